@@ -14,7 +14,7 @@ Usage: scripts/check_monitoring.sh ENV [--region REGION] [options]       by kube
   --wait SECONDS   try again until all is well, so long at most
   --plan           say whom it would ask
 Grafana's user and password: GRAFANA_USER (admin), GRAFANA_PASSWORD in the environment. Prometheus in a cluster takes a
-certificate of the mesh only: CURL_HOME with a .curlrc that names yours (cert, key, cacert), see docs/DEPLOYMENT.md.
+certificate of the mesh only: CURL_HOME with a .curlrc that names yours (cert, key, cacert), see docs/how-to/deploy-to-kubernetes.md#deploy.
 USAGE
 }
 

@@ -185,7 +185,7 @@ workloads() {
   random_secret "$region" regionmesh-grafana-admin password
   has_secret "$region" regionmesh-alertmanager ||
     warn "$region: secret regionmesh-alertmanager is missing, so alerts reach no receiver:" \
-      "see docs/DEPLOYMENT.md"
+      "see docs/how-to/deploy-to-kubernetes.md#create-the-notification-secrets"
   apply "$region" -f "$OUT/$region.yaml"
 }
 

@@ -15,8 +15,7 @@ Usage: scripts/destroy.sh ENV [--region REGION] [--plan] [options]
   --yes ENV          don't ask: the environment's name once more
   --skip-terraform   clusters only
   --force            go on where the mesh can't be asked, or the others are not well without the region
-A region is drained for 30 days before its agents go: it is out of DNS while it ends. docs/DEPLOYMENT.md says what a removed region
-means for the register's majority.
+A region is drained for 30 days before its agents go: it is out of DNS while it ends. See docs/how-to/deploy-with-terraform.md#add-or-remove-a-region.
 USAGE
 }
 

@@ -13,7 +13,7 @@ ROOT = Path(__file__).resolve().parent.parent
 PROMETHEUS = ROOT / "monitoring/prometheus"
 KUBERNETES = ROOT / "kubernetes/base/prometheus/prometheus.yml"
 ALERTMANAGER = ROOT / "monitoring/alertmanager/alertmanager.yml"
-RUNBOOKS = "https://github.com/regionmesh/regionmesh/blob/main/docs/TROUBLESHOOTING.md#"
+RUNBOOKS = "https://github.com/regionmesh/regionmesh/blob/main/docs/how-to/troubleshoot.md#"
 SEVERITIES = {"critical", "warning", "info", "none"}
 # Labels of an alert, and who must hear of it.
 ROUTES = [
@@ -45,8 +45,8 @@ def anchors(markdown):
 
 
 def runbooks():
-    known = anchors((ROOT / "docs/TROUBLESHOOTING.md").read_text())
-    explained = (ROOT / "docs/MONITORING.md").read_text() + (ROOT / "docs/ALERTS.md").read_text()
+    known = anchors((ROOT / "docs/how-to/troubleshoot.md").read_text())
+    explained = (ROOT / "docs/reference/alerts.md").read_text()
     for name in set(rules_of("raised.yml")) & set(rules_of("alerts.yml")):
         yield f"{name} has two rules: agents raise it already, alerts.yml must not"
     for name, text in alerts().items():
@@ -58,9 +58,9 @@ def runbooks():
             yield f"{name} has no severity of {sorted(SEVERITIES)}"
         link = re.search(rf"^          runbook_url: {re.escape(RUNBOOKS)}(\S+)$", text, re.MULTILINE)
         if not link or link[1] not in known:
-            yield f"{name}: no section {link[1] if link else '(no runbook_url)'} in docs/TROUBLESHOOTING.md"
+            yield f"{name}: no section {link[1] if link else '(no runbook_url)'} in docs/how-to/troubleshoot.md"
         if f"`{name}`" not in explained:
-            yield f"neither docs/MONITORING.md nor docs/ALERTS.md explains {name}"
+            yield f"docs/reference/alerts.md does not list {name}"
 
 
 def tested():

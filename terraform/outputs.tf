@@ -145,7 +145,7 @@ output "cost_exports" {
 }
 
 output "azure_cost_exports" {
-  description = "The requests that create Azure's exports, which azurerm can't: docs/DEPLOYMENT.md."
+  description = "The requests that create Azure's exports, which azurerm can't: docs/how-to/deploy-with-terraform.md."
   value       = local.azure_cost_exports
 }
 

@@ -233,7 +233,7 @@ variable "log_retention_days" {
 }
 
 variable "enable_cost_exports" {
-  description = "Bills in FOCUS format, exported daily to where agents read them. AWS: at once. GCP: with gcp_focus_export. Azure: commands by hand; docs/DEPLOYMENT.md, Billing exports."
+  description = "Bills in FOCUS format, exported daily to where agents read them. AWS: at once. GCP: with gcp_focus_export. Azure: commands by hand; docs/how-to/deploy-with-terraform.md#billing-exports."
   type        = bool
   default     = false
 }

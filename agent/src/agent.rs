@@ -14,7 +14,6 @@ use crate::{
         health::{HealthActor, HealthArguments, HealthMetrics},
         leader::{LeaderActor, LeaderArguments, LeaderMetrics},
         messages::{GossipMessage, HealthMessage},
-        peer::{PeerActor, PeerArguments},
         provider::{self, ProviderArguments},
         replicator::{ReplicatorActor, ReplicatorArguments},
     },
@@ -29,20 +28,13 @@ use crate::{
     },
     dns::{self, DnsArguments, metrics::DnsMetrics, providers},
     failover::OrderDesk,
-    mesh::{
-        actor::MeshActor,
-        handle::PeerLink,
-        links::{Mesh, MeshArguments, publish_links},
-        metrics::MeshMetrics,
-        tls::Identity,
-    },
     operators::{Operators, link::AttestedLink},
     peer_service::Desk,
     refusals::Refusals,
     reload::Reloader,
     replication_adapters::{BulkAdapter, MeshTransport, StoreAdapter, fetcher, publisher},
     service::{Service, ServiceArguments},
-    serving::{Server, ServingArguments, ServingMetrics, quarantine::Quarantine},
+    serving::BucketModels,
     snapshots::Snapshots,
     supervisor::{
         Child, Health, Supervisor, SupervisorArguments, SupervisorMessage, SupervisorMetrics,
@@ -53,12 +45,16 @@ use futures::{FutureExt, future::BoxFuture};
 use prometheus::Registry;
 use ractor::{Actor, ActorRef};
 use regionmesh_core::planning::servability::RegionModels;
+use regionmesh_mesh::{
+    Identity, Mesh, MeshActor, MeshArguments, MeshMetrics, PeerActor, PeerArguments, PeerLink,
+};
 use regionmesh_protocol::{
     identity::RegionName,
     status::{AgentFacts, Fact, ServingFacts, servability::Servability},
 };
 use regionmesh_replication::{BulkServer, HybridClock, ReplicationMetrics};
 use regionmesh_runtime::{describe::io_error, meter::Meter, problems::Problems, time::unix_ms};
+use regionmesh_serving::{Quarantine, Server, ServingArguments, ServingMetrics};
 use regionmesh_store::{ModelStore, SlotMetrics, SlotStore};
 use std::{collections::BTreeMap, path::Path, sync::Arc, time::Duration};
 use stores::Stores;
@@ -107,7 +103,7 @@ impl Agent {
         let reloader = Reloader::new(config.clone(), &registry)?;
         events::begin(&snapshots, boot);
 
-        let identity = Identity::load(config.clone())?;
+        let identity = Identity::load(config.mesh.clone(), id.clone(), config.tls.clone())?;
         std::fs::create_dir_all(&config.data_dir)
             .with_context(|| format!("cannot create data_dir {}", config.data_dir.display()))?;
 
@@ -141,10 +137,10 @@ impl Agent {
         let replication_metrics = ReplicationMetrics::new(&registry)?;
         let meter = Meter::default();
         let mesh = Mesh::new(MeshArguments {
-            config: config.clone(),
+            settings: config.mesh_settings(),
             identity: identity.clone(),
-            snapshots: snapshots.clone(),
-            gossip: gossip.clone(),
+            links: snapshots.links.clone(),
+            gossip: Arc::new(gossip.clone()),
             bulk: Arc::new(BulkAdapter(BulkServer::new(
                 Arc::new(StoreAdapter(models.clone())),
                 replication_metrics.clone(),
@@ -169,7 +165,7 @@ impl Agent {
             state_dir: Some(serving_dir),
             quarantine: quarantine.clone().unwrap_or_else(|| Quarantine::open(None)),
             config: config.serving.clone(),
-            source: models.clone(),
+            source: Arc::new(BucketModels(models.clone())),
             catalogue: snapshots.catalogue.subscribe(),
             draining,
             metrics: ServingMetrics::new(&registry)?,
@@ -326,8 +322,7 @@ impl Agent {
                 .unwrap_or_default(),
         };
 
-        let links_config = config.clone();
-        let links_snapshots = snapshots.clone();
+        let publishing = mesh.clone();
         let services = TaskTracker::new();
         let service = |name,
                        make: Arc<
@@ -383,12 +378,7 @@ impl Agent {
             service(
                 "herald",
                 Arc::new(move |stop| {
-                    let links = publish_links(
-                        links_config.clone(),
-                        links_snapshots.clone(),
-                        gossip.clone(),
-                        REPEAT_FACTS,
-                    );
+                    let mesh = publishing.clone();
                     let told = Told {
                         agent: facts.clone(),
                         serving: serving_facts.clone(),
@@ -398,7 +388,7 @@ impl Agent {
                     async move {
                         tokio::select! {
                             ended = herald => ended,
-                            never = links => match never {},
+                            never = mesh.publish_links(REPEAT_FACTS) => match never {},
                         }
                     }
                     .boxed()

@@ -1,6 +1,6 @@
 //! The agent's configuration: one TOML file, one struct per part, every fault reported at once.
 //!
-//! Defaults stand here with their reasons; docs/STEP_BY_STEP.md shows a commented file.
+//! Defaults stand here with their reasons; docs/reference/settings.md lists all settings.
 
 mod alerts;
 mod cost;
@@ -8,6 +8,7 @@ mod dns;
 mod environment;
 mod faults;
 mod health;
+mod mesh;
 mod reading;
 #[cfg(test)]
 #[allow(clippy::panic)]
@@ -20,11 +21,13 @@ pub use dns::{CookieConfig, DnsConfig, RateLimitConfig};
 pub use health::{HealthConfig, InferenceConfig, ProbeKind};
 use ipnet::IpNet;
 use regionmesh_core::{planning::Strategy, recovery::ramp::RecoveryPolicy};
+use regionmesh_mesh::TlsConfig;
 use regionmesh_protocol::{
     identity::{AgentName, MeshName, RegionName},
     plan::{FULL_WEIGHT_BP, Plan},
 };
 use regionmesh_runtime::logging::LogConfig;
+use regionmesh_serving::ServingConfig;
 pub use route53::{CheckProtocol, HealthCheckConfig, RecordKind, Route53Config};
 use serde::{Deserialize, Serialize};
 use std::{
@@ -89,18 +92,6 @@ pub struct Config {
     /// Logging.
     #[serde(default)]
     pub log: LogConfig,
-}
-
-/// Certificates, PEM files; read again when they change.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct TlsConfig {
-    /// Certificates of the authorities that the mesh trusts.
-    pub ca: PathBuf,
-    /// This agent's certificate chain, leaf first.
-    pub certificate: PathBuf,
-    /// Its private key.
-    pub key: PathBuf,
 }
 
 /// Addresses to listen on.
@@ -240,49 +231,6 @@ pub struct NetworkConfig {
     pub regions: Vec<RegionName>,
 }
 
-/// The embedded model server.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct ServingConfig {
-    /// Whether the agent serves models itself.
-    pub embedded: bool,
-    /// Largest request body, bytes.
-    pub body_limit: usize,
-    /// Inferences of one model running at once; more wait. All models together run at most twice as
-    /// many.
-    pub parallel: usize,
-    /// How long an inference waits for its turn before it is refused with 503, milliseconds; one
-    /// that would wait longer is refused at once. 0: none waits.
-    pub queue_timeout_ms: u64,
-    /// Versions kept loaded beyond the default ones; 0: only default versions are served.
-    pub extra_versions: usize,
-    /// Memory for loaded models, bytes, estimated as twice the size of their files: graph and one
-    /// optimised plan.
-    pub memory_limit: u64,
-    /// Largest tensor that a model may make, bytes; more where its own files are larger. A model
-    /// that would make a larger one is refused before anything is allocated, since an allocation
-    /// that fails ends the process.
-    pub max_tensor_bytes: u64,
-    /// How long loading a version and running its first inference may take once its files are read,
-    /// milliseconds.
-    pub load_timeout_ms: u64,
-    /// How long an inference may take, waiting included, milliseconds; then it is answered with 503
-    /// or 504.
-    pub inference_timeout_ms: u64,
-}
-
-impl Default for ServingConfig {
-    fn default() -> Self {
-        Self {
-            embedded: true,
-            body_limit: 64 << 20,
-            parallel: 4,
-            queue_timeout_ms: 5_000,
-            extra_versions: 4,
-            memory_limit: 4 << 30,
-            max_tensor_bytes: 1 << 30,
-            load_timeout_ms: 60_000,
-            inference_timeout_ms: 30_000,
         }
     }
 }

@@ -8,58 +8,10 @@ use regionmesh_protocol::{
     event::{Event, EventKind, Severity},
     identity::RegionName,
 };
-use serde::{Deserialize, Serialize};
-use std::{
-    collections::{BTreeMap, VecDeque},
-    fmt,
-    num::ParseIntError,
-    str::FromStr,
-    sync::Arc,
-};
+use std::{collections::VecDeque, fmt, num::ParseIntError, str::FromStr, sync::Arc};
 
 /// Events kept.
 pub const KEPT: usize = 1_024;
-
-/// An event as JSON: in the API and in webhooks.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct EventEntry {
-    /// Tells it from all others, and is the same from whichever agent it comes.
-    pub id: String,
-    /// What kind of thing happened.
-    pub kind: EventKind,
-    /// How much somebody should care.
-    pub severity: Severity,
-    /// When, Unix milliseconds.
-    pub time_ms: u64,
-    /// The region that it is about, if it is about one.
-    pub region: Option<RegionName>,
-    /// What happened, for people.
-    pub text: String,
-    /// The particulars, for programs.
-    pub fields: BTreeMap<String, String>,
-    /// The only agent that can know of it, region/name; none where every agent does.
-    pub witness: Option<String>,
-}
-
-impl EventEntry {
-    /// This event as JSON.
-    pub fn of(event: &Event) -> Self {
-        Self {
-            id: event.id.clone(),
-            kind: event.kind,
-            severity: event.severity,
-            time_ms: event.time_ms,
-            region: event.region.clone(),
-            text: event.text.clone(),
-            fields: event
-                .fields
-                .iter()
-                .map(|(name, value)| ((*name).to_owned(), value.clone()))
-                .collect(),
-            witness: event.witness.as_ref().map(ToString::to_string),
-        }
-    }
-}
 
 /// One event and its number.
 #[derive(Debug, Clone)]

@@ -8,10 +8,10 @@
 use crate::{
     actors::messages::LeaderMessage,
     address::Address,
-    mesh::handle::{Peer, PeerError, PeerLink},
     operators::{OperatorKey, Operators},
     snapshots::Snapshots,
 };
+use regionmesh_mesh::{Peer, PeerError, PeerLink};
 use regionmesh_protocol::{
     identity::AgentId,
     plan::{CommittedPlan, Order},

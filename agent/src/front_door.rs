@@ -19,7 +19,6 @@ mod regions;
 #[allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 mod tests;
 
-use crate::serving::refusal::Refusal;
 use axum::{
     body::Body,
     response::{IntoResponse, Response},
@@ -31,6 +30,7 @@ use regionmesh_runtime::listener::{
     self, Door, DoorLimits, PlaceLimits, Seat, Turned,
     http::{End, HttpLimits, ReservePolicy},
 };
+use regionmesh_serving::Refusal;
 use regions::Regions;
 use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 use tokio::{

@@ -9,11 +9,11 @@ use crate::{
     actors::messages::{LeaderMessage, ReplicatorMessage},
     address::Address,
     failover::{HOPS, OrderDesk},
-    mesh::handle::PeerService,
     operators::Operators,
     refusals::{Refusals, reason},
 };
 use async_trait::async_trait;
+use regionmesh_mesh::PeerService;
 use regionmesh_protocol::{
     identity::AgentId,
     plan::Order,

@@ -112,7 +112,7 @@ impl Refusals {
             // Debug forms: what a peer sent may hold line breaks, which would forge lines.
             tracing::warn!(target: "regionmesh::audit", ?peer, reason, ?what, left_out, "refused a peer");
             let advice = "if it runs this version and configuration, its key may be stolen: see \
-                docs/SECURITY.md";
+                docs/explanation/security.md";
             self.problems.set(
                 ProblemKind::PeerRefused,
                 peer,

@@ -1,7 +1,7 @@
 //! Which model versions the regions of the mesh can serve, from the board: for promotions, for the
 //! status, and for this agent's own readiness; and this agent's problems with versions.
 
-use crate::{config::Config, serving::view::ServingProblem, snapshots::Snapshots};
+use crate::{config::Config, snapshots::Snapshots};
 use regionmesh_core::{
     gossip::{AgentView, BoardView},
     planning::servability::{RegionModels, RegionState},
@@ -15,6 +15,7 @@ use regionmesh_protocol::{
     status::{Fact, FactKind, problem::ProblemKind, servability::Servability},
 };
 use regionmesh_runtime::problems::Problems;
+use regionmesh_serving::ServingProblem;
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::Arc,

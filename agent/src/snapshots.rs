@@ -12,6 +12,7 @@ use regionmesh_core::{
         freeze::{Freeze, OwnSight},
     },
 };
+use regionmesh_mesh::LinkInfo;
 use regionmesh_protocol::{
     identity::{AgentId, RegionName},
     models::catalogue::Catalogue,
@@ -21,15 +22,6 @@ use regionmesh_protocol::{
 use regionmesh_runtime::problems::Problems;
 use std::{borrow::Cow, collections::BTreeMap, sync::Arc, time::Instant};
 use tokio::sync::watch;
-
-/// One connection of this agent.
-#[derive(Debug, Clone)]
-pub struct LinkInfo {
-    /// Smoothed round-trip time, microseconds.
-    pub round_trip_us: u64,
-    /// Since when.
-    pub since: Instant,
-}
 
 /// Who leads, as this agent knows it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

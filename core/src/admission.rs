@@ -1,4 +1,4 @@
-//! Who is let in, who waits, and what is sent again.
+//! Admission and retries: connection limits, queue estimates, retry budgets.
 
 pub mod places;
 pub mod queue;

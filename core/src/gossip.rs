@@ -2,32 +2,39 @@
 //! (Scuttlebutt, van Renesse et al. 2008).
 //!
 //! Each agent owns at most one entry per [`FactKind`](regionmesh_protocol::status::FactKind), signs
-//! it, and alone may replace it with a newer version. Agents pass entries on for each other: a
-//! relay can neither forge nor roll back what it passes on, and if it withholds an entry the next
-//! honest peer makes up for it. Nothing here does IO or reads a clock.
+//! it, and alone may replace it with a newer version. Agents relay entries for each other: a relay
+//! can neither forge an entry nor roll it back, and if it withholds one, the next honest peer
+//! provides it. Nothing here does IO or reads a clock.
 //!
-//! What the rules cost: an entry is newest-wins per owner, so an owner must never run twice at
-//! once; a mesh whose relays all withhold an entry does not learn of it; versions carry the owner's
-//! start time, so an owner whose clock was set back is outranked by its own past until it hears of
-//! it (see [`Board::apply`]) and signs anew.
+//! Trade-offs: the newest entry of an owner wins, so an owner must never run twice at the same
+//! time; if every relay withholds an entry, the mesh does not get it; versions carry the owner's
+//! start time, so an owner whose clock was set back is outranked by its own past until it receives
+//! those entries (see [`Board::apply`]) and signs again.
 
 mod delta;
 mod digest;
+mod limits;
+mod outcome;
+mod owner;
 pub mod skew;
 mod state;
 mod view;
 
 pub use delta::{Delta, ExchangeReply, ExchangeRequest};
 pub use digest::{Digest, OwnerDigest};
-use regionmesh_protocol::identity::AgentId;
-pub use state::{Applied, Board, BoardLimits, Change, Judge, PublishError, Rejection, SeenEntry};
+pub use limits::BoardLimits;
+pub use outcome::{Applied, Change, PublishError, Rejection};
+pub use owner::SeenEntry;
+pub use state::{Board, Judge};
 pub use view::{AgentView, BoardView, SeenFact};
 
-/// Signs our own entries. The production side is the agent's certificate key.
+use regionmesh_protocol::identity::AgentId;
+
+/// Signs our own entries; in production with the key of the agent's certificate.
 pub trait Signer: Send + Sync {
     /// Our certificate chain, leaf first, DER.
     fn chain(&self) -> Vec<Vec<u8>>;
-    /// Signs with the leaf's key; fails if the key can't.
+    /// Signs with the leaf's key.
     fn sign(&self, message: &[u8]) -> Result<Vec<u8>, String>;
 }
 

@@ -1,6 +1,6 @@
-//! What one agent decides, without IO: no tokio, no clock, no randomness of its own.
+//! What one agent decides, without IO: no tokio, no clock, no randomness.
 //!
-//! Time and random numbers are handed in and effects are handed out, so the same code runs in an
+//! Callers pass in time and random numbers and carry out the effects, so the same code runs in an
 //! agent and in the simulator.
 //!
 //! Reading order: [`gossip`] → [`health`] → [`planning`] → [`recovery`] → [`leader`] →

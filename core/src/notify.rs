@@ -1,4 +1,4 @@
-//! What happened in the mesh, which alerts hold, and which agent sends them.
+//! What happened in the mesh, which alerts are active, and which agent sends them.
 
 pub mod alert;
 pub mod duty;

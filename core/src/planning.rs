@@ -1,14 +1,14 @@
-//! From what is known of the regions to the next plan.
+//! From the state of the regions to the next plan.
 //!
-//! [`next_plan`] is the whole policy in one pure function: the plan in force, what is known, what
-//! time it is → the plan that follows. A leader calls it on every change and about twice a second,
-//! and commits its answer. What an operator orders goes through [`plan_order`] into the same plan,
-//! so that it outlives the leader that took it.
+//! [`next_plan`] is the whole policy in one pure function: the current plan, the inputs and the
+//! time → the next plan. A leader calls it on every change and about twice a second, and commits
+//! the result. Operators' orders go through [`plan_order`] into the same plan, so that they outlive
+//! the leader that accepted them.
 //!
 //! `next` goes from one plan to the next; `yielding` decides which orders give way to survival;
 //! `standing` moves one region; `weights` shares traffic out, within declared capacity; `order`
-//! applies what operators order, `membership` what they order of the register's members; `explain`
-//! says why a region stands where it does; `cost` moves traffic to cheaper regions.
+//! applies operators' orders, `membership` those about the register's members; `explain` says why a
+//! region is where it is; `cost` moves traffic to cheaper regions.
 
 pub mod capacity;
 mod cost;
@@ -19,11 +19,13 @@ pub mod load;
 mod membership;
 mod next;
 mod order;
+mod overrides;
 pub mod servability;
 mod standing;
 #[cfg(test)]
 mod tests;
 mod weights;
+mod words;
 mod yielding;
 
 use crate::recovery::{ramp::RecoveryPolicy, trial::Evidence};
@@ -48,17 +50,17 @@ pub struct PlanInputs {
     pub suspect_percent: u8,
     /// How a region comes back.
     pub recovery: RecoveryPolicy,
-    /// Regions that automation may have out at once. A further one that fails keeps the share of a
+    /// Most regions that automation may have out. A further one that fails keeps the share of a
     /// suspect region: a fault that all observers share must not pile all users onto the last
     /// region.
     pub max_out: u16,
     /// Time to live of DNS answers, milliseconds: steps of the ramp are held for a multiple of it.
     pub ttl_ms: u64,
-    /// What traffic is to be moved to cheaper regions; none: as before.
+    /// Traffic to move to cheaper regions; none: keep the present factors.
     pub cost: Option<CostTarget>,
 }
 
-/// What is known of one region when a plan is made.
+/// One region's state when a plan is made.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RegionInput {
     /// Its normal weight, basis points.
@@ -69,28 +71,27 @@ pub struct RegionInput {
     pub addresses: Vec<IpAddr>,
     /// The verdict on it.
     pub condition: Condition,
-    /// Since when the verdict stands, Unix milliseconds: one suspicion costs a ramping region one
+    /// When the verdict was reached, Unix milliseconds: one suspicion costs a ramping region one
     /// step, not more.
     pub since_ms: u64,
     /// The verdict's reason, for the plan's reason.
     pub reason: String,
-    /// Whether it lacks nothing that the mesh has published; holds the ramp's gate shut while
-    /// false.
+    /// Whether it holds everything that the mesh has published; keeps the gate shut while false.
     pub is_complete: bool,
-    /// Whether its models are loaded; holds the ramp's gate shut while false. True where others
-    /// serve its models.
+    /// Whether its models are loaded; keeps the gate shut while false. True if another server
+    /// serves its models.
     pub is_loaded: bool,
-    /// Whether a synthetic inference passes there, as most observers saw last; holds the ramp's
-    /// gate shut while it does not. None where none is configured: readiness decides then.
+    /// Whether a synthetic inference passes there, as most observers last saw; keeps the gate shut
+    /// while it does not. None if none is configured: readiness decides then.
     pub inference_passes: Option<bool>,
-    /// What it can serve at most, requests per second, if that was declared, or measured where that
-    /// counts.
+    /// Its capacity, requests per second: declared, or measured if `traffic.measured_capacity` is
+    /// on.
     pub capacity_rps: Option<u32>,
-    /// What it can serve at most by measurement, requests per second, whether or not that counts.
+    /// Its measured capacity, requests per second, whether or not that counts.
     pub measured_capacity_rps: Option<u32>,
-    /// What it serves, requests per second, where that is measured.
+    /// Its load, requests per second, if measured.
     pub load_rps: Option<u32>,
-    /// How it does on its present step of the ramp, beside the regions that serve.
+    /// How it does on its present ramp step, compared with the regions that serve.
     pub evidence: Evidence,
 }
 
@@ -100,8 +101,8 @@ impl RegionInput {
         self.is_complete && self.is_loaded && self.inference_passes != Some(false)
     }
 
-    /// Since when its verdict holds; 0, not known, if that lies in the future: it was told by a
-    /// clock that was set since.
+    /// When its verdict was reached; 0 (unknown) if that lies in the future: the clock was set back
+    /// since.
     fn judged_ms(&self, now_ms: u64) -> u64 {
         if self.since_ms > now_ms.saturating_add(SHIFT_MIN_MS) {
             0
@@ -120,13 +121,12 @@ pub enum Strategy {
     /// All to the healthy region with the lowest `priority`.
     ActivePassive,
     /// By the client's network, as far as a table of networks knows it, else by `weight_bp`. The
-    /// plan is that of `Weighted`; who asks from where is DNS's business.
+    /// plan is that of `Weighted`; DNS decides by where a query comes from.
     Latency,
 }
 
 impl PlanInputs {
-    /// The same as automation may act on it where it must not: no verdict is known, so that
-    /// everything stays.
+    /// Inputs under which automation changes nothing: no verdict is known, and no cost target.
     pub fn held(&self) -> Self {
         let held = |(name, input): (&RegionName, &RegionInput)| {
             (

@@ -1,4 +1,4 @@
-//! How a region that came back takes its traffic again.
+//! How a recovered region takes its traffic back.
 
 pub mod ramp;
 pub mod trial;

@@ -110,7 +110,7 @@ impl Mesh {
             }
         }
 
-        // Whoever runs first in order leads; the others' verdicts decide nothing.
+        // The first running agent leads; the others' verdicts decide nothing.
         let Some(leader) = self.observes.iter().position(|runs| *runs) else {
             return;
         };
@@ -180,7 +180,7 @@ impl Mesh {
         }
     }
 
-    /// What must hold at any moment, whatever goes on.
+    /// What must hold at every moment.
     fn check(&self, leader: usize) {
         let plan = self.plan.as_ref().unwrap();
         assert!(plan.total_weight_bp() > 0, "an empty answer: {plan:?}");
@@ -194,7 +194,8 @@ impl Mesh {
         for (region, part) in &plan.regions {
             if verdict(region) == Condition::Failed && is_anybody_left {
                 let is_limited = matches!(part.standing, Standing::Limited { .. });
-                // A tenth of a full share, beside at least one that is not known to be down.
+                // A tenth of a full share, next to at least one region that is not known to be
+                // down.
                 let most_bp = if is_limited { FULL_WEIGHT_BP / 10 } else { 0 };
 
                 assert!(

@@ -2,7 +2,7 @@
 //! --release -p regionmesh-cost --example optimiser-figures [SEEDS]`.
 //!
 //! Regions lie on a circle, some 30 ms apart; prices, demand and models are drawn from seeds, so
-//! that every run has the same inputs.
+//! every run has the same inputs.
 
 use regionmesh_cost::{
     Amount, CommittedOffer, Currency, ModelDemand, Money, NodeOffer, OriginDemand, PlacementError,
@@ -76,7 +76,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// The mean of some runs; none where no placement keeps the limits. Processor time is counted in
+/// The mean of some runs; `None` if no placement keeps the limits. Processor time is counted in
 /// ticks of 4 ms: one run is too short for it.
 fn mean_time(input: &PlacementInput) -> Result<Option<Duration>, PlacementError> {
     let start = processor_time();
@@ -118,6 +118,42 @@ impl Draws {
     }
 }
 
+fn usd(amount: f64) -> Money {
+    Money {
+        amount: Amount::from_f64(amount).unwrap_or_default(),
+        currency: Currency::USD,
+    }
+}
+
+fn offer(
+    draws: &mut Draws,
+    index: usize,
+    size: f64,
+    fixed: f64,
+) -> Result<RegionOffer, Box<dyn Error>> {
+    let price = draws.between(0.4, 0.9);
+    Ok(RegionOffer {
+        name: format!("region-{index}").parse()?,
+        cloud: ["aws", "gcp", "azure"][index % 3].to_owned(),
+        endpoint: String::new(),
+        on_demand: NodeOffer {
+            price: usd(price),
+            nodes_max: 1_000,
+        },
+        spot: Some(SpotOffer {
+            price: usd(price * draws.between(0.3, 0.5)),
+            nodes_max: 100,
+            loss_per_hour: draws.between(0.0, 0.1),
+        }),
+        committed: Some(CommittedOffer {
+            price: usd(price * draws.between(0.55, 0.7)),
+            new_nodes_max: (30.0 * size * draws.next()) as u32,
+            paid_nodes: (10.0 * size * draws.next()) as u32,
+        }),
+        fixed_per_hour: (fixed > 0.0).then(|| usd(fixed)),
+    })
+}
+
 fn input(
     draws: &mut Draws,
     size: f64,
@@ -126,10 +162,6 @@ fn input(
     whole: bool,
 ) -> Result<PlacementInput, Box<dyn Error>> {
     let name = |index: usize| format!("region-{index}");
-    let usd = |amount: f64| Money {
-        amount: Amount::from_f64(amount).unwrap_or_default(),
-        currency: Currency::USD,
-    };
     let positions: Vec<f64> = (0..REGIONS)
         .map(|index| index as f64 * 30.0 + draws.between(0.0, 10.0))
         .collect();
@@ -145,27 +177,7 @@ fn input(
     };
 
     for index in 0..REGIONS {
-        let price = draws.between(0.4, 0.9);
-        input.regions.push(RegionOffer {
-            name: name(index).parse()?,
-            cloud: ["aws", "gcp", "azure"][index % 3].to_owned(),
-            endpoint: String::new(),
-            on_demand: NodeOffer {
-                price: usd(price),
-                nodes_max: 1_000,
-            },
-            spot: Some(SpotOffer {
-                price: usd(price * draws.between(0.3, 0.5)),
-                nodes_max: 100,
-                loss_per_hour: draws.between(0.0, 0.1),
-            }),
-            committed: Some(CommittedOffer {
-                price: usd(price * draws.between(0.55, 0.7)),
-                new_nodes_max: (30.0 * size * draws.next()) as u32,
-                paid_nodes: (10.0 * size * draws.next()) as u32,
-            }),
-            fixed_per_hour: (fixed > 0.0).then(|| usd(fixed)),
-        });
+        input.regions.push(offer(draws, index, size, fixed)?);
 
         let egress = usd(draws.between(0.05, 0.12));
         let others = (0..REGIONS).filter(|origin| *origin != index);

@@ -1,8 +1,8 @@
-//! How long reports take over 13 months of a large bill, beside a plain loop over the cells.
+//! How long reports take over 13 months of a large bill, compared with a plain loop over the cells.
 //!
 //! `cargo run --release -p regionmesh-cost --example report-figures [CELLS_PER_MONTH [GROUPS…]]`:
 //! 100,000 cells unless given. Data are made from a fixed seed. Each time is the processor time of
-//! the fastest of several runs on one thread, so that other work on the machine shows least.
+//! the fastest of several runs on one thread, so other work on the machine shows least.
 
 use rand::{RngExt, SeedableRng, rngs::StdRng};
 use regionmesh_cost::{

@@ -1,56 +1,55 @@
-//! What each model costs: the charges tagged with it, and its part of the serving capacity that it
-//! shares with others.
+//! Allocates cost to models: charges with the model's tag, and its part of shared serving capacity.
 //!
-//! For each region, day and currency, charges with the model's tag go to that model. What else was
-//! spent on serving (compute and machine-learning services; usage, credits and corrections) is
-//! split by busy time: each model's against the region's capacity, and the rest is idle.
-//! Commitments that nobody used are idle too. Everything else (storage, networking, support, taxes,
-//! purchases) stays unallocated. Models, idle and unallocated sum to the region's total to the last
-//! digit.
+//! Charges with a model's tag go to that model, by region, day and currency. Other serving cost
+//! (compute and machine-learning services; usage, credits and corrections) is split by each model's
+//! busy time against the region's capacity; the rest is idle. Unused commitments count as idle too.
+//! Everything else (storage, networking, support, taxes, purchases) stays unallocated. Models, idle
+//! and unallocated sum to the region's total to the last digit.
+
+mod warnings;
 
 use crate::{
+    date::day_number,
     ledger::{Ledger, day_range, serialize_day},
-    money::{Amount, Currency, Money, Totals},
+    money::{Amount, Currency, Totals},
     report::{
-        Group, Query, QueryError, RegionNames, ReportRow, Warning, WarningKind, listed, report,
-        share_bp, share_ratio, sort_key,
+        Group, Query, QueryError, RegionNames, ReportRow, Warning, report, share_bp, share_ratio,
+        sort_key,
     },
 };
 use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet};
 use time::Date;
+use warnings::{without_bill, without_usage};
 
 /// Categories of services that serve models (FOCUS `ServiceCategory`), compared without regard to
 /// case.
 const SERVING: [&str; 2] = ["Compute", "AI and Machine Learning"];
 
-/// What a model did in a region on a day.
+/// A model's usage in a region on a day.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct UsageDay {
     /// The day, UTC.
     pub day: Date,
     /// The region, as the mesh names it.
     pub region: String,
-    /// The model.
     pub model: String,
     /// Requests answered.
     pub requests: u64,
-    /// Time that serving places were busy with it, milliseconds, summed over the places.
+    /// Busy time, milliseconds, summed over serving slots.
     pub busy_ms: u64,
 }
 
-/// Serving places × the time that they ran, milliseconds, by day and mesh region. Where a region's
-/// day is not there, its capacity counts as the sum of what was busy.
+/// Serving slots × running time, milliseconds, by day and mesh region. A missing entry counts as
+/// the sum of busy time.
 pub type Capacity = BTreeMap<(Date, String), u64>;
 
-/// What a model costs in a region.
+/// A model's cost in a region.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct ModelCost {
-    /// The model.
     pub model: String,
     /// The region; none for the sum over all regions.
     pub region: Option<String>,
-    /// The currency.
     pub currency: Currency,
     /// Charges with its tag.
     pub tagged: Amount,
@@ -65,27 +64,25 @@ pub struct ModelCost {
     pub requests: u64,
     /// Busy time on the same days, milliseconds.
     pub busy_ms: u64,
-    /// Cost per 1,000 requests, rounded half to even; none without requests.
+    /// Cost per 1,000 requests, rounded half to even; `None` without requests.
     pub per_1000: Option<Amount>,
 }
 
-/// What a region costs.
+/// A region's cost.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct RegionCost {
     /// The region; empty for charges without one.
     pub region: String,
-    /// The currency.
     pub currency: Currency,
-    /// The part of all models.
+    /// Cost of all models.
     pub models: Amount,
-    /// Serving capacity that was paid for and not busy.
+    /// Paid serving capacity that was not busy.
     pub idle: Amount,
-    /// What belongs to no model.
+    /// Cost that belongs to no model.
     pub unallocated: Amount,
-    /// The sum of these three: everything spent in the region.
     pub total: Amount,
     /// The part of the capacity that was not busy, in units of 0.0001, over the days whose capacity
-    /// is known; none without such days.
+    /// is known; `None` without such days.
     #[serde(rename = "idle_ratio", serialize_with = "share_ratio")]
     pub idle_bp: Option<i64>,
 }
@@ -107,11 +104,11 @@ pub struct Allocation {
     pub regions: Vec<RegionCost>,
     /// Everything spent.
     pub totals: Totals,
-    /// What to know before relying on the amounts.
+    /// Caveats about the amounts.
     pub warnings: Vec<Warning>,
 }
 
-/// Gives the charges of a query's days to models. The query's groups are not used.
+/// Allocates the charges of a query's days to models. Ignores the query's groups.
 pub fn allocate(
     ledger: &Ledger,
     query: &Query,
@@ -150,11 +147,11 @@ pub fn allocate(
     Ok(sums.finish(query, bill.totals, capacity_used(&costs, &days), warnings))
 }
 
-/// By day, as its text, region and currency.
+/// Keyed by day (as text), region and currency.
 type Costs = BTreeMap<(String, String, Currency), Cost>;
 type RegionDays = BTreeMap<(String, String), RegionDay>;
 
-/// What was spent in a region on a day.
+/// A region's cost on a day.
 #[derive(Default)]
 struct Cost {
     tagged: BTreeMap<String, Amount>,
@@ -165,7 +162,7 @@ struct Cost {
     other: Amount,
 }
 
-/// What happened in a region on a day.
+/// A region's usage on a day.
 #[derive(Default)]
 struct RegionDay {
     models: BTreeMap<String, Usage>,
@@ -200,7 +197,7 @@ impl RegionDay {
 
 fn region_days(query: &Query, usage: &[UsageDay], capacity: &Capacity) -> RegionDays {
     let asked = day_range(query.start, query.end);
-    let is_asked = |day: Date| asked.contains(&crate::day_number(day));
+    let is_asked = |day: Date| asked.contains(&day_number(day));
     let mut days = RegionDays::new();
 
     for used in usage.iter().filter(|used| is_asked(used.day)) {
@@ -253,7 +250,6 @@ fn costs(rows: &[ReportRow]) -> Costs {
     costs
 }
 
-/// Sums over days.
 #[derive(Default)]
 struct Sums {
     models: BTreeMap<(String, String, Currency), Model>,
@@ -312,7 +308,7 @@ impl Sums {
             });
         }
 
-        // Where nothing was busy and no capacity is known, nothing was split: all of it was idle.
+        // Without busy time and known capacity nothing was split: all of it is idle.
         sums.idle += cost.shared - parts.iter().take(day.models.len()).copied().sum();
     }
 
@@ -361,7 +357,6 @@ impl Sums {
             });
         }
 
-        // By name already, which stays among equals.
         models.sort_by_key(model_order);
         by_region.sort_by_key(model_order);
         regions.sort_by(|a, b| {
@@ -431,79 +426,6 @@ fn capacity_used(costs: &Costs, days: &RegionDays) -> BTreeMap<String, Option<i6
         .into_iter()
         .map(|(region, times)| (region, ratio(times)))
         .collect()
-}
-
-/// Regions with serving cost on days without usage data.
-fn without_usage(costs: &Costs, days: &RegionDays) -> Vec<Warning> {
-    let mut missing: BTreeMap<&str, (BTreeSet<&str>, Totals)> = BTreeMap::new();
-    for ((day, region, currency), cost) in costs {
-        if !cost.shared.is_zero() && !days.contains_key(&(day.clone(), region.clone())) {
-            let (days, totals) = missing.entry(region).or_default();
-            days.insert(day);
-            totals.add(Money {
-                amount: cost.shared,
-                currency: *currency,
-            });
-        }
-    }
-
-    let warning = |(region, (days, totals)): (&str, (BTreeSet<&str>, Totals))| {
-        let sums: Vec<String> = totals
-            .0
-            .iter()
-            .map(|(currency, amount)| format!("{} {currency}", amount.rounded(2)))
-            .collect();
-        let days: Vec<String> = days.into_iter().map(str::to_owned).collect();
-        let region = if region.is_empty() {
-            "no region"
-        } else {
-            region
-        };
-
-        let message = format!(
-            "{region}: no usage data on {}, so that {} of serving cost is unallocated",
-            listed(&days),
-            listed(&sums)
-        );
-
-        Warning {
-            kind: WarningKind::UsageMissing,
-            message,
-        }
-    };
-
-    missing.into_iter().map(warning).collect()
-}
-
-/// Regions with usage on days that no bill covers: it counts for nothing, or requests would look
-/// cheaper than they are.
-fn without_bill(costs: &Costs, days: &RegionDays) -> Vec<Warning> {
-    let billed: BTreeSet<(&str, &str)> = costs
-        .keys()
-        .map(|(day, region, _)| (day.as_str(), region.as_str()))
-        .collect();
-    let mut missing: BTreeMap<&str, Vec<String>> = BTreeMap::new();
-
-    for (day, region) in days
-        .keys()
-        .filter(|(day, region)| !billed.contains(&(day.as_str(), region.as_str())))
-    {
-        missing.entry(region).or_default().push(day.clone());
-    }
-
-    let warning = |(region, days): (&str, Vec<String>)| {
-        let message = format!(
-            "{region}: no charge on {}, so that the usage of these days is left out",
-            listed(&days)
-        );
-
-        Warning {
-            kind: WarningKind::UsageNotBilled,
-            message,
-        }
-    };
-
-    missing.into_iter().map(warning).collect()
 }
 
 #[cfg(test)]

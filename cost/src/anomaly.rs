@@ -11,7 +11,7 @@ mod season;
 mod series;
 mod stream;
 
-use crate::money::{Amount, Money};
+use crate::money::{Amount, Currency, Money};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use time::OffsetDateTime;
@@ -24,7 +24,7 @@ pub use series::{BilledSeries, billed_series};
 /// What a series covers, by dimension: `region` → `eu-west-1`.
 pub type Scope = BTreeMap<String, String>;
 
-/// Where the figures of an anomaly come from.
+/// The source of an anomaly's figures.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Plane {
@@ -62,11 +62,11 @@ pub struct Contributor {
 pub struct Anomaly {
     /// From plane, scope, currency and start: the same on every agent and after every restart.
     pub id: String,
-    /// Where the figures come from.
+    /// The source of the figures.
     pub plane: Plane,
     /// Its shape so far.
     pub kind: AnomalyKind,
-    /// What it is an anomaly of.
+    /// The anomalous series.
     pub scope: Scope,
     /// The first day (midnight UTC) or minute.
     #[serde(with = "utc")]
@@ -78,21 +78,16 @@ pub struct Anomaly {
     pub expected_low: Amount,
     /// Upper end of what was expected at the peak, per day or hour.
     pub expected_high: Amount,
-    /// What the day or minute furthest from the expected showed, per day or hour.
+    /// The value of the day or minute furthest from the expected one, per day or hour.
     pub actual: Amount,
     /// Actual less expected, summed over all of it so far; negative for a drop.
     pub excess: Money,
-    /// What the excess is made of, largest first; sums to it exactly.
+    /// Parts of the excess, largest first; they sum to it exactly.
     pub contributors: Vec<Contributor>,
 }
 
 /// The id of an anomaly that began then.
-fn anomaly_id(
-    plane: Plane,
-    scope: &Scope,
-    currency: crate::Currency,
-    since: OffsetDateTime,
-) -> String {
+fn anomaly_id(plane: Plane, scope: &Scope, currency: Currency, since: OffsetDateTime) -> String {
     let plane = if plane == Plane::Billed {
         "billed"
     } else {

@@ -1,27 +1,18 @@
-//! Budgets: what may be spent in a period, and which thresholds of it have been crossed.
+//! Budgets: spending limits per period, and which of their thresholds are crossed.
 //!
-//! A budget announces and does not act, unless its action is `shift`.
+//! A budget only notifies, unless its action is `shift`.
+
+mod check;
 
 use crate::{
     cells::Metric,
-    money::{Amount, Currency, Money, ONE, Totals},
+    money::{Amount, Currency, Money, Totals},
 };
-use regionmesh_protocol::{status::money::NOTICES_MAX, text::unprintable};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use std::{collections::BTreeSet, fmt};
 use time::{Date, Month};
 
-/// Longest name of a budget, and of what it is for, in characters.
-const NAME_CHARS_MAX: usize = 128;
-/// Highest threshold, percent.
-const THRESHOLD_MAX: u16 = 1_000;
-/// Most thresholds of one kind.
-const THRESHOLDS_MAX: usize = 16;
-/// Most thresholds of all budgets: each is a notice while its period lasts, and anomalies and late
-/// bills need some, too.
-const ALL_THRESHOLDS_MAX: usize = NOTICES_MAX - 32;
-/// Highest amount, the highest that can be written: below 10^14.
-const AMOUNT_MAX: Amount = Amount(ONE * 100_000_000_000_000 - 1);
+pub use check::{BudgetError, check_budgets};
 
 /// A limit on what is spent per period. In a configuration:
 ///
@@ -36,29 +27,28 @@ const AMOUNT_MAX: Amount = Amount(ONE * 100_000_000_000_000 - 1);
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(remote = "Self", deny_unknown_fields)]
 pub struct Budget {
-    /// Names it in notifications and reports; unique.
+    /// Unique name in notifications and reports.
     pub name: String,
-    /// Whose cost counts; everything by default.
+    /// The cost that counts; everything by default.
     #[serde(default)]
     pub scope: BudgetScope,
     /// The limit, more than zero, as text: `"12000 EUR"`. Costs in other currencies are not counted
     /// but reported as a problem.
     #[serde(with = "money_text")]
     pub amount: Money,
-    /// How often spending starts again from zero; monthly by default.
+    /// The budget period; monthly by default.
     #[serde(default)]
     pub period: BudgetPeriod,
-    /// Which cost counts; effective by default.
+    /// The cost metric; effective by default.
     #[serde(default)]
     pub metric: Metric,
-    /// Percents of the amount whose spending is announced, 1 to 1,000; 50, 80 and 100 by default.
+    /// Percentages of the amount to announce when spent, 1 to 1,000; 50, 80 and 100 by default.
     #[serde(default = "actual_thresholds")]
     pub actual_thresholds: Vec<u16>,
-    /// Percents of the amount that are announced when the period is forecast to reach them, 1 to
-    /// 1,000; 100 by default.
+    /// Percentages of the amount to announce when forecast, 1 to 1,000; 100 by default.
     #[serde(default = "forecast_thresholds")]
     pub forecast_thresholds: Vec<u16>,
-    /// What else happens; nothing by default.
+    /// Notify only by default.
     #[serde(default)]
     pub action: BudgetAction,
 }
@@ -71,27 +61,25 @@ fn forecast_thresholds() -> Vec<u16> {
     vec![100]
 }
 
-/// Whose cost a budget limits.
+/// The cost that a budget limits.
 #[derive(Debug, Clone, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub enum BudgetScope {
-    /// Everything.
     #[default]
     Mesh,
     /// One region of the mesh.
     Region(String),
     /// One model.
     Model(String),
-    /// Whatever carries a tag.
+    /// Everything with a tag.
     Tag {
         /// The tag's key.
         key: String,
-        /// Its value.
         value: String,
     },
 }
 
-/// How often a budget's spending starts again from zero. Periods begin at midnight UTC.
+/// A budget's period, which begins at midnight UTC.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum BudgetPeriod {
@@ -106,14 +94,14 @@ pub enum BudgetPeriod {
     Yearly,
 }
 
-/// What happens when a threshold is crossed.
+/// The action when a threshold is crossed.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum BudgetAction {
     /// The receivers are notified.
     #[default]
     Notify,
-    /// They are notified, and traffic may be shifted to cheaper regions.
+    /// The receivers are notified, and traffic may shift to cheaper regions.
     Shift,
 }
 
@@ -158,203 +146,12 @@ impl BudgetPeriod {
     }
 }
 
-/// What is wrong with a budget.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum BudgetError {
-    /// A name is empty, too long or contains characters that can't be printed.
-    #[error("budget {budget:?}: {field} must be 1 to {NAME_CHARS_MAX} printable characters")]
-    Text {
-        /// The budget.
-        budget: String,
-        /// Which text: `name`, `scope`.
-        field: &'static str,
-    },
-    /// The amount is zero, negative or too large.
-    #[error("budget {budget:?}: amount is {amount}; it must be more than 0 and less than 10^14")]
-    Amount {
-        /// The budget.
-        budget: String,
-        /// Its amount.
-        amount: Money,
-    },
-    /// No currency is named.
-    #[error("budget {budget:?}: amount has no currency; write it as \"12000 EUR\"")]
-    NoCurrency {
-        /// The budget.
-        budget: String,
-    },
-    /// A threshold is out of range.
-    #[error(
-        "budget {budget:?}: {field} contains {threshold}; thresholds are percents from 1 to \
-            {THRESHOLD_MAX}"
-    )]
-    Threshold {
-        /// The budget.
-        budget: String,
-        /// The list.
-        field: &'static str,
-        /// The threshold.
-        threshold: u16,
-    },
-    /// A threshold stands twice in a list.
-    #[error("budget {budget:?}: {field} contains {threshold} twice; remove one")]
-    ThresholdTwice {
-        /// The budget.
-        budget: String,
-        /// The list.
-        field: &'static str,
-        /// The threshold.
-        threshold: u16,
-    },
-    /// A list of thresholds is too long.
-    #[error(
-        "budget {budget:?}: {field} has {count} thresholds; at most {THRESHOLDS_MAX} are allowed"
-    )]
-    TooManyThresholds {
-        /// The budget.
-        budget: String,
-        /// The list.
-        field: &'static str,
-        /// Its length.
-        count: usize,
-    },
-    /// All budgets have too many thresholds together.
-    #[error(
-        "the budgets have {count} thresholds in all; at most {ALL_THRESHOLDS_MAX} are allowed: remove some of \
-         actual_thresholds or forecast_thresholds, which default to 4 a budget"
-    )]
-    TooManyInAll {
-        /// Their number.
-        count: usize,
-    },
-    /// The budget would never announce anything.
-    #[error(
-        "budget {budget:?}: both actual_thresholds and forecast_thresholds are empty; set at least \
-            one threshold"
-    )]
-    NoThreshold {
-        /// The budget.
-        budget: String,
-    },
-    /// Two budgets have one name.
-    #[error("two budgets are named {budget:?}; names must be unique")]
-    NameTwice {
-        /// The name.
-        budget: String,
-    },
-}
-
-impl Budget {
-    /// Checks names, amount and thresholds.
-    pub fn check(&self) -> Result<(), BudgetError> {
-        let budget = || self.name.chars().take(NAME_CHARS_MAX).collect::<String>();
-        let texts: &[&str] = match &self.scope {
-            BudgetScope::Mesh => &[],
-            BudgetScope::Region(name) | BudgetScope::Model(name) => &[name],
-            BudgetScope::Tag { key, value } => &[key, value],
-        };
-
-        if !is_name(&self.name) {
-            return Err(BudgetError::Text {
-                budget: budget(),
-                field: "name",
-            });
-        }
-
-        if !texts.iter().all(|text| is_name(text)) {
-            return Err(BudgetError::Text {
-                budget: budget(),
-                field: "scope",
-            });
-        }
-
-        let amount = self.amount;
-        if amount.amount <= Amount::ZERO || amount.amount > AMOUNT_MAX {
-            return Err(BudgetError::Amount {
-                budget: budget(),
-                amount,
-            });
-        }
-
-        if amount.currency == Currency::NONE {
-            return Err(BudgetError::NoCurrency { budget: budget() });
-        }
-
-        self.check_thresholds("actual_thresholds", &self.actual_thresholds)?;
-        self.check_thresholds("forecast_thresholds", &self.forecast_thresholds)?;
-        if self.actual_thresholds.is_empty() && self.forecast_thresholds.is_empty() {
-            return Err(BudgetError::NoThreshold { budget: budget() });
-        }
-
-        Ok(())
-    }
-
-    fn check_thresholds(&self, field: &'static str, thresholds: &[u16]) -> Result<(), BudgetError> {
-        let budget = self.name.clone();
-        if thresholds.len() > THRESHOLDS_MAX {
-            return Err(BudgetError::TooManyThresholds {
-                budget,
-                field,
-                count: thresholds.len(),
-            });
-        }
-
-        let mut seen = BTreeSet::new();
-        for &threshold in thresholds {
-            if !(1..=THRESHOLD_MAX).contains(&threshold) {
-                return Err(BudgetError::Threshold {
-                    budget,
-                    field,
-                    threshold,
-                });
-            }
-
-            if !seen.insert(threshold) {
-                return Err(BudgetError::ThresholdTwice {
-                    budget,
-                    field,
-                    threshold,
-                });
-            }
-        }
-
-        Ok(())
-    }
-}
-
-fn is_name(text: &str) -> bool {
-    !text.trim().is_empty() && text.chars().count() <= NAME_CHARS_MAX && unprintable(text).is_none()
-}
-
-/// Checks each budget, that no two have the same name, and how many thresholds they have together.
-pub fn check_budgets(budgets: &[Budget]) -> Result<(), BudgetError> {
-    let mut names = BTreeSet::new();
-    for budget in budgets {
-        budget.check()?;
-        if !names.insert(&budget.name) {
-            return Err(BudgetError::NameTwice {
-                budget: budget.name.clone(),
-            });
-        }
-    }
-
-    let thresholds =
-        |budget: &Budget| budget.actual_thresholds.len() + budget.forecast_thresholds.len();
-    let count: usize = budgets.iter().map(thresholds).sum();
-
-    if count > ALL_THRESHOLDS_MAX {
-        return Err(BudgetError::TooManyInAll { count });
-    }
-    Ok(())
-}
-
-/// What a threshold was compared with.
+/// The amount that a threshold applies to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum CrossingKind {
-    /// What was spent.
     Actual,
-    /// What the period is forecast to cost.
+    /// The forecast cost of the period.
     Forecast,
 }
 
@@ -362,7 +159,6 @@ pub enum CrossingKind {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Crossing {
-    /// By what.
     pub kind: CrossingKind,
     /// The threshold, percent of the amount.
     pub threshold: u16,
@@ -374,9 +170,9 @@ pub struct Crossing {
 pub enum BudgetProblem {
     /// Some of the cost is in other currencies and counts neither as spent nor as forecast.
     OtherCurrencies {
-        /// What was spent in them.
+        /// Cost in other currencies.
         spent: Totals,
-        /// What is forecast in them.
+        /// Forecast cost in other currencies.
         forecast: Totals,
     },
 }
@@ -401,14 +197,14 @@ impl fmt::Display for BudgetProblem {
     }
 }
 
-/// How a budget stands.
+/// A budget's current state.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct BudgetState {
-    /// What was spent in the period so far, in the budget's currency.
+    /// Cost in the period so far, in the budget's currency.
     pub spent: Amount,
-    /// What the period is forecast to cost, in the budget's currency; none where there is no
-    /// forecast in it.
+    /// The forecast cost of the period, in the budget's currency; `None` if there is no forecast in
+    /// it.
     pub forecast: Option<Amount>,
     /// Spent as a part of the budget's amount; 1 is all of it. Negative where credits exceed costs.
     pub ratio: f64,
@@ -417,7 +213,7 @@ pub struct BudgetState {
     /// The thresholds that are reached now: actual ones first, each kind from the lowest to the
     /// highest.
     pub crossed: Vec<Crossing>,
-    /// What the figures leave out.
+    /// Cost that the figures leave out.
     pub problem: Option<BudgetProblem>,
 }
 
@@ -488,14 +284,15 @@ pub fn evaluate_budget(budget: &Budget, spent: &Totals, forecast: Option<&Totals
     }
 }
 
-/// Whether `amount` is at least so many percent of the limit, exactly.
+/// Whether `amount` is at least `threshold` percent of the limit, exactly.
 fn is_reached(limit: Amount, threshold: u16, amount: Amount) -> bool {
     amount.0.saturating_mul(100) >= limit.0.saturating_mul(i128::from(threshold))
 }
 
 /// Money as one text: `12000 EUR`.
 mod money_text {
-    use super::*;
+    use crate::money::Money;
+    use serde::{Deserialize, Deserializer, Serializer, de};
 
     pub(super) fn serialize<S: Serializer>(
         money: &Money,
@@ -510,7 +307,7 @@ mod money_text {
         let text = String::deserialize(deserializer)?;
         let shape = || {
             de::Error::custom(format!(
-                "{text:?} is no amount of money: write it as \"12000 EUR\""
+                "{text:?} is not an amount of money; write it as \"12000 EUR\""
             ))
         };
         let (amount, currency) = text.trim().split_once(' ').ok_or_else(shape)?;

@@ -17,12 +17,12 @@ pub fn day_number(day: Date) -> i32 {
     day.to_julian_day() - EPOCH_JULIAN
 }
 
-/// The day so many days after 1 January 1970; none beyond the calendar.
+/// The day `number` days after 1 January 1970; `None` beyond the calendar.
 pub fn day_of(number: i32) -> Option<Date> {
     Date::from_julian_day(number.checked_add(EPOCH_JULIAN)?).ok()
 }
 
-/// The day of a moment, Unix milliseconds; none beyond the calendar.
+/// The day of a moment, Unix milliseconds; `None` beyond the calendar.
 pub fn date_at(ms: u64) -> Option<Date> {
     day_of(i32::try_from(ms / DAY_MS).ok()?)
 }
@@ -45,7 +45,8 @@ pub mod iso_date {
     /// A day that was written so.
     pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Date, D::Error> {
         let text = String::deserialize(deserializer)?;
-        super::parse_date(&text)
-            .ok_or_else(|| de::Error::custom(format!("{text:?} is no day: write it as 2026-09-06")))
+        super::parse_date(&text).ok_or_else(|| {
+            de::Error::custom(format!("{text:?} is not a date; write it as 2026-09-06"))
+        })
     }
 }

@@ -1,4 +1,4 @@
-//! What bytes cost that leave a region: by pair and cause, and which way is cheapest.
+//! Egress cost by region pair and cause, and the cheapest way to replicate.
 
 mod relay;
 mod sources;
@@ -26,10 +26,7 @@ use time::Date;
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Cause {
     /// Copies of a model's chunks.
-    Replication {
-        /// The model.
-        model: String,
-    },
+    Replication { model: String },
     /// Answers to users whose home is another region.
     AnswersAway,
     /// Anything else.
@@ -38,7 +35,7 @@ pub enum Cause {
 
 /// A text that is no cause.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{0:?} is no cause of egress: answers, other or replication:MODEL is expected")]
+#[error("{0:?} is not a cause of egress; expected answers, other or replication:MODEL")]
 pub struct CauseError(String);
 
 impl fmt::Display for Cause {
@@ -88,36 +85,33 @@ pub struct EgressUsage {
     pub day: Date,
     /// The region of the mesh that sent them.
     pub from: String,
-    /// The region of the mesh that received them; none where they went out to the internet, as
+    /// The region of the mesh that received them; `None` if they went out to the internet, as
     /// answers to users do.
     pub to: Option<String>,
-    /// Why.
     pub cause: Cause,
-    /// How many.
     pub bytes: u64,
 }
 
-/// What the bytes of one pair of regions and cause cost.
+/// Egress cost of a region pair and cause.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct EgressLine {
     /// The region of the mesh that sent them.
     pub from: String,
     /// The region of the mesh that received them; none for the internet.
     pub to: Option<String>,
-    /// Why.
     pub cause: Cause,
-    /// How many, those without a price included.
+    /// Bytes, including those without a price.
     pub bytes: u64,
     /// Those of them that have no price.
     pub unpriced_bytes: u64,
-    /// What the others cost.
+    /// Cost of the priced ones.
     pub cost: Totals,
 }
 
-/// What bytes cost by pair of regions and cause.
+/// Egress cost by region pair and cause.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct EgressReport {
-    /// By sender, receiver and cause.
+    /// Sorted by sender, receiver and cause.
     pub lines: Vec<EgressLine>,
     /// The sum of the lines.
     pub totals: Totals,

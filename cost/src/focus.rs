@@ -4,6 +4,7 @@
 //! looked at.
 
 mod amount;
+mod charge;
 mod collect;
 mod columns;
 mod csv;
@@ -35,13 +36,12 @@ use std::io::{self, BufRead, BufReader, Cursor, Read};
 /// The buffer before decompression, bytes.
 const GZIP_BUFFER: usize = 128 << 10;
 
-/// How an import is done.
+/// Options of an import.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ImportOptions {
     /// The tags that cells are kept apart by.
     pub tag_keys: Vec<String>,
-    /// Whose bill it is. If not given, each row says so by its provider and billing account, or
-    /// else the name of the file counts.
+    /// The bill's owner. By default each row's provider and billing account, or else the file name.
     pub source: Option<String>,
     /// The currency of rows that name none.
     pub currency: Option<Currency>,
@@ -168,7 +168,7 @@ impl Importer {
     }
 }
 
-/// Whether two files hold the same bytes, once unpacked: then one of them is a copy of the other.
+/// Whether two files have the same unpacked content.
 pub fn has_same_content(one: impl Read, other: impl Read) -> io::Result<bool> {
     let mut one = unpacked(one)?;
     let mut other = unpacked(other)?;

@@ -30,16 +30,17 @@ use time::{Date, Duration};
 /// The newest days of a bill that are left out by default: providers still add charges to them.
 pub const INCOMPLETE_DAYS: u16 = 2;
 /// The share of outcomes that the bands are made to cover.
-pub const BAND_COVERAGE: f64 = 0.8;
+pub(crate) const BAND_COVERAGE: f64 = 0.8;
 /// The longest forecast, in days.
-pub const HORIZON_DAYS_MAX: u16 = 366;
+pub(crate) const HORIZON_DAYS_MAX: u16 = 366;
 
 /// Why there is no forecast.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum ForecastError {
     /// No day of the series is complete.
     #[error(
-        "no complete day of cost to forecast from: the newest {incomplete_days} days are left out because charges arrive late; \
+        "no complete day of cost to forecast from: the newest {incomplete_days} days are left \
+         out because charges arrive late; \
          wait for more days"
     )]
     NoCompleteDay {
@@ -47,12 +48,12 @@ pub enum ForecastError {
         incomplete_days: u16,
     },
     /// A forecast of no days, or of too many.
-    #[error("{days} days can't be forecast: ask for 1 to {HORIZON_DAYS_MAX}")]
+    #[error("can't forecast {days} days; expected 1 to {HORIZON_DAYS_MAX}")]
     Horizon {
         /// The days asked for.
         days: u16,
     },
-    /// The days asked for lie beyond the calendar.
+    /// The requested days are beyond the calendar.
     #[error(
         "the forecast would end after the last day of the calendar (9999-12-31): check the dates \
             of the bill"
@@ -78,25 +79,23 @@ pub struct Estimate {
     pub high: Amount,
 }
 
-/// What one day is expected to cost.
+/// The forecast of one day.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub struct ForecastDay {
     /// The day, UTC.
     #[serde(serialize_with = "write_date")]
     pub day: Date,
-    /// Its cost.
     #[serde(flatten)]
     pub cost: Estimate,
 }
 
-/// What the days after the last complete one are expected to cost.
+/// The forecast of the days after the last complete one.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Forecast {
-    /// The currency of all amounts.
     pub currency: Currency,
     /// The method that the backtest picked.
     pub method: Method,
-    /// How many past forecasts the bands are made of. Without any, a band reaches from half to
+    /// The number of past forecasts behind the bands. Without any, a band reaches from half to
     /// about twice what is expected.
     pub folds: u8,
     /// The days in order, from the first incomplete one on.

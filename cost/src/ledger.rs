@@ -1,13 +1,12 @@
-//! What has been imported: one part for each source and billing month, of which the later import
-//! wins.
+//! Imported bills: one part per source and billing month; the later import wins.
 //!
 //! A ledger merges with any other in any order and as often as you like: the result is the same.
-//! Cloning one is cheap, so a report runs on a snapshot while imports go on.
+//! Cloning one is cheap, so reports run on a snapshot during imports.
 
 mod ends;
 
 use crate::{
-    cells::{Cells, CellsError, Metric, Period},
+    cells::{Cells, CellsError, ChargeKind, Metric, Period},
     date::{DAY_MS, day_number, day_of},
     money::Amount,
 };
@@ -26,7 +25,7 @@ use time::Date;
 
 /// Providers add charges of a day until about two days later: a day counts as complete once its
 /// bill was imported that much later.
-pub const LATE_DAYS: i32 = 2;
+pub(crate) const LATE_DAYS: i32 = 2;
 /// A source without a new day for so long has ended, days.
 pub(crate) const ENDED_DAYS: i32 = 45;
 /// First bytes of a stored part; the digit is the version of its layout.
@@ -75,23 +74,20 @@ pub enum PartError {
     },
     /// A sum that no bill reaches.
     #[error("cell {index} sums to more than 10^17 of its currency: not a bill")]
-    TooLarge {
-        /// Which cell.
-        index: usize,
-    },
+    TooLarge { index: usize },
     /// More cells than are kept of a source and month.
     #[error(
         "the cells of {origin} in {period} take {size} bytes, the limit is {limit}; choose fewer \
             tags in [cost], or import parts of the bill as sources of their own (--source)"
     )]
     Cells {
-        /// Whose bill it is.
+        /// The bill's owner.
         origin: String,
         /// The billing month.
         period: Period,
-        /// What the cells take, bytes.
+        /// Size of the cells, bytes.
         size: usize,
-        /// What they may take, bytes.
+        /// The limit, bytes.
         limit: usize,
     },
     /// Another kind of file, or a later layout.
@@ -129,12 +125,12 @@ impl StoredPart {
         Self::checked(header, cells, digest)
     }
 
-    /// The bytes that are kept.
+    /// Encodes for storage.
     pub fn encode(&self) -> Result<Vec<u8>, PartError> {
         encode(&self.header, &self.cells)
     }
 
-    /// Reads kept bytes, from wherever they come.
+    /// Decodes and checks untrusted bytes.
     pub fn decode(bytes: &[u8]) -> Result<Self, PartError> {
         let rest = bytes.strip_prefix(MAGIC).ok_or(PartError::Layout)?;
         let (length, rest) = rest.split_first_chunk::<4>().ok_or(PartError::Layout)?;
@@ -164,7 +160,7 @@ impl StoredPart {
             // Cells are sorted by day: most days are the one before.
             days.insert(cells.day(index));
 
-            let is_usage = cells.kind(index) == crate::ChargeKind::Usage;
+            let is_usage = cells.kind(index) == ChargeKind::Usage;
             if is_usage {
                 usage_days.insert(cells.day(index));
             }
@@ -205,12 +201,11 @@ impl StoredPart {
         self.header.imported_ms
     }
 
-    /// Who imported it: an agent, or a person's command.
+    /// The importer: an agent or a user's command.
     pub fn importer(&self) -> &str {
         &self.header.importer
     }
 
-    /// The cells.
     pub fn cells(&self) -> &Cells {
         &self.cells
     }
@@ -230,7 +225,7 @@ impl StoredPart {
         &self.days
     }
 
-    /// The last day that late charges no longer change; none where there is no such day.
+    /// The last day that late charges no longer change; `None` if there is no such day.
     pub fn complete_day(&self) -> Option<i32> {
         let imported = i32::try_from(self.header.imported_ms / DAY_MS).unwrap_or(i32::MAX);
         let first = self.days.first()?;
@@ -248,7 +243,7 @@ impl StoredPart {
             && !self.priced[metric as usize]
     }
 
-    /// Which of two parts of the same source and month counts.
+    /// Orders parts of the same source and month; the greatest wins.
     fn rank(&self) -> (u64, Digest) {
         (self.header.imported_ms, self.digest)
     }
@@ -283,7 +278,7 @@ fn check_name(what: &'static str, name: &str) -> Result<(), PartError> {
     Ok(())
 }
 
-/// What is held of one source.
+/// The state of one source.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct SourceState {
     /// Its billing months.
@@ -306,7 +301,7 @@ pub struct SourceState {
 }
 
 impl SourceState {
-    /// Whether it has ended, for example as its account was closed: it is late no more.
+    /// Whether it has ended, for example because its account was closed. It is then never late.
     pub fn has_ended(&self, today: Date) -> bool {
         self.last_day
             .is_none_or(|last| day_number(today) - day_number(last) > ENDED_DAYS)
@@ -356,7 +351,7 @@ impl Ledger {
         self.parts.values()
     }
 
-    /// What is held of each source. Removed months are left out.
+    /// The state of each source, without removed months.
     pub fn sources(&self) -> BTreeMap<&str, SourceState> {
         let mut sources: BTreeMap<&str, SourceState> = BTreeMap::new();
         for part in self.parts.values().filter(|part| !part.days.is_empty()) {

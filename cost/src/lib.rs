@@ -1,6 +1,6 @@
-//! What the platform spends: billing rows (FOCUS) become day cells, cells become reports,
-//! forecasts, anomalies, budgets and recommendations. No IO, clock or randomness: readers, days and
-//! times are arguments.
+//! Platform cost: billing rows (FOCUS) become day cells, and cells become reports, forecasts,
+//! anomalies, budgets and recommendations. No I/O, clock or randomness: readers, days and times are
+//! arguments.
 
 mod allocation;
 mod anomaly;
@@ -46,38 +46,38 @@ pub use focus::{
     Warning as ImportWarning, export_manifests, find_exports, has_same_content,
 };
 pub use forecast::{
-    BAND_COVERAGE, DailyCosts, Estimate, Forecast, ForecastDay, ForecastError, HORIZON_DAYS_MAX,
-    INCOMPLETE_DAYS, Method, MonthEnd, forecast, month_end,
+    DailyCosts, Estimate, Forecast, ForecastDay, ForecastError, INCOMPLETE_DAYS, Method, MonthEnd,
+    forecast, month_end,
 };
-pub use ledger::{BillEnds, LATE_DAYS, Ledger, PartError, SourceState, StoredPart};
+pub use ledger::{BillEnds, Ledger, PartError, SourceState, StoredPart};
 pub use live::{
     Counters, DailyTotals, EgressCounter, HourlyRate, LiveMeter, LiveModel, LiveRegion,
     LiveStateError, LiveWindow, ModelCounters, NodeGroup, Pricing, Reconciliation, RegionCapacity,
     SourceCounters, StoredBytes, hourly_rate, reconcile,
 };
-pub use money::{Amount, AmountError, Currency, CurrencyError, Money, ONE, SCALE, Totals};
+pub use money::{Amount, AmountError, Currency, CurrencyError, Money, ONE, Totals};
 pub use notices::{
     anomaly_notice, budget_notices, export_notice, is_budget_over, is_of_export, late_notices,
 };
 pub use optimiser::{
     Baseline, BaselineName, BillWindow, Binding, CommittedOffer, Comparison, CurrentState,
     Evidence, Flow, IdleModel, Infeasibility, Loss, MODELS_MAX, ModelCopy, ModelDemand,
-    MonthlyCost, NodeChange, NodeCounts, NodeOffer, Nodes, ORIGINS_MAX, OriginDemand, Placement,
-    PlacementError, PlacementInput, PlacementRules, Proposal, REGIONS_MAX, RecommendError,
-    RecommendInput, Recommendation, RecommendationKind, Recommendations, RegionOffer,
-    ReplicationChange, ReplicationFinding, Risk, RiskLevel, Saving, SpotOffer, Utilisation,
-    Verdict, Verification, WeightChange, WholePlacement, placement, recommend, verify,
+    MonthlyCost, NodeChange, NodeCounts, NodeOffer, Nodes, OriginDemand, Placement, PlacementError,
+    PlacementInput, PlacementRules, Proposal, REGIONS_MAX, RecommendError, RecommendInput,
+    Recommendation, RecommendationKind, Recommendations, RegionOffer, ReplicationChange,
+    ReplicationFinding, Risk, RiskLevel, Saving, SpotOffer, Utilisation, Verdict, Verification,
+    WeightChange, WholePlacement, placement, recommend, verify,
 };
 pub use prices::{
-    AppliedPrices, Destination, HOURS_PER_MONTH, NoPrice, Price, PriceDefaults, PriceFile,
-    PriceFileError, PriceItem, PriceTable, PriceTableError, Prices, RejectReason, RejectedPrice,
-    Tier, Unit, read_prices,
+    AppliedPrices, Destination, NoPrice, Price, PriceDefaults, PriceFile, PriceFileError,
+    PriceItem, PriceTable, PriceTableError, Prices, RejectReason, RejectedPrice, Tier, Unit,
+    read_prices,
 };
-pub use regions::{CloudRegion, CloudRegionError, MeshRegion, RegionMap, RegionProblem, cloud_of};
+pub use regions::{CloudRegion, CloudRegionError, MeshRegion, RegionMap, RegionProblem};
 pub use report::{
-    Change, Compared, Filter, Group, GroupError, Interval, MODEL_TAG, Mover, PeriodToDate, Query,
-    QueryError, REPORT_DAYS_MAX, RegionNames, Report, ReportRow, TrendPeriod, TrendPoint,
-    TrendSeries, Trends, Warning, WarningKind, report, trends,
+    Change, Compared, Filter, Group, GroupError, Interval, Mover, PeriodToDate, Query, QueryError,
+    RegionNames, Report, ReportRow, TrendPeriod, TrendPoint, TrendSeries, Trends, Warning,
+    WarningKind, report, trends,
 };
 pub use shift::{ShiftInput, ShiftOutcome, ShiftRegion, next_factors};
 pub use spending::{BilledDays, MeshNodes, Outlook, expected_rest, outlook};

@@ -1,5 +1,5 @@
 //! Live cost: prices × running capacity, integrated over time, and our own counters of requests,
-//! busy time and bytes. Seconds old, where a bill is days old.
+//! busy time and bytes. Live cost is seconds old; bills are days old.
 
 mod counters;
 mod peaks;
@@ -31,26 +31,24 @@ const KEPT_DAYS: i32 = 62;
 /// Most regions of a mesh, and most models, pairs and sources of one region and day; what goes
 /// beyond is summed as `(other)`.
 const KEPT_LIMIT: usize = 1_024;
-/// What is summed when there is too much to tell apart.
+/// The name for everything beyond the limits.
 const OTHER: &str = "(other)";
 
-/// What prices depend on.
+/// The inputs of pricing.
 #[derive(Debug, Clone, Copy)]
 pub struct Pricing<'a> {
-    /// The prices.
     pub prices: &'a Prices,
-    /// Where the regions of the mesh are billed.
+    /// The billing regions of the mesh.
     pub regions: &'a RegionMap,
 }
 
-/// What runs in a region.
+/// A region's capacity.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RegionCapacity {
-    /// Its nodes.
     pub nodes: Vec<NodeGroup>,
-    /// What its object store holds.
+    /// Stored bytes.
     pub stored: Vec<StoredBytes>,
-    /// How many inferences it can run at the same time.
+    /// Inferences that it can run concurrently.
     pub places: u32,
 }
 
@@ -61,7 +59,6 @@ pub struct NodeGroup {
     pub sku: String,
     /// On demand, spot or committed.
     pub pricing: PricingClass,
-    /// How many.
     pub count: u32,
 }
 
@@ -70,20 +67,19 @@ pub struct NodeGroup {
 pub struct StoredBytes {
     /// The class: `standard`.
     pub class: String,
-    /// How many.
     pub bytes: u64,
 }
 
-/// What a region costs per hour.
+/// A region's hourly cost.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct HourlyRate {
-    /// The sum of what has a price.
+    /// The cost of priced items.
     pub totals: Totals,
-    /// What has none.
+    /// Items without a price.
     pub missing: Vec<NoPrice>,
 }
 
-/// What this capacity costs per hour at the prices of a day. A month has 730 hours.
+/// Hourly cost of a capacity at a day's prices. A month has 730 hours.
 pub fn hourly_rate(
     region: &str,
     capacity: &RegionCapacity,
@@ -152,11 +148,11 @@ pub enum LiveStateError {
     #[error(transparent)]
     Codec(#[from] CodecError),
     /// A day beyond the calendar, or more than a meter keeps.
-    #[error("the live cost's state contradicts itself: {0}; it starts again from zero without it")]
+    #[error("corrupt live cost state: {0}; live cost restarts from zero")]
     Shape(&'static str),
 }
 
-/// What is known of a region.
+/// A region's meter.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 struct RegionMeter {
     /// Up to when time is counted, Unix milliseconds, and what has run since; none before the first
@@ -164,13 +160,12 @@ struct RegionMeter {
     last: Option<(u64, RegionCapacity)>,
     /// The last counters of each source.
     sources: BTreeMap<String, SourceState>,
-    /// By day number.
     days: BTreeMap<i32, DayMeter>,
-    /// What the present quarter of an hour has counted.
+    /// Counts of the current quarter-hour.
     quarter: Quarter,
 }
 
-/// What is known of a region's day.
+/// A region's meter for a day.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 struct DayMeter {
     /// Amount per hour × milliseconds, in units of 1e-15: divided by an hour only when it is read,
@@ -191,7 +186,7 @@ struct DayMeter {
 }
 
 impl DayMeter {
-    /// What the capacity cost.
+    /// Cost of the capacity.
     fn capacity(&self) -> Totals {
         let mut totals = Totals::default();
         for (currency, rate_ms) in &self.rate_ms {
@@ -207,8 +202,8 @@ impl DayMeter {
 }
 
 impl LiveMeter {
-    /// A meter that has seen nothing. `gap_max_ms`: the longest time between two observations of a
-    /// region that is counted as cost, a few times the interval between them.
+    /// An empty meter. `gap_max_ms`: the longest time between two observations of a region that is
+    /// counted as cost, a few times the interval between them.
     pub fn new(gap_max_ms: u64) -> Self {
         Self {
             gap_max_ms,
@@ -249,7 +244,7 @@ impl LiveMeter {
         };
 
         meter.last = Some((counted_to_ms, capacity));
-        // What came in a gap says nothing of any quarter of an hour.
+        // Requests in a gap can't be assigned to a quarter-hour.
         let is_steady = last_ms.is_some_and(|last_ms| now_ms.saturating_sub(last_ms) <= gap_max_ms);
         meter.quarter.roll(now_ms, &mut meter.days);
         meter.count(today, last_ms, is_steady, sources);
@@ -261,12 +256,12 @@ impl LiveMeter {
         }
     }
 
-    /// The state, to be kept over a restart.
+    /// Encodes the state, to survive a restart.
     pub fn encode(&self) -> Result<Vec<u8>, LiveStateError> {
         Ok(codec::encode_document(self)?)
     }
 
-    /// The state that was kept. `gap_max_ms` as for [`LiveMeter::new`].
+    /// Decodes the state. `gap_max_ms` as for [`LiveMeter::new`].
     pub fn decode(bytes: &[u8], gap_max_ms: u64) -> Result<Self, LiveStateError> {
         let meter: Self = codec::decode_document(bytes)?;
         let days = || meter.regions.values().flat_map(|region| &region.days);
@@ -296,7 +291,7 @@ impl RegionMeter {
         is_known: bool,
         pricing: Pricing<'_>,
     ) {
-        // Of a long gap only the days that are kept matter.
+        // Of a long gap only retained days matter.
         let mut start_ms = from_ms.max(to_ms.saturating_sub(KEPT_DAYS as u64 * DAY_MS));
         while start_ms < to_ms {
             let end_ms = to_ms.min((start_ms / DAY_MS + 1) * DAY_MS);
@@ -364,7 +359,7 @@ impl RegionMeter {
     }
 }
 
-/// What stands for a new key where a map is full; none where it is not, or has the key.
+/// The substitute for a new key in a full map; `None` if the map has room or the key.
 fn kept<K: Ord, V>(map: &BTreeMap<K, V>, key: &K, other: impl FnOnce() -> K) -> Option<K> {
     (map.len() >= KEPT_LIMIT && !map.contains_key(key)).then(other)
 }

@@ -10,7 +10,7 @@ use std::{
 };
 
 /// Digits after the decimal point.
-pub const SCALE: u32 = 15;
+pub(crate) const SCALE: u32 = 15;
 /// One whole unit of a currency.
 pub const ONE: i128 = 10i128.pow(SCALE);
 /// Most digits before the decimal point that are read: sums of 10^9 such amounts still fit.
@@ -28,12 +28,11 @@ pub enum AmountError {
     #[error("not a decimal number")]
     Syntax,
     /// More than 14 digits before the decimal point.
-    #[error("too large: at most 14 digits may stand before the decimal point")]
+    #[error("too large; at most 14 digits are allowed before the decimal point")]
     TooLarge,
 }
 
 impl Amount {
-    /// Nothing.
     pub const ZERO: Self = Self(0);
 
     /// Reads a decimal number, with an exponent or without one (`1.25`, `-.5`, `4E-7`). Digits
@@ -58,7 +57,7 @@ impl Amount {
         ))
     }
 
-    /// The nearest amount to a floating-point number; none where there is none.
+    /// The nearest amount to a floating-point number; `None` if it is out of range or not finite.
     pub fn from_f64(value: f64) -> Option<Self> {
         let is_in_range = value.is_finite() && value.abs() < 10f64.powi(WHOLE_DIGITS_MAX as i32);
         // Shortest text that reads back as the same number: what was meant, not what binary made of
@@ -74,8 +73,7 @@ impl Amount {
         self.0 as f64 / ONE as f64
     }
 
-    /// Rounded, half to even, to so many digits after the point, at most 15, all of which are
-    /// written.
+    /// Rounded half to even; writes all `decimals` digits after the point, at most 15.
     pub fn rounded(self, digits: u32) -> String {
         let digits = digits.min(SCALE);
         let unit = 10i128.pow(SCALE - digits);
@@ -90,7 +88,7 @@ impl Amount {
         }
     }
 
-    /// `self` × `numerator` / `denominator`, rounded half to even: the share of a whole. None where
+    /// `self` × `numerator` / `denominator`, rounded half to even: the share of a whole. `None` if
     /// the denominator is zero or the result does not fit.
     pub fn share(self, numerator: u64, denominator: u64) -> Option<Self> {
         let product = self.0.unsigned_abs().checked_mul(u128::from(numerator))?;
@@ -100,8 +98,8 @@ impl Amount {
         Some(Self(if self.0 < 0 { -magnitude } else { magnitude }))
     }
 
-    /// Splits the amount in proportion to `weights`, by largest remainder, so that the parts sum to
-    /// it exactly; all zero where the weights are.
+    /// Splits the amount in proportion to `weights`, by largest remainder, so the parts sum to it
+    /// exactly; all zero if the weights are.
     pub fn split(self, weights: &[u64]) -> Vec<Self> {
         let sum: u128 = weights.iter().map(|weight| u128::from(*weight)).sum();
         // Weights whose sum has more than 64 bits are halved until it has not: the products below
@@ -264,7 +262,7 @@ impl<'de> Deserialize<'de> for Amount {
         if deserializer.is_human_readable() {
             let text = String::deserialize(deserializer)?;
             text.parse()
-                .map_err(|error| de::Error::custom(format!("{text:?} is no amount: {error}")))
+                .map_err(|error| de::Error::custom(format!("{text:?} is not an amount: {error}")))
         } else {
             i128::deserialize(deserializer).map(Self)
         }
@@ -318,7 +316,7 @@ pub struct Currency([u8; 8]);
 /// A text that names no currency.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "{0:?} is no currency: three letters (ISO 4217) are expected, or at most eight letters and \
+    "{0:?} is not a currency; expected three letters (ISO 4217), or at most eight letters and \
         digits"
 )]
 pub struct CurrencyError(String);
@@ -327,7 +325,7 @@ impl Currency {
     /// US dollars.
     pub const USD: Self = Self(*b"USD\0\0\0\0\0");
     /// No currency was named (ISO 4217: "no currency involved").
-    pub const NONE: Self = Self(*b"XXX\0\0\0\0\0");
+    pub(crate) const NONE: Self = Self(*b"XXX\0\0\0\0\0");
 
     /// Reads a currency's code; small letters are taken for capital ones.
     pub fn parse(text: &[u8]) -> Result<Self, CurrencyError> {
@@ -396,9 +394,7 @@ impl<'de> Deserialize<'de> for Currency {
 /// An amount and its currency.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Money {
-    /// How much.
     pub amount: Amount,
-    /// Of what.
     pub currency: Currency,
 }
 

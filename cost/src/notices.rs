@@ -1,5 +1,5 @@
-//! What people are told of budgets, anomalies and late bills, as notices of the status board. An id
-//! is made of what is the same at every agent, so that each is made once.
+//! Notices about budgets, anomalies and late bills. Ids derive from what all agents agree on, so
+//! each notice exists once.
 
 use crate::{
     anomaly::{Anomaly, AnomalyKind, Plane},
@@ -15,8 +15,8 @@ use regionmesh_protocol::{
 };
 use time::Date;
 
-/// How long a budget's notice stands whatever another agent thinks of it, milliseconds: that one's
-/// clock or configuration may be behind those of the agent that told it.
+/// How long other agents must keep a budget's notice, milliseconds: their clock or configuration
+/// may be behind the publisher's.
 const SPREAD_MS: u64 = 15 * 60_000;
 
 /// The notices of the thresholds that a budget has crossed in a period.
@@ -54,7 +54,7 @@ pub fn budget_notices(
     state.crossed.iter().map(notice).collect()
 }
 
-/// What the ids of a budget's notices begin with. A budget whose amount is changed tells again.
+/// Prefix of the ids of a budget's notices. A changed amount announces its thresholds again.
 fn budget_key(budget: &Budget) -> String {
     format!("budget:{}:{}", budget.name, budget.amount)
 }
@@ -207,7 +207,7 @@ pub fn late_notices(ledger: &Ledger, late_after_h: u64, now_ms: u64) -> Vec<Cost
             subject: (*source).to_owned(),
             region: None,
             text: format!(
-                "the bill of {source} is complete up to {complete} alone; look at its export, or \
+                "the bill of {source} is complete only up to {complete}; look at its export, or \
                     import a newer one"
             ),
             since_ms: late_from_ms,
@@ -220,12 +220,12 @@ pub fn late_notices(ledger: &Ledger, late_after_h: u64, now_ms: u64) -> Vec<Cost
 
 const EXPORT: &str = "data:export:";
 
-/// Whether a notice is of an export; whoever reads that ends it.
+/// Whether a notice is about an export; any agent that reads the export ends it.
 pub fn is_of_export(notice: &CostNotice) -> bool {
     notice.id.starts_with(EXPORT)
 }
 
-/// The notice of an export that can't be read since a point in time: each outage is told by itself.
+/// The notice of an export that has been unreadable since `since`: one per outage.
 pub fn export_notice(url: &str, why: &str, since_ms: u64) -> CostNotice {
     CostNotice {
         kind: NoticeKind::Data,

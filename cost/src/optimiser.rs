@@ -2,6 +2,7 @@
 //! there, and the check of a prediction against the bill.
 
 mod baselines;
+mod bill;
 mod cover;
 mod describe;
 mod input;
@@ -12,6 +13,7 @@ mod placement;
 mod prepared;
 mod recommend;
 mod recommendation;
+mod stage;
 mod state;
 mod verify;
 mod whole;
@@ -19,7 +21,7 @@ mod whole;
 use crate::prices::HOURS_PER_MONTH;
 
 pub use input::{
-    CommittedOffer, MODELS_MAX, ModelDemand, NodeOffer, ORIGINS_MAX, OriginDemand, PlacementInput,
+    CommittedOffer, MODELS_MAX, ModelDemand, NodeOffer, OriginDemand, PlacementInput,
     PlacementRules, REGIONS_MAX, RegionOffer, SpotOffer,
 };
 pub use outcome::{

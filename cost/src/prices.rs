@@ -5,11 +5,11 @@ mod builtin;
 mod import;
 mod placeholder;
 mod records;
+mod rejection;
 mod table;
 
-pub use import::{
-    PriceDefaults, PriceFile, PriceFileError, RejectReason, RejectedPrice, read_prices,
-};
+pub use import::{PriceDefaults, PriceFile, PriceFileError, read_prices};
+pub use rejection::{RejectReason, RejectedPrice};
 pub use table::{AppliedPrices, PriceTable, PriceTableError, Prices};
 
 use crate::{
@@ -23,7 +23,7 @@ use std::{fmt, str::FromStr};
 use time::Date;
 
 /// Hours of a month, by which providers turn a price per month into one per hour.
-pub const HOURS_PER_MONTH: u32 = 730;
+pub(crate) const HOURS_PER_MONTH: u32 = 730;
 /// The largest price per unit that is read, whole units of its currency: sums over a month of it
 /// still fit.
 const PRICE_LIMIT: Amount = Amount(crate::money::ONE * 1_000_000_000);
@@ -52,14 +52,11 @@ pub enum PriceItem {
     },
     /// A gigabyte stored for a month.
     Storage {
-        /// Where.
         at: CloudRegion,
         /// The class of storage, small letters: `standard`.
         class: String,
     },
-    /// Requests.
     Requests {
-        /// Where.
         at: CloudRegion,
         /// The class of requests, small letters. `inference` is what the path to a region's
         /// endpoint costs per request, a gateway for example.
@@ -92,7 +89,6 @@ impl PriceItem {
         }
     }
 
-    /// Requests.
     pub fn requests(at: &CloudRegion, class: &str) -> Self {
         Self::Requests {
             at: at.clone(),
@@ -160,7 +156,6 @@ impl fmt::Display for Destination {
 /// What a price is paid for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum Unit {
-    /// An hour.
     #[serde(rename = "hour")]
     Hour,
     /// 10^9 bytes.
@@ -252,12 +247,10 @@ pub struct Tier {
 /// A price, from a day on.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Price {
-    /// Of what.
     pub item: PriceItem,
     /// The first day on which it holds, UTC.
     #[serde(with = "iso_date")]
     pub valid_from: Date,
-    /// The currency of its amounts.
     pub currency: Currency,
     /// What it is paid for.
     pub unit: Unit,
@@ -281,9 +274,9 @@ impl Price {
         }
     }
 
-    /// The first price per 10^9 bytes, whichever unit it is paid by; none where it is not paid by
+    /// The first price per 10^9 bytes, whichever unit it is paid by; `None` if it is not paid by
     /// bytes.
-    pub fn per_gb(&self) -> Option<Money> {
+    pub(crate) fn per_gb(&self) -> Option<Money> {
         let is_bytes = matches!(
             self.unit,
             Unit::Gb | Unit::Gib | Unit::GbMonth | Unit::GibMonth
@@ -362,7 +355,7 @@ impl Price {
     }
 }
 
-/// Something that has no price on a day. Reports list it and go on.
+/// An item without a price on a day. Reports list it.
 #[derive(
     Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, thiserror::Error,
 )]
@@ -371,14 +364,13 @@ pub enum NoPrice {
     /// No entry of the table is valid on that day.
     #[error("no price of {item} on {day}; import one with `regionmesh cost prices import`")]
     Item {
-        /// Of what.
         item: PriceItem,
         /// On which day.
         #[serde(with = "iso_date")]
         day: Date,
     },
     /// A region of the mesh whose region in bills is not known.
-    #[error("region {region:?} is not known to bills; set its billing_region")]
+    #[error("region {region:?} has no known billing region; set its billing_region")]
     Region {
         /// Its name in the mesh.
         region: String,

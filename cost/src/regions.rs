@@ -13,8 +13,8 @@ use std::{
 /// Longest name of a cloud or a region that is read, bytes.
 const NAME_LIMIT: usize = 64;
 
-/// A region as its cloud names it. Its text is `aws:us-west-2`, small letters. The region `*`
-/// stands for all of the cloud's where a price says so.
+/// A region as its cloud names it. Its text is lower case: `aws:us-west-2`. In prices, the region
+/// `*` means all of the cloud's regions.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct CloudRegion {
     cloud: String,
@@ -24,7 +24,7 @@ pub struct CloudRegion {
 /// A text that is no region of a cloud.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "{0:?} is no region of a cloud: write it as aws:us-west-2, or as aws:* for all regions of the \
+    "{0:?} is not a cloud region; write it as aws:us-west-2, or as aws:* for all regions of the \
         cloud"
 )]
 pub struct CloudRegionError(String);
@@ -94,7 +94,7 @@ impl<'de> Deserialize<'de> for CloudRegion {
 
 /// The cloud that a bill's provider or a configuration means: `Amazon Web Services` is `aws`. Names
 /// that are not known are returned in small letters.
-pub fn cloud_of(provider: &str) -> String {
+pub(crate) fn cloud_of(provider: &str) -> String {
     let name = provider.trim().to_lowercase();
     let known = match name.as_str() {
         "aws" | "amazon" | "amazon web services" | "amazon web services, inc." | "aws inc." => {
@@ -143,7 +143,7 @@ fn region_id(cloud: &str, region: &str) -> String {
 }
 
 /// The first `parts` parts of a dashed name, without what follows the number in the last of them;
-/// none where no number ends them. `us-gov-west-1` has one part more.
+/// `None` if no number ends them. `us-gov-west-1` has one part more.
 fn up_to_number(name: &str, parts: usize) -> Option<&str> {
     let parts = parts + usize::from(name.starts_with("us-gov-") || name.starts_with("us-iso"));
     let last_start = match parts {
@@ -234,33 +234,27 @@ fn resolve(cloud: &str, name: &str) -> Option<CloudRegion> {
 pub struct MeshRegion {
     /// Its name in the mesh.
     pub name: String,
-    /// Its cloud.
     pub cloud: String,
-    /// The id of its region in bills, where its name does not tell.
+    /// The id of its region in bills, if it can't be derived from the name.
     pub billing_region: Option<String>,
 }
 
-/// What keeps a bill from being assigned to a region of the mesh.
+/// A reason why bills can't be assigned to a mesh region.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum RegionProblem {
     /// The name means no region of the cloud.
     #[error(
-        "region {region:?}: its name tells no region of {cloud}; set its billing_region to the id \
+        "region {region:?}: its name matches no region of {cloud}; set its billing_region to the \
+         id \
             that bills use"
     )]
-    Unresolved {
-        /// The region of the mesh.
-        region: String,
-        /// Its cloud.
-        cloud: String,
-    },
-    /// Several regions of the mesh lie in one region of a cloud: a bill can't tell them apart.
+    Unresolved { region: String, cloud: String },
+    /// Several mesh regions share one cloud region, which bills can't divide.
     #[error("regions {} all lie in {at}: bills for it can't be divided among them, reports show it \
         by its own name", regions.join(", "))]
     Shared {
         /// The region of the cloud.
         at: CloudRegion,
-        /// The regions of the mesh, by name.
         regions: Vec<String>,
     },
 }
@@ -302,13 +296,13 @@ impl RegionMap {
         map
     }
 
-    /// Where a region of the mesh is billed; none where it is not known.
+    /// Where a region of the mesh is billed; `None` if it is not known.
     pub fn billing_of(&self, mesh_region: &str) -> Option<&CloudRegion> {
         self.billing.get(mesh_region)
     }
 
     /// The region of the mesh that a provider's region or zone belongs to, as a bill writes both;
-    /// none where there is none, or more than one.
+    /// `None` without exactly one match.
     pub fn mesh_region_of(&self, provider: &str, region: &str) -> Option<&str> {
         let names = self.mesh.get(&CloudRegion::new(provider, region))?;
         names

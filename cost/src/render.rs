@@ -1,5 +1,5 @@
 //! Documents of tables and charts, and their three forms: text for terminals, CSV for spreadsheets,
-//! HTML that stands alone.
+//! self-contained HTML.
 //!
 //! Names come from bills and may be hostile: in every form characters that rewrite a terminal are
 //! shown escaped, HTML is escaped, and no text of a CSV is a formula.
@@ -21,9 +21,8 @@ pub use text::text;
 /// What is rendered.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Document {
-    /// The heading.
     pub title: String,
-    /// What to know before relying on the amounts.
+    /// Caveats about the amounts.
     pub warnings: Vec<String>,
     /// For HTML alone.
     pub charts: Vec<Chart>,
@@ -31,44 +30,38 @@ pub struct Document {
     pub tables: Vec<Table>,
 }
 
-/// Rows of values.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Table {
-    /// The heading.
     pub title: String,
-    /// The columns.
     pub columns: Vec<Column>,
-    /// A value for each column.
     pub rows: Vec<Row>,
 }
 
 /// A column's heading and what it holds.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Column {
-    /// The heading.
     pub name: String,
-    /// Names stand on the left, numbers on the right.
+    /// Numbers are aligned right, names left.
     pub is_number: bool,
 }
 
 /// A row of a table.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Row {
-    /// A value for each column.
     pub values: Vec<Value>,
     /// Whether it sums up others; CSV leaves these out, or a spreadsheet's sum would be twice the
     /// bill.
     pub is_total: bool,
 }
 
-/// What stands in a table.
+/// A table cell.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Value {
     /// Nothing: there is no such value.
     Empty,
     /// A name; shown as `(none)` where it is empty.
     Text(String),
-    /// An amount; its currency stands in a column of its own.
+    /// An amount; the currency has its own column.
     Amount(Amount),
     /// A ratio in units of 0.0001.
     Ratio(i64),
@@ -84,7 +77,7 @@ impl Value {
         ratio_bp.map_or(Self::Empty, Self::Ratio)
     }
 
-    /// What people see, with so many decimals in amounts.
+    /// The displayed text, with `decimals` digits in amounts.
     fn shown(&self, decimals: u32) -> String {
         match self {
             Self::Empty => String::new(),
@@ -122,13 +115,11 @@ impl Table {
 /// A picture of amounts in one currency.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Chart {
-    /// The heading, with the currency.
     pub title: String,
     /// The places along the chart: groups for bars, times for stacks.
     pub labels: Vec<String>,
-    /// What stands at each place.
+    /// The stacked or single series.
     pub series: Vec<Series>,
-    /// How it is drawn.
     pub kind: ChartKind,
 }
 
@@ -144,10 +135,25 @@ pub enum ChartKind {
 /// A name and an amount for each label of its chart.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Series {
-    /// The name.
     pub name: String,
-    /// An amount for each label.
     pub amounts: Vec<Amount>,
+}
+
+/// Text that is neither markup nor an attribute's end, nor invisible characters.
+fn escaped(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for c in visible(text).chars() {
+        match c {
+            '&' => out.push_str("&amp;"),
+            '<' => out.push_str("&lt;"),
+            '>' => out.push_str("&gt;"),
+            '"' => out.push_str("&quot;"),
+            '\'' => out.push_str("&#39;"),
+            c => out.push(c),
+        }
+    }
+
+    out
 }
 
 #[cfg(test)]

@@ -29,11 +29,11 @@ pub use trends::{
 };
 
 /// The mesh's name of a provider's region, from the provider and its region id as the bill has
-/// them; none where no region of the mesh is there.
+/// them; `None` if no region of the mesh is there.
 pub type RegionNames<'a> = &'a dyn Fn(&str, &str) -> Option<String>;
 
 /// Most days that a report spans: ten years.
-pub const REPORT_DAYS_MAX: i32 = 3_660;
+pub(crate) const REPORT_DAYS_MAX: i32 = 3_660;
 
 /// What is asked for.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -54,13 +54,13 @@ pub struct Query {
 }
 
 /// The tag that names a charge's model, unless the configuration says otherwise.
-pub const MODEL_TAG: &str = "model";
+pub(crate) const MODEL_TAG: &str = "model";
 
 /// Why a query can't be answered.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum QueryError {
     /// The days are the wrong way round.
-    #[error("the report would end on {end}, before it starts on {start}: swap the dates")]
+    #[error("the report ends on {end}, before it starts on {start}; swap the dates")]
     Order {
         /// First day.
         start: Date,
@@ -68,16 +68,16 @@ pub enum QueryError {
         end: Date,
     },
     /// Too many days.
-    #[error("{days} days are asked for, at most {REPORT_DAYS_MAX} fit a report: ask for less")]
+    #[error("{days} days requested; a report covers at most {REPORT_DAYS_MAX}")]
     TooLong {
         /// Days asked for.
         days: i32,
     },
     /// A group is there twice.
-    #[error("the report would be grouped by {0} twice: name it once")]
+    #[error("{0} is grouped by twice; name it once")]
     Twice(Group),
     /// A time among the groups of trends.
-    #[error("trends go by week or month already: leave {0} out of the groups")]
+    #[error("trends are already by week or month; remove {0} from the groups")]
     Time(Group),
 }
 
@@ -119,7 +119,7 @@ impl Query {
         }
     }
 
-    /// The tag that a group reads; none where it reads no tag.
+    /// The tag that a group reads; `None` if it reads no tag.
     fn tag<'a>(&'a self, group: &'a Group) -> Option<&'a str> {
         match group {
             Group::Tag(key) => Some(key),
@@ -155,9 +155,7 @@ impl Query {
 pub struct ReportRow {
     /// A value for each group of the query, empty where the bill has none.
     pub values: Vec<String>,
-    /// The currency.
     pub currency: Currency,
-    /// The sum.
     pub amount: Amount,
     /// The part of the currency's total, in units of 0.0001; beyond 0 to 10,000 where credits lower
     /// the total, none where the total is zero.
@@ -167,7 +165,6 @@ pub struct ReportRow {
     pub rows: u64,
 }
 
-/// What was spent.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Report {
     /// The first day.
@@ -197,7 +194,7 @@ pub struct Report {
 pub enum WarningKind {
     /// No charge at all within the days.
     NoData,
-    /// A month of a source is not there.
+    /// A month of a source is missing.
     PeriodMissing,
     /// Days without any charge between days that have some.
     DaysMissing,
@@ -226,7 +223,6 @@ pub enum WarningKind {
 pub struct Warning {
     /// What it is about.
     pub kind: WarningKind,
-    /// In words.
     pub message: String,
 }
 

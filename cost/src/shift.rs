@@ -1,7 +1,6 @@
 //! Weights for money: factors that let traffic move to cheaper regions, slowly and within limits.
 //!
-//! All in basis points of integers, so that the limits hold exactly for the weights that are
-//! applied.
+//! All in basis points of integers, so the limits hold exactly for the weights that are applied.
 
 use crate::money::{Amount, Currency};
 use regionmesh_protocol::{
@@ -52,7 +51,6 @@ pub struct ShiftRegion {
 /// What the factors are decided from.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ShiftInput {
-    /// The regions.
     pub regions: BTreeMap<RegionName, ShiftRegion>,
     /// Requests per second of all regions together, at a recent peak.
     pub total_rps: u32,
@@ -62,11 +60,11 @@ pub struct ShiftInput {
     pub latency_bound_ms: u32,
     /// Whether the operator wants this at all (`traffic.cost`).
     pub is_enabled: bool,
-    /// Whether an order of an operator stands.
+    /// Whether an operator's order is in force.
     pub has_orders: bool,
     /// Whether a region ramps up, waits to, or is being tried.
     pub has_ramps: bool,
-    /// When the factors last changed, milliseconds since 1970; none if they never did.
+    /// When the factors last changed, milliseconds since 1970; `None` if they never did.
     pub last_step_ms: Option<u64>,
     /// Now, milliseconds since 1970.
     pub now_ms: u64,
@@ -88,8 +86,8 @@ pub struct ShiftOutcome {
 /// The factors for the time that begins now.
 ///
 /// While a condition for moving traffic is broken, or the factors that apply break a limit, all are
-/// 10,000, at once. Else one region's factor moves, so that as much is saved as the limits allow,
-/// at most every 15 minutes.
+/// reset to 10,000. Else one region's factor moves, so as much is saved as the limits allow, at
+/// most every 15 minutes.
 pub fn next_factors(input: &ShiftInput) -> ShiftOutcome {
     let rule = Rule::new(input);
     let current: Vec<u16> = input
@@ -169,7 +167,7 @@ impl<'a> Rule<'a> {
         }
     }
 
-    /// The shares under these factors; none if a factor is out of range or nothing has a weight.
+    /// The shares under these factors; `None` if a factor is out of range or nothing has a weight.
     fn moved(&self, factors: &[u16]) -> Option<Shares> {
         let is_valid = factors
             .iter()
@@ -215,7 +213,7 @@ impl<'a> Rule<'a> {
         (!are_near).then_some("a cheaper region is too far away")
     }
 
-    /// The step that saves most; none if none saves enough.
+    /// The step that saves most; `None` if none saves enough.
     fn best_step(&self, current: &[u16]) -> Option<Vec<u16>> {
         let from = self.moved(current)?;
         let mut best: Option<(i128, Vec<u16>)> = None;

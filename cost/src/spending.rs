@@ -136,7 +136,7 @@ impl BilledDays {
 
     /// The last day before `today` up to which costs are known: up to the last settled day, and
     /// from there on for as long as the live plane watched every region of the scope and knows its
-    /// nodes. None where neither knows anything current.
+    /// nodes. `None` if neither knows anything current.
     pub fn known_to(
         &self,
         live: &LiveMeter,
@@ -201,8 +201,8 @@ impl BilledDays {
     }
 }
 
-/// The regions of the mesh, and whether the configuration names their nodes, so that the live plane
-/// can price them.
+/// The regions of the mesh, and whether the configuration names their nodes, so the live plane can
+/// price them.
 pub type MeshNodes = BTreeMap<String, bool>;
 
 /// A budget's spending and what its period is heading for.
@@ -210,7 +210,7 @@ pub type MeshNodes = BTreeMap<String, bool>;
 pub struct Outlook {
     /// Spent from the period's first day to today.
     pub spent: Totals,
-    /// Expected for the whole period; none where nothing can be expected yet.
+    /// Expected for the whole period; `None` if nothing can be expected yet.
     pub forecast: Option<Totals>,
 }
 

@@ -1,22 +1,21 @@
 //! Hybrid logical clocks: wall-clock time that never runs backwards across the mesh.
 //!
-//! Kulkarni et al. 2014, "Logical Physical Clocks". Wall time is handed in; nothing here reads a
-//! clock.
+//! Kulkarni et al. 2014, "Logical Physical Clocks". Callers pass in the wall time; nothing here
+//! reads a clock.
 
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
-/// How far ahead of our own clock a peer's time may be before we refuse to follow it, milliseconds.
-/// Without a bound one agent with a broken clock would drag every clock of the mesh into the
-/// future.
-pub const MAX_SKEW_MS: u64 = 5 * 60 * 1000;
+/// How far a peer's time may be ahead of our own clock before we ignore it, milliseconds. Without a
+/// bound one agent with a broken clock would drag every clock of the mesh into the future.
+pub(crate) const MAX_SKEW_MS: u64 = 5 * 60 * 1000;
 
 /// A point in hybrid logical time; ordered by wall time, then by the logical counter.
 #[derive(
     Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
 )]
 pub struct HybridTime {
-    /// Milliseconds since the Unix epoch, as the largest clock seen.
+    /// The largest clock seen, Unix milliseconds.
     pub wall_ms: u64,
     /// Orders events within one millisecond.
     pub counter: u32,
@@ -44,8 +43,8 @@ impl HybridTime {
         }
     }
 
-    /// The clock after hearing of `seen`: the later of both, unless `seen` is beyond
-    /// [`MAX_SKEW_MS`] from `now_ms`.
+    /// The clock after receiving `seen`: the later of both, unless `seen` is more than
+    /// [`MAX_SKEW_MS`] ahead of `now_ms`.
     #[must_use]
     pub fn observe(self, seen: Self, now_ms: u64) -> Self {
         if seen.wall_ms > now_ms.saturating_add(MAX_SKEW_MS) {
@@ -64,34 +63,4 @@ impl fmt::Display for HybridTime {
 
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
-mod tests {
-    use super::*;
-    use proptest::prelude::*;
-
-    fn time() -> impl Strategy<Value = HybridTime> {
-        (0..1u64 << 45, any::<u32>()).prop_map(|(wall_ms, counter)| HybridTime { wall_ms, counter })
-    }
-
-    proptest! {
-        #[test]
-        fn next_is_later(time in time(), now_ms in 0..1u64 << 45) {
-            let next = time.next(now_ms);
-            prop_assert!(next > time && next.wall_ms >= now_ms);
-        }
-
-        #[test]
-        fn observe_never_goes_back_nor_far_ahead(
-            time in time(),
-            seen in time(),
-            now_ms in 0..1u64 << 45,
-        ) {
-            let after = time.observe(seen, now_ms);
-            prop_assert!(after >= time && after.wall_ms <= time.wall_ms.max(now_ms + MAX_SKEW_MS));
-        }
-
-        #[test]
-        fn text_sorts_as_time_does(a in time(), b in time()) {
-            prop_assert_eq!(a.cmp(&b), a.to_string().cmp(&b.to_string()));
-        }
-    }
-}
+mod tests;

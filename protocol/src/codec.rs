@@ -1,9 +1,8 @@
-//! The one encoding of everything that crosses the mesh or is kept in a register slot.
+//! The encoding of everything that crosses the mesh or is kept in a register slot.
 //!
-//! bincode is fixed at `=2.0.1`: 3.0.0 is a tombstone that does not compile and 2.0.1 is
-//! unmaintained, so its name occurs in this file alone and a successor replaces it here. Every
-//! decode has a size limit, because a length prefix from a peer would otherwise choose how much
-//! memory we allocate.
+//! bincode is pinned to `=2.0.1`: 3.0.0 is a tombstone that does not compile and 2.0.1 is
+//! unmaintained, so only this file names it and a successor can replace it here. Every decode has a
+//! size limit, because otherwise a peer's length prefix would decide how much memory we allocate.
 
 use serde::{Serialize, de::DeserializeOwned};
 
@@ -13,10 +12,10 @@ pub const MESSAGE_LIMIT: usize = 1 << 20;
 /// of about 5 MiB.
 pub const DOCUMENT_LIMIT: usize = 32 << 20;
 
-/// Why bytes could not be read or a value not be written.
+/// Why a value could not be decoded or encoded.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum CodecError {
-    /// The value does not fit the limit of its kind.
+    /// The value exceeds the limit of its kind.
     #[error("the encoded value has {size} bytes, the limit is {limit}")]
     TooLarge {
         /// Size of the value, bytes.
@@ -27,7 +26,7 @@ pub enum CodecError {
     /// The bytes are not an encoding of the type asked for.
     #[error("malformed bytes: {0}")]
     Malformed(String),
-    /// A value was read and bytes were left over.
+    /// Bytes were left over after a complete value.
     #[error("{extra} bytes follow a complete value")]
     Trailing {
         /// How many bytes were left over.
@@ -90,47 +89,4 @@ fn decode_within<T: DeserializeOwned, const LIMIT: usize>(bytes: &[u8]) -> Resul
 
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
-mod tests {
-    use super::*;
-    use proptest::prelude::*;
-
-    proptest! {
-        #[test]
-        fn what_was_encoded_is_decoded(value: (u64, String, Vec<Option<i32>>)) {
-            let bytes = encode(&value).unwrap();
-            prop_assert_eq!(
-                decode::<(u64, String, Vec<Option<i32>>)>(&bytes).unwrap(),
-                value
-            );
-        }
-
-        #[test]
-        fn arbitrary_bytes_never_panic(bytes: Vec<u8>) {
-            let _ = decode::<(String, Vec<String>, Option<u8>)>(&bytes);
-        }
-    }
-
-    #[test]
-    fn a_hostile_length_prefix_allocates_nothing() {
-        let mut bytes = vec![253];
-        bytes.extend((1u64 << 60).to_le_bytes());
-        assert!(matches!(
-            decode::<String>(&bytes),
-            Err(CodecError::Malformed(_))
-        ));
-    }
-
-    #[test]
-    fn trailing_bytes_are_refused() {
-        assert_eq!(
-            decode::<u8>(&[7, 7]),
-            Err(CodecError::Trailing { extra: 1 })
-        );
-    }
-
-    #[test]
-    fn an_oversized_value_is_refused_before_it_is_sent() {
-        let value = vec![0u8; MESSAGE_LIMIT + 1];
-        assert!(matches!(encode(&value), Err(CodecError::TooLarge { .. })));
-    }
-}
+mod tests;

@@ -1,15 +1,15 @@
-//! What happened in a mesh, in a form that every agent agrees on.
+//! Events: what happened in a mesh, in a form that every agent agrees on.
 //!
 //! Agents don't send events to each other: each derives them from what all of them hold (verdicts,
-//! committed plans, who leads). What happened once has therefore the same [`Event::id`] at every
-//! agent, so that a receiver that is told twice knows it. What only one agent can know, say that it
-//! was fenced off, names that agent as its witness.
+//! committed plans, who leads). An event therefore has the same [`Event::id`] at every agent, so
+//! that receivers can drop duplicates. An event that only one agent can know of, such as being
+//! fenced off, names that agent as its witness.
 
 use crate::identity::{AgentId, RegionName};
 use serde::{Deserialize, Serialize};
 use std::{collections::BTreeMap, fmt, str::FromStr};
 
-/// What kind of thing happened.
+/// Kinds of events.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum EventKind {
@@ -17,25 +17,25 @@ pub enum EventKind {
     Verdict,
     /// A plan was committed.
     Plan,
-    /// Another agent leads, or nobody does.
+    /// Another agent leads, or none does.
     Leader,
-    /// A region on its way back made a step, forward or back.
+    /// A recovering region moved on its ramp, forward or back.
     Ramp,
-    /// An agent was kept from writing a zone, since a later plan stands there.
+    /// An agent was kept from writing a zone that already has a later plan.
     FenceLost,
-    /// Somebody else changed what the mesh keeps in a zone.
+    /// Records of the mesh in a zone were changed from outside.
     Drift,
     /// Two regions published different content under one name.
     Conflict,
     /// An agent's certificate expires soon.
     Certificate,
-    /// A problem of an agent began or ended.
+    /// An agent's problem began or ended.
     Problem,
     /// A budget's threshold was crossed.
     Budget,
-    /// Spending is not what it was.
+    /// Spending left its usual range.
     CostAnomaly,
-    /// Billing data are late or could not be read, or are there again.
+    /// Billing data are late or could not be read, or arrived.
     CostData,
 }
 
@@ -75,7 +75,7 @@ impl EventKind {
     }
 }
 
-/// A word that is none of those possible.
+/// A word that is not one of the possible ones.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{found:?} is none of {}", .possible.join(", "))]
 pub struct UnknownWord {
@@ -105,7 +105,7 @@ impl fmt::Display for EventKind {
     }
 }
 
-/// How much somebody should care.
+/// How urgent it is.
 #[derive(
     Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
 )]
@@ -114,7 +114,7 @@ pub enum Severity {
     /// Good to know afterwards.
     #[default]
     Info,
-    /// To be looked at by day.
+    /// To be looked at during working hours.
     Warning,
     /// Users are or will be affected.
     Critical,
@@ -156,47 +156,26 @@ impl fmt::Display for Severity {
     }
 }
 
-/// One thing that happened.
+/// One event.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Event {
-    /// Tells it from all others, and is the same wherever it was noticed.
+    /// Unique to the event, and equal at every agent that noticed it.
     pub id: String,
-    /// What kind of thing.
     pub kind: EventKind,
-    /// How much somebody should care.
+    /// How urgent it is.
     pub severity: Severity,
-    /// When, Unix milliseconds, by the clock of whoever caused it where that is known.
+    /// When it happened, Unix milliseconds, by the clock of its origin if that is known.
     pub time_ms: u64,
-    /// The region that it is about, if it is about one.
+    /// The region that it is about, if any.
     pub region: Option<RegionName>,
-    /// The particulars, for programs.
+    /// Details for programs.
     pub fields: BTreeMap<&'static str, String>,
     /// What happened, for people; one sentence without a full stop.
     pub text: String,
-    /// The only agent that can know of it; none where every agent does.
+    /// The only agent that can know of it; none if every agent can.
     pub witness: Option<AgentId>,
 }
 
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn words_and_meanings_are_one_to_one() {
-        for kind in EventKind::ALL {
-            assert_eq!(kind.as_str().parse(), Ok(kind));
-        }
-        for severity in Severity::ALL {
-            assert_eq!(severity.as_str().parse(), Ok(severity));
-        }
-
-        let error = "verdicts".parse::<EventKind>().unwrap_err().to_string();
-        assert!(
-            error.starts_with("\"verdicts\" is none of verdict, plan, "),
-            "{error}"
-        );
-
-        assert!(Severity::Info < Severity::Warning && Severity::Warning < Severity::Critical);
-    }
-}
+mod tests;

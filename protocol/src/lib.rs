@@ -1,7 +1,7 @@
 //! What two RegionMesh agents must agree on.
 //!
-//! Everything here is pure: no IO, no tokio, no clock, no randomness of its own. Time and random
-//! numbers are handed in, effects are handed out, so the same code runs in an agent and in the
+//! Everything here is pure: no IO, no tokio, no clock, no randomness. Callers pass in time and
+//! random numbers and carry out the effects, so the same code runs in an agent and in the
 //! simulator.
 //!
 //! Reading order: [`identity`] → [`wire`] → [`status`] → [`plan`] → [`register`] → [`models`].

@@ -1,6 +1,6 @@
 //! The plan: which region gets which share of traffic, and why.
 //!
-//! What a plan says and what operators order. The rules that make plans are in `regionmesh-core`.
+//! The contents of plans and orders. The rules that make plans are in `regionmesh-core`.
 
 use crate::{
     identity::RegionName,
@@ -18,15 +18,15 @@ pub use cost::{COST_FACTOR_MIN_BP, CostShift, weighted_bp};
 pub use member_order::{MemberOrder, MemberOrderError};
 pub use order::{
     BY_MAX, FOR_MAX_MS, FOR_MIN_MS, OVERRIDES_MAX, Order, OrderAction, OrderError, Override,
-    OverrideKind, Replaced, WHY_MAX, duration_in_words, in_words, last_serving,
+    OverrideKind, Replaced, WHY_MAX,
 };
-pub use time::{PlanAge, PlanTime, SHIFT_MIN_MS, TOLD_AHEAD_MAX_MS, difference, moved};
+pub use time::{PlanAge, PlanTime, SHIFT_MIN_MS, difference, moved};
 
 /// A full share, basis points. Weights are relative; the strategy's weight of a healthy region is
 /// at most this.
 pub const FULL_WEIGHT_BP: u16 = 10_000;
 
-/// Where a region stands in the plan.
+/// A region's traffic state in the plan.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Standing {
@@ -35,13 +35,13 @@ pub enum Standing {
     Serving,
     /// Suspect: its share is cut until it answers again.
     Reduced,
-    /// Failed while as many regions as automation may take out are out already: keeps the share of
-    /// a suspect region.
+    /// Failed, but automation already has as many regions out as it may: keeps the share of a
+    /// suspect region.
     Limited {
         /// Since when, Unix milliseconds.
         since_ms: u64,
         /// Since when it is healthy again, Unix milliseconds; none while it is not. Its gate counts
-        /// from here.
+        /// from then.
         healthy_ms: Option<u64>,
     },
     /// Failed or draining: gets nothing.
@@ -70,9 +70,9 @@ pub enum Absence {
     /// Automation took its traffic away, since it failed. Only these count against
     /// [`PlanInputs::max_out`].
     Failed,
-    /// It failed while it had no traffic: nobody was moved.
+    /// It failed while it had no traffic: no users were moved.
     Idle,
-    /// Its own agents asked for no traffic.
+    /// Its own agents asked to drain it.
     Draining,
     /// An operator ordered it.
     Ordered,
@@ -85,14 +85,13 @@ pub enum Absence {
 pub struct RegionPlan {
     /// Share of traffic relative to the other regions, basis points of a full share; 0 is none.
     pub weight_bp: u16,
-    /// Where the region stands.
     pub standing: Standing,
     /// What DNS answers for the region; never empty in a committed plan.
     pub addresses: Vec<IpAddr>,
-    /// How often the region failed lately; lengthens its gate.
+    /// Recent failures; they lengthen its gate.
     pub flaps: u32,
-    /// When it last failed, leader's clock, Unix milliseconds; 0 if never. Tells when `flaps` is
-    /// forgotten.
+    /// When it last failed, leader's clock, Unix milliseconds; 0 if never. Decides when `flaps` is
+    /// reset.
     pub failed_ms: u64,
     /// Why it is out, in its gate or on the ramp; none while it serves.
     pub absence: Option<Absence>,
@@ -100,16 +99,16 @@ pub struct RegionPlan {
     pub hold_doublings: u8,
 }
 
-/// What the capacity guard kept from moving.
+/// Load that the capacity guard kept from moving.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Shortfall {
-    /// Load of the whole mesh that was reckoned with, requests per second.
+    /// The planned load of the whole mesh, requests per second.
     pub load_rps: u32,
     /// How much of it stays in regions that should have lost it, requests per second.
     pub unmoved_rps: u32,
 }
 
-/// The load that a plan's weights rest on; kept so that a failure, which hides the load of the
+/// The load that a plan's weights are based on; kept so that a failure, which hides the load of the
 /// failed region, does not make the guard forget it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PlannedLoad {
@@ -119,11 +118,11 @@ pub struct PlannedLoad {
     pub measured_ms: u64,
 }
 
-/// An order that has no effect for now: obeying it would keep users on a failed region although
+/// An order that has no effect at present: obeying it would keep users on a failed region although
 /// another could serve them, or the region that it promotes has failed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct YieldedOrder {
-    /// What the order is for; none: the whole mesh.
+    /// The region of the order; none: the whole mesh.
     pub order: Option<RegionName>,
     /// The region that is planned for as if the order did not exist.
     pub region: RegionName,
@@ -138,15 +137,14 @@ pub struct Plan {
     pub regions: BTreeMap<RegionName, RegionPlan>,
     /// Why this plan differs from the one before, for people.
     pub reason: String,
-    /// When it was made, leader's clock, Unix milliseconds. All of a plan's points in time are told
-    /// by that clock; see [`PlanTime`] for what they mean by another.
+    /// When it was made, leader's clock, Unix milliseconds. All times in a plan are by that clock;
+    /// [`PlanTime`] converts them to another.
     pub made_ms: u64,
-    /// What operators ordered and has not expired: at most one for each region and one for the
-    /// whole mesh.
+    /// Operators' orders that have not expired: at most one per region and one for the whole mesh.
     pub overrides: Vec<Override>,
-    /// What could not be moved for want of capacity.
+    /// Load that could not be moved for lack of capacity.
     pub shortfall: Option<Shortfall>,
-    /// The load that was reckoned with, where a region has a declared capacity.
+    /// The planned load, if a region has a declared capacity.
     pub load: Option<PlannedLoad>,
     /// The acceptors that decide about the next plan.
     pub members: Members,
@@ -167,7 +165,6 @@ pub struct Plan {
 pub struct CommittedPlan {
     /// Its place in the order of plans; a later stamp outranks an earlier one.
     pub stamp: Stamp,
-    /// The plan.
     pub plan: Plan,
 }
 
@@ -189,14 +186,14 @@ impl Plan {
             .collect()
     }
 
-    /// The override that stands for `region`, or, with none, for the whole mesh.
+    /// The override for `region`, or, with none, for the whole mesh.
     pub fn override_of(&self, region: Option<&RegionName>) -> Option<&Override> {
         self.overrides
             .iter()
             .find(|standing| standing.region.as_ref() == region)
     }
 
-    /// Whether it is `other` but for the addresses of its regions and what is said of it.
+    /// Whether it equals `other` except for its regions' addresses and its description.
     pub fn differs_in_addresses_only(&self, other: &Self) -> bool {
         let same = |((name, region), (other_name, other)): (
             (&RegionName, &RegionPlan),
@@ -219,17 +216,7 @@ impl Plan {
             && self.cost == other.cost
     }
 
-    /// Whether the override for `order` (none: the whole mesh) yields for any region, and since
-    /// when.
-    pub fn yields_since(&self, order: Option<&RegionName>) -> Option<u64> {
-        let of_order = self
-            .yielded
-            .iter()
-            .filter(|yielded| yielded.order.as_ref() == order);
-        of_order.map(|yielded| yielded.since_ms).min()
-    }
-
-    /// The regions that automation took out and has not let in again.
+    /// The regions that automation took out and has not let back in.
     pub fn taken_out(&self) -> impl Iterator<Item = &RegionName> {
         self.regions
             .iter()
@@ -246,7 +233,7 @@ impl Plan {
 }
 
 impl Standing {
-    /// Every word that [`Self::as_str`] can say.
+    /// Every word that [`Self::as_str`] returns.
     pub const WORDS: [&str; 6] = ["serving", "reduced", "limited", "out", "gated", "ramping"];
 
     /// The word for it, as in JSON, metrics and commands.
@@ -261,8 +248,8 @@ impl Standing {
         }
     }
 
-    /// Since when the region stands so, on the ramp since when its present step, Unix milliseconds;
-    /// none where a plan does not keep it: at full share, and for a suspicion.
+    /// When this state, or the present step of the ramp, began, Unix milliseconds; none if the plan
+    /// does not record it: at full share, and while suspect.
     pub fn since_ms(&self) -> Option<u64> {
         match self {
             Self::Serving | Self::Reduced => None,
@@ -275,7 +262,7 @@ impl Standing {
 }
 
 impl RegionPlan {
-    /// Whether automation took it out and has not let it in again.
+    /// Whether automation took it out and has not let it back in.
     pub fn is_taken_out(&self) -> bool {
         self.absence == Some(Absence::Failed)
             && matches!(self.standing, Standing::Out { .. } | Standing::Gated { .. })

@@ -2,5 +2,6 @@
 
 pub mod acceptor;
 pub mod ballot;
+mod bounds;
 pub mod members;
 pub mod prevote;

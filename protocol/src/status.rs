@@ -1,4 +1,4 @@
-//! What an agent tells the mesh about itself: the contents of its status board entries.
+//! What an agent publishes about itself: the contents of its status board entries.
 
 pub mod condition;
 pub mod entry;
@@ -33,27 +33,18 @@ use std::net::IpAddr;
 pub enum FactKind {
     /// The certificate (DER chain) whose key signs this agent's entries.
     Certificate,
-    /// [`AgentFacts`].
     Agent,
-    /// [`Observations`].
     Observations,
-    /// [`Holdings`].
     Holdings,
-    /// [`ServingFacts`].
     Serving,
     /// [`CommittedPlan`]: the highest that the agent has seen.
     Plan,
-    /// [`LeaderFacts`].
     Leader,
-    /// [`Links`].
     Links,
-    /// [`AlertFacts`].
     Alerts,
     /// The agent's [`Problem`]s.
     Problems,
-    /// [`Servability`].
     Servability,
-    /// [`CostFacts`].
     Cost,
 }
 
@@ -62,28 +53,25 @@ pub enum FactKind {
 pub enum Fact {
     /// The agent's certificate chain, leaf first, DER.
     Certificate(Vec<Vec<u8>>),
-    /// About the process.
     Agent(AgentFacts),
-    /// What it observes.
+    /// The conditions of regions, as it observes them.
     Observations(Observations),
-    /// What its region holds.
+    /// What its region's bucket holds.
     Holdings(Holdings),
-    /// What it serves.
+    /// What its model server does.
     Serving(ServingFacts),
     /// The highest committed plan it has seen.
     Plan(CommittedPlan),
-    /// What it knows of the leader.
+    /// What it knows about the leader.
     Leader(LeaderFacts),
-    /// Whom it is connected to.
     Links(Links),
-    /// What it told receivers of alerts.
+    /// Which events the receivers of alerts took.
     Alerts(AlertFacts),
     /// Its problems, at most [`crate::status::problem::PROBLEMS_MAX`].
     Problems(Vec<Problem>),
-    /// Which versions its model server can serve. An entry of its own: it changes rarely, the
-    /// counters of [`ServingFacts`] all the time.
+    /// Which versions its model server can serve. A separate entry: it changes rarely, the counters
+    /// of [`ServingFacts`] all the time.
     Servability(Servability),
-    /// What it knows of money.
     Cost(CostFacts),
 }
 
@@ -106,9 +94,9 @@ impl Fact {
         }
     }
 
-    /// The same with its free texts escaped: what a peer writes must not forge a line of a log or
-    /// rewrite a terminal. What agents compare with each other (plans, aliases) stays as it is, and
-    /// is escaped where it is shown.
+    /// Escapes its free texts: a peer's text must not forge a line of a log or rewrite a terminal.
+    /// Values that agents compare with each other (plans, aliases) stay as they are, and are
+    /// escaped where they are shown.
     #[must_use]
     pub fn printable(mut self) -> Self {
         match &mut self {
@@ -159,31 +147,30 @@ pub struct AgentFacts {
     pub version: String,
     /// Start of the process, Unix milliseconds.
     pub started_ms: u64,
-    /// Drawn at start.
+    /// Random, drawn at start.
     pub boot: u64,
-    /// Where its API answers, for people: `http://127.0.0.11:9080`.
+    /// URL of its API, for people: `http://127.0.0.11:9080`.
     pub api_url: String,
     /// The cloud that the region is in: `aws`, `gcp`, `azure`, `local`, ...
     pub cloud: String,
 }
 
-/// What an observer sees; republished every 2 s so that its age tells whether it still looks.
+/// What an observer sees; republished every 2 s so that its age shows whether it still probes.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Observations {
     /// One entry per region.
     pub regions: Vec<Observation>,
-    /// What the region says of itself: `Healthy` unless it drains or is down; never lifts a
-    /// verdict.
+    /// What the region reports about itself: `Healthy` unless it drains or is down; never improves
+    /// a verdict.
     pub own: Option<Condition>,
-    /// The one address of its region that the agent speaks for in `own`; none: for the region as a
-    /// whole.
+    /// The address of its region that `own` is about; none: the region as a whole.
     pub own_address: Option<IpAddr>,
 }
 
-/// What a region's bucket holds, in brief; who wants all asks for the catalogue.
+/// Summary of what a region's bucket holds; peers fetch the catalogue for the details.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Holdings {
-    /// Digest of the whole catalogue: equal digests, equal catalogues.
+    /// Digest of the whole catalogue: equal digests mean equal catalogues.
     pub catalogue: Option<Digest>,
     /// At most 256 versions, newest first: model, version, content digest.
     pub versions: Vec<(ModelName, VersionName, Digest)>,
@@ -196,23 +183,23 @@ pub struct Holdings {
     /// How long the oldest of them has been missing, or the oldest unknown catalogue has been
     /// unknown, milliseconds.
     pub lag_ms: u64,
-    /// Living regions whose catalogue could not be read: what this region lacks of theirs is not
-    /// known.
+    /// Living regions whose catalogue could not be read: what this region lacks of theirs is
+    /// unknown.
     pub unknown: Vec<RegionName>,
 }
 
 impl Holdings {
     /// Whether the region `own`, which holds this, may serve: it lacks nothing that it knows of,
-    /// and holds as much as one of `serving`, the regions that have traffic, where a catalogue
-    /// can't be read. What is not known is not complete, but one agent whose catalogue no other can
-    /// read must not keep a region out.
+    /// and for each catalogue that can't be read one of `serving`, the regions with traffic,
+    /// vouches. An unknown catalogue is not complete, but one that no agent can read must not keep
+    /// a region out.
     pub fn is_complete(&self, own: &RegionName, serving: &[(&RegionName, &Self)]) -> bool {
         self.missing == 0 && self.is_vouched_for(own, serving)
     }
 
-    /// Whether one of `others`, regions and what their agents publish, vouches for each unknown
-    /// catalogue: its own was read here, and it either holds all of the unknown one or does not
-    /// know it either.
+    /// Whether for each unknown catalogue one of `others` (regions and what their agents publish)
+    /// vouches: its own catalogue was read here, and it either holds all of the unknown one or does
+    /// not know that one either.
     pub fn is_vouched_for(&self, own: &RegionName, others: &[(&RegionName, &Self)]) -> bool {
         let vouches = |(region, held): &(&RegionName, &Self), unknown: &RegionName| {
             let is_known = *region != own && *region != unknown && !self.unknown.contains(region);
@@ -225,7 +212,7 @@ impl Holdings {
     }
 }
 
-/// What the region's serving endpoint does, as far as this agent serves itself.
+/// What this agent's model server does.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ServingFacts {
     /// Whether every activated model is loaded.
@@ -236,17 +223,15 @@ pub struct ServingFacts {
     pub requests_total: u64,
     /// Inferences since start that ended in an error of the server.
     pub errors_total: u64,
-    /// Questions for readiness answered with yes since start: synthetic requests.
+    /// Positive readiness answers since start: synthetic requests.
     pub probes_total: u64,
-    /// Inferences that it computes at once: its configured limit, or its processors if those are
-    /// fewer.
+    /// Concurrent inferences: its configured limit, or its processors if those are fewer.
     pub places: u32,
-    /// Inferences answered by how long they took, see [`crate::status::served::LATENCY_BOUNDS_MS`].
+    /// Inferences answered, by latency, see [`crate::status::served::LATENCY_BOUNDS_MS`].
     pub latency: [u64; LATENCY_BUCKETS],
 }
 
 impl ServingFacts {
-    /// The counters.
     pub fn served(&self) -> Served {
         Served {
             answered: self.requests_total,
@@ -257,7 +242,7 @@ impl ServingFacts {
     }
 }
 
-/// What the agent knows of the leader.
+/// What the agent knows about the leader.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LeaderFacts {
     /// The ballot under which *this agent* leads, if it does.
@@ -277,9 +262,9 @@ pub struct Links {
 }
 
 /// Most connections in one [`Links`]; the nearest are kept.
-pub const LINKS_MAX: usize = 128;
-/// Round-trip times alone are published again no sooner than this, milliseconds: they change all
-/// the time.
+pub(crate) const LINKS_MAX: usize = 128;
+/// Round-trip times alone are republished no sooner than this, milliseconds: they change all the
+/// time.
 const ROUND_TRIPS_EVERY_MS: u64 = 30_000;
 
 impl Links {
@@ -312,8 +297,8 @@ impl Links {
         Self { peers, unreachable }
     }
 
-    /// Whether to publish this in place of what was published `age_ms` ago: at once where a
-    /// connection came or went, after a while where only round-trip times changed.
+    /// Whether to publish this in place of what was published `age_ms` ago: immediately if a
+    /// connection came or went, after a while if only round-trip times changed.
     pub fn replaces(&self, published: &Self, age_ms: u64) -> bool {
         let peers = |links: &Self| {
             links
@@ -329,26 +314,25 @@ impl Links {
     }
 }
 
-/// What an agent told those who want to know of events and alerts, so that no other agent tells
-/// them again.
+/// Which events and alerts an agent delivered, so that no other agent sends them again.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AlertFacts {
     /// One entry per receiver of the agent's configuration.
     pub receivers: Vec<ReceiverFacts>,
 }
 
-/// What one receiver was told.
+/// Deliveries to one receiver.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ReceiverFacts {
     /// The receiver's name in the configuration.
     pub name: String,
-    /// Whether it has not taken anything for a while.
+    /// Whether deliveries have failed for a while.
     pub is_failing: bool,
-    /// Ids of the last events that it took, at most [`RECEIPTS`], oldest first.
+    /// Ids of the last events delivered, at most [`RECEIPTS`], oldest first.
     pub delivered: Vec<String>,
 }
 
-/// Receipts told per receiver: what was delivered before is too old to be sent again by anybody.
+/// Receipts published per receiver: earlier events are too old to be sent again.
 pub const RECEIPTS: usize = 128;
 
 #[cfg(test)]

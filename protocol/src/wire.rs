@@ -1,4 +1,4 @@
-//! The messages between two agents, and what opens a stream.
+//! The messages between two agents, and the first bytes of their streams.
 
 use crate::{
     codec::{self, CodecError},
@@ -20,7 +20,7 @@ use serde::{Deserialize, Serialize};
 pub const ALPN_CONTROL: &[u8] = b"regionmesh/1";
 /// ALPN of bulk connections, which carry chunks only.
 pub const ALPN_BULK: &[u8] = b"regionmesh-bulk/1";
-/// Most bytes of a catalogue in one page: fits [`crate::codec::MESSAGE_LIMIT`] with room to spare.
+/// Largest page of a catalogue, bytes: fits [`crate::codec::MESSAGE_LIMIT`] with room to spare.
 pub const PAGE_MAX: usize = 512 << 10;
 
 /// First byte of a bidirectional stream on a control connection.
@@ -29,7 +29,7 @@ pub const PAGE_MAX: usize = 512 << 10;
 pub enum StreamKind {
     /// A ractor_cluster session; at most one per connection.
     Actors = 1,
-    /// One board exchange: a request and a reply, then the end.
+    /// One board exchange: a request and a reply.
     Exchange = 2,
 }
 
@@ -44,75 +44,70 @@ impl StreamKind {
     }
 }
 
-/// A SWIM datagram on its way, perhaps through one relay of the member's region.
+/// A SWIM datagram, perhaps relayed once within the member's region.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Envelope {
-    /// Who sent it. Only believed as far as the certificate of the connection: a relay may carry
-    /// its own region's mail.
+    /// The sender. Must match the certificate of the connection, except that a relay may forward
+    /// for its own region.
     pub from: AgentId,
-    /// Whom it is for.
     pub to: AgentId,
     /// The SWIM packet.
     pub payload: Vec<u8>,
 }
 
-/// A call to a peer's actors.
+/// A request to a peer.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum PeerRequest {
-    /// To the acceptor of the peer's region.
+    /// For the acceptor of the peer's region.
     Acceptor(AcceptorRequest),
-    /// To the peer's view of the leader.
+    /// For the peer's election.
     PreVote(PreVoteRequest),
-    /// Part of what your region holds: the encoded catalogue from `offset` on, at most [`PAGE_MAX`]
-    /// bytes.
+    /// Part of the peer's encoded catalogue, from `offset` on, at most [`PAGE_MAX`] bytes.
     CataloguePage {
-        /// The catalogue that earlier pages came from; none: the newest.
+        /// Digest of the catalogue that earlier pages came from; none: the newest.
         digest: Option<Digest>,
         /// Where the page begins, bytes.
         offset: u64,
     },
-    /// A version is visible in the caller's region and its publisher waits for the answer. Does
-    /// yours hold, or is it about to commit, other content under that name?
+    /// A version is visible in the caller's region and its publisher waits for the answer: does the
+    /// peer's region hold, or is it about to commit, other content under that name?
     Publication(VersionSummary),
-    /// To the leader: an operator's order.
+    /// For the leader: an operator's order.
     Order {
-        /// The order.
         order: Order,
-        /// How often whoever gets it may pass it on, if another agent leads.
+        /// How often it may still be forwarded, if another agent leads.
         hops_left: u8,
     },
-    /// A request of an agent that knows an operator's token, and its proof of that.
+    /// A request with a proof that the caller knows an operator's token.
     Attested(Box<Attested>),
 }
 
-/// A request with the proof that an operator's token stands behind it: a certificate alone gives no
-/// orders.
+/// A request with the proof of an operator's token: a certificate alone does not authorise orders.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Attested {
     /// The [`PeerRequest`], encoded.
     pub request: Vec<u8>,
-    /// Who gave the order, and where; none for what an agent asks of its own accord.
+    /// Who gave the order, and where; none for an agent's own requests.
     pub origin: Option<OrderOrigin>,
     /// When it was sent, the caller's clock, Unix milliseconds.
     pub sent_ms: u64,
-    /// Drawn for this request: an order counts once, an answer belongs to one question.
+    /// Drawn for this request: an order counts once, and an answer belongs to one request.
     pub nonce: [u8; 16],
-    /// HMAC-SHA256 under a key made of the token, see [`Attested::message`].
+    /// HMAC-SHA256 under a key derived from the token, see [`Attested::message`].
     pub mac: [u8; 32],
 }
 
-/// Who gave an order, as the agent that took it authenticated them.
+/// Who gave an order, as authenticated by the agent that received it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct OrderOrigin {
-    /// The operator.
     pub operator: String,
-    /// The agent whose API took the order and checked the token.
+    /// The agent whose API received the order and checked the token.
     pub agent: AgentId,
 }
 
 impl Attested {
-    /// What a request's MAC is made of. The caller is in it, and the receiver knows the caller by
-    /// its certificate: whoever gets to see a request can't send it in their own name.
+    /// The message that a request's MAC covers. It contains the caller, whom the receiver knows by
+    /// its certificate: an agent that sees a request can't send it in its own name.
     pub fn message(&self, mesh: &MeshName, caller: &AgentId) -> Result<Vec<u8>, CodecError> {
         codec::encode_document(&(
             "regionmesh attested request 1",
@@ -125,7 +120,7 @@ impl Attested {
         ))
     }
 
-    /// What the MAC of the answer to the request with this nonce is made of.
+    /// The message that the MAC of the answer covers, for the request with this nonce.
     pub fn reply_message(
         mesh: &MeshName,
         nonce: &[u8; 16],
@@ -142,24 +137,23 @@ pub enum PeerReply {
     Acceptor(AcceptorAnswer),
     /// From the peer's election.
     PreVote(PreVoteReply),
-    /// Part of what the peer's region holds.
+    /// Part of the peer's encoded catalogue.
     CataloguePage {
-        /// Digest of the whole catalogue, which may be another than was asked for.
+        /// Digest of the whole catalogue, which may differ from the one asked for.
         digest: Digest,
         /// Size of the whole encoded catalogue, bytes.
         total: u64,
-        /// The part.
         bytes: Vec<u8>,
     },
     /// The version of the same name with other content, if there is one.
     Rival(Option<VersionSummary>),
-    /// The plan that the order became part of, committed; or why it did not.
+    /// The committed plan with the order; or why there is none.
     Order(Result<CommittedPlan, OrderRefusal>),
-    /// The peer could not do it; what, where and why.
+    /// The request failed: what, where and why.
     Failed(String),
-    /// The peer does not do this for the caller.
+    /// The peer refuses the request.
     Refused(PeerRefusal),
-    /// The answer to an [`Attested`] request, from an agent that knows the same token.
+    /// The answer to an [`Attested`] request, from an agent with the same token.
     Attested {
         /// The [`PeerReply`], encoded.
         reply: Vec<u8>,
@@ -171,47 +165,46 @@ pub enum PeerReply {
 /// Why a peer's request was refused.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
 pub enum PeerRefusal {
-    /// It is not known whose session the request came on.
+    /// The session of the request has no known caller.
     #[error("the caller is not known")]
     NoCaller,
-    /// A ballot is its owner's alone.
+    /// The ballot belongs to another agent.
     #[error("{caller} asked under ballot {ballot}, which is not its own")]
     OthersBallot {
         /// Who asked.
         caller: AgentId,
-        /// The ballot.
         ballot: Ballot,
     },
     /// An order without a proof.
     #[error(
-        "an order must carry the proof that an operator's token stands behind it; send it to an agent's API, and run the \
-         same version on all agents"
+        "an order must carry the proof of an operator's token; send it to an agent's API, and run \
+         the same version on all agents"
     )]
     NoProof,
-    /// The proof is not one that this agent can confirm.
+    /// The proof does not match this agent's tokens.
     #[error(
         "the proof does not match any token of this agent: all agents need the same api.token_file"
     )]
     WrongProof,
-    /// This agent has no token to check proofs by.
+    /// This agent has no token to check proofs with.
     #[error("this agent can't check proofs: {0}")]
     NoToken(String),
     /// Sent too long ago, or in the future.
     #[error(
         "the order was sent {0} s ago by the sender's clock; the limit is {MAX_AGE_S} s either \
-            way: check both clocks"
+         way: check both clocks"
     )]
     Stale(i64),
-    /// The same order came before.
+    /// The order was received before.
     #[error("the order was received before")]
     Replayed,
 }
 
-/// An order is taken this long after it was sent, and this long before, seconds.
+/// The largest difference between the time an order was sent and the receiver's clock, seconds.
 pub const MAX_AGE_S: u64 = 2 * 3_600;
 
 impl PeerRefusal {
-    /// Every word that [`Self::reason`] can say.
+    /// Every word that [`Self::reason`] returns.
     pub const REASONS: [&str; 7] = [
         "no-caller",
         "others-ballot",
@@ -239,13 +232,13 @@ impl PeerRefusal {
 /// Why an order was not carried out.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
 pub enum OrderRefusal {
-    /// The order is wrong; the same order will be refused again.
+    /// The order is invalid; it will be refused again.
     #[error(transparent)]
     Wrong(#[from] OrderError),
-    /// Nobody can carry it out now, and nothing was done.
+    /// No agent can carry it out now; nothing was done.
     #[error("{0}")]
     NotNow(String),
-    /// It was begun, and what became of it is not known.
+    /// It was begun, and its outcome is unknown.
     #[error("{0}; it may have been done, look before you repeat it")]
     Unknown(String),
 }
@@ -255,16 +248,12 @@ pub enum OrderRefusal {
 pub enum BulkRequest {
     /// Send this version's manifest (encoded, as stored).
     Manifest {
-        /// The model.
         model: ModelName,
-        /// The version.
         version: VersionName,
     },
-    /// Send these byte ranges of one file, back to back.
+    /// Send these byte ranges of one file, one after the other.
     Ranges {
-        /// The model.
         model: ModelName,
-        /// The version.
         version: VersionName,
         /// Digest of the version's content, so that a replaced version is noticed.
         content: Digest,
@@ -280,8 +269,8 @@ pub enum BulkRequest {
 pub enum BulkReply {
     /// This many bytes follow.
     Bytes(u64),
-    /// Not held here, or not with that content.
+    /// Not held here, or held with other content.
     NotHeld,
-    /// Could not be read; what and why.
+    /// Reading failed: what and why.
     Failed(String),
 }

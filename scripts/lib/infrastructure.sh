@@ -19,7 +19,7 @@ infrastructure_ready() {
   done
   if [ ! -f "$folder/backend.tf" ]; then
     warn "$folder/backend.tf is missing: the state is the file $folder/terraform.tfstate." \
-      "Keep it, or move it (docs/DEPLOYMENT.md)"
+      "Keep it, or move it (docs/how-to/deploy-with-terraform.md#choose-where-the-state-lives)"
     backend=(-backend-config="path=$folder/terraform.tfstate")
   fi
   # Terraform's usual name: tools that search this machine for providers skip such folders.

@@ -4,4 +4,3 @@
 pub mod random;
 pub mod recovery;
 pub mod register;
-pub mod replay;

@@ -1,9 +1,7 @@
 //! One agent's HTTP faces: its API with the token, its metrics, its model server.
 
-use regionmesh::{
-    api::types::{PlanDetail, RegionStatus, Status},
-    cli::up::layout::LocalAgent,
-};
+use regionmesh::cli::up::layout::LocalAgent;
+use regionmesh_client::{PlanDetail, RegionStatus, Status};
 use reqwest::{Client, Method, RequestBuilder};
 use serde_json::{Value, json};
 use std::time::Duration;

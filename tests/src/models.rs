@@ -2,7 +2,7 @@
 //! meaning.
 
 use rand::{RngExt, SeedableRng, rngs::StdRng};
-use regionmesh::serving::sample::{iris_onnx, iris_probabilities};
+use regionmesh_serving::{iris_onnx, iris_probabilities};
 use serde_json::{Value, json};
 
 /// The flower that is asked about: row 101 of the data set, a virginica.

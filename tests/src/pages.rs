@@ -4,7 +4,10 @@
 //! What checks a block is said by its language, or by a comment above it; [`Check`] lists all there
 //! is.
 
-use std::path::{Path, PathBuf};
+use std::{
+    collections::BTreeSet,
+    path::{Path, PathBuf},
+};
 
 /// One fenced block.
 #[derive(Debug, Clone)]
@@ -72,35 +75,122 @@ pub fn root() -> PathBuf {
         .to_owned()
 }
 
-/// Every page, in the order of reading: the README, then those of docs/ as it names them.
+/// Every page, in the order of reading: the README, the index of docs/, then those that the index
+/// lists, in its order.
 pub fn all() -> Vec<PathBuf> {
-    let entries = std::fs::read_dir(root().join("docs")).expect("docs/");
-    let mut pages: Vec<PathBuf> = entries
-        .map(|entry| entry.expect("an entry").path())
-        .collect();
+    let index = docs().join("README.md");
+    let (_, text) = read(&index);
+    let mut pages = vec![root().join("README.md"), index];
 
-    pages.retain(|page| page.extension().is_some_and(|extension| extension == "md"));
-    let readme = root().join("README.md");
-    let (_, text) = read(&readme);
-    let place = |page: &PathBuf| {
-        let name = page.file_name().expect("a name").to_string_lossy();
-        let named = text.find(&format!("* [docs/{name}]"));
-        named.unwrap_or_else(|| panic!("the README does not name docs/{name}"))
-    };
+    for link in links(&text) {
+        let (file, _) = split_anchor(&link);
+        let page = docs().join(file);
+        let is_ours = file.ends_with(".md") && !file.contains("://") && !file.starts_with("..");
 
-    pages.sort_by_key(place);
-    pages.insert(0, readme);
+        if is_ours && !pages.contains(&page) {
+            pages.push(page);
+        }
+    }
+
     pages
 }
 
-fn read(page: &Path) -> (String, String) {
-    let name = page
-        .file_name()
-        .expect("a name")
-        .to_string_lossy()
-        .into_owned();
+/// The pages below docs/ that its index does not list.
+pub fn unlisted() -> Vec<PathBuf> {
+    let listed = all();
+    let mut pages = markdown(&docs());
 
-    (name, std::fs::read_to_string(page).expect("a page"))
+    pages.retain(|page| !listed.contains(page));
+    pages
+}
+
+fn docs() -> PathBuf {
+    root().join("docs")
+}
+
+/// The Markdown files of a folder and of those below it.
+fn markdown(folder: &Path) -> Vec<PathBuf> {
+    let entries = std::fs::read_dir(folder).expect("a folder");
+    let mut pages = Vec::new();
+
+    for path in entries.map(|entry| entry.expect("an entry").path()) {
+        if path.is_dir() {
+            pages.extend(markdown(&path));
+        } else if path.extension().is_some_and(|extension| extension == "md") {
+            pages.push(path);
+        }
+    }
+
+    pages
+}
+
+/// The path of a page from the root of the repository, and its text.
+fn read(page: &Path) -> (String, String) {
+    let name = page.strip_prefix(root()).unwrap_or(page);
+    let text =
+        std::fs::read_to_string(page).unwrap_or_else(|error| panic!("{}: {error}", name.display()));
+
+    (name.display().to_string(), text)
+}
+
+/// The targets of a page's links.
+pub fn links(text: &str) -> Vec<String> {
+    text.split("](")
+        .skip(1)
+        .filter_map(|rest| rest.split(')').next())
+        .map(str::to_owned)
+        .collect()
+}
+
+/// The file that a link names, empty for the page itself, and the anchor in it.
+pub fn split_anchor(link: &str) -> (&str, Option<&str>) {
+    match link.split_once('#') {
+        Some((file, anchor)) => (file, Some(anchor)),
+        None => (link, None),
+    }
+}
+
+/// The anchors of a page's headings, as GitHub makes them.
+pub fn anchors(text: &str) -> BTreeSet<String> {
+    let mut anchors = BTreeSet::new();
+    let mut is_block = false;
+
+    for line in text.lines() {
+        is_block ^= line.trim_start().starts_with("```");
+        let title = line.trim_start_matches('#');
+        let level = line.len() - title.len();
+        if is_block || !(1..=6).contains(&level) || !title.starts_with(' ') {
+            continue;
+        }
+
+        let first = slug(title);
+        let mut anchor = first.clone();
+        let mut copies = 0;
+        while !anchors.insert(anchor) {
+            copies += 1;
+            anchor = format!("{first}-{copies}");
+        }
+    }
+
+    anchors
+}
+
+/// A heading in lower case, without its links' targets and punctuation, with hyphens for spaces.
+fn slug(title: &str) -> String {
+    let mut shown = String::new();
+    let mut rest = title.trim();
+    while let Some((before, after)) = rest.split_once("](") {
+        shown += before;
+        rest = after.split_once(')').map_or("", |(_, rest)| rest);
+    }
+    shown += rest;
+
+    shown
+        .to_lowercase()
+        .chars()
+        .filter(|letter| letter.is_alphanumeric() || " -_".contains(*letter))
+        .map(|letter| if letter == ' ' { '-' } else { letter })
+        .collect()
 }
 
 /// The blocks of a page, those within lists included.
@@ -471,6 +561,45 @@ mod tests {
             ("a … c", "a b d"),
         ] {
             assert!(!is_as_shown(shown, seen), "{shown:?} {seen:?}");
+        }
+    }
+
+    #[test]
+    fn anchors_are_those_of_github() {
+        let page = "# A `b` c\n\n## No leader, no majority\n\n```sh\n# not a heading\n```\n\n\
+            ### It can't, see [C & D](x.md#y)\n\n#no heading\n\n## A b c\n## A b c\n## snake_case\n";
+        let expected = [
+            "a-b-c",
+            "a-b-c-1",
+            "a-b-c-2",
+            "it-cant-see-c--d",
+            "no-leader-no-majority",
+            "snake_case",
+        ];
+
+        assert!(
+            anchors(page).iter().eq(expected.iter()),
+            "{:?}",
+            anchors(page)
+        );
+    }
+
+    #[test]
+    fn the_pages_are_read_in_the_order_of_the_index() {
+        let pages = all();
+        let place = |name: &str| pages.iter().position(|page| *page == docs().join(name));
+
+        assert_eq!(pages[0], root().join("README.md"));
+        assert_eq!(place("README.md"), Some(1));
+        assert_eq!(place("tutorials/run-a-mesh-on-your-machine.md"), Some(2));
+
+        // Later pages use what the commands of earlier ones set.
+        for (earlier, later) in [
+            ("how-to/first-start.md", "how-to/rotate-certificates.md"),
+            ("reference/http-api.md", "reference/events.md"),
+        ] {
+            assert!(place(earlier).is_some(), "{earlier}");
+            assert!(place(earlier) < place(later), "{later}");
         }
     }
 

@@ -1,7 +1,7 @@
 //! Every plan that any agent ever showed, and whether they are one history.
 
 use crate::api::Api;
-use regionmesh::api::types::PlanDetail;
+use regionmesh_client::PlanDetail;
 use std::{
     collections::BTreeMap,
     sync::{Arc, Mutex},

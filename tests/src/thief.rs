@@ -9,20 +9,12 @@ use crate::{
 use async_trait::async_trait;
 use prometheus::Registry;
 use ractor::Actor;
-use regionmesh::{
-    address::Address,
-    config::Config,
-    mesh::{
-        actor::MeshActor,
-        ca,
-        handle::{BulkService, GossipTransport, Peer, PeerError, PeerLink},
-        links::{Mesh, MeshArguments},
-        metrics::MeshMetrics,
-        tls::Identity,
-    },
-    snapshots::Snapshots,
-};
+use regionmesh::{actors::messages::GossipMessage, address::Address, config::Config};
 use regionmesh_core::gossip::{Board, BoardLimits, Digest, ExchangeRequest, skew::ClockReading};
+use regionmesh_mesh::{
+    BulkService, GossipTransport, Identity, Mesh, MeshActor, MeshArguments, MeshMetrics, Peer,
+    PeerError, PeerLink, issue_certificate,
+};
 use regionmesh_protocol::{
     identity::AgentId,
     plan::{CommittedPlan, Plan},
@@ -45,7 +37,7 @@ use std::{
 use tempfile::TempDir;
 use tokio::{
     process::{Child, Command},
-    sync::{Semaphore, SemaphorePermit},
+    sync::{Semaphore, SemaphorePermit, watch},
 };
 
 /// An address that no configuration names.
@@ -93,7 +85,7 @@ impl Thief {
         let id: AgentId = format!("{}/node-66", mesh.region(region))
             .parse()
             .expect("an agent's name");
-        let stolen = ca::issue(
+        let stolen = issue_certificate(
             &mesh.layout().data_dir.join("ca"),
             &id,
             30,
@@ -122,16 +114,13 @@ impl Thief {
         std::fs::write(&token, OWN_TOKEN).expect("a token");
         config.api.token_file = Some(token);
 
-        let client = Arc::new(Config {
-            listen: config.listen.clone(),
-            ..config.clone()
-        });
-        let identity = Identity::load(client.clone()).expect("the stolen certificate");
+        let identity = Identity::load(config.mesh.clone(), id.clone(), config.tls.clone())
+            .expect("the stolen certificate");
         let connections = Mesh::new(MeshArguments {
-            config: client,
+            settings: config.mesh_settings(),
             identity: identity.clone(),
-            snapshots: Snapshots::default(),
-            gossip: Address::vacant("gossip"),
+            links: watch::Sender::default(),
+            gossip: Arc::new(Address::<GossipMessage>::vacant("gossip")),
             bulk: Arc::new(Nothing),
             metrics: MeshMetrics::new(&Registry::new()).expect("metrics"),
         });

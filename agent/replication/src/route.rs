@@ -4,6 +4,7 @@
 use regionmesh_cost::{
     FanOutLimits, Money, NoPrice, Pricing, ReplicationSource, fan_out, price_per_gb, source_tiers,
 };
+use regionmesh_mesh::LinkInfo;
 use regionmesh_protocol::identity::{AgentId, RegionName};
 use std::{
     collections::{BTreeMap, BTreeSet},

@@ -7,6 +7,7 @@ use crate::{
 };
 use bytes::Bytes;
 use futures::{StreamExt, stream};
+use regionmesh_mesh::BulkService;
 use regionmesh_protocol::{
     identity::AgentId,
     models::{chunking::CHUNK_MAX, digest::Digest},

@@ -1,6 +1,6 @@
 //! The gossip actor: feeds membership and the status board, and carries out what they answer.
 //!
-//! Membership ([`crate::mesh::membership`]) says who is alive; the board
+//! Membership ([`Membership`]) says who is alive; the board
 //! ([`regionmesh_core::gossip`]) holds what everybody says of itself. Both are machines without
 //! IO. This actor hands them packets, exchanges and the time, sends what they want sent, and shows
 //! the result in `snapshots.board`. When it dies and is started again it goes on with the same
@@ -9,23 +9,21 @@
 //! A connection that is gone says nothing about the agent at its other end, and an agent's death
 //! says nothing about its region's serving: this actor never draws either conclusion.
 
+mod inbox;
 mod metrics;
 mod spread;
 
 use super::messages::GossipMessage;
-use crate::{
-    mesh::{
-        handle::{GossipTransport, Peer, PeerError},
-        membership::{MemberEvent, Membership, Outputs},
-    },
-    snapshots::{LinkInfo, Snapshots},
-};
+use crate::snapshots::Snapshots;
 pub use metrics::GossipMetrics;
 use ractor::{Actor, ActorProcessingErr, ActorRef};
 use rand::{RngExt, SeedableRng, rngs::StdRng};
 use regionmesh_core::gossip::{
     AgentView, Applied, Board, BoardLimits, BoardView, Delta, Digest, ExchangeReply,
     ExchangeRequest, Judge, PublishError, SeenFact, Signer, Verifier,
+};
+use regionmesh_mesh::{
+    GossipTransport, LinkInfo, MemberEvent, Membership, Outputs, Peer, PeerError,
 };
 use regionmesh_protocol::{
     identity::{AgentId, MeshName},

@@ -21,13 +21,13 @@ use crate::{
     actors::messages::{GossipMessage, LeaderMessage},
     address::Address,
     config::Config,
-    mesh::handle::PeerLink,
     refusals::Refusals,
     snapshots::Snapshots,
 };
 use driver::Driver;
 pub use metrics::LeaderMetrics;
 use ractor::{Actor, ActorProcessingErr, ActorRef};
+use regionmesh_mesh::PeerLink;
 use regionmesh_protocol::{
     identity::AgentId,
     plan::CommittedPlan,

@@ -1,8 +1,9 @@
 //! Every message that one actor may send to another.
 
-use crate::{actors::cost::Verdict, cost::books::Books, mesh::handle::PeerError};
+use crate::{actors::cost::Verdict, cost::books::Books};
 use ractor::RpcReplyPort;
 use regionmesh_core::health::probe::ProbeResult;
+use regionmesh_mesh::PeerError;
 use regionmesh_protocol::{
     identity::{AgentId, RegionName},
     models::{catalogue::Catalogue, digest::Digest, manifest::VersionSummary},

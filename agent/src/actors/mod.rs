@@ -10,6 +10,5 @@ pub mod gossip;
 pub mod health;
 pub mod leader;
 pub mod messages;
-pub mod peer;
 pub mod provider;
 pub mod replicator;

@@ -16,12 +16,11 @@ use crate::{
     address::Address,
     config::Config,
     cost::books::Books,
-    mesh::handle::{Peer, PeerLink},
-    serving::quarantine::Quarantine,
     snapshots::Snapshots,
 };
 use ractor::{Actor, ActorProcessingErr, ActorRef};
 use regionmesh_core::replication::{SyncAction, plan_sync};
+use regionmesh_mesh::{Peer, PeerLink};
 use regionmesh_protocol::{
     identity::{AgentId, RegionName},
     models::{
@@ -34,6 +33,7 @@ use regionmesh_protocol::{
 };
 use regionmesh_replication::{Fetcher, HybridClock};
 use regionmesh_runtime::{logging::Reminder, models::ModelError};
+use regionmesh_serving::Quarantine;
 use regionmesh_store::{ModelStore, Scan};
 use std::{
     collections::{BTreeMap, BTreeSet},

@@ -6,9 +6,10 @@
 //! `X-RegionMesh-Timestamp`, a full stop, and the body.
 
 use super::{SendError, Sender, secret};
-use crate::{config::ReceiverConfig, events::EventEntry};
+use crate::config::ReceiverConfig;
 use aws_lc_rs::hmac;
 use http::{HeaderMap, HeaderName, HeaderValue};
+use regionmesh_client::EventEntry;
 use regionmesh_protocol::event::Event;
 use regionmesh_runtime::time::unix_ms;
 use serde_json::json;

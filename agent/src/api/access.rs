@@ -16,6 +16,7 @@ use axum::{
 };
 use http::{HeaderMap, StatusCode, header};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
+use regionmesh_client::BY_REQUIRED;
 use regionmesh_runtime::logging::Throttle;
 use std::{
     net::SocketAddr,
@@ -54,9 +55,6 @@ impl Operator {
         }
     }
 }
-
-/// The code of the error that asks who gives an order.
-pub const BY_REQUIRED: &str = "by-required";
 
 /// What [`guard`] needs to know.
 #[derive(Clone)]

@@ -5,7 +5,6 @@ use super::{
     access::{By, Operator},
     models::{json, text},
     reply::ApiError,
-    types::{PricesBody, PricesDone},
 };
 use crate::cost::{
     answers::{self, AnswerError, Format, Sources},
@@ -24,6 +23,7 @@ use axum::{
     http::{StatusCode, header},
     response::{IntoResponse, Response},
 };
+use regionmesh_client::{PricesBody, PricesDone};
 use regionmesh_cost::{
     Currency, CurrencyError, ImportOptions, PriceDefaults, PriceFileError, parse_date, read_prices,
 };
@@ -136,7 +136,7 @@ fn today() -> (Date, u64) {
 
 /// A request of the right form that asks for something that can't be.
 fn conflict(error: impl Into<String>) -> ApiError {
-    ApiError::new(StatusCode::CONFLICT, error, "see docs/COST.md")
+    ApiError::new(StatusCode::CONFLICT, error, "see docs/how-to/import-bills.md")
 }
 
 impl From<QuestionError> for ApiError {
@@ -354,7 +354,7 @@ fn not_imported(error: ImportError) -> ApiError {
     let unusable = |said, hint| ApiError::new(StatusCode::UNPROCESSABLE_ENTITY, said, hint);
     match error {
         ImportError::Files(FilesError::Copy { .. }) | ImportError::TooOld { .. } => {
-            unusable(said, "see docs/COST.md")
+            unusable(said, "see docs/how-to/import-bills.md")
         }
         ImportError::Files(_) => disk(&said),
         ImportError::Incomplete(_) | ImportError::Empty(_) => {
@@ -483,7 +483,7 @@ fn no_table(error: &PriceFileError) -> ApiError {
     ApiError::new(
         StatusCode::UNSUPPORTED_MEDIA_TYPE,
         error.to_string(),
-        "see docs/COST.md for how prices are written",
+        "see docs/how-to/cut-costs.md for the format of price files",
     )
 }
 

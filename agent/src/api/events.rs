@@ -6,7 +6,7 @@
 
 use super::{Api, Parameter, reply::ApiError};
 use crate::{
-    events::{Cursor, EventEntry, EventLog, Noticed, Wanted},
+    events::{Cursor, EventLog, Noticed, Wanted},
     snapshots::Snapshots,
 };
 use axum::{
@@ -18,15 +18,10 @@ use axum::{
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 use prometheus::{IntCounterVec, IntGauge, Opts, Registry};
+use regionmesh_client::{AlertEntry, AlertList, AlertState, EventEntry, EventList, NumberedEvent};
 use regionmesh_runtime::listener::{PlaceLimits, Refused, Room, Seat};
-use serde::{Deserialize, Serialize};
-use std::{
-    collections::{BTreeMap, VecDeque},
-    convert::Infallible,
-    str::FromStr,
-    sync::Arc,
-    time::Duration,
-};
+use serde::Deserialize;
+use std::{collections::VecDeque, convert::Infallible, str::FromStr, sync::Arc, time::Duration};
 use tokio::sync::watch;
 
 /// Streams at once.
@@ -106,68 +101,6 @@ impl Streams {
     fn ended(&self, reason: &str) {
         self.ended.with_label_values(&[reason]).inc();
     }
-}
-
-/// `GET /v1/events`: what the answering agent noticed.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct EventList {
-    /// The agent that answers.
-    pub answered_by: String,
-    /// Give it as `since` to go on from here.
-    pub next: String,
-    /// Whether events between `since` and the first of these are gone.
-    pub has_gap: bool,
-    /// Oldest first, by when they happened. To go on reading give `next`, not the cursor of the
-    /// last of them.
-    pub events: Vec<NumberedEvent>,
-}
-
-/// An event and its place.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct NumberedEvent {
-    /// Its place at the answering agent: a cursor, as `since` takes it.
-    pub cursor: String,
-    /// The event.
-    #[serde(flatten)]
-    pub event: EventEntry,
-}
-
-/// `GET /v1/alerts`: what is the case, as the answering agent sees it.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct AlertList {
-    /// The agent that answers.
-    pub answered_by: String,
-    /// Those of the state that was asked for.
-    pub alerts: Vec<AlertEntry>,
-}
-
-/// An alert.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct AlertEntry {
-    /// What tells it from others, as Alertmanager gets it.
-    pub labels: BTreeMap<String, String>,
-    /// In one sentence.
-    pub summary: String,
-    /// The particulars.
-    pub description: String,
-    /// Whether it holds, or ended within the last five minutes.
-    #[serde(default)]
-    pub state: AlertState,
-    /// Since when it holds.
-    pub starts_ms: u64,
-    /// Since when it does not hold any more; none while it holds.
-    pub ended_ms: Option<u64>,
-}
-
-/// Whether an alert holds.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum AlertState {
-    /// It holds.
-    #[default]
-    Firing,
-    /// It ended lately.
-    Ended,
 }
 
 /// Which alerts are asked for.

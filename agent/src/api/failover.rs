@@ -7,10 +7,6 @@ use super::{
     models::{json, name, named, text},
     reply::ApiError,
     status,
-    types::{
-        Assumptions, FailoverHistory, FailoverStatus, LeaderStatus, OrderBody, OrderDone,
-        OwnReport, PastPlanStatus, PastReason, RegionExplanation, RegionStatus, WhatIf,
-    },
 };
 use crate::failover::HOPS;
 use axum::{
@@ -19,6 +15,10 @@ use axum::{
     extract::{Path, State},
 };
 use http::StatusCode;
+use regionmesh_client::{
+    Assumptions, FailoverHistory, FailoverStatus, LAST_SERVING, LeaderStatus, OrderBody, OrderDone,
+    OwnReport, PastPlanStatus, PastReason, RegionExplanation, RegionStatus, WOULD_REPLACE, WhatIf,
+};
 use regionmesh_core::planning::{Explanation, PlanInputs, explain, what_if};
 use regionmesh_protocol::{
     identity::RegionName,
@@ -45,11 +45,6 @@ const REASONS_MAX: usize = 10;
 
 /// What every order is answered with.
 pub(super) type OrderAnswer = Result<(Extension<By>, Json<OrderDone>), ApiError>;
-
-/// The code of the refusal of an order that would replace another operator's.
-pub const WOULD_REPLACE: &str = "would-replace";
-/// The code of the refusal to drain the last region that can serve.
-pub const LAST_SERVING: &str = "last-serving-region";
 
 /// `POST /v1/failover/drain`
 pub async fn drain(api: State<Api>, operator: Extension<Operator>, body: Bytes) -> OrderAnswer {

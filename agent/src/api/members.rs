@@ -5,10 +5,10 @@ use super::{
     access::Operator,
     failover::{OrderAnswer, give, why_or_none},
     models::{json, named},
-    types::{MemberBody, MemberStatus, MembersStatus, NewNameBody},
 };
 use axum::{Extension, Json, body::Bytes, extract::State};
 use http::StatusCode;
+use regionmesh_client::{MemberBody, MemberStatus, MembersStatus, NewNameBody};
 use regionmesh_protocol::{
     identity::RegionName,
     plan::{MemberOrder, MemberOrderError, Order, OrderAction},

@@ -19,14 +19,13 @@ pub mod reply;
 pub mod schemas;
 pub mod server;
 pub mod status;
-pub mod types;
 
 #[cfg(test)]
 mod tests;
 
 use crate::{
-    config::Config, cost::view::CostDesk, failover::OrderDesk, serving::quarantine::Quarantine,
-    snapshots::Snapshots, supervisor::Health,
+    config::Config, cost::view::CostDesk, failover::OrderDesk, snapshots::Snapshots,
+    supervisor::Health,
 };
 use access::Guarded;
 use axum::{
@@ -41,6 +40,7 @@ use metrics::ApiMetrics;
 use prometheus::Registry;
 use regionmesh_protocol::models::manifest::ModelName;
 use regionmesh_replication::{HybridClock, Publisher};
+use regionmesh_serving::Quarantine;
 use regionmesh_store::ModelStore;
 use reply::ApiError;
 use server::Limits;
@@ -660,19 +660,19 @@ async fn index(State(api): State<Api>) -> String {
     text
 }
 
-async fn whole_status(State(api): State<Api>) -> Json<types::Status> {
+async fn whole_status(State(api): State<Api>) -> Json<regionmesh_client::Status> {
     Json(status::status(&api.config, &api.snapshots))
 }
 
-async fn regions(State(api): State<Api>) -> Json<types::Regions> {
+async fn regions(State(api): State<Api>) -> Json<regionmesh_client::Regions> {
     let committed = api.snapshots.plan_by_own_clock();
     let plan = committed.as_ref().map(|committed| &committed.plan);
-    Json(types::Regions {
+    Json(regionmesh_client::Regions {
         regions: status::regions(&api.config, &api.snapshots, plan),
     })
 }
 
-async fn plan(State(api): State<Api>) -> Result<Json<types::PlanDetail>, ApiError> {
+async fn plan(State(api): State<Api>) -> Result<Json<regionmesh_client::PlanDetail>, ApiError> {
     let missing = || {
         let hint = "a plan is committed as soon as a majority of regions can be reached; see \
             `regionmesh status`";
@@ -688,8 +688,8 @@ async fn plan(State(api): State<Api>) -> Result<Json<types::PlanDetail>, ApiErro
         .ok_or_else(missing)
 }
 
-async fn all_models(State(api): State<Api>) -> Json<types::Models> {
-    Json(types::Models {
+async fn all_models(State(api): State<Api>) -> Json<regionmesh_client::Models> {
+    Json(regionmesh_client::Models {
         models: status::models(&api.config, &api.snapshots),
     })
 }
@@ -697,7 +697,7 @@ async fn all_models(State(api): State<Api>) -> Json<types::Models> {
 async fn one_model(
     State(api): State<Api>,
     Path(model): Path<String>,
-) -> Result<Json<types::ModelStatus>, ApiError> {
+) -> Result<Json<regionmesh_client::ModelStatus>, ApiError> {
     let model: ModelName = models::name(&model)?;
     status::models(&api.config, &api.snapshots)
         .into_iter()

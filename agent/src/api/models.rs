@@ -5,12 +5,7 @@ use super::{
     access::{By, Operator},
     reply::ApiError,
     server::Limits,
-    types::{
-        AliasStatus, BeginUpload, Done, FileStatus, Promote, Promoted, UploadBegun, UploadStatus,
-        Uploads, VersionBrief, VersionDetail,
-    },
 };
-use crate::serving::choose::PRODUCTION;
 use axum::{
     Extension, Json,
     body::{Body, Bytes},
@@ -18,6 +13,10 @@ use axum::{
     http::{HeaderMap, StatusCode, header},
 };
 use futures::StreamExt;
+use regionmesh_client::{
+    AliasStatus, BeginUpload, Done, FileStatus, Promote, Promoted, UploadBegun, UploadStatus,
+    Uploads, VersionBrief, VersionDetail,
+};
 use regionmesh_core::planning::servability::{Promotable, RegionState, promotable};
 use regionmesh_protocol::{
     identity::RegionName,
@@ -29,6 +28,7 @@ use regionmesh_protocol::{
     text::unprintable,
 };
 use regionmesh_runtime::models::ModelError;
+use regionmesh_serving::PRODUCTION;
 use serde::{Deserialize, de::DeserializeOwned};
 use std::{collections::BTreeMap, str::FromStr, time::Duration};
 use tokio::time::{Instant, timeout_at};
@@ -221,6 +221,21 @@ pub async fn add_file(
     Ok((StatusCode::CREATED, Json(status)))
 }
 
+fn upload_status(upload: &OpenUpload) -> UploadStatus {
+    let millis = |duration: Duration| u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
+    UploadStatus {
+        upload: upload.id.clone(),
+        model: upload.model.to_string(),
+        version: upload.version.to_string(),
+        publisher: upload.publisher.clone(),
+        files: upload.files,
+        bytes: upload.bytes,
+        receiving: upload.is_receiving,
+        idle_ms: millis(upload.idle),
+        expires_in_ms: millis(upload.idle_max.saturating_sub(upload.idle)),
+    }
+}
+
 /// `POST /v1/uploads/{upload}/commit`
 pub async fn commit(
     State(api): State<Api>,
@@ -243,12 +258,7 @@ pub async fn commit(
 
 /// `GET /v1/uploads`
 pub async fn uploads(State(api): State<Api>) -> Json<Uploads> {
-    let uploads = api
-        .publisher
-        .uploads()
-        .iter()
-        .map(UploadStatus::from)
-        .collect();
+    let uploads = api.publisher.uploads().iter().map(upload_status).collect();
 
     Json(Uploads {
         agent: api.config.id().to_string(),

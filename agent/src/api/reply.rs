@@ -1,11 +1,11 @@
 //! Errors as HTTP answers.
 
-use super::types::ErrorBody;
 use axum::{
     Json,
     response::{IntoResponse, Response},
 };
 use http::{HeaderValue, StatusCode, header};
+use regionmesh_client::ErrorBody;
 use regionmesh_protocol::{models::manifest::ManifestError, text::visible};
 use regionmesh_replication::PublishError;
 use regionmesh_runtime::models::ModelError;

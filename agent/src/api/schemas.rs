@@ -1,7 +1,7 @@
 //! What every JSON object of the API consists of, for the OpenAPI document.
 //!
-//! Written by hand, beside [`super::types`]; a test holds real answers against it, field by field,
-//! both ways. What a request may hold is in [`requests`], and what a name or a text may be in
+//! Written by hand, beside [`regionmesh_client`]; a test holds real answers against it, field by
+//! field, both ways. What a request may hold is in [`requests`], and what a name or a text may be in
 //! [`rules`].
 
 mod cost;

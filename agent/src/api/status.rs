@@ -1,12 +1,12 @@
 //! The whole mesh in one answer, from the snapshots: pure, no actor is asked.
 
-use super::types::{
+use crate::{config::Config, servability, snapshots::Snapshots};
+use regionmesh_client::{
     AddressSeen, AddressStatus, AgentStatus, BallotStatus, FrozenStatus, HoldingsStatus,
     LeaderStatus, LinkStatus, ModelStatus, ObservationStatus, OverrideStatus, PlanDetail,
     PlanStatus, PlannedRegion, ProblemStatus, RegionStatus, Status, UnservableStatus,
     VerdictStatus, VersionStatus, VoteStatus, YieldedStatus,
 };
-use crate::{config::Config, servability, snapshots::Snapshots};
 use regionmesh_core::{
     gossip::{AgentView, BoardView},
     health::verdict::{AddressVerdict, RegionVerdict},

@@ -23,10 +23,9 @@ use crate::{
     config::{Config, rig},
     cost::{archive::Archive, view::CostDesk},
     failover::OrderDesk,
-    mesh::handle::{Peer, PeerError, PeerLink},
     operators::Operators,
     replication_adapters::publisher,
-    snapshots::{LeaderView, LinkInfo, Snapshots},
+    snapshots::{LeaderView, Snapshots},
     supervisor::ChildHealth,
 };
 use http::{Method, StatusCode};
@@ -35,6 +34,7 @@ use regionmesh_core::{
     gossip::{AgentView, SeenFact},
     health::verdict::RegionVerdict,
 };
+use regionmesh_mesh::{LinkInfo, Peer, PeerError, PeerLink};
 use regionmesh_protocol::{
     identity::AgentId,
     plan::{CommittedPlan, Plan, RegionPlan, Standing},
@@ -127,7 +127,7 @@ impl Reply {
             self.text
         );
 
-        let body: super::types::ErrorBody = serde_json::from_str(&self.text).unwrap();
+        let body: regionmesh_client::ErrorBody = serde_json::from_str(&self.text).unwrap();
         assert!(!body.error.is_empty());
         format!("{}; {}", body.error, body.hint)
     }
@@ -213,7 +213,7 @@ impl Rig {
                 watch::channel(Arc::default()).1,
                 CostMetrics::new(&stream_registry).unwrap(),
             ),
-            quarantine: Some(crate::serving::quarantine::Quarantine::open(None)),
+            quarantine: Some(regionmesh_serving::Quarantine::open(None)),
             streams: super::events::Streams::new(&stream_registry).unwrap(),
             draining,
         };

@@ -9,8 +9,8 @@ use tokio::signal::unix::{SignalKind, signal};
 
 /// Run one agent of a mesh. SIGHUP reloads the configuration, SIGTERM drains and stops.
 #[derive(Debug, clap::Args)]
-pub struct AgentCommand {
-    /// The configuration, TOML; docs/STEP_BY_STEP.md shows a commented one.
+pub(super) struct AgentCommand {
+    /// The configuration, TOML; docs/reference/settings.md lists all settings.
     #[arg(long)]
     config: PathBuf,
     /// Check the configuration, tell all its faults, and end.
@@ -26,7 +26,7 @@ pub struct AgentCommand {
 
 impl AgentCommand {
     /// Runs the command.
-    pub async fn run(self) -> Result<ExitCode> {
+    pub(super) async fn run(self) -> Result<ExitCode> {
         // First of all: from here on no signal ends the process unasked, and none that comes while
         // it starts is lost.
         let mut terminate = signal(SignalKind::terminate())?;

@@ -1,17 +1,16 @@
 //! `regionmesh alerts`: the alerts that hold, as any agent sees them.
 
 use super::{
-    client::Client,
     common::Common,
     text::{Paint, Table, Tone, moment, plain},
 };
-use crate::api::events::{AlertEntry, AlertList, AlertState};
 use anyhow::Result;
+use regionmesh_client::{AlertEntry, AlertList, AlertState};
 use std::process::ExitCode;
 
 /// Show the active alerts, and on request those that ended lately
 #[derive(Debug, clap::Args)]
-pub struct AlertsCommand {
+pub(super) struct AlertsCommand {
     /// Which alerts: those that hold, those that ended within the last five minutes, or both
     #[arg(long, value_enum, default_value_t = StateOption::Firing)]
     state: StateOption,
@@ -29,13 +28,16 @@ enum StateOption {
 
 impl AlertsCommand {
     /// Runs the command.
-    pub async fn run(self) -> Result<ExitCode> {
+    pub(super) async fn run(self) -> Result<ExitCode> {
         let state = match self.state {
             StateOption::Firing => "firing",
             StateOption::Ended => "ended",
             StateOption::All => "all",
         };
-        let list: AlertList = Client::new(&self.common.client)?
+        let list: AlertList = self
+            .common
+            .client
+            .connect()?
             .get(&format!("/v1/alerts?state={state}"))
             .await?;
 

@@ -1,6 +1,6 @@
 //! `regionmesh ca`: certificates for small installations; in Kubernetes cert-manager makes them.
 
-use crate::mesh::ca;
+use regionmesh_mesh::{CA_CERTIFICATE, CA_KEY, init_authority, issue_certificate};
 use regionmesh_protocol::identity::{AgentId, AgentName, MeshName, RegionName};
 use std::{path::PathBuf, process::ExitCode};
 
@@ -9,7 +9,7 @@ const DAYS_MAX: i64 = 36_500;
 
 /// Make certificates for the mesh.
 #[derive(Debug, clap::Args)]
-pub struct CaCommand {
+pub(super) struct CaCommand {
     #[command(subcommand)]
     action: Action,
 }
@@ -57,16 +57,16 @@ fn agent_name(text: &str) -> Result<String, String> {
 
 impl CaCommand {
     /// Runs the command.
-    pub async fn run(self) -> anyhow::Result<ExitCode> {
+    pub(super) async fn run(self) -> anyhow::Result<ExitCode> {
         match self.action {
             Action::Init { mesh, dir, days } => {
-                ca::init(&dir, &mesh, days)?;
+                init_authority(&dir, &mesh, days)?;
                 println!(
                     "authority of {mesh}: {}",
-                    dir.join(ca::CA_CERTIFICATE).display()
+                    dir.join(CA_CERTIFICATE).display()
                 );
 
-                println!("keep its key safe:    {}", dir.join(ca::CA_KEY).display());
+                println!("keep its key safe:    {}", dir.join(CA_KEY).display());
             }
             Action::Issue {
                 dir,
@@ -76,7 +76,7 @@ impl CaCommand {
                 days,
             } => {
                 let agent = AgentName::new(agent)?;
-                let paths = ca::issue(
+                let paths = issue_certificate(
                     &dir,
                     &AgentId { region, agent },
                     days,

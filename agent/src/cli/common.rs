@@ -1,10 +1,10 @@
 //! What several commands take and how they answer.
 
 use super::{
-    client::{ClientError, ClientOptions},
     output::{self, Format, OutputOptions},
     text::{self, Paint},
 };
+use crate::cli::{connect::ClientOptions, error::CommandError};
 use anyhow::{Context, Result};
 use clap::Args;
 use nix::unistd::{User, getuid};
@@ -104,8 +104,8 @@ pub(super) fn operator(given: Option<String>) -> Option<String> {
 }
 
 /// What to do where nobody knows who gives an order.
-pub(super) fn who_is_it() -> ClientError {
-    ClientError::Usage(format!(
+pub(super) fn who_is_it() -> CommandError {
+    CommandError::Usage(format!(
         "who gives this order? Give --by WHO, set {BY_VARIABLE}, or use a token that has a name \
             (see api.token_file)"
     ))

@@ -6,14 +6,14 @@ use std::process::ExitCode;
 
 /// Print a completion script for a shell, for example: source <(regionmesh completions bash)
 #[derive(Debug, clap::Args)]
-pub struct CompletionsCommand {
+pub(super) struct CompletionsCommand {
     /// The shell
     shell: Shell,
 }
 
 impl CompletionsCommand {
     /// Runs the command.
-    pub fn run(self) -> Result<ExitCode> {
+    pub(super) fn run(self) -> Result<ExitCode> {
         let mut script = Vec::new();
         clap_complete::generate(self.shell, &mut super::command(), "regionmesh", &mut script);
         super::text::print(&String::from_utf8_lossy(&script))?;

@@ -1,6 +1,6 @@
 //! A question before what can't be undone.
 
-use super::client::ClientError;
+use crate::cli::error::CommandError;
 use anyhow::Result;
 use std::io::{self, BufRead, IsTerminal, Write};
 
@@ -12,7 +12,7 @@ pub(super) fn confirm(question: &str, is_confirmed: bool) -> Result<()> {
     }
 
     if !io::stdin().is_terminal() || !io::stderr().is_terminal() {
-        return Err(ClientError::Usage(format!(
+        return Err(CommandError::Usage(format!(
             "{question} Repeat the command with --yes to confirm."
         ))
         .into());

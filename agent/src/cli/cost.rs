@@ -5,14 +5,16 @@ mod local;
 mod prices;
 
 use super::{
-    client::{Client, ClientError, ClientOptions},
     common::Common,
     output::{Format as OutputFormat, OutputOptions},
     text,
 };
-use crate::cost::{
-    answers::Format,
-    questions::{Parameters, listed_value},
+use crate::{
+    cli::connect::ClientOptions,
+    cost::{
+        answers::Format,
+        questions::{Parameters, listed_value},
+    },
 };
 use anyhow::Result;
 use clap::{Args, Subcommand};
@@ -20,7 +22,7 @@ use std::{path::PathBuf, process::ExitCode};
 
 /// Show what the platform spends, why, and what comes next
 #[derive(Debug, Args)]
-pub struct CostCommand {
+pub(super) struct CostCommand {
     #[command(subcommand)]
     command: Command,
 }
@@ -109,7 +111,7 @@ struct ForecastOptions {
 
 impl CostCommand {
     /// Runs the command.
-    pub async fn run(self) -> Result<ExitCode> {
+    pub(super) async fn run(self) -> Result<ExitCode> {
         match self.command {
             Command::Report(spent) => spent.ask("report", []).await,
             Command::Trends(trends) => {
@@ -204,11 +206,12 @@ pub(super) async fn fetch(
     kind: &str,
     mut parameters: Parameters,
     format: Format,
-) -> Result<String, ClientError> {
+) -> Result<String> {
     parameters.insert("format".into(), format.as_str().into());
     let mut query = url::form_urlencoded::Serializer::new(String::new());
     query.extend_pairs(&parameters);
-    Client::new(options)?
+    Ok(options
+        .connect()?
         .text(&format!("/v1/cost/{kind}?{}", query.finish()))
-        .await
+        .await?)
 }

@@ -5,17 +5,14 @@
 
 mod render;
 
-use super::{
-    client::{Client, ClientError},
-    common::Common,
-    confirm::confirm,
-};
+use super::{common::Common, confirm::confirm};
 use crate::{
-    api::types::{PlanDetail, PlannedRegion},
+    cli::error::CommandError,
     config::Config,
     dns::providers::{self, DnsProvider, Outlook, ProviderError, Published, Settled},
 };
 use anyhow::Result;
+use regionmesh_client::{PlanDetail, PlannedRegion};
 use regionmesh_protocol::{
     identity::IdentityError,
     plan::{CommittedPlan, Plan, RegionPlan, Standing},
@@ -27,7 +24,7 @@ use std::{path::PathBuf, process::ExitCode, sync::Arc};
 
 /// Show and make what the plan wants of a zone in Route 53
 #[derive(Debug, clap::Args)]
-pub struct DnsCommand {
+pub(super) struct DnsCommand {
     #[command(subcommand)]
     action: Action,
 }
@@ -87,7 +84,7 @@ struct Done {
 
 impl DnsCommand {
     /// Runs the command.
-    pub async fn run(self) -> Result<ExitCode> {
+    pub(super) async fn run(self) -> Result<ExitCode> {
         match self.action {
             Action::Plan { source, check } => show(&source, check).await,
             Action::Apply {
@@ -163,7 +160,7 @@ impl Source {
             (None, Some(path)) => (path, true),
             (None, None) => {
                 return Err(
-                    ClientError::Usage("give --config FILE or --from-config FILE".into()).into(),
+                    CommandError::Usage("give --config FILE or --from-config FILE".into()).into(),
                 );
             }
         };
@@ -175,14 +172,17 @@ impl Source {
                 "{} has no [dns.route53], so there is no zone to look at",
                 path.display()
             );
-            return Err(ClientError::Usage(missing).into());
+            return Err(CommandError::Usage(missing).into());
         }
 
         let plan = if is_first {
             providers::first_plan(&config, unix_ms())
         } else {
             committed(
-                &Client::new(&self.common.client)?
+                &self
+                    .common
+                    .client
+                    .connect()?
                     .get::<PlanDetail>("/v1/plan")
                     .await?,
             )?

@@ -4,20 +4,14 @@
 //! is shown once.
 
 use super::{
-    client::{Client, ClientError},
     common::Common,
     duration,
     output::serialize_line,
     text::{self, Paint, Tone, moment, plain},
 };
-use crate::{
-    api::{
-        events::{EventList, NumberedEvent},
-        types::Status,
-    },
-    events::EventEntry,
-};
+use crate::cli::error::CommandError;
 use anyhow::Result;
+use regionmesh_client::{Client, ClientError, EventEntry, EventList, NumberedEvent, Status};
 use regionmesh_protocol::{
     event::{EventKind, Severity},
     identity::RegionName,
@@ -42,7 +36,7 @@ const PAUSE: Duration = Duration::from_secs(1);
 
 /// Show what happened: verdicts, plans, leaders, ramps, fences, drift, conflicts, certificates
 #[derive(Debug, clap::Args)]
-pub struct EventsCommand {
+pub(super) struct EventsCommand {
     /// Go on showing what happens, until interrupted
     #[arg(long, short)]
     follow: bool,
@@ -97,8 +91,8 @@ fn since(text: &str) -> Result<Since, String> {
 
 impl EventsCommand {
     /// Runs the command.
-    pub async fn run(self) -> Result<ExitCode> {
-        let client = Client::new(&self.common.client)?;
+    pub(super) async fn run(self) -> Result<ExitCode> {
+        let client = self.common.client.connect()?;
         self.check_regions(&client).await?;
 
         let paint = Paint {
@@ -167,7 +161,7 @@ impl EventsCommand {
             None => Ok(()),
             Some(region) => {
                 let known = known.join(", ");
-                Err(ClientError::Usage(format!(
+                Err(CommandError::Usage(format!(
                     "--region: the mesh has no region {region}; it has {known}"
                 ))
                 .into())

@@ -6,18 +6,16 @@ mod members;
 mod render;
 
 use super::{
-    client::{Client, ClientError},
     common::{Common, operator, text_within, who_is_it},
     confirm::confirm,
     duration,
 };
-use crate::api::{
-    access::BY_REQUIRED,
-    failover::LAST_SERVING,
-    types::{FailoverHistory, FailoverStatus, OrderDone, RegionExplanation, WhatIf},
-};
 use anyhow::Result;
 use clap::{ArgGroup, Args, Subcommand};
+use regionmesh_client::{
+    BY_REQUIRED, Client, ClientError, FailoverHistory, FailoverStatus, LAST_SERVING, OrderDone,
+    RegionExplanation, WhatIf,
+};
 use regionmesh_protocol::{
     identity::RegionName,
     plan::{BY_MAX, FOR_MAX_MS, FOR_MIN_MS, WHY_MAX},
@@ -36,7 +34,7 @@ const PATIENCE: Duration = Duration::from_secs(20);
 
 /// Look at failover, overrule it for a time, and try what would happen
 #[derive(Debug, Args)]
-pub struct FailoverCommand {
+pub(super) struct FailoverCommand {
     #[command(subcommand)]
     action: Action,
 }
@@ -191,7 +189,7 @@ struct Simulate {
 
 impl FailoverCommand {
     /// Runs the command.
-    pub async fn run(self) -> Result<ExitCode> {
+    pub(super) async fn run(self) -> Result<ExitCode> {
         match self.action {
             Action::Drain(Drain {
                 region,
@@ -236,15 +234,13 @@ impl FailoverCommand {
                 common,
             }) => order("restore", &signed(region, signature, json!({})), &common).await,
             Action::Status(Show { common }) => {
-                let status: FailoverStatus = Client::new(&common.client)?
-                    .get("/v1/failover/status")
-                    .await?;
+                let status: FailoverStatus =
+                    common.client.connect()?.get("/v1/failover/status").await?;
                 common.tell(&status, |paint| render::status(&status, paint))
             }
             Action::History(History { limit, common }) => {
-                let mut history: FailoverHistory = Client::new(&common.client)?
-                    .get("/v1/failover/history")
-                    .await?;
+                let mut history: FailoverHistory =
+                    common.client.connect()?.get("/v1/failover/history").await?;
                 let surplus = history.plans.len().saturating_sub(limit);
 
                 history.plans.drain(..surplus);
@@ -252,8 +248,7 @@ impl FailoverCommand {
             }
             Action::Explain(Explain { region, common }) => {
                 let path = format!("/v1/failover/explain/{region}");
-                let explanation: RegionExplanation =
-                    Client::new(&common.client)?.get(&path).await?;
+                let explanation: RegionExplanation = common.client.connect()?.get(&path).await?;
 
                 common.tell(&explanation, |paint| {
                     render::explanation(&explanation, paint)
@@ -274,7 +269,7 @@ fn signed(region: Option<RegionName>, signature: Signature, mut how: Value) -> V
 }
 
 async fn order(what: &str, body: &Value, common: &Common) -> Result<ExitCode> {
-    let done = post(&Client::new(&common.client)?, what, body).await?;
+    let done = post(&common.client.connect()?, what, body).await?;
     common.tell(&done, |paint| render::done(&done, paint))
 }
 
@@ -323,7 +318,7 @@ impl Simulate {
             yes,
             common,
         } = self;
-        let client = Client::new(&common.client)?;
+        let client = common.client.connect()?;
 
         if let Some(region) = kill {
             let place = common.client.data_dir().display();

@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 
 /// Forward HTTP requests to the region that the mesh's DNS names.
 #[derive(Debug, clap::Args)]
-pub struct FrontDoorCommand {
+pub(super) struct FrontDoorCommand {
     /// Where to listen; several may be given.
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8080")]
     listen: Vec<SocketAddr>,
@@ -50,7 +50,7 @@ fn hold(text: &str) -> Result<Duration, String> {
 
 impl FrontDoorCommand {
     /// Runs until SIGTERM or SIGINT; then requests in progress get five seconds to end.
-    pub async fn run(self) -> anyhow::Result<ExitCode> {
+    pub(super) async fn run(self) -> anyhow::Result<ExitCode> {
         logging::init(&LogConfig::default())?;
         let _hangups = ignore_hangups()?;
         let registry = Registry::new();

@@ -2,32 +2,35 @@
 //!
 //! Exit codes: 0 done, 1 failed, 2 bad usage or bad configuration, 3 the mesh can't do it now. What
 //! a command answers goes to standard output; warnings, progress and errors go to standard error.
-//! docs/API.md is the reference.
+//! docs/reference/commands.md is the reference.
 
-pub mod agent;
-pub mod alerts;
-pub mod ca;
-pub mod client;
+mod agent;
+mod alerts;
+mod ca;
 mod common;
-pub mod completions;
+mod completions;
 mod confirm;
-pub mod cost;
-pub mod dns;
+mod connect;
+mod cost;
+mod dns;
 mod duration;
-pub mod events;
-pub mod failover;
-pub mod front_door;
-pub mod models;
-pub mod optimizer;
+mod error;
+mod events;
+mod failover;
+mod front_door;
+mod models;
+mod optimizer;
 mod output;
-pub mod reference;
-pub mod serve;
-pub mod status;
-pub mod text;
+mod reference;
+mod serve;
+mod status;
+mod text;
 pub mod up;
-pub mod version;
+mod version;
 
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
+use error::CommandError;
+use regionmesh_client::ClientError;
 use std::{io, process::ExitCode};
 
 /// Bad usage or bad configuration.
@@ -204,8 +207,14 @@ fn exit_code(error: &anyhow::Error) -> u8 {
         return UNAVAILABLE;
     }
 
-    match error.downcast_ref::<client::ClientError>() {
-        Some(client::ClientError::Usage(_)) => USAGE,
+    match error.downcast_ref::<CommandError>() {
+        Some(CommandError::Usage(_)) => return USAGE,
+        Some(CommandError::Deadline(_)) => return UNAVAILABLE,
+        None => {}
+    }
+
+    match error.downcast_ref::<ClientError>() {
+        Some(ClientError::Address(_) | ClientError::NoToken(_) | ClientError::Setup(_)) => USAGE,
         Some(error) if error.is_unavailable() => UNAVAILABLE,
         _ if is_configuration => USAGE,
         _ => 1,
@@ -215,7 +224,7 @@ fn exit_code(error: &anyhow::Error) -> u8 {
 #[cfg(test)]
 #[allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 mod tests {
-    use super::{client::ClientError, *};
+    use super::*;
     use anyhow::{Context, anyhow};
     use clap::{CommandFactory, error::ErrorKind};
 
@@ -398,7 +407,9 @@ mod tests {
         let config = crate::config::Config::load(std::path::Path::new("/nowhere")).unwrap_err();
 
         for (error, code) in [
-            (ClientError::Usage("u".into()).into(), 2),
+            (CommandError::Usage("u".into()).into(), 2),
+            (CommandError::Deadline("d".into()).into(), 3),
+            (ClientError::NoToken("t".into()).into(), 2),
             (no_agent().into(), 3),
             (anyhow::Error::new(no_agent()).context("while waiting"), 3),
             (refused.into(), 1),

@@ -9,21 +9,20 @@ mod verify;
 mod wait;
 
 use super::{
-    client::Client,
     common::{self, Common, text_within},
     confirm::confirm,
     duration, text,
 };
-use crate::api::types::{Done, ModelStatus, Models, Promoted, VersionDetail};
 use anyhow::Result;
 use clap::{Args, Subcommand};
+use regionmesh_client::{Done, ModelStatus, Models, Promoted, VersionDetail};
 use regionmesh_protocol::models::manifest::{ModelName, TEXT_MAX, VersionName};
 use serde_json::json;
 use std::{process::ExitCode, time::Duration};
 
 /// Publish models and look after them
 #[derive(Debug, Args)]
-pub struct ModelsCommand {
+pub(super) struct ModelsCommand {
     #[command(subcommand)]
     action: Action,
 }
@@ -109,7 +108,7 @@ struct Promote {
 
 impl ModelsCommand {
     /// Runs the command.
-    pub async fn run(self) -> Result<ExitCode> {
+    pub(super) async fn run(self) -> Result<ExitCode> {
         match self.action {
             Action::Publish(action) => action.run().await,
             Action::List(action) => action.run().await,
@@ -125,7 +124,7 @@ impl ModelsCommand {
 
 impl List {
     async fn run(self) -> Result<ExitCode> {
-        let models: Models = Client::new(&self.common.client)?.get("/v1/models").await?;
+        let models: Models = self.common.client.connect()?.get("/v1/models").await?;
         self.common.tell(&models, |paint| {
             if models.models.is_empty() {
                 return "no models yet; publish one with: regionmesh models publish NAME VERSION \
@@ -145,7 +144,7 @@ impl Show {
             version,
             common,
         } = self;
-        let client = Client::new(&common.client)?;
+        let client = common.client.connect()?;
         let Some(version) = version else {
             let model: ModelStatus = client.get(&format!("/v1/models/{model}")).await?;
             return common.tell(&model, |paint| table::model(&model, paint));
@@ -173,7 +172,7 @@ impl Delete {
             yes,
         )?;
 
-        let client = Client::new(&common.client)?;
+        let client = common.client.connect()?;
         let query = if force { "?force=true" } else { "" };
         let path = format!("/v1/models/{model}/versions/{version}/delete{query}");
         let done: Done = client.post(&path, &json!({})).await?;
@@ -194,7 +193,7 @@ impl Promote {
             common,
         } = self;
 
-        let client = Client::new(&common.client)?;
+        let client = common.client.connect()?;
         let path = format!("/v1/models/{model}/versions/{version}/promote");
         let body = json!({ "alias": alias, "by": whoever(by), "force": force, "wait_ms": timeout.as_millis() as u64 });
         let set: Promoted = client.post(&path, &body).await?;

@@ -1,7 +1,10 @@
 //! `regionmesh optimizer`: what would cost less, and the command that does it.
 
-use super::{client::ClientOptions, cost, output::Output, text};
-use crate::cost::{answers::Format, questions::Parameters};
+use super::{cost, output::Output, text};
+use crate::{
+    cli::connect::ClientOptions,
+    cost::{answers::Format, questions::Parameters},
+};
 use anyhow::{Context, Result};
 use clap::{
     Args,
@@ -12,7 +15,7 @@ use std::process::ExitCode;
 /// Recommend what would cost less, with what it is compared with, its risk, and the command that
 /// does it
 #[derive(Debug, Args)]
-pub struct OptimizerCommand {
+pub(super) struct OptimizerCommand {
     /// Write the recommendations to this file, JSON [default: show a table]
     // The id is that of the global option, whose place this one takes.
     #[arg(long, short, value_name = "FILE", value_parser = PathBufValueParser::new().map(Output::File))]
@@ -32,7 +35,7 @@ pub struct OptimizerCommand {
 
 impl OptimizerCommand {
     /// Runs the command.
-    pub async fn run(self) -> Result<ExitCode> {
+    pub(super) async fn run(self) -> Result<ExitCode> {
         let mut parameters = Parameters::from([("baseline".into(), self.baseline)]);
         parameters.extend(
             self.latency_ms

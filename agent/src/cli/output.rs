@@ -1,11 +1,12 @@
 //! How answers are printed: as a table, JSON, YAML, or names alone; and how errors are.
 
-use super::{client::ClientError, text::ColourChoice};
+use super::text::ColourChoice;
 use anyhow::Result;
 use clap::{
     Args, ValueEnum,
     builder::{EnumValueParser, TypedValueParser},
 };
+use regionmesh_client::ClientError;
 use serde_json::Value;
 use std::path::PathBuf;
 

@@ -9,7 +9,7 @@ use std::process::ExitCode;
 
 /// Print a generated part of the documentation or of the monitoring
 #[derive(Debug, clap::Args)]
-pub struct DocsCommand {
+pub(super) struct DocsCommand {
     /// Which part
     #[arg(value_enum)]
     part: Part,
@@ -17,9 +17,9 @@ pub struct DocsCommand {
 
 #[derive(Debug, Clone, Copy, clap::ValueEnum)]
 enum Part {
-    /// The list of commands in docs/API.md
+    /// The list of commands in docs/reference/commands.md
     Commands,
-    /// The table of alerts in docs/ALERTS.md
+    /// The table of alerts in docs/reference/alerts.md
     Alerts,
     /// monitoring/prometheus/rules/raised.yml
     AlertRules,
@@ -29,7 +29,7 @@ enum Part {
 
 impl DocsCommand {
     /// Runs the command.
-    pub fn run(self) -> Result<ExitCode> {
+    pub(super) fn run(self) -> Result<ExitCode> {
         let text = match self.part {
             Part::Commands => commands::list(&super::command()),
             Part::Alerts => alerts::table(),

@@ -9,11 +9,8 @@ use super::{
     duration,
 };
 use crate::{
-    config::{Config, ServingConfig},
-    serving::{
-        CatalogueSource, Directory, ModelSource, Server, ServingArguments, ServingMetrics,
-        poll_catalogue, quarantine::Quarantine,
-    },
+    config::Config,
+    serving::BucketModels,
 };
 use anyhow::Context;
 use prometheus::Registry;
@@ -21,6 +18,10 @@ use regionmesh_protocol::identity::RegionName;
 use regionmesh_runtime::{
     logging::{self, LogConfig},
     meter::Meter,
+};
+use regionmesh_serving::{
+    CatalogueSource, Directory, ModelSource, Quarantine, Server, ServingArguments, ServingConfig,
+    ServingMetrics, poll_catalogue,
 };
 use regionmesh_store::{ModelStore, Settings};
 use std::{net::SocketAddr, path::PathBuf, process::ExitCode, sync::Arc, time::Duration};
@@ -33,7 +34,7 @@ const POLL: Duration = Duration::from_secs(2);
 /// Serve models without an agent: from the region's bucket, or from a directory.
 #[derive(Debug, clap::Args)]
 #[command(group(clap::ArgGroup::new("from").required(true).args(["config", "models"])))]
-pub struct ServeCommand {
+pub(super) struct ServeCommand {
     /// An agent's configuration: serve what its region's store holds, on its `listen.serving`.
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
@@ -80,6 +81,7 @@ struct Setup {
 /// The region's bucket.
 fn open_store(store: &Settings) -> anyhow::Result<Sources> {
     let models = Arc::new(ModelStore::new(regionmesh_store::open(store)?));
+    let models = Arc::new(BucketModels(models));
     Ok((models.clone(), models))
 }
 
@@ -124,7 +126,7 @@ impl ServeCommand {
     }
 
     /// Runs until SIGTERM or SIGINT.
-    pub async fn run(self) -> anyhow::Result<ExitCode> {
+    pub(super) async fn run(self) -> anyhow::Result<ExitCode> {
         let Setup {
             log,
             region,

@@ -3,12 +3,12 @@
 mod render;
 mod watch;
 
-use super::{client::Client, common::Common};
-use crate::api::types::Status;
+use super::common::Common;
 use anyhow::Result;
+use regionmesh_client::Status;
 use std::process::ExitCode;
 
-pub use render::render;
+pub(super) use render::render;
 pub(in crate::cli) use render::{frozen, suspended};
 
 /// Where the state of the mesh is.
@@ -16,7 +16,7 @@ const PATH: &str = "/v1/status";
 
 /// Show regions, verdicts, shares of traffic, agents, models and the leader
 #[derive(Debug, clap::Args)]
-pub struct StatusCommand {
+pub(super) struct StatusCommand {
     /// Show it again every second, until Ctrl-C; goes on while agents, or all of them, are gone
     #[arg(long, short)]
     watch: bool,
@@ -26,8 +26,8 @@ pub struct StatusCommand {
 
 impl StatusCommand {
     /// Runs the command.
-    pub async fn run(self) -> Result<ExitCode> {
-        let client = Client::new(&self.common.client)?;
+    pub(super) async fn run(self) -> Result<ExitCode> {
+        let client = self.common.client.connect()?;
         if self.watch {
             return watch::run(&client, self.common.output.format()).await;
         }

@@ -7,15 +7,15 @@ use std::{
 };
 
 /// Lines are kept to this many columns where that can be done without losing anything.
-pub const WIDTH: usize = 100;
+pub(super) const WIDTH: usize = 100;
 
 /// Standard output can't be written to.
 #[derive(Debug, thiserror::Error)]
 #[error("cannot write to standard output")]
-pub struct OutputError(#[source] pub io::Error);
+pub(super) struct OutputError(#[source] pub io::Error);
 
 /// Writes to standard output; unlike `println!` it does not panic when the reader is gone.
-pub fn print(text: &str) -> Result<(), OutputError> {
+pub(super) fn print(text: &str) -> Result<(), OutputError> {
     let mut out = io::stdout().lock();
     out.write_all(text.as_bytes())
         .and_then(|()| out.flush())
@@ -24,7 +24,7 @@ pub fn print(text: &str) -> Result<(), OutputError> {
 
 /// When tables are coloured.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, clap::ValueEnum)]
-pub enum ColourChoice {
+pub(super) enum ColourChoice {
     /// On a terminal
     #[default]
     Auto,
@@ -62,7 +62,7 @@ pub(super) fn trace(text: impl FnOnce() -> String) {
 
 /// Whether standard output takes colours: as asked for; else if `FORCE_COLOR` or `CLICOLOR_FORCE`
 /// is set, or on a terminal that is not dumb while `NO_COLOR` (<https://no-color.org>) is not set.
-pub fn takes_colour() -> bool {
+pub(super) fn takes_colour() -> bool {
     let is_set = |name: &str| std::env::var_os(name).is_some_and(|value| !value.is_empty());
     let is_forced =
         |name: &str| std::env::var_os(name).is_some_and(|value| !value.is_empty() && value != "0");
@@ -81,7 +81,7 @@ pub fn takes_colour() -> bool {
 
 /// A colour, by its meaning.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Tone {
+pub(super) enum Tone {
     /// As it should be.
     Good,
     /// To be looked at.
@@ -96,7 +96,7 @@ pub enum Tone {
 
 impl Tone {
     /// How a verdict or an observation feels.
-    pub fn of(condition: Condition) -> Self {
+    pub(super) fn of(condition: Condition) -> Self {
         match condition {
             Condition::Healthy => Self::Good,
             Condition::Suspect | Condition::Draining => Self::Uneasy,
@@ -108,14 +108,14 @@ impl Tone {
 
 /// Puts a tone on words, or leaves them as they are.
 #[derive(Debug, Clone, Copy)]
-pub struct Paint {
+pub(super) struct Paint {
     /// Whether to colour at all.
     pub is_on: bool,
 }
 
 impl Paint {
     /// The text in that tone.
-    pub fn tone(self, tone: Tone, text: impl Into<String>) -> String {
+    pub(super) fn tone(self, tone: Tone, text: impl Into<String>) -> String {
         let text = text.into();
         let code = match tone {
             Tone::Good => 32,
@@ -135,7 +135,7 @@ impl Paint {
 
 /// Text of a peer or a user, safe on a terminal: nothing unprintable, and at most `limit`
 /// characters.
-pub fn plain(text: &str, limit: usize) -> String {
+pub(super) fn plain(text: &str, limit: usize) -> String {
     let mut visible = text
         .chars()
         .map(|c| if is_unprintable(c) { ' ' } else { c });
@@ -151,7 +151,7 @@ pub fn plain(text: &str, limit: usize) -> String {
 
 /// Breaks a text at spaces so that it fits into [`WIDTH`], the first line after `head`, the others
 /// indented as far.
-pub fn wrap(head: &str, text: &str) -> String {
+pub(super) fn wrap(head: &str, text: &str) -> String {
     let indent = visible(head);
     let mut lines = String::from(head);
     let mut column = indent;
@@ -179,13 +179,13 @@ pub fn wrap(head: &str, text: &str) -> String {
 
 /// A table whose columns are as wide as they need to be.
 #[derive(Debug)]
-pub struct Table {
+pub(super) struct Table {
     rows: Vec<Vec<String>>,
 }
 
 impl Table {
     /// A table with these headings.
-    pub fn new(headings: &[&str]) -> Self {
+    pub(super) fn new(headings: &[&str]) -> Self {
         Self {
             rows: vec![headings.iter().map(|&heading| heading.into()).collect()],
         }
@@ -193,7 +193,7 @@ impl Table {
 
     /// Sets the headings off from the rows.
     #[must_use]
-    pub fn heading(mut self, paint: Paint) -> Self {
+    pub(super) fn heading(mut self, paint: Paint) -> Self {
         for cell in self.rows.iter_mut().take(1).flatten() {
             *cell = paint.tone(Tone::Strong, std::mem::take(cell));
         }
@@ -201,12 +201,12 @@ impl Table {
     }
 
     /// Adds a row.
-    pub fn row(&mut self, cells: Vec<String>) {
+    pub(super) fn row(&mut self, cells: Vec<String>) {
         self.rows.push(cells);
     }
 
     /// The table as lines.
-    pub fn render(&self) -> String {
+    pub(super) fn render(&self) -> String {
         let columns = self.rows.iter().map(Vec::len).max().unwrap_or(0);
         let width = |column: usize| {
             self.rows
@@ -248,7 +248,7 @@ fn visible(cell: &str) -> usize {
 }
 
 /// How long, in the largest unit that says enough; `ms` in milliseconds.
-pub fn ago(ms: u64) -> String {
+pub(super) fn ago(ms: u64) -> String {
     match ms {
         0..1_000 => format!("{ms} ms"),
         1_000..60_000 => format!("{} s", ms / 1_000),
@@ -259,7 +259,7 @@ pub fn ago(ms: u64) -> String {
 }
 
 /// A size, decimal units.
-pub fn bytes(size: u64) -> String {
+pub(super) fn bytes(size: u64) -> String {
     let size = size as f64;
     match size {
         ..1e3 => format!("{size} B"),
@@ -270,7 +270,7 @@ pub fn bytes(size: u64) -> String {
 }
 
 /// A point in time, UTC; `ms` are Unix milliseconds.
-pub fn moment(ms: u64) -> String {
+pub(super) fn moment(ms: u64) -> String {
     let format =
         time::macros::format_description!("[year]-[month]-[day] [hour]:[minute]:[second] UTC");
     i64::try_from(ms / 1_000)
@@ -281,12 +281,12 @@ pub fn moment(ms: u64) -> String {
 }
 
 /// A number of things.
-pub fn count(number: usize, one: &str, many: &str) -> String {
+pub(super) fn count(number: usize, one: &str, many: &str) -> String {
     format!("{number} {}", if number == 1 { one } else { many })
 }
 
 /// A share of 1 in percent.
-pub fn percent(share: f64) -> String {
+pub(super) fn percent(share: f64) -> String {
     let percent = share * 100.0;
     if (percent - percent.round()).abs() < 0.05 {
         format!("{percent:.0} %")

@@ -1,19 +1,19 @@
 //! `regionmesh up`: a whole mesh on this machine, one child process per agent, and a front door on
 //! localhost.
 
-pub mod checks;
+pub(super) mod checks;
 pub mod children;
 mod demo;
-pub mod error;
+pub(super) mod error;
 pub mod layout;
 pub mod local_mesh;
 pub mod measure;
-pub mod process;
+pub(super) mod process;
 pub mod publish;
-pub mod ready;
+mod ready;
 mod settings;
-pub mod state;
-pub mod table;
+mod state;
+mod table;
 
 #[cfg(test)]
 #[allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]

@@ -1,14 +1,14 @@
 //! `regionmesh version`: of this program, and of the agents.
 
-use super::{client::Client, common::Common};
-use crate::api::types::Status;
+use super::common::Common;
 use anyhow::Result;
+use regionmesh_client::Status;
 use serde::Serialize;
 use std::process::ExitCode;
 
 /// Print the version of this program, and of the agents where they can be reached
 #[derive(Debug, clap::Args)]
-pub struct VersionCommand {
+pub(super) struct VersionCommand {
     /// Of this program alone
     #[arg(long)]
     client: bool,
@@ -33,7 +33,7 @@ struct AgentVersion {
 
 impl VersionCommand {
     /// Runs the command.
-    pub async fn run(self) -> Result<ExitCode> {
+    pub(super) async fn run(self) -> Result<ExitCode> {
         let mut versions = Versions {
             client: crate::VERSION,
             agents: Vec::new(),
@@ -52,7 +52,7 @@ impl VersionCommand {
     }
 
     async fn agents(&self) -> Result<Vec<AgentVersion>> {
-        let status: Status = Client::new(&self.common.client)?.get("/v1/status").await?;
+        let status: Status = self.common.client.connect()?.get("/v1/status").await?;
         let alive = status.agents.into_iter().filter(|agent| agent.alive);
         Ok(alive
             .map(|agent| AgentVersion {

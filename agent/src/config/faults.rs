@@ -3,6 +3,7 @@
 
 use super::{Config, ListenConfig, RegionConfig, TrafficConfig};
 use regionmesh_core::planning::Strategy;
+use regionmesh_mesh::is_host_port;
 use regionmesh_protocol::{identity::RegionName, plan::FULL_WEIGHT_BP};
 use std::{collections::BTreeSet, net::SocketAddr};
 
@@ -44,17 +45,10 @@ impl Config {
         let health = &self.health;
         faults.extend(health.faults(&self.regions));
 
-        let named = [
-            ("local_peers", &self.local_peers),
-            ("health.canaries", &health.canaries),
-        ];
-
-        for (field, address) in named
-            .iter()
-            .flat_map(|(field, list)| list.iter().map(move |address| (field, address)))
-        {
+        faults.extend(self.mesh_settings().faults());
+        for address in &health.canaries {
             if !is_host_port(address) {
-                faults.push(format!("{field}: {address:?} is not host:port"));
+                faults.push(format!("health.canaries: {address:?} is not host:port"));
             }
         }
 
@@ -108,37 +102,9 @@ impl Config {
         }
 
         faults.extend(self.replication.faults());
-        if self.serving.parallel == 0 {
-            faults.push("serving.parallel must be at least 1".into());
-        }
-
-        for (name, value) in [
-            ("max_tensor_bytes", self.serving.max_tensor_bytes),
-            ("load_timeout_ms", self.serving.load_timeout_ms),
-            ("inference_timeout_ms", self.serving.inference_timeout_ms),
-        ] {
-            if value == 0 {
-                faults.push(format!("serving.{name} must be at least 1"));
-            }
-        }
-
-        if self.serving.queue_timeout_ms > 600_000 {
-            let given = self.serving.queue_timeout_ms;
-            faults.push(format!(
-                "serving.queue_timeout_ms: {given} is not within 0 to 600000"
-            ));
-        }
-
-        if self.serving.body_limit == 0 || self.serving.memory_limit == 0 {
-            faults.push("serving.body_limit and serving.memory_limit must be at least 1".into());
-        }
+        faults.extend(self.serving.faults());
         faults
     }
-}
-
-fn is_host_port(text: &str) -> bool {
-    text.rsplit_once(':')
-        .is_some_and(|(host, port)| !host.is_empty() && port.parse::<u16>().is_ok())
 }
 
 /// A host name, or one after a dot: every name below it.
@@ -229,13 +195,6 @@ impl TrafficConfig {
 impl RegionConfig {
     fn faults(&self) -> Vec<String> {
         let mut faults = Vec::new();
-        if !is_host_port(&self.endpoint) {
-            faults.push(format!(
-                "regions.{}.endpoint: {:?} is not host:port",
-                self.name, self.endpoint
-            ));
-        }
-
         let uri = self.serving_url.parse::<http::Uri>();
         if !uri.is_ok_and(|uri| {
             matches!(uri.scheme_str(), Some("http" | "https" | "tcp")) && uri.port_u16().is_some()

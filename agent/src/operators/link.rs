@@ -1,11 +1,9 @@
 //! Calls whose answers are believed with proof alone.
 
 use super::Operators;
-use crate::{
-    mesh::handle::{Peer, PeerError, PeerLink},
-    refusals::{Refusals, reason},
-};
+use crate::refusals::{Refusals, reason};
 use async_trait::async_trait;
+use regionmesh_mesh::{Peer, PeerError, PeerLink};
 use regionmesh_protocol::wire::{PeerReply, PeerRequest};
 use std::{sync::Arc, time::Duration};
 

@@ -1,18 +1,17 @@
-//! Places for connections: who gets one, and whose is given up for it.
+//! Connection limits: which connection gets a place, and which one gives way.
 //!
-//! A connection is *idle* while its client owes it something (the head of a request, the next
-//! request) and *busy* while it is being answered. A newcomer is let in as long as a connection
-//! that may give way is idle: at its client's own limit the client's longest idle one, at the limit
-//! of all places the longest idle one of the client that holds the most. So connections that never
-//! ask for anything keep nobody out, however many there are and from however many addresses; a busy
-//! connection is never given up.
+//! A connection is *idle* while it waits for its client (for the head of a request, for the next
+//! request) and *busy* while a request is being answered. A new connection is admitted as long as
+//! one that may give way is idle: at its client's limit the client's longest idle one, at the total
+//! limit the longest idle one of the client that holds the most. So idle connections block no one,
+//! however many there are and from however many addresses; a busy connection never gives way.
 
 use std::{
     cmp::Reverse,
     collections::{BTreeMap, BTreeSet},
 };
 
-/// How many connections there may be.
+/// Limits on connections.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct PlaceLimits {
     /// In all.
@@ -21,7 +20,7 @@ pub struct PlaceLimits {
     pub per_client: usize,
 }
 
-/// Why a newcomer gets no place.
+/// Why a new connection gets no place.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Refused {
     /// Its client holds as many as one client may, and all of them are busy.
@@ -33,16 +32,16 @@ pub enum Refused {
 /// A place that was given.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Admitted {
-    /// Names the connection; never used again.
+    /// Identifies the connection; never reused.
     pub id: u64,
-    /// The connection that gave way, and for which limit.
+    /// The connection that gave way, and because of which limit.
     pub evicted: Option<(u64, Refused)>,
 }
 
 #[derive(Debug)]
 struct Connection<C> {
     client: C,
-    /// When it became idle, counted in changes; none while it is busy.
+    /// When it became idle, as a count of changes; none while it is busy.
     idle_since: Option<u64>,
 }
 
@@ -59,8 +58,8 @@ pub struct Places<C> {
     limits: PlaceLimits,
     connections: BTreeMap<u64, Connection<C>>,
     clients: BTreeMap<C, Held>,
-    /// Clients with an idle connection: by how many they hold, then by how long the longest idle
-    /// one is.
+    /// Clients with an idle connection, by how many they hold, then by how long the longest idle
+    /// one has been idle.
     greediest: BTreeSet<(usize, Reverse<u64>, C)>,
     last_id: u64,
     changes: u64,
@@ -87,11 +86,6 @@ impl<C: Ord + Clone> Places<C> {
     /// Whether no connection has a place.
     pub fn is_empty(&self) -> bool {
         self.connections.is_empty()
-    }
-
-    /// Connections that one client holds.
-    pub fn held_by(&self, client: &C) -> usize {
-        self.clients.get(client).map_or(0, |held| held.count)
     }
 
     /// Gives a new connection of `client` a place, idle at first.
@@ -133,7 +127,7 @@ impl<C: Ord + Clone> Places<C> {
 
         let (count, _, greediest) = self.greediest.last().ok_or(Refused::Full)?;
         if *count < held {
-            // Whoever holds the most must not take from those that hold less.
+            // The client that holds the most must not displace those that hold less.
             return Err(Refused::Full);
         }
 
@@ -161,7 +155,7 @@ impl<C: Ord + Clone> Places<C> {
         });
     }
 
-    /// The connection waits for its client, from now on.
+    /// The connection waits for its client from now on.
     pub fn set_idle(&mut self, id: u64) {
         self.changes += 1;
         let now = self.changes;
@@ -215,157 +209,4 @@ impl<C: Ord + Clone> Places<C> {
 
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
-mod tests {
-    use super::*;
-    use proptest::prelude::*;
-
-    #[derive(Debug, Clone)]
-    enum Step {
-        Admit(u8),
-        Busy(usize),
-        Idle(usize),
-        Release(usize),
-    }
-
-    fn step() -> impl Strategy<Value = Step> {
-        prop_oneof![
-            4 => (0u8..6).prop_map(Step::Admit),
-            2 => any::<usize>().prop_map(Step::Busy),
-            1 => any::<usize>().prop_map(Step::Idle),
-            1 => any::<usize>().prop_map(Step::Release),
-        ]
-    }
-
-    /// The same rules over a plain list: id, client, idle since.
-    #[derive(Default)]
-    struct Model(Vec<(u64, u8, Option<u64>)>);
-
-    impl Model {
-        fn held(&self, client: u8) -> usize {
-            self.0
-                .iter()
-                .filter(|(_, other, _)| *other == client)
-                .count()
-        }
-
-        fn idle(&self, client: u8) -> Option<(u64, u64)> {
-            let idle = self.0.iter().filter(|(_, other, _)| *other == client);
-            idle.filter_map(|(id, _, since)| Some(((*since)?, *id)))
-                .min()
-        }
-
-        fn at(&self, index: usize) -> Option<u64> {
-            (!self.0.is_empty()).then(|| self.0[index % self.0.len()].0)
-        }
-    }
-
-    proptest! {
-        #[test]
-        fn limits_hold_busy_connections_stay_and_newcomers_displace_the_longest_idle_of_the_greediest(
-            total in 1usize..8,
-            per_client in 1usize..5,
-            steps in proptest::collection::vec(step(), 0..200),
-        ) {
-            let mut places = Places::new(PlaceLimits { total, per_client });
-            let mut model = Model::default();
-            let mut tick = 0u64;
-
-            for step in steps {
-                tick += 1;
-                match step {
-                    Step::Admit(client) => {
-                        let held = model.held(client);
-                        let greediest = (0..6)
-                            .filter_map(|other| {
-                                Some((model.held(other), Reverse(model.idle(other)?.0), other))
-                            })
-                            .max()
-                            .filter(|(count, ..)| *count >= held);
-                        let admitted = places.admit(client);
-                        let expected = if held >= per_client {
-                            model
-                                .idle(client)
-                                .map(|(_, id)| Some((id, Refused::Client)))
-                                .ok_or(Refused::Client)
-                        } else if model.0.len() < total {
-                            Ok(None)
-                        } else {
-                            let idle = greediest.and_then(|(_, _, other)| model.idle(other));
-                            idle.map(|(_, id)| Some((id, Refused::Full)))
-                                .ok_or(Refused::Full)
-                        };
-
-                        prop_assert_eq!(admitted.map(|admitted| admitted.evicted), expected);
-                        if let Ok(Admitted { id, evicted }) = admitted {
-                            model.0.retain(|(other, ..)| {
-                                evicted.is_none_or(|(evicted, _)| evicted != *other)
-                            });
-                            model.0.push((id, client, Some(tick)));
-                        }
-                    }
-                    Step::Busy(index) => {
-                        let Some(id) = model.at(index) else { continue };
-                        places.set_busy(id);
-                        model
-                            .0
-                            .iter_mut()
-                            .filter(|(other, ..)| *other == id)
-                            .for_each(|entry| entry.2 = None);
-                    }
-                    Step::Idle(index) => {
-                        let Some(id) = model.at(index) else { continue };
-                        places.set_idle(id);
-                        model
-                            .0
-                            .iter_mut()
-                            .filter(|(other, ..)| *other == id)
-                            .for_each(|entry| entry.2 = Some(tick));
-                    }
-                    Step::Release(index) => {
-                        let Some(id) = model.at(index) else { continue };
-                        places.release(id);
-                        model.0.retain(|(other, ..)| *other != id);
-                    }
-                }
-
-                prop_assert_eq!(places.len(), model.0.len());
-                prop_assert!(places.len() <= total);
-                for client in 0..6 {
-                    prop_assert_eq!(places.held_by(&client), model.held(client));
-                    prop_assert!(places.held_by(&client) <= per_client);
-                }
-            }
-        }
-
-        #[test]
-        fn whoever_holds_nothing_gets_a_place_while_any_connection_is_idle(
-            silent in proptest::collection::vec(0u16..400, 0..600),
-        ) {
-            let mut places = Places::new(PlaceLimits {
-                total: 64,
-                per_client: 8,
-            });
-
-            for client in silent {
-                prop_assert!(places.admit(client).is_ok());
-            }
-            prop_assert!(places.admit(1_000).is_ok());
-        }
-    }
-
-    #[test]
-    fn busy_connections_of_others_are_not_given_up() {
-        let mut places = Places::new(PlaceLimits {
-            total: 2,
-            per_client: 2,
-        });
-
-        for client in ["a", "b"] {
-            let id = places.admit(client).unwrap().id;
-            places.set_busy(id);
-        }
-
-        assert_eq!(places.admit("c"), Err(Refused::Full));
-        assert_eq!(places.len(), 2);
-    }
-}
+mod tests;

@@ -1,72 +1,71 @@
-//! What a proxy in front of several regions may send again, how often, and how many requests it
-//! lets go at once.
+//! What a proxy in front of several regions may retry, how often, and how many requests it sends at
+//! the same time.
 //!
-//! Three rules, each pure. [`decide`]: whether one request is sent again after an attempt failed.
+//! Three rules, each pure. [`decide`]: whether to retry one request after a failed attempt.
 //! [`RetryBudget`]: how many retries all requests together may cause, so that retries never
-//! multiply an overload. [`ReleaseWindow`]: how many requests may be under way to a region at once,
-//! so that requests that were held while no region answered do not all arrive in the same
-//! millisecond.
+//! multiply an overload. [`ReleaseWindow`]: how many requests may be in flight to a region, so that
+//! requests that were held while no region answered don't all arrive in the same millisecond.
 
-/// Requests under way at once when a region was just found: what a region with four parallel
-/// inferences starts on.
-pub const WINDOW_INITIAL: usize = 8;
-/// Requests under way at once, at most.
+/// Requests in flight when a region was just found: enough for a region with four parallel
+/// inferences.
+pub(crate) const WINDOW_INITIAL: usize = 8;
+/// Most requests in flight.
 pub const WINDOW_MAX: usize = 256;
-/// Requests under way at once, at least, however often a region says that it is overloaded.
+/// Fewest requests in flight, however often a region says that it is overloaded.
 const WINDOW_MIN: usize = 2;
-/// One token, in the unit that a budget counts in.
+/// One token, in the units of a budget.
 const TOKEN: u64 = 1_000;
-/// Tokens at most. All requests under way can be lost in one moment, when a region dies, and each
-/// may be sent again.
+/// Most tokens: when a region dies, all requests in flight can be lost at the same moment, and each
+/// may be retried.
 const BUDGET_MAX: u64 = WINDOW_MAX as u64 * TOKEN;
-/// What each new request adds: one retry for five requests, in the long run.
+/// What each new request adds: one retry per five requests in the long run.
 const DEPOSIT: u64 = TOKEN / 5;
-/// What each millisecond adds: ten retries a second, so that a client with few requests has some,
+/// What each millisecond adds: ten retries a second, so that a client with few requests has some
 /// too.
 const DEPOSIT_PER_MS: u64 = 10 * TOKEN / 1_000;
-/// Times that one request is sent at most; attempts that could not even connect don't count.
-pub const ATTEMPTS_MAX: u32 = 5;
-/// Times that the connection may break under one request. A request that breaks the process that
-/// serves it must not go on to do the same to every other region.
-pub const BROKEN_MAX: u32 = 2;
-/// The longest pause that a region's `Retry-After` asks for and gets, milliseconds.
+/// Most attempts for one request; attempts that could not connect don't count.
+pub(crate) const ATTEMPTS_MAX: u32 = 5;
+/// How often the connection may break under one request. A request that crashes the process that
+/// serves it must not do so in every other region.
+pub(crate) const BROKEN_MAX: u32 = 2;
+/// The longest pause that `Retry-After` can ask for, milliseconds.
 const PAUSE_MAX_MS: u64 = 2_000;
-/// The shortest pause before a region that said "not now" is asked again, milliseconds.
+/// The shortest pause before an overloaded region is asked again, milliseconds.
 const PAUSE_MIN_MS: u64 = 100;
 
-/// How an attempt failed, before any of an answer was passed on.
+/// How an attempt failed, before any part of an answer was passed on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum AttemptFailure {
     /// Nothing was sent: no region was reached.
     NotSent,
-    /// It was sent, in part or whole, and the connection broke before an answer began.
+    /// It was sent, in part or as a whole, and the connection broke before an answer began.
     Broken,
-    /// Answered with 503 and `Retry-After` (milliseconds): the region did not begin with it.
+    /// Answered with 503 and `Retry-After`: the region did not start on it.
     Unavailable {
-        /// When the region wants to be asked again.
+        /// The requested pause, milliseconds.
         retry_after_ms: u64,
     },
 }
 
-/// What is known of a request that may be sent again.
+/// A request that may be retried.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Retryable {
-    /// Whether doing it twice is the same as once ([`is_idempotent`]).
+    /// Whether it can be repeated without harm ([`is_idempotent`]).
     pub is_idempotent: bool,
-    /// Whether its whole body is held, so that it can be sent again.
+    /// Whether its whole body is kept, so that it can be sent again.
     pub is_held: bool,
-    /// How often it was sent, the failed attempt included.
+    /// How often it was sent, including the failed attempt.
     pub attempts: u32,
-    /// How often the connection broke under it, the failed attempt included.
+    /// How often the connection broke under it, including the failed attempt.
     pub broken: u32,
 }
 
-/// Why a request is not sent again.
+/// Why a request is not retried.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum GiveUp {
-    /// It may have been done, and doing it twice may not be the same as once.
+    /// It may have been carried out, and it is not safe to repeat.
     NotIdempotent,
-    /// Its body is too large to be held.
+    /// Its body is too large to keep.
     NotHeld,
     /// The connection broke under it [`BROKEN_MAX`] times.
     Broken,
@@ -117,8 +116,7 @@ pub fn is_idempotent(method: &str, path: &str) -> bool {
     }
 }
 
-/// Whether a request is sent again, and after which pause, milliseconds. `random` spreads the
-/// pauses.
+/// Whether to retry a request, and after which pause, milliseconds. `random` spreads the pauses.
 pub fn decide(
     failure: AttemptFailure,
     request: Retryable,
@@ -127,13 +125,13 @@ pub fn decide(
     random: u32,
 ) -> Result<u64, GiveUp> {
     let pause_ms = match failure {
-        // Costs no region anything, and the search for another has a pace of its own.
+        // This costs no region anything, and the search for another region has its own pace.
         AttemptFailure::NotSent => return Ok(0),
         AttemptFailure::Broken if !request.is_idempotent => return Err(GiveUp::NotIdempotent),
         AttemptFailure::Broken => 0,
         AttemptFailure::Unavailable { retry_after_ms } => {
             let wanted_ms = retry_after_ms.clamp(PAUSE_MIN_MS, PAUSE_MAX_MS);
-            // Three quarters to five quarters: those that were refused together do not come back
+            // Three quarters to five quarters: requests that were refused together don't come back
             // together.
             wanted_ms - wanted_ms / 4 + u64::from(random) % (wanted_ms / 4 * 2 + 1)
         }
@@ -172,12 +170,12 @@ impl RetryBudget {
         }
     }
 
-    /// A new request came in; retries don't count.
+    /// A new request arrived; retries don't count.
     pub fn deposit(&mut self) {
         self.tokens = (self.tokens + DEPOSIT).min(BUDGET_MAX);
     }
 
-    /// Retries that are left.
+    /// Retries left.
     pub fn left(&self) -> u64 {
         self.tokens / TOKEN
     }
@@ -196,12 +194,12 @@ impl RetryBudget {
     }
 }
 
-/// How many requests may be under way to regions at once.
+/// How many requests may be in flight to regions.
 ///
-/// As TCP's slow start: each answer makes room for one more, so that the number doubles with each
-/// round; "overloaded" halves it; and a region that is lost sets it back to [`WINDOW_INITIAL`],
-/// since of the next one nothing is known. What one moment tells many requests counts once: a
-/// request reports with the epoch in which it began.
+/// Like TCP's slow start: each answer makes room for one more, so that the number doubles with each
+/// round trip; "overloaded" halves it; and a lost region resets it to [`WINDOW_INITIAL`], since the
+/// next region's capacity is unknown. One incident that hits many requests counts once: a request
+/// reports with the epoch in which it began.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ReleaseWindow {
     size: usize,
@@ -218,12 +216,12 @@ impl Default for ReleaseWindow {
 }
 
 impl ReleaseWindow {
-    /// Requests under way at most.
+    /// Most requests in flight.
     pub fn size(&self) -> usize {
         self.size
     }
 
-    /// What a request that begins now reports with.
+    /// The epoch with which a request that begins now reports.
     pub fn epoch(&self) -> u64 {
         self.epoch
     }
@@ -240,7 +238,7 @@ impl ReleaseWindow {
         }
     }
 
-    /// A region could not be reached, or was lost with the request under way.
+    /// A region could not be reached, or was lost with the request in flight.
     pub fn lost(&mut self, epoch: u64) {
         if epoch == self.epoch {
             self.shrink(self.size.min(WINDOW_INITIAL));
@@ -255,217 +253,4 @@ impl ReleaseWindow {
 
 #[cfg(test)]
 #[allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
-mod tests {
-    use super::*;
-    use proptest::prelude::*;
-
-    const HELD: Retryable = Retryable {
-        is_idempotent: true,
-        is_held: true,
-        attempts: 1,
-        broken: 0,
-    };
-    const UNAVAILABLE: AttemptFailure = AttemptFailure::Unavailable {
-        retry_after_ms: 1_000,
-    };
-
-    fn failure() -> impl Strategy<Value = AttemptFailure> {
-        prop_oneof![
-            Just(AttemptFailure::NotSent),
-            Just(AttemptFailure::Broken),
-            any::<u64>().prop_map(|retry_after_ms| AttemptFailure::Unavailable { retry_after_ms }),
-        ]
-    }
-
-    fn request() -> impl Strategy<Value = Retryable> {
-        (any::<bool>(), any::<bool>(), 0u32..10, 0u32..4).prop_map(
-            |(is_idempotent, is_held, attempts, broken)| Retryable {
-                is_idempotent,
-                is_held,
-                attempts,
-                broken,
-            },
-        )
-    }
-
-    proptest! {
-        #[test]
-        fn what_may_have_been_done_is_repeated_only_if_that_does_no_harm(
-            request in request(),
-            random: u32,
-        ) {
-            let decided = decide(
-                AttemptFailure::Broken,
-                request,
-                &mut RetryBudget::new(0),
-                0,
-                random,
-            );
-
-            prop_assert!(decided.is_err() || request.is_idempotent && request.is_held);
-            prop_assert!(
-                decided.is_err() || request.attempts < ATTEMPTS_MAX && request.broken < BROKEN_MAX
-            );
-        }
-
-        #[test]
-        fn what_was_not_sent_is_always_sent_and_costs_nothing(
-            request in request(),
-            now_ms: u64,
-            random: u32,
-        ) {
-            let mut budget = RetryBudget::new(0);
-            let before = budget.clone();
-            prop_assert_eq!(
-                decide(
-                    AttemptFailure::NotSent,
-                    request,
-                    &mut budget,
-                    now_ms,
-                    random
-                ),
-                Ok(0)
-            );
-
-            prop_assert_eq!(budget, before);
-        }
-
-        #[test]
-        fn a_pause_is_bounded_and_near_what_the_region_asked_for(retry_after_ms: u64, random: u32) {
-            let failure = AttemptFailure::Unavailable { retry_after_ms };
-            let pause_ms = decide(failure, HELD, &mut RetryBudget::new(0), 0, random).unwrap();
-            let wanted_ms = retry_after_ms.clamp(PAUSE_MIN_MS, PAUSE_MAX_MS);
-
-            prop_assert!(
-                pause_ms * 4 >= wanted_ms * 3 && pause_ms * 4 <= wanted_ms * 5,
-                "{pause_ms} for {wanted_ms}"
-            );
-        }
-
-        #[test]
-        fn retries_never_exceed_their_part_of_requests_and_time(
-            steps in prop::collection::vec((any::<bool>(), failure(), 0u64..200), 0..3_000),
-        ) {
-            let mut budget = RetryBudget::new(0);
-            let mut now_ms = 0u64;
-            let mut requests = 0u64;
-            let mut retries = 0u64;
-
-            for (is_new, failure, passed_ms) in steps {
-                now_ms += passed_ms;
-                if is_new {
-                    requests += 1;
-                    budget.deposit();
-                } else if failure != AttemptFailure::NotSent
-                    && decide(failure, HELD, &mut budget, now_ms, 0).is_ok()
-                {
-                    retries += 1;
-                }
-
-                let allowed = BUDGET_MAX + requests * DEPOSIT + now_ms * DEPOSIT_PER_MS;
-                prop_assert!(retries * TOKEN <= allowed);
-            }
-        }
-
-        #[test]
-        fn a_full_budget_covers_the_loss_of_all_that_is_under_way(now_ms: u64) {
-            let mut budget = RetryBudget::new(now_ms);
-            for _ in 0..WINDOW_MAX {
-                prop_assert!(decide(AttemptFailure::Broken, HELD, &mut budget, now_ms, 0).is_ok());
-            }
-            prop_assert_eq!(
-                decide(AttemptFailure::Broken, HELD, &mut budget, now_ms, 0),
-                Err(GiveUp::Budget)
-            );
-        }
-
-        #[test]
-        fn a_window_stays_within_its_bounds(
-            steps in prop::collection::vec((0u8..3, 0u64..4), 0..600),
-        ) {
-            let mut window = ReleaseWindow::default();
-            for (what, back) in steps {
-                let epoch = window.epoch().saturating_sub(back);
-                match what {
-                    0 => window.answered(),
-                    1 => window.overloaded(epoch),
-                    _ => window.lost(epoch),
-                }
-
-                prop_assert!((WINDOW_MIN..=WINDOW_MAX).contains(&window.size()));
-            }
-        }
-
-        #[test]
-        fn one_moment_that_many_requests_report_counts_once(
-            answers in 0usize..400,
-            reports in 1usize..300,
-        ) {
-            let mut window = ReleaseWindow::default();
-            (0..answers).for_each(|_| window.answered());
-
-            let before = window.size();
-            let epoch = window.epoch();
-            (0..reports).for_each(|_| window.overloaded(epoch));
-            prop_assert_eq!(window.size(), (before / 2).max(WINDOW_MIN));
-        }
-    }
-
-    #[test]
-    fn a_window_doubles_with_each_round_of_answers() {
-        let mut window = ReleaseWindow::default();
-        for wanted in [16, 32, 64, 128, 256, 256] {
-            (0..window.size()).for_each(|_| window.answered());
-            assert_eq!(window.size(), wanted);
-        }
-
-        window.lost(window.epoch());
-        assert_eq!(window.size(), WINDOW_INITIAL);
-    }
-
-    #[test]
-    fn inferences_are_idempotent_and_other_posts_are_not() {
-        for (method, path, is_so) in [
-            ("GET", "/anything", true),
-            ("POST", "/v2/models/iris/infer", true),
-            ("POST", "/v2/models/iris/versions/3/infer", true),
-            ("POST", "/v2/models/chat/generate", true),
-            ("POST", "/v2/repository/index", true),
-            ("POST", "/v2/repository/models/iris/load", false),
-            ("POST", "/infer", false),
-            ("PATCH", "/v2/models/iris/infer", false),
-        ] {
-            assert_eq!(is_idempotent(method, path), is_so, "{method} {path}");
-        }
-    }
-
-    #[test]
-    fn a_request_is_sent_a_bounded_number_of_times() {
-        let mut budget = RetryBudget::new(0);
-        let mut request = HELD;
-        while decide(UNAVAILABLE, request, &mut budget, 0, 0).is_ok() {
-            request.attempts += 1;
-        }
-        assert_eq!(request.attempts, ATTEMPTS_MAX);
-    }
-
-    #[test]
-    fn a_request_under_which_two_connections_broke_reaches_no_third_region() {
-        let mut budget = RetryBudget::new(0);
-        let after = |broken| Retryable {
-            attempts: broken,
-            broken,
-            ..HELD
-        };
-
-        assert_eq!(
-            decide(AttemptFailure::Broken, after(1), &mut budget, 0, 0),
-            Ok(0)
-        );
-
-        assert_eq!(
-            decide(AttemptFailure::Broken, after(2), &mut budget, 0, 0),
-            Err(GiveUp::Broken)
-        );
-    }
-}
+mod tests;

@@ -1,4 +1,4 @@
-//! What two boards tell each other.
+//! The messages of a board exchange.
 
 use super::digest::Digest;
 use crate::gossip::skew::ClockReading;
@@ -8,22 +8,21 @@ use regionmesh_protocol::{
 };
 use serde::{Deserialize, Serialize};
 
-/// Most owners that a peer's digest may name: every agent of the largest mesh, as many again that
-/// were forgotten, with room.
+/// Most owners that a peer's digest may name: every agent of the largest mesh and as many forgotten
+/// ones, with room to spare.
 const DIGEST_OWNERS_MAX: usize = 8 * 1024;
 
 /// Entries that a peer lacks; those of one owner in the order of their versions, so that a
-/// certificate always stands before the entries that it vouches for.
+/// certificate always precedes the entries that it vouches for.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Delta {
-    /// The entries.
     pub entries: Vec<Entry>,
-    /// Whether there is more than fitted: exchange again at once.
+    /// Whether more is left than fitted: exchange again immediately.
     pub has_more: bool,
 }
 
 impl Delta {
-    /// Whether there is nothing to tell.
+    /// Whether there are no entries.
     pub fn is_empty(&self) -> bool {
         self.entries.is_empty()
     }
@@ -34,7 +33,7 @@ impl Delta {
 pub struct ExchangeRequest {
     /// What the asker holds.
     pub digest: Digest,
-    /// What the asker believes the other side lacks, by the last digest that it saw of it.
+    /// What the other side lacks, by the last digest that the asker saw.
     pub delta: Delta,
     /// What the asker's clocks show.
     pub clock: ClockReading,
@@ -43,7 +42,7 @@ pub struct ExchangeRequest {
 /// Answers an [`ExchangeRequest`].
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum ExchangeReply {
-    /// The request was applied, as far as its entries were good.
+    /// The request was applied, as far as its entries were valid.
     Board {
         /// What the answerer holds now.
         digest: Digest,

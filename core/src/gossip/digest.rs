@@ -1,21 +1,21 @@
-//! What a board holds, in brief.
+//! Digests: a summary of what a board holds.
 
 use regionmesh_protocol::{identity::AgentId, status::entry::EntryVersion};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
-/// What a board holds of one owner, in brief.
+/// Summary of one owner's entries.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct OwnerDigest {
     /// The highest version held.
     pub newest: EntryVersion,
-    /// Hash of all (kind, version) pairs held. Two boards with the same `newest` and different
-    /// contents (a relay withheld an entry) find out by it. None for a forgotten owner: send
-    /// nothing up to `newest`.
+    /// Hash of all (kind, version) pairs held. It reveals two boards with the same `newest` and
+    /// different contents (a relay withheld an entry). None for a forgotten owner: send nothing up
+    /// to `newest`.
     pub contents: Option<u64>,
 }
 
-/// What a board holds, in brief: the first half of a reconciliation.
+/// Summary of a board: the first half of a reconciliation.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Digest {
     /// Per owner.
@@ -23,7 +23,8 @@ pub struct Digest {
 }
 
 impl Digest {
-    /// What a peer with this digest holds once it took all that a board with `told` had for it.
+    /// What a peer with this digest holds after it accepted everything that a board with `told` had
+    /// for it.
     pub fn learn(&mut self, told: &Digest) {
         for (owner, told) in &told.owners {
             let held = self.owners.entry(owner.clone()).or_insert(*told);

@@ -1,26 +1,26 @@
 //! How this agent's clock compares with those of the others.
 //!
-//! Each board exchange carries the clock of whoever answers; half of the round trip is the most
-//! that a comparison can be wrong by (Cristian 1989). Of the last measurements of a peer the one
-//! with the shortest round trip counts. Nobody knows which clock is right: the median of all of
-//! them stands for the majority, so that one that is off, or lies, decides nothing.
+//! Each board exchange carries the clock of the agent that answers; a comparison is off by at most
+//! half of the round trip (Cristian 1989). Of a peer's recent measurements the one with the
+//! shortest round trip counts. No clock is known to be right: the median of all stands for the
+//! majority, so that one that is wrong, or lies, decides nothing.
 
 use regionmesh_protocol::{identity::AgentId, plan::PlanAge};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, VecDeque};
 
 /// Clocks that differ by more than this are reported, milliseconds.
-pub const SKEW_REPORTED_MS: u64 = 2_000;
+pub(crate) const SKEW_REPORTED_MS: u64 = 2_000;
 /// An agent whose clock is further than this from the majority's does not stand for leader,
 /// milliseconds.
-pub const SKEW_LEADER_MAX_MS: u64 = 10_000;
-/// Measurements of one peer that are kept.
+pub(crate) const SKEW_LEADER_MAX_MS: u64 = 10_000;
+/// Measurements kept per peer.
 const KEPT: usize = 8;
-/// A measurement counts for so long, milliseconds.
+/// How long a measurement counts, milliseconds.
 const FRESH_MS: u64 = 60_000;
-/// A longer round trip says too little, milliseconds.
+/// Measurements with a longer round trip are ignored, milliseconds.
 const ROUND_TRIP_MAX_MS: u64 = 2_000;
-/// Peers that are compared at most.
+/// Most peers that are compared.
 const PEERS_MAX: usize = 2_048;
 
 /// What an agent's clocks show, as a board exchange carries it.
@@ -28,20 +28,20 @@ const PEERS_MAX: usize = 2_048;
 pub struct ClockReading {
     /// Its wall clock, Unix milliseconds.
     pub unix_ms: u64,
-    /// How old the plan is that it knows, where it measured that.
+    /// The age of the plan that it knows, if it measured that.
     pub plan: Option<PlanAge>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Measurement {
     at_ms: u64,
-    /// The peer's clock less our own.
+    /// The peer's clock minus our own.
     offset_ms: i64,
     round_trip_ms: u64,
 }
 
 impl Measurement {
-    /// How far the peer's clock is off ours at least.
+    /// The least that the peer's clock differs from ours.
     fn distance_ms(&self) -> u64 {
         self.offset_ms
             .unsigned_abs()
@@ -49,21 +49,20 @@ impl Measurement {
     }
 }
 
-/// The clocks of peers beside our own. `now_ms` is a steady clock.
+/// The clocks of peers, compared with our own. `now_ms` is a monotonic clock.
 #[derive(Debug, Clone, Default)]
 pub struct PeerClocks {
     peers: BTreeMap<AgentId, VecDeque<Measurement>>,
 }
 
-/// How our own clock stands among all that are known.
+/// How our own clock compares with all known ones.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct OwnClock {
     /// How many clocks are known, our own included.
     pub known: usize,
     /// How many of them agree with ours, our own included.
     pub agreeing: usize,
-    /// How far ours is ahead of the majority's; negative: behind. 0 where there is no majority
-    /// against it.
+    /// How far ours is ahead of the majority's; negative: behind. 0 if no majority disagrees.
     pub ahead_ms: i64,
     /// The peer whose clock differs most, and by how much it is ahead of ours.
     pub furthest: Option<(AgentId, i64)>,
@@ -97,12 +96,12 @@ impl PeerClocks {
         });
     }
 
-    /// Our own clock was set: what was measured against it before says nothing any more.
+    /// Our own clock was set: earlier measurements no longer count.
     pub fn own_clock_set(&mut self) {
         self.peers.clear();
     }
 
-    /// How our clock stands. `may_lead` says which peers could lead in our place.
+    /// How our clock compares. `may_lead` says which peers could lead in our place.
     pub fn judge(&mut self, may_lead: impl Fn(&AgentId) -> bool, now_ms: u64) -> OwnClock {
         for kept in self.peers.values_mut() {
             kept.retain(|measurement| now_ms.saturating_sub(measurement.at_ms) < FRESH_MS);
@@ -158,87 +157,4 @@ fn best_of(kept: &VecDeque<Measurement>) -> Option<Measurement> {
 
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
-mod tests {
-    use super::*;
-    use proptest::prelude::*;
-
-    fn agent(index: usize) -> AgentId {
-        format!("r{index}/a").parse().unwrap()
-    }
-
-    /// What each of several agents finds, whose clocks are off by this much.
-    fn judged(offs: &[i64]) -> Vec<OwnClock> {
-        let found = |own: usize| {
-            let mut clocks = PeerClocks::default();
-            for (peer, off_ms) in offs.iter().enumerate().filter(|(peer, _)| *peer != own) {
-                clocks.measured(&agent(peer), off_ms - offs[own], 20, 0);
-            }
-            clocks.judge(|_| true, 1_000)
-        };
-
-        (0..offs.len()).map(found).collect()
-    }
-
-    proptest! {
-        /// However clocks are off, somebody may lead; and where most agree, exactly the others may
-        /// not and know it.
-        #[test]
-        fn somebody_may_always_lead_and_a_minority_that_is_off_knows_it(
-            good in prop::collection::vec(-400i64..400, 0..6),
-            bad in prop::collection::vec(prop_oneof![20_000i64..7_200_000, -7_200_000i64..-20_000], 0..6),
-        ) {
-            prop_assume!(!good.is_empty() || !bad.is_empty());
-            let offs: Vec<i64> = good.iter().chain(&bad).copied().collect();
-            let judged = judged(&offs);
-
-            prop_assert!(judged.iter().any(|own| !own.is_off), "{:?}", judged);
-            if good.len() > bad.len() {
-                for (index, own) in judged.iter().enumerate() {
-                    let is_bad = index >= good.len();
-                    prop_assert_eq!(
-                        (own.is_off, own.is_doubtful()),
-                        (is_bad, is_bad),
-                        "{}: {:?}",
-                        index,
-                        own
-                    );
-
-                    prop_assert!((own.ahead_ms - offs[index]).abs() < 1_000 || !is_bad);
-                }
-            }
-        }
-    }
-
-    #[test]
-    fn of_two_that_differ_nobody_knows_which_is_right_so_both_say_so_and_both_may_lead() {
-        for own in judged(&[0, 3_600_000]) {
-            assert_eq!(
-                (own.is_doubtful(), own.is_off, own.ahead_ms),
-                (true, false, 0),
-                "{own:?}"
-            );
-
-            assert_eq!(own.furthest.unwrap().1.abs(), 3_600_000);
-        }
-
-        assert!(judged(&[0, 1_900]).iter().all(|own| !own.is_doubtful()));
-        assert!(!judged(&[0])[0].is_doubtful());
-    }
-
-    #[test]
-    fn the_shortest_round_trip_counts_and_what_is_old_or_vague_does_not() {
-        let mut clocks = PeerClocks::default();
-        clocks.measured(&agent(1), 900, 1_900, 0);
-        clocks.measured(&agent(1), 5, 10, 0);
-        clocks.measured(&agent(1), 400, 800, 100);
-        clocks.measured(&agent(1), 90_000, ROUND_TRIP_MAX_MS + 1, 200);
-        assert_eq!(clocks.judge(|_| true, 300).furthest, Some((agent(1), 5)));
-        assert_eq!(clocks.judge(|_| true, FRESH_MS + 200).known, 1);
-
-        // An error of a second is possible over a round trip of two: no alarm.
-        clocks.measured(&agent(1), 2_900, 1_900, FRESH_MS);
-        assert!(!clocks.judge(|_| true, FRESH_MS).is_doubtful());
-        clocks.own_clock_set();
-        assert_eq!(clocks.judge(|_| true, FRESH_MS).known, 1);
-    }
-}
+mod tests;

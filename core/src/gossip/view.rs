@@ -1,4 +1,4 @@
-//! The board as the parts of an agent read it.
+//! The board as the rest of the agent reads it.
 
 use regionmesh_protocol::{
     identity::AgentId,
@@ -6,10 +6,9 @@ use regionmesh_protocol::{
 };
 use std::{collections::BTreeMap, sync::Arc, time::Instant};
 
-/// One fact on the board and how old it is.
+/// One entry's content, and when it arrived.
 #[derive(Debug, Clone)]
 pub struct SeenFact {
-    /// The fact.
     pub fact: Arc<Fact>,
     /// Its version at its owner.
     pub version: EntryVersion,
@@ -20,14 +19,13 @@ pub struct SeenFact {
 /// What is known of one agent.
 #[derive(Debug, Clone, Default)]
 pub struct AgentView {
-    /// Whether SWIM holds the agent for alive.
+    /// Whether the agent is alive by SWIM.
     pub is_alive: bool,
-    /// Its facts.
     pub facts: BTreeMap<FactKind, SeenFact>,
 }
 
 impl AgentView {
-    /// What the agent says that its region holds.
+    /// What the agent's region holds, as it publishes.
     pub fn holdings(&self) -> Option<&Holdings> {
         match &*self.facts.get(&FactKind::Holdings)?.fact {
             Fact::Holdings(holdings) => Some(holdings),
@@ -36,9 +34,9 @@ impl AgentView {
     }
 }
 
-/// The board as this agent knows it; its own entries included.
+/// The board as this agent knows it, its own entries included.
 #[derive(Debug, Clone, Default)]
 pub struct BoardView {
-    /// All agents ever heard of and not yet forgotten.
+    /// All known agents that are not forgotten yet.
     pub agents: BTreeMap<AgentId, AgentView>,
 }

@@ -1,9 +1,9 @@
-//! What one observer concludes about a region's endpoint: each of its addresses by itself, and the
-//! whole.
+//! What one observer concludes about a region's endpoint: about each of its addresses, and about
+//! the whole.
 //!
-//! An address is judged by its row of probes ([`crate::health::probe`]) and by gray failure
+//! An address is judged by its recent probes ([`crate::health::probe`]) and by gray failure
 //! ([`crate::health::gray`]), whichever is worse. The endpoint is as good as the worst of the
-//! addresses that it can't do without ([`crate::health::verdict::of_addresses`]).
+//! addresses that it needs ([`crate::health::verdict::of_addresses`]).
 
 use crate::health::{
     gray::{GrayPolicy, GrayWindow},
@@ -13,7 +13,7 @@ use crate::health::{
 use regionmesh_protocol::status::condition::{AddressObservation, Condition};
 use std::net::IpAddr;
 
-/// Parts what made an address what it is from its last probe, in an observation's evidence.
+/// Separates the cause of an address's condition from its last probe, in an observation's evidence.
 pub const LAST_PROBE: &str = "; last: ";
 
 /// How an endpoint is judged.
@@ -27,12 +27,12 @@ pub struct EndpointPolicy {
     pub minimum: usize,
 }
 
-/// What changed by a probe: conditions before it.
+/// What a probe changed: the conditions before it.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Changed {
-    /// Of the address; none if it stayed.
+    /// The address's condition before; none if it did not change.
     pub address: Option<Condition>,
-    /// Of the endpoint; none if it stayed.
+    /// The endpoint's condition before; none if it did not change.
     pub endpoint: Option<Condition>,
 }
 
@@ -62,8 +62,7 @@ struct AddressTracker {
 }
 
 impl EndpointTracker {
-    /// Nothing known yet of these addresses; none stands for the endpoint by its name. Probing
-    /// begins at `now_ms`.
+    /// A tracker of these addresses; none is the endpoint by its name. Probing begins at `now_ms`.
     pub fn new(addresses: &[Option<IpAddr>], now_ms: u64) -> Self {
         let new = |address: &Option<IpAddr>| AddressTracker {
             address: *address,
@@ -124,30 +123,30 @@ impl EndpointTracker {
         }
     }
 
-    /// The conclusion about the whole.
+    /// The conclusion about the endpoint.
     pub fn condition(&self) -> Condition {
         self.condition
     }
 
-    /// When it was reached, milliseconds of the clock handed in.
+    /// When it was reached, milliseconds of the caller's clock.
     pub fn since_ms(&self) -> u64 {
         self.since_ms
     }
 
-    /// Whether it failed, and by definite failures, not by silence alone.
+    /// Whether it failed by definite failures, not by silence alone.
     pub fn is_definite(&self) -> bool {
         let decides = self.addresses.get(self.decides);
         self.condition == Condition::Failed
             && decides.is_some_and(|address| address.probes.is_definite())
     }
 
-    /// What made the address that decides what it is.
+    /// The evidence of the address that decides.
     pub fn evidence(&self) -> String {
         let Some(address) = self.addresses.get(self.decides) else {
             return String::new();
         };
         match address.address {
-            // Which of several it is matters only when something is wrong with it.
+            // The address matters only if there are several and something is wrong with it.
             Some(ip) if self.addresses.len() > 1 && address.condition != Condition::Healthy => {
                 format!("{ip}: {}", address.evidence())
             }
@@ -193,7 +192,7 @@ impl AddressTracker {
             self.inference = Some(success_us.is_some());
         }
 
-        // Gray failure is a rate over time: probes that only confirm a failure would count that one
+        // Gray failure is a rate over time: probes that only confirm a failure would count one
         // moment many times.
         let since_last_ms = now_ms.saturating_sub(self.probed_ms);
         let is_extra =
@@ -202,7 +201,7 @@ impl AddressTracker {
         self.probed_ms = now_ms;
         let was = self.probes.record(result, now_ms, &policy.probes);
         if was == Some(Condition::Failed) {
-            // It is back from the dead: what it did before is punished already.
+            // It has just recovered: what it did before already had its consequences.
             self.gray = GrayWindow::default();
         }
 
@@ -216,7 +215,7 @@ impl AddressTracker {
         self.is_gray = gray > self.probes.condition();
 
         let after = match (self.probes.condition(), gray) {
-            // Nothing is known: that is no better than gray.
+            // Unknown is no better than gray.
             (Condition::Unknown, Condition::Healthy) => Condition::Unknown,
             (probes, gray) => probes.max(gray),
         };
@@ -228,8 +227,8 @@ impl AddressTracker {
         })
     }
 
-    /// Why it is as it is. Without the last probe where it is gray: that differs each time, and a
-    /// reason that changes for nothing wakes everybody up.
+    /// Why it is in its condition. Without the last probe if it is gray: that one differs each
+    /// time, and every changed reason is published.
     fn evidence(&self) -> String {
         let gray = self.reason.clone().filter(|_| self.is_gray);
         gray.unwrap_or_else(|| self.probes.reason())
@@ -255,161 +254,4 @@ impl AddressTracker {
 
 #[cfg(test)]
 #[allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
-mod tests {
-    use super::*;
-    use crate::health::gray::GrayConclusion;
-    use proptest::prelude::*;
-
-    const POLICY: EndpointPolicy = EndpointPolicy {
-        probes: ProbePolicy {
-            failures: 3,
-            evidence_ms: 300,
-            interval_ms: 500,
-            confirm_interval_ms: 100,
-            successes: 3,
-            suspect_ms: 2_000,
-            silent_ms: 8_000,
-            gap_ms: 1_750,
-        },
-        gray: GrayPolicy {
-            window: 20,
-            error_percent: 30,
-            latency_ms: 0,
-            quantile_percent: 95,
-            clear_percent: 50,
-            conclude: GrayConclusion::Suspect,
-        },
-        minimum: 1,
-    };
-
-    fn success() -> ProbeResult {
-        ProbeResult::Success {
-            round_trip_us: 900,
-            evidence: "200".into(),
-        }
-    }
-    fn refused() -> ProbeResult {
-        ProbeResult::Positive("connection refused".into())
-    }
-
-    fn tracker(addresses: u8) -> EndpointTracker {
-        let ips: Vec<Option<IpAddr>> = (1..=addresses)
-            .map(|last| Some(IpAddr::from([192, 0, 2, last])))
-            .collect();
-        EndpointTracker::new(&ips, 0)
-    }
-
-    fn result() -> impl Strategy<Value = ProbeResult> {
-        prop_oneof![3 => Just(success()), 2 => Just(refused()), 1 => Just(ProbeResult::Silence("no answer".into()))]
-    }
-
-    proptest! {
-        #[test]
-        fn gray_failure_never_makes_it_better(results in prop::collection::vec(result(), 0..80)) {
-            let mut gray = tracker(1);
-            let mut plain = ProbeTracker::new(0);
-            for (index, result) in results.into_iter().enumerate() {
-                let now_ms = (index as u64 + 1) * 500;
-                gray.record(0, result.clone(), false, now_ms, &POLICY);
-                plain.record(result, now_ms, &POLICY.probes);
-                prop_assert!(gray.condition() >= plain.condition());
-            }
-        }
-
-        #[test]
-        fn the_endpoint_fails_with_its_last_address_alone(
-            probes in prop::collection::vec((0usize..3, result()), 0..120),
-            minimum in 1usize..4,
-        ) {
-            let mut tracker = tracker(3);
-            let policy = EndpointPolicy { minimum, ..POLICY };
-            for (step, (index, result)) in probes.into_iter().enumerate() {
-                tracker.record(index, result, false, step as u64 * 200, &policy);
-                let alive = tracker
-                    .observations()
-                    .iter()
-                    .filter(|seen| seen.condition != Condition::Failed)
-                    .count();
-
-                prop_assert_eq!(tracker.condition() == Condition::Failed, alive < minimum);
-            }
-        }
-    }
-
-    #[test]
-    fn one_dead_address_of_two_is_told_and_does_not_fail_the_endpoint() {
-        let mut tracker = tracker(2);
-        for now_ms in [500, 1_000, 1_500] {
-            tracker.record(0, success(), false, now_ms, &POLICY);
-            tracker.record(1, refused(), false, now_ms, &POLICY);
-        }
-
-        assert_eq!(tracker.condition(), Condition::Healthy);
-        assert_eq!(tracker.observations()[1].condition, Condition::Failed);
-        for now_ms in [2_000, 2_500, 3_000] {
-            tracker.record(0, refused(), false, now_ms, &POLICY);
-        }
-        assert_eq!(
-            (tracker.condition(), tracker.since_ms()),
-            (Condition::Failed, 3_000)
-        );
-    }
-
-    #[test]
-    fn two_errors_in_five_are_suspect_though_never_three_in_a_row() {
-        let mut tracker = tracker(1);
-        for index in 0..20u64 {
-            let result = if index % 5 > 1 { success() } else { refused() };
-            tracker.record(0, result, false, index * 500, &POLICY);
-        }
-
-        assert_eq!(tracker.condition(), Condition::Suspect);
-        assert!(
-            tracker
-                .evidence()
-                .starts_with("40 % of the last 20 probes failed"),
-            "{}",
-            tracker.evidence()
-        );
-    }
-
-    #[test]
-    fn confirmations_of_one_failure_do_not_make_an_endpoint_gray() {
-        let mut tracker = tracker(1);
-        for round in 0..20u64 {
-            // One short refusal in every three seconds, seen by a probe and by two of its
-            // confirmations.
-            for (offset_ms, is_refused) in [(0, true), (100, true), (200, true), (250, false)]
-                .into_iter()
-                .chain(
-                    (750..3_000)
-                        .step_by(500)
-                        .map(|offset_ms| (offset_ms, false)),
-                )
-            {
-                let result = if is_refused { refused() } else { success() };
-                tracker.record(0, result, false, round * 3_000 + offset_ms, &POLICY);
-            }
-        }
-
-        assert_eq!(
-            tracker.condition(),
-            Condition::Healthy,
-            "{}",
-            tracker.evidence()
-        );
-    }
-
-    #[test]
-    fn a_return_from_failure_is_not_held_up_by_what_was_before() {
-        let mut tracker = tracker(1);
-        for index in 0..40 {
-            tracker.record(0, refused(), false, index * 500, &POLICY);
-        }
-        assert_eq!(tracker.condition(), Condition::Failed);
-        for index in 40..43 {
-            tracker.record(0, success(), false, index * 500, &POLICY);
-        }
-        assert_eq!(tracker.condition(), Condition::Healthy);
-    }
-}
+mod tests;

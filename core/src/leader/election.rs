@@ -1,10 +1,13 @@
-//! When to elect a leader, and whether to lend one's vote.
+//! When to stand for leader, and whether to grant a vote.
 //!
-//! An election costs nothing in safety (the register sees to that), only in calm: a needless one
-//! fences a leader that did its work. So a candidate asks first (PreVote, Ongaro 2014 §9.6),
-//! whoever sees a leader at work refuses, and first attempts are spread over 50–300 ms. Which
-//! ballots are believed at all: [`crate::leader::ballots`]. Sans-IO: time and random numbers are
-//! handed in.
+//! Elections can't break safety (the register guarantees that), but a needless one fences a working
+//! leader. So a candidate asks first (PreVote, Ongaro 2014 §9.6), agents that see a working leader
+//! refuse, and first attempts are spread over 50–300 ms. [`crate::leader::ballots`] decides which
+//! ballots are believed. Sans-IO: callers pass in time and random numbers.
+
+mod types;
+
+pub use types::{ElectionEffect, ElectionSettings, KnownLeader, Sight};
 
 use crate::leader::ballots::KnownBallots;
 use regionmesh_protocol::{
@@ -18,94 +21,9 @@ use regionmesh_protocol::{
 use std::collections::BTreeSet;
 
 /// Whether `votes` holds more than half of `members`. By name: a vote only says that an attempt is
-/// worth it.
+/// worthwhile.
 fn has_majority(members: &BTreeSet<RegionName>, votes: &BTreeSet<RegionName>) -> bool {
     members.intersection(votes).count() > members.len() / 2
-}
-
-/// An election's patience, milliseconds.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct ElectionSettings {
-    /// Shortest delay before an attempt.
-    pub delay_min_ms: u64,
-    /// Longest delay before the first attempt; doubled with each further one.
-    pub delay_max_ms: u64,
-    /// No delay is longer than this.
-    pub delay_cap_ms: u64,
-    /// How long a candidate waits for votes.
-    pub votes_ms: u64,
-    /// How long it waits where the others could elect it, refused to, and only failed regions are
-    /// left to answer: their agents may live, and seldom do.
-    pub failed_votes_ms: u64,
-    /// How long a proposer that spoke through our acceptor counts as a leader at work, until gossip
-    /// tells.
-    pub heard_ms: u64,
-    /// How long a vote that we gave is not given to another: candidates of the same instant would
-    /// fence each other.
-    pub lend_ms: u64,
-    /// How long an outranked leader does not stand: where two sides see only a third (a witness),
-    /// it damps the swing.
-    pub hold_off_ms: u64,
-}
-
-impl Default for ElectionSettings {
-    fn default() -> Self {
-        Self {
-            delay_min_ms: 50,
-            delay_max_ms: 300,
-            delay_cap_ms: 2_000,
-            votes_ms: 1_000,
-            failed_votes_ms: 300,
-            heard_ms: 1_000,
-            lend_ms: 400,
-            hold_off_ms: 5_000,
-        }
-    }
-}
-
-/// The leader that gossip tells of.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct KnownLeader {
-    /// The highest ballot under which an agent says that it leads.
-    pub ballot: Ballot,
-    /// Whether SWIM holds that agent for alive.
-    pub is_alive: bool,
-}
-
-/// What this agent sees when it decides.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Sight {
-    /// The leader, this agent itself excepted.
-    pub leader: Option<KnownLeader>,
-    /// Regions whose verdict is failed.
-    pub failed: BTreeSet<RegionName>,
-    /// The register's members as far as known.
-    pub members: BTreeSet<RegionName>,
-    /// Whether this agent's clock is too far off the others' to lead, and one of them may lead
-    /// instead.
-    pub is_clock_off: bool,
-}
-
-impl Sight {
-    /// Whether a candidate of `region` has nothing to better: the leader's agent lives, and its
-    /// region serves, or the candidate's own does not either (else a mesh whose regions all failed
-    /// would elect without end).
-    fn is_led_well(&self, candidate: &RegionName) -> bool {
-        self.leader.as_ref().is_some_and(|leader| {
-            leader.is_alive
-                && (!self.failed.contains(&leader.ballot.agent.region)
-                    || self.failed.contains(candidate))
-        })
-    }
-}
-
-/// What the caller is to do.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum ElectionEffect {
-    /// Ask one agent of each of these regions (and the witness, if it is among them) for its vote.
-    AskVotes(Ballot, BTreeSet<RegionName>),
-    /// Take this ballot: start the proposer.
-    Stand(Ballot),
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -131,7 +49,7 @@ pub struct Election {
     me: AgentId,
     boot: u64,
     known: KnownBallots,
-    /// The last ballot that this agent stood with.
+    /// The last ballot under which this agent stood.
     stood: Option<Ballot>,
     heard: Option<(Ballot, u64)>,
     lent: Option<(AgentId, u64)>,
@@ -141,7 +59,7 @@ pub struct Election {
 }
 
 impl Election {
-    /// An agent that follows. `boot` must differ between any two lives of the agent's election.
+    /// A follower. `boot` must differ between any two runs of the agent's election.
     pub fn new(settings: ElectionSettings, me: AgentId, boot: u64) -> Self {
         Self {
             settings,
@@ -167,20 +85,19 @@ impl Election {
         &self.known
     }
 
-    /// Tells of a ballot that somebody told of; whether it is believed.
+    /// Takes in a ballot that was heard of; returns whether it is believed.
     pub fn observe(&mut self, ballot: &Ballot) -> bool {
         self.known.hear(ballot)
     }
 
-    /// Tells what the acceptor of `region` answered; whether all of it is believed. If not, it is
-    /// one vote less, whatever it says, and must not reach the proposer.
+    /// Takes in the answer of `region`'s acceptor; returns whether it is believed. If not, it is
+    /// one vote less and must not reach the proposer.
     pub fn acceptor_says(&mut self, region: &RegionName, reply: &AcceptorReply) -> bool {
         self.known.acceptor(region, reply);
         self.known.believes(reply, self.stood.as_ref())
     }
 
-    /// A proposer got something from our acceptor: it is at work, though gossip may not know it
-    /// yet.
+    /// A proposer got an answer from our acceptor: it is working, although gossip may not know yet.
     pub fn heard(&mut self, ballot: &Ballot, now_ms: u64) {
         let reply = AcceptorReply::Refused {
             promised: ballot.clone(),
@@ -208,12 +125,12 @@ impl Election {
             .map(|(other, _)| other)
     }
 
-    /// At most one above the highest seen, and higher than any that this agent stood with; none
-    /// when the numbers are used up.
+    /// At most one above the highest seen, and higher than any that this agent stood under; none if
+    /// the numbers are used up.
     ///
-    /// A ballot that no acceptor could answer is seen by nobody, so a further attempt has the same
-    /// number. Its boot number is counted up instead: that keeps the ballots of one agent apart,
-    /// and the number within what others accept.
+    /// No agent sees a ballot that no acceptor could answer, so a further attempt has the same
+    /// number. Its boot number is incremented instead: that keeps the ballots of one agent
+    /// distinct, and the number within what others accept.
     fn next_ballot(&self) -> Option<Ballot> {
         let number = self
             .highest()
@@ -240,16 +157,15 @@ impl Election {
         ElectionEffect::Stand(ballot)
     }
 
-    /// Moves on with time. `random` is a fresh random number.
+    /// Acts on the time that has passed. `random` is a fresh random number.
     pub fn tick(&mut self, sight: &Sight, now_ms: u64, random: u64) -> Option<ElectionEffect> {
         self.known.set_members(&sight.members);
         if matches!(self.phase, Phase::Standing | Phase::Leading) {
             return None;
         }
 
-        // Who has no vote in the register does not lead it: its region was removed, or not added
-        // yet. Nor does an agent whose clock is far off, since a plan's points in time are read off
-        // its leader's clock.
+        // An agent whose region is not a member (removed, or not added yet) does not lead. Nor does
+        // one whose clock is far off, since a plan's times come from its leader's clock.
         let may_lead = sight.members.contains(&self.me.region) && !sight.is_clock_off;
         if !may_lead
             || sight.is_led_well(&self.me.region)
@@ -308,7 +224,7 @@ impl Election {
         self.wait(now_ms, random);
     }
 
-    /// How long votes are waited for where `refused` regions gave none.
+    /// How long to wait for votes if `refused` regions gave none.
     fn patience_ms(&self, sight: &Sight, refused: &BTreeSet<RegionName>) -> u64 {
         let sound: BTreeSet<_> = sight.members.difference(&sight.failed).cloned().collect();
         let open = sound.difference(refused).cloned().collect();
@@ -324,7 +240,7 @@ impl Election {
 
     fn ask(&mut self, sight: &Sight, now_ms: u64) -> Option<ElectionEffect> {
         let ballot = self.next_ballot()?;
-        // One vote each: a candidate's own is given to itself.
+        // One vote each: a candidate votes for itself.
         self.lent = Some((self.me.clone(), now_ms));
 
         let granted: BTreeSet<_> = sight
@@ -349,7 +265,7 @@ impl Election {
         Some(ElectionEffect::AskVotes(ballot, others))
     }
 
-    /// Takes a vote on `ballot`; `None`: the region could not be asked.
+    /// Takes in a vote on `asked`; `None`: the region could not be asked.
     pub fn voted(
         &mut self,
         from: &RegionName,
@@ -411,7 +327,7 @@ impl Election {
         self.attempts = 0;
     }
 
-    /// The proposer gave its ballot up: it led and was outranked, or it never got a majority.
+    /// The proposer gave up its ballot: it led and was outranked, or it never got a majority.
     pub fn stepped_down(&mut self, outranked_by: Option<&Ballot>, now_ms: u64, random: u64) {
         if let Some(ballot) = outranked_by {
             self.known.hear(ballot);
@@ -424,7 +340,8 @@ impl Election {
     }
 
     /// Answers a candidate. Of two that ask each other at the same time the one with the lower
-    /// ballot gives way: where regions are far apart both would else refuse, and try again in step.
+    /// ballot gives way: otherwise, with regions far apart, both would refuse and try again in
+    /// step.
     pub fn vote(&mut self, request: &PreVoteRequest, sight: &Sight, now_ms: u64) -> PreVoteReply {
         self.known.set_members(&sight.members);
         let gives_way =
@@ -434,7 +351,7 @@ impl Election {
         if refused.is_none() {
             self.lent = Some((request.ballot.agent.clone(), now_ms));
             if gives_way {
-                // Votes for our own ballot that are still to come count no more.
+                // Later votes for our own ballot no longer count.
                 self.phase = Phase::Waiting {
                     until_ms: now_ms.saturating_add(self.settings.lend_ms),
                 };
@@ -465,7 +382,10 @@ impl Election {
         }
 
         if !sight.members.contains(&candidate.region) {
-            return Some(format!("{} is no member of the register", candidate.region));
+            return Some(format!(
+                "{} is not a member of the register",
+                candidate.region
+            ));
         }
 
         if self.phase == Phase::Leading

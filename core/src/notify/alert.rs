@@ -1,9 +1,9 @@
-//! Alerts: conditions that hold for a while, begin and end. Events are what happened; alerts are
-//! what is the case.
+//! Alerts: conditions with a beginning and an end. An event is a point in time; an alert is a
+//! state.
 //!
-//! An alert's identity is its labels, as in Prometheus: two agents that tell of the same condition
-//! tell the same alert, and Alertmanager makes one of both. Every agent keeps this book; who sends
-//! it is decided in [`crate::notify::duty`].
+//! An alert's identity is its labels, as in Prometheus: two agents that report one condition send
+//! the same alert, and Alertmanager merges them. Every agent keeps this book;
+//! [`crate::notify::duty`] decides which agent sends it.
 
 mod table;
 
@@ -12,45 +12,45 @@ use regionmesh_protocol::{
     identity::AgentId,
 };
 use std::{cmp::Reverse, collections::BTreeMap};
-pub use table::{AlertIdentity, AlertRow, KnownBy, MeshAlert, rows};
+pub(crate) use table::{AlertIdentity, MeshAlert};
+pub use table::{AlertRow, KnownBy, rows};
 
-/// Alerts kept at once. Beyond that the most numerous give way, and what is left out is counted.
-pub const ALERTS_MAX: usize = 256;
-/// How long an alert that has ended is kept, so that its end is told also by who becomes
-/// responsible meanwhile, milliseconds.
-pub const ENDED_KEPT_MS: u64 = 5 * 60 * 1_000;
+/// Most alerts kept. Beyond that the most numerous give way, and omitted ones are counted.
+pub(crate) const ALERTS_MAX: usize = 256;
+/// How long a resolved alert is kept, milliseconds, so that an agent that becomes responsible
+/// meanwhile still sends its end.
+pub(crate) const ENDED_KEPT_MS: u64 = 5 * 60 * 1_000;
 
-/// The labels without which two alerts are the same.
+/// The labels that identify an alert.
 pub type Labels = BTreeMap<&'static str, String>;
 
-/// A condition that somebody should know of as long as it holds.
+/// A condition that people should know of while it is active.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Alert {
     /// Its identity: `alertname`, `mesh`, `severity`, and what it is about.
     pub labels: Labels,
-    /// Of which kind are the events that begin and end it.
+    /// The kind of the events that begin and end it.
     pub kind: EventKind,
-    /// How much somebody should care.
+    /// How urgent it is.
     pub severity: Severity,
     /// In one sentence.
     pub summary: String,
-    /// The particulars, as known last.
+    /// The latest details.
     pub description: String,
-    /// Since when it holds, Unix milliseconds.
+    /// When it began, Unix milliseconds.
     pub starts_ms: u64,
-    /// Since when it does not hold any more, Unix milliseconds.
+    /// When it ended, Unix milliseconds; none while it is active.
     pub ended_ms: Option<u64>,
-    /// The only agent that can know of it; none where every agent does.
+    /// The only agent that can know of it; none if every agent can.
     pub witness: Option<AgentId>,
 }
 
 impl Alert {
-    /// Its name.
     pub fn name(&self) -> &str {
         self.labels.get("alertname").map_or("", String::as_str)
     }
 
-    /// What it is about beside a region: the values of its other labels, in the order of their
+    /// What it is about, apart from a region: the values of its other labels, in the order of their
     /// names.
     pub fn about(&self) -> String {
         let is_about =
@@ -65,7 +65,7 @@ impl Alert {
     }
 }
 
-/// The alerts that hold, and those that ended lately.
+/// Active and recently resolved alerts.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct AlertBook {
     alerts: BTreeMap<Labels, Alert>,
@@ -73,8 +73,8 @@ pub struct AlertBook {
 }
 
 impl AlertBook {
-    /// The alert holds. One that holds already keeps its beginning and gets the new description.
-    pub fn raise(&mut self, alert: Alert) {
+    /// Raises an alert. An active one keeps its start time and gets the new description.
+    pub(crate) fn raise(&mut self, alert: Alert) {
         match self.alerts.get_mut(&alert.labels) {
             Some(known) if known.ended_ms.is_none() => known.description = alert.description,
             Some(known) => *known = alert,
@@ -90,10 +90,10 @@ impl AlertBook {
         }
     }
 
-    /// Whether a further alert may be kept in a full book: one of the most numerous name gives way,
-    /// if that name has at least two more than the new alert's, or one more and the new alert is
-    /// more severe. Every name keeps its part of the book, and no two alerts replace each other in
-    /// turns.
+    /// Makes room for a further alert in a full book; returns whether it could. One of the most
+    /// numerous name gives way, if that name has at least two more than the new alert's, or one
+    /// more and the new alert is more severe. Every name keeps its part of the book, and no two
+    /// alerts replace each other in turn.
     fn makes_room(&mut self, alert: &Alert) -> bool {
         let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
         for known in self.alerts.values() {
@@ -120,7 +120,7 @@ impl AlertBook {
         self.alerts.remove(&labels).is_some()
     }
 
-    /// Ends every alert of this name whose labels are as `claim` says.
+    /// Ends every alert of this name whose labels match `claim`.
     pub fn end(&mut self, name: &str, now_ms: u64, claim: impl Fn(&Labels) -> bool) {
         let standing = self
             .alerts
@@ -132,7 +132,7 @@ impl AlertBook {
         }
     }
 
-    /// Whether an alert with this name and label holds.
+    /// Whether an alert with this name and label is active.
     pub fn holds(&self, name: &str, label: &str, value: &str) -> bool {
         let is_it = |alert: &&Alert| {
             alert.name() == name && alert.labels.get(label).is_some_and(|is| is == value)
@@ -152,12 +152,12 @@ impl AlertBook {
         });
     }
 
-    /// All, those that ended included.
+    /// All alerts, including resolved ones.
     pub fn iter(&self) -> impl Iterator<Item = &Alert> {
         self.alerts.values()
     }
 
-    /// How many were left out for want of room.
+    /// How many were omitted for lack of room.
     pub fn left_out(&self) -> u64 {
         self.left_out
     }
@@ -165,151 +165,4 @@ impl AlertBook {
 
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
-mod tests {
-    use super::*;
-    use proptest::prelude::*;
-
-    fn alert(region: &str, starts_ms: u64) -> Alert {
-        Alert {
-            labels: [("alertname", "Failed".into()), ("region", region.into())].into(),
-            kind: EventKind::Verdict,
-            severity: Severity::Critical,
-            summary: format!("{region} failed"),
-            description: format!("as seen at {starts_ms}"),
-            starts_ms,
-            ended_ms: None,
-            witness: None,
-        }
-    }
-
-    #[test]
-    fn an_alert_begins_once_ends_once_and_may_begin_again() {
-        let mut book = AlertBook::default();
-        book.raise(alert("a", 10));
-        book.raise(alert("a", 20));
-
-        let known = book.iter().next().unwrap().clone();
-        assert_eq!(
-            (known.starts_ms, &*known.description, book.iter().count()),
-            (10, "as seen at 20", 1)
-        );
-
-        book.end("Failed", 30, |labels| labels["region"] == "b");
-        assert!(book.holds("Failed", "region", "a"));
-        book.end("Failed", 30, |labels| labels["region"] == "a");
-        book.end("Failed", 40, |_| true);
-        assert_eq!(book.iter().next().unwrap().ended_ms, Some(30));
-        book.raise(alert("a", 50));
-        assert_eq!(book.iter().next().unwrap(), &alert("a", 50));
-    }
-
-    fn named(name: &str, severity: Severity, number: usize) -> Alert {
-        let mut alert = alert(&number.to_string(), number as u64);
-        alert.labels.insert("alertname", name.into());
-        Alert { severity, ..alert }
-    }
-
-    fn count(book: &AlertBook, name: &str) -> usize {
-        book.iter().filter(|alert| alert.name() == name).count()
-    }
-
-    #[test]
-    fn a_full_book_makes_room_for_rarer_alerts_and_then_for_more_severe_ones() {
-        let mut book = AlertBook::default();
-        let raise = |book: &mut AlertBook, name: &str, severity, numbers: usize| {
-            (0..numbers).for_each(|number| book.raise(named(name, severity, number)));
-        };
-
-        raise(&mut book, "Unservable", Severity::Critical, 300);
-        assert_eq!(
-            (count(&book, "Unservable"), book.left_out()),
-            (ALERTS_MAX, 300 - ALERTS_MAX as u64)
-        );
-
-        raise(&mut book, "Failed", Severity::Critical, 3);
-        raise(&mut book, "Short", Severity::Warning, 1);
-        assert_eq!((count(&book, "Failed"), count(&book, "Short")), (3, 1));
-
-        // The oldest stay, and those that gave way do not come back in place of others.
-        raise(&mut book, "Unservable", Severity::Critical, 300);
-        assert_eq!(
-            (count(&book, "Unservable"), count(&book, "Failed")),
-            (ALERTS_MAX - 4, 3)
-        );
-
-        assert!(
-            book.holds("Unservable", "region", "0") && !book.holds("Unservable", "region", "255")
-        );
-
-        let mut book = AlertBook::default();
-        raise(&mut book, "Warning", Severity::Warning, ALERTS_MAX / 2);
-        raise(&mut book, "Critical", Severity::Critical, ALERTS_MAX);
-        assert_eq!(count(&book, "Critical"), ALERTS_MAX / 2);
-        book.raise(named("Other", Severity::Critical, 0));
-        assert_eq!(
-            (count(&book, "Warning"), count(&book, "Critical")),
-            (ALERTS_MAX / 2 - 1, ALERTS_MAX / 2)
-        );
-
-        raise(&mut book, "Warning", Severity::Warning, ALERTS_MAX);
-        assert_eq!(count(&book, "Critical"), ALERTS_MAX / 2);
-    }
-
-    proptest! {
-        #![proptest_config(ProptestConfig::with_cases(32))]
-        #[test]
-        fn every_name_keeps_its_part_of_a_full_book(
-            steps in prop::collection::vec((0usize..8, 0usize..ALERTS_MAX), 0..2_000),
-        ) {
-            let severities = [Severity::Info, Severity::Warning, Severity::Critical];
-            let mut book = AlertBook::default();
-            let mut raised = std::collections::BTreeSet::new();
-
-            for (name, number) in steps {
-                book.raise(named(&name.to_string(), severities[name % 3], number));
-                raised.insert((name, number));
-                prop_assert!(book.iter().count() <= ALERTS_MAX);
-            }
-
-            for name in 0..8 {
-                let of_name = raised.iter().filter(|(other, _)| *other == name).count();
-                prop_assert!(count(&book, &name.to_string()) >= of_name.min(ALERTS_MAX / 8 - 1));
-            }
-        }
-
-        #[test]
-        fn a_book_is_bounded_and_what_holds_is_never_forgotten(
-            steps in prop::collection::vec((0u32..600, any::<bool>(), 0u64..1_000_000), 0..800),
-        ) {
-            let mut book = AlertBook::default();
-            for (region, is_raised, now_ms) in steps {
-                let region = region.to_string();
-                if is_raised {
-                    book.raise(alert(&region, now_ms))
-                } else {
-                    book.end("Failed", now_ms, |labels| labels["region"] == region);
-                }
-
-                let holding: Vec<Alert> = book
-                    .iter()
-                    .filter(|alert| alert.ended_ms.is_none())
-                    .cloned()
-                    .collect();
-
-                book.forget(now_ms);
-                prop_assert!(book.iter().count() <= ALERTS_MAX);
-                prop_assert!(
-                    holding
-                        .iter()
-                        .all(|alert| book.alerts.get(&alert.labels) == Some(alert))
-                );
-
-                let ends_late = |alert: &Alert| {
-                    let ended_ms = alert.ended_ms;
-                    ended_ms.is_none_or(|ended_ms| ended_ms >= alert.starts_ms)
-                };
-                prop_assert!(book.iter().all(ends_late));
-            }
-        }
-    }
-}
+mod tests;

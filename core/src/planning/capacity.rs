@@ -1,24 +1,23 @@
-//! What a region could serve at most, estimated from what its model servers tell of themselves.
+//! A region's capacity, estimated from the counters of its model servers.
 //!
-//! Little's law the other way round: so many inferences may run at once, each takes so long, so at
-//! most so many are answered in a second. The estimate errs on the low side: times count by the
-//! upper bounds of their histogram's buckets and hold the wait for a place, an agent counts no more
-//! places than it has processors, and of the result half is believed. It says nothing of memory,
-//! accelerators or what is shared with other programs: where a number is known, declare it.
+//! Little's law reversed: concurrency divided by the time per inference gives the throughput. The
+//! estimate errs on the low side: times count by the upper bounds of their histogram's buckets and
+//! include the wait for a place, an agent counts no more places than it has processors, and only
+//! half of the result counts. It ignores memory, accelerators and other programs on the machine: if
+//! you know the capacity, declare it.
 
 use regionmesh_protocol::status::served::{LATENCY_BOUNDS_MS, Served};
 
-/// Fewer answers in a minute than this tell nothing.
+/// Fewer answers in a minute than this give no estimate.
 const ANSWERS_MIN: u64 = 100;
-/// What of the estimate is believed, percent.
+/// The part of the estimate that counts, percent.
 const BELIEVED_PERCENT: u64 = 50;
-/// Within this of the estimate that stands a new one is no news, percent: plans must not follow
-/// noise.
+/// A new estimate within this of the last one is ignored, percent: plans must not follow noise.
 const BAND_PERCENT: u64 = 30;
 
-/// The most that `places` inferences at once can serve at the latencies of `served`, requests per
-/// second; none where too little was served to tell.
-pub fn estimate_rps(places: u32, served: &Served) -> Option<u32> {
+/// The throughput of `places` concurrent inferences at the latencies of `served`, requests per
+/// second; none if too little was served.
+pub(crate) fn estimate_rps(places: u32, served: &Served) -> Option<u32> {
     let bound_ms = |bucket: usize| {
         LATENCY_BOUNDS_MS
             .get(bucket)
@@ -48,9 +47,9 @@ pub fn estimate_rps(places: u32, served: &Served) -> Option<u32> {
     Some(u32::try_from(rps).unwrap_or(u32::MAX).max(1))
 }
 
-/// The estimate to go on with: the one that `stands` until a new one is clearly another. A region
-/// that serves too little to tell keeps what was known.
-pub fn steady(stands: Option<u32>, estimate: Option<u32>) -> Option<u32> {
+/// The estimate to use next: the one that `stands`, until a new one clearly differs. A region that
+/// serves too little for an estimate keeps the last one.
+pub(crate) fn steady(stands: Option<u32>, estimate: Option<u32>) -> Option<u32> {
     let (Some(was), Some(is)) = (stands, estimate) else {
         return estimate.or(stands);
     };
@@ -65,71 +64,4 @@ pub fn steady(stands: Option<u32>, estimate: Option<u32>) -> Option<u32> {
 
 #[cfg(test)]
 #[allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
-mod tests {
-    use super::*;
-    use proptest::prelude::*;
-    use regionmesh_protocol::status::served::LATENCY_BUCKETS;
-
-    fn served(latency: [u64; LATENCY_BUCKETS]) -> Served {
-        Served {
-            latency,
-            ..Served::default()
-        }
-    }
-
-    proptest! {
-        #[test]
-        fn any_counters_are_estimated_without_panic(
-            places: u32,
-            latency in prop::array::uniform16(any::<u64>()),
-        ) {
-            estimate_rps(places, &served(latency));
-        }
-
-        #[test]
-        fn slower_answers_never_make_it_more(
-            places in 1u32..64,
-            bucket in 0usize..15,
-            count in 100u64..100_000,
-        ) {
-            let at = |bucket: usize| {
-                let mut latency = [0; LATENCY_BUCKETS];
-                latency[bucket] = count;
-                estimate_rps(places, &served(latency)).unwrap()
-            };
-
-            prop_assert!(at(bucket + 1) <= at(bucket));
-        }
-
-        #[test]
-        fn what_is_served_within_the_estimate_keeps_fewer_than_half_of_the_places_busy(
-            places in 1u32..64,
-            bucket in 0usize..15,
-            count in 100u64..100_000,
-        ) {
-            let mut latency = [0; LATENCY_BUCKETS];
-            latency[bucket] = count;
-            let rps = estimate_rps(places, &served(latency)).unwrap();
-            let busy = f64::from(rps) * LATENCY_BOUNDS_MS[bucket] as f64 / 1_000.0;
-            prop_assert!(rps == 1 || busy <= f64::from(places) / 2.0 + 1e-9);
-        }
-
-        #[test]
-        fn an_estimate_that_wavers_stays(was in 1u32..1_000_000, off in 0u32..30) {
-            let is = u64::from(was) + u64::from(was) * u64::from(off) / 100;
-            prop_assert_eq!(
-                steady(Some(was), Some(u32::try_from(is).unwrap())),
-                Some(was)
-            );
-        }
-    }
-
-    #[test]
-    fn two_places_and_answers_within_eight_milliseconds_are_125_a_second() {
-        let mut latency = [0; LATENCY_BUCKETS];
-        latency[3] = 1_000;
-        assert_eq!(estimate_rps(2, &served(latency)), Some(125));
-        latency[3] = 99;
-        assert_eq!(estimate_rps(2, &served(latency)), None);
-    }
-}
+mod tests;

@@ -1,9 +1,8 @@
-//! Traffic that is moved to cheaper regions: factors on the weights, as the leader's rule wants
-//! them (`regionmesh-cost`).
+//! Traffic that is moved to cheaper regions: factors on the weights, from the leader's rule
+//! (`regionmesh-cost`).
 //!
-//! They count only while nothing else decides: every region serves, no order stands and no region
-//! is full. A plan for which that is not so has the weights that it would have without them, at
-//! once.
+//! They count only while nothing else decides: every region serves, no order is in effect and no
+//! region is full. Otherwise the plan immediately has the weights that it would have without them.
 
 use super::Strategy;
 use regionmesh_protocol::{
@@ -14,7 +13,7 @@ use regionmesh_protocol::{
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
-/// The factors that the leader's rule wants.
+/// The factors from the leader's rule.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CostTarget {
     /// By region, basis points of its weight, [`COST_FACTOR_MIN_BP`] to [`FULL_WEIGHT_BP`].
@@ -32,8 +31,7 @@ impl CostTarget {
     }
 }
 
-/// Why no traffic may be moved for money while regions, with the verdicts on them, stand so; none
-/// where it may.
+/// Why no traffic may be moved for cost, given the regions and their verdicts; none if it may.
 pub(super) fn obstacle<'a>(
     strategy: Strategy,
     mut regions: impl Iterator<Item = (&'a RegionPlan, Condition)>,

@@ -1,23 +1,24 @@
-//! Why a region stands where it does, and what it waits for: the words of the guards, the gate and
-//! the ramp.
+//! Why a region is where it is, and what it waits for: guards, gate and ramp in words.
 
 use super::{
-    PlanInputs, RegionInput, next,
-    standing::{Orders, gated_since, trial_of},
+    PlanInputs, RegionInput,
+    overrides::Orders,
+    standing::{gated_since, trial_of},
+    words::{self, are},
 };
 use crate::recovery::trial::PATIENCE;
 use regionmesh_protocol::{
     identity::RegionName,
-    plan::{Absence, FULL_WEIGHT_BP, Plan, RegionPlan, Standing, duration_in_words},
+    plan::{Absence, FULL_WEIGHT_BP, Plan, RegionPlan, Standing},
     status::condition::Condition,
 };
 
 /// One region's place in the plan in words.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Explanation {
-    /// Where it stands and since what.
+    /// Its traffic state and since when.
     pub standing: String,
-    /// What operators ordered that matters for it.
+    /// The overrides that concern it.
     pub overrides: Vec<String>,
     /// What the guards did or would do about it.
     pub guards: Vec<String>,
@@ -39,7 +40,7 @@ pub fn explain(
     let all = Orders::of(&plan.overrides, name);
     let orders = Orders::in_effect(&plan.overrides, &plan.yielded, name);
     let overrides = [all.own, all.mesh].into_iter().flatten().map(|standing| {
-        let left = duration_in_words(standing.expires_ms.saturating_sub(now_ms));
+        let left = standing.time_left(now_ms);
         let yields = plan
             .yielded
             .iter()
@@ -119,11 +120,9 @@ fn guards(
     let mut said = Vec::new();
     let out: Vec<&str> = plan.taken_out().map(RegionName::as_str).collect();
     match region.standing {
-        Standing::Limited { .. } => said.push(next::limit_in_words(
-            &out,
-            inputs.max_out,
-            inputs.suspect_percent,
-        )),
+        Standing::Limited { .. } => {
+            said.push(words::limit(&out, inputs.max_out, inputs.suspect_percent))
+        }
         Standing::Serving | Standing::Reduced if out.len() >= usize::from(inputs.max_out) => {
             let words = format!(
                 "if it failed now it would keep {} % of its share",
@@ -153,7 +152,7 @@ fn guards(
 
     said.extend(capacity_in_words(input));
     if let Some(short) = &plan.shortfall {
-        said.push(next::shortfall_in_words(short));
+        said.push(words::shortfall(short));
     }
 
     let factor_bp = plan.cost.factor_bp(name);
@@ -262,14 +261,6 @@ fn gate(
     said
 }
 
-fn are(names: &[&str]) -> String {
-    format!(
-        "{} {}",
-        names.join(", "),
-        if names.len() == 1 { "is" } else { "are" }
-    )
-}
-
 fn ramp(inputs: &PlanInputs, region: &RegionPlan, input: &RegionInput, now_ms: u64) -> Vec<String> {
     let Standing::Ramping { step, since_ms } = region.standing else {
         return Vec::new();
@@ -279,7 +270,7 @@ fn ramp(inputs: &PlanInputs, region: &RegionPlan, input: &RegionInput, now_ms: u
     let hold_ms = recovery.hold_for(step, region.hold_doublings, inputs.ttl_ms);
     let doubled = match region.hold_doublings {
         0 => String::new(),
-        times => format!(", doubled {times} times since it did worse than the others"),
+        times => format!(", doubled {times} times because it did worse than the others"),
     };
 
     let mut said = vec![
@@ -299,12 +290,12 @@ fn ramp(inputs: &PlanInputs, region: &RegionPlan, input: &RegionInput, now_ms: u
     match trial_of(input, step, since_ms) {
         Ok(None) => said.push("requests are not measured here: verdict and time decide".into()),
         Err(_) => {
-            said.push("waits: its service is not measured now, so that the ramp holds".into())
+            said.push("waits: measurements of its service are missing, so the ramp holds".into())
         }
         Ok(Some(trial)) => {
             said.push(format!(
-                "{} of {} requests seen, {} errors; beside them {} probes, which count where none \
-                    comes, or few in {PATIENCE} times the hold",
+                "{} of {} requests seen, {} errors; also {} probes, which count if no requests \
+                 come, or too few within {PATIENCE} times the hold",
                 trial.own.requests(),
                 recovery.min_requests,
                 trial.own.errors,

@@ -1,10 +1,9 @@
-//! When a region that is on its way back will have its full share, if it stays healthy and nothing
-//! else happens.
+//! When a recovering region will have its full share, if it stays healthy and nothing else happens.
 
 use crate::recovery::ramp::RecoveryPolicy;
 use regionmesh_protocol::plan::{RegionPlan, Standing};
 
-/// What lies before a region, by the leader's clock.
+/// A region's way back, by the leader's clock.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Forecast {
     /// When its cool-down ends and its ramp begins, Unix milliseconds; none while it is on the
@@ -15,7 +14,7 @@ pub struct Forecast {
 }
 
 /// The earliest times; a region waits longer for missing models, for requests, or for another
-/// region on the ramp. None where the region is not on its way back.
+/// region on the ramp. None if the region is not recovering.
 pub fn forecast(region: &RegionPlan, recovery: &RecoveryPolicy, ttl_ms: u64) -> Option<Forecast> {
     let climb_ms = |from: usize, doublings: u8| {
         let hold =
@@ -51,82 +50,4 @@ pub fn forecast(region: &RegionPlan, recovery: &RecoveryPolicy, ttl_ms: u64) -> 
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use proptest::prelude::*;
-
-    fn region(standing: Standing, flaps: u32) -> RegionPlan {
-        RegionPlan {
-            standing,
-            flaps,
-            ..RegionPlan::default()
-        }
-    }
-
-    #[test]
-    fn the_default_way_back_takes_forty_minutes() {
-        let recovery = RecoveryPolicy::default();
-        let gated = forecast(
-            &region(Standing::Gated { since_ms: 1_000 }, 1),
-            &recovery,
-            5_000,
-        );
-
-        assert_eq!(
-            gated,
-            Some(Forecast {
-                ramp_ms: Some(301_000),
-                full_ms: 2_401_000
-            })
-        );
-
-        let last = forecast(
-            &region(
-                Standing::Ramping {
-                    step: 5,
-                    since_ms: 0,
-                },
-                1,
-            ),
-            &recovery,
-            5_000,
-        );
-
-        assert_eq!(
-            last,
-            Some(Forecast {
-                ramp_ms: None,
-                full_ms: 600_000
-            })
-        );
-
-        assert_eq!(
-            forecast(&region(Standing::Out { since_ms: 0 }, 1), &recovery, 5_000),
-            None
-        );
-    }
-
-    proptest! {
-        #[test]
-        fn every_step_brings_the_end_no_closer_than_the_steps_that_remain(
-            step in 0usize..8,
-            since_ms in 0u64..1 << 50, doublings in 0u8..9, ttl_ms in 0u64..1 << 30, flaps in 0u32..80,
-        ) {
-            let recovery = RecoveryPolicy::default();
-            let mut ramping = region(Standing::Ramping { step, since_ms }, flaps);
-            ramping.hold_doublings = doublings;
-
-            let ramping = forecast(&ramping, &recovery, ttl_ms).map(|forecast| forecast.full_ms);
-            let gated = forecast(
-                &region(Standing::Gated { since_ms }, flaps),
-                &recovery,
-                ttl_ms,
-            );
-
-            prop_assert!(ramping >= Some(since_ms));
-            prop_assert!(gated.is_some_and(
-                |gated| gated.ramp_ms >= Some(since_ms) && Some(gated.full_ms) >= gated.ramp_ms
-            ));
-        }
-    }
-}
+mod tests;

@@ -1,7 +1,7 @@
 //! Without a majority of regions there is no leader and the plan is frozen, whatever happens to the
-//! regions that it names. An authority may then leave out of its *own* answers the regions that its
-//! own probes see refuse, as long as another region answers them. Nothing is written and no other
-//! agent is told: with the next leader the plan counts again.
+//! regions that it names. A DNS authority may then omit from its *own* answers the regions that
+//! refuse its own probes, as long as another region answers. Nothing is written or published: with
+//! the next leader the plan applies again.
 
 use crate::planning::Strategy;
 use regionmesh_protocol::{
@@ -16,20 +16,20 @@ use std::{
 
 /// Without a leader for this long the plan counts as frozen, milliseconds: an election takes 3 s at
 /// most.
-pub const FROZEN_AFTER_MS: u64 = 5_000;
+pub(crate) const FROZEN_AFTER_MS: u64 = 5_000;
 
 /// The plan can't change: no leader is known.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Freeze {
     /// Since when, our clock, Unix milliseconds.
     pub since_ms: u64,
-    /// Members of the register that an agent is heard of, this one included.
+    /// Members of the register with an agent that we hear from, this one included.
     pub reachable: usize,
     /// All members.
     pub members: usize,
-    /// How this agent answers meanwhile, where not as the plan says.
+    /// How this agent answers meanwhile, if not as the plan says.
     pub local: Option<Arc<LocalAnswer>>,
-    /// What is the matter, for people.
+    /// The situation, for people.
     pub detail: String,
 }
 
@@ -40,8 +40,8 @@ pub struct FreezeWatch {
 }
 
 impl FreezeWatch {
-    /// Takes in whether a leader is known at `now_ms`; since when none is, if the plan counts as
-    /// frozen.
+    /// Takes in whether a leader is known at `now_ms`; returns since when none is, if the plan
+    /// counts as frozen.
     pub fn observe(&mut self, is_led: bool, now_ms: u64) -> Option<u64> {
         if is_led {
             self.leaderless_ms = None;
@@ -53,10 +53,9 @@ impl FreezeWatch {
     }
 }
 
-/// What an agent's own probes say of a region.
+/// What an agent's own probes say about a region.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct OwnSight {
-    /// Its conclusion.
     pub condition: Condition,
     /// Whether it failed by definite failures (refused, reset, a bad answer), not by silence alone.
     pub is_definite: bool,
@@ -71,7 +70,7 @@ pub struct LocalAnswer {
     pub weights: BTreeMap<RegionName, u16>,
 }
 
-/// What the configuration says of a region's place.
+/// A region's configured place.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Place {
     /// Its normal weight, basis points.
@@ -83,10 +82,10 @@ pub struct Place {
 /// How to answer from a frozen `plan`; none: as it says. `is_withdrawn`: it says that no region is
 /// answered, since all had failed when it was made.
 ///
-/// Left out are regions that the plan answers and that own probes see definitely failed, as long as
-/// they see another region healthy. If none of those that remain is, healthy regions that the plan
-/// gives nothing are answered too: those without a drain before the others, in an active-passive
-/// mesh the first of them alone. From a withdrawn plan only regions that own probes see healthy are
+/// Omitted are regions that the plan answers and that definitely failed by our own probes, as long
+/// as those see another region healthy. If none of the remaining ones is healthy, healthy regions
+/// without a share are answered too: first those without a drain, and in an active-passive mesh
+/// only the first of them. From a withdrawn plan only regions that our own probes see healthy are
 /// answered.
 pub fn local_answer(
     plan: &Plan,
@@ -140,7 +139,7 @@ pub fn local_answer(
     Some(LocalAnswer { left_out, weights })
 }
 
-/// Which of the healthy regions without a share are answered, with their weights.
+/// The healthy regions without a share that are answered, with their weights.
 fn substitutes<'a>(
     healthy: &[(&'a RegionName, &RegionPlan)],
     strategy: Strategy,

@@ -1,9 +1,9 @@
-//! What regions serve, reckoned from counters that agents tell of themselves: requests per second,
-//! and what was served since a step of the ramp began.
+//! What regions serve, derived from counters that agents publish: requests per second, and what was
+//! served since a ramp step began.
 //!
-//! Counters begin anew with each process, agents come and go, and a reader may join late: only what
-//! was added while we looked counts. Nothing here is agreed on between agents; a new leader
-//! measures anew, and a ramp waits for it.
+//! Counters restart with each process, agents come and go, and a reader may join late: only
+//! increments that we observed count. Agents don't agree on any of this; a new leader starts
+//! measuring afresh, and a ramp waits for it.
 
 use crate::{
     planning::capacity,
@@ -15,7 +15,7 @@ use regionmesh_protocol::{
 };
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-/// Time between two points of a region's rate, milliseconds: as often as agents tell.
+/// Time between two points of a region's rate, milliseconds: as often as agents publish.
 const POINT_MS: u64 = 5_000;
 /// Points kept: rates are over a minute, so that the load of a region that just failed is still in
 /// them.
@@ -34,9 +34,9 @@ struct RegionLoad {
     served: Served,
     /// Time and what was served until then.
     points: VecDeque<(u64, Served)>,
-    /// What it could serve at most, requests per second, as far as that can be told.
+    /// Estimated capacity, requests per second.
     most_rps: Option<u32>,
-    /// Whether an agent of it tells of its service now.
+    /// Whether one of its agents publishes counters now.
     is_measured: bool,
 }
 
@@ -49,8 +49,7 @@ struct Begun {
 }
 
 impl LoadMeter {
-    /// Takes in what the living agents tell of their service, `now_ms` being any clock that only
-    /// goes forward.
+    /// Takes in the counters of the living agents; `now_ms` is any clock that only goes forward.
     pub fn observe<'a>(&mut self, told: impl Iterator<Item = (&'a AgentId, Served)>, now_ms: u64) {
         self.regions
             .values_mut()
@@ -62,7 +61,7 @@ impl LoadMeter {
             let region = self.regions.entry(agent.region.clone()).or_default();
             region.is_measured = true;
 
-            // What it served before we first heard of it is not new.
+            // Counts from before we first saw it don't count.
             let added = self
                 .last
                 .get(agent)
@@ -88,8 +87,8 @@ impl LoadMeter {
         }
     }
 
-    /// What a region serves, requests per second over the last minute; none until that can be said.
-    /// A region that was measured and is not any more is reckoned with what it served until then.
+    /// A region's load, requests per second over the last minute; none until there are two points.
+    /// If measurement stops, the last known rate stays.
     pub fn rps(&self, region: &RegionName) -> Option<u32> {
         let points = &self.regions.get(region)?.points;
         let (first_ms, first) = points.front()?;
@@ -104,8 +103,8 @@ impl LoadMeter {
         Some(u32::try_from(rps).unwrap_or(u32::MAX))
     }
 
-    /// What a region of so many `places` could serve at most, requests per second, see
-    /// [`crate::planning::capacity`]; none until that can be said.
+    /// The estimated capacity of a region with `places`, requests per second, see
+    /// [`crate::planning::capacity`]; none until there is an estimate.
     pub fn most_rps(&mut self, region: &RegionName, places: u32) -> Option<u32> {
         let region = self.regions.get_mut(region)?;
         let over_a_minute = region.points.back()?.1.since(&region.points.front()?.1);
@@ -117,8 +116,8 @@ impl LoadMeter {
         region.most_rps
     }
 
-    /// What was served since `region` came onto `step` at `since_ms`: by itself and by the regions
-    /// of `control`. The first call for a step begins it.
+    /// What was served since `region` entered `step` at `since_ms`: by itself and by the regions of
+    /// `control`. The first call for a step begins it.
     pub fn trial(
         &mut self,
         region: &RegionName,
@@ -191,131 +190,4 @@ impl LoadMeter {
 
 #[cfg(test)]
 #[allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
-mod tests {
-    use super::*;
-
-    fn agent(name: &str) -> AgentId {
-        let (region, agent) = name.split_once('/').unwrap();
-        AgentId {
-            region: region.parse().unwrap(),
-            agent: agent.parse().unwrap(),
-        }
-    }
-
-    fn served(answered: u64, errors: u64) -> Served {
-        Served {
-            answered,
-            errors,
-            ..Served::default()
-        }
-    }
-
-    fn observe(meter: &mut LoadMeter, told: &[(&str, Served)], now_ms: u64) {
-        let agents: Vec<(AgentId, Served)> = told
-            .iter()
-            .map(|(name, served)| (agent(name), *served))
-            .collect();
-
-        meter.observe(
-            agents.iter().map(|(agent, served)| (agent, *served)),
-            now_ms,
-        );
-    }
-
-    #[test]
-    fn rates_are_over_the_last_minute_and_outlive_a_failed_region_for_a_while() {
-        let mut meter = LoadMeter::default();
-        let region = "a".parse().unwrap();
-        observe(&mut meter, &[("a/1", served(1_000_000, 0))], 0);
-        assert_eq!(meter.rps(&region), None, "one look is no rate");
-        for second in 1..=120u64 {
-            observe(
-                &mut meter,
-                &[("a/1", served(1_000_000 + second * 50, second * 2))],
-                second * 1_000,
-            );
-        }
-
-        assert_eq!(meter.rps(&region), Some(52));
-        for second in 121..150u64 {
-            observe(&mut meter, &[], second * 1_000);
-        }
-        assert!((20..40).contains(&meter.rps(&region).unwrap()));
-        for second in 150..300u64 {
-            observe(&mut meter, &[], second * 1_000);
-        }
-        assert_eq!(meter.rps(&region), Some(0));
-    }
-
-    #[test]
-    fn a_restarted_agent_counts_on_from_nothing() {
-        let mut meter = LoadMeter::default();
-        let region = "a".parse().unwrap();
-        observe(&mut meter, &[("a/1", served(5_000, 0))], 0);
-        observe(&mut meter, &[("a/1", served(100, 0))], 5_000);
-        assert_eq!(meter.rps(&region), Some(20));
-    }
-
-    #[test]
-    fn a_trial_counts_from_its_step_on_and_is_missing_while_anybody_is_not_heard() {
-        let mut meter = LoadMeter::default();
-        let own = "a".parse().unwrap();
-        let control = BTreeSet::from(["b".parse().unwrap()]);
-
-        observe(
-            &mut meter,
-            &[("a/1", served(10, 0)), ("b/1", served(10, 0))],
-            0,
-        );
-
-        observe(
-            &mut meter,
-            &[("a/1", served(20, 0)), ("b/1", served(500, 0))],
-            1_000,
-        );
-
-        let Evidence::Measured(trial) = meter.trial(&own, 0, 7, &control) else {
-            panic!("measured")
-        };
-        assert_eq!(
-            (trial.own, trial.control),
-            (Served::default(), Some(Served::default()))
-        );
-
-        observe(
-            &mut meter,
-            &[
-                ("a/1", served(25, 1)),
-                ("b/1", served(600, 2)),
-                ("b/2", served(9_999, 0)),
-            ],
-            2_000,
-        );
-
-        let Evidence::Measured(trial) = meter.trial(&own, 0, 7, &control) else {
-            panic!("measured")
-        };
-        assert_eq!(
-            (trial.own, trial.control),
-            (served(5, 1), Some(served(100, 2)))
-        );
-
-        let Evidence::Measured(trial) = meter.trial(&own, 1, 9, &control) else {
-            panic!("measured")
-        };
-        assert_eq!(
-            (trial.step, trial.since_ms, trial.own),
-            (1, 9, Served::default())
-        );
-
-        observe(&mut meter, &[("a/1", served(30, 1))], 3_000);
-        assert_eq!(meter.trial(&own, 1, 9, &control), Evidence::Missing);
-
-        let nobody = BTreeSet::new();
-        let Evidence::Measured(trial) = meter.trial(&own, 1, 9, &nobody) else {
-            panic!("measured")
-        };
-
-        assert_eq!((trial.own, trial.control), (served(5, 0), None));
-    }
-}
+mod tests;

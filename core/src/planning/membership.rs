@@ -1,34 +1,55 @@
 //! What operators order of the register's members: add a region (or the witness), remove one,
 //! rename one.
 //!
-//! One at a time, and only what leaves a register that can decide. The plan follows in the same
-//! value: who is no member any more gets no traffic, who is one anew comes in by gate and ramp, and
-//! a renamed region keeps its share, its standing and its overrides.
+//! One change at a time, and only if the register can still decide afterwards. The same value
+//! carries the plan that follows: a removed region gets no traffic, a new one comes in through gate
+//! and ramp, and a renamed one keeps its share, its standing and its overrides.
 
 use super::{PlanInputs, next};
 use crate::planning::order::check_texts;
 use regionmesh_protocol::{
     identity::{AgentId, RegionName},
     plan::{MemberOrder, MemberOrderError, Order, OrderAction, OrderError, Plan},
-    register::members::{Incarnation, MemberChange, MembersError},
+    register::members::{Incarnation, MemberChange, Members, MembersError},
 };
 use std::collections::{BTreeMap, BTreeSet};
 
 /// What the leader sees when it judges an order about members.
 #[derive(Debug, Clone, Copy)]
 pub struct MemberSight<'a> {
-    /// The leader.
     pub leader: &'a AgentId,
     /// The acceptors of its configuration.
     pub configured: &'a BTreeSet<RegionName>,
-    /// The incarnation of each acceptor that answered it lately.
+    /// The incarnation of each acceptor that answered recently.
     pub answering: &'a BTreeMap<RegionName, Incarnation>,
+}
+
+impl MemberSight<'_> {
+    fn check_configured(&self, region: &RegionName) -> Result<(), MemberOrderError> {
+        if self.configured.contains(region) {
+            return Ok(());
+        }
+
+        Err(MemberOrderError::NotConfigured {
+            region: region.clone(),
+            leader: self.leader.clone(),
+        })
+    }
+
+    /// How many of the members that vote answer.
+    fn answering_of(&self, members: &Members) -> usize {
+        let answers = |(name, counted): &(&RegionName, &Option<Incarnation>)| {
+            counted.is_some_and(|counted| self.answering.get(*name) == Some(&counted))
+        };
+
+        members.acceptors.iter().filter(answers).count()
+    }
 }
 
 /// What the leader does next.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum MemberStep {
-    /// Let this acceptor begin anew and catch up; then commit [`MemberChange::Join`].
+    /// Reset this acceptor and let it catch up; then commit [`MemberChange::Join`].
     Join(RegionName),
     /// Commit this change.
     Commit(MemberChange),
@@ -55,79 +76,24 @@ fn check(
     action: &MemberOrder,
     sight: MemberSight<'_>,
 ) -> Result<MemberStep, MemberOrderError> {
-    let configured = |region: &RegionName| {
-        let region = region.clone();
-        let leader = sight.leader.clone();
-        if sight.configured.contains(&region) {
-            Ok(())
-        } else {
-            Err(MemberOrderError::NotConfigured { region, leader })
-        }
-    };
-
     let members = &current.members;
-    let counts = |(name, counted): &(&RegionName, &Option<Incarnation>)| {
-        counted.is_some_and(|counted| sight.answering.get(*name) == Some(&counted))
-    };
-    let (change, force) = match action {
-        MemberOrder::Add { force } => {
-            if members.has(name) {
-                return Err(MembersError::IsAMember(name.clone()).into());
-            }
-            configured(name)?;
-
-            // What is there must be a majority without the new one, else its first failure would
-            // stop everything.
-            let answering = members.acceptors.iter().filter(counts).count();
-            let after = members.len() + 1;
-
-            if members.len() > 1 && answering <= after / 2 {
-                return Err(MemberOrderError::NoMajorityLeft {
-                    answering,
-                    members: after,
-                });
-            }
-
-            // The incarnation is not drawn yet: one that nobody has stands in for it.
-            (
-                MemberChange::Join(name.clone(), Incarnation::default()),
-                *force,
-            )
-        }
-        MemberOrder::Remove { force } => {
-            let after = members.after(&MemberChange::Remove(name.clone()))?;
-            let share = current.shares().get(name).copied().unwrap_or(0.0);
-            if share > 0.0 && !force {
-                let percent = (share * 100.0).ceil() as u8;
-                return Err(MemberOrderError::HasTraffic {
-                    region: name.clone(),
-                    percent,
-                });
-            }
-
-            let answering = after.acceptors.iter().filter(counts).count();
-            if answering <= after.len() / 2 {
-                return Err(MemberOrderError::NoMajorityLeft {
-                    answering,
-                    members: after.len(),
-                });
-            }
-
-            (MemberChange::Remove(name.clone()), *force)
-        }
+    let (change, is_forced) = match action {
+        MemberOrder::Add { force } => (check_add(members, name, sight)?, *force),
+        MemberOrder::Remove { force } => (check_remove(current, name, *force, sight)?, *force),
         MemberOrder::Rename { to } => {
-            members.after(&MemberChange::Rename(name.clone(), to.clone()))?;
-            configured(to)?;
-            (MemberChange::Rename(name.clone(), to.clone()), false)
+            let change = MemberChange::Rename(name.clone(), to.clone());
+            members.after(&change)?;
+            sight.check_configured(to)?;
+            (change, false)
         }
     };
 
+    let was_automatic = members.why_not_automatic().is_none();
     let after = members.after(&change)?;
-    if let (None, Some(why), false) = (
-        members.why_not_automatic(),
-        after.why_not_automatic(),
-        force,
-    ) {
+    if let Some(why) = after.why_not_automatic()
+        && was_automatic
+        && !is_forced
+    {
         return Err(MemberOrderError::NotAutomatic(why));
     }
 
@@ -137,7 +103,60 @@ fn check(
     })
 }
 
-/// The plan after `change`, for `reason`. `inputs` are those of the members after it.
+fn check_add(
+    members: &Members,
+    name: &RegionName,
+    sight: MemberSight<'_>,
+) -> Result<MemberChange, MemberOrderError> {
+    if members.has(name) {
+        return Err(MembersError::IsAMember(name.clone()).into());
+    }
+    sight.check_configured(name)?;
+
+    // The present members must form a majority without the new one, or its first failure would
+    // stop the register.
+    let answering = sight.answering_of(members);
+    let after = members.len() + 1;
+    if members.len() > 1 && answering <= after / 2 {
+        return Err(MemberOrderError::NoMajorityLeft {
+            answering,
+            members: after,
+        });
+    }
+
+    // The incarnation is not drawn yet: the default, which no acceptor has, takes its place.
+    Ok(MemberChange::Join(name.clone(), Incarnation::default()))
+}
+
+fn check_remove(
+    current: &Plan,
+    name: &RegionName,
+    is_forced: bool,
+    sight: MemberSight<'_>,
+) -> Result<MemberChange, MemberOrderError> {
+    let change = MemberChange::Remove(name.clone());
+    let after = current.members.after(&change)?;
+
+    let share = current.shares().get(name).copied().unwrap_or(0.0);
+    if share > 0.0 && !is_forced {
+        return Err(MemberOrderError::HasTraffic {
+            region: name.clone(),
+            percent: (share * 100.0).ceil() as u8,
+        });
+    }
+
+    let answering = sight.answering_of(&after);
+    if answering <= after.len() / 2 {
+        return Err(MemberOrderError::NoMajorityLeft {
+            answering,
+            members: after.len(),
+        });
+    }
+
+    Ok(change)
+}
+
+/// The plan after `change`, for `reason`. `inputs` are those of the new members.
 pub fn plan_membership(
     current: &Plan,
     change: &MemberChange,

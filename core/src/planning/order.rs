@@ -1,26 +1,25 @@
 //! What operators order: drain, hold, promote, restore. An order becomes an override in the plan
-//! itself, the register's value, so that it survives the leader that took it, and it always ends:
-//! each has an expiry.
+//! itself, the register's value, so that it survives the leader that accepted it. Every override
+//! has an expiry.
 //!
 //! An order that would end another operator's, or drain the last region that can serve, is refused
-//! unless it is forced; whoever reads the answer or the plan's reason sees what it replaced.
+//! unless it is forced; the answer and the plan's reason say what it replaced.
 //!
 //! Overrides outrank automation, with two limits: the answer is never empty, and no override keeps
 //! users on a failed region while another is healthy (`yielding`).
 
-use super::{PlanInputs, next, standing::Orders};
+use super::{PlanInputs, next, overrides::Orders, words::join_reasons};
 use regionmesh_protocol::{
     identity::RegionName,
     plan::{
         BY_MAX, FOR_MAX_MS, FOR_MIN_MS, MemberOrderError, OVERRIDES_MAX, Order, OrderAction,
         OrderError, Override, OverrideKind, Plan, RegionPlan, Replaced, Standing, WHY_MAX,
-        duration_in_words, in_words,
     },
     status::condition::Condition,
     text::unprintable,
 };
 
-/// The plan that follows from an order; one follows always, since who ordered what is part of it.
+/// The plan that follows from an order. It always differs: who ordered what is part of it.
 pub fn plan_order(
     current: Option<&Plan>,
     order: &Order,
@@ -31,11 +30,28 @@ pub fn plan_order(
     let (overrides, reason) = apply(&current.overrides, order, inputs, now_ms)?;
     let mut plan = next::plan_with(current, overrides, reason, inputs, now_ms);
 
-    let Some(region) = &order.region else {
-        return Ok(plan);
+    let note = match &order.region {
+        Some(region) => note(current, &plan, order, region, now_ms)?,
+        None => None,
     };
+
+    if let Some(note) = note {
+        plan.reason = join_reasons(&[plan.reason, note]);
+    }
+    Ok(plan)
+}
+
+/// What the plan says in addition about an order for `region`; fails if the order drains the last
+/// region that can serve and is not forced.
+fn note(
+    current: &Plan,
+    plan: &Plan,
+    order: &Order,
+    region: &RegionName,
+    now_ms: u64,
+) -> Result<Option<String>, OrderError> {
     let note = match order.action {
-        OrderAction::Set(OverrideKind::Drain) => match carrier_of_a_drain(current, &plan, region) {
+        OrderAction::Set(OverrideKind::Drain) => match carrier_of_a_drain(current, plan, region) {
             Some(carrier) if !order.is_forced => {
                 return Err(OrderError::LastServing {
                     region: region.clone(),
@@ -43,37 +59,31 @@ pub fn plan_order(
                 });
             }
             Some(carrier) if carrier == region => Some(format!(
-                "{region} is drained in name only and keeps its traffic: no other \
-                    region can serve"
+                "{region} is drained in name only and keeps its traffic: no other region can serve"
             )),
             Some(carrier) => Some(format!(
-                "{carrier} takes the traffic although it is drained: no other region \
-                    can serve"
+                "{carrier} takes the traffic although it is drained: no other region can serve"
             )),
             None => None,
         },
-        OrderAction::Set(OverrideKind::Promote) => plan
-            .regions
-            .get(region)
-            .filter(|part| !is_in_service(part))
-            .map(|_| {
+        OrderAction::Set(OverrideKind::Promote) => {
+            let part = plan.regions.get(region);
+            part.filter(|part| !is_in_service(part)).map(|_| {
                 format!(
-                    "{region} comes back by cool-down and ramp first; an immediate \
-                promotion skips them"
+                    "{region} comes back by cool-down and ramp first; an immediate promotion \
+                     skips them"
                 )
-            }),
-        OrderAction::Restore => held_at_nothing(&plan, region, now_ms),
+            })
+        }
+        OrderAction::Restore => held_at_nothing(plan, region, now_ms),
         OrderAction::Set(OverrideKind::Hold) | OrderAction::Member(_) => None,
     };
 
-    if let Some(note) = note {
-        add_reason(&mut plan, &note);
-    }
-    Ok(plan)
+    Ok(note)
 }
 
-/// The drained region that has traffic only because `drained` is to have none, or `drained` itself
-/// if it keeps its own.
+/// The drained region that gets traffic only because `drained` should have none, or `drained`
+/// itself if it keeps its own.
 fn carrier_of_a_drain<'a>(
     current: &Plan,
     plan: &'a Plan,
@@ -101,7 +111,7 @@ fn carrier_of_a_drain<'a>(
     carrying.next()
 }
 
-/// Why a region whose order was taken back still gets nothing, if a hold is the reason.
+/// Why a restored region still gets nothing, if a hold is the reason.
 fn held_at_nothing(plan: &Plan, region: &RegionName, now_ms: u64) -> Option<String> {
     let hold = Orders::of(&plan.overrides, region).hold()?;
     let part = plan
@@ -113,28 +123,19 @@ fn held_at_nothing(plan: &Plan, region: &RegionName, now_ms: u64) -> Option<Stri
     } else {
         "stays at 0 %"
     };
-    let left = duration_in_words(hold.expires_ms.saturating_sub(now_ms));
 
     Some(format!(
-        "{region} {at} while the {hold} stands, {left} left"
+        "{region} {at} while the {hold} stands, {} left",
+        hold.time_left(now_ms)
     ))
 }
 
-fn add_reason(plan: &mut Plan, reason: &str) {
-    plan.reason = format!("{}; {reason}", plan.reason);
-    if plan.reason.len() > next::REASON_MAX {
-        plan.reason
-            .truncate(plan.reason.floor_char_boundary(next::REASON_MAX));
-        plan.reason.push('…');
-    }
-}
-
-/// Whether a region is in full service, or only cut for a suspicion.
+/// Whether a region is in full service, or only cut because it is suspect.
 fn is_in_service(part: &RegionPlan) -> bool {
     matches!(part.standing, Standing::Serving | Standing::Reduced)
 }
 
-/// Who and why must be said, and not at any length.
+/// Checks that the order says who and why, in bounded, printable text.
 pub(super) fn check_texts(order: &Order) -> Result<(), OrderError> {
     for (what, text, limit) in [("by", &order.by, BY_MAX), ("why", &order.why, WHY_MAX)] {
         let length = text.chars().count();
@@ -157,62 +158,80 @@ pub(super) fn check_texts(order: &Order) -> Result<(), OrderError> {
     Ok(())
 }
 
-/// The overrides after an order, and what is said of it.
+/// The overrides after an order, and the reason that the plan gives for them.
 fn apply(
     standing: &[Override],
     order: &Order,
     inputs: &PlanInputs,
     now_ms: u64,
 ) -> Result<(Vec<Override>, String), OrderError> {
-    if let Some(region) = order
-        .region
-        .as_ref()
-        .filter(|region| !inputs.regions.contains_key(*region))
+    if let Some(region) = &order.region
+        && !inputs.regions.contains_key(region)
     {
         return Err(OrderError::UnknownRegion(region.clone()));
     }
 
     check_texts(order)?;
-    let is_promotion = order.action == OrderAction::Set(OverrideKind::Promote);
+    let (replaced, kept) = split(standing, order, now_ms);
 
-    // Two regions can't both get all.
+    match &order.action {
+        OrderAction::Member(_) => Err(MemberOrderError::NoOverride.into()),
+        OrderAction::Restore => {
+            let reason = restore(order, &replaced)?;
+            Ok((kept, reason))
+        }
+        OrderAction::Set(kind) => {
+            check_override(order, *kind, inputs)?;
+            check_replaced(order, *kind, &replaced, &kept)?;
+            Ok(set(order, *kind, &replaced, kept, now_ms))
+        }
+    }
+}
+
+/// The overrides that `order` ends, expired ones aside, and those that it keeps. Two regions can't
+/// both get all traffic: a promotion ends any other.
+fn split(standing: &[Override], order: &Order, now_ms: u64) -> (Vec<Replaced>, Vec<Override>) {
+    let is_promotion = order.action == OrderAction::Set(OverrideKind::Promote);
     let ends = |other: &Override| {
         other.region == order.region || (is_promotion && other.kind == OverrideKind::Promote)
     };
-    let (ended, mut kept): (Vec<Override>, Vec<Override>) =
-        standing.iter().cloned().partition(ends);
+    let (ended, kept): (Vec<Override>, Vec<Override>) = standing.iter().cloned().partition(ends);
+
     let with_time_left = |standing: Override| {
         let left_ms = standing.expires_ms.saturating_sub(now_ms);
         Replaced { standing, left_ms }
     };
-
-    let replaced: Vec<Replaced> = ended
+    let replaced = ended
         .into_iter()
         .map(with_time_left)
         .filter(|replaced| replaced.left_ms > 0)
         .collect();
-    let kind = match &order.action {
-        OrderAction::Member(_) => return Err(MemberOrderError::NoOverride.into()),
-        OrderAction::Restore => {
-            if replaced.is_empty() {
-                return Err(OrderError::NothingStands(order.region.clone()));
-            }
 
-            let of = order
-                .region
-                .as_ref()
-                .map_or("the whole mesh", RegionName::as_str);
-            let ended = in_words(&replaced);
-            let reason = format!(
-                "{of}: restored by {} ({}), which ends {ended}",
-                order.by, order.why
-            );
+    (replaced, kept)
+}
 
-            return Ok((kept, reason));
-        }
-        OrderAction::Set(kind) => *kind,
-    };
+/// The reason that the plan gives for a restore.
+fn restore(order: &Order, replaced: &[Replaced]) -> Result<String, OrderError> {
+    if replaced.is_empty() {
+        return Err(OrderError::NothingStands(order.region.clone()));
+    }
 
+    let region = order.region.as_ref();
+    Ok(format!(
+        "{}: restored by {} ({}), which ends {}",
+        region.map_or("the whole mesh", RegionName::as_str),
+        order.by,
+        order.why,
+        Replaced::list(replaced)
+    ))
+}
+
+/// Whether an override of this kind is possible at all.
+fn check_override(
+    order: &Order,
+    kind: OverrideKind,
+    inputs: &PlanInputs,
+) -> Result<(), OrderError> {
     if !(FOR_MIN_MS..=FOR_MAX_MS).contains(&order.for_ms) {
         return Err(OrderError::Duration(order.for_ms));
     }
@@ -220,25 +239,28 @@ fn apply(
         return Err(OrderError::NoRegion(kind));
     }
 
-    if is_promotion {
-        let input = order
-            .region
-            .as_ref()
-            .and_then(|region| Some((region, inputs.regions.get(region)?)));
-
-        if let Some((region, input)) = input
-            && matches!(input.condition, Condition::Failed | Condition::Draining)
-        {
-            let condition = input.condition;
-            let reason = input.reason.clone();
-            return Err(OrderError::Unfit {
-                region: region.clone(),
-                condition,
-                reason,
-            });
-        }
+    if kind == OverrideKind::Promote
+        && let Some(region) = &order.region
+        && let Some(input) = inputs.regions.get(region)
+        && matches!(input.condition, Condition::Failed | Condition::Draining)
+    {
+        return Err(OrderError::Unfit {
+            region: region.clone(),
+            condition: input.condition,
+            reason: input.reason.clone(),
+        });
     }
 
+    Ok(())
+}
+
+/// Whether the order may end `replaced`, and whether there is room for one more override.
+fn check_replaced(
+    order: &Order,
+    kind: OverrideKind,
+    replaced: &[Replaced],
+    kept: &[Override],
+) -> Result<(), OrderError> {
     let of_others: Vec<Replaced> = replaced
         .iter()
         .filter(|replaced| replaced.standing.by != order.by)
@@ -255,21 +277,32 @@ fn apply(
     if kept.len() >= OVERRIDES_MAX {
         return Err(OrderError::TooMany);
     }
+    Ok(())
+}
 
+/// The overrides with the one that `order` sets, and the reason that the plan gives for it.
+fn set(
+    order: &Order,
+    kind: OverrideKind,
+    replaced: &[Replaced],
+    mut kept: Vec<Override>,
+    now_ms: u64,
+) -> (Vec<Override>, String) {
     let set = Override {
         region: order.region.clone(),
         kind,
         by: order.by.clone(),
         why: order.why.clone(),
-        is_immediate: is_promotion && order.is_immediate,
+        is_immediate: kind == OverrideKind::Promote && order.is_immediate,
         set_ms: now_ms,
         expires_ms: now_ms.saturating_add(order.for_ms),
     };
 
     let mut reason = format!("ordered: {set}");
     if !replaced.is_empty() {
-        reason += &format!(", which replaces {}", in_words(&replaced));
+        reason += &format!(", which replaces {}", Replaced::list(replaced));
     }
+
     kept.push(set);
-    Ok((kept, reason))
+    (kept, reason)
 }

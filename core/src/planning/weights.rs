@@ -1,9 +1,9 @@
 //! From standings to weights, within what the regions that stay can take.
 //!
-//! The capacity guard reckons in shares of the mesh's load: a region that stays has its normal
-//! share of it, and headroom up to its declared capacity; of what other regions lose it may be
-//! given no more than headroom / 1.1. What does not fit stays where it was, in the mildest case
-//! first: a failing region that answers some beats a healthy one that is pushed over.
+//! The capacity guard works in shares of the mesh's load: a region that stays has its normal share
+//! and headroom up to its declared capacity; of what other regions lose it may get no more than
+//! headroom / 1.1. What does not fit stays where it was, the mildest case first: a failing region
+//! that answers some requests is better than a healthy one that is overloaded.
 
 use super::{PlanInputs, RegionInput, Strategy};
 use regionmesh_protocol::{
@@ -14,13 +14,13 @@ use std::collections::BTreeMap;
 
 /// Headroom must be this many times the load moved.
 const MARGIN: f64 = 1.1;
-/// A load within this of the one reckoned with makes no new plan, parts of it.
+/// A load that differs from the planned one by less than this fraction makes no new plan.
 const LOAD_BAND: f64 = 0.25;
-/// For so long a lower load than the one reckoned with is not believed, milliseconds: requests that
-/// a failed region does not count come back only when clients have moved.
+/// A load below the planned one counts only after this long, milliseconds: requests that a failed
+/// region no longer counts reappear only once clients have moved.
 const LOAD_MEMORY_MS: u64 = 5 * 60 * 1_000;
 
-/// A failed region that may not be taken out keeps at most this, percent, however mild
+/// A failed region that may not be taken out keeps at most this, percent, however high
 /// `suspect_percent` is: in an active-passive mesh it would leave nothing to the healthy ones.
 const LIMITED_PERCENT_MAX: u32 = 50;
 
@@ -29,8 +29,8 @@ type Regions = BTreeMap<RegionName, RegionPlan>;
 
 /// The weights that follow from the standings alone.
 ///
-/// A region of normal weight 0 is a standby: it gets traffic only where no other would get any; and
-/// where nobody would, suspect regions keep all of theirs.
+/// A region of normal weight 0 is a standby: it gets traffic only if no other region would; and if
+/// none would at all, suspect regions keep all of theirs.
 pub(super) fn by_standing(
     regions: &Regions,
     inputs: &PlanInputs,
@@ -56,7 +56,7 @@ pub(super) fn by_standing(
         })
     };
 
-    let serves_somebody = |weights: &Weights| {
+    let has_sound_region = |weights: &Weights| {
         weights
             .iter()
             .any(|(name, weight_bp)| *weight_bp > 0 && is_sound(name))
@@ -64,12 +64,12 @@ pub(super) fn by_standing(
     let cut = percents(regions, inputs, inputs.suspect_percent.min(100));
     let configured = apply(inputs, &cut, |input| input.weight_bp.min(FULL_WEIGHT_BP));
 
-    if serves_somebody(&configured) {
+    if has_sound_region(&configured) {
         return configured;
     }
 
     let with_standbys = apply(inputs, &cut, |_| FULL_WEIGHT_BP);
-    if serves_somebody(&with_standbys) {
+    if has_sound_region(&with_standbys) {
         return with_standbys;
     }
 
@@ -110,8 +110,8 @@ fn percents<'a>(
         .map(|(name, input)| (name, own(name, input)))
         .collect();
 
-    // Of the best that a sound region gets: a lone region on the first step of its ramp must not
-    // share with failed ones.
+    // Relative to the best of the sound regions: a lone region on the first step of its ramp must
+    // not share with failed ones.
     let best = percents.values().copied().max().unwrap_or(0);
     let limited = (u32::from(best) * u32::from(inputs.suspect_percent))
         .div_ceil(100)
@@ -195,13 +195,13 @@ fn total(weights: &Weights) -> u32 {
         .sum()
 }
 
-/// `percent` of `weight_bp`, rounded up so that a small share is not none.
+/// `percent` of `weight_bp`, rounded up so that a small share does not become 0.
 fn portion(weight_bp: u16, percent: u8) -> u16 {
     let share = (u32::from(weight_bp) * u32::from(percent)).div_ceil(100);
     u16::try_from(share).unwrap_or(weight_bp).min(weight_bp)
 }
 
-/// The load to reckon with; none where no region has a declared capacity, or nobody measures.
+/// The load to plan for; none if no region has a declared capacity, or no load is measured.
 pub(super) fn load(
     inputs: &PlanInputs,
     known: Option<PlannedLoad>,
@@ -247,8 +247,8 @@ pub(super) fn load(
     })
 }
 
-/// How mild it is that a region keeps traffic that it should lose; none for one that loses none for
-/// automation's sake.
+/// How bad it is if a region keeps traffic that it should lose, the mildest 0; none if automation
+/// takes none from it.
 fn mildness(region: &RegionPlan) -> Option<u8> {
     let is_failed = region.absence == Some(Absence::Failed);
     match region.standing {
@@ -268,104 +268,151 @@ pub(super) fn within_capacity(
     weights: &mut Weights,
     load: PlannedLoad,
 ) -> Option<Shortfall> {
-    let mut leaving: Vec<(u8, &RegionName)> = regions
-        .iter()
-        .filter_map(|(name, region)| Some((mildness(region)?, name)))
-        .collect();
-
-    leaving.sort();
-    if leaving.is_empty() || load.rps == 0 {
+    if load.rps == 0 {
         return None;
     }
 
-    let is_leaving = |name: &RegionName| leaving.iter().any(|(_, other)| *other == name);
-
-    // What each would have if nothing were the matter with those that lose traffic.
-    let mut sound = regions.clone();
-    for (_, name) in &leaving {
-        if let Some(region) = sound.get_mut(*name) {
-            region.standing = Standing::Serving;
-        }
-    }
-
-    let normal = by_standing(&sound, inputs, None);
-    let normal_total = f64::from(total(&normal));
-    let target_total = f64::from(total(weights));
-
-    if normal_total <= 0.0 || target_total <= 0.0 {
-        return None;
-    }
-
-    let normal_share =
-        |name: &RegionName| f64::from(normal.get(name).copied().unwrap_or(0)) / normal_total;
+    let shift = Shift::new(regions, inputs, weights)?;
+    let wanted = shift.staying_total / shift.target_total;
     let rps = f64::from(load.rps);
-    let targets = weights.clone();
-    let staying: Vec<(&RegionName, f64)> = targets
-        .iter()
-        .filter(|(name, weight_bp)| **weight_bp > 0 && !is_leaving(name))
-        .map(|(name, weight_bp)| (name, f64::from(*weight_bp)))
-        .collect();
-    let staying_total: f64 = staying.iter().map(|(_, weight)| weight).sum();
+    let taken = shift.takeable(inputs, rps).min(wanted);
+    let kept_back = wanted - taken;
 
-    if staying_total <= 0.0 {
-        return None;
-    }
-
-    // The fraction of all traffic that those who stay can take together, shared among them by
-    // weight.
-    let fits = staying.iter().filter_map(|(name, weight)| {
-        let capacity = f64::from(inputs.regions.get(*name)?.capacity_rps?);
-        let normal_rps = rps * normal_share(name);
-        let most_rps = normal_rps + (capacity - normal_rps).max(0.0) / MARGIN;
-        Some(most_rps * staying_total / (rps * weight))
-    });
-    let fits = fits.fold(f64::INFINITY, f64::min);
-    let wanted = staying_total / target_total;
-    let without_moving: f64 = staying.iter().map(|(name, _)| normal_share(name)).sum();
-    let taken = fits.max(without_moving).min(wanted);
-    let mut kept_back = wanted - taken;
-
-    // Half a basis point is below what weights can say.
+    // Weights can't express less than half a basis point.
     if kept_back < 0.000_05 {
         return None;
     }
 
-    let unmoved_rps = (kept_back * rps - 1e-6).ceil();
-    let mut shares: BTreeMap<&RegionName, f64> = staying
-        .iter()
-        .map(|(name, weight)| (*name, taken * weight / staying_total))
-        .collect();
-
-    for (_, name) in &leaving {
-        let target = f64::from(targets.get(*name).copied().unwrap_or(0)) / target_total;
-        let room = (normal_share(name) - target).clamp(0.0, kept_back);
-        kept_back -= room;
-        shares.insert(name, target + room);
-    }
-
-    // Those who stay keep their weights where the others' fit beside them.
-    let largest = shares.values().copied().fold(0.0, f64::max);
-    let full = f64::from(FULL_WEIGHT_BP);
-    let scale = if taken > 0.0 {
-        (staying_total / taken).min(full / largest)
-    } else {
-        full / largest
-    };
-
-    for (name, share) in shares {
-        let weight = share * scale;
-        // Rounded in favour of the guard.
-        let weight = if is_leaving(name) {
-            (weight - 1e-6).ceil()
-        } else {
-            (weight + 1e-6).floor()
-        };
-
-        weights.insert(name.clone(), weight.clamp(0.0, full) as u16);
+    for (name, weight_bp) in shift.weights(taken, kept_back) {
+        weights.insert(name, weight_bp);
     }
 
     Some(Shortfall {
         load_rps: load.rps,
-        unmoved_rps: unmoved_rps as u32,
+        unmoved_rps: (kept_back * rps - 1e-6).ceil() as u32,
     })
+}
+
+/// Traffic that is about to move from some regions to others.
+struct Shift<'a> {
+    /// The regions that lose traffic, the mildest case first.
+    leaving: Vec<&'a RegionName>,
+    /// The weights if every region that loses traffic were well, and their sum.
+    normal: Weights,
+    normal_total: f64,
+    /// The weights without the guard, and their sum.
+    targets: Weights,
+    target_total: f64,
+    /// The target weights of the regions that take the traffic, and their sum.
+    staying: Vec<(RegionName, f64)>,
+    staying_total: f64,
+}
+
+impl<'a> Shift<'a> {
+    /// None if no region loses traffic, or none is left to take it.
+    fn new(regions: &'a Regions, inputs: &PlanInputs, targets: &Weights) -> Option<Self> {
+        let mut leaving: Vec<(u8, &RegionName)> = regions
+            .iter()
+            .filter_map(|(name, region)| Some((mildness(region)?, name)))
+            .collect();
+        leaving.sort();
+        if leaving.is_empty() {
+            return None;
+        }
+
+        let leaving: Vec<&RegionName> = leaving.into_iter().map(|(_, name)| name).collect();
+        let mut sound = regions.clone();
+        for name in &leaving {
+            if let Some(region) = sound.get_mut(*name) {
+                region.standing = Standing::Serving;
+            }
+        }
+
+        let normal = by_standing(&sound, inputs, None);
+        let staying: Vec<(RegionName, f64)> = targets
+            .iter()
+            .filter(|(name, weight_bp)| **weight_bp > 0 && !leaving.contains(name))
+            .map(|(name, weight_bp)| (name.clone(), f64::from(*weight_bp)))
+            .collect();
+
+        let shift = Self {
+            leaving,
+            normal_total: f64::from(total(&normal)),
+            normal,
+            targets: targets.clone(),
+            target_total: f64::from(total(targets)),
+            staying_total: staying.iter().map(|(_, weight)| weight).sum(),
+            staying,
+        };
+
+        let is_possible =
+            shift.normal_total > 0.0 && shift.target_total > 0.0 && shift.staying_total > 0.0;
+        is_possible.then_some(shift)
+    }
+
+    fn normal_share(&self, name: &RegionName) -> f64 {
+        f64::from(self.normal.get(name).copied().unwrap_or(0)) / self.normal_total
+    }
+
+    fn target_share(&self, name: &RegionName) -> f64 {
+        f64::from(self.targets.get(name).copied().unwrap_or(0)) / self.target_total
+    }
+
+    /// The fraction of all traffic, `rps`, that the regions that stay can take together, shared
+    /// among them by weight; at least what they have without any move.
+    fn takeable(&self, inputs: &PlanInputs, rps: f64) -> f64 {
+        let fits = self.staying.iter().filter_map(|(name, weight)| {
+            let capacity = f64::from(inputs.regions.get(name)?.capacity_rps?);
+            let normal_rps = rps * self.normal_share(name);
+            let most_rps = normal_rps + (capacity - normal_rps).max(0.0) / MARGIN;
+            Some(most_rps * self.staying_total / (rps * weight))
+        });
+        let without_moving: f64 = self
+            .staying
+            .iter()
+            .map(|(name, _)| self.normal_share(name))
+            .sum();
+
+        fits.fold(f64::INFINITY, f64::min).max(without_moving)
+    }
+
+    /// The weights if the regions that stay take the fraction `taken`, and those that leave keep
+    /// `kept_back` more than their targets.
+    fn weights(&self, taken: f64, mut kept_back: f64) -> Weights {
+        let mut shares: BTreeMap<&RegionName, f64> = self
+            .staying
+            .iter()
+            .map(|(name, weight)| (name, taken * weight / self.staying_total))
+            .collect();
+        for name in &self.leaving {
+            let target = self.target_share(name);
+            let room = (self.normal_share(name) - target).clamp(0.0, kept_back);
+            kept_back -= room;
+            shares.insert(name, target + room);
+        }
+
+        // Regions that stay keep their weights if the others' then fit into the scale.
+        let largest = shares.values().copied().fold(0.0, f64::max);
+        let full = f64::from(FULL_WEIGHT_BP);
+        let scale = if taken > 0.0 {
+            (self.staying_total / taken).min(full / largest)
+        } else {
+            full / largest
+        };
+
+        shares
+            .into_iter()
+            .map(|(name, share)| {
+                let weight = share * scale;
+                // Rounded in favour of the guard.
+                let weight = if self.leaving.contains(&name) {
+                    (weight - 1e-6).ceil()
+                } else {
+                    (weight + 1e-6).floor()
+                };
+
+                (name.clone(), weight.clamp(0.0, full) as u16)
+            })
+            .collect()
+    }
 }

@@ -1,16 +1,16 @@
-//! Which orders yield. An order outranks automation, but not survival: where obeying it would keep
+//! Which orders yield. An order outranks automation, but not survival: if obeying it would keep
 //! users on a failed region although another could serve them, the plan is made as if the order did
 //! not exist, and says so.
 //!
 //! - A hold yields for a region whose verdict is failed while another region is healthy.
-//! - A drain yields while no region without a drain can serve, of the drained regions for those
-//!   that serve already. It takes effect again as soon as another can.
-//! - A promotion yields while the region that it promotes is failed or drains by itself.
+//! - A drain yields while no region without a drain can serve; of the drained regions, those yield
+//!   that serve already. It takes effect again as soon as another region can serve.
+//! - A promotion yields while its region is failed or drains on its own.
 //!
-//! The decision rests on verdicts, and on who is in service; it comes out the same when it is made
-//! again on its own result.
+//! The decision depends on verdicts and on which regions are in service; made again on its own
+//! result, it is the same.
 
-use super::{PlanInputs, RegionInput, Strategy, standing::Orders};
+use super::{PlanInputs, RegionInput, Strategy, overrides::Orders};
 use regionmesh_protocol::{
     identity::RegionName,
     plan::{Override, OverrideKind, RegionPlan, Standing, YieldedOrder},
@@ -27,7 +27,7 @@ pub(super) struct Survival<'a> {
 }
 
 impl Survival<'_> {
-    /// The orders that yield, and for which region. Those of `known` keep their beginning.
+    /// The orders that yield, and for which region. Those in `known` keep their start time.
     pub(super) fn yielded(&self, known: &[YieldedOrder], now_ms: u64) -> Vec<YieldedOrder> {
         let mut yielded = Vec::new();
         let mut add = |order: &Override, region: &RegionName| {
@@ -89,7 +89,7 @@ impl Survival<'_> {
         input.condition == Condition::Failed && others.any(|(_, other)| is_healthy(other))
     }
 
-    /// The verdict that automation acts on where no drain is ordered: unknown under a hold that
+    /// The verdict that automation acts on if no drain is ordered: unknown under a hold that
     /// does not yield.
     fn in_effect(&self, name: &RegionName, input: &RegionInput) -> Condition {
         let orders = Orders::of(self.overrides, name);
@@ -100,8 +100,7 @@ impl Survival<'_> {
         }
     }
 
-    /// The drained regions that must serve all the same: the best there are, if no other region
-    /// can.
+    /// The drained regions that must serve anyway: the best of them, if no other region can.
     fn drains_that_yield(&self, known: &[YieldedOrder]) -> Vec<&RegionName> {
         let reachable = self
             .inputs
@@ -128,8 +127,8 @@ impl Survival<'_> {
                 .collect::<Vec<_>>()
         };
 
-        // One that lacks something helps only where no region without a drain is healthy: that one
-        // is let in first.
+        // A drained region that lacks something helps only if no region without a drain is healthy:
+        // that one is let in first.
         let is_any_free_healthy = free
             .iter()
             .any(|(_, input)| input.condition == Condition::Healthy);
@@ -141,8 +140,8 @@ impl Survival<'_> {
             return self.chosen(&healthy, known);
         }
 
-        // A region without a drain that may be healthy is let in first, see `keep_somebody`; and
-        // one that drains by itself still answers.
+        // A region without a drain that may be healthy is let in first, see `keep_an_answer`; and
+        // one that drains on its own still answers.
         let may_be_let_in = |(name, input): &(&RegionName, &RegionInput)| match input.condition {
             Condition::Healthy | Condition::Suspect | Condition::Unknown => true,
             Condition::Draining => self
@@ -164,9 +163,9 @@ impl Survival<'_> {
         }
     }
 
-    /// Of drained regions that are equally good: those that serve, or that were chosen before and
-    /// are on their way back. If none does, those that are fit, else all. An active-passive mesh
-    /// answers one region, so one of them is enough there.
+    /// Of equally good drained regions: those that serve, or that were chosen before and are on
+    /// their way back. If there are none, those that are fit, else all. An active-passive mesh
+    /// answers one region, so one is enough there.
     fn chosen<'b>(&self, equals: &[&'b RegionName], known: &[YieldedOrder]) -> Vec<&'b RegionName> {
         let is_in_service = |name: &RegionName| {
             let standing = self.regions.get(name).map(|region| &region.standing);
@@ -223,8 +222,8 @@ impl Survival<'_> {
             .is_some_and(RegionInput::is_fit)
     }
 
-    /// Whether the region serves, or could at once: it is in service and not known to be down, or
-    /// healthy and complete.
+    /// Whether the region serves, or could immediately: it is in service and not known to be down,
+    /// or healthy and complete.
     fn can_serve(&self, name: &RegionName, input: &RegionInput) -> bool {
         let condition = self.in_effect(name, input);
         let is_promoted = Orders::of(self.overrides, name)

@@ -1,22 +1,21 @@
-//! How a region on the ramp does, beside the regions that serve: enough requests seen, and not
-//! worse.
+//! Canary analysis: whether a region on the ramp saw enough requests, and does no worse than the
+//! regions that serve.
 //!
 //! Errors are compared by a one-sided Poisson test against the control regions' rate, latency by
-//! the buckets of a coarse histogram. Both may err on the side of the users: a false alarm costs
-//! one more hold.
+//! the buckets of a coarse histogram. Both err on the side of the users: a false alarm costs one
+//! more hold.
 
 use regionmesh_protocol::status::served::{LATENCY_BOUNDS_MS, Served};
 
-/// So many times a step's hold its users' own requests are waited for before probes count: a region
-/// that answers 2 % of a hundred requests a second with errors would else be let through its first
-/// step half the time.
+/// Probes count only after this many times a step's hold without enough user requests: otherwise a
+/// region that fails 2 % of a hundred requests a second would pass its first step half the time.
 pub const PATIENCE: u64 = 4;
 /// A region's error rate may be this many times the control's before the difference counts.
 const ERRORS_FACTOR: f64 = 1.5;
-/// How unlikely so many errors must be at the control's rate, looked at again and again while a
+/// How unlikely the number of errors must be at the control's rate: for the repeated looks while a
 /// step is held ...
 const UNLIKELY_EARLY: f64 = 0.001;
-/// ... and once more when the step is about to end.
+/// ... and for the last look, when the step is about to end.
 const UNLIKELY_AT_END: f64 = 0.02;
 
 /// What was served since a step of the ramp began.
@@ -24,8 +23,7 @@ const UNLIKELY_AT_END: f64 = 0.02;
 pub struct Trial {
     /// The step's index.
     pub step: usize,
-    /// When the step began, Unix milliseconds: with `step` it tells whether this is about the
-    /// present step.
+    /// When the step began, Unix milliseconds; with `step` it identifies the step.
     pub since_ms: u64,
     /// By the region on the ramp.
     pub own: Served,
@@ -33,24 +31,23 @@ pub struct Trial {
     pub control: Option<Served>,
 }
 
-/// What is known of a region's service while it ramps.
+/// Measurements of a region's service while it ramps.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub enum Evidence {
-    /// Nobody measures it here (others serve the models): the ramp goes by the verdict and the
+    /// Not measured here (another server serves the models): the ramp goes by the verdict and the
     /// clock.
     #[default]
     NotMeasured,
-    /// It should be measured, and is not: the ramp holds.
+    /// Due, but missing: the ramp holds.
     Missing,
-    /// Measured.
     Measured(Box<Trial>),
 }
 
 impl Trial {
-    /// Whether it saw as many requests as a step needs that was held for `held_ms` and must be for
-    /// `hold_ms`. Probes count for requests where traffic is thin: none comes at all, or too little
-    /// in [`PATIENCE`] times the hold.
-    pub fn is_enough(&self, min_requests: u64, held_ms: u64, hold_ms: u64) -> bool {
+    /// Whether it saw enough requests for a step that was held for `held_ms` of `hold_ms`. Probes
+    /// count as requests if traffic is thin: no requests at all, or too few in [`PATIENCE`] times
+    /// the hold.
+    pub(crate) fn is_enough(&self, min_requests: u64, held_ms: u64, hold_ms: u64) -> bool {
         let is_thin = self.own.requests() == 0 || held_ms >= hold_ms.saturating_mul(PATIENCE);
         let seen = if is_thin {
             self.seen()
@@ -66,10 +63,10 @@ impl Trial {
         self.own.requests().saturating_add(self.own.probes)
     }
 
-    /// In what the region does worse than the control; none if in nothing. `floor_bp`: error rates
-    /// below this count as this, basis points. `is_end`: the step would end now, so that this is
-    /// the last look at it.
-    pub fn worse(&self, floor_bp: u16, is_end: bool) -> Option<String> {
+    /// In what the region does worse than the control; none if it does not. `floor_bp`: error rates
+    /// below this count as this, basis points. `is_end`: the step would end now, so this is its
+    /// last look.
+    pub(crate) fn worse(&self, floor_bp: u16, is_end: bool) -> Option<String> {
         let control = self.control.filter(|control| control.requests() > 0)?;
         self.more_errors(&control, floor_bp, is_end)
             .or_else(|| self.slower(&control))
@@ -97,8 +94,8 @@ impl Trial {
 
     /// Two buckets apart: at least twice as slow, wherever in their buckets both are.
     fn slower(&self, control: &Served) -> Option<String> {
-        let own = self.own.p99_bucket()?;
-        let other = control.p99_bucket()?;
+        let own = p99_bucket(&self.own)?;
+        let other = p99_bucket(control)?;
         (own >= other + 2).then(|| {
             format!(
                 "99 % of its answers take up to {}, {} in the regions that serve",
@@ -107,6 +104,25 @@ impl Trial {
             )
         })
     }
+}
+
+/// Fewer answers than this have no 99th percentile worth comparing.
+const LATENCY_ANSWERS_MIN: u64 = 100;
+
+/// The bucket that 99 % of the answers do not exceed; none with too few of them.
+fn p99_bucket(served: &Served) -> Option<usize> {
+    let counts = served.latency.iter();
+    let total = counts.fold(0u64, |sum, count| sum.saturating_add(*count));
+    if total < LATENCY_ANSWERS_MIN {
+        return None;
+    }
+
+    let wanted = total - total / 100;
+    let mut seen = 0u64;
+    served.latency.iter().position(|count| {
+        seen = seen.saturating_add(*count);
+        seen >= wanted
+    })
 }
 
 /// A bucket's upper bound in words.
@@ -119,8 +135,8 @@ fn bound(bucket: usize) -> String {
 
 /// Probability of `count` or more events where `mean` are expected.
 fn poisson_tail(count: u64, mean: f64) -> f64 {
-    // Far above the mean nothing is left; far below all is. Between, the sum of the terms below
-    // `count`.
+    // Far above the mean the probability is 0, at or below it 1. Between, 1 less the sum of the
+    // terms below `count`.
     if count == 0 || mean <= 0.0 {
         return if count == 0 { 1.0 } else { 0.0 };
     }
@@ -146,168 +162,4 @@ fn poisson_tail(count: u64, mean: f64) -> f64 {
 
 #[cfg(test)]
 #[allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
-mod tests {
-    use super::*;
-    use proptest::prelude::*;
-    use regionmesh_protocol::status::served::LATENCY_BUCKETS;
-
-    fn served(answered: u64, errors: u64, ms: f64) -> Served {
-        let mut latency = [0; LATENCY_BUCKETS];
-        latency[Served::bucket(ms)] = answered;
-        Served {
-            answered,
-            errors,
-            probes: 0,
-            latency,
-        }
-    }
-
-    fn trial(own: Served, control: Served) -> Trial {
-        Trial {
-            step: 0,
-            since_ms: 0,
-            own,
-            control: Some(control),
-        }
-    }
-
-    proptest! {
-        #[test]
-        fn who_does_as_the_others_do_is_not_worse(
-            requests in 1u64..1_000_000,
-            errors in 0u64..1_000,
-            ms in 0.0f64..30_000.0,
-        ) {
-            let all = served(requests, errors, ms);
-            prop_assert_eq!(trial(all, all).worse(10, true), None);
-        }
-
-        #[test]
-        fn more_errors_never_look_better(
-            requests in 1u64..5_000,
-            errors in 0u64..50,
-            control in 0u64..50,
-        ) {
-            let worse = |errors| {
-                trial(served(requests, errors, 1.0), served(10_000, control, 1.0))
-                    .worse(10, true)
-                    .is_some()
-            };
-
-            prop_assert!(!worse(errors) || worse(errors + 1));
-        }
-
-        #[test]
-        fn any_counters_are_judged_without_panic(
-            own: (u64, u64, u64),
-            other: (u64, u64, u64),
-            floor: u16,
-            is_end: bool,
-        ) {
-            let of = |(answered, errors, probes)| Served {
-                answered,
-                errors,
-                probes,
-                latency: [answered; LATENCY_BUCKETS],
-            };
-            let trial = trial(of(own), of(other));
-            let _ = (
-                trial.worse(floor, is_end),
-                trial.is_enough(own.0, own.1, other.0),
-                of(own).since(&of(other)),
-                of(own).plus(&of(other)),
-            );
-        }
-
-        #[test]
-        fn what_was_added_is_what_is_found(before in 0u64..1_000_000, added in 0u64..1_000_000) {
-            let one = served(before, 1, 5.0);
-            let two = served(added, 2, 50.0);
-            prop_assert_eq!(one.plus(&two).since(&one), two);
-        }
-    }
-
-    #[test]
-    fn two_percent_of_errors_are_noticed_in_five_hundred_requests_and_a_tenth_is_not() {
-        let control = served(50_000, 0, 5.0);
-        assert!(
-            trial(served(490, 10, 5.0), control)
-                .worse(10, false)
-                .is_some()
-        );
-
-        assert!(
-            trial(served(497, 3, 5.0), control)
-                .worse(10, true)
-                .is_some()
-        );
-
-        assert_eq!(
-            trial(served(497, 3, 5.0), control).worse(10, false),
-            None,
-            "too early to say"
-        );
-
-        assert_eq!(trial(served(499, 1, 5.0), control).worse(10, true), None);
-    }
-
-    #[test]
-    fn a_region_at_least_twice_as_slow_is_noticed_and_a_bucket_more_is_not() {
-        let control = served(10_000, 0, 7.0);
-        let reason = trial(served(500, 0, 30.0), control)
-            .worse(10, false)
-            .unwrap();
-
-        assert_eq!(
-            reason,
-            "99 % of its answers take up to 32 ms, 8 ms in the regions that serve"
-        );
-
-        assert_eq!(trial(served(500, 0, 15.0), control).worse(10, true), None);
-        assert_eq!(
-            trial(served(50, 0, 3_000.0), control).worse(10, true),
-            None,
-            "too few to say"
-        );
-    }
-
-    #[test]
-    fn probes_count_where_nobody_comes_and_where_few_do_after_four_times_the_hold() {
-        let seen = |requests, probes| {
-            trial(
-                Served {
-                    probes,
-                    ..served(requests, 0, 5.0)
-                },
-                served(10_000, 0, 5.0),
-            )
-        };
-
-        assert!(seen(500, 0).is_enough(500, 0, 100));
-        assert!(seen(0, 500).is_enough(500, 0, 100));
-        assert!(!seen(1, 9_999).is_enough(500, 399, 100));
-        assert!(seen(1, 499).is_enough(500, 400, 100));
-        assert!(!seen(1, 498).is_enough(500, 400, 100));
-    }
-
-    #[test]
-    fn without_anybody_to_compare_with_nothing_is_worse() {
-        let own = served(10, 1_000, 20_000.0);
-        assert_eq!(trial(own, Served::default()).worse(10, true), None);
-        assert_eq!(
-            Trial {
-                control: None,
-                ..trial(own, own)
-            }
-            .worse(10, true),
-            None
-        );
-    }
-
-    #[test]
-    fn the_tail_is_that_of_the_tables() {
-        // Poisson with mean 0.5: P(X >= 3) = 0.01439; mean 10: P(X >= 15) = 0.08346.
-        assert!((poisson_tail(3, 0.5) - 0.01439).abs() < 1e-4);
-        assert!((poisson_tail(15, 10.0) - 0.08346).abs() < 1e-4);
-    }
-}
+mod tests;

@@ -160,7 +160,7 @@ fn places(stream: &Stream) -> Vec<usize> {
     places
 }
 
-/// Minutes from the start of a spike to its report; none if it was not reported while it lasted.
+/// Minutes from the start of a spike to its report; `None` if it was not reported while it lasted.
 fn delay(mut watch: LiveAnomalies, noisy: &[f64], start: usize) -> Option<usize> {
     if watch.current().is_some() {
         return Some(0);

@@ -1,7 +1,9 @@
 #![allow(clippy::unwrap_used)]
 
 use super::*;
-use crate::{CellKey, CellsBuilder, ChargeKind, PricingClass, StoredPart, day_number, day_of};
+use crate::{
+    CellKey, CellsBuilder, ChargeKind, PricingClass, StoredPart, WarningKind, day_number, day_of,
+};
 use proptest::prelude::*;
 use std::sync::Arc;
 use time::macros::date;
@@ -138,7 +140,11 @@ proptest! {
     fn models_idle_and_unallocated_are_the_whole_region(
         charges in charges(),
         usage in usage(),
-        capacity in prop::collection::btree_map((1..5i32, 0..2usize), prop_oneof![Just(0), 1..500u64, Just(u64::MAX)], 0..6),
+        capacity in prop::collection::btree_map(
+            (1..5i32, 0..2usize),
+            prop_oneof![Just(0), 1..500u64, Just(u64::MAX)],
+            0..6,
+        ),
     ) {
         let capacity: Capacity = capacity
             .into_iter()
@@ -205,68 +211,17 @@ proptest! {
 
 #[test]
 fn shared_capacity_is_split_by_busy_time_and_the_rest_is_idle() {
+    let charge = |category, kind, pricing, model, units| {
+        (1, "us-west-2", category, kind, pricing, model, "USD", units)
+    };
     let charges = [
-        (
-            1,
-            "us-west-2",
-            "Compute",
-            USAGE,
-            ON_DEMAND,
-            "",
-            "USD",
-            1_000,
-        ),
-        (
-            1,
-            "us-west-2",
-            "Compute",
-            USAGE,
-            ON_DEMAND,
-            "bert",
-            "USD",
-            70,
-        ),
-        (
-            1,
-            "us-west-2",
-            "Compute",
-            ChargeKind::Credit,
-            ON_DEMAND,
-            "",
-            "USD",
-            -100,
-        ),
-        (
-            1,
-            "us-west-2",
-            "Compute",
-            USAGE,
-            PricingClass::Unused,
-            "",
-            "USD",
-            11,
-        ),
-        (
-            1,
-            "us-west-2",
-            "Compute",
-            ChargeKind::Tax,
-            ON_DEMAND,
-            "",
-            "USD",
-            30,
-        ),
-        (
-            1,
-            "us-west-2",
-            "Compute",
-            ChargeKind::Purchase,
-            ON_DEMAND,
-            "",
-            "USD",
-            500,
-        ),
-        (1, "us-west-2", "Storage", USAGE, ON_DEMAND, "", "USD", 4),
+        charge("Compute", USAGE, ON_DEMAND, "", 1_000),
+        charge("Compute", USAGE, ON_DEMAND, "bert", 70),
+        charge("Compute", ChargeKind::Credit, ON_DEMAND, "", -100),
+        charge("Compute", USAGE, PricingClass::Unused, "", 11),
+        charge("Compute", ChargeKind::Tax, ON_DEMAND, "", 30),
+        charge("Compute", ChargeKind::Purchase, ON_DEMAND, "", 500),
+        charge("Storage", USAGE, ON_DEMAND, "", 4),
     ];
 
     let usage = [
@@ -370,17 +325,17 @@ fn days_without_usage_data_are_unallocated_and_usage_without_a_bill_does_not_cou
 
     assert!(about.contains(&(
         WarningKind::UsageMissing,
-        "us-west-2: no usage data on 2026-09-02, so that 0.00 USD of serving cost is unallocated"
+        "us-west-2: no usage data on 2026-09-02; 0.00 USD of serving cost is unallocated"
     )));
 
     assert!(about.contains(&(
         WarningKind::UsageNotBilled,
-        "us-west-2: no charge on 2026-09-03, so that the usage of these days is left out"
+        "us-west-2: no charges on 2026-09-03; usage on these days is left out"
     )));
 
     assert!(
         about
             .iter()
-            .any(|(_, message)| message.starts_with("eu-west-1: no charge on 2026-09-01"))
+            .any(|(_, message)| message.starts_with("eu-west-1: no charges on 2026-09-01"))
     );
 }

@@ -87,7 +87,7 @@ fn first_day(series: &BilledSeries, from: i32) -> Option<i32> {
 /// An anomaly that is not over.
 struct Open {
     incident: Incident,
-    /// What was expected is taken from before it began.
+    /// Expectations are taken from before it began.
     before: Detector,
     since: i32,
     is_rise: bool,
@@ -334,7 +334,7 @@ impl<'a> Scan<'a> {
         ));
     }
 
-    /// What the parts cost before a day.
+    /// The parts' cost before a day.
     fn usual(&self, day: i32) -> BTreeMap<String, Amount> {
         let window = day.saturating_sub(USUAL_DAYS)..day;
         let sum = |days: &BTreeMap<i32, Amount>| {
@@ -348,8 +348,8 @@ impl<'a> Scan<'a> {
             .collect()
     }
 
-    /// Whether about as much was spent on the same day of the two weeks or months before: a charge
-    /// that comes regularly.
+    /// Whether a similar amount was spent on the same day of the two previous weeks or months: a
+    /// recurring charge.
     fn recurs(&self, day: i32, total: Amount) -> bool {
         let is_alike = |before: i32| is_about(self.total(before), total);
         let is_weekly = [7, 14].into_iter().all(|days| is_alike(day - days));
@@ -368,7 +368,7 @@ impl<'a> Scan<'a> {
         is_weekly || is_monthly()
     }
 
-    /// Whether as much was reported often enough lately.
+    /// Whether similar rises were reported often enough recently.
     fn is_habit(&self, day: i32, total: Amount) -> bool {
         let since = seconds(day.saturating_sub(HABIT_DAYS));
         let alike = |anomaly: &&Anomaly| {

@@ -1,6 +1,6 @@
 //! A streaming detector for one series: the maximum of several z-streams, each scaled by its own
-//! decaying past maximum, so that a stream which is always noisy stays silent. Constant time and
-//! bounded memory per point.
+//! decaying past maximum, so a stream which is always noisy stays silent. Constant time and bounded
+//! memory per point.
 
 use super::{
     season::Season,
@@ -29,11 +29,11 @@ const VALUE_MAX: f64 = 1e100;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum DetectorError {
     /// Points too close or too far apart.
-    #[error("points are {0} s apart: an interval from 1 s to one week is expected")]
+    #[error("points are {0} s apart; expected an interval of 1 s to one week")]
     Interval(u32),
 }
 
-/// What a point's surprise was.
+/// Why a point is surprising.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum StreamKind {
@@ -49,7 +49,7 @@ pub enum StreamKind {
     Weekly,
 }
 
-/// What a detector makes of a point.
+/// A detector's result for a point.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Reading {
     /// From 0 to below 1. 0.5 is as much surprise as the stream has shown before (or 4 deviations
@@ -61,7 +61,7 @@ pub struct Reading {
     pub is_alarm: bool,
     /// The ratio that the score is from, whether or not an alarm came shortly before.
     pub(super) surprise: f64,
-    /// The stream that the score is from; none where it is 0.
+    /// The stream that the score is from; `None` if it is 0.
     pub stream: Option<StreamKind>,
     /// Whether the value was higher than expected, not lower.
     pub is_rise: bool,
@@ -82,7 +82,7 @@ struct Pace {
     warm_up: u32,
     /// After an alarm, seconds without another one.
     hold_s: i64,
-    /// What is left of a past maximum after one interval.
+    /// Decay of a past maximum per interval.
     decay: f64,
 }
 
@@ -96,7 +96,7 @@ impl Pace {
         let slow_s = (SLOW_POINTS * interval).clamp(SLOW_MIN_S, SLOW_MAX_S);
         let slow = (slow_s as f64 / interval as f64).max(2.0);
 
-        // What happens every week must not look like a record every week.
+        // A weekly event must not set a record every week.
         let half_life = (4 * WEEK_S) as f64 / interval as f64;
         Ok(Self {
             interval_s: interval,
@@ -182,8 +182,8 @@ impl Detector {
         if let Some((stream, ratio, is_rise)) =
             surprises.max_by(|(_, a, _), (_, b, _)| a.total_cmp(b))
         {
-            // One incident is one alarm, and one record that is none: what follows at once belongs
-            // to it.
+            // One incident raises one alarm and one record without an alarm; what follows right
+            // away is part of it.
             let is_held = |since: Option<i64>| {
                 since.is_some_and(|last| at_s.saturating_sub(last) < self.pace.hold_s)
             };
@@ -212,7 +212,7 @@ impl Detector {
         reading
     }
 
-    /// What is expected at a time, before its value is known; its score is 0.
+    /// The expectation at a time before its value is known; its score is 0.
     pub fn expect(&self, at_s: i64) -> Reading {
         let mut expected = self.level;
         let mut stream = &self.level_stream;
@@ -249,7 +249,7 @@ impl Detector {
         self.level
     }
 
-    /// What was usual at this time of the day, whether or not the series is known to follow it.
+    /// The usual value at this time of day, even if the series doesn't follow a daily pattern.
     pub(super) fn time_of_day(&self, at_s: i64) -> Option<f64> {
         self.daily.as_ref().and_then(|season| season.mean(at_s))
     }
@@ -292,13 +292,8 @@ impl Detector {
         let weekly = season(&mut self.weekly, StreamKind::Weekly, &self.level_stream);
 
         let difference = previous.and_then(|previous| {
-            observe(
-                &mut self.difference_stream,
-                StreamKind::Difference,
-                value - previous,
-                settle,
-            )
-            .0
+            let stream = &mut self.difference_stream;
+            observe(stream, StreamKind::Difference, value - previous, settle).0
         });
 
         self.recent.push_back(value);
@@ -308,25 +303,17 @@ impl Detector {
 
         let short_mean = (self.recent.len() == pace.short && self.count > 0).then(|| {
             let mean = self.recent.iter().sum::<f64>() / pace.short as f64;
-            observe(
-                &mut self.short_stream,
-                StreamKind::ShortMean,
-                mean - self.level,
-                settle,
-            )
-            .0
+            let stream = &mut self.short_stream;
+            observe(stream, StreamKind::ShortMean, mean - self.level, settle).0
         });
 
         let level = if self.count == 0 {
             self.level = value;
             None
         } else {
-            let (surprise, learned) = observe(
-                &mut self.level_stream,
-                StreamKind::Level,
-                value - self.level,
-                settle,
-            );
+            let residual = value - self.level;
+            let (surprise, learned) =
+                observe(&mut self.level_stream, StreamKind::Level, residual, settle);
 
             self.level += weight(self.count.saturating_add(1), pace.slow) * learned;
             surprise

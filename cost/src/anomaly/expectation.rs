@@ -1,5 +1,4 @@
-//! What the rate of a stream is expected to be over ten minutes, and how far above it is no longer
-//! chance.
+//! The expected rate of a stream over ten minutes, and how far above it is more than chance.
 //!
 //! A stream has three predictors: the ten minutes before, the level of the last day, and this time
 //! of the day. The one with the smallest errors so far counts. A load that wanders is thus compared
@@ -12,21 +11,21 @@ use std::collections::VecDeque;
 /// Minutes whose mean is judged, against as many before them.
 pub(super) const WINDOW: usize = 10;
 /// Ten minutes are unusual from this multiple of the ten minutes before on, below a spike of ×3:
-/// production load doubles by itself every few days. One that has kept to its mean for days, or to
-/// the time of the day, does not; less is unusual there.
+/// production load doubles every few days without cause. Load that has kept to its mean or daily
+/// pattern for days does not, so a smaller rise is unusual there.
 const HIGH: f64 = 2.5;
 const HIGH_STEADY: f64 = 2.3;
 /// They must also be this many mean absolute errors of the predictor away, as logarithms.
 const ERRORS_MIN: f64 = 3.0;
 /// They must be this multiple of what is usual and of what the last hours showed as well: a rise
-/// that undoes a fall is none.
+/// that undoes a fall doesn't count.
 const ABOVE_EARLIER: f64 = 1.15;
 /// Means of ten minutes that are those hours: four.
 const EARLIER: usize = 24;
 /// The size of a spike that must be seen. What a minute shows beyond it, and beyond what single
-/// minutes usually add to it, doesn't count: a burst of five minutes is none.
+/// minutes usually add to it, doesn't count, so a burst of five minutes is no incident.
 const SPIKE: f64 = 3.0;
-/// What single minutes usually add, in their mean absolute deviations.
+/// Usual contribution of single minutes, in mean absolute deviations.
 const MINUTE_DEVIATIONS: f64 = 2.0;
 /// Minutes that errors are averaged over: two days.
 const ERROR_MINUTES: f64 = 2_880.0;
@@ -35,12 +34,12 @@ const ERROR_MINUTES: f64 = 2_880.0;
 const ERROR_MAX: f64 = 1.0;
 const DEVIATION_MAX: f64 = 2.0;
 
-/// What the last ten minutes are.
+/// The last ten minutes compared with the expected rate.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) struct Judgement {
     /// The rate that was expected, above 0.
     pub(super) expected: f64,
-    /// Whether they are higher than chance explains.
+    /// Whether they are higher than chance would explain.
     pub(super) is_unusual: bool,
 }
 
@@ -63,7 +62,7 @@ pub(super) struct Expectation {
 
 impl Expectation {
     /// Judges the ten minutes that end with this rate, and learns from them. `level` and
-    /// `time_of_day` are what was usual before it. None while less than twenty minutes are known,
+    /// `time_of_day` are what was usual before it. `None` while less than twenty minutes are known,
     /// or nothing is expected.
     pub(super) fn observe(
         &mut self,

@@ -1,4 +1,4 @@
-//! What an excess is made of.
+//! Explains an excess by its parts.
 
 use super::Contributor;
 use crate::money::Amount;

@@ -8,9 +8,9 @@ use time::OffsetDateTime;
 
 /// Costs of one point in time.
 pub(super) struct Cost<'a> {
-    /// What was spent, by part.
+    /// Cost by part.
     pub(super) parts: &'a BTreeMap<String, Amount>,
-    /// What was expected in all.
+    /// Expected total.
     pub(super) expected: Amount,
     /// The rate (per day or hour) and the range that was expected of it.
     pub(super) rate: Amount,
@@ -65,7 +65,7 @@ impl Incident {
         self.actual.values().copied().sum::<Amount>() - self.expected
     }
 
-    /// The anomaly so far; none where its times are beyond the calendar.
+    /// The anomaly so far; `None` if its times are beyond the calendar.
     pub(super) fn anomaly(
         &self,
         plane: Plane,

@@ -26,19 +26,18 @@ const SHIFT_S: i64 = 6 * 3_600;
 const SETTLED_S: i64 = 24 * 3_600;
 /// A gap this long makes what the rate was lately unknown.
 const GAP_S: i64 = 30 * 60;
-/// Longest time that one rate stands for, when minutes are missing.
+/// Longest time that one rate applies when minutes are missing.
 const STANDS_MAX_S: i64 = 5 * 60;
 /// Parts that are kept apart; what comes later counts as other.
 const PARTS_MAX: usize = 64;
 /// Minutes that the usual rates of parts are averaged over.
 const PARTS_MINUTES: f64 = 30.0;
-/// How the state is laid out; another one is refused, so that the watch begins afresh.
+/// Version of the stored state; other versions are rejected and the watch starts over.
 const LAYOUT: u8 = 2;
 
-/// What happened to an incident.
+/// A change of an incident.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum LiveChange {
-    /// It was confirmed.
     Opened(Anomaly),
     /// Its excess has doubled since it was last reported.
     Grew(Anomaly),
@@ -81,14 +80,16 @@ impl TryFrom<u8> for Layout {
 
     fn try_from(layout: u8) -> Result<Self, Self::Error> {
         let refusal = || {
-            format!("live anomalies are stored in layout {layout}, expected {LAYOUT}: watch afresh")
+            format!(
+                "live anomalies are stored in layout {layout}, expected {LAYOUT}; start a new watch"
+            )
         };
         (layout == LAYOUT).then_some(Self).ok_or_else(refusal)
     }
 }
 
 /// Watches the rate of one scope. Its state can be stored and read back (exactly by the protocol's
-/// codec), so that a restart forgets nothing.
+/// codec), so a restart forgets nothing.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct LiveAnomalies {
     layout: Layout,

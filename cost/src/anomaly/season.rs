@@ -1,4 +1,4 @@
-//! What a series usually is at this time of the day or of the week.
+//! Daily and weekly patterns of a series.
 
 use super::stream::{ZStream, weight};
 use serde::{Deserialize, Serialize};
@@ -26,8 +26,8 @@ pub(super) struct Season {
 }
 
 impl Season {
-    /// A season of `period_s` in bins of at least `width_min_s`; none where points are too far
-    /// apart for it.
+    /// A season of `period_s` in bins of at least `width_min_s`; `None` if points are too far apart
+    /// for it.
     pub(super) fn new(period_s: i64, width_min_s: i64, interval_s: i64) -> Option<Self> {
         let width_s = width_min_s.max(interval_s);
         let bins = (period_s + width_s - 1) / width_s;

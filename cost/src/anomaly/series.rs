@@ -15,9 +15,7 @@ type Parts = BTreeMap<String, BTreeMap<i32, Amount>>;
 /// costs are made of.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BilledSeries {
-    /// What it covers.
     pub scope: Scope,
-    /// The currency of all amounts.
     pub currency: Currency,
     /// The last day that is known; later ones are ignored.
     pub last_day: i32,

@@ -29,7 +29,7 @@ pub(super) struct ZStream {
     highest_fall: f64,
 }
 
-/// What a stream makes of a residual.
+/// A stream's result for a residual.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) struct Surprise {
     /// ln(1 + z) over the same of the past maximum in this direction, or of [`Z_QUIET`] if that is
@@ -57,7 +57,7 @@ impl ZStream {
         (self.mean_absolute * DEVIATION_PER_MEAN_ABSOLUTE).max(magnitude * DEVIATION_SHARE_MIN)
     }
 
-    /// How far below and above the expected value nothing is a surprise, in deviations.
+    /// The unsurprising range below and above the expected value, in deviations.
     pub(super) fn quiet_band(&self) -> (f64, f64) {
         (
             self.highest_fall.max(Z_QUIET),

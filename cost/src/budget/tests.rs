@@ -171,7 +171,8 @@ fn operators_write_budgets_in_toml() {
 
     for (text, scope) in scopes {
         let text = format!(
-            "name = \"b\"\nscope = {text}\namount = \"1 EUR\"\nperiod = \"quarterly\"\nmetric = \"billed\"\n\
+            "name = \"b\"\nscope = {text}\namount = \"1 EUR\"\nperiod = \"quarterly\"\nmetric = \
+             \"billed\"\n\
              actual_thresholds = []\nforecast_thresholds = [90, 110]\naction = \"shift\""
         );
         let budget = parse(&text).unwrap();
@@ -190,10 +191,9 @@ fn operators_write_budgets_in_toml() {
     }
 }
 
-#[test]
-fn bad_budgets_are_refused_with_a_reason() {
+fn bad_budgets() -> impl IntoIterator<Item = (String, &'static str)> {
     let named = |rest: &str| format!("name = \"b\"\n{rest}");
-    let cases = [
+    [
         (
             "name = \"\"\namount = \"1 USD\"".to_owned(),
             "name must be 1 to 128 printable characters",
@@ -257,9 +257,12 @@ fn bad_budgets_are_refused_with_a_reason() {
             "unexpected keys in table: x",
         ),
         ("amount = \"5 USD\"".to_owned(), "missing field `name`"),
-    ];
+    ]
+}
 
-    for (text, reason) in cases {
+#[test]
+fn bad_budgets_are_refused_with_a_reason() {
+    for (text, reason) in bad_budgets() {
         let error = parse(&text).unwrap_err();
         assert!(error.contains(reason), "{text}: {error}");
     }

@@ -43,19 +43,19 @@ pub struct Hop {
     pub from: String,
     /// The region that receives.
     pub to: String,
-    /// The price of 10^9 bytes; none where it is not known, which is so for transfers from the
+    /// The price of 10^9 bytes; `None` if it is not known, which is so for transfers from the
     /// source alone.
     pub price: Option<Money>,
 }
 
-/// How bytes get from one region to several.
+/// A replication plan from one region to several.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FanOut {
     /// The transfers, each after the one that brings its sender the bytes.
     pub hops: Vec<Hop>,
-    /// What 10^9 bytes cost to all this way.
+    /// Cost of 10^9 bytes to all receivers with this plan.
     pub cost: Totals,
-    /// What they cost if the source sends to each.
+    /// The same if the source sends to each receiver directly.
     pub direct: Totals,
     /// Prices that are missing.
     pub missing: Vec<NoPrice>,
@@ -197,7 +197,7 @@ impl Edges<'_> {
         }
     }
 
-    /// What an edge costs, where it may be used.
+    /// The cost of an edge, if it may be used.
     fn weight(&self, from: usize, to: usize, currency: Currency) -> Option<Weight> {
         if to == 0 || from == to {
             return None;
@@ -223,7 +223,7 @@ impl Edges<'_> {
         is_worth_it.then(|| Weight::new(relayed.amount, round_trip))
     }
 
-    /// Whether the path to a node takes too long, or nobody knows how long it takes.
+    /// Whether the path to a node is too slow or its round trip is unknown.
     fn is_late(&self, parents: &[usize], place: usize) -> bool {
         if parents[place] == 0 {
             return false;
@@ -325,7 +325,7 @@ fn arborescence(weights: &[Vec<Option<Weight>>]) -> Vec<usize> {
     parents
 }
 
-/// The nodes of a cycle of parents; none where all lead to node 0.
+/// The nodes of a cycle of parents; `None` if all lead to node 0.
 fn cycle_of(parents: &[usize]) -> Option<Vec<usize>> {
     for start in 1..parents.len() {
         let mut seen = vec![start];

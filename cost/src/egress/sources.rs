@@ -8,11 +8,10 @@ use std::cmp::Reverse;
 pub struct ReplicationSource {
     /// Its name in the mesh.
     pub region: String,
-    /// Its cloud.
     pub cloud: String,
-    /// What sending 10^9 bytes to the receiver costs; none where it is not known.
+    /// Cost of sending 10^9 bytes to the receiver; `None` if unknown.
     pub price: Option<Money>,
-    /// The round trip to the receiver, milliseconds; none where it was not measured.
+    /// The round trip to the receiver, milliseconds; `None` if it was not measured.
     pub round_trip_ms: Option<u32>,
 }
 

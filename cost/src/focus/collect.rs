@@ -1,6 +1,9 @@
 //! Rows of all files become cells, by source and billing month.
 
-use super::columns::{Columns, TEXT_NAMES, Text};
+use super::charge::{
+    Fault, FileContext, Texts, charge_kind, currency, first, pricing_class, provider,
+};
+use super::columns::{TEXT_NAMES, Text};
 use super::report::{BadReason, FileError, ImportedPart};
 use super::tags::TagSets;
 use crate::cells::{
@@ -9,7 +12,6 @@ use crate::cells::{
 use crate::date::{day_number, day_of};
 use crate::money::{Currency, Money, Totals};
 use hashbrown::{DefaultHashBuilder, HashTable};
-use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap};
 use std::hash::BuildHasher;
 use time::Date;
@@ -23,55 +25,6 @@ const KEYS_MAX: usize = 8 << 20;
 const DAYS_MAX: usize = 31;
 const PENDING_MAX: usize = 64;
 const NO_CELL: u32 = u32::MAX;
-
-/// The texts of a row, unquoted; empty where it has none. In the order of [`TEXT_NAMES`].
-pub(super) type Texts<'a> = [Cow<'a, [u8]>; TEXT_NAMES.len()];
-
-/// A value that makes a row bad.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Fault {
-    pub(super) column: &'static str,
-    pub(super) value: Vec<u8>,
-    pub(super) reason: BadReason,
-}
-
-impl Fault {
-    pub(super) fn new(column: &'static str, value: &[u8], reason: BadReason) -> Self {
-        Self {
-            column,
-            value: value.to_vec(),
-            reason,
-        }
-    }
-
-    fn of_text(text: Text, texts: &Texts<'_>, reason: BadReason) -> Self {
-        Self::new(TEXT_NAMES[text as usize], &texts[text as usize], reason)
-    }
-}
-
-/// What holds for all rows of a file.
-#[derive(Debug, Clone)]
-pub(super) struct FileContext {
-    pub(super) name: String,
-    /// Where a row names none.
-    pub(super) currency: Option<Currency>,
-    pub(super) has_currency: bool,
-    pub(super) has_charge_category: bool,
-    /// Whether the file has each of [`Metric::ALL`].
-    pub(super) has_cost: [bool; Metric::ALL.len()],
-}
-
-impl FileContext {
-    pub(super) fn new(name: &str, columns: &Columns, currency: Option<Currency>) -> Self {
-        Self {
-            name: name.into(),
-            currency,
-            has_currency: columns.has(Text::Currency),
-            has_charge_category: columns.has(Text::ChargeCategory),
-            has_cost: columns.costs.map(|cost| cost.is_some()),
-        }
-    }
-}
 
 /// A row's texts and tags without its day: what is the same for many rows.
 #[derive(Debug)]
@@ -124,7 +77,7 @@ pub(super) struct Collector {
     pending: Vec<Pending>,
 }
 
-/// A row that is not added yet: the memory of many cells is waited for at once.
+/// A row that is not added yet: the memory loads of many cells overlap.
 #[derive(Debug)]
 struct Pending {
     slot: u32,
@@ -177,8 +130,8 @@ impl Collector {
         Ok(())
     }
 
-    /// The series of a row. `key` has everything that tells series of this file apart, as it is
-    /// written in the file.
+    /// The series of a row. `key` holds everything that distinguishes series of this file, as
+    /// written there.
     #[inline]
     pub(super) fn series<'a>(
         &mut self,
@@ -221,34 +174,9 @@ impl Collector {
             }
         }
 
-        let kind = match &*texts[Text::ChargeCategory as usize] {
-            [] if !file.has_charge_category => ChargeKind::Usage,
-            [] => {
-                return Err(Fault::of_text(
-                    Text::ChargeCategory,
-                    texts,
-                    BadReason::Missing,
-                ));
-            }
-            text => charge_kind(text).ok_or_else(|| {
-                Fault::of_text(Text::ChargeCategory, texts, BadReason::ChargeCategory)
-            })?,
-        };
-
-        let currency = match (&*texts[Text::Currency as usize], file.currency) {
-            ([], Some(currency)) => currency,
-            ([], None) if file.has_currency => {
-                return Err(Fault::of_text(Text::Currency, texts, BadReason::Missing));
-            }
-            ([], None) => Currency::NONE,
-            (text, _) => Currency::parse(text)
-                .map_err(|_| Fault::of_text(Text::Currency, texts, BadReason::Currency))?,
-        };
-
-        let pricing = pricing_class(
-            &texts[Text::PricingCategory as usize],
-            &texts[Text::CommitmentStatus as usize],
-        );
+        let kind = charge_kind(file, texts)?;
+        let currency = currency(file, texts)?;
+        let pricing = pricing_class(texts);
         let slot = self.slot(file, period, texts);
 
         if self.keys.len() + key.len() > KEYS_MAX {
@@ -295,7 +223,6 @@ impl Collector {
         self.series[series as usize].kind == ChargeKind::Usage
     }
 
-    /// Adds a row.
     #[inline]
     pub(super) fn add<'a>(
         &mut self,
@@ -321,7 +248,7 @@ impl Collector {
         }
     }
 
-    /// Where a row belongs, as far as that is known.
+    /// Where a row belongs, if known.
     #[cfg(feature = "parquet")]
     #[inline]
     pub(super) fn place(&self, series: u32, day: i32) -> Option<Place> {
@@ -337,7 +264,7 @@ impl Collector {
         })
     }
 
-    /// Looks at the memory of a cell that a row is added to soon.
+    /// Prefetches a cell.
     #[cfg(feature = "parquet")]
     #[inline]
     pub(super) fn touch(&self, place: Place) -> u64 {
@@ -352,7 +279,7 @@ impl Collector {
     }
 
     fn add_pending(&mut self) {
-        // Loads that wait for nothing overlap, those between additions hardly do.
+        // Independent loads overlap, loads between additions hardly do.
         let rows = self
             .pending
             .iter()
@@ -448,7 +375,7 @@ impl Collector {
 }
 
 impl Slot {
-    /// None where all of its rows were bad.
+    /// `None` if all of its rows were bad.
     fn finish(self) -> Option<ImportedPart> {
         let Self {
             source,
@@ -491,46 +418,4 @@ impl Slot {
             days,
         })
     }
-}
-
-/// FOCUS 1.3 has a new name for the column, and 1.4 drops the old one.
-fn provider<'a>(text: &impl Fn(Text) -> &'a str) -> &'a str {
-    first(text(Text::ServiceProvider), text(Text::Provider))
-}
-
-fn first<'a>(text: &'a str, other: &'a str) -> &'a str {
-    if text.is_empty() { other } else { text }
-}
-
-fn charge_kind(text: &[u8]) -> Option<ChargeKind> {
-    let kinds = [
-        ("Usage", ChargeKind::Usage),
-        ("Purchase", ChargeKind::Purchase),
-        ("Tax", ChargeKind::Tax),
-        ("Credit", ChargeKind::Credit),
-        ("Adjustment", ChargeKind::Adjustment),
-    ];
-
-    kinds
-        .into_iter()
-        .find(|(name, _)| text.eq_ignore_ascii_case(name.as_bytes()))
-        .map(|(_, kind)| kind)
-}
-
-fn pricing_class(category: &[u8], commitment_status: &[u8]) -> PricingClass {
-    // Also where the category is `Committed`.
-    if commitment_status.eq_ignore_ascii_case(b"Unused") {
-        return PricingClass::Unused;
-    }
-
-    let classes = [
-        ("Standard", PricingClass::OnDemand),
-        ("Dynamic", PricingClass::Spot),
-        ("Committed", PricingClass::Committed),
-    ];
-    let class = classes
-        .into_iter()
-        .find(|(name, _)| category.eq_ignore_ascii_case(name.as_bytes()));
-
-    class.map_or(PricingClass::Other, |(_, class)| class)
 }

@@ -1,9 +1,9 @@
-//! Which column of a file is which.
+//! Finds the columns of a file.
 
 use super::report::{FileError, Warning};
 use crate::cells::Metric;
 
-/// Columns whose texts tell charges apart, in the order of [`TEXT_NAMES`].
+/// Columns whose texts distinguish charges, in the order of [`TEXT_NAMES`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Text {
     ServiceProvider,
@@ -47,7 +47,7 @@ pub(super) const COST_NAMES: [&str; 3] = ["EffectiveCost", "BilledCost", "ListCo
 const LISTED_MAX: usize = 100;
 const NAME_CHARS_MAX: usize = 60;
 
-/// Where the columns of a file stand, from 0.
+/// Indices of a file's columns, from 0.
 #[derive(Debug, Clone)]
 pub(super) struct Columns {
     pub(super) texts: [Option<usize>; TEXT_NAMES.len()],
@@ -58,7 +58,7 @@ pub(super) struct Columns {
 }
 
 impl Columns {
-    /// Finds the columns by name, whatever the case; tells about what is missing.
+    /// Finds the columns by name, ignoring case, and reports missing ones.
     pub(super) fn find(
         file: &str,
         names: &[String],

@@ -1,10 +1,10 @@
 //! Records of a CSV file, read from a stream in bounded memory.
 //!
 //! Separators are found 64 bytes at a time: a comma or line feed counts where the number of quotes
-//! before it is even. That is right for every record that is written as RFC 4180 says. A record
-//! with an unexpected number of fields, or one that spans lines, is read a second time byte by
-//! byte, where a quote opens a field only at its start; so one stray quote costs its own line and
-//! not the rest of the file.
+//! before it is even. That is correct for every valid RFC 4180 record. A record with an unexpected
+//! number of fields, or one that spans lines, is read a second time byte by byte, where a quote
+//! opens a field only at its start; so one stray quote costs its own line and not the rest of the
+//! file.
 
 mod mask;
 mod strict;
@@ -17,12 +17,12 @@ use std::io::{self, Read};
 pub(super) const RECORD_MAX: usize = 1 << 20;
 /// The buffer, which grows for longer records: small enough for the second-level cache.
 const BUFFER: usize = 128 << 10;
-/// How far separators are sought ahead of the record that is read: they and their bytes stay in the
-/// first-level cache, and little is sought again behind a broken record.
+/// How far to scan for separators ahead of the current record: both stay in the L1 cache, and
+/// little is rescanned after a broken record.
 const WINDOW: usize = 8 << 10;
 /// Quotes without an end that a file may have: each costs a look at a whole megabyte.
 const UNCLOSED_MAX: u32 = 16;
-/// What is kept of a broken record, bytes.
+/// Bytes kept of a broken record.
 const SAMPLE: usize = 200;
 const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 
@@ -43,7 +43,7 @@ pub(super) struct Records<R> {
     bytes: u64,
     /// Fields that a record must have; 0 before the first.
     expected: usize,
-    /// Where separators were sought up to.
+    /// End of the scanned range.
     scanned: usize,
     found: Found,
     /// The first end and the first separator behind `start`.
@@ -53,7 +53,7 @@ pub(super) struct Records<R> {
     passed: u32,
     /// Separators of a record that was read byte by byte.
     strict_marks: Vec<u32>,
-    /// Whether the line feed at the end was added here.
+    /// Whether a missing final line feed was added.
     is_unterminated: bool,
     unclosed: u32,
     /// How a broken record begins.
@@ -99,12 +99,12 @@ impl<'a> Record<'a> {
     }
 }
 
-/// What comes next in a file.
+/// The next item of a file.
 #[derive(Debug)]
 pub(super) enum Next<'a> {
     /// A record with the expected number of fields.
     Record(Record<'a>),
-    /// What is no record: the line, why, and how it begins.
+    /// A broken record: its line, the reason and its beginning.
     Broken(u64, Broken, &'a [u8]),
     /// The file ends here, or reading it failed.
     End,
@@ -157,7 +157,7 @@ impl<R: Read> Records<R> {
         self.failure.as_ref()
     }
 
-    /// Whether so many quotes were never closed that the rest was not read.
+    /// Whether reading stopped because too many quotes were never closed.
     pub(super) fn is_given_up(&self) -> bool {
         self.unclosed > UNCLOSED_MAX
     }
@@ -170,7 +170,7 @@ impl<R: Read> Records<R> {
             }
 
             if self.next_end == self.found.ends.len() && !self.seek_ends() {
-                // Where bytes are left, no record ends in them.
+                // The remaining bytes hold no end of a record.
                 return if self.start == self.end {
                     Next::End
                 } else {
@@ -393,7 +393,7 @@ impl<R: Read> Records<R> {
         }
     }
 
-    /// Goes on at `place`, as if outside quotes.
+    /// Continues at `place`, outside quotes.
     fn resume(&mut self, place: usize) {
         let passed = &self.buffer[self.start..place];
         self.line += passed.iter().filter(|byte| **byte == b'\n').count() as u64;

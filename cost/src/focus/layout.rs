@@ -1,6 +1,6 @@
-//! Which files of a bucket or folder make up the newest export of each billing month.
+//! Finds the files of the newest export of each billing month in a bucket or folder.
 //!
-//! Providers leave old deliveries beside new ones, so reading every file would count months several
+//! Providers keep old deliveries next to new ones, so reading every file would count months several
 //! times. A manifest, which each provider writes last, says which files belong together. The caller
 //! lists and reads; everything here is pure: [`export_manifests`] names what to read,
 //! [`find_exports`] answers.
@@ -9,7 +9,8 @@
 //!   `<export>/metadata/BILLING_PERIOD=2026-09/…-Manifest.json`, overwritten or in a folder for
 //!   each execution
 //!   (<https://docs.aws.amazon.com/cur/latest/userguide/dataexports-export-delivery.html>).
-//! - Azure Cost Management: `<export>/20260901-20260930/…/<run>/manifest.json` and parts beside it.
+//! - Azure Cost Management: `<export>/20260901-20260930/…/<run>/manifest.json` and parts next to
+//!   it.
 //! - Everything else, for example extracts of Google's FOCUS view: files in folders named after
 //!   months (`…/2026-09/…`), or any files, which are one import.
 
@@ -27,7 +28,7 @@ const DELIVERIES_MAX: usize = 3;
 pub struct StoredFile {
     /// Its key, with `/` between folders.
     pub path: String,
-    /// Bytes.
+    /// Size in bytes.
     pub size: u64,
     /// When it was last written, milliseconds since 1970.
     pub modified_ms: i64,
@@ -38,7 +39,7 @@ pub struct StoredFile {
 pub struct ExportSet {
     /// The folder of the export that it belongs to; empty for the whole listing.
     pub root: String,
-    /// The billing month, as paths say; none where they don't. Rows have the last word: where they
+    /// The billing month, as paths say; `None` if they don't. Rows have the last word: where they
     /// name other months, import all sets of the root at once, or one would take the place of
     /// another.
     pub period: Option<Period>,
@@ -51,51 +52,33 @@ pub struct ExportSet {
 /// Exports in a listing.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Exports {
-    /// By root and month.
+    /// Sorted by root and month.
     pub sets: Vec<ExportSet>,
     /// Deliveries that can't be used.
     pub problems: Vec<ExportProblem>,
 }
 
-/// Why a delivery can't be used. An older one is used instead, where there is one.
+/// A delivery that can't be used. An older one is used instead, if any.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ExportProblem {
     /// The manifest says something else than expected.
     #[error("{path}: not a manifest of an export: {message}")]
-    Manifest {
-        /// The manifest.
-        path: String,
-        /// What is wrong.
-        message: String,
-    },
-    /// A file is not there, or not whole.
+    Manifest { path: String, message: String },
+    /// A file is missing or truncated.
     #[error(
         "{path}: the export is incomplete: {file} is missing or has another size; waiting for the \
             next delivery"
     )]
-    Incomplete {
-        /// The manifest.
-        path: String,
-        /// The file.
-        file: String,
-    },
+    Incomplete { path: String, file: String },
     /// Another kind of export.
     #[error(
         "{path}: an export of the kind {kind}, not FOCUS; choose \"Cost and usage details \
             (FOCUS)\" in Cost Management"
     )]
-    Kind {
-        /// The manifest.
-        path: String,
-        /// The kind.
-        kind: String,
-    },
+    Kind { path: String, kind: String },
     /// Files without a manifest, where other months have one.
     #[error("{folder}: no manifest yet: the delivery is not complete")]
-    NoManifest {
-        /// The folder.
-        folder: String,
-    },
+    NoManifest { folder: String },
 }
 
 /// A manifest in a listing.
@@ -107,7 +90,7 @@ struct Delivery<'a> {
     path: &'a str,
 }
 
-/// What a manifest lists: files, with their sizes where it says so.
+/// A manifest's files, with sizes if listed.
 type Listed = Vec<(String, Option<u64>)>;
 
 /// The manifests that [`find_exports`] needs.

@@ -1,4 +1,4 @@
-//! What an import did: counts, bad rows, warnings, errors of files.
+//! Import reports: counts, bad rows, warnings and file errors.
 
 use crate::cells::{Cells, Metric, Period};
 use crate::money::Totals;
@@ -11,23 +11,21 @@ const QUOTED_MAX: usize = 20;
 /// Characters of a bad value that are quoted.
 const VALUE_CHARS_MAX: usize = 80;
 
-/// What an import yields.
+/// The result of an import.
 #[derive(Debug, Clone)]
 pub struct Import {
-    /// By source, then period.
     pub parts: Vec<ImportedPart>,
-    /// What was read and what was not.
+    /// The import report.
     pub report: ImportReport,
 }
 
 /// One billing month of one source: takes the place of what was imported for both before.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ImportedPart {
-    /// Whose bill it is: `AWS 1234567890123`, or the name that was given.
+    /// The bill's owner: `AWS 1234567890123`, or the given name.
     pub source: String,
     /// The billing month.
     pub period: Period,
-    /// The sums.
     pub cells: Cells,
     /// Rows summed up.
     pub rows: u64,
@@ -37,7 +35,7 @@ pub struct ImportedPart {
     pub days: (Date, Date),
 }
 
-/// What an import read and what it did not.
+/// The report of an import.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct ImportReport {
     /// Each file, in the order of reading.
@@ -60,8 +58,8 @@ pub struct ImportReport {
 }
 
 impl ImportReport {
-    /// Whether every file was read to its end. If not, what was imported is a part of a bill and
-    /// should replace nothing.
+    /// Whether every file was read completely. If not, the import is only part of a bill and must
+    /// not replace another.
     pub fn is_complete(&self) -> bool {
         self.files.iter().all(|file| file.error.is_none())
     }
@@ -85,20 +83,19 @@ fn dates<S: Serializer>(days: &Option<(Date, Date)>, serializer: S) -> Result<S:
         .serialize(serializer)
 }
 
-/// What was read of one file.
+/// The report of one file.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct FileReport {
     /// As the caller calls it.
     pub name: String,
-    /// What it is; none where that could not be found out.
+    /// The format; `None` if unknown.
     pub format: Option<FileFormat>,
-    /// Size, as far as it was read.
+    /// Bytes read.
     pub bytes: u64,
     /// Rows read.
     pub rows: u64,
     /// Rows summed up.
     pub imported: u64,
-    /// What the file lacks.
     pub warnings: Vec<Warning>,
     /// Why it was not read to its end.
     #[serde(serialize_with = "text")]
@@ -141,35 +138,25 @@ pub enum FileError {
     /// The input failed.
     #[error("{file}: reading failed after {bytes} bytes: {message}")]
     Read {
-        /// The file.
         file: String,
         /// Bytes read.
         bytes: u64,
-        /// What the system says.
         message: String,
     },
     /// The file is shorter than it should be.
     #[error("{file}: the file ends early, in line {line}; download or export it again")]
     EndsEarly {
-        /// The file.
         file: String,
         /// The line that is not complete, from 1.
         line: u64,
     },
     /// Not one of the formats.
     #[error("{file}: {problem}; expected a FOCUS export as CSV (UTF-8), CSV.gz or Parquet")]
-    Format {
-        /// The file.
-        file: String,
-        /// What is wrong.
-        problem: String,
-    },
+    Format { file: String, problem: String },
     /// Columns that an import can't do without.
     #[error("{file}: no column {missing}; columns found: {found}")]
     Columns {
-        /// The file.
         file: String,
-        /// What is missing.
         missing: String,
         /// The names in the file.
         found: String,
@@ -177,7 +164,6 @@ pub enum FileError {
     /// Quotes without an end.
     #[error("{file}: gave up at line {line}: too many quoted fields are never closed")]
     Quotes {
-        /// The file.
         file: String,
         /// The line, from 1.
         line: u64,
@@ -187,15 +173,10 @@ pub enum FileError {
         "{file}: the import needs more than {limit} cells, or 256 MiB of texts; choose fewer tags, \
             or import fewer months at once"
     )]
-    Cells {
-        /// The file.
-        file: String,
-        /// How many are kept.
-        limit: usize,
-    },
+    Cells { file: String, limit: usize },
 }
 
-/// What a file lacks, and what is done about it.
+/// A deficiency of a file and how it is handled.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Warning {
     /// No column for this cost.
@@ -206,9 +187,9 @@ pub enum Warning {
     NoChargeCategory,
     /// Two columns of one name.
     Duplicate(String),
-    /// So many values of `Tags` can't be read.
+    /// Number of `Tags` values that can't be read.
     Tags(u64),
-    /// So many rows of usage have no `ListCost`, which not everything has.
+    /// Number of usage rows without `ListCost`, which is optional.
     NoListCost(u64),
 }
 
@@ -225,7 +206,7 @@ impl fmt::Display for Warning {
                 f.write_str("no column ListCost: list cost is not available")
             }
             Self::NoCurrency => f.write_str(
-                "no column BillingCurrency: the currency is unknown (XXX); give it with --currency",
+                "no column BillingCurrency: the currency is unknown (XXX); pass --currency",
             ),
             Self::NoChargeCategory => {
                 f.write_str("no column ChargeCategory: every row counts as usage")
@@ -300,21 +281,19 @@ impl fmt::Display for BadReason {
 /// A row that was not imported.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct BadRow {
-    /// The file.
     pub file: String,
     /// The line on which the row begins (CSV, from 1), or its number (Parquet, from 1).
     pub row: u64,
-    /// The column; empty where the whole row is meant.
+    /// The column; empty if the whole row is meant.
     pub column: String,
     /// The value, escaped, at most 80 characters.
     pub value: String,
-    /// What is wrong.
     pub reason: BadReason,
 }
 
 impl BadRow {
     pub(super) fn new(file: &str, row: u64, column: &str, value: &[u8], reason: BadReason) -> Self {
-        // Some bytes more than 80 characters need, so that none is cut in two.
+        // A little more than 80 characters need, so none is cut in half.
         let value = &value[..value.len().min(VALUE_CHARS_MAX * 4 + 4)];
         let escaped = match std::str::from_utf8(value) {
             Ok(text) => text.escape_debug().take(VALUE_CHARS_MAX).collect(),

@@ -10,6 +10,7 @@ use std::io::Write;
 use std::path::PathBuf;
 
 mod data;
+mod laws;
 #[cfg(feature = "parquet")]
 mod pages;
 #[cfg(feature = "parquet")]
@@ -124,90 +125,12 @@ fn written(charges: &[Charge], order: &[usize], quoting: u64, end: &str) -> Stri
     text
 }
 
-proptest! {
-    #[test]
-    fn totals_are_the_sums_of_rows_however_they_are_written(
-        charges in proptest::collection::vec(charge(), 1..40),
-        order in Just((0..9).collect::<Vec<usize>>()).prop_shuffle(),
-        quoting: u64,
-        is_crlf: bool,
-    ) {
-        let import = read(&written(
-            &charges,
-            &order,
-            quoting,
-            if is_crlf { "\r\n" } else { "\n" },
-        ));
-
-        prop_assert_eq!(&import.report.bad_rows, &[]);
-        let sum = |of: &dyn Fn(&Charge) -> i64| {
-            Amount(charges.iter().map(|charge| i128::from(of(charge))).sum()).to_string()
-        };
-        prop_assert_eq!(
-            total(&import, Metric::Billed),
-            sum(&|charge| charge.units[0])
-        );
-
-        prop_assert_eq!(
-            total(&import, Metric::Effective),
-            sum(&|charge| charge.units[1])
-        );
-
-        prop_assert_eq!(
-            total(&import, Metric::List),
-            sum(&|charge| if charge.is_usage { charge.units[2] } else { 0 })
-        );
-
-        let mut reversed = charges.clone();
-        reversed.reverse();
-
-        let plain: Vec<usize> = (0..9).collect();
-        let other = read(&written(&reversed, &plain, 1, "\n"));
-        prop_assert_eq!(
-            import.parts[0].cells.encode().unwrap(),
-            other.parts[0].cells.encode().unwrap()
-        );
-    }
-
-    #[test]
-    fn content_is_the_same_if_and_only_if_its_bytes_are(
-        one: Vec<u8>,
-        is_copy: bool,
-        other: Vec<u8>,
-        packed in any::<[bool; 2]>(),
-    ) {
-        let other = if is_copy { one.clone() } else { other };
-        // What begins like gzip would be unpacked.
-        prop_assume!(
-            [&one, &other]
-                .iter()
-                .all(|bytes| FileFormat::of(bytes) != FileFormat::CsvGz)
-        );
-
-        let [left, right] = [(&one, packed[0]), (&other, packed[1])]
-            .map(|(bytes, pack)| if pack { gzip(bytes) } else { bytes.clone() });
-        prop_assert_eq!(
-            has_same_content(&left[..], &right[..]).unwrap(),
-            one == other
-        );
-    }
-
-    #[test]
-    fn arbitrary_rows_never_panic_and_none_is_lost(
-        rows in proptest::collection::vec("[0-9a-z,\"-]{0,30}", 0..20),
-    ) {
-        let import = read(&format!("{START},BilledCost,Tags\n{}\n", rows.join("\n")));
-        prop_assert_eq!(
-            import.report.rows,
-            import.report.imported + import.report.bad.values().sum::<u64>()
-        );
-    }
-}
-
 #[test]
 fn every_field_finds_its_place() {
-    let text = "\u{feff}billedcost,EFFECTIVECOST,ListCost,ServiceProviderName,ProviderName,BillingAccountId,SubAccountId,RegionId,\
-        AvailabilityZone,ServiceName,ServiceCategory,ChargeCategory,PricingCategory,CommitmentDiscountStatus,BillingCurrency,\
+    let text = "\u{feff}billedcost,EFFECTIVECOST,ListCost,ServiceProviderName,ProviderName,\
+        BillingAccountId,SubAccountId,RegionId,\
+        AvailabilityZone,ServiceName,ServiceCategory,ChargeCategory,PricingCategory,\
+            CommitmentDiscountStatus,BillingCurrency,\
         ChargePeriodStart,BillingPeriodStart,Tags,x_A,Id\r\n\
         1,2,3,New,Old,007,1E5,r1,z1,\"S, \
         \"\"A\"\"\",Compute,usage,Committed,Unused,eur,2024-09-30T23:00:00-02:00,2024-09-01,\
@@ -265,7 +188,8 @@ fn every_field_finds_its_place() {
 #[test]
 fn a_bad_row_is_reported_and_the_others_count() {
     let import = read(
-        "ChargePeriodStart,BilledCost,ChargeCategory,BillingCurrency,ServiceName,BillingPeriodStart\n\
+        "ChargePeriodStart,BilledCost,ChargeCategory,BillingCurrency,ServiceName,\
+            BillingPeriodStart\n\
         2024-09-01,1,Usage,USD,\"two\nlines\",\n\
         2024-09-01,x,Usage,USD,,\n\
         2024-09-01,NULL,Usage,USD,,\n\
@@ -339,8 +263,9 @@ fn usage_without_a_list_cost_keeps_its_other_costs() {
 
 #[test]
 fn a_value_that_is_not_text_is_quoted_and_short() {
-    let mut bytes =
-        b"ChargePeriodStart,BilledCost,ServiceName\n2024-09-01,1,a\xff\n2024-09-01,1,ok\n2024-09-01,".to_vec();
+    let mut bytes = b"ChargePeriodStart,BilledCost,ServiceName\n2024-09-01,1,a\xff\n2024-09-01,1,\
+            ok\n2024-09-01,"
+        .to_vec();
     bytes.extend_from_slice(&[b'7'; 500]);
     bytes.extend_from_slice(b",\n");
 

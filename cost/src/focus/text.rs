@@ -1,7 +1,8 @@
 //! Rows of a CSV file.
 
 use super::amount;
-use super::collect::{Collector, Fault, FileContext, Texts};
+use super::charge::{Fault, FileContext, Texts};
+use super::collect::Collector;
 use super::columns::{BILLING_START, CHARGE_START, COST_NAMES, Columns};
 use super::csv::{Broken, Next, Record, Records};
 use super::date::{Days, period_of};
@@ -15,7 +16,7 @@ use std::io::Read;
 /// Rows between two looks at the number of cells.
 const CHECKED_ROWS: u64 = 1 << 12;
 
-/// Reads a CSV file to its end, as far as that goes.
+/// Reads a CSV file to its end or the first fatal error.
 pub(super) fn read(
     input: impl Read,
     currency: Option<Currency>,
@@ -246,7 +247,7 @@ impl Rows {
             .then(|| cost(list, COST_NAMES[2]))
         {
             None => Amount::ZERO,
-            // Not everything has a list price; what it cost counts all the same.
+            // Not everything has a list price; its other costs still count.
             Some(Err(fault)) if fault.reason == BadReason::Missing => {
                 self.unlisted += 1;
                 Amount::ZERO
@@ -308,7 +309,7 @@ impl Rows {
     }
 }
 
-/// Fields one behind the other, to tell rows apart.
+/// Concatenated fields that identify a series.
 #[derive(Default)]
 struct Key {
     bytes: Vec<u8>,
@@ -391,7 +392,7 @@ fn texts_of<'a>(columns: &Columns, record: &Record<'a>) -> Texts<'a> {
         .map(|column| column.map_or(Cow::Borrowed(&[][..]), text))
 }
 
-/// Whether a text stands for no value.
+/// Whether a text means no value.
 #[inline]
 pub(super) fn is_missing(text: &[u8]) -> bool {
     matches!(text, [] | b"NULL" | b"null")

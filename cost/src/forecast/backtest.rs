@@ -3,8 +3,9 @@
 
 use super::{
     interval::{growth, half_width},
-    methods::{self, Method, WEEK},
+    methods::{self, Method},
     scale::Scale,
+    theta::WEEK,
 };
 use std::ops::Range;
 
@@ -21,10 +22,10 @@ const LEARNING_DAYS_MIN: usize = 5;
 const HORIZON_PART: usize = 3;
 /// Short series are tested at closer intervals than a week.
 const STEP_PART: usize = 8;
-/// A day's band is made of the errors at horizons that differ by at most so many days.
+/// A day's band is made of the errors at horizons that differ by at most this many days.
 const NEIGHBOUR_DAYS: usize = 3;
 
-/// What the backtest found out.
+/// The result of the backtest.
 pub(super) struct Backtest {
     pub(super) method: Method,
     /// Days that the forecasts tried to reach over.
@@ -43,9 +44,8 @@ struct Errors {
 
 /// One past forecast with all methods.
 struct Fold {
-    /// By method.
     errors: [Errors; Method::ALL.len()],
-    /// How far the totals were off, in money, by method.
+    /// Errors of the totals in money, by method.
     misses: [f64; Method::ALL.len()],
 }
 
@@ -61,7 +61,7 @@ impl Backtest {
         let tested = horizon.min(day_count / HORIZON_PART).max(1);
         let step = WEEK.min(day_count / STEP_PART).max(1);
 
-        // The same days are summed, as far as the test reaches.
+        // The same days are summed, within the reach of the test.
         let summed = summed.start.min(tested - 1)..summed.end.clamp(1, tested);
 
         let origins = (0..FOLDS).filter_map(|fold| day_count.checked_sub(tested + fold * step));
@@ -92,12 +92,12 @@ impl Backtest {
         }
     }
 
-    /// How many past forecasts there were.
+    /// Number of past forecasts.
     pub(super) fn folds(&self) -> u8 {
         self.errors.len() as u8
     }
 
-    /// Half the width of the band of the day that follows `index` others, scaled.
+    /// Half-width of the band of the day that follows `index` others, scaled.
     pub(super) fn day_half_width(&self, index: usize) -> f64 {
         let nearest = index.min(self.tested - 1);
         let neighbours =
@@ -110,7 +110,7 @@ impl Backtest {
         half_width(errors) * growth(self.tested, index + 1)
     }
 
-    /// Half the width of the band of the sum, scaled.
+    /// Half-width of the band of the sum, scaled.
     pub(super) fn total_half_width(&self) -> f64 {
         half_width(self.errors.iter().map(|errors| errors.total))
             * growth(self.tested, self.horizon)

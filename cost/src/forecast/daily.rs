@@ -20,7 +20,7 @@ pub struct DailyCosts {
     last: Date,
     /// One amount for each day up to `last`.
     amounts: Vec<Amount>,
-    /// What is billed already of the days after `last`, up to the end of its month.
+    /// Amounts already billed for the days after `last`, up to the end of its month.
     later: Vec<Amount>,
 }
 
@@ -69,12 +69,10 @@ impl DailyCosts {
         self
     }
 
-    /// The currency of the amounts.
     pub fn currency(&self) -> Currency {
         self.currency
     }
 
-    /// The newest day.
     pub fn last(&self) -> Date {
         self.last
     }
@@ -100,7 +98,7 @@ impl DailyCosts {
         Ok((&self.amounts[..count], last))
     }
 
-    /// What is billed so far of the days after the last complete one, up to the end of the newest
+    /// Amounts billed so far for the days after the last complete one, up to the end of the newest
     /// day's month.
     pub(super) fn billed_since(&self, incomplete_days: u16) -> impl Iterator<Item = Amount> {
         let count = self
@@ -118,7 +116,7 @@ fn add(amounts: &mut Vec<Amount>, index: usize, amount: Amount) {
     amounts[index] += amount;
 }
 
-/// What a forecast looks at: the recent days, from the first that cost something.
+/// The input of a forecast: recent days from the first non-zero cost.
 pub(super) fn recent(costs: &[Amount]) -> Vec<f64> {
     let recent = &costs[costs.len().saturating_sub(RECENT_DAYS)..];
     recent

@@ -4,10 +4,10 @@ use super::BAND_COVERAGE;
 
 /// The fewest errors whose quantile covers enough: with n of them the largest covers n / (n + 1).
 const ERRORS_MIN: usize = 4;
-/// What stands for each error that is missing: a factor of two, scaled.
+/// Substitute for each missing error: a factor of two, scaled.
 const UNKNOWN_ERROR: f64 = std::f64::consts::LN_2;
 
-/// Half the width of a band that the next error stays within with a probability of at least
+/// Half-width of a band that the next error stays within with a probability of at least
 /// [`BAND_COVERAGE`], if errors come in no particular order: the conformal quantile, the ⌈(n + 1) ×
 /// coverage⌉-th smallest of n errors.
 pub(super) fn half_width(errors: impl Iterator<Item = f64>) -> f64 {
@@ -21,8 +21,8 @@ pub(super) fn half_width(errors: impl Iterator<Item = f64>) -> f64 {
     sizes[rank.clamp(1, sizes.len()) - 1]
 }
 
-/// By how much errors grow between two horizons: those of a random walk, with the square root of
-/// the time.
+/// How much errors grow between two horizons: those of a random walk, with the square root of the
+/// time.
 pub(super) fn growth(from_days: usize, to_days: usize) -> f64 {
     (to_days as f64 / from_days as f64).sqrt().max(1.0)
 }

@@ -1,21 +1,19 @@
 //! The methods that compete.
 
-use super::theta::{mean, median, theta};
+use super::theta::{WEEK, mean, median, theta};
 use augurs::{Fit, Predict, ets::AutoETS, mstl::MSTLModel};
 use serde::Serialize;
 use std::fmt;
 
-/// Days of a season.
-pub(super) const WEEK: usize = 7;
 /// Days that the methods learn from. With 16 or 26 weeks the forecasts are as good.
 const LEARNING_DAYS: usize = 20 * WEEK;
 /// A decomposition needs two seasons.
 const MSTL_DAYS_MIN: usize = 2 * WEEK;
-/// How far outside of what was seen a forecast may lie, scaled: a factor of four. A trend that
-/// grows by ratios would otherwise leave all bounds within a long horizon.
+/// How far a forecast may exceed the observed range, scaled: a factor of four. A trend that grows
+/// by ratios would otherwise leave all bounds within a long horizon.
 const EXCURSION_MAX: f64 = 2.0 * std::f64::consts::LN_2;
 
-/// How a series is forecast.
+/// A forecasting method.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Method {
@@ -33,7 +31,6 @@ pub enum Method {
 }
 
 impl Method {
-    /// All of them.
     pub const ALL: [Self; 5] = [
         Self::SeasonalNaive,
         Self::Theta,
@@ -42,7 +39,6 @@ impl Method {
         Self::Median,
     ];
 
-    /// Its name, as in JSON: `seasonal-naive`.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::SeasonalNaive => "seasonal-naive",
@@ -61,13 +57,13 @@ impl fmt::Display for Method {
 }
 
 /// The forecasts of all methods, in the order of [`Method::ALL`], for the `horizon` days after
-/// `scaled`, of which there must be at least one.
+/// `scaled`, at least one.
 pub(super) fn forecast_all(scaled: &[f64], horizon: usize) -> [Vec<f64>; Method::ALL.len()] {
     let known = &scaled[scaled.len().saturating_sub(LEARNING_DAYS)..];
     let naive = seasonal_naive(known, horizon);
     let theta = bounded(known, theta(known, horizon));
 
-    // Where it can't be fitted the combinations do without it.
+    // If it can't be fitted, the combinations omit it.
     let mstl_ets = mstl_ets(known, horizon).map(|forecast| bounded(known, forecast));
 
     let mut mean_of = Vec::with_capacity(horizon);

@@ -1,6 +1,6 @@
 //! The total that a month is heading for.
 
-use super::{DailyCosts, Estimate, ForecastError, Method, Outlook, amount};
+use super::{Band, DailyCosts, Estimate, ForecastError, Method, Outlook, amount};
 use crate::{
     cells::Period,
     money::{Amount, Currency},
@@ -10,13 +10,10 @@ use serde::Serialize;
 /// The expected total of a month.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct MonthEnd {
-    /// The month.
     pub period: Period,
-    /// The currency of all amounts.
     pub currency: Currency,
     /// The complete days of the month, 0 to 31.
     pub known_days: u8,
-    /// What they cost, exactly.
     pub known: Amount,
     /// The total: the complete days as they are, the others as they are forecast, but never below
     /// what is billed of them already. Exact once all days are complete.
@@ -24,9 +21,9 @@ pub struct MonthEnd {
     /// The total if the rest of the month costs per day what the complete days did on average; none
     /// before the first.
     pub run_rate: Option<Amount>,
-    /// How the rest of the month is forecast; none where nothing is left.
+    /// Forecasting method for the rest of the month; `None` if nothing is left.
     pub method: Option<Method>,
-    /// How many past forecasts the band is made of. See
+    /// The number of past forecasts behind the band. See
     /// [`Forecast::folds`](super::Forecast::folds).
     pub folds: u8,
 }
@@ -74,45 +71,45 @@ pub fn month_end(costs: &DailyCosts, incomplete_days: u16) -> Result<MonthEnd, F
 
     let summed = horizon - (month_days - known_days)..horizon;
     let rest = Outlook::new(complete, horizon, summed.clone());
-    let Estimate {
-        expected: forecast,
-        low,
-        high,
-    } = rest.total.estimate()?;
-
-    // What is billed of a day is the least that it costs; the band moves along.
-    let mut moved = Amount::ZERO;
-    let mut billed = known;
     let of_days = costs.billed_since(incomplete_days).skip(summed.start);
 
-    for (band, of_day) in rest.days[summed]
-        .iter()
-        .zip(of_days)
-        .filter(|(_, of_day)| !of_day.is_zero())
-    {
+    month.total = total(
+        known,
+        rest.total.estimate()?,
+        rest.days[summed].iter().zip(of_days),
+    )?;
+    month.method = Some(rest.method);
+    month.folds = rest.folds;
+    Ok(month)
+}
+
+/// The known days and the forecast of the others, which cost at least what is billed of them.
+fn total<'a>(
+    known: Amount,
+    rest: Estimate,
+    days: impl Iterator<Item = (&'a Band, Amount)>,
+) -> Result<Estimate, ForecastError> {
+    // The band moves with the expected amount.
+    let mut moved = Amount::ZERO;
+    let mut billed = known;
+    for (band, of_day) in days.filter(|(_, of_day)| !of_day.is_zero()) {
         moved += (of_day - amount(band.expected)?).max(Amount::ZERO);
         billed += of_day;
     }
 
-    let expected = known + forecast + moved;
-    let low = known + low + moved;
-    let high = known + high + moved;
-    let low = if billed > known {
-        low.max(billed).min(expected)
-    } else {
-        low
-    };
+    let expected = known + rest.expected + moved;
+    let high = known + rest.high + moved;
+    let mut low = known + rest.low + moved;
+    if billed > known {
+        low = low.max(billed).min(expected);
+    }
 
-    month.total = Estimate {
+    // The sum must be an amount that can be written and read again.
+    amount(low.to_f64())?;
+    amount(high.to_f64())?;
+    Ok(Estimate {
         expected,
         low,
         high,
-    };
-
-    // The sum must be an amount that can be written and read again.
-    amount(month.total.low.to_f64())?;
-    amount(month.total.high.to_f64())?;
-    month.method = Some(rest.method);
-    month.folds = rest.folds;
-    Ok(month)
+    })
 }

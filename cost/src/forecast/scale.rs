@@ -16,7 +16,7 @@ pub(super) struct Scale {
 }
 
 impl Scale {
-    /// The scale that suits `costs`; none where all of them are zero.
+    /// The scale that suits `costs`; `None` if all of them are zero.
     pub(super) fn of(costs: &[f64]) -> Option<Self> {
         let mut sizes: Vec<f64> = costs
             .iter()
@@ -32,7 +32,7 @@ impl Scale {
         })
     }
 
-    /// The scale for sums of so many days.
+    /// The scale for sums of `days` days.
     pub(super) fn times(self, days: usize) -> Self {
         Self {
             unit: self.unit * days.max(1) as f64,

@@ -2,8 +2,8 @@
 //! Billah (IJF 19, 2003): simple exponential smoothing with half the slope of the regression line
 //! as its drift, on values without their weekly pattern.
 
-use super::methods::WEEK;
-
+/// Days of a season.
+pub(super) const WEEK: usize = 7;
 /// The weekly pattern is estimated from three weeks on.
 const WEEKLY_DAYS_MIN: usize = 3 * WEEK;
 /// Smoothing factors are tried in steps of 1 / 20.
@@ -11,7 +11,7 @@ const SMOOTHING_STEPS: u32 = 20;
 /// Days whose mean the smoothing starts from.
 const START_DAYS: usize = 10;
 
-/// Forecasts `horizon` values after `values`, of which there must be at least one.
+/// Forecasts `horizon` values after `values`, at least one.
 pub(super) fn theta(values: &[f64], horizon: usize) -> Vec<f64> {
     let pattern = weekly_pattern(values);
     let level: Vec<f64> = values
@@ -31,8 +31,8 @@ pub(super) fn theta(values: &[f64], horizon: usize) -> Vec<f64> {
         .collect()
 }
 
-/// What each day of the week adds: the median distance from the mean of the week around it. Zero
-/// for short series.
+/// Weekly pattern: each weekday's median distance from the mean of the week around it. Zero for
+/// short series.
 fn weekly_pattern(values: &[f64]) -> [f64; WEEK] {
     let mut pattern = [0.0; WEEK];
     if values.len() < WEEKLY_DAYS_MIN {

@@ -52,7 +52,7 @@ fn part(source: &str, imported_ms: u64, charges: &[(i32, i128)]) -> Arc<StoredPa
     )
 }
 
-/// Source, time of the import, amount: few of each, so that parts meet.
+/// Source, time of the import, amount: few of each, so parts meet.
 fn ledgers() -> impl Strategy<Value = Vec<Ledger>> {
     let parts = prop::collection::vec((0..3u8, 0..3u64, 0..3i128), 0..6);
     let ledger = parts.prop_map(|parts| {

@@ -1,13 +1,12 @@
-//! What agents have counted since they started, and by how much it grew.
+//! Agents' counters and their growth.
 
 use crate::egress::Cause;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
-/// What an agent has counted of a model since it started.
+/// An agent's counters of a model since its start.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ModelCounters {
-    /// Inferences.
     pub requests: u64,
     /// Time that places were busy with them, milliseconds.
     pub busy_ms: u64,
@@ -32,16 +31,13 @@ impl ModelCounters {
 pub struct EgressCounter {
     /// To which region of the mesh; none for the internet.
     pub to: Option<String>,
-    /// Why.
     pub cause: Cause,
-    /// How many.
     pub bytes: u64,
 }
 
-/// What an agent has counted since it started.
+/// An agent's counters since its start.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Counters {
-    /// By model.
     pub models: BTreeMap<String, ModelCounters>,
     /// Bytes by receiver and cause, each pair once.
     pub egress: Vec<EgressCounter>,
@@ -50,15 +46,13 @@ pub struct Counters {
 /// The counters of one agent.
 #[derive(Debug, Clone, Copy)]
 pub struct SourceCounters<'a> {
-    /// Which agent.
     pub source: &'a str,
     /// When its counters started from zero, Unix milliseconds.
     pub started_ms: u64,
-    /// What they say.
     pub counters: &'a Counters,
 }
 
-/// What is remembered of a source.
+/// A source's last counters.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct SourceState {
     started_ms: u64,
@@ -67,8 +61,8 @@ pub(super) struct SourceState {
 }
 
 impl SourceCounters<'_> {
-    /// By how much the counters have grown since they were last seen. All of them count where the
-    /// source started after the last observation of its region, at `last_ms`; none where it ran
+    /// How much the counters have grown since they were last seen. All of them count where the
+    /// source started after the last observation of its region, at `last_ms`; `None` if it ran
     /// before and was not seen.
     pub(super) fn growth(&self, known: Option<&SourceState>, last_ms: Option<u64>) -> Counters {
         let earlier = known.filter(|state| state.started_ms == self.started_ms);
@@ -106,8 +100,7 @@ impl SourceCounters<'_> {
         }
     }
 
-    /// What to remember. Counters beyond the limit of a day are not told apart there, and are
-    /// remembered all the same.
+    /// The counters to remember, including those beyond the limit of a day.
     pub(super) fn state(&self) -> SourceState {
         let egress = self.counters.egress.iter();
         SourceState {

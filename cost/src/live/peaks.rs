@@ -1,5 +1,4 @@
-//! How many requests came for a model in its busiest quarter of an hour: what capacity is planned
-//! for.
+//! A model's requests in its busiest quarter-hour, for capacity planning.
 
 use super::{DayMeter, KEPT_LIMIT};
 use crate::date::DAY_MS;
@@ -13,7 +12,7 @@ pub(super) const QUARTER_MS: u64 = 900_000;
 /// The quarter of an hour that is being counted.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Quarter {
-    /// Which one since 1970.
+    /// Its number since 1970.
     number: u64,
     /// Requests so far, by model.
     requests: BTreeMap<String, u64>,

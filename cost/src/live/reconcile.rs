@@ -1,4 +1,4 @@
-//! Live cost against bills: how far one can be believed before the other is there.
+//! Compares live cost with bills, to show how accurate live cost is.
 
 use crate::money::{Amount, Currency, Totals};
 use serde::{Deserialize, Serialize};
@@ -11,17 +11,15 @@ pub type DailyTotals = BTreeMap<(String, Date), Totals>;
 /// Live and billed cost of a region over the days that both know.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Reconciliation {
-    /// The region of the mesh.
     pub region: String,
-    /// The currency of both.
     pub currency: Currency,
-    /// How many days both know.
+    /// Number of days with both costs.
     pub days: u32,
-    /// What the live plane says.
+    /// The live plane's cost.
     pub live: Amount,
-    /// What the bills say.
+    /// The billed cost.
     pub billed: Amount,
-    /// Live by billed: 1 where they agree; none where either is zero.
+    /// Live divided by billed, 1 if they agree; `None` if either is zero.
     pub ratio: Option<f64>,
 }
 

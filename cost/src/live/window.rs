@@ -1,6 +1,8 @@
-//! What a stretch of days has cost so far.
+//! Cost of a range of days so far.
 
-use super::{DayMeter, LiveMeter, Pricing, RegionMeter, hourly_rate, peaks::QUARTER_MS};
+use super::{
+    DayMeter, LiveMeter, ModelCounters, Pricing, RegionMeter, hourly_rate, peaks::QUARTER_MS,
+};
 use crate::{
     date::{DAY_MS, date_at, day_number, day_of},
     egress::{EgressReport, EgressUsage, egress_report},
@@ -11,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use time::Date;
 
-/// What a region, or all of them, have cost over some days so far.
+/// Cost of one or all regions over some days so far.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LiveWindow {
     /// Nodes and storage.
@@ -20,11 +22,9 @@ pub struct LiveWindow {
     pub idle: Totals,
     /// What requests cost by themselves, where they have a price.
     pub requests: Totals,
-    /// Bytes that left.
     pub egress: Totals,
     /// Capacity, requests and egress.
     pub total: Totals,
-    /// By model.
     pub models: BTreeMap<String, LiveModel>,
     /// Time that is counted, milliseconds, summed over regions.
     pub known_ms: u64,
@@ -38,10 +38,8 @@ pub struct LiveWindow {
     pub busy_ms: u64,
 }
 
-/// What a model has cost.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LiveModel {
-    /// Inferences.
     pub requests: u64,
     /// Time that places were busy with them, milliseconds.
     pub busy_ms: u64,
@@ -53,12 +51,12 @@ pub struct LiveModel {
 }
 
 impl LiveModel {
-    /// Requests per second in its busiest quarter of an hour; none where none is over yet.
+    /// Requests per second in its busiest quarter of an hour; `None` if none is over yet.
     pub fn peak_rps(&self) -> Option<f64> {
         (self.peak_quarter > 0).then(|| self.peak_quarter as f64 / (QUARTER_MS as f64 / 1e3))
     }
 
-    /// The cost of a thousand inferences; empty where there were none.
+    /// The cost of a thousand inferences; empty without any.
     pub fn per_thousand(&self) -> Totals {
         let share = |(currency, amount): (&_, &crate::money::Amount)| {
             Some((*currency, amount.share(1_000, self.requests)?))
@@ -68,7 +66,7 @@ impl LiveModel {
 }
 
 impl LiveWindow {
-    /// The part of the places' time in which they did nothing, 0 to 1; none where there were no
+    /// The part of the places' time in which they did nothing, 0 to 1; `None` if there were no
     /// places.
     pub fn idle_ratio(&self) -> Option<f64> {
         let busy_ms = self.busy_ms.min(self.place_ms);
@@ -107,14 +105,14 @@ fn add(totals: &mut Totals, other: &Totals) {
     }
 }
 
-/// What a region costs now.
+/// A region's current cost.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LiveRegion {
     /// Its name in the mesh.
     pub region: String,
-    /// How long ago it was observed, milliseconds.
+    /// Time since the last observation, milliseconds.
     pub age_ms: u64,
-    /// What its capacity costs per hour.
+    /// Hourly cost of its capacity.
     pub hourly: Totals,
     /// Since midnight UTC.
     pub today: LiveWindow,
@@ -125,7 +123,7 @@ pub struct LiveRegion {
 }
 
 impl LiveMeter {
-    /// What each region costs at `now_ms`, Unix milliseconds: what was charged up to the last
+    /// Current cost of each region at `now_ms`, Unix milliseconds, as charged up to the last
     /// observation.
     pub fn regions(&self, now_ms: u64, pricing: Pricing<'_>) -> Vec<LiveRegion> {
         let Some(today) = date_at(now_ms) else {
@@ -153,7 +151,7 @@ impl LiveMeter {
         regions.collect()
     }
 
-    /// What a region has cost from `start` to `end`, both included, as far as its days are kept.
+    /// Cost of a region from `start` to `end`, inclusive, within the retained days.
     pub fn window(
         &self,
         region: &str,
@@ -174,8 +172,8 @@ impl LiveMeter {
             .collect()
     }
 
-    /// What each region cost on each whole day, for the comparison with bills: days of which less
-    /// than a twentieth is unknown and on which all that ran had a price.
+    /// Cost of each region on each whole day, for comparison with bills: days with less than a
+    /// twentieth unknown and prices for everything that ran.
     pub fn whole_days(&self, pricing: Pricing<'_>) -> super::DailyTotals {
         let mut found = super::DailyTotals::new();
         for (region, meter) in &self.regions {
@@ -195,8 +193,7 @@ impl LiveMeter {
 }
 
 impl RegionMeter {
-    /// What the region has cost from `start` to `end`, and the prices of bytes and requests that
-    /// are missing.
+    /// Cost of the region from `start` to `end`, and missing prices of bytes and requests.
     fn window(
         &self,
         region: &str,
@@ -242,7 +239,15 @@ impl RegionMeter {
     }
 }
 
-/// What one day's capacity and requests cost.
+fn uncharged(day: &DayMeter, name: &str, model: &ModelCounters) -> LiveModel {
+    LiveModel {
+        requests: model.requests,
+        busy_ms: model.busy_ms,
+        peak_quarter: day.peaks.get(name).copied().unwrap_or(0),
+        cost: Totals::default(),
+    }
+}
+
 fn day_window(region: &str, number: i32, day: &DayMeter, pricing: Pricing<'_>) -> LiveWindow {
     let busy_ms = day
         .models
@@ -269,21 +274,11 @@ fn day_window(region: &str, number: i32, day: &DayMeter, pricing: Pricing<'_>) -
         ..LiveWindow::default()
     };
 
-    let counted = |(name, model): (&String, &super::ModelCounters)| {
-        let cost = Totals::default();
-        let peak_quarter = day.peaks.get(name).copied().unwrap_or(0);
-        (
-            name.clone(),
-            LiveModel {
-                requests: model.requests,
-                busy_ms: model.busy_ms,
-                peak_quarter,
-                cost,
-            },
-        )
-    };
-
-    window.models = day.models.iter().map(counted).collect();
+    window.models = day
+        .models
+        .iter()
+        .map(|(name, model)| (name.clone(), uncharged(day, name, model)))
+        .collect();
     for (currency, amount) in &window.capacity.0 {
         let parts = amount.split(&weights);
         let (idle, of_models) = parts

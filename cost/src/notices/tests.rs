@@ -270,7 +270,8 @@ fn an_anomaly_is_told_with_its_range_and_what_it_is_made_of() {
     let notice = anomaly_notice(&anomaly, "us-west-2".parse().ok());
     assert_eq!(
         notice.text,
-        "region us-west-2 costs more than usual: 15.00 USD an hour, 4.00 to 5.00 are usual (live); 2.00 USD so far; \
+        "region us-west-2 costs more than usual: 15.00 USD an hour, 4.00 to 5.00 are usual \
+         (live); 2.00 USD so far; \
          of it nodes 2.00"
     );
 

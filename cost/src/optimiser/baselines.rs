@@ -1,8 +1,8 @@
 //! Fleets to compare with, and what a fleet costs.
 
 use super::{
+    bill::{egress, month_of},
     outcome::{MonthlyCost, NodeCounts},
-    placement::{egress, month_of},
     prepared::{Prepared, round_trip_ms},
     state::{BaselineName, CurrentState},
 };
@@ -103,7 +103,7 @@ impl Fleet {
         Self { nodes, shares }
     }
 
-    /// What it costs in a month; exactly, but for egress.
+    /// Monthly cost; exact except for egress.
     pub(super) fn cost(&self, prepared: &Prepared<'_>) -> MonthlyCost {
         let mut cost = MonthlyCost {
             egress: egress(prepared, &self.shares),

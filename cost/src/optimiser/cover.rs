@@ -1,21 +1,21 @@
-//! Whether capacity can serve a load that only some regions may serve each part of.
+//! Checks whether capacity can serve a load whose parts are restricted to some regions.
 //!
 //! By the max-flow min-cut theorem it can, exactly if for every set of regions the load that only
 //! these may serve is at most their capacity. So surviving a loss needs no flows of its own in the
 //! linear program: each set that falls short becomes one inequality over the nodes.
 
-use super::prepared::{RegionSet, members};
+/// Regions as bits: bit i is region i of the input.
+pub(super) type RegionSet = u64;
 
-/// Units that the whole load is divided into: flows are whole numbers, so that the search ends and
+/// Units that the whole load is divided into: flows are whole numbers, so the search ends and
 /// rounds nothing.
 const UNITS: f64 = 1e12;
-/// What the solver's tolerance may leave open, as a share of the whole load.
+/// Share of the total load that the solver's tolerance may leave unserved.
 const SLACK: f64 = 1e-7;
 
-/// What is lost at once.
+/// A loss to survive.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Lost {
-    /// A region.
     Region(usize),
     /// The spot nodes of a region.
     Spot(usize),
@@ -41,17 +41,16 @@ impl Lost {
     }
 }
 
-/// The regions of a set must be able to serve a load that nobody else may serve.
+/// The regions of a set must be able to serve the load that only they may serve.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Cover {
     /// In which case.
     pub(super) lost: Option<Lost>,
     pub(super) regions: RegionSet,
-    /// Nodes.
     pub(super) load: f64,
 }
 
-/// A set of regions that can't serve what only they may serve when `lost` is lost; none where all
+/// A set of regions that can't serve what only they may serve when `lost` is lost; `None` if all
 /// fits. `groups` are loads by the regions that may serve them, `capacity` is what is left.
 pub(super) fn shortfall(
     groups: &[(RegionSet, f64)],
@@ -203,6 +202,11 @@ impl Network {
             region = before;
         }
     }
+}
+
+/// The regions of a set, lowest first.
+pub(super) fn members(set: RegionSet) -> impl Iterator<Item = usize> {
+    (0..u64::BITS as usize).filter(move |region| set >> region & 1 == 1)
 }
 
 #[cfg(test)]

@@ -3,11 +3,11 @@
 use super::{
     baselines::Fleet,
     prepared::Prepared,
-    recommend::Stage,
     recommendation::{
         Baseline, Comparison, Evidence, NodeChange, Proposal, Recommendation, RecommendationKind,
         Risk, RiskLevel, Saving, WeightChange,
     },
+    stage::Stage,
     state::{ModelCopy, RecommendInput},
 };
 use crate::money::{Amount, Currency};
@@ -24,7 +24,7 @@ const FULL_WEIGHT_BP: u16 = 10_000;
 /// Spot nodes that are lost more often than this per hour are a high risk.
 const SPOT_LOSS_HIGH: f64 = 0.05;
 
-/// What a recommendation comes from.
+/// The reason for a recommendation.
 #[derive(Clone, Copy)]
 pub(super) enum Fact {
     Idle { days: u32 },
@@ -113,7 +113,7 @@ impl Writer<'_> {
             }
             (Proposal::Delete { copies }, _) => {
                 format!(
-                    "Don't keep {} in {}",
+                    "Stop keeping {} in {}",
                     version(copies),
                     names(copies.iter().map(|copy| &copy.region))
                 )
@@ -171,24 +171,20 @@ impl Writer<'_> {
         let (level, why) = match fact {
             Fact::Idle { .. } => (
                 RiskLevel::Low,
-                "no requests came for it; it can be published again",
+                "it had no requests; it can be published again",
             ),
-            Fact::Copy => (
-                RiskLevel::Low,
-                "users are served from other copies meanwhile",
-            ),
+            Fact::Copy => (RiskLevel::Low, "other copies serve users meanwhile"),
             Fact::Autoscale => (
                 RiskLevel::Medium,
-                "new nodes take minutes to serve when load rises fast",
+                "new nodes need minutes to start serving when load rises fast",
             ),
             Fact::Stage(Stage::Scale) if survives => (
                 RiskLevel::Low,
-                "what is left can serve the peak without any one region",
+                "the remaining nodes can serve the peak without any one region",
             ),
-            Fact::Stage(Stage::Scale) => (
-                RiskLevel::Medium,
-                "fewer nodes are spare when a region is lost",
-            ),
+            Fact::Stage(Stage::Scale) => {
+                (RiskLevel::Medium, "fewer spare nodes when a region is lost")
+            }
             Fact::Stage(Stage::Shift) => (
                 RiskLevel::Low,
                 "traffic moves within the latency bound, and back within minutes",
@@ -207,7 +203,7 @@ impl Writer<'_> {
             ),
             Fact::Stage(Stage::Commit) => (
                 RiskLevel::Medium,
-                "commitments are paid for to their end, used or not",
+                "commitments are paid for until they end, used or not",
             ),
         };
 
@@ -238,46 +234,50 @@ impl Writer<'_> {
             })
     }
 
-    fn command(&self, proposal: &Proposal) -> String {
+    fn fleet_command(&self, nodes: &[NodeChange], weights: &[WeightChange]) -> String {
         let environment = &self.input.environment;
         let mut text = String::new();
-        match proposal {
-            Proposal::Fleet { nodes, weights } => {
-                for change in nodes {
-                    let _ = writeln!(
-                        text,
-                        "# environments/{environment}/terraform.tfvars: {}",
-                        nodes_text(change, change.to.total())
-                    );
-                    let committed = change.to.committed.saturating_sub(change.from.committed);
+        for change in nodes {
+            let _ = writeln!(
+                text,
+                "# environments/{environment}/terraform.tfvars: {}",
+                nodes_text(change, change.to.total())
+            );
+            let committed = change.to.committed.saturating_sub(change.from.committed);
 
-                    if committed > 0 {
-                        let _ = writeln!(
-                            text,
-                            "# buy commitments for {committed} nodes in {}",
-                            change.region
-                        );
-                    }
-
-                    if change.to.spot != change.from.spot {
-                        let _ = writeln!(
-                            text,
-                            "# {}: {} spot nodes (use_spot_instances)",
-                            change.region, change.to.spot
-                        );
-                    }
-                }
-
-                for WeightChange { region, to_bp, .. } in weights {
-                    let _ = writeln!(
-                        text,
-                        "# agent.toml of every region: weight_bp = {to_bp} for {region}"
-                    );
-                }
-
-                let _ = write!(text, "scripts/deploy.sh {environment}");
+            if committed > 0 {
+                let _ = writeln!(
+                    text,
+                    "# buy commitments for {committed} nodes in {}",
+                    change.region
+                );
             }
+
+            if change.to.spot != change.from.spot {
+                let _ = writeln!(
+                    text,
+                    "# {}: {} spot nodes (use_spot_instances)",
+                    change.region, change.to.spot
+                );
+            }
+        }
+
+        for WeightChange { region, to_bp, .. } in weights {
+            let _ = writeln!(
+                text,
+                "# agent.toml of every region: weight_bp = {to_bp} for {region}"
+            );
+        }
+
+        text + "scripts/deploy.sh " + environment
+    }
+
+    fn command(&self, proposal: &Proposal) -> String {
+        let environment = &self.input.environment;
+        match proposal {
+            Proposal::Fleet { nodes, weights } => self.fleet_command(nodes, weights),
             Proposal::Autoscale { nodes } => {
+                let mut text = String::new();
                 for change in nodes {
                     let line = nodes_text(change, change.from.total());
                     let _ = writeln!(
@@ -286,24 +286,16 @@ impl Writer<'_> {
                     );
                 }
 
-                let _ = write!(text, "scripts/deploy.sh {environment}");
+                text + "scripts/deploy.sh " + environment
             }
             Proposal::Delete { copies } => match copies.first() {
-                // The command deletes a version in all regions; none keeps it out of some.
+                // The command deletes a version in all regions.
                 Some(copy) if self.is_whole(copies) => {
-                    let _ = write!(
-                        text,
-                        "regionmesh models delete {} {}",
-                        copy.model, copy.version
-                    );
+                    format!("regionmesh models delete {} {}", copy.model, copy.version)
                 }
                 _ => {
                     let regions = names(copies.iter().map(|copy| &copy.region));
-                    let _ = write!(
-                        text,
-                        "# not automated: keep {} out of {regions}",
-                        version(copies)
-                    );
+                    format!("# not automated: remove {} from {regions}", version(copies))
                 }
             },
             Proposal::Relay {
@@ -311,15 +303,8 @@ impl Writer<'_> {
                 version,
                 region,
                 via,
-            } => {
-                let _ = write!(
-                    text,
-                    "# not automated: copy {model}@{version} to {region} from {via}"
-                );
-            }
+            } => format!("# not automated: copy {model}@{version} to {region} from {via}"),
         }
-
-        text
     }
 
     /// Whether these are all copies of their version.
@@ -346,14 +331,14 @@ fn reversibility(fact: Fact) -> &'static str {
         Fact::Idle { .. } => "Publish the version again; it is deleted in every region.",
         Fact::Copy => "Let it be copied as before; that copy is paid for once more.",
         Fact::Autoscale | Fact::Stage(Stage::Scale | Stage::Region) => {
-            "Deploy the former numbers; nodes serve after minutes."
+            "Deploy the previous numbers; nodes start serving within minutes."
         }
         Fact::Stage(Stage::Shift) => {
-            "Set the former weights; clients follow within the TTL of DNS answers."
+            "Restore the previous weights; clients follow within the DNS TTL."
         }
         Fact::Stage(Stage::Spot) => "Deploy on-demand nodes again; nodes serve after minutes.",
         Fact::Stage(Stage::Commit) => {
-            "Not before the commitments end; some clouds let them be exchanged or sold."
+            "Not until the commitments end; some clouds allow exchanging or selling them."
         }
     }
 }
@@ -396,7 +381,7 @@ fn percentage(part: Amount, whole: Amount) -> String {
     }
 }
 
-/// The proposal's serving cost beside a baseline's.
+/// The proposal's serving cost compared with a baseline's.
 pub(super) fn comparison(
     baseline: Baseline,
     proposal_cost: Amount,
@@ -420,7 +405,7 @@ pub(super) fn comparison(
     }
 }
 
-/// Weights that follow from who answers whom, where that changes. The largest is the full weight.
+/// Weights that implement the traffic shares, where those change. The largest is the full weight.
 pub(super) fn weight_changes(
     prepared: &Prepared<'_>,
     before: &Fleet,

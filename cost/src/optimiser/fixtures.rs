@@ -124,31 +124,33 @@ type Numbers = (
     f64,
 );
 
+fn offer_of(index: usize, (price, spot, committed, nodes_max): OfferNumbers) -> RegionOffer {
+    RegionOffer {
+        on_demand: NodeOffer {
+            price: usd(price),
+            nodes_max,
+        },
+        spot: spot.map(|(part, loss_per_hour)| SpotOffer {
+            price: usd(price * part),
+            nodes_max: nodes_max / 2,
+            loss_per_hour,
+        }),
+        committed: committed.map(|(part, new_nodes_max, paid_nodes)| CommittedOffer {
+            price: usd(price * part),
+            new_nodes_max,
+            paid_nodes,
+        }),
+        ..region(&format!("r{index}"), price)
+    }
+}
+
 fn build((offers, models, trips, egress, survive, headroom): Numbers) -> PlacementInput {
     let name = |index: usize| format!("r{index}");
     let count = offers.len();
-    let regions =
-        offers
-            .into_iter()
-            .enumerate()
-            .map(|(index, (price, spot, committed, nodes_max))| RegionOffer {
-                on_demand: NodeOffer {
-                    price: usd(price),
-                    nodes_max,
-                },
-                spot: spot.map(|(part, loss_per_hour)| SpotOffer {
-                    price: usd(price * part),
-                    nodes_max: nodes_max / 2,
-                    loss_per_hour,
-                }),
-                committed: committed.map(|(part, new_nodes_max, paid_nodes)| CommittedOffer {
-                    price: usd(price * part),
-                    new_nodes_max,
-                    paid_nodes,
-                }),
-                ..region(&name(index), price)
-            });
-
+    let regions = offers
+        .into_iter()
+        .enumerate()
+        .map(|(index, offer)| offer_of(index, offer));
     let spot_share_max = models[0].3;
     let models = models.into_iter().enumerate().map(
         |(index, (work, service_ms, bytes_per_answer, _, demand))| {

@@ -1,21 +1,22 @@
-//! What a placement is made from.
-
 use super::outcome::PlacementError;
 use crate::money::{Amount, Currency, Money};
 use regionmesh_protocol::{identity::RegionName, models::manifest::ModelName};
 use serde::{Deserialize, Serialize};
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt,
+};
 
 /// Most regions of a placement.
 pub const REGIONS_MAX: usize = 64;
 /// Most models of a placement.
 pub const MODELS_MAX: usize = 1_000;
 /// Most origins of a placement.
-pub const ORIGINS_MAX: usize = 256;
+const ORIGINS_MAX: usize = 256;
 /// Largest number of nodes, requests per second, bytes or milliseconds that is taken for meant.
 const NUMBER_MAX: f64 = 1e12;
 
-/// What a placement is made from. All prices must have one currency.
+/// The input of a placement. All prices must be in one currency.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct PlacementInput {
     /// The regions, each name once.
@@ -41,7 +42,7 @@ pub struct RegionOffer {
     pub name: RegionName,
     /// The cloud it is in: `aws`.
     pub cloud: String,
-    /// Where its agents are reached, for display.
+    /// Its agents' endpoint, for display.
     #[serde(default)]
     pub endpoint: String,
     /// Nodes at the usual price.
@@ -52,7 +53,7 @@ pub struct RegionOffer {
     /// Nodes that are committed to.
     #[serde(default)]
     pub committed: Option<CommittedOffer>,
-    /// What the region costs per hour once it has any node: agents, control plane, load balancer.
+    /// Fixed hourly cost of a region in use: agents, control plane, load balancer.
     #[serde(default)]
     pub fixed_per_hour: Option<Money>,
 }
@@ -93,7 +94,6 @@ pub struct CommittedOffer {
 /// A model and who asks for it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ModelDemand {
-    /// The model.
     pub name: ModelName,
     /// Work of one request, node-seconds: a node serves 1 / this many requests per second.
     pub node_seconds_per_request: f64,
@@ -133,12 +133,12 @@ pub struct PlacementRules {
     pub latency_ms: f64,
     /// Capacity is at least this many times the peak load while all regions serve, 1 to 10.
     pub headroom: f64,
-    /// How many regions may be lost, any, so that the others can serve the whole peak load within
-    /// the latency bound: 0 or 1.
+    /// How many regions may fail while the others serve the whole peak load within the latency
+    /// bound: 0 or 1.
     pub survive: u8,
-    /// How long a lost spot node is missed until another one serves, minutes, at most 60.
+    /// Time until a lost spot node is replaced, minutes, at most 60.
     pub spot_replacement_minutes: f64,
-    /// Whether a placement in whole nodes is wanted too.
+    /// Whether to compute a placement in whole nodes too.
     pub whole_nodes: bool,
 }
 
@@ -179,25 +179,8 @@ impl PlacementInput {
             );
         }
 
-        let mut names = BTreeSet::new();
-        if let Some(region) = self
-            .regions
-            .iter()
-            .find(|region| !names.insert(&region.name))
-        {
-            return invalid(
-                &format!("regions.{}", region.name),
-                "given twice; keep one entry".to_owned(),
-            );
-        }
-
-        let mut names = BTreeSet::new();
-        if let Some(model) = self.models.iter().find(|model| !names.insert(&model.name)) {
-            return invalid(
-                &format!("models.{}", model.name),
-                "given twice; keep one entry".to_owned(),
-            );
-        }
+        unique("regions", self.regions.iter().map(|region| &region.name))?;
+        unique("models", self.models.iter().map(|model| &model.name))?;
 
         let origins: BTreeSet<&String> = self
             .models
@@ -379,6 +362,21 @@ fn number(what: &str, value: f64, least: f64, most: f64) -> Result<(), Placement
         what,
         format!("{value} is out of range; expected {least} to {most}"),
     )
+}
+
+fn unique<T: Ord + fmt::Display>(
+    field: &str,
+    names: impl Iterator<Item = T>,
+) -> Result<(), PlacementError> {
+    let mut seen = BTreeSet::new();
+    for name in names {
+        let field = format!("{field}.{name}");
+        if !seen.insert(name) {
+            return invalid(&field, "given twice; keep one entry".to_owned());
+        }
+    }
+
+    Ok(())
 }
 
 fn invalid<T>(what: &str, why: String) -> Result<T, PlacementError> {

@@ -1,5 +1,5 @@
 //! The spend that is left as recommendations are applied one after the other. Each saving is what
-//! the ledger falls by, so that no replica is saved twice.
+//! the ledger falls by, so no replica is saved twice.
 
 use super::{
     baselines::Fleet,

@@ -4,10 +4,12 @@
 //! of each stream by region. Loads are scaled so that the whole is 1,000. What may be lost enters
 //! as inequalities over nodes ([`super::cover`]), added only once a solution breaks them.
 
+mod program;
+
 use super::{
     cover::{self, Cover, Lost},
     outcome::{Infeasibility, NodeCounts, Nodes, PlacementError},
-    prepared::{Prepared, RegionNumbers, members},
+    prepared::{Prepared, RegionNumbers},
 };
 use microlp::{
     ComparisonOp, Error, OptimizationDirection, Problem, Solution, SolveOptions, Variable,
@@ -21,17 +23,17 @@ const NODES_MIN: f64 = 1e-7;
 const ROUNDS_MAX: usize = 200;
 /// Most regions that are tried to be closed: each takes one more solution.
 const CLOSE_TRIES_MAX: usize = 6;
-/// Closing goes on while more than this share of the cost could still be saved.
+/// Regions are closed while more than this share of the cost could still be saved.
 const CLOSE_GAP: f64 = 0.001;
 
-/// What is decided beforehand.
+/// Decisions made in advance.
 #[derive(Clone, Copy, Default)]
 pub(super) struct Given<'a> {
     /// The share of each stream that each region answers.
     pub(super) shares: Option<&'a [Vec<f64>]>,
     /// The nodes of each region; they are known to survive losses.
     pub(super) nodes: Option<&'a [NodeCounts]>,
-    /// Which regions are used, and inequalities that will be needed.
+    /// Used regions, and inequalities known to be needed.
     used: Option<&'a [bool]>,
     covers: &'a [Cover],
 }
@@ -79,7 +81,7 @@ struct Program<'a, 'b> {
     scale: f64,
     regions: Vec<RegionVariables>,
     loads: Vec<StreamVariables>,
-    /// What the loads cost if each goes to its usual region: the objective does not hold it.
+    /// Cost of sending each load to its usual region, which the objective leaves out.
     base_cost: f64,
     covers: Vec<Cover>,
 }
@@ -159,239 +161,13 @@ fn finished(outcome: Result<microlp::SolveOutcome, Error>) -> Result<Solution, P
     match outcome {
         Ok(outcome) => outcome
             .into_solution()
-            .map_err(|_| PlacementError::Solver("it stopped before it had an answer".to_owned())),
+            .map_err(|_| PlacementError::Solver("it stopped without an answer".to_owned())),
         Err(Error::Infeasible) => Err(PlacementError::Infeasible(vec![Infeasibility::Together])),
         Err(error) => Err(PlacementError::Solver(error.to_string())),
     }
 }
 
 impl Program<'_, '_> {
-    fn add_nodes(&mut self, problem: &mut Problem, region: usize) {
-        let numbers = &self.prepared.regions[region];
-        let is_closed = self.given.used.is_some_and(|used| !used[region]);
-        let given = self
-            .given
-            .nodes
-            .map(|nodes| nodes[region])
-            .or(is_closed.then(NodeCounts::default));
-        let mut add = |price: f64, most: f64, given: Option<f64>| {
-            let bounds = given.map_or((0.0, most), |nodes| (nodes, nodes));
-            problem.add_var(price, (bounds.0 * self.scale, bounds.1 * self.scale))
-        };
-
-        let on_demand = add(
-            numbers.on_demand_price,
-            numbers.on_demand_max,
-            given.map(|nodes| nodes.on_demand.into()),
-        );
-        let spot = add(
-            numbers.spot_price,
-            numbers.spot_max,
-            given.map(|nodes| nodes.spot.into()),
-        );
-        let committed = given.map(|nodes| f64::from(nodes.committed));
-
-        let paid = add(
-            0.0,
-            numbers.paid,
-            committed.map(|nodes| nodes.min(numbers.paid)),
-        );
-        let new = add(
-            numbers.committed_price,
-            numbers.new_max,
-            committed.map(|nodes| (nodes - numbers.paid).max(0.0)),
-        );
-        let is_open = given.is_none() && self.given.used.is_none();
-        let is_used = (numbers.costs_something() && is_open)
-            .then(|| problem.add_var(numbers.fixed_price * self.scale, (0.0, 1.0)));
-
-        self.regions.push(RegionVariables {
-            on_demand,
-            spot,
-            paid,
-            new,
-            is_used,
-        });
-    }
-
-    /// Each stream is answered in full, by regions that are near enough.
-    fn add_loads(&mut self, problem: &mut Problem) {
-        for stream in &self.prepared.streams {
-            let is_used = |region: &usize| self.given.used.is_none_or(|used| used[*region]);
-            let cost = |region: usize| stream.egress[region] / stream.load;
-            let regions = || members(stream.allowed).filter(is_used);
-
-            // Every stream has a region: those without one were found before.
-            let usual = regions()
-                .min_by(|a, b| cost(*a).total_cmp(&cost(*b)))
-                .unwrap_or(0);
-            let others: Vec<(usize, Variable)> = regions()
-                .filter(|region| *region != usual)
-                .map(|region| {
-                    (
-                        region,
-                        problem.add_var(cost(region) - cost(usual), (0.0, f64::INFINITY)),
-                    )
-                })
-                .collect();
-
-            if !others.is_empty() {
-                let sum = others.iter().map(|(_, load)| (*load, 1.0));
-                problem.add_constraint(sum, ComparisonOp::Le, stream.load * self.scale);
-            }
-
-            self.base_cost += cost(usual) * stream.load * self.scale;
-            self.loads.push(StreamVariables { usual, others });
-        }
-    }
-
-    /// Headroom, the limit of spot, and memory of one region.
-    fn add_limits(&self, problem: &mut Problem, region: usize) {
-        let numbers = &self.prepared.regions[region];
-        let variables = &self.regions[region];
-        let headroom = self.prepared.input.rules.headroom;
-        let share = self.prepared.spot_share_max;
-        let is_mixed = self
-            .prepared
-            .streams
-            .iter()
-            .any(|stream| stream.spot_share_max < share);
-
-        self.at_least_load(
-            problem,
-            region,
-            variables.capacity(numbers.spot_yield),
-            0.0,
-            &|_| headroom,
-        );
-
-        if numbers.spot_max > 0.0 {
-            let durable = variables.durable().map(|node| (node, share));
-            problem.add_constraint(
-                durable.chain([(variables.spot, share - 1.0)]),
-                ComparisonOp::Ge,
-                0.0,
-            );
-
-            if is_mixed {
-                let weight =
-                    |stream: usize| headroom * (1.0 - self.prepared.streams[stream].spot_share_max);
-                let durable = variables.durable().map(|node| (node, 1.0)).collect();
-                self.at_least_load(problem, region, durable, 0.0, &weight);
-            }
-        }
-
-        let memory = |stream: usize| self.prepared.streams[stream].memory_share;
-        let mut nodes = variables.nodes();
-        match variables.is_used {
-            Some(is_used) => {
-                let most =
-                    numbers.on_demand_max + numbers.spot_max + numbers.new_max + numbers.paid;
-                let within = nodes
-                    .iter()
-                    .map(|(node, one)| (*node, -one))
-                    .chain([(is_used, most * self.scale)]);
-
-                problem.add_constraint(within, ComparisonOp::Ge, 0.0);
-                if numbers.memory > 0.0 {
-                    nodes.push((is_used, -numbers.memory * self.scale));
-                    self.at_least_load(problem, region, nodes, 0.0, &memory);
-                }
-            }
-            None => {
-                let has_nodes = self
-                    .given
-                    .nodes
-                    .is_none_or(|nodes| nodes[region].total() > 0);
-                let is_used = self.given.used.is_none_or(|used| used[region]);
-
-                if has_nodes && is_used && numbers.memory > 0.0 {
-                    self.at_least_load(problem, region, nodes, numbers.memory, &memory);
-                }
-            }
-        }
-    }
-
-    /// `nodes` are at least `base` and the region's load, weighted by stream.
-    fn at_least_load(
-        &self,
-        problem: &mut Problem,
-        region: usize,
-        mut nodes: Vec<(Variable, f64)>,
-        base: f64,
-        weight: &dyn Fn(usize) -> f64,
-    ) {
-        let mut least = base;
-        if let Some(shares) = self.given.shares {
-            let streams = self.prepared.streams.iter().zip(shares).enumerate();
-            least += streams
-                .map(|(index, (stream, shares))| weight(index) * stream.load * shares[region])
-                .sum::<f64>();
-        }
-
-        for (index, loads) in self.loads.iter().enumerate() {
-            let weight = weight(index);
-            if weight == 0.0 {
-                continue;
-            }
-
-            if loads.usual == region {
-                least += weight * self.prepared.streams[index].load;
-                nodes.extend(loads.others.iter().map(|(_, load)| (*load, weight)));
-            } else {
-                let load = loads.others.iter().find(|(at, _)| *at == region);
-                nodes.extend(load.map(|(_, load)| (*load, -weight)));
-            }
-        }
-
-        problem.add_constraint(nodes, ComparisonOp::Ge, least * self.scale);
-    }
-
-    /// All that is left must be able to serve all: these inequalities are nearly always needed.
-    fn add_first_covers(&mut self, problem: &mut Problem) {
-        if self.given.nodes.is_some() {
-            return;
-        }
-
-        if !self.given.covers.is_empty() {
-            self.covers = self.given.covers.to_vec();
-            for cover in self.given.covers {
-                let (sum, load) = self.inequality(cover);
-                problem.add_constraint(sum, ComparisonOp::Ge, load);
-            }
-
-            return;
-        }
-
-        let all = u64::MAX >> (u64::BITS as usize - self.regions.len());
-        for lost in self.prepared.scenarios() {
-            let regions = match lost {
-                Lost::Region(region) => all & !(1 << region),
-                Lost::Spot(_) => all,
-            };
-            let cover = Cover {
-                lost: Some(lost),
-                regions,
-                load: self.prepared.load,
-            };
-            let (sum, load) = self.inequality(&cover);
-
-            problem.add_constraint(sum, ComparisonOp::Ge, load);
-            self.covers.push(cover);
-        }
-    }
-
-    fn inequality(&self, cover: &Cover) -> (Vec<(Variable, f64)>, f64) {
-        let mut sum = Vec::new();
-        for region in members(cover.regions) {
-            let spot_yield = self.prepared.regions[region].spot_yield;
-            let is_spot_lost = cover.lost == Some(Lost::Spot(region));
-            sum.extend(self.regions[region].capacity(if is_spot_lost { 0.0 } else { spot_yield }));
-        }
-
-        (sum, cover.load * self.scale)
-    }
-
     /// Adds the inequalities that the solution breaks until it breaks none.
     fn survive(&mut self, mut solution: Solution) -> Result<Solution, PlacementError> {
         if self.given.nodes.is_some() {
@@ -413,12 +189,12 @@ impl Program<'_, '_> {
         }
 
         Err(PlacementError::Solver(format!(
-            "it did not settle in {ROUNDS_MAX} rounds"
+            "no convergence in {ROUNDS_MAX} rounds"
         )))
     }
 
-    /// Decides which regions are used at all, where that costs something: those that the relaxed
-    /// solution uses, and then without each of the little used ones, as long as that saves.
+    /// Decides which regions with a fixed cost to use: those of the relaxed solution, then without
+    /// each little-used one while that saves.
     fn close(&mut self, relaxed: Solution) -> Result<Solution, PlacementError> {
         let nodes = self.nodes(&relaxed);
         let unsettled: Vec<usize> = (0..nodes.len())

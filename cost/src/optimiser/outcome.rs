@@ -1,4 +1,4 @@
-//! What a placement is, and why there is none.
+//! Placements, and the reasons why there is none.
 
 use crate::money::{Amount, Currency};
 use regionmesh_protocol::{identity::RegionName, models::manifest::ModelName};
@@ -10,7 +10,7 @@ use std::{collections::BTreeMap, fmt};
 pub struct Nodes {
     /// At the usual price.
     pub on_demand: f64,
-    /// That the cloud may take back.
+    /// Capacity that the cloud may reclaim.
     pub spot: f64,
     /// Committed to, those already paid for included. None of them count in a region that is not
     /// used.
@@ -18,7 +18,6 @@ pub struct Nodes {
 }
 
 impl Nodes {
-    /// All of them.
     pub fn total(self) -> f64 {
         self.on_demand + self.spot + self.committed
     }
@@ -29,14 +28,13 @@ impl Nodes {
 pub struct NodeCounts {
     /// At the usual price.
     pub on_demand: u32,
-    /// That the cloud may take back.
+    /// Capacity that the cloud may reclaim.
     pub spot: u32,
     /// Committed to.
     pub committed: u32,
 }
 
 impl NodeCounts {
-    /// All of them.
     pub fn total(self) -> u32 {
         self.on_demand
             .saturating_add(self.spot)
@@ -47,11 +45,10 @@ impl NodeCounts {
 /// The share of an origin's requests for a model that a region answers.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Flow {
-    /// The model.
     pub model: ModelName,
-    /// Where the requests come from.
+    /// The origin of the requests.
     pub origin: String,
-    /// Who answers.
+    /// The answering region.
     pub region: RegionName,
     /// Above 0, at most 1; the shares of a model and origin sum to 1.
     pub share: f64,
@@ -62,7 +59,7 @@ pub struct Flow {
 pub struct MonthlyCost {
     /// Nodes, with all commitments that are paid for, used or not.
     pub compute: Amount,
-    /// What regions cost once they are used.
+    /// Fixed cost of used regions.
     pub fixed: Amount,
     /// Answers to other places.
     pub egress: Amount,
@@ -80,30 +77,15 @@ impl MonthlyCost {
 #[serde(rename_all = "kebab-case", tag = "limit")]
 pub enum Binding {
     /// All on-demand nodes of the region are used.
-    OnDemandQuota {
-        /// The region.
-        region: RegionName,
-    },
+    OnDemandQuota { region: RegionName },
     /// All spot nodes of the region are used.
-    SpotQuota {
-        /// The region.
-        region: RegionName,
-    },
+    SpotQuota { region: RegionName },
     /// All commitments that may be made are made.
-    CommitmentLimit {
-        /// The region.
-        region: RegionName,
-    },
+    CommitmentLimit { region: RegionName },
     /// No more of the region's capacity may be spot.
-    SpotShare {
-        /// The region.
-        region: RegionName,
-    },
+    SpotShare { region: RegionName },
     /// Models fill the region's memory.
-    Memory {
-        /// The region.
-        region: RegionName,
-    },
+    Memory { region: RegionName },
     /// Capacity that is there for the loss of a region.
     RegionLoss {
         /// The region that may be lost.
@@ -120,100 +102,89 @@ pub enum Binding {
     },
     /// A cheaper region is too far away.
     Latency {
-        /// The model.
         model: ModelName,
-        /// Where the requests come from.
+        /// The origin of the requests.
         origin: String,
         /// The region that would be cheaper.
         region: RegionName,
     },
 }
 
-/// Where models are served, on how many nodes, and what that costs.
+/// Nodes, traffic and cost of a mesh.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Placement {
-    /// Of all amounts.
     pub currency: Currency,
-    /// Nodes of every region.
     pub nodes: BTreeMap<RegionName, Nodes>,
-    /// Who answers whom, by model, origin and region.
+    /// Traffic by model, origin and region.
     pub flows: Vec<Flow>,
-    /// What it costs.
     pub monthly: MonthlyCost,
-    /// The same in whole nodes, if asked for and possible.
+    /// The placement in whole nodes, if requested and possible.
     pub whole: Option<WholePlacement>,
-    /// What keeps it from being cheaper, in order.
+    /// The limits that bind, in order.
     pub binding: Vec<Binding>,
-    /// What was assumed where the input says nothing, for people.
+    /// Assumptions made for missing inputs, in words.
     pub assumptions: Vec<String>,
 }
 
 /// A placement in whole nodes.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct WholePlacement {
-    /// Nodes of every region.
     pub nodes: BTreeMap<RegionName, NodeCounts>,
-    /// Who answers whom, by model, origin and region.
+    /// Traffic by model, origin and region.
     pub flows: Vec<Flow>,
-    /// What it costs; compute and fixed cost are exact.
+    /// Cost; compute and fixed cost are exact.
     pub monthly: MonthlyCost,
 }
 
-/// What may be lost at once.
+/// A loss that a placement survives.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", tag = "kind")]
 pub enum Loss {
-    /// A region.
     Region {
-        /// The region.
         region: RegionName,
     },
     /// All spot nodes of a region.
     Spot {
-        /// The region.
         region: RegionName,
     },
 }
 
-/// Why demand can't be placed.
+/// A reason why demand can't be placed.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", tag = "reason")]
 pub enum Infeasibility {
     /// No region is near enough.
     NoRegion {
-        /// The model.
         model: ModelName,
-        /// Where the requests come from.
+        /// The origin of the requests.
         origin: String,
         /// The region that comes nearest to the bound, with round trip and service time in
-        /// milliseconds; none where no round trip is known.
+        /// milliseconds; `None` if no round trip is known.
         nearest: Option<(RegionName, f64)>,
         /// The bound, milliseconds.
         latency_ms: f64,
     },
     /// One region is near enough, and it may be lost.
     OnlyRegion {
-        /// The model.
         model: ModelName,
-        /// Where the requests come from.
+        /// The origin of the requests.
         origin: String,
-        /// The one.
         region: RegionName,
         /// The bound, milliseconds.
         latency_ms: f64,
     },
-    /// Too few nodes can be had.
+    /// Too few nodes are available.
     Capacity {
-        /// What is lost in this case.
+        /// The loss in this case.
         lost: Option<Loss>,
         /// The regions that the demand can go to.
         regions: Vec<RegionName>,
         /// Nodes that the demand needs there.
         needed: f64,
-        /// Nodes that can be had there.
+        /// Nodes available there.
         available: f64,
     },
-    /// Each limit can be kept, but not all of them together.
+    /// The limits can't all be met together.
     Together,
 }
 
@@ -227,7 +198,8 @@ impl fmt::Display for Infeasibility {
                 latency_ms,
             } => write!(
                 f,
-                "model {model} from {origin}: no region answers within {latency_ms:.0} ms; the nearest, {region}, takes \
+                "model {model} from {origin}: no region answers within {latency_ms:.0} ms; the \
+                 nearest, {region}, takes \
                  {took_ms:.0} ms"
             ),
             Self::NoRegion {
@@ -282,7 +254,7 @@ impl fmt::Display for Infeasibility {
                 }
             }
             Self::Together => f.write_str(
-                "spot shares, memory and quotas can't be kept together; raise a quota or lower \
+                "spot shares, memory and quotas can't all be met; raise a quota or lower \
                     headroom or spot shares",
             ),
         }
@@ -294,14 +266,9 @@ impl fmt::Display for Infeasibility {
 pub enum PlacementError {
     /// The input can't be right.
     #[error("{what}: {why}")]
-    Invalid {
-        /// The field.
-        what: String,
-        /// What is wrong, and what is expected.
-        why: String,
-    },
+    Invalid { what: String, why: String },
     /// The limits can't be kept; at least one reason.
-    #[error("no placement keeps the limits: \
+    #[error("no placement meets the limits: \
         {}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))]
     Infeasible(Vec<Infeasibility>),
     /// The solver gave up on the numbers.

@@ -1,24 +1,21 @@
-//! From the input to a placement, with its cost and what limits it.
+//! Turns an input into a placement with its cost and binding limits.
 
 use super::{
-    HOURS_PER_MONTH,
-    cover::Lost,
+    bill::{monthly, whole_cost},
+    cover::{Lost, RegionSet, members},
     input::PlacementInput,
     linear::{self, Solved},
-    outcome::{
-        Binding, Flow, MonthlyCost, NodeCounts, Nodes, Placement, PlacementError, WholePlacement,
-    },
-    prepared::{Prepared, RegionSet, Stream, members},
+    outcome::{Binding, Flow, NodeCounts, Nodes, Placement, PlacementError, WholePlacement},
+    prepared::{Prepared, Stream},
     whole,
 };
-use crate::money::Amount;
 use regionmesh_protocol::identity::RegionName;
 use std::collections::BTreeMap;
 
-/// What counts as at a limit, as a share of the whole load.
+/// Tolerance for reaching a limit, as a share of the total load.
 const AT_LIMIT: f64 = 1e-6;
 
-/// The cheapest placement that keeps the limits.
+/// The cheapest placement within the limits.
 ///
 /// Nodes are sized for the peaks and run all month: for capacity that follows the load, call it for
 /// each step with the demand of that step, where peak and mean are nearly equal. The result depends
@@ -26,8 +23,8 @@ const AT_LIMIT: f64 = 1e-6;
 /// does (`fixed_per_hour`, `memory_share`), which regions are used is found by a bounded search. A
 /// placement in whole nodes is rounded up and then thinned out, not proven to be the best one.
 ///
-/// Fails where the input can't be right, where no placement keeps the limits (all reasons that are
-/// known), or where the solver can't handle the numbers.
+/// Fails if the input is invalid, if no placement meets the limits (with all known reasons), or if
+/// the solver can't handle the numbers.
 pub fn placement(input: &PlacementInput) -> Result<Placement, PlacementError> {
     let prepared = Prepared::new(input)?;
     if prepared.streams.is_empty() {
@@ -53,7 +50,7 @@ pub fn placement(input: &PlacementInput) -> Result<Placement, PlacementError> {
             let name = prepared.name(index);
             let paid = region.paid;
             assumptions.push(format!(
-                "{name} is not used; its {paid:.0} committed nodes cost all the same"
+                "{name} is not used; its {paid:.0} committed nodes are paid for anyway"
             ));
         }
     }
@@ -94,93 +91,15 @@ fn named<T: Copy>(prepared: &Prepared<'_>, nodes: &[T]) -> BTreeMap<RegionName, 
         .collect()
 }
 
-pub(super) fn whole_placement(
+fn whole_placement(
     prepared: &Prepared<'_>,
     nodes: &[NodeCounts],
     shares: &[Vec<f64>],
 ) -> WholePlacement {
-    let mut cost = MonthlyCost {
-        egress: egress(prepared, shares),
-        ..MonthlyCost::default()
-    };
-
-    for (nodes, region) in nodes.iter().zip(&prepared.input.regions) {
-        let paid = region
-            .committed
-            .as_ref()
-            .map_or(0, |offer| offer.paid_nodes);
-        let spot = region.spot.as_ref().map(|offer| offer.price.amount);
-        let committed = region.committed.as_ref().map(|offer| offer.price.amount);
-
-        cost.compute += month_of(region.on_demand.price.amount, nodes.on_demand);
-        cost.compute += month_of(spot.unwrap_or_default(), nodes.spot);
-        cost.compute += month_of(committed.unwrap_or_default(), nodes.committed.max(paid));
-        if nodes.total() > 0 {
-            cost.fixed += month_of(
-                region
-                    .fixed_per_hour
-                    .map_or(Amount::ZERO, |price| price.amount),
-                1,
-            );
-        }
-    }
-
     WholePlacement {
         nodes: named(prepared, nodes),
         flows: flows(prepared, shares),
-        monthly: cost,
-    }
-}
-
-/// A month of so many nodes at a price per hour.
-pub(super) fn month_of(price: Amount, nodes: u32) -> Amount {
-    Amount(
-        price
-            .0
-            .saturating_mul(i128::from(HOURS_PER_MONTH))
-            .saturating_mul(i128::from(nodes)),
-    )
-}
-
-/// A month of an hourly cost. Costs are below 10^14: the checks of the input see to that for all
-/// that fits a mesh; beyond, it counts as the largest.
-fn month_of_rate(rate: f64) -> Amount {
-    let cost = (rate * f64::from(HOURS_PER_MONTH)).min(9e13);
-    // A hundred-millionth is far below what the solver's tolerance moves.
-    Amount::from_f64((cost * 1e8).round() / 1e8).unwrap_or_default()
-}
-
-pub(super) fn egress(prepared: &Prepared<'_>, shares: &[Vec<f64>]) -> Amount {
-    let of = |(stream, shares): (&Stream<'_>, &Vec<f64>)| -> f64 {
-        stream
-            .egress
-            .iter()
-            .zip(shares)
-            .map(|(cost, share)| cost * share)
-            .sum()
-    };
-
-    month_of_rate(prepared.streams.iter().zip(shares).map(of).sum())
-}
-
-fn monthly(prepared: &Prepared<'_>, solved: &Solved) -> MonthlyCost {
-    let mut compute = 0.0;
-    let mut fixed = 0.0;
-    for (nodes, region) in solved.nodes.iter().zip(&prepared.regions) {
-        let committed = nodes.committed.max(region.paid);
-        compute += nodes.on_demand * region.on_demand_price;
-        compute += nodes.spot * region.spot_price + committed * region.committed_price;
-        fixed += if nodes.total() > 0.0 {
-            region.fixed_price
-        } else {
-            0.0
-        };
-    }
-
-    MonthlyCost {
-        compute: month_of_rate(compute),
-        fixed: month_of_rate(fixed),
-        egress: egress(prepared, &solved.shares),
+        monthly: whole_cost(prepared, nodes, shares),
     }
 }
 

@@ -1,13 +1,13 @@
 //! The input in numbers: who may serve what, what it weighs, and which demand has no region.
 
 use super::{
-    cover::{self, Cover, Lost},
-    input::{ModelDemand, PlacementInput, RegionOffer},
+    cover::{self, Cover, Lost, RegionSet, members},
+    input::{ModelDemand, OriginDemand, PlacementInput, RegionOffer},
     outcome::{Infeasibility, Loss, PlacementError},
 };
 use crate::money::{Amount, Currency};
 use regionmesh_protocol::identity::RegionName;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// A load below this share of the whole counts as this share: the solver's tolerance must stay
 /// small against every load.
@@ -17,9 +17,6 @@ const LOAD_SHARE_MIN: f64 = 1e-6;
 const LOAD_MIN: f64 = 1e-9;
 /// The least that a spot node counts.
 const SPOT_YIELD_MIN: f64 = 0.01;
-
-/// Regions as bits: bit i is region i of the input.
-pub(super) type RegionSet = u64;
 
 /// The requests of one origin for one model.
 #[derive(Clone)]
@@ -33,7 +30,7 @@ pub(super) struct Stream<'a> {
     pub(super) load: f64,
     /// The regions that answer in time.
     pub(super) allowed: RegionSet,
-    /// What answering all of it costs in egress, per hour on average, by region.
+    /// Average hourly egress cost of answering all of it, by region.
     pub(super) egress: Vec<f64>,
 }
 
@@ -48,7 +45,7 @@ pub(super) struct RegionNumbers {
     pub(super) spot_max: f64,
     pub(super) new_max: f64,
     pub(super) paid: f64,
-    /// What a spot node counts, nodes: it is missing while its replacement starts.
+    /// Effective capacity of a spot node, nodes: less than 1 because replacements take time.
     pub(super) spot_yield: f64,
     pub(super) is_spot_lost: bool,
     /// Nodes whose memory one copy of each model takes that the region may serve.
@@ -149,7 +146,7 @@ impl<'a> Prepared<'a> {
             .collect()
     }
 
-    /// What may be lost, one at a time.
+    /// The losses to survive, one at a time.
     pub(super) fn scenarios(&self) -> Vec<Lost> {
         let count = self.regions.len();
         let regions = (0..count)
@@ -259,7 +256,7 @@ impl<'a> Prepared<'a> {
             .map(|price| price.amount)
             .max();
         let highest = highest.unwrap_or(Amount::ZERO);
-        let mut guessed = BTreeMap::new();
+        let mut guessed = BTreeSet::new();
 
         for model in &input.models {
             for (origin, demand) in &model.demand {
@@ -267,47 +264,7 @@ impl<'a> Prepared<'a> {
                     continue;
                 }
 
-                let gb_per_hour = demand.mean_rps * 3_600.0 * model.bytes_per_answer / 1e9;
-                let memory_share = model.memory_share;
-                let spot_share_max = model.spot_share_max;
-                let load = 0.0;
-                let allowed = 0;
-                let egress = Vec::new();
-                let mut stream = Stream {
-                    model,
-                    origin,
-                    memory_share,
-                    spot_share_max,
-                    load,
-                    allowed,
-                    egress,
-                };
-
-                for (index, region) in input.regions.iter().enumerate() {
-                    let trip_ms = round_trip_ms(input, origin, &region.name);
-                    let is_near = trip_ms.is_some_and(|trip_ms| {
-                        trip_ms + model.service_ms <= input.rules.latency_ms
-                    });
-                    let price = input
-                        .egress_per_gb
-                        .get(&region.name)
-                        .and_then(|prices| prices.get(origin));
-                    let price = match price {
-                        Some(price) => price.amount,
-                        None if region.name.as_str() == origin => Amount::ZERO,
-                        None => {
-                            if is_near && gb_per_hour > 0.0 {
-                                guessed.insert((&region.name, origin), ());
-                            }
-                            highest
-                        }
-                    };
-
-                    stream.allowed |= u64::from(is_near) << index;
-                    stream.egress.push(gb_per_hour * price.to_f64());
-                }
-
-                stream.load = demand.peak_rps * model.node_seconds_per_request;
+                let stream = read_stream(input, (model, origin), demand, highest, &mut guessed);
                 self.streams.push(stream);
             }
         }
@@ -319,10 +276,10 @@ impl<'a> Prepared<'a> {
             .for_each(|stream| stream.load = stream.load.max(least));
         self.load = self.streams.iter().map(|stream| stream.load).sum();
 
-        for (region, origin) in guessed.into_keys() {
+        for (region, origin) in guessed {
             let currency = self.currency;
             self.assumptions.push(format!(
-                "no egress price from {region} to {origin}: the highest one given is assumed, \
+                "no egress price from {region} to {origin}: assuming the highest given price, \
                     {highest} {currency} per GB"
             ));
         }
@@ -400,6 +357,53 @@ fn numbers(region: &RegionOffer, input: &PlacementInput) -> RegionNumbers {
     }
 }
 
+/// The requests of an origin for a model, whose load isn't raised to the least one yet. Prices of
+/// egress that are needed and missing go to `guessed`.
+fn read_stream<'a>(
+    input: &'a PlacementInput,
+    (model, origin): (&'a ModelDemand, &'a String),
+    demand: &OriginDemand,
+    highest: Amount,
+    guessed: &mut BTreeSet<(&'a RegionName, &'a String)>,
+) -> Stream<'a> {
+    let gb_per_hour = demand.mean_rps * 3_600.0 * model.bytes_per_answer / 1e9;
+    let mut allowed = 0;
+    let mut egress = Vec::new();
+
+    for (index, region) in input.regions.iter().enumerate() {
+        let trip_ms = round_trip_ms(input, origin, &region.name);
+        let is_near =
+            trip_ms.is_some_and(|trip_ms| trip_ms + model.service_ms <= input.rules.latency_ms);
+        let price = input
+            .egress_per_gb
+            .get(&region.name)
+            .and_then(|prices| prices.get(origin));
+        let price = match price {
+            Some(price) => price.amount,
+            None if region.name.as_str() == origin => Amount::ZERO,
+            None => {
+                if is_near && gb_per_hour > 0.0 {
+                    guessed.insert((&region.name, origin));
+                }
+                highest
+            }
+        };
+
+        allowed |= u64::from(is_near) << index;
+        egress.push(gb_per_hour * price.to_f64());
+    }
+
+    Stream {
+        model,
+        origin,
+        memory_share: model.memory_share,
+        spot_share_max: model.spot_share_max,
+        load: demand.peak_rps * model.node_seconds_per_request,
+        allowed,
+        egress,
+    }
+}
+
 pub(super) fn round_trip_ms(
     input: &PlacementInput,
     origin: &str,
@@ -412,9 +416,4 @@ pub(super) fn round_trip_ms(
         .copied();
 
     measured.or_else(|| (region.as_str() == origin).then_some(0.0))
-}
-
-/// The regions of a set, lowest first.
-pub(super) fn members(set: RegionSet) -> impl Iterator<Item = usize> {
-    (0..u64::BITS as usize).filter(move |region| set >> region & 1 == 1)
 }

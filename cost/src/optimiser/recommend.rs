@@ -1,22 +1,25 @@
-//! From what runs to what should: one change after the other, each on top of those before.
+//! Recommends changes one by one, each on top of the previous ones.
 //!
 //! Nodes change in stages. Each stage is a placement with more freedom than the last one: fewer
 //! nodes for the traffic as it flows, other flows, other regions, spot, commitments. What a stage
 //! adds is its saving.
 
+mod autoscale;
+
 use super::{
     baselines::Fleet,
+    bill::month_of,
     describe::{self, Fact, Writer},
-    input::{CommittedOffer, PlacementInput, RegionOffer},
+    input::PlacementInput,
     ledger::Ledger,
     linear::{self, Given},
     outcome::{MonthlyCost, NodeCounts, PlacementError},
-    placement::month_of,
     prepared::Prepared,
     recommendation::{
         Baseline, NodeChange, Proposal, Recommendation, RecommendationKind, Recommendations, Saving,
     },
-    state::{BaselineName, RecommendError, RecommendInput, ReplicationChange, Utilisation},
+    stage::Stage,
+    state::{BaselineName, RecommendError, RecommendInput, ReplicationChange},
     whole,
 };
 use crate::money::{Amount, ONE};
@@ -25,88 +28,19 @@ use time::format_description::well_known::Rfc3339;
 
 /// Savings of less than this part of the spend are not worth a change.
 const WORTH_PART: u64 = 1_000;
-/// How far a month's spot price may be from the one known, percent.
+/// Possible deviation of a month's spot price, percent.
 const SPOT_SPREAD_PERCENT: u64 = 30;
-/// How far a month's traffic may be from the one measured, percent.
+/// Possible deviation of a month's traffic, percent.
 const TRAFFIC_SPREAD_PERCENT: u64 = 20;
 /// The part of new commitments that may go unused if demand falls, percent.
 const UNUSED_PERCENT: u64 = 25;
 
-/// What a stage may change.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Stage {
-    Scale,
-    Shift,
-    Region,
-    Spot,
-    Commit,
-}
-
-impl Stage {
-    const ALL: [Self; 5] = [
-        Self::Scale,
-        Self::Shift,
-        Self::Region,
-        Self::Spot,
-        Self::Commit,
-    ];
-
-    pub(super) fn kind(self) -> RecommendationKind {
-        match self {
-            Self::Scale => RecommendationKind::Scale,
-            Self::Shift => RecommendationKind::Shift,
-            Self::Region => RecommendationKind::Region,
-            Self::Spot | Self::Commit => RecommendationKind::Purchase,
-        }
-    }
-
-    fn subject(self) -> &'static str {
-        match self {
-            Self::Scale => "nodes",
-            Self::Shift => "weights",
-            Self::Region => "regions",
-            Self::Spot => "spot",
-            Self::Commit => "commitments",
-        }
-    }
-
-    /// The most nodes of a region that has `now`.
-    fn limit(self, offer: &mut RegionOffer, now: NodeCounts, steady_share: f64) {
-        let may_commit = self == Self::Commit;
-        if matches!(self, Self::Scale | Self::Shift) {
-            offer.on_demand.nodes_max = now.on_demand;
-        } else {
-            offer.on_demand.nodes_max = offer.on_demand.nodes_max.max(now.on_demand);
-        }
-
-        if let Some(spot) = &mut offer.spot {
-            let is_free = matches!(self, Self::Spot | Self::Commit);
-            spot.nodes_max = if is_free {
-                spot.nodes_max.max(now.spot)
-            } else {
-                now.spot
-            };
-        }
-
-        if let Some(CommittedOffer {
-            new_nodes_max,
-            paid_nodes,
-            ..
-        }) = &mut offer.committed
-        {
-            let steady = (f64::from(now.total()) * steady_share).floor() as u32;
-            let more = steady.saturating_sub(now.committed).min(*new_nodes_max);
-            (*paid_nodes, *new_nodes_max) = (now.committed, if may_commit { more } else { 0 });
-        }
-    }
-}
-
-/// Recommends how to spend less than `input.baseline` does.
+/// Recommends how to spend less than the baseline.
 ///
-/// Savings are per month. Each is computed on what those before it left, and their sum is the
-/// difference between the baseline and the proposal exactly. With another baseline than `current`,
-/// the changes are those from the baseline's fleet, as if it ran. Fails where the input can't be
-/// right; where no placement keeps the limits, a note says why.
+/// Savings are per month. Each builds on the previous ones, and their sum is exactly the difference
+/// between the baseline and the proposal. With another baseline than `current`, the changes are
+/// those from the baseline's fleet, as if it ran. Fails if the input is invalid; if no placement
+/// meets the limits, a note says why.
 pub fn recommend(input: &RecommendInput) -> Result<Recommendations, RecommendError> {
     input.check()?;
     let prepared = Prepared::new(&input.placement)?;
@@ -329,7 +263,7 @@ impl Advisor<'_> {
             let currency = self.prepared.currency;
 
             self.notes.push(format!(
-                "serving within all limits costs {} {currency} a month, {} more than {name}",
+                "meeting all limits costs {} {currency} a month, {} more than {name}",
                 cost.rounded(2),
                 more.rounded(2)
             ));
@@ -338,7 +272,7 @@ impl Advisor<'_> {
         Ok(())
     }
 
-    /// The best fleet of a stage; none where it can't be made of whole nodes.
+    /// The best fleet of a stage; `None` if it can't be made of whole nodes.
     fn stage(&self, stage: Stage) -> Result<Option<Fleet>, PlacementError> {
         let fleet = &self.ledger.fleet;
         let mut input: PlacementInput = self.input.placement.clone();
@@ -456,112 +390,6 @@ impl Advisor<'_> {
         }
 
         sums
-    }
-
-    /// How busy the mesh's nodes are at some time, as a share of the peak; none where that was not
-    /// measured.
-    fn busy_share(&self, at: impl Fn(&Utilisation) -> f64) -> Option<f64> {
-        let nodes = |region| {
-            self.input
-                .state
-                .nodes
-                .get(region)
-                .map_or(0.0, |nodes| f64::from(nodes.total()))
-        };
-
-        let sum = |at: &dyn Fn(&Utilisation) -> f64| -> f64 {
-            self.input
-                .state
-                .utilisation
-                .iter()
-                .map(|(region, busy)| at(busy) * nodes(region))
-                .sum()
-        };
-        let peak = sum(&|busy| busy.peak);
-
-        (peak > 0.0).then(|| sum(&at) / peak)
-    }
-
-    /// Whether nodes of the baseline follow the load.
-    fn has_autoscaled(&self) -> bool {
-        self.input.baseline == BaselineName::Current && !self.input.state.autoscaled.is_empty()
-    }
-
-    /// Lets on-demand nodes follow the load where they don't yet. The nodes needed are a convex
-    /// function of the load, so their mean lies below the chord between the lowest and the highest
-    /// load: what is expected is the saving of the chord, and the most is that of the mean load
-    /// (Jensen's inequality).
-    fn autoscale(&mut self) {
-        let is_measured = self.input.baseline != BaselineName::Autoscaled;
-        let shares = self
-            .busy_share(|busy| busy.base)
-            .zip(self.busy_share(|busy| busy.mean))
-            .filter(|_| is_measured);
-        let Some((base, mean)) = shares.filter(|(base, _)| *base < 1.0) else {
-            return;
-        };
-        let fleet = &self.ledger.fleet;
-        let mut lowest = fleet.nodes.clone();
-        let mut expected = 0.0;
-        let mut high = 0.0;
-
-        for (index, nodes) in fleet
-            .nodes
-            .iter()
-            .enumerate()
-            .filter(|(_, nodes)| nodes.on_demand > 0)
-        {
-            if self.has_autoscaled()
-                && self
-                    .input
-                    .state
-                    .autoscaled
-                    .contains(self.prepared.name(index))
-            {
-                continue;
-            }
-
-            let region = &self.prepared.regions[index];
-            let total = f64::from(nodes.total());
-            let most = f64::from(nodes.on_demand);
-            let other = total - most;
-            let needed = |share: f64| (total * share).max(region.memory).min(total) - other;
-            let least = needed(base).ceil().max(0.0);
-            let chord = least + (most - least) * ((mean - base) / (1.0 - base)).clamp(0.0, 1.0);
-
-            lowest[index].on_demand = least as u32;
-            expected += (most - chord) * region.on_demand_price;
-            high += (most - needed(mean).max(0.0)).max(most - chord) * region.on_demand_price;
-        }
-
-        let monthly = |rate: f64| {
-            Amount::from_f64((rate * f64::from(super::HOURS_PER_MONTH) * 100.0).floor() / 100.0)
-        };
-        let (Some(expected), Some(high)) = (monthly(expected), monthly(high)) else {
-            return;
-        };
-
-        if !self.is_worth_it(expected) {
-            return;
-        }
-
-        let low = expected - percent(expected, TRAFFIC_SPREAD_PERCENT);
-        let nodes = self.node_changes(&fleet.nodes, &lowest);
-        self.ledger.save(expected);
-
-        let saving = Saving {
-            expected,
-            low,
-            high,
-        };
-
-        self.recommend(
-            RecommendationKind::Scale,
-            "autoscale",
-            Proposal::Autoscale { nodes },
-            saving,
-            Fact::Autoscale,
-        );
     }
 
     fn finish(mut self) -> Recommendations {

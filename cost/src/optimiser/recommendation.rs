@@ -1,4 +1,4 @@
-//! The file `recommendations.json`.
+//! The schema of `recommendations.json`.
 
 use super::{
     outcome::NodeCounts,
@@ -30,12 +30,11 @@ pub enum RecommendationKind {
     Scale,
     /// Bring models to regions for less, or not at all.
     Replication,
-    /// Delete what nobody asks for.
+    /// Delete unused models.
     Idle,
 }
 
 impl RecommendationKind {
-    /// As it is written: `purchase`.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Purchase => "purchase",
@@ -54,10 +53,9 @@ impl fmt::Display for RecommendationKind {
     }
 }
 
-/// What a saving is measured against.
+/// The baseline of a saving.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Baseline {
-    /// Which one.
     pub name: BaselineName,
     /// What it costs in a month.
     pub monthly_cost: Amount,
@@ -68,35 +66,30 @@ pub struct Baseline {
 pub struct Saving {
     /// At today's prices and load.
     pub expected: Amount,
-    /// If prices and load turn against it.
+    /// With adverse prices and load.
     pub low: Amount,
-    /// If they turn in its favour.
+    /// With favourable prices and load.
     pub high: Amount,
 }
 
 /// Nodes of a region before and after.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct NodeChange {
-    /// The region.
     pub region: RegionName,
-    /// Before.
     pub from: NodeCounts,
-    /// After.
     pub to: NodeCounts,
 }
 
 /// The weight that a region should have.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct WeightChange {
-    /// The region.
     pub region: RegionName,
-    /// Now, basis points; none where it is not known.
+    /// Now, basis points; `None` if it is not known.
     pub from_bp: Option<u16>,
     /// Then, basis points.
     pub to_bp: u16,
 }
 
-/// What to change.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", tag = "change")]
 pub enum Proposal {
@@ -119,13 +112,9 @@ pub enum Proposal {
     },
     /// Copy a version from another region.
     Relay {
-        /// The model.
         model: ModelName,
-        /// The version.
         version: VersionName,
-        /// Where to.
         region: RegionName,
-        /// Where from.
         via: RegionName,
     },
 }
@@ -143,28 +132,25 @@ impl Proposal {
     }
 }
 
-/// How much may go wrong.
+/// The severity of a risk.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum RiskLevel {
-    /// Users won't notice.
+    /// No effect on users.
     Low,
-    /// Users may notice if something else fails too, or money is bound.
+    /// Users are affected if something else fails too, or money is committed.
     Medium,
-    /// Users may notice.
+    /// Users may be affected.
     High,
 }
 
-/// What may go wrong.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Risk {
-    /// How much.
     pub level: RiskLevel,
-    /// Why.
     pub why: String,
 }
 
-/// What a recommendation rests on.
+/// The evidence for a recommendation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Evidence {
     /// Days that were looked at.
@@ -179,25 +165,21 @@ pub struct Evidence {
 /// One change that saves money.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Recommendation {
-    /// The same for the same change in the same regions, whenever it is made.
+    /// Stable for the same change in the same regions.
     pub id: String,
-    /// What kind of change.
     pub kind: RecommendationKind,
-    /// In one line, with the baseline beside each percentage.
+    /// One line; each percentage names its baseline.
     pub title: String,
-    /// What the saving is measured against.
+    /// The baseline of the saving.
     pub baseline: Baseline,
-    /// What to change.
     pub proposal: Proposal,
-    /// What that saves in a month, once all recommendations before it are applied.
+    /// Monthly saving once all earlier recommendations are applied.
     pub saving: Saving,
-    /// What it rests on.
     pub evidence: Evidence,
     /// The limits that it keeps.
     pub constraints: Vec<String>,
-    /// What may go wrong.
     pub risk: Risk,
-    /// How to go back.
+    /// How to roll back.
     pub reversibility: String,
     /// The command that applies it; lines that begin with `#` say what to edit before.
     pub command: String,
@@ -206,7 +188,8 @@ pub struct Recommendation {
     pub verify_after: Date,
 }
 
-/// The proposal beside a baseline; serving only, without storage and replication of models.
+/// The proposal compared with a baseline, for serving only: without storage and replication of
+/// models.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Comparison {
     /// The baseline and its cost.
@@ -222,20 +205,18 @@ pub struct Comparison {
 /// All recommendations, in the order in which they are to be applied.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Recommendations {
-    /// When they were made, RFC 3339.
+    /// Creation time, RFC 3339.
     pub generated_at: String,
-    /// What savings are measured against.
+    /// The baseline of all savings.
     pub baseline: Baseline,
-    /// Of all amounts.
     pub currency: Currency,
     /// The sum of all savings.
     pub total_saving: Saving,
     /// What the baseline costs once all are applied: its cost less the sum.
     pub proposal_cost: Amount,
-    /// The changes.
     pub recommendations: Vec<Recommendation>,
-    /// The proposal beside every baseline.
+    /// The proposal compared with every baseline.
     pub comparisons: Vec<Comparison>,
-    /// What people should know: limits that are broken today, assumptions.
+    /// Broken limits and assumptions.
     pub notes: Vec<String>,
 }

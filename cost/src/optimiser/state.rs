@@ -16,7 +16,7 @@ use std::{
 };
 use time::{Date, OffsetDateTime};
 
-/// What a saving is measured against.
+/// The baseline of a saving.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum BaselineName {
@@ -32,7 +32,6 @@ pub enum BaselineName {
 }
 
 impl BaselineName {
-    /// All of them.
     pub const ALL: [Self; 4] = [Self::Current, Self::Peak, Self::Autoscaled, Self::Standby];
 
     /// As it is written: `current`.
@@ -66,9 +65,7 @@ pub struct Utilisation {
 /// A version that no requests came for.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct IdleModel {
-    /// The model.
     pub model: ModelName,
-    /// The version.
     pub version: VersionName,
     /// For how long, days.
     pub days_without_requests: u32,
@@ -77,9 +74,7 @@ pub struct IdleModel {
 /// A region's copy of a version, and what is paid for it in a month.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ModelCopy {
-    /// The model.
     pub model: ModelName,
-    /// The version.
     pub version: VersionName,
     /// Where the copy is.
     pub region: RegionName,
@@ -100,16 +95,14 @@ pub enum ReplicationChange {
         /// What bringing it there would cost in a month.
         replication: Amount,
     },
-    /// Not at all: nobody asks for it there.
+    /// The region doesn't need the model.
     Unneeded,
 }
 
 /// A copy that costs more than it must.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ReplicationFinding {
-    /// The model.
     pub model: ModelName,
-    /// The version.
     pub version: VersionName,
     /// Where the copy is.
     pub region: RegionName,
@@ -155,7 +148,7 @@ pub struct RecommendInput {
     pub placement: PlacementInput,
     /// What runs.
     pub state: CurrentState,
-    /// What savings are measured against.
+    /// The baseline of all savings.
     pub baseline: BaselineName,
     /// The environment of `scripts/deploy.sh`, for commands: a name of letters, digits and dashes.
     pub environment: String,
@@ -177,16 +170,62 @@ pub enum RecommendError {
     Placement(#[from] PlacementError),
     /// The state can't be right.
     #[error("{what}: {why}")]
-    Invalid {
-        /// The field.
-        what: String,
-        /// What is wrong, and what is expected.
-        why: String,
-    },
+    Invalid { what: String, why: String },
 }
 
 impl RecommendInput {
     pub(super) fn check(&self) -> Result<(), RecommendError> {
+        self.check_nodes()?;
+        if let Some(flow) = self
+            .state
+            .flows
+            .iter()
+            .find(|flow| !(0.0..=1.0).contains(&flow.share))
+        {
+            let what = format!("flows.{}.{}.{}", flow.model, flow.origin, flow.region);
+            return invalid(what, "the share is out of range; expected 0 to 1");
+        }
+
+        for (region, busy) in &self.state.utilisation {
+            if !(0.0 <= busy.base
+                && busy.base <= busy.mean
+                && busy.mean <= busy.peak
+                && busy.peak <= 1.0)
+            {
+                return invalid(
+                    format!("utilisation.{region}"),
+                    "expected 0 <= base <= mean <= peak <= 1",
+                );
+            }
+        }
+
+        for finding in &self.state.replication {
+            let is_negative = match &finding.change {
+                ReplicationChange::Relay { replication, .. } => *replication < Amount::ZERO,
+                ReplicationChange::Unneeded => false,
+            };
+
+            if is_negative {
+                let what = format!(
+                    "replication.{}.{}.{}",
+                    finding.model, finding.version, finding.region
+                );
+                return invalid(what, "a cost below zero; leave credits out");
+            }
+        }
+
+        let is_name = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-';
+        if self.environment.is_empty() || !self.environment.bytes().all(is_name) {
+            return invalid(
+                "environment".to_owned(),
+                "expected letters, digits and dashes",
+            );
+        }
+
+        Ok(())
+    }
+
+    fn check_nodes(&self) -> Result<(), RecommendError> {
         let known = |region: &RegionName| {
             self.placement
                 .regions
@@ -213,48 +252,6 @@ impl RecommendInput {
                 let why = "committed nodes run there; add the region's price of commitments";
                 return invalid(format!("nodes.{region}.committed"), why);
             }
-        }
-
-        if let Some(flow) = self
-            .state
-            .flows
-            .iter()
-            .find(|flow| !(0.0..=1.0).contains(&flow.share))
-        {
-            let what = format!("flows.{}.{}.{}", flow.model, flow.origin, flow.region);
-            return invalid(what, "the share is out of range; expected 0 to 1");
-        }
-
-        for (region, busy) in &self.state.utilisation {
-            if !(0.0 <= busy.base
-                && busy.base <= busy.mean
-                && busy.mean <= busy.peak
-                && busy.peak <= 1.0)
-            {
-                return invalid(
-                    format!("utilisation.{region}"),
-                    "expected 0 <= base <= mean <= peak <= 1",
-                );
-            }
-        }
-
-        for finding in &self.state.replication {
-            if matches!(&finding.change, ReplicationChange::Relay { replication, .. } if *replication < Amount::ZERO)
-            {
-                let what = format!(
-                    "replication.{}.{}.{}",
-                    finding.model, finding.version, finding.region
-                );
-                return invalid(what, "a cost below zero; leave credits out");
-            }
-        }
-
-        let is_name = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-';
-        if self.environment.is_empty() || !self.environment.bytes().all(is_name) {
-            return invalid(
-                "environment".to_owned(),
-                "expected letters, digits and dashes",
-            );
         }
 
         Ok(())

@@ -1,16 +1,16 @@
-//! Whether the bill shows what was predicted.
+//! Verifies predictions against the bill.
 
 use super::{HOURS_PER_MONTH, recommendation::Saving};
 use crate::money::{Amount, Currency};
 use serde::{Deserialize, Serialize};
 
-/// Fewer days than this say nothing, on either side.
+/// Minimum days before and after the change.
 const DAYS_MIN: usize = 7;
-/// A load that changed by more than this factor can't be adjusted for.
+/// Largest change of load that can be adjusted for, as a factor.
 const LOAD_CHANGE_MAX: f64 = 1.5;
-/// Less than this part of what was expected is not seen.
+/// Savings below this share of the expected one don't count.
 const SEEN_PART: f64 = 0.2;
-/// So many standard errors are noise.
+/// Differences within this many standard errors are noise.
 const NOISE_ERRORS: f64 = 2.0;
 
 /// Some days of the bill for what the recommendation is about: a region, a service, or the whole
@@ -33,18 +33,16 @@ pub enum Verdict {
     Confirmed,
     /// Something was saved, but less.
     Partly,
-    /// Next to nothing was saved.
+    /// Almost nothing was saved.
     NotSeen,
-    /// The bill doesn't tell.
+    /// The bill is inconclusive.
     CantTell,
 }
 
-/// A prediction beside the bill.
+/// A prediction compared with the bill.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Verification {
-    /// What the bill says.
     pub verdict: Verdict,
-    /// What was predicted.
     pub predicted: Saving,
     /// Before, per month.
     pub monthly_before: Amount,
@@ -56,7 +54,6 @@ pub struct Verification {
     pub seen: Amount,
     /// How far `seen` may be off because days differ.
     pub noise: Amount,
-    /// In words.
     pub why: String,
 }
 
@@ -127,7 +124,7 @@ fn doubt(
 
     if before.currency != after.currency {
         return Some(format!(
-            "the bill was in {} and is in {}",
+            "the bill's currency changed from {} to {}",
             before.currency, after.currency
         ));
     }
@@ -138,7 +135,7 @@ fn doubt(
 
     let is_other_load = !(1.0 / LOAD_CHANGE_MAX..=LOAD_CHANGE_MAX).contains(&load_ratio);
     (share > 0.0 && is_other_load)
-        .then(|| format!("the load is {load_ratio:.2} times what it was: too much to adjust for"))
+        .then(|| format!("load changed by a factor of {load_ratio:.2}, too much to adjust for"))
 }
 
 fn judge(predicted: Saving, seen: f64, noise: f64) -> (Verdict, String) {
@@ -151,8 +148,7 @@ fn judge(predicted: Saving, seen: f64, noise: f64) -> (Verdict, String) {
         )
     };
 
-    // Whichever end of the noise is true, the verdict must be the same; only then does the bill
-    // tell.
+    // The bill is conclusive only if both ends of the noise lead to the same verdict.
     let of = |seen: f64| {
         if seen >= low {
             Verdict::Confirmed

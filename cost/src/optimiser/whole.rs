@@ -2,11 +2,11 @@
 //! limit.
 
 use super::{
-    cover::{self, Cover, Lost},
+    bill::whole_cost,
+    cover::{self, Cover, Lost, RegionSet, members},
     linear::{self, Given, Solved},
     outcome::{NodeCounts, Nodes, PlacementError},
-    placement::whole_placement,
-    prepared::{Prepared, RegionSet, members},
+    prepared::Prepared,
 };
 
 /// So close to a whole number is one.
@@ -30,7 +30,7 @@ enum Change {
     ToCommitted,
 }
 
-/// The placement in whole nodes; none where the quotas leave no room to round up. `free` are
+/// The placement in whole nodes; `None` if the quotas leave no room to round up. `free` are
 /// placements whose flows may change.
 pub(super) fn rounded(
     prepared: &Prepared<'_>,
@@ -63,11 +63,7 @@ pub(super) fn rounded(
         Err(error) => return Err(error),
     };
 
-    let cost = |rounded: &Rounded| {
-        whole_placement(prepared, &rounded.nodes, &rounded.shares)
-            .monthly
-            .total()
-    };
+    let cost = |rounded: &Rounded| whole_cost(prepared, &rounded.nodes, &rounded.shares).total();
 
     Ok(Some(if cost(&found) < cost(&plain) {
         found

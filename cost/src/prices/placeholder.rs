@@ -1,5 +1,4 @@
-//! Prices that somebody wrote because a field had to be filled. Each rule can be explained to
-//! whoever wrote the file.
+//! Detects placeholder prices. Each rule can be explained to the author of the file.
 
 use super::{Price, PriceItem, RejectReason};
 use crate::{
@@ -11,7 +10,7 @@ use std::collections::{BTreeMap, BTreeSet};
 /// Least price of an hour of a node with an accelerator, in any currency: the cheapest share of one
 /// costs several times that.
 const GPU_HOUR_MIN: Amount = Amount(ONE / 50);
-/// So many node types at one price are a placeholder.
+/// This many node types at one price are a placeholder.
 const SAME_PRICE_NODES: usize = 3;
 
 /// Why one amount is a placeholder. `is_free` and `is_verified` are what the file says about it.

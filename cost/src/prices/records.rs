@@ -1,8 +1,8 @@
-//! Price files as records: named fields as text, with the line that each stands in.
+//! Price files as records: named text fields with their line numbers.
 
 use super::{
-    PriceFileError, RejectReason, RejectedPrice,
-    import::{RECORDS_LIMIT, Rejections},
+    PriceFileError,
+    rejection::{RejectReason, RejectedPrice, Rejections},
 };
 use serde::Deserialize;
 use std::collections::{BTreeMap, BTreeSet};
@@ -27,6 +27,8 @@ pub(super) const FIELDS: [&str; 16] = [
     "free",
     "verified",
 ];
+/// Most records of a price file.
+const RECORDS_LIMIT: usize = 100_000;
 /// Longest field that is read, bytes.
 const FIELD_LIMIT: usize = 256;
 
@@ -109,17 +111,7 @@ pub(super) fn read_csv(file: &str, bytes: &[u8]) -> Result<Records, PriceFileErr
     let mut counted = 0;
 
     while reader.read_byte_record(&mut row).map_err(failed)? {
-        // Blank lines before a row belong to no row.
-        let mut start = row
-            .position()
-            .map_or(0, |position| position.byte() as usize);
-        while bytes
-            .get(start)
-            .is_some_and(|byte| matches!(byte, b'\r' | b'\n'))
-        {
-            start += 1;
-        }
-
+        let start = row_start(bytes, &row);
         line += line_at(&bytes[counted..], start - counted) - 1;
         counted = start;
         if row.len() != columns.len() {
@@ -148,6 +140,16 @@ pub(super) fn read_csv(file: &str, bytes: &[u8]) -> Result<Records, PriceFileErr
     }
 
     Ok(found)
+}
+
+/// Where a row begins, without the blank lines before it.
+fn row_start(bytes: &[u8], row: &csv::ByteRecord) -> usize {
+    let start = row
+        .position()
+        .map_or(0, |position| position.byte() as usize);
+    let rest = bytes.get(start..).unwrap_or_default();
+    let is_blank = |byte: &&u8| matches!(**byte, b'\r' | b'\n');
+    start + rest.iter().take_while(is_blank).count()
 }
 
 /// The record of these fields, or none where one of them can't be read.

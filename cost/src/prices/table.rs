@@ -27,7 +27,6 @@ pub enum PriceTableError {
     /// A price that can't be used.
     #[error("the price of {item} can't be used: {reason}")]
     Price {
-        /// Of what.
         item: PriceItem,
         /// Why not.
         reason: &'static str,
@@ -132,7 +131,6 @@ impl PriceTable {
         self.prices.values().map(BTreeMap::len).sum()
     }
 
-    /// Whether there are none.
     pub fn is_empty(&self) -> bool {
         self.prices.is_empty()
     }
@@ -142,7 +140,7 @@ impl PriceTable {
         Ok(codec::encode_document(self)?)
     }
 
-    /// Reads kept bytes, from wherever they come.
+    /// Decodes and checks untrusted bytes.
     pub fn decode(bytes: &[u8]) -> Result<Self, PriceTableError> {
         Self::try_from(codec::decode_document::<Vec<Price>>(bytes)?)
     }
@@ -207,11 +205,6 @@ impl Prices {
     /// What was imported.
     pub fn imported(&self) -> &PriceTable {
         &self.imported
-    }
-
-    /// The built-in table.
-    pub fn builtin() -> &'static PriceTable {
-        builtin::table()
     }
 
     /// All prices that hold on a day.

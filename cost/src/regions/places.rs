@@ -1,6 +1,6 @@
-//! Which regions of the large clouds stand for each other.
+//! Equivalent regions of the large clouds.
 
-/// Regions that stand for each other: AWS, Google Cloud, Azure, Oracle.
+/// Equivalent regions: AWS, Google Cloud, Azure, Oracle.
 pub(super) type Place = [&'static str; 4];
 
 /// The clouds, in the order of the columns of [`PLACES`].

@@ -1,6 +1,6 @@
-//! Charts as SVG within HTML. The same amounts stand in the tables below them.
+//! Charts as SVG within HTML. The tables below hold the same amounts.
 
-use super::{Chart, ChartKind, html::escaped};
+use super::{Chart, ChartKind, escaped};
 use crate::money::Amount;
 use std::fmt::Write;
 
@@ -21,7 +21,7 @@ const TIME: f64 = 76.0;
 const TIMES_MAX: usize = 10;
 const NAME_MAX: usize = 30;
 
-/// Writes a chart; `index` tells its ids from those of others in the same document.
+/// Writes a chart; `index` makes its ids unique within the document.
 pub(super) fn write(out: &mut String, chart: &Chart, index: usize) {
     let height = match chart.kind {
         ChartKind::Bars => chart.labels.len() as f64 * ROW,
@@ -29,10 +29,10 @@ pub(super) fn write(out: &mut String, chart: &Chart, index: usize) {
     };
     let title = escaped(&chart.title);
 
-    // Writing to a string can't fail.
     let _ = write!(
         out,
-        "<figure>\n<figcaption>{title}</figcaption>\n<svg viewBox=\"0 0 {WIDTH} {height}\" role=\"img\" \
+        "<figure>\n<figcaption>{title}</figcaption>\n<svg viewBox=\"0 0 {WIDTH} {height}\" \
+         role=\"img\" \
          aria-labelledby=\"chart-{index}-title chart-{index}-desc\">\n<title \
          id=\"chart-{index}-title\">{title}</title>\n\
          <desc id=\"chart-{index}-desc\">{}</desc>\n",
@@ -228,7 +228,7 @@ fn named(name: &str) -> &str {
     if name.is_empty() { "(none)" } else { name }
 }
 
-/// A name that fits beside a bar.
+/// A name shortened to fit next to a bar.
 fn cut(name: &str) -> String {
     let name = named(name);
     let is_long = name.chars().count() > NAME_MAX;

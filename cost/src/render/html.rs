@@ -1,8 +1,7 @@
 //! A document as one HTML file: styles and charts (SVG) are in it, nothing is loaded, and no script
 //! runs.
 
-use super::{Document, Table, chart};
-use regionmesh_protocol::text::visible;
+use super::{Document, Table, chart, escaped};
 use std::fmt::Write;
 
 const STYLE: &str = include_str!("html/style.css");
@@ -12,11 +11,13 @@ const STYLE: &str = include_str!("html/style.css");
 pub fn html(document: &Document) -> String {
     let title = escaped(&document.title);
     let mut out = format!(
-        "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n<meta http-equiv=\"Content-Security-Policy\" \
+        "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n<meta \
+         http-equiv=\"Content-Security-Policy\" \
          content=\"default-src 'none'; style-src 'unsafe-inline'\">\n<meta name=\"viewport\" \
          content=\"width=device-width, initial-scale=1\">\n<meta name=\"color-scheme\" \
          content=\"light dark\">\n\
-         <title>{title}</title>\n<style>\n{STYLE}</style>\n</head>\n<body>\n<main>\n<h1>{title}</h1>\n"
+         <title>{title}</title>\n<style>\n{STYLE}</style>\n</head>\n\
+         <body>\n<main>\n<h1>{title}</h1>\n"
     );
 
     write_warnings(&mut out, &document.warnings);
@@ -36,7 +37,6 @@ fn write_warnings(out: &mut String, warnings: &[String]) {
     }
     out.push_str("<section class=\"warnings\" aria-label=\"Warnings\">\n<ul>\n");
     for warning in warnings {
-        // Writing to a string can't fail.
         let _ = writeln!(out, "<li>{}</li>", escaped(warning));
     }
 
@@ -87,21 +87,4 @@ fn write_table(out: &mut String, table: &Table) {
     }
 
     out.push_str("</tbody>\n</table>\n");
-}
-
-/// Text that is neither markup nor an attribute's end, nor anything invisible.
-pub(super) fn escaped(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    for c in visible(text).chars() {
-        match c {
-            '&' => out.push_str("&amp;"),
-            '<' => out.push_str("&lt;"),
-            '>' => out.push_str("&gt;"),
-            '"' => out.push_str("&quot;"),
-            '\'' => out.push_str("&#39;"),
-            c => out.push(c),
-        }
-    }
-
-    out
 }

@@ -2,7 +2,8 @@
 
 use super::*;
 use crate::{
-    Currency, Group, Metric, Report, ReportRow, Totals,
+    Allocation, Change, Currency, Group, Interval, Metric, ModelCost, RegionCost, Report,
+    ReportRow, Totals, TrendPeriod, TrendPoint, TrendSeries, Trends,
     money::{Money, ONE},
 };
 use proptest::prelude::*;
@@ -277,7 +278,8 @@ fn csv_has_every_digit_and_neither_formulas_nor_totals() {
         (" @x", "USD", 0),
     ];
     let document = report_document(&report(Group::Service, &rows), None, None);
-    let expected = "service,currency,amount,share,bill rows\r\n'-2+3,USD,0.333333333333333,0.25,3\r\n\
+    let expected = "service,currency,amount,share,bill \
+    rows\r\n'-2+3,USD,0.333333333333333,0.25,3\r\n\
                     \"a \"\"b\"\", c\",USD,-0.000000000000001,0.25,3\r\n\"' @x\",USD,0,0.25,3\r\n";
 
     assert_eq!(csv(&document), expected);
@@ -337,13 +339,7 @@ fn many_series_become_as_many_as_there_are_colours() {
     );
 }
 
-#[test]
-fn trends_and_allocations_have_a_value_for_each_column() {
-    use crate::{
-        Allocation, Change, Interval, ModelCost, RegionCost, TrendPeriod, TrendPoint, TrendSeries,
-        Trends,
-    };
-
+fn two_group_trends() -> Trends {
     let point = |units, change: Option<i128>| TrendPoint {
         amount: Amount(units * ONE),
         change: change.map(|units| Change {
@@ -364,7 +360,7 @@ fn trends_and_allocations_have_a_value_for_each_column() {
         end,
         is_partial,
     };
-    let trends = Trends {
+    Trends {
         interval: Interval::Month,
         by: vec![Group::Region, Group::Service],
         metric: Metric::Billed,
@@ -378,8 +374,10 @@ fn trends_and_allocations_have_a_value_for_each_column() {
         totals: vec![series(Vec::new())],
         movers: Vec::new(),
         warnings: Vec::new(),
-    };
+    }
+}
 
+fn one_model_allocation() -> Allocation {
     let start = date!(2026 - 09 - 01);
     let end = date!(2026 - 09 - 30);
     let model = ModelCost {
@@ -411,7 +409,7 @@ fn trends_and_allocations_have_a_value_for_each_column() {
         ..model.clone()
     }];
     let by_region = vec![model];
-    let allocation = Allocation {
+    Allocation {
         start,
         end,
         models,
@@ -419,7 +417,13 @@ fn trends_and_allocations_have_a_value_for_each_column() {
         regions: vec![region],
         totals,
         warnings: Vec::new(),
-    };
+    }
+}
+
+#[test]
+fn trends_and_allocations_have_a_value_for_each_column() {
+    let trends = two_group_trends();
+    let allocation = one_model_allocation();
 
     for document in [
         trends_document(&trends, 3),

@@ -11,7 +11,6 @@ pub fn text(document: &Document) -> String {
     for (index, table) in document.tables.iter().enumerate() {
         out.push('\n');
         if index > 0 {
-            // Writing to a string can't fail.
             let _ = writeln!(out, "{}", super::visible(&table.title));
         }
 

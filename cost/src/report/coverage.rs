@@ -1,4 +1,4 @@
-//! What to know before relying on a report's totals: what is missing, incomplete or not comparable.
+//! Warnings about a report's totals: missing, incomplete or incomparable data.
 
 use super::{Query, Warning, WarningKind, scan::Scanned};
 use crate::{
@@ -20,7 +20,7 @@ pub(super) fn warnings(ledger: &Ledger, query: &Query, scanned: &Scanned) -> Vec
 
     if parts.is_empty() {
         let message = format!(
-            "no bill that was imported has a charge from {} to {}",
+            "no imported bill has charges from {} to {}",
             query.start, query.end
         );
 
@@ -54,7 +54,7 @@ pub(super) fn warnings(ledger: &Ledger, query: &Query, scanned: &Scanned) -> Vec
     found
 }
 
-/// Months of a source between its first one and the newest of all sources that are not there.
+/// Missing months of a source, between its first and the newest of all sources.
 fn missing_periods(ledger: &Ledger, query: &Query, found: &mut Vec<Warning>) {
     let sources = ledger.sources();
     let newest = sources
@@ -133,9 +133,8 @@ fn stopped_sources(ledger: &Ledger, query: &Query, found: &mut Vec<Warning>) {
             continue;
         };
         if last >= query.start && newest.to_julian_day() - last.to_julian_day() > STOPPED_DAYS {
-            let message = format!(
-                "{source}: its charges end on {last}, those of other sources on {newest} or later"
-            );
+            let message =
+                format!("{source}: charges end on {last}; other sources reach {newest} or later");
             found.push(Warning {
                 kind: WarningKind::SourceStopped,
                 message,
@@ -167,7 +166,8 @@ fn incomplete(ledger: &Ledger, query: &Query, found: &mut Vec<Warning>) {
         }
         Some(_) => {
             format!(
-                "days after {complete} are incomplete: not all sources have all their charges; providers add charges of a \
+                "days after {complete} are incomplete: not all sources have all their charges; \
+                 providers add charges of a \
                  day until {LATE_DAYS} days later"
             )
         }
@@ -189,7 +189,7 @@ fn several_currencies(scanned: &Scanned, found: &mut Vec<Warning>) {
     if currencies.len() > 1 {
         let names: Vec<String> = currencies.into_iter().map(str::to_owned).collect();
         let message = format!(
-            "amounts in {} are not added to each other: each has its own total",
+            "amounts in {} are not added up: each currency has its own total",
             listed(&names)
         );
 
@@ -236,7 +236,8 @@ fn missing_tags(parts: &[&StoredPart], query: &Query, found: &mut Vec<Warning>) 
 
         if !lacking.is_empty() {
             let message = format!(
-                "the tag {key} was not chosen when {} was imported: its charges count as without the tag; import it again with \
+                "the tag {key} was not chosen when {} was imported: its charges count as \
+                 untagged; import it again with \
                  the tag",
                 listed(&lacking)
             );

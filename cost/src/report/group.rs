@@ -22,7 +22,6 @@ pub enum Group {
     Region,
     /// The zone, as the bill names it.
     Zone,
-    /// The service.
     Service,
     /// The kind of service.
     Category,
@@ -41,12 +40,13 @@ pub enum Group {
 pub enum GroupError {
     /// Not one of the groups.
     #[error(
-        "{0:?} is nothing to group by: use day, week, month, provider, account, region, zone, service, category, pricing, \
+        "{0:?} is not a group; use day, week, month, provider, account, region, zone, service, \
+         category, pricing, \
          charge, model or tag:KEY"
     )]
     Unknown(String),
     /// No equals sign.
-    #[error("{0:?} is no filter: write it as GROUP=VALUE, for example region=eu-west-1")]
+    #[error("{0:?} is not a filter; write it as GROUP=VALUE, for example region=eu-west-1")]
     Filter(String),
 }
 

@@ -108,7 +108,7 @@ impl<'a> Scan<'a> {
         }
     }
 
-    /// Inlined for each metric, so that only its column is read.
+    /// Inlined per metric, to read only its column.
     #[inline(always)]
     fn sum(&mut self, cells: &Cells, selected: &[u32], numbers: &[u32], metric: Metric) {
         for (cell, number) in selected.iter().zip(numbers) {
@@ -269,7 +269,7 @@ impl Pairs {
         &mut self.table[place]
     }
 
-    /// Lays the table out anew for right numbers up to this one.
+    /// Grows the table for right numbers up to this one.
     fn widen(&mut self, right: u32) {
         self.bits = u32::BITS - right.leading_zeros();
         self.table.clear();
@@ -333,7 +333,7 @@ impl View<'_> {
         )
     }
 
-    /// The same region id may be two providers': both tell the mesh's region.
+    /// Two providers may share a region id, so both values are needed for the mesh's region.
     fn region_numbers(&self, known: &mut Numbered<String>) -> Vec<u32> {
         let providers = self.texts(
             &mut Numbered::default(),
@@ -431,7 +431,7 @@ fn currency_numbers(cells: &Cells, selected: &[u32], known: &mut Numbered<Curren
     selected.iter().map(&mut number).collect()
 }
 
-/// For each of so many days, the number of its week or month, counted from that of the first day.
+/// For each day, the number of its week or month, counted from the first day's.
 fn spans(first: i32, days: usize, group: &Group) -> Vec<usize> {
     let mut spans = Vec::with_capacity(days);
     let mut last = None;

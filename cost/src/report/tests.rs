@@ -412,7 +412,7 @@ fn impossible_queries_are_refused() {
 
     assert_eq!(
         refused(&query),
-        "the report would end on 2026-09-01, before it starts on 2026-09-02: swap the dates"
+        "the report ends on 2026-09-01, before it starts on 2026-09-02; swap the dates"
     );
 
     assert!(refused(&Query::new(Date::MIN, Date::MAX)).contains("at most 3660"));

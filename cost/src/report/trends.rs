@@ -36,7 +36,7 @@ impl Interval {
         let group = self.group();
         let start = scan::span_start(day, &group);
 
-        // No month is longer than 31 days, so that this is a day of the next one.
+        // A month has at most 31 days, so this day is in the next one.
         let beyond = if self == Self::Week {
             start + 7
         } else {
@@ -66,7 +66,7 @@ pub struct TrendPeriod {
 pub struct Change {
     /// How much more was spent; less where it is negative.
     pub amount: Amount,
-    /// The same as a part of the earlier amount, in units of 0.0001; none where that was zero or a
+    /// The same as a part of the earlier amount, in units of 0.0001; `None` if that was zero or a
     /// credit.
     #[serde(rename = "ratio", serialize_with = "share_ratio")]
     pub ratio_bp: Option<i64>,
@@ -87,9 +87,8 @@ impl Change {
 /// What a group cost in one of the periods.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub struct TrendPoint {
-    /// The sum.
     pub amount: Amount,
-    /// Against the period before; none where either of the two is partial, and in the first one.
+    /// Against the period before; `None` if either of the two is partial, and in the first one.
     pub change: Option<Change>,
 }
 
@@ -98,7 +97,6 @@ pub struct TrendPoint {
 pub struct TrendSeries {
     /// A value for each group of the query.
     pub values: Vec<String>,
-    /// The currency.
     pub currency: Currency,
     /// One for each of [`Trends::periods`].
     pub points: Vec<TrendPoint>,
@@ -149,9 +147,7 @@ pub struct PeriodToDate {
 pub struct Mover {
     /// A value for each group of the query.
     pub values: Vec<String>,
-    /// The currency.
     pub currency: Currency,
-    /// The two amounts.
     #[serde(flatten)]
     pub compared: Compared,
 }
@@ -167,7 +163,7 @@ pub struct Trends {
     pub metric: Metric,
     /// The periods, the earliest first.
     pub periods: Vec<TrendPeriod>,
-    /// Which days [`TrendSeries::to_date`] compares; none where no complete day was asked for.
+    /// Which days [`TrendSeries::to_date`] compares; `None` if no complete day was asked for.
     pub to_date: Option<PeriodToDate>,
     /// By currency, then by what they cost in all, the dearest first, then by name.
     pub series: Vec<TrendSeries>,
@@ -176,7 +172,7 @@ pub struct Trends {
     /// The series that changed between the last two complete periods (or else to date), by
     /// currency, the largest change first.
     pub movers: Vec<Mover>,
-    /// What to know before relying on the amounts.
+    /// Caveats about the amounts.
     pub warnings: Vec<Warning>,
 }
 

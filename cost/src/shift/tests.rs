@@ -128,6 +128,38 @@ fn adopt(input: &mut ShiftInput, outcome: &ShiftOutcome) {
     }
 }
 
+/// Regions that receive traffic can serve it and are near enough to those that give it.
+fn check_receivers(
+    input: &ShiftInput,
+    normal: &BTreeMap<RegionName, f64>,
+    after: &BTreeMap<RegionName, f64>,
+) -> Result<(), TestCaseError> {
+    for (name, region) in &input.regions {
+        let share = after[name];
+        if share <= normal[name] + 1e-12 {
+            continue;
+        }
+
+        let load = share * f64::from(input.total_rps);
+        prop_assert!(
+            load <= f64::from(region.capacity_rps.unwrap()) / 1.1 + 1e-6,
+            "{name} gets {load}"
+        );
+
+        for donor in normal
+            .keys()
+            .filter(|donor| after[*donor] < normal[*donor] - 1e-12)
+        {
+            prop_assert!(
+                region.latency_ms[donor] <= input.latency_bound_ms,
+                "{donor} to {name} is too far"
+            );
+        }
+    }
+
+    Ok(())
+}
+
 /// Every limit, for one call.
 fn check(input: &ShiftInput, outcome: &ShiftOutcome) -> Result<(), TestCaseError> {
     let normal = shares(input, |_, _| FACTOR_MAX_BP);
@@ -180,30 +212,7 @@ fn check(input: &ShiftInput, outcome: &ShiftOutcome) -> Result<(), TestCaseError
         );
     }
 
-    for (name, region) in &input.regions {
-        let share = after[name];
-        if share <= normal[name] + 1e-12 {
-            continue;
-        }
-
-        let load = share * f64::from(input.total_rps);
-        prop_assert!(
-            load <= f64::from(region.capacity_rps.unwrap()) / 1.1 + 1e-6,
-            "{name} gets {load}"
-        );
-
-        for donor in normal
-            .keys()
-            .filter(|donor| after[*donor] < normal[*donor] - 1e-12)
-        {
-            prop_assert!(
-                region.latency_ms[donor] <= input.latency_bound_ms,
-                "{donor} to {name} is too far"
-            );
-        }
-    }
-
-    Ok(())
+    check_receivers(input, &normal, &after)
 }
 
 proptest! {

@@ -261,7 +261,7 @@ fn complete_days_are_as_billed_and_others_as_high_as_the_live_plane_says() {
     let spent = of_each(&days("\"mesh\"", &ledger(6, 10), "1.25 USD"));
     assert_eq!(spent, [10, 10, 10, 10, 30, 30, 30, 30, 30, 0].map(usd));
 
-    // A bill that is already higher than what was counted stands.
+    // A bill above the count takes precedence.
     let spent = days(r#"{ "region": "west" }"#, &ledger(6, 40), "1.25 USD");
     assert_eq!(spent[&september(6)], usd(40));
 }

@@ -1,4 +1,4 @@
-//! All that a region holds: versions, aliases, deletions.
+//! A region's catalogue: versions, aliases, deletions.
 
 use crate::{
     clock::HybridTime,
@@ -19,40 +19,37 @@ pub struct AliasEntry {
     pub set: HybridTime,
     /// Where it was set.
     pub origin: RegionName,
-    /// The model.
     pub model: ModelName,
     /// The alias, for example `production`; the rules of [`VersionName`].
     pub alias: VersionName,
     /// The version that it names.
     pub version: VersionName,
-    /// Who set it, as they said.
+    /// Who set it, by their own account.
     pub by: String,
 }
 
 /// A version was deleted: manifests published at or before `deleted` are dead.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Tombstone {
-    /// The model.
     pub model: ModelName,
-    /// The version.
     pub version: VersionName,
     /// When it was deleted.
     pub deleted: HybridTime,
     /// Where it was deleted.
     pub origin: RegionName,
-    /// Digest of the content that was deleted, as far as it was known. The name stays taken for any
-    /// other content: a pinned `name@version` must never mean two things.
+    /// Digest of the deleted content, if known. The name stays reserved for that content: a pinned
+    /// `name@version` must never mean two things.
     pub content: Option<Digest>,
 }
 
 impl Tombstone {
-    /// Whether the name may be given to `content` again: only to what it named before.
+    /// Whether the name may be reused for `content`: only for the content that it named before.
     pub fn allows(&self, content: Digest) -> bool {
         self.content.is_none_or(|deleted| deleted == content)
     }
 }
 
-/// All that a region holds, as one region tells another.
+/// Everything that a region holds, as regions exchange it.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Catalogue {
     /// Versions with a committed manifest, sorted.
@@ -64,16 +61,22 @@ pub struct Catalogue {
 }
 
 impl Catalogue {
-    /// The versions of models that users publish: those of internal models are left out.
+    /// The versions of models that users published, without internal models.
     pub fn published(&self) -> impl Iterator<Item = &VersionSummary> {
         self.versions
             .iter()
             .filter(|version| !version.model.is_internal())
     }
-}
 
-impl Catalogue {
-    /// Sorts and removes what is outranked: the normal form that digests are taken of.
+    /// The versions by name.
+    pub fn by_name(&self) -> ByName<'_> {
+        self.versions
+            .iter()
+            .map(|held| ((&held.model, &held.version), held))
+            .collect()
+    }
+
+    /// Sorts, and removes outranked entries: the normal form, over which digests are computed.
     pub fn normalise(&mut self) {
         // Newest first within a name, so that `dedup` keeps the newest.
         self.tombstones
@@ -85,16 +88,16 @@ impl Catalogue {
         self.aliases
             .dedup_by(|b, a| a.model == b.model && a.alias == b.alias);
 
-        let dead = deletions(&self.tombstones);
-        self.versions.retain(|version| !is_dead(&dead, version));
+        let deletions = Deletions::of(&self.tombstones);
+        self.versions.retain(|version| !deletions.cover(version));
         self.versions.sort();
         self.versions.dedup();
     }
 
-    /// Versions that are still held although they were deleted, as the deletions that are to be
-    /// carried out. Asked before [`Catalogue::normalise`], which hides them.
+    /// The deletions that still have to be carried out, because their version is still held. Call
+    /// this before [`Catalogue::normalise`], which hides them.
     pub fn unfinished_deletions(&self) -> Vec<Tombstone> {
-        let held = by_name(self);
+        let held = self.by_name();
         let is_unfinished = |stone: &&Tombstone| {
             held.get(&(&stone.model, &stone.version))
                 .is_some_and(|version| version.published <= stone.deleted)
@@ -107,7 +110,7 @@ impl Catalogue {
             .collect()
     }
 
-    /// A hash of the whole: equal catalogues, equal digests.
+    /// A hash of the catalogue: equal catalogues have equal digests.
     pub fn digest(&self) -> Result<Digest, CodecError> {
         Ok(Digest::of(&codec::encode_document(self)?))
     }
@@ -128,33 +131,31 @@ impl Catalogue {
     }
 }
 
-/// The newest deletion of each name, for look-ups: a region may hold thousands of versions and
-/// deletions.
-pub type Deletions = BTreeMap<(ModelName, VersionName), HybridTime>;
-
-pub fn deletions(tombstones: &[Tombstone]) -> Deletions {
-    let mut newest = Deletions::new();
-    for stone in tombstones {
-        let deleted = newest
-            .entry((stone.model.clone(), stone.version.clone()))
-            .or_default();
-        *deleted = stone.deleted.max(*deleted);
-    }
-
-    newest
-}
-
-pub fn is_dead(deletions: &Deletions, version: &VersionSummary) -> bool {
-    let deleted = deletions.get(&(version.model.clone(), version.version.clone()));
-    deleted.is_some_and(|deleted| version.published <= *deleted)
-}
-
+/// A catalogue's versions by name.
 pub type ByName<'a> = BTreeMap<(&'a ModelName, &'a VersionName), &'a VersionSummary>;
 
-pub fn by_name(catalogue: &Catalogue) -> ByName<'_> {
-    catalogue
-        .versions
-        .iter()
-        .map(|held| ((&held.model, &held.version), held))
-        .collect()
+/// The newest deletion of each name: a region may hold thousands of versions and deletions.
+#[derive(Debug, Default)]
+pub struct Deletions(BTreeMap<(ModelName, VersionName), HybridTime>);
+
+impl Deletions {
+    pub fn of(tombstones: &[Tombstone]) -> Self {
+        let mut newest = Self::default();
+        for stone in tombstones {
+            let deleted = newest
+                .0
+                .entry((stone.model.clone(), stone.version.clone()))
+                .or_default();
+            *deleted = stone.deleted.max(*deleted);
+        }
+
+        newest
+    }
+
+    /// Whether `version` was published at or before the deletion of its name.
+    pub fn cover(&self, version: &VersionSummary) -> bool {
+        let name = (version.model.clone(), version.version.clone());
+        let deleted = self.0.get(&name);
+        deleted.is_some_and(|deleted| version.published <= *deleted)
+    }
 }

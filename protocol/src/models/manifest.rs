@@ -21,12 +21,12 @@ name_type!(
     VersionName, "version", check_version
 );
 
-/// What the names of the mesh's own data begin with: they are replicated as models are, and neither
-/// served nor listed with them.
+/// Prefix of the names of the mesh's own data, which is replicated like models, but neither served
+/// nor listed.
 const INTERNAL: &str = "regionmesh.";
 
 impl ModelName {
-    /// Whether the mesh keeps data of its own under this name.
+    /// Whether the mesh keeps its own data under this name.
     pub fn is_internal(&self) -> bool {
         self.as_str().starts_with(INTERNAL)
     }
@@ -124,18 +124,16 @@ pub struct ManifestFile {
     pub chunks: Vec<Chunk>,
 }
 
-/// What a version of a model consists of. Immutable.
+/// The content and origin of one version of a model. Immutable.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Manifest {
-    /// The model.
     pub model: ModelName,
-    /// The version.
     pub version: VersionName,
     /// The files, sorted by path.
     pub files: Vec<ManifestFile>,
     /// The region where it was published.
     pub origin: RegionName,
-    /// Who published it, as they said.
+    /// Who published it, by their own account.
     pub publisher: String,
     /// When it was published.
     pub published: HybridTime,
@@ -143,12 +141,10 @@ pub struct Manifest {
     pub metadata: Vec<(String, String)>,
 }
 
-/// A manifest in brief: what a catalogue lists.
+/// Summary of a manifest, as listed in a catalogue.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct VersionSummary {
-    /// The model.
     pub model: ModelName,
-    /// The version.
     pub version: VersionName,
     /// Digest of the files (paths and contents): the version's identity.
     pub content: Digest,
@@ -162,8 +158,8 @@ pub struct VersionSummary {
 
 /// Longest path of a file in a version, bytes.
 pub const FILE_PATH_MAX: usize = 512;
-/// Longest part of a path between two slashes, bytes: what every file system and store can keep.
-pub const PATH_PART_MAX: usize = 255;
+/// Longest path segment, bytes: the limit that every file system and store supports.
+pub(crate) const PATH_PART_MAX: usize = 255;
 /// Most files of a version.
 pub const FILES_MAX: usize = 10_000;
 /// Largest version, bytes: 1 TiB.
@@ -173,10 +169,10 @@ pub const TEXT_MAX: usize = 1_024;
 /// Most metadata pairs.
 pub const METADATA_MAX: usize = 64;
 
-/// Why a manifest, or a part of one, is not acceptable.
+/// Why a manifest, or a part of one, is invalid.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ManifestError {
-    /// A path that would leave the version's folder, or that a store could not keep.
+    /// A path that would leave the version's folder, or that some store does not support.
     #[error("file path {path:?} is not allowed: {why}")]
     Path {
         /// The path, cut to 80 characters.
@@ -187,7 +183,7 @@ pub enum ManifestError {
     /// Two files of the same path, or a path below another file, or files out of order.
     #[error("file {0:?} is listed twice, out of order, or below another file")]
     Order(String),
-    /// No files at all, or none with anything in it.
+    /// No files, or only empty ones.
     #[error("a version needs at least one file that is not empty")]
     Empty,
     /// A limit is broken.
@@ -203,7 +199,6 @@ pub enum ManifestError {
     /// A file's chunks don't make up the file.
     #[error("file {path:?}: {why}")]
     Chunks {
-        /// The file.
         path: String,
         /// What does not fit.
         why: String,
@@ -230,7 +225,7 @@ pub fn check_file_path(path: &str) -> Result<(), ManifestError> {
     {
         return fail(
             "only letters, digits, spaces and / . _ - + @ = , ( ) ! & ' $ ; : are allowed; rename \
-                the file",
+             the file",
         );
     }
 
@@ -285,8 +280,8 @@ impl ManifestFile {
 }
 
 impl Manifest {
-    /// Checks everything that can be checked without the bytes. A manifest from a peer is not used
-    /// before.
+    /// Checks everything that can be checked without the bytes. Call this on every manifest from a
+    /// peer.
     pub fn check(&self) -> Result<(), ManifestError> {
         let limit = |what, found: usize, limit: usize| {
             if found > limit {
@@ -353,7 +348,7 @@ impl Manifest {
     }
 
     /// The version's identity: a hash over the files' paths and contents. Name, time and publisher
-    /// are not part of it, so that the same files published twice are the same version.
+    /// are not part of it, so that equal files published twice are one version.
     pub fn content(&self) -> Digest {
         let mut hasher = blake3::Hasher::new_derive_key("regionmesh 2026 version content");
         for file in &self.files {
@@ -370,7 +365,6 @@ impl Manifest {
         Digest(*hasher.finalize().as_bytes())
     }
 
-    /// The manifest in brief.
     pub fn summary(&self) -> VersionSummary {
         VersionSummary {
             model: self.model.clone(),
@@ -385,154 +379,4 @@ impl Manifest {
 
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
-mod tests {
-    use super::*;
-    use crate::models::chunking::Chunker;
-    use proptest::prelude::*;
-
-    fn file(path: &str, content: &[u8]) -> ManifestFile {
-        let mut chunker = Chunker::default();
-        chunker.push(content);
-
-        let cut = chunker.finish();
-        ManifestFile {
-            path: path.into(),
-            size: cut.size,
-            digest: cut.digest,
-            chunks: cut.chunks,
-        }
-    }
-
-    fn manifest(files: Vec<ManifestFile>) -> Manifest {
-        Manifest {
-            model: "m".parse().unwrap(),
-            version: "1".parse().unwrap(),
-            files,
-            origin: "a".parse().unwrap(),
-            publisher: "me".into(),
-            published: HybridTime::default(),
-            metadata: vec![],
-        }
-    }
-
-    proptest! {
-        #[test]
-        fn the_identity_tells_contents_and_paths_apart_and_nothing_else(
-            a: Vec<u8>,
-            b: Vec<u8>,
-            publisher in "[a-z]{0,9}",
-        ) {
-            let one = manifest(vec![file("x", &a)]);
-            let other = Manifest {
-                publisher,
-                version: "2".parse().unwrap(),
-                ..one.clone()
-            };
-
-            prop_assert_eq!(one.content(), other.content());
-            prop_assert_eq!(
-                one.content() == manifest(vec![file("x", &b)]).content(),
-                a == b
-            );
-
-            prop_assert_ne!(one.content(), manifest(vec![file("y", &a)]).content());
-        }
-
-        #[test]
-        fn arbitrary_paths_never_panic_and_none_leaves_the_folder(path: String) {
-            if check_file_path(&path).is_ok() {
-                prop_assert!(
-                    !path.starts_with('/')
-                        && path.split('/').all(|part| !part.is_empty() && part != "..")
-                );
-            }
-        }
-    }
-
-    #[test]
-    fn paths_that_leave_the_folder_are_refused() {
-        for bad in [
-            "",
-            "/x",
-            "../x",
-            "a/../b",
-            "a//b",
-            "a/",
-            "./a",
-            r"a\b",
-            "a\0",
-            "é",
-            " a",
-            "a/ b",
-            &"x".repeat(513),
-        ] {
-            assert!(check_file_path(bad).is_err(), "{bad:?} was accepted");
-        }
-
-        assert!(check_file_path(&format!("a/{}", "x".repeat(256))).is_err());
-        assert_eq!(check_file_path(&format!("a/{}", "x".repeat(255))), Ok(()));
-        for good in ["model.onnx", "1/a b.bin", "vocab+extra@1.txt"] {
-            assert_eq!(check_file_path(good), Ok(()));
-        }
-    }
-
-    #[test]
-    fn a_manifest_that_lies_about_its_chunks_is_refused() {
-        let mut lying = file("x", b"content");
-        lying.size += 1;
-        assert!(matches!(
-            manifest(vec![lying]).check(),
-            Err(ManifestError::Chunks { .. })
-        ));
-
-        let mut lying = file("x", b"content");
-        lying.chunks[0].length = u32::MAX;
-        assert!(matches!(
-            manifest(vec![lying]).check(),
-            Err(ManifestError::Chunks { .. })
-        ));
-
-        assert_eq!(manifest(vec![]).check(), Err(ManifestError::Empty));
-        for paths in [["a", "a"], ["b", "a"], ["a", "a/b"]] {
-            assert!(matches!(
-                manifest(paths.map(|path| file(path, b"")).to_vec()).check(),
-                Err(ManifestError::Order(_))
-            ));
-        }
-
-        assert_eq!(
-            manifest(vec![file("a", b""), file("b", b"x")]).check(),
-            Ok(())
-        );
-    }
-
-    #[test]
-    fn version_names_may_name_a_conflict_and_nothing_else_odd() {
-        for good in [
-            "7",
-            "1.10",
-            "v2_a-b",
-            "7+conflict.eu-west-1",
-            "7+conflict.a.0123abcd",
-        ] {
-            assert!(VersionName::new(good).is_ok(), "{good:?} was refused");
-        }
-
-        for bad in [
-            "",
-            ".",
-            "..",
-            "../x",
-            "a/b",
-            "-1",
-            "7+x",
-            "7+conflict.",
-            "7+conflict.A",
-            "+conflict.a",
-            "7+conflict.a.012",
-            "7+conflict.a.0123abcD",
-        ] {
-            assert!(VersionName::new(bad).is_err(), "{bad:?} was accepted");
-        }
-    }
-}
+mod tests;

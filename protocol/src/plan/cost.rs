@@ -12,7 +12,7 @@ pub const COST_FACTOR_MIN_BP: u16 = 5_000;
 /// The factors that apply.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CostShift {
-    /// By region, basis points of its weight; regions that are not named have all of theirs.
+    /// By region, basis points of its weight; regions without a factor have all of theirs.
     pub factors_bp: BTreeMap<RegionName, u16>,
     /// When they last changed, leader's clock, Unix milliseconds; 0 if never.
     pub changed_ms: u64,
@@ -27,7 +27,7 @@ impl CostShift {
             .unwrap_or(FULL_WEIGHT_BP)
     }
 
-    /// The same with other factors, and why they differ; none where they don't.
+    /// The shift with other factors; none if they are equal.
     pub fn changed(&self, factors_bp: BTreeMap<RegionName, u16>, now_ms: u64) -> Option<Self> {
         let factors_bp: BTreeMap<RegionName, u16> = factors_bp
             .into_iter()
@@ -42,7 +42,7 @@ impl CostShift {
     }
 }
 
-/// A weight with its factor, rounded up: a small weight does not become none.
+/// A weight with its factor, rounded up so that a small weight does not become 0.
 pub fn weighted_bp(weight_bp: u16, factor_bp: u16) -> u16 {
     let weight = (u32::from(weight_bp) * u32::from(factor_bp)).div_ceil(u32::from(FULL_WEIGHT_BP));
     u16::try_from(weight).unwrap_or(weight_bp).min(weight_bp)

@@ -1,4 +1,4 @@
-//! What operators order of the register's members.
+//! Orders about the register's members.
 
 use crate::{
     identity::{AgentId, RegionName},
@@ -6,65 +6,53 @@ use crate::{
 };
 use serde::{Deserialize, Serialize};
 
-/// What is to become of a member.
+/// What an operator orders for a member.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum MemberOrder {
     /// It becomes a member, once its acceptor has caught up.
     Add {
-        /// Also if automatic failover is refused from then on.
+        /// Even if automatic failover is refused from then on.
         force: bool,
     },
-    /// It is a member no longer; whether it can be reached is of no matter.
+    /// It is no longer a member, whether or not it can be reached.
     Remove {
-        /// Also with traffic on it, and if automatic failover is refused from then on.
+        /// Even with traffic on it, and if automatic failover is refused from then on.
         force: bool,
     },
     /// It has another name from now on.
-    Rename {
-        /// The name.
-        to: RegionName,
-    },
+    Rename { to: RegionName },
 }
 
-/// Why the members can't be changed so.
+/// Why a membership change is refused.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
 pub enum MemberOrderError {
-    /// The members themselves do not allow it.
+    /// The rules for members don't allow it.
     #[error(transparent)]
     Members(#[from] MembersError),
     /// No region was named.
-    #[error("a change of members needs the name of one")]
+    #[error("a change of members needs the name of a region or of the witness")]
     NoName,
     /// Not an order about overrides.
-    #[error("a change of members is no override")]
+    #[error("a change of members is not an override")]
     NoOverride,
-    /// The leader knows no way to it.
+    /// The leader has no configuration for it.
     #[error(
-        "{region} is not in the configuration of the leader, {leader}; put it into `regions` of every agent's file \
-         (`[witness]`, if it is the witness), restart them one after the other, then repeat this"
+        "{region} is not in the configuration of the leader, {leader}; add it to `regions` in \
+         every agent's file (or `[witness]`, if it is the witness), restart the agents one by one, \
+         then retry"
     )]
-    NotConfigured {
-        /// The region.
-        region: RegionName,
-        /// The leader.
-        leader: AgentId,
-    },
-    /// Users are there.
+    NotConfigured { region: RegionName, leader: AgentId },
+    /// It has traffic.
     #[error(
         "{region} has {percent} % of the traffic; drain it first, or --force: its users are moved \
-            at once"
+         at once"
     )]
-    HasTraffic {
-        /// The region.
-        region: RegionName,
-        /// Its share.
-        percent: u8,
-    },
-    /// Too few would decide.
+    HasTraffic { region: RegionName, percent: u8 },
+    /// Too few voters would be left.
     #[error(
-        "there would be {members} acceptors, and only {answering} of those that vote now answer: too few to decide by \
-         themselves; bring back or remove another member first"
+        "there would be {members} acceptors, but only {answering} of the present voters answer, \
+         which is no majority; bring back or remove another member first"
     )]
     NoMajorityLeft {
         /// How many of those that vote now answer.
@@ -73,14 +61,13 @@ pub enum MemberOrderError {
         members: usize,
     },
     /// Automatic failover would be refused.
-    #[error("after this {0}; or --force")]
+    #[error("after this change {0}; use --force to accept that")]
     NotAutomatic(String),
-    /// The acceptor is another register's.
+    /// The acceptor belongs to another register.
     #[error("{region} can't join: {why}")]
     Votes {
-        /// The region.
         region: RegionName,
-        /// What it votes in.
+        /// The register that it votes in.
         why: String,
     },
 }

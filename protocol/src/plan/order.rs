@@ -1,4 +1,4 @@
-//! What operators order, and the overrides that orders become in a plan.
+//! Operators' orders, and the overrides that they become in a plan.
 
 use super::{MemberOrder, MemberOrderError};
 use crate::{identity::RegionName, status::condition::Condition};
@@ -6,20 +6,20 @@ use crate::{identity::RegionName, status::condition::Condition};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
-/// Longest name of who orders, characters.
+/// Longest name of an operator, characters.
 pub const BY_MAX: usize = 128;
 
 /// Longest reason of an order, characters.
 pub const WHY_MAX: usize = 512;
 
-/// Shortest time that an order may stand, milliseconds.
+/// Shortest duration of an order, milliseconds.
 pub const FOR_MIN_MS: u64 = 1_000;
 
-/// Longest time that an order may stand, milliseconds: 30 days. What is meant for ever belongs into
-/// the configuration.
+/// Longest duration of an order, milliseconds: 30 days. Permanent decisions belong in the
+/// configuration.
 pub const FOR_MAX_MS: u64 = 30 * 24 * 60 * 60 * 1_000;
 
-/// Most overrides that stand at once.
+/// Most overrides in effect.
 pub const OVERRIDES_MAX: usize = 64;
 
 /// What an override does.
@@ -28,14 +28,14 @@ pub const OVERRIDES_MAX: usize = 64;
 pub enum OverrideKind {
     /// The region gets no traffic.
     Drain,
-    /// Automation changes nothing: for the region, or for the whole mesh.
+    /// Automation changes nothing for the region, or for the whole mesh.
     Hold,
     /// The region gets all traffic, unless it failed or drains. One that is out comes back by
     /// cool-down and ramp first, unless the order is immediate.
     Promote,
 }
 
-/// A standing order.
+/// An order in effect.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Override {
     /// The region; none: the whole mesh, which can only be held.
@@ -44,24 +44,23 @@ pub struct Override {
     pub kind: OverrideKind,
     /// Who ordered it.
     pub by: String,
-    /// Why.
     pub why: String,
     /// Whether a promoted region skips cool-down and ramp.
     #[serde(default)]
     pub is_immediate: bool,
-    /// When, clock of the leader that took it, Unix milliseconds.
+    /// When it was set, clock of the leader that accepted it, Unix milliseconds.
     pub set_ms: u64,
-    /// From when it does not count any more, leader's clock, Unix milliseconds.
+    /// When it expires, leader's clock, Unix milliseconds.
     pub expires_ms: u64,
 }
 
-/// What is to be done.
+/// What an order does.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum OrderAction {
-    /// Let this override stand.
+    /// Set this override.
     Set(OverrideKind),
-    /// Let none stand; a drained region comes back by gate and ramp.
+    /// Remove the override; a drained region comes back by gate and ramp.
     Restore,
     /// Change who the register's members are; see `regionmesh_core::planning::membership`.
     Member(MemberOrder),
@@ -70,16 +69,15 @@ pub enum OrderAction {
 /// An operator's order.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Order {
-    /// What is to be done.
+    /// What an order does.
     pub action: OrderAction,
-    /// To which region; none: to the whole mesh.
+    /// The region; none: the whole mesh.
     pub region: Option<RegionName>,
     /// Who orders it, at most [`BY_MAX`] printable characters.
     pub by: String,
     /// Why, at most [`WHY_MAX`] printable characters.
     pub why: String,
-    /// For how long, milliseconds, [`FOR_MIN_MS`] to [`FOR_MAX_MS`]; of no meaning but for an
-    /// override.
+    /// Duration of an override, milliseconds, [`FOR_MIN_MS`] to [`FOR_MAX_MS`].
     pub for_ms: u64,
     /// Whether it may replace another operator's order and drain the last region that can serve.
     pub is_forced: bool,
@@ -87,16 +85,15 @@ pub struct Order {
     pub is_immediate: bool,
 }
 
-/// A standing order that another one ends, and how long it would have stood.
+/// An override that an order ends, and the time that it had left.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Replaced {
-    /// The order.
     pub standing: Override,
     /// Time left, milliseconds.
     pub left_ms: u64,
 }
 
-/// Why an order is not taken.
+/// Why an order is refused.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
 pub enum OrderError {
     /// Before the first plan there is nothing to override.
@@ -109,7 +106,7 @@ pub enum OrderError {
     #[error("a {0} needs a region; only a hold can be for the whole mesh")]
     NoRegion(OverrideKind),
     /// A text is empty or too long.
-    #[error("`{what}` has {length} characters; 1 to {limit} are possible")]
+    #[error("`{what}` has {length} characters, expected 1 to {limit}")]
     Text {
         /// Which text.
         what: String,
@@ -121,45 +118,41 @@ pub enum OrderError {
     /// Too short or too long.
     #[error("{0} ms is not within {FOR_MIN_MS} ms to {FOR_MAX_MS} ms (30 days)")]
     Duration(u64),
-    /// As many as may stand.
-    #[error("{OVERRIDES_MAX} overrides stand already; restore some first")]
+    /// The limit of overrides is reached.
+    #[error("{OVERRIDES_MAX} overrides are in effect already; restore some first")]
     TooMany,
-    /// Users must not be moved there.
+    /// The region can't serve.
     #[error("{region} can't be promoted, its verdict is {condition}: {reason}")]
     Unfit {
-        /// The region.
         region: RegionName,
-        /// Its verdict.
         condition: Condition,
-        /// Why.
         reason: String,
     },
     /// The register's members can't be changed so.
     #[error(transparent)]
     Member(#[from] MemberOrderError),
     /// It would end what another operator ordered.
-    #[error("this {order} would replace {}", in_words(.replaced))]
+    #[error("this {order} would replace {}", Replaced::list(.replaced))]
     WouldReplace {
         /// What was ordered.
         order: OverrideKind,
-        /// What it would end.
+        /// The overrides that it would end.
         replaced: Vec<Replaced>,
     },
-    /// Nobody would be left to take the region's traffic.
+    /// No region would be left to take the traffic.
     #[error("{}", last_serving(.region, .carrier))]
     LastServing {
-        /// The region.
         region: RegionName,
         /// The drained region that would have the traffic.
         carrier: RegionName,
     },
     /// Nothing to take back.
-    #[error("no override stands for {}", .0.as_ref().map_or("the whole mesh", RegionName::as_str))]
+    #[error("no override is in effect for {}", region_or_mesh(.0))]
     NothingStands(Option<RegionName>),
     /// A text would forge lines of a log, or rewrite a terminal.
     #[error(
         "`{what}` holds {found:?}; control characters, line breaks and changes of direction are \
-            not allowed"
+         not allowed"
     )]
     Unprintable {
         /// Which text.
@@ -187,20 +180,30 @@ impl fmt::Display for OverrideKind {
 }
 
 impl Override {
-    /// Whether it does not count any more.
+    /// Whether it has expired.
     pub fn is_expired(&self, now_ms: u64) -> bool {
         now_ms >= self.expires_ms
+    }
+
+    /// The time until it expires, for people: `2 h 5 min`.
+    pub fn time_left(&self, now_ms: u64) -> String {
+        duration_in_words(self.expires_ms.saturating_sub(now_ms))
     }
 }
 
 impl fmt::Display for Override {
     /// `drain of eu-west-1 by ann (maintenance)`
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let of = self
-            .region
-            .as_ref()
-            .map_or("the whole mesh", RegionName::as_str);
+        let of = region_or_mesh(&self.region);
         write!(f, "{} of {of} by {} ({})", self.kind, self.by, self.why)
+    }
+}
+
+impl Replaced {
+    /// Several of them in one clause.
+    pub fn list(replaced: &[Self]) -> String {
+        let each: Vec<String> = replaced.iter().map(Self::to_string).collect();
+        each.join(" and ")
     }
 }
 
@@ -216,7 +219,11 @@ impl fmt::Display for Replaced {
     }
 }
 
-pub fn last_serving(region: &RegionName, carrier: &RegionName) -> String {
+fn region_or_mesh(region: &Option<RegionName>) -> &str {
+    region.as_ref().map_or("the whole mesh", RegionName::as_str)
+}
+
+fn last_serving(region: &RegionName, carrier: &RegionName) -> String {
     let head =
         format!("{region} is the last region that can serve: it would be drained in name only");
     if region == carrier {
@@ -226,16 +233,8 @@ pub fn last_serving(region: &RegionName, carrier: &RegionName) -> String {
     }
 }
 
-pub fn in_words(replaced: &[Replaced]) -> String {
-    replaced
-        .iter()
-        .map(Replaced::to_string)
-        .collect::<Vec<_>>()
-        .join(" and ")
-}
-
 /// `2 h 5 min`, `45 s`: the two largest units.
-pub fn duration_in_words(ms: u64) -> String {
+fn duration_in_words(ms: u64) -> String {
     let s = ms.div_ceil(1_000);
     let d = s / 86_400;
     let h = s / 3_600 % 24;
@@ -251,3 +250,6 @@ pub fn duration_in_words(ms: u64) -> String {
         _ => format!("{d} d {h} h"),
     }
 }
+
+#[cfg(test)]
+mod tests;

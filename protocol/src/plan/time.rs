@@ -1,21 +1,20 @@
-//! The time of a plan: its points in time are read off its leader's wall clock, and clocks differ
-//! and are set.
+//! The time of a plan: its times come from its leader's wall clock, but clocks differ and are set.
 //!
-//! So nothing is concluded from a plan's points in time alone. Each agent measures, by its steady
-//! clock, how long it has known the plan: that is the plan's age. A plan time of `t` is then `t -
-//! made_ms` after a moment that lies `age` back on the agent's own clock, whatever that clock
-//! shows. While the clocks agree this changes nothing; where they do not, or the own clock is set,
-//! [`Plan::shifted`] tells the plan by the own clock, and orders, cool-downs and ramps last as long
-//! as they were meant to.
+//! So a plan's times are never used alone. Each agent measures, by its monotonic clock, how long it
+//! has known the plan: that is the plan's age. A plan time of `t` is then `t - made_ms` after a
+//! moment that is `age` ago by the agent's own clock, whatever that clock shows. While the clocks
+//! agree this changes nothing; if they differ, or the agent's clock is set, [`Plan::shifted`]
+//! converts the plan to the agent's clock, and orders, cool-downs and ramps last as long as
+//! intended.
 
 use super::{Plan, RegionPlan, Standing};
 use serde::{Deserialize, Serialize};
 
-/// Clocks that differ by no more than this are taken for equal, milliseconds.
+/// Clocks that differ by no more than this count as equal, milliseconds.
 pub const SHIFT_MIN_MS: u64 = 1_000;
-/// An age that a peer tells is believed as far as it does not put the plan later than our own clock
-/// by more than this, milliseconds: a peer must not be able to end orders by a word.
-pub const TOLD_AHEAD_MAX_MS: u64 = 10_000;
+/// A peer's age of the plan counts only if it puts the present no more than this ahead of our own
+/// clock, milliseconds: a peer must not be able to end orders by a false claim.
+pub(crate) const TOLD_AHEAD_MAX_MS: u64 = 10_000;
 
 /// How old a plan is, as one agent measured it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -26,8 +25,8 @@ pub struct PlanAge {
     pub age_ms: u64,
 }
 
-/// What an agent knows of the time of the plan that stands. `steady_ms` is a clock that is never
-/// set; `wall_ms` is the wall clock.
+/// What an agent knows about the time of the current plan. `steady_ms` is a monotonic clock;
+/// `wall_ms` is the wall clock.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct PlanTime {
     known: Option<Known>,
@@ -57,10 +56,10 @@ impl Known {
 }
 
 impl PlanTime {
-    /// A plan was learned that was made at `made_ms` by its leader's clock; `age_ms` ago, where
-    /// this agent made it. One that comes from others is new, as long as they can be heard; the
-    /// same plan, perhaps committed again by another leader, only gets older. The first plan that a
-    /// process hears of may be from long before: only the wall clock can tell, until a peer does.
+    /// A plan was learned that was made at `made_ms` by its leader's clock; `age_ms` ago, if this
+    /// agent made it. A plan from others counts as new; the same plan, perhaps committed again by
+    /// another leader, only gets older. The first plan of a process may be much older: only the
+    /// wall clock can tell, until a peer does.
     pub fn learned(&mut self, made_ms: u64, age_ms: Option<u64>, steady_ms: u64, wall_ms: u64) {
         let is_first = match &self.known {
             Some(known) if known.made_ms == made_ms => return,
@@ -84,8 +83,8 @@ impl PlanTime {
         self.follow(steady_ms, wall_ms);
     }
 
-    /// A peer tells how old the plan is by its measurement. Who has known the plan for longest is
-    /// closest to the truth.
+    /// A peer measured the plan's age. The agent that has known the plan longest is closest to the
+    /// truth.
     pub fn told(&mut self, told: PlanAge, steady_ms: u64, wall_ms: u64) {
         let Some(known) = self
             .known
@@ -96,7 +95,7 @@ impl PlanTime {
         };
         let is_older = told.age_ms > known.age_at(steady_ms);
 
-        // Of a plan from the future the wall clock can't tell anything.
+        // About a plan from the future the wall clock says nothing.
         let is_strange = !known.is_measured && wall_ms < told.made_ms;
         let is_credible = is_strange
             || told.made_ms.saturating_add(told.age_ms)
@@ -107,8 +106,7 @@ impl PlanTime {
         }
     }
 
-    /// Compares the plan's clock with the own one. To be called again and again; tells of the shift
-    /// if it changed.
+    /// Compares the plan's clock with our own. Call it regularly; returns the shift if it changed.
     pub fn follow(&mut self, steady_ms: u64, wall_ms: u64) -> Option<i64> {
         let known = self.known.as_mut()?;
         let ahead_ms = difference(wall_ms, known.plan_ms(steady_ms));
@@ -116,7 +114,7 @@ impl PlanTime {
             return None;
         }
 
-        // Of clocks that agree the plan is told as it is.
+        // While the clocks agree, the plan is used as it is.
         known.shift_ms = if ahead_ms.unsigned_abs() <= SHIFT_MIN_MS {
             0
         } else {
@@ -126,8 +124,8 @@ impl PlanTime {
         Some(known.shift_ms)
     }
 
-    /// By how much the points in time of the plan made at `made_ms` are to be moved to be told by
-    /// the own clock.
+    /// By how much to shift the times of the plan made at `made_ms` to convert them to our own
+    /// clock.
     pub fn shift_ms(&self, made_ms: u64) -> i64 {
         self.known
             .filter(|known| known.made_ms == made_ms)
@@ -144,7 +142,7 @@ impl PlanTime {
     }
 }
 
-/// `ms` moved by `by_ms`. A point in time of 0 means never and stays.
+/// `ms` moved by `by_ms`. A time of 0 means never and stays.
 pub fn moved(ms: u64, by_ms: i64) -> u64 {
     if ms == 0 {
         0
@@ -153,14 +151,14 @@ pub fn moved(ms: u64, by_ms: i64) -> u64 {
     }
 }
 
-/// `a - b`, as far as that can be told.
+/// `a - b`, saturating.
 pub fn difference(a: u64, b: u64) -> i64 {
     let size = i64::try_from(a.abs_diff(b)).unwrap_or(i64::MAX);
     if a >= b { size } else { -size }
 }
 
 impl Plan {
-    /// The same plan with every point in time moved by `by_ms`. What is 0 means never and stays.
+    /// The plan with every time moved by `by_ms`. A time of 0 means never and stays.
     #[must_use]
     pub fn shifted(&self, by_ms: i64) -> Self {
         let moved = |ms: u64| moved(ms, by_ms);

@@ -2,12 +2,12 @@
 //! an acceptor does.
 //!
 //! Why it is safe. A ballot belongs to one proposer, which proposes one value after another under
-//! it and never two under one [`Stamp`]. A proposer speaks only after a majority promised to answer
-//! no lower ballot; of what they accepted before, it takes the highest, so a value that a majority
-//! accepted is found again by every later majority. The value is the [`Plan`]; it names the
-//! acceptors that decide about the next one, see [`crate::register::members`]. The proposer's side
-//! is `regionmesh_core::leader::proposer`; when to propose at all is decided in
-//! `regionmesh_core::leader::election`.
+//! it and never two under one [`Stamp`]. A proposer proposes only after a majority promised to
+//! answer no lower ballot; of what they accepted before, it takes the highest, so every later
+//! majority finds a value that a majority accepted. The value is the [`Plan`]; it names the
+//! acceptors that decide about the next one, see [`crate::register::members`]. The proposer is in
+//! `regionmesh_core::leader::proposer`; `regionmesh_core::leader::election` decides when to
+//! propose.
 
 use crate::{
     plan::Plan,
@@ -21,16 +21,16 @@ use serde::{Deserialize, Serialize};
 /// What an acceptor keeps in its region's store.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AcceptorState {
-    /// Which life of this acceptor: a state that was lost is never mistaken for one that began.
+    /// The run of this acceptor's state: a lost state is never mistaken for a new one.
     pub incarnation: Incarnation,
-    /// No lower ballot is answered any more.
+    /// Lower ballots are refused.
     pub promised: Option<Ballot>,
     /// The last value accepted.
     pub accepted: Option<(Stamp, Plan)>,
 }
 
 impl AcceptorState {
-    /// The state of an acceptor that begins with nothing.
+    /// The state of a new acceptor.
     pub fn begin(incarnation: Incarnation) -> Self {
         Self {
             incarnation,
@@ -38,12 +38,12 @@ impl AcceptorState {
         }
     }
 
-    /// Answers `request`. A new state, if any, must be durable before the reply leaves; without
-    /// one, this state must be known to be the current one.
+    /// Answers `request`. A new state, if any, must be durable before the reply is sent; without
+    /// one, this state must be known to be current.
     ///
     /// Accepting the same value under the same stamp again succeeds even after a higher promise: it
-    /// says what was done already, and lets a proposer whose reply got lost learn that its value
-    /// stands.
+    /// confirms what was done already, and a proposer whose reply got lost learns that its value
+    /// was accepted.
     pub fn apply(&self, request: &AcceptorRequest) -> (AcceptorReply, Option<AcceptorState>) {
         match request {
             AcceptorRequest::Read => (AcceptorReply::State(self.clone()), None),
@@ -55,8 +55,8 @@ impl AcceptorState {
         }
     }
 
-    /// As [`Self::apply`], but within `bounds`, however often it is asked: what others say of
-    /// themselves widens them, and no request does.
+    /// Like [`Self::apply`], but within `bounds`, which no request widens; only what other
+    /// acceptors say about themselves does.
     pub fn apply_within(
         &self,
         request: &AcceptorRequest,
@@ -68,7 +68,7 @@ impl AcceptorState {
         }
 
         match request {
-            // Whoever could make a majority forget what it promised would end elections for ever.
+            // An agent that could make a majority forget its promises could end all elections.
             AcceptorRequest::Join(incarnation, stamp, value)
                 if self.accepted.is_some()
                     && self.incarnation != *incarnation
@@ -137,8 +137,7 @@ impl AcceptorState {
             );
         }
 
-        // Accepting raises the promise, so an accepted stamp's ballot is never above it; `promised`
-        // outranks or equals.
+        // Accepting raises the promise, so `promised` is at least the accepted stamp's ballot.
         if let Some((later, _)) = self
             .accepted
             .as_ref()
@@ -168,10 +167,10 @@ impl AcceptorState {
         }
     }
 
-    /// Begins anew as `incarnation`, with what is decided: whatever was promised and accepted
-    /// before is forgotten. Refused by an acceptor whose votes may count: its promises must not be
-    /// forgotten. They do not count if it never accepted anything that names it (nobody decided
-    /// anything with it), or if `value`, which is decided and later, names it no longer.
+    /// Resets to `incarnation` and to what is decided: earlier promises and values are forgotten.
+    /// An acceptor whose votes may count refuses, since its promises must not be forgotten. They
+    /// don't count if it never accepted anything that names it (nothing was decided with it), or if
+    /// `value`, which is decided and later, no longer names it.
     fn join(
         &self,
         incarnation: Incarnation,
@@ -237,18 +236,18 @@ impl AcceptorState {
 /// What a proposer asks of an acceptor.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum AcceptorRequest {
-    /// Promise this ballot and tell what was accepted.
+    /// Promise this ballot and return what was accepted.
     Prepare(Ballot),
     /// Accept this value, unless a higher ballot was promised or a later stamp accepted.
     Accept(Stamp, Plan),
-    /// Forget everything, be this incarnation, and take this value, which is decided, as accepted.
+    /// Forget everything, become this incarnation, and accept this value, which is decided.
     Join(Incarnation, Stamp, Plan),
-    /// Tell what is promised and accepted; changes nothing.
+    /// Return what is promised and accepted; changes nothing.
     Read,
 }
 
 impl AcceptorRequest {
-    /// Under which ballot something is asked for; none if only to be told.
+    /// The ballot of the request; none for a read.
     pub fn ballot(&self) -> Option<&Ballot> {
         match self {
             Self::Prepare(ballot) => Some(ballot),
@@ -257,7 +256,7 @@ impl AcceptorRequest {
         }
     }
 
-    /// How far it would take an acceptor.
+    /// How far the request would take an acceptor.
     pub fn reach(&self) -> Reach {
         let seq = match self {
             Self::Accept(stamp, _) | Self::Join(_, stamp, _) => stamp.seq,
@@ -288,26 +287,25 @@ pub enum AcceptorReply {
         /// The ballot that outranks the request's.
         promised: Ballot,
     },
-    /// It has begun anew as this incarnation; its votes count once it is a member.
+    /// It was reset to this incarnation; its votes count once it is a member.
     Joined(Incarnation),
-    /// It can't begin anew: its votes count already.
+    /// It can't be reset: its votes count already.
     Votes {
         /// In this register.
         register: u64,
     },
     /// The answer to [`AcceptorRequest::Read`].
     State(AcceptorState),
-    /// Refused: more than one step beyond this, which is all that the acceptor and its agent know
-    /// of. The agent asks the other acceptors; if a majority of them is as far, the same request is
-    /// taken later.
+    /// Refused: more than one step beyond what the acceptor and its agent know of. The agent asks
+    /// the other acceptors; if a majority of them is that far, the same request succeeds later.
     TooFar(Reach),
-    /// It does not begin anew before this value is found to be committed. The agent asks the other
-    /// acceptors; the same request is taken later.
+    /// It is not reset until this value is known to be committed. The agent asks the other
+    /// acceptors; the same request succeeds later.
     Undecided(Stamp),
 }
 
 impl AcceptorReply {
-    /// The highest ballot that the acceptor says it promised or accepted.
+    /// The highest ballot that the acceptor reports as promised or accepted.
     pub fn ballot(&self) -> Option<&Ballot> {
         match self {
             Self::Promised { ballot, .. } | Self::Refused { promised: ballot } => Some(ballot),
@@ -317,7 +315,7 @@ impl AcceptorReply {
         }
     }
 
-    /// How far the acceptor says that it has come; none where it says nothing of that.
+    /// How far the acceptor reports to have come; none if the reply does not say.
     pub fn reach(&self) -> Option<Reach> {
         let seq_of =
             |accepted: &Option<(Stamp, Plan)>| accepted.as_ref().map_or(0, |(stamp, _)| stamp.seq);
@@ -342,349 +340,21 @@ impl AcceptorReply {
                 seq: stamp.seq,
             }),
             Self::State(state) => Some(state.reach()),
-            // Its agent's knowledge of others is in it.
+            // `TooFar` also contains what its agent knows of others.
             Self::TooFar(_) | Self::Joined(_) | Self::Votes { .. } | Self::Undecided(_) => None,
         }
     }
 }
 
-/// An acceptor's reply, and who gave it.
+/// An acceptor's reply, with its incarnation.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AcceptorAnswer {
-    /// The acceptor's incarnation when it replied: whether its vote counts is told by this, not by
-    /// its name.
+    /// The acceptor's incarnation when it replied: this, not its name, decides whether its vote
+    /// counts.
     pub incarnation: Incarnation,
-    /// The reply.
     pub reply: AcceptorReply,
 }
 
 #[cfg(test)]
 #[allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
-mod tests {
-    use super::*;
-    use crate::register::ballot::STEP_MAX;
-    use crate::register::members::Members;
-    use proptest::prelude::*;
-
-    fn ballot(number: u64) -> Ballot {
-        Ballot {
-            number,
-            agent: "r/a".parse().unwrap(),
-            boot: 1,
-        }
-    }
-
-    fn value(reason: u8) -> Plan {
-        Plan {
-            reason: reason.to_string(),
-            members: members(7, &[1]),
-            ..Plan::default()
-        }
-    }
-
-    fn members(register: u64, votes: &[u64]) -> Members {
-        let acceptors = votes.iter().map(|vote| {
-            (
-                format!("r{vote}").parse().unwrap(),
-                Some(Incarnation(*vote)),
-            )
-        });
-
-        Members {
-            register,
-            acceptors: acceptors.collect(),
-        }
-    }
-
-    fn request() -> impl Strategy<Value = AcceptorRequest> {
-        prop_oneof![
-            (0..6u64).prop_map(|number| AcceptorRequest::Prepare(ballot(number))),
-            (0..6u64, 1..4u64, 0..2u8).prop_map(|(number, seq, reason)| {
-                AcceptorRequest::Accept(
-                    Stamp {
-                        ballot: ballot(number),
-                        seq,
-                    },
-                    value(reason),
-                )
-            }),
-            Just(AcceptorRequest::Read),
-        ]
-    }
-
-    fn accepted_stamp(state: &AcceptorState) -> Option<&Stamp> {
-        state.accepted.as_ref().map(|(stamp, _)| stamp)
-    }
-
-    proptest! {
-        #[test]
-        fn promises_and_accepted_stamps_never_go_back(
-            requests in prop::collection::vec(request(), 0..40),
-        ) {
-            let mut state = AcceptorState::default();
-            for request in &requests {
-                let (_, next) = state.apply(request);
-                let Some(next) = next else { continue };
-                prop_assert!(next.promised >= state.promised);
-                prop_assert!(accepted_stamp(&next) >= accepted_stamp(&state));
-                prop_assert!(
-                    next.promised.as_ref() >= accepted_stamp(&next).map(|stamp| &stamp.ballot)
-                );
-                if accepted_stamp(&next) == accepted_stamp(&state) {
-                    prop_assert_eq!(&next.accepted, &state.accepted);
-                }
-
-                state = next;
-            }
-        }
-
-        #[test]
-        fn after_a_promise_nothing_lower_is_accepted_anew(
-            requests in prop::collection::vec(request(), 0..40),
-            number in 0..6u64,
-            seq in 1..4u64,
-        ) {
-            let mut state = AcceptorState::default();
-            for request in &requests {
-                state = state.apply(request).1.unwrap_or(state);
-            }
-
-            let promised = state.promised.clone();
-            let stamp = Stamp {
-                ballot: ballot(number),
-                seq,
-            };
-            let (reply, next) = state.apply(&AcceptorRequest::Accept(stamp.clone(), value(9)));
-
-            if promised.is_some_and(|promised| promised > stamp.ballot) {
-                let is_refused = matches!(reply, AcceptorReply::Refused { .. });
-                prop_assert!(is_refused);
-                prop_assert_eq!(next, None);
-            }
-        }
-
-        #[test]
-        fn repeating_a_request_changes_nothing_and_answers_the_same(
-            requests in prop::collection::vec(request(), 0..40),
-            last in request(),
-        ) {
-            let mut state = AcceptorState::default();
-            for request in &requests {
-                state = state.apply(request).1.unwrap_or(state);
-            }
-
-            let (first, next) = state.apply(&last);
-            let state = next.unwrap_or(state);
-            let (second, next) = state.apply(&last);
-
-            prop_assert_eq!(next, None);
-            prop_assert_eq!(first, second);
-        }
-    }
-
-    proptest! {
-        #[test]
-        fn an_acceptor_never_goes_further_than_it_may_however_often_it_is_asked(
-            requests in prop::collection::vec((any::<u64>(), any::<u64>(), any::<bool>()), 0..20),
-            number in 0..1u64 << 40,
-        ) {
-            let allowance = Reach { number, seq: 0 }.step();
-            let bounds = Bounds {
-                allowance,
-                decided: None,
-            };
-            let mut state = AcceptorState::default();
-
-            for (number, seq, is_prepare) in requests {
-                let request = match is_prepare {
-                    true => AcceptorRequest::Prepare(ballot(number)),
-                    false => AcceptorRequest::Accept(
-                        Stamp {
-                            ballot: ballot(number),
-                            seq,
-                        },
-                        value(1),
-                    ),
-                };
-
-                let (reply, next) = state.apply_within(&request, &bounds);
-                let is_refused = matches!(reply, AcceptorReply::TooFar(_));
-                prop_assert_eq!(is_refused, !request.reach().is_within(allowance));
-                prop_assert!(!(is_refused && next.is_some()));
-                state = next.unwrap_or(state);
-                prop_assert!(state.reach().is_within(allowance));
-            }
-        }
-    }
-
-    #[test]
-    fn an_acceptor_that_was_away_takes_what_a_majority_is_known_to_be_as_far_as() {
-        let far = AcceptorRequest::Prepare(ballot(STEP_MAX * 9));
-        let state = AcceptorState::default();
-        let bounds = Bounds::default();
-
-        assert_eq!(
-            state.apply_within(&far, &bounds),
-            (AcceptorReply::TooFar(bounds.allowance), None)
-        );
-
-        let bounds = Bounds {
-            allowance: Reach {
-                number: STEP_MAX * 8,
-                seq: 0,
-            }
-            .step(),
-            decided: None,
-        };
-
-        assert!(state.apply_within(&far, &bounds).1.is_some());
-    }
-
-    #[test]
-    fn an_acceptor_that_accepted_something_forgets_it_only_for_what_is_known_to_be_decided() {
-        let stamp = |seq| Stamp {
-            ballot: ballot(2),
-            seq,
-        };
-        let (_, accepted) = AcceptorState::begin(Incarnation(9))
-            .apply(&AcceptorRequest::Accept(stamp(1), value(1)));
-        let join = AcceptorRequest::Join(Incarnation(5), stamp(2), value(2));
-        let bounds = |seq, plan| Bounds {
-            decided: Some((stamp(seq), value(plan))),
-            ..Bounds::default()
-        };
-        let accepted = accepted.unwrap();
-
-        assert_eq!(
-            accepted.apply_within(&join, &bounds(1, 2)),
-            (AcceptorReply::Undecided(stamp(2)), None)
-        );
-
-        assert_eq!(
-            accepted.apply_within(&join, &bounds(2, 1)),
-            (AcceptorReply::Undecided(stamp(2)), None)
-        );
-
-        assert_eq!(
-            accepted.apply_within(&join, &bounds(2, 2)).0,
-            AcceptorReply::Joined(Incarnation(5))
-        );
-
-        let new = AcceptorState::begin(Incarnation(9));
-        assert_eq!(
-            new.apply_within(&join, &bounds(1, 1)).0,
-            AcceptorReply::Joined(Incarnation(5))
-        );
-    }
-
-    #[test]
-    fn one_stamp_never_takes_a_second_value() {
-        let stamp = Stamp {
-            ballot: ballot(1),
-            seq: 1,
-        };
-        let state = AcceptorState::default()
-            .apply(&AcceptorRequest::Accept(stamp.clone(), value(1)))
-            .1
-            .unwrap();
-        let (reply, next) = state.apply(&AcceptorRequest::Accept(stamp, value(2)));
-
-        assert!(matches!(reply, AcceptorReply::Refused { .. }) && next.is_none());
-    }
-
-    fn voter(votes: &[u64], seq: u64) -> AcceptorState {
-        let plan = Plan {
-            members: members(7, votes),
-            ..Plan::default()
-        };
-        let state = AcceptorState::begin(Incarnation(1));
-
-        state
-            .apply(&AcceptorRequest::Accept(
-                Stamp {
-                    ballot: ballot(2),
-                    seq,
-                },
-                plan,
-            ))
-            .1
-            .unwrap()
-    }
-
-    fn join(
-        state: &AcceptorState,
-        register: u64,
-        votes: &[u64],
-        number: u64,
-        seq: u64,
-    ) -> AcceptorReply {
-        let plan = Plan {
-            members: members(register, votes),
-            ..Plan::default()
-        };
-        let request = AcceptorRequest::Join(
-            Incarnation(9),
-            Stamp {
-                ballot: ballot(number),
-                seq,
-            },
-            plan.clone(),
-        );
-
-        let (reply, next) = state.apply(&request);
-        if let Some(next) = next {
-            assert_eq!(
-                (next.incarnation, next.accepted.as_ref().unwrap().1.clone()),
-                (Incarnation(9), plan)
-            );
-
-            assert_eq!(
-                next.apply(&request),
-                (AcceptorReply::Joined(Incarnation(9)), None)
-            );
-        }
-
-        reply
-    }
-
-    #[test]
-    fn an_acceptor_begins_anew_only_where_no_promise_of_its_may_count() {
-        let joined = AcceptorReply::Joined(Incarnation(9));
-        let fresh = AcceptorState::begin(Incarnation(1));
-        let promised = fresh
-            .apply(&AcceptorRequest::Prepare(ballot(50)))
-            .1
-            .unwrap();
-
-        assert_eq!(
-            [join(&fresh, 7, &[2], 3, 9), join(&promised, 7, &[2], 3, 9)],
-            [joined.clone(), joined.clone()]
-        );
-
-        // It votes: by what it is asked to take, or, in a register that the asker does not know, by
-        // what it has.
-        assert_eq!(
-            join(&voter(&[1, 2], 4), 7, &[1, 2], 3, 9),
-            AcceptorReply::Votes { register: 7 }
-        );
-
-        assert_eq!(
-            join(&voter(&[1, 2], 4), 8, &[2], 3, 9),
-            AcceptorReply::Votes { register: 7 }
-        );
-
-        // Removed or suspended meanwhile.
-        assert_eq!(join(&voter(&[1, 2], 4), 7, &[2], 3, 9), joined);
-
-        // Of another register, where it never had a vote.
-        assert_eq!(join(&voter(&[2], 4), 8, &[2], 3, 9), joined);
-
-        // A late request of an older leader, or from before something that it knows.
-        for (number, seq) in [(1, 9), (2, 3)] {
-            assert!(matches!(
-                join(&voter(&[1, 2], 4), 7, &[2], number, seq),
-                AcceptorReply::Refused { .. }
-            ));
-        }
-    }
-}
+mod tests;

@@ -1,27 +1,29 @@
 //! Ballots, and the order of the values that are proposed under them.
 
-use crate::{identity::AgentId, plan::Plan};
+pub use crate::register::bounds::Bounds;
+
+use crate::identity::AgentId;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
-/// Name of the acceptor that is no region: a store of its own that makes the number of acceptors
+/// Name of the acceptor that is not a region: a separate store that makes the number of acceptors
 /// odd.
 pub const WITNESS: &str = "witness";
 
-/// How far above what is known of the register a ballot's number or a value's number may be: one
-/// message can't use the numbers up, and no acceptor that was away meets it in practice. See
-/// `regionmesh_core::leader::ballots`.
+/// How far the number of a ballot or of a value may be above what is known of the register: no
+/// single message can use up the numbers, and in practice no acceptor that was away meets the
+/// limit. See `regionmesh_core::leader::ballots`.
 pub const STEP_MAX: u64 = 1 << 20;
 
-/// A right to propose. Ordered by number; the rest makes two candidates' ballots differ.
+/// A right to propose. Ordered by number; the other fields keep two candidates' ballots distinct.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Ballot {
     /// At most one above the highest seen.
     pub number: u64,
     /// Who proposes.
     pub agent: AgentId,
-    /// Drawn at the agent's start, so that a restarted agent never repeats a ballot; counted up
-    /// where it stands again with the same number.
+    /// Drawn at the agent's start, so that a restarted agent never repeats a ballot; incremented if
+    /// it stands again with the same number.
     pub boot: u64,
 }
 
@@ -50,7 +52,7 @@ impl fmt::Display for Stamp {
     }
 }
 
-/// How far an acceptor, or a majority of them, has come.
+/// The highest numbers that an acceptor, or a majority of them, has seen.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Reach {
     /// The highest ballot's number.
@@ -60,7 +62,7 @@ pub struct Reach {
 }
 
 impl Reach {
-    /// The further of both, in each respect.
+    /// The higher of both, for each number.
     pub fn max(self, other: Self) -> Self {
         Self {
             number: self.number.max(other.number),
@@ -76,12 +78,12 @@ impl Reach {
         }
     }
 
-    /// Whether it is nowhere beyond `limit`.
+    /// Whether neither number is beyond `limit`.
     pub fn is_within(self, limit: Self) -> bool {
         self.number <= limit.number && self.seq <= limit.seq
     }
 
-    /// How far more than half of all have come; nothing if there are none.
+    /// How far more than half of `all` have come; the default if there are none.
     pub fn of_majority(all: impl Iterator<Item = Self>) -> Self {
         let (mut numbers, mut seqs): (Vec<u64>, Vec<u64>) =
             all.map(|reach| (reach.number, reach.seq)).unzip();
@@ -100,23 +102,5 @@ impl Reach {
 impl fmt::Display for Reach {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "ballot {}, plan {}", self.number, self.seq)
-    }
-}
-
-/// What an acceptor's agent knows of the register, and the acceptor does not go beyond.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Bounds {
-    /// How far it may be taken, see `regionmesh_core::leader::ballots::KnownBallots::allowance`.
-    pub allowance: Reach,
-    /// The last value that was found committed, by asking the acceptors.
-    pub decided: Option<(Stamp, Plan)>,
-}
-
-impl Default for Bounds {
-    fn default() -> Self {
-        Self {
-            allowance: Reach::default().step(),
-            decided: None,
-        }
     }
 }

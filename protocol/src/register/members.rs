@@ -1,25 +1,25 @@
-//! Who the register's acceptors are, and how that may change.
+//! The register's acceptors, and how they may change.
 //!
 //! The members are part of the register's value: each value names those that decide about the next.
-//! They change by one at a time, because then every majority of the old and every majority of the
-//! new have an acceptor in common, also between an even and an odd number (Rystsov 2018,
-//! "CASPaxos", §2.3; Ongaro 2014, §4.1); [`Members::check_change`] is that rule, and a law holds it
+//! They change one at a time, because then every majority of the old and every majority of the new
+//! members share an acceptor, also between an even and an odd number (Rystsov 2018, "CASPaxos",
+//! §2.3; Ongaro 2014, §4.1). [`Members::check_change`] is that rule; a property test checks it
 //! against every pair of majorities.
 //!
-//! One at a time is not enough by itself: two leaders that each begin a change of their own from
-//! the same value can pass each other (Ongaro 2015, "bug in single-server membership changes").
-//! What closes the gap is that a new leader commits what it found again under its own ballot before
-//! it changes anything (Rystsov's re-scan; in `regionmesh_core::leader::proposer` nobody leads
-//! before that), which leaves at most one open change to whoever comes next.
+//! That alone is not enough: two leaders that each begin a change from the same value can miss each
+//! other (Ongaro 2015, "bug in single-server membership changes"). To close the gap, a new leader
+//! commits the value that it found again under its own ballot before it changes anything (Rystsov's
+//! re-scan; `regionmesh_core::leader::proposer` does not lead before that), which leaves at most
+//! one open change to its successor.
 //!
 //! # An acceptor that lost its state
 //!
 //! A name is not an acceptor. Each acceptor's state carries an [`Incarnation`], drawn when it began
-//! with nothing, and a value names the incarnation whose votes count. A store that was emptied, or
-//! lost its last slots, begins anew with another incarnation: it is heard, and has no vote, until a
-//! leader has suspended the old one and let the new one join. Never both in one step: `{a, b, c1}`
-//! and `{a, b, c2}` have the majorities `{b, c1}` and `{a, c2}`, which share nobody. While
-//! suspended it counts as a member that never answers.
+//! empty, and a value names the incarnation whose votes count. A store that was emptied, or lost
+//! its last slots, starts with another incarnation: it answers, but has no vote until a leader has
+//! suspended the old one and let the new one join. Never both in one step: `{a, b, c1}` and `{a, b,
+//! c2}` have the majorities `{b, c1}` and `{a, c2}`, which share no acceptor. While suspended it
+//! counts as a member that never answers.
 
 use crate::{
     identity::{IdentityError, MeshName, RegionName},
@@ -31,7 +31,7 @@ use std::{
     fmt,
 };
 
-/// One life of an acceptor's state: drawn when the state begins with nothing, and gone with it.
+/// One run of an acceptor's state: drawn when the state begins empty, and lost with it.
 #[derive(
     Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
 )]
@@ -43,12 +43,13 @@ impl fmt::Display for Incarnation {
     }
 }
 
-/// The register's acceptors: regions, and `witness` where there is one.
+/// The register's acceptors: regions, and `witness` if there is one.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Members {
-    /// Which register, see [`register_id`]: what an acceptor kept of another one is known as such.
+    /// Which register, see [`register_id`]: it distinguishes what an acceptor kept from another
+    /// one.
     pub register: u64,
-    /// Each member, and the incarnation whose votes count; none: it has no vote until it has joined
+    /// Each member, and the incarnation whose votes count; none: no vote until it has joined
     /// (again).
     pub acceptors: BTreeMap<RegionName, Option<Incarnation>>,
 }
@@ -56,17 +57,17 @@ pub struct Members {
 /// A change of one member.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum MemberChange {
-    /// Count this incarnation's votes from now on: of a new member, or of one without a vote.
+    /// Count this incarnation's votes from now on, for a new member or one without a vote.
     Join(RegionName, Incarnation),
-    /// Count no votes of this member until it has joined again.
+    /// Count no votes of this member until it joins again.
     Suspend(RegionName),
-    /// It is a member no longer.
+    /// Remove this member.
     Remove(RegionName),
-    /// It has another name; the acceptor stays the same.
+    /// Rename a member; the acceptor stays the same.
     Rename(RegionName, RegionName),
 }
 
-/// Why the members can't be changed so.
+/// Why a membership change is refused.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
 pub enum MembersError {
     /// There is no such member.
@@ -75,16 +76,16 @@ pub enum MembersError {
     /// The name is taken.
     #[error("{0} is a member of the register already")]
     IsAMember(RegionName),
-    /// Somebody must be left.
-    #[error("{0} is the last region of the register; a mesh without regions can't be")]
+    /// At least one region must be left.
+    #[error("{0} is the last region of the register; a mesh needs at least one")]
     Last(RegionName),
     /// The witness is not a region.
     #[error(
-        "{WITNESS} names the register's further acceptor, so that no region is renamed from or to \
-            it"
+        "`{WITNESS}` is reserved for the acceptor that breaks ties; no region can be renamed from \
+         or to it"
     )]
     Witness,
-    /// More than one member would change, so that majorities before and after might share nobody.
+    /// More than one member would change: majorities before and after might share no acceptor.
     #[error("{changed} members of the register would change at once; one at a time")]
     Jump {
         /// How many.
@@ -96,7 +97,7 @@ pub enum MembersError {
 }
 
 impl Members {
-    /// The members of a register that begins: every name asked, with the incarnation of those that
+    /// The members of a new register: every name asked, with the incarnation of those that
     /// answered.
     pub fn first(
         register: u64,
@@ -114,12 +115,12 @@ impl Members {
         }
     }
 
-    /// Whether nobody is a member: what a plan says that was never in a register.
+    /// Whether there are no members, as in a plan that was never in a register.
     pub fn is_empty(&self) -> bool {
         self.acceptors.is_empty()
     }
 
-    /// How many members there are, those without a vote included.
+    /// How many members there are, including those without a vote.
     pub fn len(&self) -> usize {
         self.acceptors.len()
     }
@@ -165,14 +166,14 @@ impl Members {
         counted > self.len() / 2
     }
 
-    /// Whether a further acceptor, the witness, is a member.
-    pub fn has_witness(&self) -> bool {
+    /// Whether the witness is a member.
+    pub(crate) fn has_witness(&self) -> bool {
         self.acceptors.keys().any(|name| name.as_str() == WITNESS)
     }
 
-    /// Why automation must not move traffic; none if it may. With an even number of regions, two
-    /// above all, the two halves of a partition look alike from inside: neither can tell a dead
-    /// region from a dead link, and no vote can break the tie. A single region has nobody to fail
+    /// Why automation must not move traffic; none if it may. With an even number of regions,
+    /// especially two, the halves of a partition look alike from inside: neither can tell a dead
+    /// region from a dead link, and no vote can break the tie. A single region has nowhere to fail
     /// over to, and nothing to split.
     pub fn why_not_automatic(&self) -> Option<String> {
         let regions = self.regions().count();
@@ -181,9 +182,9 @@ impl Members {
         }
 
         Some(format!(
-            "automatic failover is refused: {regions} regions and no witness, so that neither half of them can tell a \
-             dead region from a dead link; configure [witness] in every agent, then `failover \
-             members add {WITNESS}`"
+            "automatic failover is refused: {regions} regions and no witness, so that neither half \
+             of them can tell a dead region from a dead link; configure [witness] in every agent, \
+             then `failover members add {WITNESS}`"
         ))
     }
 
@@ -230,8 +231,9 @@ impl Members {
         Ok(next)
     }
 
-    /// The rule of overlap: at most one acceptor comes, goes, or loses or gets its vote. A renamed
-    /// one is the same acceptor; one incarnation in the place of another is two changes.
+    /// The rule that majorities overlap: at most one acceptor is added, removed, or loses or gets
+    /// its vote. A renamed one is the same acceptor; replacing one incarnation by another is two
+    /// changes.
     pub fn check_change(&self, next: &Self) -> Result<(), MembersError> {
         if self.register != next.register {
             return Err(MembersError::OtherRegister);
@@ -248,7 +250,8 @@ impl Members {
         let voteless = |members: &Self| members.len() - votes(members).len();
         let moved = before.symmetric_difference(&after).count();
 
-        // Without a change of votes, members without one may come and go: one at a time as well.
+        // Without a change of votes, members without a vote may be added or removed, also one at a
+        // time.
         let changed = if moved == 0 {
             voteless(self).abs_diff(voteless(next))
         } else {
@@ -265,8 +268,8 @@ impl Members {
         Ok(())
     }
 
-    /// What the leader has to mend, one change at a time: suspend a member whose acceptor began
-    /// anew, or let one without a vote join. `heard`: the incarnation that each acceptor last
+    /// What the leader has to repair, one change at a time: suspend a member whose acceptor lost
+    /// its state, or let one without a vote join. `heard`: the incarnation that each acceptor last
     /// answered with.
     pub fn mend(&self, heard: &BTreeMap<RegionName, Incarnation>) -> Option<Mend> {
         let told = |(name, counted): (&RegionName, &Option<Incarnation>)| {
@@ -274,7 +277,7 @@ impl Members {
         };
         let mut known: Vec<_> = self.acceptors.iter().filter_map(told).collect();
 
-        // Suspensions first: they cost nothing, and a join needs everybody that can vote.
+        // Suspensions first: they cost nothing, and a join needs every voter.
         known.sort_by_key(|(_, counted, _)| counted.is_none());
         known
             .into_iter()
@@ -286,23 +289,23 @@ impl Members {
     }
 }
 
-/// What a leader does about a member without a vote, or whose vote was lost.
+/// What a leader does about a member that lost its vote or has none.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Mend {
-    /// Its acceptor lost its state: count no votes of it.
+    /// Its acceptor lost its state: don't count its votes.
     Suspend(RegionName),
     /// It answers and has no vote: let it join.
     Join(RegionName),
 }
 
-/// The name of the register that `names` begin: of the mesh and its first acceptors. So all agents
-/// that may begin it call it the same, and a region that once ran alone, or in another mesh, has
+/// The id of the register that `names` begin, derived from the mesh and its first acceptors. So all
+/// agents that may begin it agree on it, and a region that once ran alone, or in another mesh, has
 /// another.
 pub fn register_id(mesh: &MeshName, names: &BTreeSet<RegionName>) -> u64 {
     let mut hasher = blake3::Hasher::new_derive_key("regionmesh register");
     for name in std::iter::once(mesh.as_str()).chain(names.iter().map(RegionName::as_str)) {
         hasher.update(name.as_bytes());
-        // No name has it.
+        // No name contains it.
         hasher.update(b"/");
     }
 
@@ -311,7 +314,7 @@ pub fn register_id(mesh: &MeshName, names: &BTreeSet<RegionName>) -> u64 {
     u64::from_le_bytes(first)
 }
 
-/// The acceptors that a configuration names: every region, and the witness where there is one.
+/// The acceptors in a configuration: every region, and the witness if there is one.
 pub fn configured(
     regions: impl IntoIterator<Item = RegionName>,
     has_witness: bool,

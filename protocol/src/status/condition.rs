@@ -10,13 +10,13 @@ use std::{fmt, net::IpAddr};
 pub enum Condition {
     /// Nothing known yet, or the observer abstains (it can't reach its canaries).
     Unknown,
-    /// Answers as it should.
+    /// Answers correctly.
     Healthy,
     /// Silent for 2 s: its weight is cut, reversibly.
     Suspect,
-    /// Does not serve: positive evidence three times, or silence for 8 s.
+    /// Does not serve: three definite failures in a row, or silence for 8 s.
     Failed,
-    /// Its own agents ask for no traffic.
+    /// Its own agents ask to drain it.
     Draining,
 }
 
@@ -55,25 +55,24 @@ pub struct Observation {
     pub region: RegionName,
     /// What the observer concludes.
     pub condition: Condition,
-    /// What brought the condition about: `200 in 1.3 ms`, `connection refused 3 times in a row`.
+    /// Evidence for the condition: `200 in 1.3 ms`, `connection refused 3 times in a row`.
     pub evidence: String,
     /// When the condition was reached, observer's clock, Unix milliseconds.
     pub since_ms: u64,
     /// Time of the last successful probe, microseconds; none if there was none.
     pub round_trip_us: Option<u64>,
-    /// What it saw of each of the region's addresses; empty where the endpoint is probed as a
-    /// whole.
+    /// What it saw of each of the region's addresses; empty if the endpoint is probed as a whole.
     pub addresses: Vec<AddressObservation>,
 }
 
 /// What one observer saw of one address of a region.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AddressObservation {
-    /// The address; none where the endpoint is probed by its name.
+    /// The address; none if the endpoint is probed by its name.
     pub address: Option<IpAddr>,
     /// What the observer concludes.
     pub condition: Condition,
-    /// What brought the condition about, and the last probe's outcome where that is another.
+    /// Evidence for the condition, and the last probe's outcome if it differs.
     pub evidence: String,
     /// When the condition was reached, observer's clock, Unix milliseconds.
     pub since_ms: u64,
@@ -81,7 +80,7 @@ pub struct AddressObservation {
     pub probed_ms: u64,
     /// Time of the last successful probe, microseconds.
     pub round_trip_us: Option<u64>,
-    /// The quantile of recent successful probes that the thresholds speak of, microseconds.
+    /// The quantile of recent successful probes that is compared with the threshold, microseconds.
     pub quantile_us: Option<u64>,
     /// Part of recent probes that failed, basis points.
     pub error_bp: Option<u16>,

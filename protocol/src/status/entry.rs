@@ -7,11 +7,10 @@ use crate::{
 };
 use serde::{Deserialize, Serialize};
 
-/// Keeps a board signature from being taken for a signature over anything else that the same key
-/// signs.
+/// Separates board signatures from other signatures by the same key.
 const DOMAIN: &str = "regionmesh status board entry 1";
 
-/// Version of an entry at its owner. A restarted agent's entries outrank those of its earlier life
+/// Version of an entry at its owner. A restarted agent's entries outrank those of its earlier run
 /// without any disk.
 #[derive(
     Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
@@ -64,7 +63,7 @@ impl Entry {
         codec::encode(&(DOMAIN, mesh, owner, kind, version, payload))
     }
 
-    /// What the entry costs on the wire and in memory, bytes; a little more than its encoding.
+    /// Size of the entry on the wire and in memory, bytes; a little more than its encoding.
     pub fn size(&self) -> usize {
         const OVERHEAD: usize = 48;
 

@@ -1,4 +1,4 @@
-//! What an agent publishes about money: its counters, the live totals of the regions, the state of
+//! What an agent publishes about costs: its counters, the live totals of the regions, the state of
 //! budgets, and notices. Reports come from the cells in the region's bucket, never from here.
 
 use crate::{
@@ -17,13 +17,13 @@ pub const EGRESS_MAX: usize = 256;
 pub const REGIONS_MAX: usize = 64;
 /// Most budgets in one entry.
 pub const BUDGETS_MAX: usize = 32;
-/// Most notices in one entry; the newest are kept. More than thresholds that budgets usually have.
+/// Most notices in one entry; the newest are kept. More than budgets usually have thresholds.
 pub const NOTICES_MAX: usize = 160;
 /// Longest text of a notice, characters.
 pub const TEXT_MAX: usize = 400;
-/// How long a notice is kept, milliseconds: a budget's from its end on, others' from their
-/// beginning.
-pub const NOTICE_KEPT_MS: u64 = 40 * 24 * 3_600 * 1_000;
+/// How long a notice is kept, milliseconds: after the end of a budget's, after the beginning of
+/// others.
+pub(crate) const NOTICE_KEPT_MS: u64 = 40 * 24 * 3_600 * 1_000;
 
 /// What one agent publishes.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -38,8 +38,7 @@ pub struct CostFacts {
     pub regions: Vec<RegionCost>,
     /// How far budgets are used up; published by the leader.
     pub budgets: Vec<BudgetUse>,
-    /// What people were or are to be told of; every agent publishes all that it knows of, so that
-    /// they outlive a leader.
+    /// Notices to people; every agent publishes all that it knows, so that they outlive a leader.
     pub notices: Vec<CostNotice>,
 }
 
@@ -50,7 +49,7 @@ pub struct ModelUse {
     pub model: String,
     /// Inferences answered.
     pub requests: u64,
-    /// Time that computations took, summed, milliseconds.
+    /// Total time of computations, milliseconds.
     pub busy_ms: u64,
 }
 
@@ -59,16 +58,14 @@ pub struct ModelUse {
 pub struct EgressUse {
     /// The region that they went to; none for users.
     pub to: Option<RegionName>,
-    /// Why: `answers` away from their users' home, `replication:<model>`, or `other`.
+    /// The cause: `answers` to users of other regions, `replication:<model>`, or `other`.
     pub cause: String,
-    /// Bytes.
     pub bytes: u64,
 }
 
 /// The live cost of a region. Amounts are in units of 1e-15 of the currency.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RegionCost {
-    /// The region.
     pub region: RegionName,
     /// The currency's code.
     pub currency: String,
@@ -78,19 +75,18 @@ pub struct RegionCost {
     pub today: i128,
     /// What it cost since the first of the month.
     pub month: i128,
-    /// How much of the month was watched, milliseconds.
+    /// How much of the month was observed, milliseconds.
     pub known_ms: u64,
 }
 
 /// How far a budget is used up.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct BudgetUse {
-    /// The budget.
     pub name: String,
     /// Spent of it, basis points.
     pub spent_bp: u32,
-    /// Expected to be spent of it by the end of its period, basis points; none where nothing can be
-    /// expected yet.
+    /// Expected to be spent of it by the end of its period, basis points; none without a forecast
+    /// yet.
     pub forecast_bp: Option<u32>,
 }
 
@@ -99,30 +95,30 @@ pub struct BudgetUse {
 pub enum NoticeKind {
     /// A budget's threshold was crossed.
     Budget,
-    /// Spending is not what it was.
+    /// Spending left its usual range.
     Anomaly,
     /// Billing data are late, or can't be read.
     Data,
 }
 
-/// Something about money that people are told of, once.
+/// A notice about costs, sent to people once.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CostNotice {
     /// What it is about.
     pub kind: NoticeKind,
-    /// Tells it from all others, and is the same whichever agent noticed it.
+    /// Unique to the notice, and equal at every agent.
     pub id: String,
-    /// How much somebody should care.
+    /// How urgent it is.
     pub severity: Severity,
     /// The budget, the anomaly's scope, or the source of data.
     pub subject: String,
-    /// The region that it is about, if it is about one.
+    /// The region that it is about, if any.
     pub region: Option<RegionName>,
     /// What happened, for people; one sentence without a full stop.
     pub text: String,
     /// Since when, Unix milliseconds.
     pub since_ms: u64,
-    /// Since when no more, Unix milliseconds.
+    /// When it ended, Unix milliseconds.
     pub ended_ms: Option<u64>,
 }
 
@@ -150,8 +146,8 @@ impl CostFacts {
     }
 }
 
-/// The notices that one agent knows of: a set that only grows until they are old, merged by union,
-/// so that a notice outlives the leader that made it and is made once.
+/// The notices that one agent knows: a set that only grows until they are old, merged by union, so
+/// that a notice outlives the leader that made it and is made once.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Notices(BTreeMap<String, CostNotice>);
 
@@ -161,7 +157,7 @@ impl Notices {
         self.0.contains_key(id)
     }
 
-    /// Takes over a notice. Of two with the same id the one that ended earlier counts; whether
+    /// Adds a notice. Of two with the same id the one that ended earlier counts; returns whether
     /// anything changed.
     pub fn take(&mut self, notice: &CostNotice, now_ms: u64) -> bool {
         if is_old(notice, now_ms) {
@@ -179,7 +175,7 @@ impl Notices {
             return true;
         };
 
-        // Ended beats not ended, then the content decides: any order of merges gives the same.
+        // An ended one wins, then the content decides: any order of merges gives the same result.
         let rank = |notice: &CostNotice| {
             (
                 notice.ended_ms.unwrap_or(u64::MAX),
@@ -195,7 +191,7 @@ impl Notices {
         is_news
     }
 
-    /// Ends a notice; whether it was not over.
+    /// Ends a notice; returns whether it was active.
     pub fn end(&mut self, id: &str, now_ms: u64) -> bool {
         match self.0.get_mut(id) {
             Some(known) if known.ended_ms.is_none() => {
@@ -211,12 +207,12 @@ impl Notices {
         self.0.retain(|_, notice| !is_old(notice, now_ms));
     }
 
-    /// All, by id.
+    /// All notices, by id.
     pub fn iter(&self) -> impl Iterator<Item = &CostNotice> {
         self.0.values()
     }
 
-    /// Beyond [`NOTICES_MAX`] the oldest go, those that are over first.
+    /// Drops the oldest beyond [`NOTICES_MAX`], ended ones first.
     fn shorten(&mut self) {
         while self.0.len() > NOTICES_MAX {
             let rank = |notice: &&CostNotice| {
@@ -241,8 +237,8 @@ impl Notices {
     }
 }
 
-/// Whether a notice is forgotten. A budget's never is before its end, which may come a year later:
-/// it would be told again.
+/// Whether a notice is old enough to forget. A budget's is not before its end, which may come a
+/// year later: it would be sent again.
 fn is_old(notice: &CostNotice, now_ms: u64) -> bool {
     let from_ms = match notice.kind {
         NoticeKind::Budget => notice.ended_ms,
@@ -253,111 +249,4 @@ fn is_old(notice: &CostNotice, now_ms: u64) -> bool {
 
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
-mod tests {
-    use super::*;
-    use proptest::prelude::*;
-
-    const NOW_MS: u64 = NOTICE_KEPT_MS + 1_000;
-
-    /// Even ones are of budgets.
-    fn notice(id: u8, since_ms: u64, ended_ms: Option<u64>) -> CostNotice {
-        CostNotice {
-            kind: if id.is_multiple_of(2) {
-                NoticeKind::Budget
-            } else {
-                NoticeKind::Anomaly
-            },
-            id: format!("notice:{id}"),
-            severity: Severity::Warning,
-            subject: "all".into(),
-            region: None,
-            text: format!("since {since_ms}"),
-            since_ms,
-            ended_ms,
-        }
-    }
-
-    fn merged(notices: &[CostNotice]) -> Notices {
-        let mut all = Notices::default();
-        for notice in notices {
-            all.take(notice, NOW_MS);
-        }
-        all
-    }
-
-    fn notices() -> impl Strategy<Value = Vec<CostNotice>> {
-        // Some are old.
-        let one = (0u8..50, 0u64..2_000, prop::option::of(0u64..2_000));
-        prop::collection::vec(
-            one.prop_map(|(id, since_ms, ended_ms)| notice(id, since_ms, ended_ms)),
-            0..60,
-        )
-    }
-
-    proptest! {
-        #[test]
-        fn notices_merge_to_the_same_in_any_order(mut known in notices(), by in 0usize..60) {
-            let one = merged(&known);
-            prop_assert_eq!(&merged(&one.iter().cloned().collect::<Vec<_>>()), &one);
-            let length = known.len().max(1);
-            known.rotate_left(by % length);
-            prop_assert_eq!(merged(&known), one);
-        }
-
-        #[test]
-        fn what_is_known_stays_known_until_it_is_old(known in notices(), later in notices()) {
-            let mut all = merged(&known);
-            let ids: Vec<String> = all.iter().map(|notice| notice.id.clone()).collect();
-            for notice in &later {
-                all.take(notice, NOW_MS);
-            }
-            prop_assert!(ids.iter().all(|id| all.contains(id)));
-        }
-
-        #[test]
-        fn budgets_are_remembered_until_long_after_their_end(known in notices(), years in 1u64..3) {
-            let mut all = merged(&known);
-            let (open, over) = all
-                .iter()
-                .cloned()
-                .partition::<Vec<_>, _>(|notice| notice.ended_ms.is_none());
-            let later_ms = NOW_MS + years * 365 * 24 * 3_600 * 1_000;
-
-            all.forget(later_ms);
-            let is_kept = |notice: &CostNotice| all.contains(&notice.id);
-            prop_assert!(
-                open.iter()
-                    .all(|notice| is_kept(notice) == (notice.kind == NoticeKind::Budget))
-            );
-
-            prop_assert!(!over.iter().any(is_kept));
-            // An agent that starts without a memory takes the same over.
-            let mut fresh = Notices::default();
-            for notice in open.iter().chain(&over) {
-                fresh.take(notice, later_ms);
-            }
-            prop_assert_eq!(&fresh, &all);
-
-            for notice in &open {
-                all.end(&notice.id, later_ms);
-            }
-            all.forget(later_ms + NOTICE_KEPT_MS);
-            prop_assert_eq!(&fresh.iter().count(), &all.iter().count());
-            all.forget(later_ms + NOTICE_KEPT_MS + 1);
-            prop_assert_eq!(all.iter().count(), 0);
-        }
-    }
-
-    #[test]
-    fn a_flood_of_notices_is_bounded_and_displaces_what_is_over_first() {
-        let mut all = Notices::default();
-        all.take(&notice(0, 1_000, None), NOW_MS);
-        for id in 1..=u8::MAX {
-            all.take(&notice(id, 2_000 + u64::from(id), Some(5_000)), NOW_MS);
-        }
-        assert_eq!(all.iter().count(), NOTICES_MAX);
-        assert!(
-            all.contains("notice:0") && all.contains("notice:255") && !all.contains("notice:1")
-        );
-    }
-}
+mod tests;

@@ -1,5 +1,5 @@
-//! Problems: what is wrong with one agent or its surroundings and only that agent can know, such as
-//! a store that is away or a model that it can't serve. Each agent publishes its own on the status
+//! Problems: faults of one agent or its surroundings that only that agent can know of, such as an
+//! unavailable store or a model that it can't serve. Each agent publishes its own on the status
 //! board; the journal derives events and alerts from them, so that any agent can report the
 //! problems of all.
 
@@ -7,7 +7,7 @@ use crate::event::Severity;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
-/// Most problems that an agent publishes at once; further ones are left out.
+/// Most problems that an agent publishes; further ones are omitted.
 pub const PROBLEMS_MAX: usize = 32;
 /// Longest subject, characters.
 pub const SUBJECT_MAX: usize = 200;
@@ -22,15 +22,15 @@ pub enum ProblemKind {
     StoreUnavailable,
     /// The agent can't learn what other regions hold.
     CatalogueUnknown,
-    /// A model that should be served can't be.
+    /// A model that should be served can't be served.
     ModelUnservable,
-    /// A version took the process down and is not loaded again.
+    /// A version crashed the process and is not loaded again.
     ModelQuarantined,
     /// The agent's clock differs from the others'.
     ClockSkew,
     /// Requests or entries of a peer were refused.
     PeerRefused,
-    /// An acceptor of the register says things that no majority can have said, so its vote does not
+    /// An acceptor of the register claims what no majority can have decided, so its vote does not
     /// count.
     AcceptorImplausible,
     /// The plan names a region or an address that is not in the agent's configuration.
@@ -122,32 +122,14 @@ impl fmt::Display for ProblemKind {
 /// One problem of one agent.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Problem {
-    /// Its kind.
     pub kind: ProblemKind,
     /// What it is about, such as a store or a model version; kind and subject identify the problem.
     pub subject: String,
     /// What was seen, and what to do.
     pub detail: String,
-    /// Since when, the agent's clock, Unix milliseconds.
+    /// When it began, the agent's clock, Unix milliseconds.
     pub since_ms: u64,
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use std::collections::BTreeSet;
-
-    #[test]
-    fn kinds_words_and_alerts_are_one_to_one() {
-        let words: BTreeSet<&str> = ProblemKind::ALL.iter().map(|kind| kind.as_str()).collect();
-        let alerts: BTreeSet<&str> = ProblemKind::ALL
-            .iter()
-            .map(|kind| kind.alert_name())
-            .collect();
-
-        assert_eq!(
-            (words.len(), alerts.len()),
-            (ProblemKind::ALL.len(), ProblemKind::ALL.len())
-        );
-    }
-}
+mod tests;

@@ -15,7 +15,7 @@ pub const UNSERVED_MAX: usize = 64;
 /// Longest reason, characters.
 pub const REASON_MAX: usize = 300;
 
-/// Most reasons; further versions that can't be served say so without one.
+/// Most reasons; further versions that can't be served have none.
 pub const REASONS_MAX: usize = 32;
 
 /// What one agent's embedded model server knows of the versions that its region holds. Agents
@@ -25,17 +25,15 @@ pub struct Servability {
     /// The versions that were loaded and tried, at most [`VERSIONS_MAX`]. Versions that are not
     /// here were not tried yet.
     pub versions: Vec<VersionServability>,
-    /// Models of which no version can be served here, at most [`UNSERVED_MAX`]; those that are
-    /// being loaded are none of them.
+    /// Models of which no version can be served here, at most [`UNSERVED_MAX`], without those that
+    /// are being loaded.
     pub unserved: Vec<ModelName>,
 }
 
 /// What an agent knows of one version.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct VersionServability {
-    /// The model.
     pub model: ModelName,
-    /// The version.
     pub version: VersionName,
     /// See [`content_tag`].
     pub content_tag: u64,
@@ -50,14 +48,14 @@ pub enum Outcome {
     Servable,
     /// It could not be loaded, or did not answer.
     Unservable {
-        /// Why; empty where the agent has too many reasons to publish.
+        /// Why; empty if the agent has too many reasons to publish.
         reason: String,
-        /// Whether it ended the process, so that it is not loaded again.
+        /// Whether it crashed the process, so that it is not loaded again.
         is_quarantined: bool,
     },
 }
 
-/// Enough of a content's digest to tell it from others of the same name.
+/// Enough of a content's digest to distinguish contents of one name.
 pub fn content_tag(content: &Digest) -> u64 {
     content
         .0
@@ -67,7 +65,7 @@ pub fn content_tag(content: &Digest) -> u64 {
 }
 
 impl Servability {
-    /// Bounds `versions`, which stand newest first, and their reasons.
+    /// Bounds `versions`, newest first, and their reasons.
     pub fn bounded(
         versions: impl IntoIterator<Item = VersionServability>,
         unserved: Vec<ModelName>,
@@ -99,8 +97,8 @@ impl Servability {
         }
     }
 
-    /// What is known of a version. `is_newest`: it is one of the [`VERSIONS_MAX`] newest that the
-    /// agent holds, so that its outcome would be here if it had been tried.
+    /// What is published about a version. `is_newest`: it is one of the [`VERSIONS_MAX`] newest
+    /// that the agent holds, so its outcome would be here if it had been tried.
     pub fn of(
         &self,
         model: &ModelName,

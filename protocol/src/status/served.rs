@@ -1,13 +1,13 @@
-//! Counters of what a model server answered, and how fast.
+//! Counters of a model server's answers, and their latencies.
 
 use serde::{Deserialize, Serialize};
 
-/// Upper bounds of the latency histogram's buckets but the last, milliseconds: powers of two.
+/// Upper bounds of the latency histogram's buckets except the last, milliseconds: powers of two.
 pub const LATENCY_BOUNDS_MS: [u64; 15] = [
     1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1_024, 2_048, 4_096, 8_192, 16_384,
 ];
 
-/// Buckets of the latency histogram; the last is without bound.
+/// Buckets of the latency histogram; the last is unbounded.
 pub const LATENCY_BUCKETS: usize = LATENCY_BOUNDS_MS.len() + 1;
 
 /// What was served, as counters that only grow.
@@ -17,7 +17,7 @@ pub struct Served {
     pub answered: u64,
     /// Inferences that ended in an error of the server.
     pub errors: u64,
-    /// Probes answered: synthetic requests, where traffic is thin.
+    /// Probes answered: synthetic requests, for thin traffic.
     pub probes: u64,
     /// Inferences answered by latency, see [`LATENCY_BOUNDS_MS`].
     pub latency: [u64; LATENCY_BUCKETS],
@@ -29,7 +29,7 @@ impl Served {
         self.answered.saturating_add(self.errors)
     }
 
-    /// What was added since `before`. A counter that went back began anew with its process.
+    /// What was added since `before`. A counter that decreased restarted with its process.
     #[must_use]
     pub fn since(&self, before: &Self) -> Self {
         let has_restarted = self.answered < before.answered
@@ -53,7 +53,7 @@ impl Served {
         }
     }
 
-    /// Both together.
+    /// The sum of both.
     #[must_use]
     pub fn plus(&self, other: &Self) -> Self {
         let mut latency = self.latency;
@@ -77,26 +77,4 @@ impl Served {
             .position(|bound| ms <= *bound as f64)
             .unwrap_or(LATENCY_BUCKETS - 1)
     }
-
-    /// The bucket that 99 % of the answers do not exceed; none with too few of them.
-    pub fn p99_bucket(&self) -> Option<usize> {
-        let total: u64 = self
-            .latency
-            .iter()
-            .fold(0, |sum, count| sum.saturating_add(*count));
-
-        if total < LATENCY_ANSWERS_MIN {
-            return None;
-        }
-
-        let wanted = total - total / 100;
-        let mut seen = 0u64;
-        self.latency.iter().position(|count| {
-            seen = seen.saturating_add(*count);
-            seen >= wanted
-        })
-    }
 }
-
-/// Fewer answers than this have no 99th percentile worth comparing.
-const LATENCY_ANSWERS_MIN: u64 = 100;

@@ -1,5 +1,5 @@
 # Mode static: records that no leader writes. Health checks ask the agents of the other regions for their verdict, and a region is
-# answered while a majority of them says that it is well: the same checks that the dns-leader makes (docs/ROUTE53.md, "Emergencies").
+# answered while a majority of them says that it is well: the same checks that the dns-leader makes (docs/how-to/use-route53.md#how-failover-and-fencing-work).
 
 locals {
   # Of two regions each is asked about itself too: otherwise the death of one would leave no observer of the other.

@@ -96,23 +96,101 @@ fn every_configuration_of_the_documentation_is_accepted() {
 }
 
 #[test]
+fn every_page_is_listed_in_the_index() {
+    let unlisted = pages::unlisted();
+    assert!(unlisted.is_empty(), "docs/README.md lacks {unlisted:?}");
+}
+
+/// Why a link leads nowhere, from `page` with its text.
+fn fault_of_link(page: &Path, text: &str, link: &str) -> Option<String> {
+    let (file, anchor) = pages::split_anchor(link);
+    if file.contains("://") {
+        return None;
+    }
+
+    let target = page.parent().unwrap().join(file);
+    if !file.is_empty() && !target.exists() {
+        return Some(format!("{}: {link} leads nowhere", page.display()));
+    }
+
+    let target_text = match file {
+        "" => text.to_owned(),
+        _ if file.ends_with(".md") => std::fs::read_to_string(target).unwrap(),
+        _ => return None,
+    };
+    let anchor = anchor?;
+    let is_there = pages::anchors(&target_text).contains(anchor);
+
+    (!is_there).then(|| format!("{}: {link} names no heading", page.display()))
+}
+
+#[test]
 fn every_link_inside_the_documentation_leads_somewhere() {
+    let mut faults = Vec::new();
+    let mut checked = 0;
     for page in pages::all() {
         let text = std::fs::read_to_string(&page).unwrap();
-        for link in text
-            .split("](")
-            .skip(1)
-            .filter_map(|rest| rest.split(')').next())
-        {
-            let file = link.split('#').next().unwrap_or_default();
-            if file.is_empty() || file.contains("://") {
-                continue;
-            }
-
-            let target = page.parent().unwrap().join(file);
-            assert!(target.exists(), "{}: {link} leads nowhere", page.display());
+        for link in pages::links(&text) {
+            checked += 1;
+            faults.extend(fault_of_link(&page, &text, &link));
         }
     }
+
+    assert!(faults.is_empty(), "{}", faults.join("\n"));
+    assert!(checked >= 150, "only {checked} links were found");
+}
+
+#[test]
+fn a_link_to_a_missing_page_or_heading_is_found() {
+    let page = root().join("docs/README.md");
+    let fault = |link: &str| fault_of_link(&page, "# Here\n", link);
+
+    for link in [
+        "#here",
+        "CHANGELOG.md",
+        "how-to/troubleshoot.md#certificates",
+    ] {
+        assert_eq!(fault(link), None);
+    }
+    for link in ["#there", "nowhere.md", "how-to/troubleshoot.md#certificate"] {
+        assert!(fault(link).is_some(), "{link}");
+    }
+}
+
+/// What text names of the documentation: `docs/….md`, with an anchor or without.
+fn named_pages(text: &str) -> Vec<&str> {
+    let is_part = |letter: char| letter.is_alphanumeric() || "/-_.#".contains(letter);
+    let names = text.match_indices("docs/").map(|(at, _)| {
+        let rest = &text[at..];
+        let end = rest
+            .find(|letter: char| !is_part(letter))
+            .unwrap_or(rest.len());
+        rest[..end].trim_end_matches(['.', '#'])
+    });
+
+    names
+        .filter(|name| name.ends_with(".md") || name.contains(".md#"))
+        .collect()
+}
+
+#[test]
+fn every_page_that_the_code_names_exists() {
+    let mut faults = Vec::new();
+    let mut checked = 0;
+    for folder in std::fs::read_dir(root()).unwrap() {
+        let folder = folder.unwrap().path();
+        if !folder.join("Cargo.toml").is_file() {
+            continue;
+        }
+
+        for name in named_pages(&pages::sources(&folder)) {
+            checked += 1;
+            faults.extend(fault_of_link(&root().join("README.md"), "", name));
+        }
+    }
+
+    assert!(faults.is_empty(), "{}", faults.join("\n"));
+    assert!(checked >= 10, "only {checked} pages are named");
 }
 
 #[test]
@@ -124,11 +202,16 @@ fn what_is_generated_is_as_generated_and_a_difference_is_found() {
     let copy = tempfile::tempdir().unwrap();
     let parts = [
         (
-            "docs/API.md",
+            "docs/reference/commands.md",
             "| `regionmesh models publish",
             "| `regionmesh models send",
         ),
-        ("docs/ALERTS.md", "| critical |", "| warning |"),
+        ("docs/reference/alerts.md", "| critical |", "| warning |"),
+        (
+            "docs/reference/alerts.md",
+            "| critical | 5m |",
+            "| critical | 6m |",
+        ),
         (
             "monitoring/prometheus/rules/raised.yml",
             "severity: warning",
@@ -284,7 +367,7 @@ fn has(program: &str) -> bool {
 
 #[test]
 fn every_block_is_checked() {
-    let sources = pages::sources(&root().join("agent/src"));
+    let sources = pages::sources(&root().join("agent"));
     let mut faults = Vec::new();
     for block in blocks() {
         let mut fault = |what: String| faults.push(format!("{}: {what}", block.place));

@@ -1,7 +1,7 @@
 //! Operators' orders on a mesh of real agents: they survive leaders, are obeyed everywhere, and
 //! explain themselves.
 
-use regionmesh::api::types::{FailoverHistory, FailoverStatus, RegionExplanation, WhatIf};
+use regionmesh_client::{FailoverHistory, FailoverStatus, RegionExplanation, WhatIf};
 use regionmesh_protocol::{identity::RegionName, plan::OverrideKind, status::condition::Condition};
 use regionmesh_tests::{
     mesh::{TestMesh, binary},

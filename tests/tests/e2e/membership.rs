@@ -1,7 +1,9 @@
 //! Who votes in the register and gets traffic, changed on a mesh of real agents that loses leaders,
 //! regions and slots.
 
-use regionmesh::{api::types::MembersStatus, config::Config, mesh::ca};
+use regionmesh::config::Config;
+use regionmesh_client::MembersStatus;
+use regionmesh_mesh::issue_certificate;
 use regionmesh_protocol::identity::RegionName;
 use regionmesh_tests::{
     api::Api,
@@ -317,7 +319,7 @@ async fn a_region_is_added_one_removed_while_it_is_dead_one_renamed_and_one_that
     };
     let authority = mesh.layout().data_dir.join("ca");
     let out = mesh.agent(2).directory.join("renamed");
-    let issued = ca::issue(&authority, &id, 1, &out).unwrap();
+    let issued = issue_certificate(&authority, &id, 1, &out).unwrap();
 
     reconfigure(&mesh, 2, |config| {
         renamed(config);

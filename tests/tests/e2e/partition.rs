@@ -1,7 +1,8 @@
 //! Links that fail silently, as long-distance links do: iptables drops packets between the network
 //! namespaces of regions.
 
-use regionmesh::{api::types::ObservationStatus, config::Config};
+use regionmesh::config::Config;
+use regionmesh_client::ObservationStatus;
 use regionmesh_protocol::status::condition::Condition;
 use regionmesh_tests::{
     api::Api,

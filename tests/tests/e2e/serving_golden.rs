@@ -18,11 +18,8 @@
 //! refused with a reason, and nothing more.
 
 use prometheus::Registry;
-use regionmesh::{
-    config::ServingConfig,
-    serving::{
-        Directory, Server, ServingArguments, ServingMetrics, poll_catalogue, quarantine::Quarantine,
-    },
+use regionmesh_serving::{
+    Directory, Quarantine, Server, ServingArguments, ServingConfig, ServingMetrics, poll_catalogue,
 };
 use serde_json::Value;
 use std::{

@@ -3,9 +3,10 @@
 
 use regionmesh::{
     cli::up::measure::Load,
-    config::{Config, InferenceConfig, ProbeKind, ServingConfig},
+    config::{Config, InferenceConfig, ProbeKind},
 };
 use regionmesh_protocol::status::condition::Condition;
+use regionmesh_serving::ServingConfig;
 use regionmesh_tests::{
     mesh::{Setup, TestMesh},
     models::{expected, iris_one, question},

@@ -12,6 +12,7 @@
 use crate::{Transport, clock::HybridClock};
 use futures::future::join_all;
 use regionmesh_core::replication::keeps_name;
+use regionmesh_mesh::{Peer, PeerLink};
 use regionmesh_protocol::{
     identity::RegionName,
     models::manifest::{Manifest, VersionSummary},

@@ -1,7 +1,8 @@
 use super::*;
-use crate::{address::Address, mesh::handle::Peer, snapshots::LinkInfo};
+use crate::address::Address;
 use async_trait::async_trait;
 use prometheus::Registry;
+use regionmesh_mesh::{LinkInfo, Peer};
 use regionmesh_protocol::status::{FactKind, LeaderFacts, Links, ServingFacts};
 
 /// A toy key: a signature is a hash under a secret that only tests know.

@@ -1,7 +1,7 @@
 //! What the leader asks acceptors and voters, and how their answers are read.
 
 use super::LeaderArguments;
-use crate::mesh::handle::Peer;
+use regionmesh_mesh::Peer;
 use regionmesh_protocol::{
     identity::RegionName,
     register::{

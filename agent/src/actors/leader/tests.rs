@@ -3,7 +3,6 @@
 
 use super::*;
 use crate::{
-    mesh::handle::{Peer, PeerError},
     refusals::reason,
 };
 use futures::TryStreamExt;
@@ -16,6 +15,7 @@ use regionmesh_core::{
     planning::load::LoadMeter,
     recovery::trial::Evidence,
 };
+use regionmesh_mesh::{Peer, PeerError};
 use regionmesh_protocol::{
     identity::RegionName,
     plan::{

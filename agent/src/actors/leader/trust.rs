@@ -209,7 +209,7 @@ impl Driver {
 
         let detail = format!(
             "it says {}, and a majority of the acceptors is at {}: it has no vote until its `register/` is removed from its \
-             store, see docs/TROUBLESHOOTING.md",
+             store, see docs/how-to/troubleshoot.md",
             reply.reach().unwrap_or_default(),
             known.majority(),
         );

@@ -1,6 +1,6 @@
 //! Telling and learning catalogues, in pages: a message is bounded, what a region holds is not.
 
-use crate::mesh::handle::{Peer, PeerLink};
+use regionmesh_mesh::{Peer, PeerLink};
 use regionmesh_protocol::{
     codec::{self, DOCUMENT_LIMIT},
     models::{catalogue::Catalogue, digest::Digest},
@@ -161,7 +161,7 @@ async fn collect(peers: &dyn PeerLink, from: &Peer) -> Result<(Digest, Catalogue
 #[allow(clippy::unwrap_used, clippy::panic)]
 mod tests {
     use super::*;
-    use crate::mesh::handle::PeerError;
+    use regionmesh_mesh::PeerError;
     use regionmesh_protocol::{clock::HybridTime, models::manifest::VersionSummary};
     use std::sync::Mutex;
 

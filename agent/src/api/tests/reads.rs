@@ -1,7 +1,7 @@
 //! What is read: state, probes, metrics.
 
 use super::*;
-use crate::api::types::{PlanDetail, Status};
+use regionmesh_client::{PlanDetail, Status};
 use regionmesh_protocol::status::{AgentFacts, Holdings, problem::ProblemKind};
 
 fn actor(is_running: bool, failures_in_a_row: u32, down_for: Option<Duration>) -> ChildHealth {

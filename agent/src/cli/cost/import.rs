@@ -3,8 +3,8 @@
 use super::Common;
 use crate::{
     cli::{
-        client::{Client, ClientError},
         common::text_within,
+        error::CommandError,
         text::{Table, bytes, count, plain},
     },
     cost::import::{BillFile, Found, find},
@@ -50,8 +50,8 @@ impl Import {
         let paths = self.paths.clone();
         let Found { files, passed_over } = tokio::task::spawn_blocking(move || find(&paths))
             .await?
-            .map_err(ClientError::from)?;
-        let client = Client::new(&self.common.client)?;
+            .map_err(CommandError::from)?;
+        let client = self.common.client.connect()?;
 
         if !self.dry_run {
             client.require_token()?;
@@ -248,7 +248,7 @@ fn render(summary: &Value) -> String {
     text
 }
 
-impl From<crate::cost::import::FilesError> for ClientError {
+impl From<crate::cost::import::FilesError> for CommandError {
     fn from(error: crate::cost::import::FilesError) -> Self {
         Self::Usage(error.to_string())
     }

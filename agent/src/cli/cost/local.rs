@@ -1,7 +1,7 @@
 //! Answers from files alone, without a mesh.
 
 use crate::{
-    cli::client::ClientError,
+    cli::error::CommandError,
     config::CostConfig,
     cost::{
         answers::{self, Format, Sources},
@@ -34,18 +34,18 @@ pub(super) fn answer(
 
     // First without the bills: what is misspelt is said before they are read.
     let question = Question::parse(kind, parameters, today)
-        .map_err(|error| ClientError::Usage(error.to_string()))?;
+        .map_err(|error| CommandError::Usage(error.to_string()))?;
     let cost = CostConfig {
         tags: tags(&question),
         ..CostConfig::default()
     };
-    let found = import::find(paths).map_err(ClientError::from)?;
+    let found = import::find(paths).map_err(CommandError::from)?;
     let options = ImportOptions {
         tag_keys: cost.tag_keys(),
         source: None,
         currency,
     };
-    let read = import::read(&found.files, options, |_| ()).map_err(ClientError::from)?;
+    let read = import::read(&found.files, options, |_| ()).map_err(CommandError::from)?;
     let report = read.report;
 
     if report.imported == 0 {
@@ -74,7 +74,7 @@ pub(super) fn answer(
 
     // The days that are asked for end where the bills do, not today.
     let question = Question::parse(kind, parameters, last)
-        .map_err(|error| ClientError::Usage(error.to_string()))?;
+        .map_err(|error| CommandError::Usage(error.to_string()))?;
     let sources = Sources::of_files(ledger, cost, last);
     let mut answer = answers::answer(&question, &sources)?;
 

@@ -1,10 +1,7 @@
 //! `regionmesh cost prices`: what things cost, by day.
 
 use super::{Common, Plain};
-use crate::{
-    cli::client::{Client, ClientError},
-    cost::questions::Parameters,
-};
+use crate::{cli::error::CommandError, cost::questions::Parameters};
 use anyhow::{Context, Result};
 use clap::{Args, Subcommand};
 use regionmesh_cost::Currency;
@@ -68,7 +65,7 @@ impl Import {
             .await
             .with_context(|| format!("cannot read {}", self.file.display()))?;
         let text = String::from_utf8(text).map_err(|_| {
-            ClientError::Usage(format!("{}: it is not UTF-8 text", self.file.display()))
+            CommandError::Usage(format!("{}: it is not UTF-8 text", self.file.display()))
         })?;
         let body = serde_json::json!({
             "name": self.file.display().to_string(),
@@ -79,7 +76,10 @@ impl Import {
             "dry_run": self.dry_run,
         });
 
-        let summary: Value = Client::new(&self.common.client)?
+        let summary: Value = self
+            .common
+            .client
+            .connect()?
             .post("/v1/cost/prices", &body)
             .await?;
         self.common.tell(&summary, |_| render(&summary))

@@ -5,16 +5,14 @@
 //! with that agent's configuration. `up` starts dead agents again, so those of the region are
 //! killed until the plan is without it.
 
-use crate::{
-    api::types::{RegionStatus, Status, WhatIf},
-    cli::{
-        client::{ANSWER, Client, ClientError},
-        common::Common,
-        text::{Paint, percent, wrap},
-        up::{checks, process},
-    },
+use crate::cli::{
+    common::Common,
+    error::CommandError,
+    text::{Paint, percent, wrap},
+    up::{checks, process},
 };
 use anyhow::{Context, Result};
+use regionmesh_client::{ANSWER, Client, RegionStatus, Status, WhatIf};
 use regionmesh_protocol::{identity::RegionName, status::condition::Condition};
 use serde::Serialize;
 use std::{
@@ -58,7 +56,7 @@ pub(super) async fn run(client: &Client, region: &RegionName, common: &Common) -
             "no agent of {region} of the mesh in {} runs; only meshes of `up` are killed",
             data_dir.display()
         );
-        return Err(ClientError::Usage(why).into());
+        return Err(CommandError::Usage(why).into());
     }
 
     let before: Status = client.get("/v1/status").await?;
@@ -118,7 +116,7 @@ pub(super) async fn run(client: &Client, region: &RegionName, common: &Common) -
                     explain`"
             );
 
-            return Err(ClientError::Deadline(why).into());
+            return Err(CommandError::Deadline(why).into());
         }
 
         tokio::time::sleep(PAUSE).await;

@@ -2,17 +2,14 @@
 //! changed.
 
 use super::{Signature, render};
-use crate::{
-    api::types::{MemberStatus, MembersStatus, OrderDone},
-    cli::{
-        client::Client,
-        common::{Common, operator},
-        confirm::confirm,
-        text::{Paint, Table, Tone, percent, plain, wrap},
-    },
+use crate::cli::{
+    common::{Common, operator},
+    confirm::confirm,
+    text::{Paint, Table, Tone, percent, plain, wrap},
 };
 use anyhow::Result;
 use clap::{Args, Subcommand};
+use regionmesh_client::{MemberStatus, MembersStatus, OrderDone};
 use regionmesh_protocol::identity::RegionName;
 use serde_json::{Value, json};
 use std::process::ExitCode;
@@ -158,9 +155,7 @@ impl MembersCommand {
 }
 
 async fn list(common: Common) -> Result<ExitCode> {
-    let members: MembersStatus = Client::new(&common.client)?
-        .get("/v1/failover/members")
-        .await?;
+    let members: MembersStatus = common.client.connect()?.get("/v1/failover/members").await?;
     common.tell(&members, |paint| show(&members, paint))
 }
 
@@ -172,7 +167,7 @@ async fn order(
 ) -> Result<ExitCode> {
     body["by"] = operator(signature.by).unwrap_or_default().into();
     body["why"] = signature.why.unwrap_or_default().into();
-    let client = Client::new(&common.client)?;
+    let client = common.client.connect()?;
     let done: OrderDone = super::post(&client, &format!("members/{what}"), &body).await?;
     common.tell(&done, |paint| render::done(&done, paint))
 }

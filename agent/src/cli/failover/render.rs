@@ -1,14 +1,12 @@
 //! Plans, their history and their reasons as text. Pure.
 
-use crate::{
-    api::types::{
-        AddressSeen, FailoverHistory, FailoverStatus, ObservationStatus, OrderDone, OverrideStatus,
-        PlannedRegion, RegionExplanation, RegionStatus, ShortfallStatus, VerdictStatus, WhatIf,
-    },
-    cli::{
-        status::{frozen, suspended},
-        text::{Paint, Table, Tone, ago, count, moment, percent, plain, wrap},
-    },
+use crate::cli::{
+    status::{frozen, suspended},
+    text::{Paint, Table, Tone, ago, count, moment, percent, plain, wrap},
+};
+use regionmesh_client::{
+    AddressSeen, FailoverHistory, FailoverStatus, ObservationStatus, OrderDone, OverrideStatus,
+    PlannedRegion, RegionExplanation, RegionStatus, ShortfallStatus, VerdictStatus, WhatIf,
 };
 use regionmesh_protocol::{identity::RegionName, status::condition::Condition};
 

@@ -1,6 +1,6 @@
 //! What is to be published: the files below a path, checked before anything is sent.
 
-use crate::cli::client::ClientError;
+use crate::cli::error::CommandError;
 use regionmesh_protocol::models::manifest::{
     FILES_MAX, ManifestError, VERSION_SIZE_MAX, check_file_path,
 };
@@ -73,7 +73,7 @@ pub(super) enum FilesError {
     Changed(PathBuf),
 }
 
-impl From<FilesError> for ClientError {
+impl From<FilesError> for CommandError {
     fn from(error: FilesError) -> Self {
         Self::Usage(error.to_string())
     }

@@ -5,18 +5,12 @@ use super::{
     files::{self, FilesError, LocalFile},
     own_name, short, wait, whoever,
 };
-use crate::{
-    api::types::{Done, Models, UploadBegun, VersionBrief},
-    cli::{
-        client::{Client, ClientError},
-        duration,
-        text::bytes,
-    },
-};
+use crate::cli::{duration, error::CommandError, text::bytes};
 use anyhow::{Result, bail};
 use clap::Args;
 use futures::TryStreamExt;
 use indicatif::{ProgressBar, ProgressStyle};
+use regionmesh_client::{Client, Done, Models, UploadBegun, VersionBrief};
 use regionmesh_protocol::models::manifest::{METADATA_MAX, ModelName, VersionName};
 use serde_json::{Map, Value, json};
 use std::{
@@ -71,16 +65,16 @@ fn pair(text: &str) -> Result<(String, String), String> {
 }
 
 /// The notes as the API takes them.
-fn notes(pairs: &[(String, String)]) -> Result<Map<String, Value>, ClientError> {
+fn notes(pairs: &[(String, String)]) -> Result<Map<String, Value>, CommandError> {
     let mut notes = Map::new();
     for (key, value) in pairs {
         if notes.insert(key.clone(), value.clone().into()).is_some() {
-            return Err(ClientError::Usage(format!("--meta: {key} is given twice")));
+            return Err(CommandError::Usage(format!("--meta: {key} is given twice")));
         }
     }
 
     if notes.len() > METADATA_MAX {
-        return Err(ClientError::Usage(format!(
+        return Err(CommandError::Usage(format!(
             "--meta: {} notes, the limit is {METADATA_MAX}",
             notes.len()
         )));
@@ -95,8 +89,8 @@ impl Publish {
         let path = self.path.clone();
         let files = tokio::task::spawn_blocking(move || files::collect(&path))
             .await?
-            .map_err(ClientError::from)?;
-        let client = Client::new(&self.common.client)?;
+            .map_err(CommandError::from)?;
+        let client = self.common.client.connect()?;
 
         client.require_token()?;
         // Everything goes to the agent that began the upload.

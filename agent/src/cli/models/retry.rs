@@ -1,16 +1,14 @@
 //! `regionmesh models retry`: every agent loads a version again.
 
-use crate::{
-    api::types::{Done, Status},
-    cli::{
-        client::{Client, ClientError},
-        common::Common,
-        text::{Paint, Table, Tone, plain},
-    },
+use crate::cli::{
+    common::Common,
+    error::CommandError,
+    text::{Paint, Table, Tone, plain},
 };
 use anyhow::Result;
 use clap::Args;
 use futures::future::join_all;
+use regionmesh_client::{Done, Status};
 use regionmesh_protocol::{
     identity::RegionName,
     models::manifest::{ModelName, VersionName},
@@ -44,7 +42,7 @@ struct Outcome {
 
 impl Retry {
     pub(super) async fn run(self) -> Result<ExitCode> {
-        let client = Client::new(&self.common.client)?;
+        let client = self.common.client.connect()?;
         client.require_token()?;
 
         let status: Status = client.get("/v1/status").await?;
@@ -64,7 +62,7 @@ impl Retry {
                 .region
                 .as_ref()
                 .map_or_else(|| "the mesh".into(), ToString::to_string);
-            return Err(ClientError::Usage(format!("{region} has no living agent")).into());
+            return Err(CommandError::Usage(format!("{region} has no living agent")).into());
         }
 
         let path = format!("/v1/models/{}/versions/{}/retry", self.model, self.version);

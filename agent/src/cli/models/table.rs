@@ -1,9 +1,7 @@
 //! Models and versions as text. Pure.
 
-use crate::{
-    api::types::{ModelStatus, VersionDetail, VersionStatus},
-    cli::text::{Paint, Table, Tone, ago, bytes, count, moment, plain},
-};
+use crate::cli::text::{Paint, Table, Tone, ago, bytes, count, moment, plain};
+use regionmesh_client::{ModelStatus, VersionDetail, VersionStatus};
 use regionmesh_protocol::identity::RegionName;
 
 /// Characters of a digest that tell versions apart for people.
@@ -234,7 +232,7 @@ iris   1+conflict.b              -       bbbbbbbbbbbb  b        -
     fn a_version_that_can_not_be_served_is_shown_with_the_reason() {
         let mut model = iris();
         let reason = "operator Frobnicate\u{1b}[2J".into();
-        let failed = crate::api::types::UnservableStatus {
+        let failed = regionmesh_client::UnservableStatus {
             region: "b".parse().unwrap(),
             reason,
         };

@@ -1,16 +1,11 @@
 //! `regionmesh models uploads`: what is being published now, at every agent, and what was given up.
 
 use super::Common;
-use crate::{
-    api::types::{Done, Status, UploadStatus, Uploads as Listed},
-    cli::{
-        client::{Client, ClientError},
-        text::{Paint, Table, ago, bytes, plain},
-    },
-};
+use crate::cli::text::{Paint, Table, ago, bytes, plain};
 use anyhow::{Result, bail};
 use clap::Args;
 use futures::future::join_all;
+use regionmesh_client::{Client, ClientError, Done, Status, UploadStatus, Uploads as Listed};
 use serde::Serialize;
 use serde_json::json;
 use std::process::ExitCode;
@@ -40,7 +35,7 @@ struct Row {
 
 impl Uploads {
     pub(super) async fn run(self) -> Result<ExitCode> {
-        let client = Client::new(&self.common.client)?;
+        let client = self.common.client.connect()?;
         if self.abort.is_some() {
             client.require_token()?;
         }

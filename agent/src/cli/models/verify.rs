@@ -1,16 +1,14 @@
 //! `regionmesh models verify`: every byte of a version, read again in each region at the same time.
 
 use super::Common;
-use crate::{
-    api::types::{Status, VersionBrief},
-    cli::{
-        client::{Client, ClientError},
-        text::{Paint, Table, Tone, bytes, plain},
-    },
+use crate::cli::{
+    error::CommandError,
+    text::{Paint, Table, Tone, bytes, plain},
 };
 use anyhow::Result;
 use clap::Args;
 use futures::future::join_all;
+use regionmesh_client::{Client, Status, VersionBrief};
 use regionmesh_protocol::{
     identity::RegionName,
     models::manifest::{ModelName, VersionName},
@@ -51,7 +49,7 @@ struct Outcome {
 
 impl Verify {
     pub(super) async fn run(self) -> Result<ExitCode> {
-        let client = Client::new(&self.common.client)?;
+        let client = self.common.client.connect()?;
         client.require_token()?;
 
         let status: Status = client.get("/v1/status").await?;
@@ -72,7 +70,7 @@ impl Verify {
                 .collect();
             let known = known.join(", ");
 
-            return Err(ClientError::Usage(format!(
+            return Err(CommandError::Usage(format!(
                 "--region: the mesh has no region {region}; it has {known}"
             ))
             .into());

@@ -1,15 +1,13 @@
 //! Waiting until a version is everywhere, and can be served.
 
-use crate::{
-    api::types::{Status, VersionBrief},
-    cli::{
-        client::{Client, ClientError},
-        duration,
-        text::{count, plain},
-    },
+use crate::cli::{
+    duration,
+    error::CommandError,
+    text::{count, plain},
 };
 use anyhow::{Result, bail};
 use indicatif::{ProgressBar, ProgressStyle};
+use regionmesh_client::{Client, Status, VersionBrief};
 use std::{
     collections::{BTreeMap, BTreeSet},
     io::IsTerminal,
@@ -170,7 +168,7 @@ pub(super) async fn everywhere(
 
         if start.elapsed() >= patience {
             progress.end();
-            return Err(ClientError::Deadline(format!(
+            return Err(CommandError::Deadline(format!(
                 "{}@{} is published, but after {} {last}; replication goes on, see `regionmesh \
                     status`",
                 brief.model,

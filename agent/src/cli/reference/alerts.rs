@@ -6,9 +6,9 @@ use regionmesh_core::notify::alert::{AlertRow, KnownBy, rows};
 const HEAD: &str = "# Written by `regionmesh docs`, from the table in protocol/src/alert/table.rs; \
     scripts/test-monitoring compares.\n";
 const RUNBOOKS: &str =
-    "https://github.com/regionmesh/regionmesh/blob/main/docs/TROUBLESHOOTING.md#";
+    "https://github.com/regionmesh/regionmesh/blob/main/docs/how-to/troubleshoot.md#";
 
-/// The table of docs/ALERTS.md.
+/// The table of docs/reference/alerts.md.
 pub(super) fn table() -> String {
     let mut text =
         String::from("| alert | severity | condition | ends | labels |\n|---|---|---|---|---|\n");
@@ -18,7 +18,10 @@ pub(super) fn table() -> String {
             .iter()
             .map(|label| format!("`{label}`"))
             .collect();
-        let name = format!("[`{}`](TROUBLESHOOTING.md#{})", row.name, row.runbook);
+        let name = format!(
+            "[`{}`](../how-to/troubleshoot.md#{})",
+            row.name, row.runbook
+        );
         let condition = match row.begins {
             // Problems differ in what they are, not in how they begin.
             "an agent reports the problem" => row.summary,

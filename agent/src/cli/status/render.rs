@@ -1,12 +1,10 @@
 //! The state of the mesh as text. Pure.
 
-use crate::{
-    api::types::{FrozenStatus, PlanStatus, RegionStatus, Status},
-    cli::{
-        models::table,
-        text::{Paint, Table, Tone, ago, moment, percent, plain, wrap},
-    },
+use crate::cli::{
+    models::table,
+    text::{Paint, Table, Tone, ago, moment, percent, plain, wrap},
 };
+use regionmesh_client::{FrozenStatus, PlanStatus, RegionStatus, Status};
 use regionmesh_protocol::{event::Severity, identity::RegionName, status::condition::Condition};
 use std::collections::BTreeSet;
 
@@ -14,7 +12,7 @@ use std::collections::BTreeSet;
 const TEXT_MAX: usize = 1_000;
 
 /// The status as text for people, within 100 columns for names of usual length.
-pub fn render(status: &Status, paint: Paint) -> String {
+pub(crate) fn render(status: &Status, paint: Paint) -> String {
     let mut text = head(status, paint);
     text += &orders(status, paint);
     text += &problems(status, paint);

@@ -2,16 +2,13 @@
 //! watches for.
 
 use super::{PATH, render};
-use crate::{
-    api::types::Status,
-    cli::{
-        client::{Answer, Client, ClientError},
-        output::{Format, serialize_line},
-        text::{self, Paint, Tone, ago, wrap},
-    },
+use crate::cli::{
+    output::{Format, serialize_line},
+    text::{self, Paint, Tone, ago, wrap},
 };
 use anyhow::Result;
 use console::{Term, truncate_str};
+use regionmesh_client::{Answer, Client, ClientError, Status};
 use std::{
     process::ExitCode,
     time::{Duration, Instant},
@@ -175,7 +172,7 @@ fn frame(view: &str, rows: usize, columns: usize) -> String {
 #[allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 mod tests {
     use super::{super::render::tests::status, *};
-    use crate::cli::client::Failure;
+    use regionmesh_client::Failure;
 
     const PLAIN: Paint = Paint { is_on: false };
 

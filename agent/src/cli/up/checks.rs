@@ -16,7 +16,7 @@ const LEFTOVER_PATIENCE: Duration = Duration::from_secs(5);
 ///
 /// The directory is locked, so the `up` that started them is gone: nobody watches over them any
 /// more.
-pub async fn end_leftovers(data_dir: &Path) -> Result<Vec<String>, UpError> {
+pub(crate) async fn end_leftovers(data_dir: &Path) -> Result<Vec<String>, UpError> {
     let mut ended = Vec::new();
     let mut stuck = Vec::new();
     let Ok(directories) = std::fs::read_dir(data_dir.join("agents")) else {
@@ -52,13 +52,13 @@ pub async fn end_leftovers(data_dir: &Path) -> Result<Vec<String>, UpError> {
 }
 
 /// A pid may have been given to something else since: ours names its own configuration file.
-pub(in crate::cli) fn is_ours(pid: u32, directory: &Path) -> bool {
+pub(crate) fn is_ours(pid: u32, directory: &Path) -> bool {
     let config = directory.join("agent.toml");
     process::command_line(pid).is_some_and(|line| line.contains(&*config.to_string_lossy()))
 }
 
 /// Tries every address that the mesh and the front door will listen on.
-pub fn addresses(agents: &[LocalAgent], front_door: &[SocketAddr]) -> Result<(), UpError> {
+pub(crate) fn addresses(agents: &[LocalAgent], front_door: &[SocketAddr]) -> Result<(), UpError> {
     let mut missing: Vec<IpAddr> = Vec::new();
     let mut taken = Vec::new();
     let mut note =

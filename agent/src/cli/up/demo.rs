@@ -13,17 +13,17 @@ use super::{
     publish::{self, ModelToPublish},
 };
 use crate::{
-    api::types::{RegionStatus, Status},
     cli::{
-        client::{ANSWER, Client, ClientOptions},
+        connect::ClientOptions,
         text::{Paint, Table, Tone, print, takes_colour},
     },
     front_door::{FrontDoor, FrontDoorMetrics},
-    serving::sample,
 };
 use anyhow::{Context, Result, anyhow, bail, ensure};
 use futures::future::join_all;
+use regionmesh_client::{ANSWER, Client, RegionStatus, Status};
 use regionmesh_protocol::{identity::RegionName, models::manifest::ModelName};
+use regionmesh_serving::{iris_onnx, iris_probabilities};
 use serde_json::json;
 use std::{
     fmt::Write,
@@ -102,7 +102,7 @@ impl<'a> Tour<'a> {
     fn new(mesh: &'a LocalMesh) -> Result<Self> {
         Ok(Self {
             mesh,
-            client: Client::new(&ClientOptions::of_local_mesh(&mesh.layout().data_dir))?,
+            client: ClientOptions::of_local_mesh(&mesh.layout().data_dir).connect()?,
             http: reqwest::Client::builder()
                 .no_proxy()
                 .pool_max_idle_per_host(0)
@@ -281,7 +281,7 @@ impl<'a> Tour<'a> {
         let begin = Instant::now();
         let directory = self.mesh.layout().data_dir.join("tour").join(MODEL);
         tokio::fs::create_dir_all(&directory).await?;
-        tokio::fs::write(directory.join("model.onnx"), sample::iris_onnx()).await?;
+        tokio::fs::write(directory.join("model.onnx"), iris_onnx()).await?;
 
         let model = ModelToPublish {
             name: ModelName::new(MODEL)?,
@@ -370,7 +370,7 @@ impl<'a> Tour<'a> {
         let data = &answer["outputs"][0]["data"];
         let numbers: Vec<f32> = serde_json::from_value(data.clone())
             .with_context(|| format!("no numbers in {answer}"))?;
-        let expected = sample::iris_probabilities(FLOWER);
+        let expected = iris_probabilities(FLOWER);
 
         let is_close = numbers.len() == expected.len()
             && numbers

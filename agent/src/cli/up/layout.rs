@@ -5,17 +5,19 @@
 
 use crate::config::{
     AlertsConfig, ApiConfig, Config, CostConfig, DnsConfig, HealthConfig, ListenConfig,
-    RegionConfig, ServingConfig, TlsConfig, TrafficConfig,
+    RegionConfig, TrafficConfig,
 };
 use regionmesh_core::{
     planning::Strategy,
     recovery::ramp::{RampStep, RecoveryPolicy},
 };
+use regionmesh_mesh::TlsConfig;
 use regionmesh_protocol::{
     identity::{AgentId, AgentName, MeshName, RegionName},
     plan::FULL_WEIGHT_BP,
 };
 use regionmesh_runtime::logging::LogConfig;
+use regionmesh_serving::ServingConfig;
 use std::{
     collections::{BTreeMap, BTreeSet},
     net::{IpAddr, Ipv4Addr, SocketAddr},

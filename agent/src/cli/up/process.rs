@@ -92,12 +92,12 @@ fn die_with_parent(command: &mut Command) {
 fn die_with_parent(_: &mut Command) {}
 
 /// Asks a process to end (SIGTERM).
-pub fn terminate(pid: u32) {
+pub(crate) fn terminate(pid: u32) {
     signal(pid, libc::SIGTERM);
 }
 
 /// Ends a process at once (SIGKILL).
-pub fn kill(pid: u32) {
+pub(crate) fn kill(pid: u32) {
     signal(pid, libc::SIGKILL);
 }
 
@@ -112,7 +112,7 @@ fn signal(pid: u32, number: libc::c_int) {
 }
 
 /// A process's command line; none if there is no such process.
-pub fn command_line(pid: u32) -> Option<String> {
+pub(crate) fn command_line(pid: u32) -> Option<String> {
     #[cfg(target_os = "linux")]
     {
         // A zombie's is empty.
@@ -137,7 +137,7 @@ pub fn command_line(pid: u32) -> Option<String> {
 }
 
 /// Ends a process that is not our child: SIGTERM, then SIGKILL. Says whether it is gone.
-pub async fn end(pid: u32, patience: Duration) -> bool {
+pub(crate) async fn end(pid: u32, patience: Duration) -> bool {
     for stop in [terminate, kill] {
         stop(pid);
         let deadline = Instant::now() + patience;

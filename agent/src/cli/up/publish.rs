@@ -1,9 +1,9 @@
 //! Models given on the command line of `up`, published once the mesh is ready.
 
 use super::{error::UpError, layout::Layout, local_mesh::LocalMesh, ready};
-use crate::serving::sample;
 use regionmesh_protocol::models::manifest::ModelName;
 use regionmesh_runtime::describe;
+use regionmesh_serving::iris_onnx;
 use std::{ffi::OsStr, path::PathBuf, process::Stdio, str::FromStr, time::Duration};
 use tokio::{
     process::Command,
@@ -80,7 +80,7 @@ pub async fn sample(mesh: &LocalMesh) -> Result<(), String> {
     let file = sample_file(mesh.layout());
     let written = async {
         tokio::fs::create_dir_all(file.parent().unwrap_or(&file)).await?;
-        tokio::fs::write(&file, sample::iris_onnx()).await
+        tokio::fs::write(&file, iris_onnx()).await
     };
 
     written.await.map_err(|error| {

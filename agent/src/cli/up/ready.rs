@@ -11,12 +11,12 @@ const ASK_TIMEOUT: Duration = Duration::from_secs(2);
 const ANSWER_LIMIT: usize = 64 << 10;
 
 /// GET `http://<api>/readyz`: fine, or why it is not ready.
-pub async fn ask(api: SocketAddr) -> Result<(), String> {
+pub(super) async fn ask(api: SocketAddr) -> Result<(), String> {
     ask_at(api, "/readyz").await
 }
 
 /// The same with another path.
-pub async fn ask_at(address: SocketAddr, path: &str) -> Result<(), String> {
+pub(super) async fn ask_at(address: SocketAddr, path: &str) -> Result<(), String> {
     match timeout(ASK_TIMEOUT, get(address, path)).await {
         Ok(Ok((200, _))) => Ok(()),
         Ok(Ok((status, body))) => Err(format!("{path} says {status}: {}", body.trim())),

@@ -5,10 +5,8 @@ use super::{
     layout::{Layout, LocalAgent},
     settings,
 };
-use crate::{
-    config::{Config, TlsConfig},
-    mesh::ca,
-};
+use crate::config::Config;
+use regionmesh_mesh::{CA_CERTIFICATE, TlsConfig, init_authority, issue_certificate};
 use regionmesh_protocol::identity::{MeshName, RegionName};
 use regionmesh_runtime::files::replace_file;
 use serde::{Deserialize, Serialize};
@@ -36,7 +34,7 @@ const RENEW_DAYS: i64 = 30;
 /// What a data directory was made for.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Manifest {
+pub(super) struct Manifest {
     /// Version of the layout.
     pub format: u32,
     /// The mesh.
@@ -49,7 +47,7 @@ pub struct Manifest {
 
 /// An open data directory, ours until dropped.
 #[derive(Debug)]
-pub struct DataDirectory {
+pub(super) struct DataDirectory {
     /// Absolute path.
     pub path: PathBuf,
     /// What it was made for; none: it is new.
@@ -62,7 +60,7 @@ pub struct DataDirectory {
 
 impl DataDirectory {
     /// Makes or opens the directory and locks it.
-    pub fn open(path: &Path) -> Result<Self, UpError> {
+    pub(super) fn open(path: &Path) -> Result<Self, UpError> {
         let wrong = |why: &str| UpError::DataDirectory {
             path: path.into(),
             why: why.into(),
@@ -106,7 +104,7 @@ impl DataDirectory {
 
     /// Gives the directory up before anything was put into it: one that this start made is removed
     /// again.
-    pub fn abandon(self) {
+    pub(super) fn abandon(self) {
         if self.is_made {
             // Best effort: what can't be removed is an empty folder with a lock in it.
             let _ = std::fs::remove_file(self.path.join(LOCK))
@@ -115,7 +113,7 @@ impl DataDirectory {
     }
 
     /// Refuses what can't be changed in a mesh that exists.
-    pub fn check(&self, layout: &Layout) -> Result<(), UpError> {
+    pub(super) fn check(&self, layout: &Layout) -> Result<(), UpError> {
         let Some(manifest) = &self.manifest else {
             return Ok(());
         };
@@ -143,7 +141,7 @@ impl DataDirectory {
 
     /// Makes all that the agents need: directories, certificates, token and configurations. Keeps
     /// what is good.
-    pub fn furnish(&self, layout: &Layout, agents: &[LocalAgent]) -> Result<(), UpError> {
+    pub(super) fn furnish(&self, layout: &Layout, agents: &[LocalAgent]) -> Result<(), UpError> {
         for directory in layout
             .store_directories()
             .iter()
@@ -196,7 +194,7 @@ impl DataDirectory {
     }
 
     /// Tells the CLI how to reach this mesh.
-    pub fn client_file(&self) -> PathBuf {
+    pub(super) fn client_file(&self) -> PathBuf {
         self.path.join("client.json")
     }
 
@@ -206,7 +204,7 @@ impl DataDirectory {
             std::fs::read_dir(&directory).is_ok_and(|mut entries| entries.next().is_some());
 
         if !is_there {
-            ca::init(&directory, &layout.domain, AUTHORITY_DAYS).map_err(|error| {
+            init_authority(&directory, &layout.domain, AUTHORITY_DAYS).map_err(|error| {
                 UpError::Certificates {
                     path: directory.clone(),
                     why: error.to_string(),
@@ -336,7 +334,7 @@ fn issue(authority: &Path, agent: &LocalAgent) -> Result<TlsConfig, UpError> {
     for name in [
         format!("{stem}.key"),
         format!("{stem}.pem"),
-        ca::CA_CERTIFICATE.into(),
+        CA_CERTIFICATE.into(),
     ] {
         let path = agent.directory.join(name);
         match std::fs::remove_file(&path) {
@@ -347,12 +345,10 @@ fn issue(authority: &Path, agent: &LocalAgent) -> Result<TlsConfig, UpError> {
         }
     }
 
-    let issued =
-        ca::issue(authority, &agent.id, CERTIFICATE_DAYS, &agent.directory).map_err(|error| {
-            UpError::Certificates {
-                path: authority.into(),
-                why: error.to_string(),
-            }
+    let issued = issue_certificate(authority, &agent.id, CERTIFICATE_DAYS, &agent.directory)
+        .map_err(|error| UpError::Certificates {
+            path: authority.into(),
+            why: error.to_string(),
         })?;
 
     Ok(TlsConfig {

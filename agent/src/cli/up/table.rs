@@ -11,7 +11,7 @@ use std::{fmt::Write, net::SocketAddr, path::Path};
 const SAMPLE_REQUEST: &str = r#"{"inputs":[{"name":"measurements","shape":[1,4],"datatype":"FP32","data":[6.3,3.3,6.0,2.5]}]}"#;
 
 /// A table of all agents. `pids` goes with `agents`.
-pub fn agents(agents: &[LocalAgent], pids: &[Option<u32>]) -> String {
+pub(super) fn agents(agents: &[LocalAgent], pids: &[Option<u32>]) -> String {
     let mut table = Table::new(&[
         "REGION",
         "AGENT",
@@ -49,7 +49,7 @@ pub fn agents(agents: &[LocalAgent], pids: &[Option<u32>]) -> String {
 
 /// What to try next, with this mesh's addresses.
 #[derive(Debug)]
-pub struct NextSteps<'a> {
+pub(super) struct NextSteps<'a> {
     /// The mesh.
     pub layout: &'a Layout,
     /// Its agents.
@@ -71,7 +71,7 @@ pub struct NextSteps<'a> {
 
 impl NextSteps<'_> {
     /// The commands, and what to know of this mesh.
-    pub fn render(&self) -> String {
+    pub(super) fn render(&self) -> String {
         let Self {
             layout,
             agents,

@@ -54,7 +54,7 @@ proptest! {
         prop_assert!(all.iter().all(|agent| agent.ip.is_loopback()));
         let directory = tempfile::tempdir().unwrap();
         let file = directory.path().join("agent.toml");
-        let tls = || crate::config::TlsConfig {
+        let tls = || regionmesh_mesh::TlsConfig {
             ca: "/ca".into(),
             certificate: "/c".into(),
             key: "/k".into(),
@@ -151,7 +151,7 @@ fn too_many_doubled_and_reserved_regions_are_refused() {
 fn a_path_becomes_a_url_without_unsafe_characters() {
     let layout = layout(2, 1, Path::new("/a b/%"));
     let agent = &layout.agents().unwrap()[0];
-    let tls = crate::config::TlsConfig {
+    let tls = regionmesh_mesh::TlsConfig {
         ca: "/ca".into(),
         certificate: "/c".into(),
         key: "/k".into(),
@@ -331,8 +331,13 @@ async fn a_certificate_near_its_end_is_replaced_by_the_next_start() {
     let agent = mesh.agents()[0].clone();
     let tls = Config::load(&agent.config_file()).unwrap().tls;
     let authority = data_dir.join("ca");
-    let short =
-        crate::mesh::ca::issue(&authority, &agent.id, 10, &directory.path().join("short")).unwrap();
+    let short = regionmesh_mesh::issue_certificate(
+        &authority,
+        &agent.id,
+        10,
+        &directory.path().join("short"),
+    )
+    .unwrap();
 
     std::fs::copy(&short.certificate, &tls.certificate).unwrap();
     std::fs::copy(&short.key, &tls.key).unwrap();

@@ -1,4 +1,4 @@
-//! Who stands, who votes, and for how long anybody waits: laws, then the rules one by one.
+//! Candidates, votes and delays: laws, then the rules one by one.
 
 use super::*;
 use proptest::prelude::*;
@@ -386,7 +386,7 @@ fn a_region_that_is_no_member_neither_stands_nor_is_voted_for() {
     );
 
     assert!(
-        !vote.is_granted && vote.reason.contains("d is no member"),
+        !vote.is_granted && vote.reason.contains("d is not a member"),
         "{vote:?}"
     );
 }

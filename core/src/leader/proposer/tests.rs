@@ -1,9 +1,9 @@
-//! One proposer and acceptors that answer at once.
+//! One proposer and acceptors that answer immediately.
 
 use super::*;
 use regionmesh_protocol::register::{
-    acceptor::AcceptorState,
-    members::{MemberChange, MembersError},
+    acceptor::{AcceptorRequest, AcceptorState},
+    members::{MemberChange, MembersError, Mend},
 };
 
 fn names(text: &str) -> BTreeSet<RegionName> {
@@ -43,7 +43,7 @@ fn value(of: &str, reason: &str) -> Plan {
     }
 }
 
-/// Acceptors that answer at once, the absent ones excepted; gives all that is not sent.
+/// Acceptors that answer immediately, except absent ones; returns all effects that are not sent.
 fn settle(
     proposer: &mut Proposer,
     acceptors: &mut BTreeMap<RegionName, AcceptorState>,
@@ -245,17 +245,42 @@ fn members_change_one_at_a_time_and_an_old_list_leads_on_to_the_new() {
         let effects = successor.prepare(ballot(2), old, 0).unwrap();
         let told = settle(&mut successor, &mut all, effects, 0);
 
-        assert!(
-            matches!(&told[..], [Effect::Elected(_), Effect::Committed(_, value)] if value.reason == "remove"),
-            "{told:?}"
-        );
+        assert_recommitted(&told, "remove");
 
         assert_eq!(successor.members(), Some(&members("b c d")));
     }
 }
 
-#[test]
-fn an_acceptor_that_lost_its_state_answers_and_has_no_vote_until_it_joined_again() {
+/// Asserts that a new leader was elected and committed the plan of this reason again.
+fn assert_recommitted(told: &[Effect], reason: &str) {
+    assert!(
+        matches!(
+            told,
+            [Effect::Elected(_), Effect::Committed(_, value)] if value.reason == reason
+        ),
+        "{told:?}"
+    );
+}
+
+/// Commits `change` of the proposer's members, and lets it come about.
+fn change_members(
+    proposer: &mut Proposer,
+    all: &mut BTreeMap<RegionName, AcceptorState>,
+    change: MemberChange,
+    now_ms: u64,
+) {
+    let members = proposer.members().unwrap().after(&change).unwrap();
+    let changed = Plan {
+        members,
+        ..Plan::default()
+    };
+
+    let effects = proposer.commit(changed, now_ms).unwrap();
+    settle(proposer, all, effects, now_ms);
+}
+
+/// A mesh of a, b and c in which c lost its state.
+fn with_c_lost() -> (BTreeMap<RegionName, AcceptorState>, RegionName) {
     let mut all = acceptors("a b c");
     let (mut proposer, _) = lead(&mut all, 1, "a b c");
     let effects = proposer.commit(value("a b c", "kept"), 1).unwrap();
@@ -263,10 +288,15 @@ fn an_acceptor_that_lost_its_state_answers_and_has_no_vote_until_it_joined_again
     settle(&mut proposer, &mut all, effects, 1);
     let c: RegionName = "c".parse().unwrap();
     all.insert(c.clone(), AcceptorState::begin(Incarnation(1)));
+    (all, c)
+}
 
-    // With b away, the empty c makes no majority: nobody leads, and no first plan is made over the
-    // one there is.
-    let b = all.remove(&"b".parse().unwrap()).unwrap();
+#[test]
+fn an_acceptor_that_lost_its_state_makes_no_majority() {
+    let (mut all, _) = with_c_lost();
+    all.remove(&"b".parse().unwrap()).unwrap();
+
+    // It does not lead, and no first plan replaces the existing one.
     for acceptors in [
         Acceptors::Known(members("a b c")),
         Acceptors::First {
@@ -285,56 +315,53 @@ fn an_acceptor_that_lost_its_state_answers_and_has_no_vote_until_it_joined_again
 
         assert!(candidate.leading().is_none());
     }
+}
 
-    all.insert("b".parse().unwrap(), b);
+#[test]
+fn an_acceptor_that_lost_its_state_answers_and_has_no_vote_until_it_joined_again() {
+    let (mut all, c) = with_c_lost();
     let (mut proposer, _) = lead(&mut all, 3, "a b c");
     assert_eq!(
         proposer.members().unwrap().mend(&proposer.heard(1)),
-        Some(regionmesh_protocol::register::members::Mend::Suspend(
-            c.clone()
-        ))
+        Some(Mend::Suspend(c.clone()))
     );
 
-    let now = |proposer: &Proposer| proposer.members().unwrap().clone();
-    let suspended = now(&proposer)
-        .after(&MemberChange::Suspend(c.clone()))
-        .unwrap();
-    let effects = proposer
-        .commit(
-            Plan {
-                members: suspended,
-                ..Plan::default()
-            },
-            2,
-        )
-        .unwrap();
+    let suspend = MemberChange::Suspend(c.clone());
+    change_members(&mut proposer, &mut all, suspend, 2);
 
-    settle(&mut proposer, &mut all, effects, 2);
     let effects = proposer.join(c.clone(), Incarnation(9), 3).unwrap();
     let told = settle(&mut proposer, &mut all, effects, 3);
-
     assert_eq!(told, [Effect::Joined(c.clone(), Incarnation(9))]);
-    let joined = now(&proposer)
-        .after(&MemberChange::Join(c.clone(), Incarnation(9)))
-        .unwrap();
-    let effects = proposer
-        .commit(
-            Plan {
-                members: joined,
-                ..Plan::default()
-            },
-            4,
-        )
-        .unwrap();
 
-    settle(&mut proposer, &mut all, effects, 4);
+    let join = MemberChange::Join(c.clone(), Incarnation(9));
+    change_members(&mut proposer, &mut all, join, 4);
+
     // Now c and a are a majority.
     all.remove(&"b".parse().unwrap());
-
     let (successor, _) = lead(&mut all, 4, "a b c");
     assert!(
         successor.is_ready() && successor.members().unwrap().acceptors[&c] == Some(Incarnation(9))
     );
+}
+
+/// What `of` accepted in register 99, under ballot `number`.
+fn accepted_elsewhere(of: &RegionName, number: u64, seq: u64) -> AcceptorState {
+    let stamp = Stamp {
+        ballot: ballot(number),
+        seq,
+    };
+    let plan = Plan {
+        members: Members {
+            register: 99,
+            ..members(of.as_str())
+        },
+        ..Plan::default()
+    };
+
+    AcceptorState {
+        accepted: Some((stamp, plan)),
+        ..AcceptorState::begin(incarnation(of))
+    }
 }
 
 #[test]
@@ -342,74 +369,29 @@ fn what_an_acceptor_kept_of_another_register_is_never_taken_over() {
     let mut all = acceptors("a b c");
     let (mut proposer, _) = lead(&mut all, 1, "a b c");
     let effects = proposer.commit(value("a b c", "ours"), 1).unwrap();
-
     settle(&mut proposer, &mut all, effects, 1);
-    let foreign = Plan {
-        members: Members {
-            register: 99,
-            ..members("c")
-        },
-        ..Plan::default()
-    };
+
     let c: RegionName = "c".parse().unwrap();
-
-    let stamp = Stamp {
-        ballot: ballot(1),
-        seq: 70,
-    };
-    let state = AcceptorState {
-        accepted: Some((stamp, foreign)),
-        ..AcceptorState::begin(incarnation(&c))
-    };
-
-    all.insert(c.clone(), state);
+    all.insert(c.clone(), accepted_elsewhere(&c, 1, 70));
     let mut successor = Proposer::new(ProposerSettings::default());
     let effects = successor
         .prepare(ballot(5), Acceptors::Known(members("a b c")), 0)
         .unwrap();
     let told = settle(&mut successor, &mut all, effects, 0);
+    assert_recommitted(&told, "ours");
 
-    assert!(
-        matches!(&told[..], [Effect::Elected(_), Effect::Committed(_, value)] if value.reason == "ours"),
-        "{told:?}"
-    );
-
-    // A voter of another register is told from one that only kept something of it.
+    // A voter of another register differs from an acceptor that only kept something of it.
     let d: RegionName = "d".parse().unwrap();
-    let foreign = Plan {
-        members: Members {
-            register: 99,
-            ..members("d")
-        },
-        ..Plan::default()
-    };
-
-    let accepted = Some((
-        Stamp {
-            ballot: ballot(9),
-            seq: 3,
-        },
-        foreign,
-    ));
-
-    all.insert(
-        d.clone(),
-        AcceptorState {
-            accepted,
-            ..AcceptorState::begin(incarnation(&d))
-        },
-    );
-
+    all.insert(d.clone(), accepted_elsewhere(&d, 9, 3));
     let effects = successor.join(d.clone(), Incarnation(9), 1).unwrap();
     let told = settle(&mut successor, &mut all, effects, 1);
     assert_eq!(told, [Effect::NotJoined(d.clone(), NoJoin::Votes(99))]);
 
-    let effects = successor
-        .join("e".parse().unwrap(), Incarnation(9), 1)
-        .unwrap();
+    let e: RegionName = "e".parse().unwrap();
+    let effects = successor.join(e.clone(), Incarnation(9), 1).unwrap();
     assert_eq!(
         successor.join(d, Incarnation(9), 2),
-        Err(ProposerError::Joining("e".parse().unwrap()))
+        Err(ProposerError::Joining(e.clone()))
     );
 
     settle(&mut successor, &mut all, effects, 1);
@@ -421,13 +403,7 @@ fn what_an_acceptor_kept_of_another_register_is_never_taken_over() {
         })
         .collect();
 
-    assert_eq!(
-        told,
-        [Effect::NotJoined(
-            "e".parse().unwrap(),
-            NoJoin::Silent(3_000)
-        )]
-    );
+    assert_eq!(told, [Effect::NotJoined(e, NoJoin::Silent(3_000))]);
 }
 
 #[test]
@@ -463,7 +439,7 @@ fn a_first_leader_waits_a_moment_for_everybody_and_then_goes_without() {
     let told = settle(&mut proposer, &mut all, effects, 2_000);
     assert!(matches!(&told[..], [Effect::Committed(_, value)] if value.members.len() == 3));
 
-    // Whoever has no vote yet is looked for.
+    // A member without a vote is asked for its state.
     let asked = proposer.tick(2_600);
     assert!(
         asked.contains(&Effect::Send {

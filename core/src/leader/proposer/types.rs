@@ -11,27 +11,27 @@ use regionmesh_protocol::{
 };
 use std::collections::BTreeSet;
 
-/// The proposer's patience, milliseconds.
+/// Retry intervals and timeouts of the proposer, milliseconds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ProposerSettings {
     /// An acceptor that did not answer is asked again after this long.
-    pub retry_ms: u64,
-    /// A ballot that found no majority, a first commit that found none, or a join is given up after
-    /// this long.
-    pub prepare_ms: u64,
+    pub(crate) retry_ms: u64,
+    /// A ballot without a majority, a first commit without one, or a join is given up after this
+    /// long.
+    pub(crate) prepare_ms: u64,
     /// How often an idle leader asks the acceptors whether it still leads.
-    pub refresh_ms: u64,
-    /// A leader that has heard of no majority for this long steps down.
-    pub silence_ms: u64,
-    /// How long the first leader of a register waits for the acceptors that a majority can do
-    /// without.
-    pub first_ms: u64,
+    pub(crate) refresh_ms: u64,
+    /// A leader that has heard from no majority for this long steps down.
+    pub(crate) silence_ms: u64,
+    /// How long the first leader of a register waits for the remaining acceptors once it has a
+    /// majority.
+    pub(crate) first_ms: u64,
 }
 
 impl Default for ProposerSettings {
     fn default() -> Self {
-        // Refresh reads cost a listing per region and period in a cloud's store: 2 s is about 6 USD
-        // a month and region.
+        // A refresh costs one listing per region in a cloud's store: every 2 s, that is about 6 USD
+        // per region and month.
         Self {
             retry_ms: 500,
             prepare_ms: 3_000,
@@ -42,29 +42,28 @@ impl Default for ProposerSettings {
     }
 }
 
-/// Whom to ask for promises.
+/// Which acceptors to ask for promises.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Acceptors {
-    /// Nothing is known of a register: these names make one, called `register`, unless an acceptor
-    /// knows better.
+    /// No register is known: these names form one with the id `register`, unless an acceptor
+    /// already has a value.
     First {
         /// The configured acceptors.
         names: BTreeSet<RegionName>,
-        /// The same for everybody who may begin it: several may try at once.
+        /// Equal at every agent that may begin it: several may try at the same time.
         register: u64,
     },
-    /// The latest members known; they are not a register's first.
+    /// The latest known members of an existing register.
     Known(Members),
 }
 
-/// What the caller is to do, or is told.
+/// What the caller must do, or learns.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Effect {
     /// Ask this acceptor; hand its answer to [`Proposer::answered`].
     Send {
         /// The acceptor: a region's name, or `witness`.
         to: RegionName,
-        /// The request.
         request: AcceptorRequest,
     },
     /// This proposer leads: it holds a majority's promises and what was decided before is committed
@@ -72,15 +71,15 @@ pub enum Effect {
     Elected(Ballot),
     /// A majority accepted this value: it is decided.
     Committed(Stamp, Plan),
-    /// This acceptor has begun anew and caught up: a value that lets it join may be committed.
+    /// This acceptor was reset and has caught up: a value that lets it join may be committed.
     Joined(RegionName, Incarnation),
-    /// It has not, and is not asked any more.
+    /// It was not reset, and is no longer asked.
     NotJoined(RegionName, NoJoin),
     /// This proposer no longer leads, or will not.
     SteppedDown(Ballot, StepDown),
 }
 
-/// Why a proposer gave its ballot up.
+/// Why a proposer gave up its ballot.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum StepDown {
     /// Another proposer holds a higher ballot.
@@ -94,8 +93,8 @@ pub enum StepDown {
         /// How long, milliseconds.
         silent_ms: u64,
     },
-    /// Its region is a member no longer.
-    #[error("its region is no member of the register any more")]
+    /// Its region is no longer a member.
+    #[error("its region is no longer a member of the register")]
     Removed,
 }
 
@@ -104,14 +103,14 @@ pub enum StepDown {
 pub enum NoJoin {
     /// It did not answer in time.
     #[error(
-        "its acceptor did not answer within {0} ms: an agent of it must run, connected, with its \
-            store in reach"
+        "its acceptor did not answer within {0} ms: check that an agent of that region runs, is \
+         connected, and reaches its store"
     )]
     Silent(u64),
     /// It votes in a register already.
     #[error(
         "its acceptor votes in a register of its own ({0:016x}): empty `register/` in its store if \
-            that one is not needed"
+         that one is not needed"
     )]
     Votes(u64),
 }
@@ -119,10 +118,10 @@ pub enum NoJoin {
 /// Why a request to the proposer was refused.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ProposerError {
-    /// Only a leader commits.
+    /// This agent does not lead.
     #[error("this agent does not lead, so it cannot commit a plan")]
     NotLeading,
-    /// A ballot is used once, and later ones are higher.
+    /// Ballots must ascend.
     #[error("ballot {asked} is not higher than {last}, which was used before")]
     BallotNotHigher {
         /// The ballot asked for.
@@ -136,7 +135,7 @@ pub enum ProposerError {
     /// Another acceptor is joining.
     #[error("{0} is joining the register; one change at a time")]
     Joining(RegionName),
-    /// There is no further number.
+    /// No sequence number is left.
     #[error("the register's sequence numbers are used up")]
     Exhausted,
 }

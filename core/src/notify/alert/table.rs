@@ -1,16 +1,16 @@
 //! The table of alerts: every condition that the mesh itself raises, with its one name and its one
 //! severity.
 //!
-//! The journal takes both from here. Prometheus' rules for the same conditions
-//! (`monitoring/prometheus/rules/raised.yml`) and the table in docs/ALERTS.md are generated from it
-//! (`regionmesh docs`), and a check fails where they differ.
+//! The journal takes both from this table. Prometheus' rules for the same conditions
+//! (`monitoring/prometheus/rules/raised.yml`) and the table in docs/reference/alerts.md are
+//! generated from it (`regionmesh docs`), and a check fails where they differ.
 
 use regionmesh_protocol::{event::Severity, status::problem::ProblemKind};
 
-/// A condition that the mesh raises an alert for, beside the problems of single agents
+/// A condition that the mesh raises an alert for, apart from the problems of single agents
 /// ([`ProblemKind`]).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum MeshAlert {
+pub(crate) enum MeshAlert {
     /// The verdict on a region is failed.
     RegionFailed,
     /// No agent leads.
@@ -19,7 +19,7 @@ pub enum MeshAlert {
     AllRegionsFailed,
     /// An order has no effect, because users would be left on a region that can't serve.
     OrderYielded,
-    /// The healthy regions can't take all of the load.
+    /// The healthy regions have no capacity for all of the load.
     CapacityShort,
     /// A region was sent back on its ramp.
     RampRolledBack,
@@ -35,7 +35,7 @@ pub enum MeshAlert {
     CertificateExpiryImminent,
     /// A budget's threshold was crossed.
     BudgetCrossed,
-    /// Spending is not what it was.
+    /// Spending left its usual range.
     CostAnomaly,
     /// Billing data are late or can't be read.
     CostDataLate,
@@ -43,8 +43,7 @@ pub enum MeshAlert {
 
 /// The name and the severity of an alert.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct AlertIdentity {
-    /// `alertname`.
+pub(crate) struct AlertIdentity {
     pub name: &'static str,
     /// How urgent it is.
     pub severity: Severity,
@@ -75,30 +74,29 @@ pub enum KnownBy {
     One,
 }
 
-/// All that is fixed about an alert.
+/// The fixed properties of an alert.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct AlertRow {
-    /// `alertname`.
     pub name: &'static str,
     /// How urgent it is.
     pub severity: Severity,
-    /// Labels beside `alertname`, `mesh` and `severity`.
+    /// Labels other than `alertname`, `mesh` and `severity`.
     pub labels: &'static [&'static str],
     /// When it begins.
     pub begins: &'static str,
     /// When it ends.
     pub ends: &'static str,
-    /// Who knows of it.
+    /// Which agents know of it.
     pub known_by: KnownBy,
     /// The condition in one clause.
     pub summary: &'static str,
-    /// The section of docs/TROUBLESHOOTING.md that says what to do.
+    /// The section of docs/how-to/troubleshoot.md that says what to do.
     pub runbook: &'static str,
 }
 
 impl MeshAlert {
     /// Every alert.
-    pub const ALL: [Self; 14] = [
+    pub(crate) const ALL: [Self; 14] = [
         Self::RegionFailed,
         Self::NoLeader,
         Self::AllRegionsFailed,
@@ -115,157 +113,184 @@ impl MeshAlert {
         Self::CostDataLate,
     ];
 
-    /// Its name.
-    pub const fn name(self) -> &'static str {
+    pub(crate) const fn name(self) -> &'static str {
         self.row().name
     }
 
     /// Its row of the table.
-    pub const fn row(self) -> AlertRow {
+    pub(crate) const fn row(self) -> AlertRow {
         match self {
-            Self::RegionFailed => AlertRow {
-                name: "RegionMeshRegionFailed",
-                severity: Severity::Critical,
-                labels: &["region"],
-                begins: "the verdict on a region is failed",
-                ends: "the verdict is healthy or draining",
-                known_by: KnownBy::Every,
-                summary: "a region does not serve",
-                runbook: "a-region-failed",
-            },
-            Self::NoLeader => AlertRow {
-                name: "RegionMeshNoLeader",
-                severity: Severity::Critical,
-                labels: &[],
-                begins: "no agent has led for 10 s",
-                ends: "an agent leads",
-                known_by: KnownBy::Every,
-                summary: "no agent leads, so the plan can't change",
-                runbook: "no-leader-no-majority",
-            },
-            Self::AllRegionsFailed => AlertRow {
-                name: "RegionMeshAllRegionsFailed",
-                severity: Severity::Critical,
-                labels: &[],
-                begins: "the verdict on every region is failed",
-                ends: "the verdict on a region is not failed",
-                known_by: KnownBy::Every,
-                summary: "no region serves: the last shares stay",
-                runbook: "traffic-is-not-where-it-should-be",
-            },
-            Self::OrderYielded => AlertRow {
-                name: "RegionMeshOrderYielded",
-                severity: Severity::Warning,
-                labels: &["order", "region"],
-                begins: "a plan in which an order yields",
-                ends: "a plan in which it does not",
-                known_by: KnownBy::Every,
-                summary: "an order has no effect because users would be left on a failed region",
-                runbook: "traffic-is-not-where-it-should-be",
-            },
-            Self::CapacityShort => AlertRow {
-                name: "RegionMeshCapacityShort",
-                severity: Severity::Warning,
-                labels: &[],
-                begins: "a plan can't move all of the load",
-                ends: "a plan moves all of it",
-                known_by: KnownBy::Every,
-                summary: "the healthy regions have no room for all of the load",
-                runbook: "traffic-is-not-where-it-should-be",
-            },
-            Self::RampRolledBack => AlertRow {
-                name: "RegionMeshRampRolledBack",
-                severity: Severity::Warning,
-                labels: &["region"],
-                begins: "a region is sent back on its ramp",
-                ends: "its next step forward, or it serves",
-                known_by: KnownBy::Every,
-                summary: "a region was sent back on its ramp",
-                runbook: "the-ramp-does-not-move",
-            },
-            Self::FenceLost => AlertRow {
-                name: "RegionMeshFenceLost",
-                severity: Severity::Warning,
-                labels: &["provider", "agent"],
-                begins: "a later plan's fence is in the zone",
-                ends: "the next write, or another leader",
-                known_by: KnownBy::One,
-                summary: "the leader may not write a zone",
-                runbook: "the-fence-is-lost",
-            },
-            Self::ZoneDrift => AlertRow {
-                name: "RegionMeshZoneDrift",
-                severity: Severity::Warning,
-                labels: &["provider", "agent"],
-                begins: "records were changed outside the mesh",
-                ends: "they are as planned, or another leader",
-                known_by: KnownBy::One,
-                summary: "records of a zone are not as planned",
-                runbook: "the-fence-is-lost",
-            },
-            Self::ModelConflict => AlertRow {
-                name: "RegionMeshModelConflict",
-                severity: Severity::Warning,
-                labels: &["model", "version"],
-                begins: "a `+conflict.` version is held",
-                ends: "it is deleted",
-                known_by: KnownBy::One,
-                summary: "two regions published one version with different content",
-                runbook: "versions-that-exist-already-and-conflicts",
-            },
-            Self::CertificateExpiring => AlertRow {
-                name: "RegionMeshCertificateExpiring",
-                severity: Severity::Warning,
-                labels: &["agent"],
-                begins: "a fifth of its life is left, 7 days at most",
-                ends: "a new certificate",
-                known_by: KnownBy::One,
-                summary: "a certificate should have been renewed by now",
-                runbook: "certificates",
-            },
-            Self::CertificateExpiryImminent => AlertRow {
-                name: "RegionMeshCertificateExpiryImminent",
-                severity: Severity::Critical,
-                labels: &["agent"],
-                begins: "a twentieth of its life is left, 2 days at most",
-                ends: "a new certificate",
-                known_by: KnownBy::One,
-                summary: "a certificate is about to expire, and its agent will be cut off",
-                runbook: "certificates",
-            },
-            Self::BudgetCrossed => AlertRow {
-                name: "RegionMeshBudgetCrossed",
-                severity: Severity::Warning,
-                labels: &["notice", "region", "subject"],
-                begins: "spending or its forecast crosses a threshold of a budget",
-                ends: "the budget's period",
-                known_by: KnownBy::One,
-                summary: "a budget's threshold was crossed",
-                runbook: "budgets-and-anomalies",
-            },
-            Self::CostAnomaly => AlertRow {
-                name: "RegionMeshCostAnomaly",
-                severity: Severity::Warning,
-                labels: &["notice", "region", "subject"],
-                begins: "spending leaves its usual range",
-                ends: "it is back, or the new level has become usual",
-                known_by: KnownBy::One,
-                summary: "spending is not what it was",
-                runbook: "budgets-and-anomalies",
-            },
-            Self::CostDataLate => AlertRow {
-                name: "RegionMeshCostDataLate",
-                severity: Severity::Warning,
-                labels: &["notice", "region", "subject"],
-                begins: "a billing export is late or can't be read",
-                ends: "it was read",
-                known_by: KnownBy::One,
-                summary: "billing data are late or can't be read",
-                runbook: "billing-data-are-late",
-            },
+            Self::RegionFailed => REGION_FAILED,
+            Self::NoLeader => NO_LEADER,
+            Self::AllRegionsFailed => ALL_REGIONS_FAILED,
+            Self::OrderYielded => ORDER_YIELDED,
+            Self::CapacityShort => CAPACITY_SHORT,
+            Self::RampRolledBack => RAMP_ROLLED_BACK,
+            Self::FenceLost => FENCE_LOST,
+            Self::ZoneDrift => ZONE_DRIFT,
+            Self::ModelConflict => MODEL_CONFLICT,
+            Self::CertificateExpiring => CERTIFICATE_EXPIRING,
+            Self::CertificateExpiryImminent => CERTIFICATE_EXPIRY_IMMINENT,
+            Self::BudgetCrossed => BUDGET_CROSSED,
+            Self::CostAnomaly => COST_ANOMALY,
+            Self::CostDataLate => COST_DATA_LATE,
         }
     }
 }
+
+const REGION_FAILED: AlertRow = AlertRow {
+    name: "RegionMeshRegionFailed",
+    severity: Severity::Critical,
+    labels: &["region"],
+    begins: "the verdict on a region is failed",
+    ends: "the verdict is healthy or draining",
+    known_by: KnownBy::Every,
+    summary: "a region does not serve",
+    runbook: "a-region-failed",
+};
+
+const NO_LEADER: AlertRow = AlertRow {
+    name: "RegionMeshNoLeader",
+    severity: Severity::Critical,
+    labels: &[],
+    begins: "no agent has led for 10 s",
+    ends: "an agent leads",
+    known_by: KnownBy::Every,
+    summary: "no agent leads, so the plan can't change",
+    runbook: "no-leader-no-majority",
+};
+
+const ALL_REGIONS_FAILED: AlertRow = AlertRow {
+    name: "RegionMeshAllRegionsFailed",
+    severity: Severity::Critical,
+    labels: &[],
+    begins: "the verdict on every region is failed",
+    ends: "the verdict on a region is not failed",
+    known_by: KnownBy::Every,
+    summary: "no region serves: the last shares stay",
+    runbook: "traffic-is-not-where-it-should-be",
+};
+
+const ORDER_YIELDED: AlertRow = AlertRow {
+    name: "RegionMeshOrderYielded",
+    severity: Severity::Warning,
+    labels: &["order", "region"],
+    begins: "a plan in which an order yields",
+    ends: "a plan in which it does not",
+    known_by: KnownBy::Every,
+    summary: "an order has no effect because users would be left on a failed region",
+    runbook: "traffic-is-not-where-it-should-be",
+};
+
+const CAPACITY_SHORT: AlertRow = AlertRow {
+    name: "RegionMeshCapacityShort",
+    severity: Severity::Warning,
+    labels: &[],
+    begins: "a plan can't move all of the load",
+    ends: "a plan moves all of it",
+    known_by: KnownBy::Every,
+    summary: "the healthy regions have no room for all of the load",
+    runbook: "traffic-is-not-where-it-should-be",
+};
+
+const RAMP_ROLLED_BACK: AlertRow = AlertRow {
+    name: "RegionMeshRampRolledBack",
+    severity: Severity::Warning,
+    labels: &["region"],
+    begins: "a region is sent back on its ramp",
+    ends: "its next step forward, or it serves",
+    known_by: KnownBy::Every,
+    summary: "a region was sent back on its ramp",
+    runbook: "recovery-is-stuck",
+};
+
+const FENCE_LOST: AlertRow = AlertRow {
+    name: "RegionMeshFenceLost",
+    severity: Severity::Warning,
+    labels: &["provider", "agent"],
+    begins: "a later plan's fence is in the zone",
+    ends: "the next write, or another leader",
+    known_by: KnownBy::One,
+    summary: "the leader may not write a zone",
+    runbook: "route-53-does-not-follow-the-plan",
+};
+
+const ZONE_DRIFT: AlertRow = AlertRow {
+    name: "RegionMeshZoneDrift",
+    severity: Severity::Warning,
+    labels: &["provider", "agent"],
+    begins: "records were changed outside the mesh",
+    ends: "they are as planned, or another leader",
+    known_by: KnownBy::One,
+    summary: "records of a zone are not as planned",
+    runbook: "route-53-does-not-follow-the-plan",
+};
+
+const MODEL_CONFLICT: AlertRow = AlertRow {
+    name: "RegionMeshModelConflict",
+    severity: Severity::Warning,
+    labels: &["model", "version"],
+    begins: "a `+conflict.` version is held",
+    ends: "it is deleted",
+    known_by: KnownBy::One,
+    summary: "two regions published one version with different content",
+    runbook: "version-conflicts",
+};
+
+const CERTIFICATE_EXPIRING: AlertRow = AlertRow {
+    name: "RegionMeshCertificateExpiring",
+    severity: Severity::Warning,
+    labels: &["agent"],
+    begins: "a fifth of its life is left, 7 days at most",
+    ends: "a new certificate",
+    known_by: KnownBy::One,
+    summary: "a certificate should have been renewed by now",
+    runbook: "certificates",
+};
+
+const CERTIFICATE_EXPIRY_IMMINENT: AlertRow = AlertRow {
+    name: "RegionMeshCertificateExpiryImminent",
+    severity: Severity::Critical,
+    labels: &["agent"],
+    begins: "a twentieth of its life is left, 2 days at most",
+    ends: "a new certificate",
+    known_by: KnownBy::One,
+    summary: "a certificate is about to expire, and its agent will be cut off",
+    runbook: "certificates",
+};
+
+const BUDGET_CROSSED: AlertRow = AlertRow {
+    name: "RegionMeshBudgetCrossed",
+    severity: Severity::Warning,
+    labels: &["notice", "region", "subject"],
+    begins: "spending or its forecast crosses a threshold of a budget",
+    ends: "the budget's period",
+    known_by: KnownBy::One,
+    summary: "a budget's threshold was crossed",
+    runbook: "budgets-and-anomalies",
+};
+
+const COST_ANOMALY: AlertRow = AlertRow {
+    name: "RegionMeshCostAnomaly",
+    severity: Severity::Warning,
+    labels: &["notice", "region", "subject"],
+    begins: "spending leaves its usual range",
+    ends: "it is back, or the new level has become usual",
+    known_by: KnownBy::One,
+    summary: "spending is not what it was",
+    runbook: "budgets-and-anomalies",
+};
+
+const COST_DATA_LATE: AlertRow = AlertRow {
+    name: "RegionMeshCostDataLate",
+    severity: Severity::Warning,
+    labels: &["notice", "region", "subject"],
+    begins: "a billing export is late or can't be read",
+    ends: "it was read",
+    known_by: KnownBy::One,
+    summary: "billing data are late or can't be read",
+    runbook: "billing-data-is-late",
+};
 
 /// The whole table: the mesh's own alerts, then those of the problems that agents report.
 pub fn rows() -> Vec<AlertRow> {
@@ -277,7 +302,7 @@ pub fn rows() -> Vec<AlertRow> {
         ends: "it reports the end, or is gone",
         known_by: KnownBy::One,
         summary: kind.summary(),
-        runbook: "problems-that-agents-report",
+        runbook: "problems-reported-by-agents",
     };
 
     MeshAlert::ALL
@@ -288,15 +313,4 @@ pub fn rows() -> Vec<AlertRow> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use std::collections::BTreeSet;
-
-    #[test]
-    fn a_condition_has_one_name() {
-        let rows = rows();
-        let names: BTreeSet<&str> = rows.iter().map(|row| row.name).collect();
-        assert_eq!(names.len(), rows.len());
-        assert!(names.iter().all(|name| name.starts_with("RegionMesh")));
-    }
-}
+mod tests;

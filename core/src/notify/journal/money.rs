@@ -8,7 +8,7 @@ use regionmesh_protocol::{
 };
 
 impl Journal {
-    /// The notices of all living agents, changed or not.
+    /// Takes in the notices of all living agents, changed or not.
     pub fn notices<'a>(
         &mut self,
         published: impl Iterator<Item = &'a CostNotice>,
@@ -98,62 +98,4 @@ fn event(notice: &CostNotice, ended_ms: Option<u64>) -> Event {
 
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
-mod tests {
-    use super::*;
-
-    fn journal() -> Journal {
-        Journal::new(
-            "m".parse().unwrap(),
-            "a/0".parse().unwrap(),
-            crate::recovery::ramp::RecoveryPolicy::default(),
-        )
-    }
-
-    #[test]
-    fn a_notice_is_one_event_and_one_alert_however_many_agents_publish_it() {
-        let mut journal = journal();
-        let notice = CostNotice {
-            kind: NoticeKind::Budget,
-            id: "budget:all:2026-11:actual:80".into(),
-            severity: Severity::Warning,
-            subject: "all".into(),
-            region: None,
-            text: "80 % of budget all are spent".into(),
-            since_ms: 7,
-            ended_ms: None,
-        };
-
-        let events = journal.notices([&notice, &notice].into_iter(), 10);
-        assert_eq!(
-            events.iter().map(|event| &*event.id).collect::<Vec<_>>(),
-            ["budget:all:2026-11:actual:80"]
-        );
-
-        assert_eq!((events[0].kind, events[0].time_ms), (EventKind::Budget, 7));
-        // Nobody publishes it for a while, and another leader does again.
-        assert!(journal.notices([].into_iter(), 20).is_empty());
-        assert!(journal.notices([&notice].into_iter(), 30).is_empty());
-        assert!(
-            journal
-                .alerts()
-                .holds("RegionMeshBudgetCrossed", "notice", &notice.id)
-        );
-
-        let over = CostNotice {
-            ended_ms: Some(40),
-            ..notice.clone()
-        };
-        let events = journal.notices([&over, &notice].into_iter(), 50);
-
-        assert_eq!(
-            events.iter().map(|event| &*event.id).collect::<Vec<_>>(),
-            ["budget:all:2026-11:actual:80:ended"]
-        );
-
-        assert!(
-            !journal
-                .alerts()
-                .holds("RegionMeshBudgetCrossed", "notice", &notice.id)
-        );
-    }
-}
+mod tests;

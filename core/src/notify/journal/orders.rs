@@ -1,4 +1,4 @@
-//! What a plan says of orders that yield, and of a mesh whose regions all failed.
+//! Orders that yield, and a mesh whose regions all failed.
 
 use super::{Journal, quoted, stamp};
 use crate::notify::alert::MeshAlert;
@@ -25,65 +25,17 @@ impl Journal {
             let Some(order) = plan.override_of(yielded.order.as_ref()) else {
                 continue;
             };
-            let kind = order.kind.as_str();
-            let region = yielded.region.as_str();
-            let about = [("order", kind), ("region", region)];
 
-            active.insert((kind.to_owned(), region.to_owned()));
-            let summary = format!(
-                "{order} has no effect for {region}: users would be left on a region that can't \
-                    serve"
-            );
-            let was = before.is_some_and(|before| has(before, yielded));
-            let alert = MeshAlert::OrderYielded;
-            let since_ms = yielded.since_ms;
-
-            self.raise(
-                EventKind::Plan,
-                alert,
-                &about,
-                summary.clone(),
-                &plan.reason,
-                since_ms,
-            );
-
-            if !was {
-                events.push(event(
-                    committed,
-                    order,
-                    &yielded.region,
-                    "yields",
-                    Severity::Warning,
-                    &summary,
-                ));
+            let kind = order.kind.to_string();
+            active.insert((kind, yielded.region.to_string()));
+            let event = self.yields(committed, order, yielded);
+            if !before.is_some_and(|before| has(before, yielded)) {
+                events.push(event);
             }
         }
 
-        let ended = before
-            .iter()
-            .flat_map(|before| before.yielded.iter().map(|yielded| (*before, yielded)));
-        for (before, yielded) in ended.filter(|(_, yielded)| !has(plan, yielded)) {
-            let Some(order) = before.override_of(yielded.order.as_ref()) else {
-                continue;
-            };
-            let is_over = plan.override_of(yielded.order.as_ref()).is_none();
-            let text = format!(
-                "{order} {}",
-                if is_over {
-                    "ended"
-                } else {
-                    "takes effect again"
-                }
-            );
-
-            events.push(event(
-                committed,
-                order,
-                &yielded.region,
-                "stands",
-                Severity::Info,
-                &text,
-            ));
+        if let Some(before) = before {
+            events.extend(in_effect_again(committed, before));
         }
 
         self.book
@@ -94,7 +46,33 @@ impl Journal {
         events
     }
 
-    /// Whether the verdict on every region is failed.
+    /// Raises the alert of an order that yields; returns the event of its beginning.
+    fn yields(
+        &mut self,
+        committed: &CommittedPlan,
+        order: &Override,
+        yielded: &YieldedOrder,
+    ) -> Event {
+        let region = &yielded.region;
+        let about = [("order", order.kind.as_str()), ("region", region.as_str())];
+        let summary = format!(
+            "{order} has no effect for {region}: users would be left on a region that can't serve"
+        );
+
+        self.raise(
+            EventKind::Plan,
+            MeshAlert::OrderYielded,
+            &about,
+            summary.clone(),
+            &committed.plan.reason,
+            yielded.since_ms,
+        );
+
+        let severity = Severity::Warning;
+        event(committed, order, region, "yields", severity, &summary)
+    }
+
+    /// Raises or ends the alert that every region failed.
     pub(super) fn all_failed(&mut self, plan: &Plan, now_ms: u64) {
         let Some(since_ms) = plan.all_failed_ms else {
             return self
@@ -112,6 +90,30 @@ impl Journal {
             since_ms,
         );
     }
+}
+
+/// The events of orders that yielded in `before` and no longer do.
+fn in_effect_again(committed: &CommittedPlan, before: &Plan) -> Vec<Event> {
+    let plan = &committed.plan;
+    let mut events = Vec::new();
+    for yielded in before.yielded.iter().filter(|yielded| !has(plan, yielded)) {
+        let Some(order) = before.override_of(yielded.order.as_ref()) else {
+            continue;
+        };
+
+        let is_over = plan.override_of(yielded.order.as_ref()).is_none();
+        let text = if is_over {
+            format!("{order} ended")
+        } else {
+            format!("{order} takes effect again")
+        };
+
+        let severity = Severity::Info;
+        let region = &yielded.region;
+        events.push(event(committed, order, region, "stands", severity, &text));
+    }
+
+    events
 }
 
 fn has(plan: &Plan, one: &YieldedOrder) -> bool {

@@ -1,18 +1,16 @@
 //! Events and alerts about the problems that agents publish.
 
-use super::{Journal, quoted};
+use super::{Journal, ProblemKey, quoted};
 use regionmesh_protocol::{
     event::{Event, EventKind, Severity},
     identity::AgentId,
-    status::problem::{PROBLEMS_MAX, Problem, ProblemKind},
+    status::problem::{PROBLEMS_MAX, Problem},
 };
 use std::collections::{BTreeMap, BTreeSet};
 
-/// What identifies a problem in the mesh.
-pub(super) type ProblemKey = (AgentId, ProblemKind, String);
-
 impl Journal {
-    /// The problems of all living agents, changed or not. Those of an agent that is gone are over.
+    /// Takes in the problems of all living agents, changed or not. The problems of an agent that is
+    /// gone end.
     pub fn problems(
         &mut self,
         published: &BTreeMap<AgentId, Vec<Problem>>,

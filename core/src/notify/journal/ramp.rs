@@ -16,8 +16,8 @@ enum Move {
 }
 
 impl Journal {
-    /// The move of one region between two plans, if it is one on the ramp. A region that was sent
-    /// back stays an alert until it makes a step forward, or serves.
+    /// One region's move on the ramp between two plans, if any. The alert about a region that was
+    /// sent back stays active until the region steps forward or serves.
     pub(super) fn climb(
         &mut self,
         committed: &CommittedPlan,
@@ -29,7 +29,7 @@ impl Journal {
         let step = match self.ramp_move(before?, &after.standing) {
             Some(step) => step,
             None => {
-                // By an order it may have come back without a ramp.
+                // An order may have let it back without a ramp.
                 if after.standing == Standing::Serving {
                     self.end_rollback(region, now_ms);
                 }
@@ -100,7 +100,7 @@ impl Journal {
                 if step > before {
                     Some(Move::Forward(percent))
                 } else {
-                    // Back by one step, or held anew on the first.
+                    // Back by one step, or held again on the first.
                     (step < before || since_ms != began).then_some(Move::Back(percent))
                 }
             }

@@ -72,7 +72,10 @@ fn sight() -> impl Generator<Value = OwnSight> {
 proptest! {
     #[test]
     fn what_is_refused_is_left_out_while_another_answers_and_the_answer_is_never_empty(
-        parts in prop::collection::vec((prop_oneof![Just(0u16), 1u16..=10_000], any::<bool>(), any::<bool>()), 1..6),
+        parts in prop::collection::vec(
+            (prop_oneof![Just(0u16), 1u16..=10_000], any::<bool>(), any::<bool>()),
+            1..6,
+        ),
         sights in prop::collection::vec(prop::option::weighted(0.9, sight()), 6),
         weights in prop::collection::vec(prop_oneof![Just(0u16), 1u16..=10_000], 6),
         is_active_passive: bool,

@@ -1,4 +1,5 @@
-//! The capacity guard: nobody is given more than headroom / 1.1, and what is not moved is said.
+//! The capacity guard: no region gets more than headroom / 1.1, and the plan says what is not
+//! moved.
 
 use super::*;
 use crate::planning::{Strategy, next_plan};

@@ -51,7 +51,8 @@ fn served(answered: u64, errors: u64, probes: u64) -> Served {
 }
 
 impl World {
-    /// What is measured of region a on its present step, beside 10,000 good requests of the others.
+    /// The measurement of region a on its present step, compared with 10,000 good requests of the
+    /// others.
     fn measure(&mut self, own: Served) -> Option<String> {
         let Standing::Ramping { step, since_ms } = self.standing("a") else {
             panic!("not on the ramp")
@@ -79,7 +80,10 @@ proptest! {
 
     #[test]
     fn the_ramp_never_skips_a_step_and_a_rollback_doubles_the_hold(
-        looks in prop::collection::vec((0u64..400, 0u64..2_000, prop_oneof![4 => Just(0u64), 1 => 1u64..100]), 1..60),
+        looks in prop::collection::vec(
+            (0u64..400, 0u64..2_000, prop_oneof![4 => Just(0u64), 1 => 1u64..100]),
+            1..60,
+        ),
     ) {
         let mut world = climbing();
         for (seconds, answered, errors) in looks {

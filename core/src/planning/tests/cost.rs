@@ -54,7 +54,7 @@ proptest! {
             twin.apply();
             world.apply();
             if *is_held {
-                // Orders stand until they expire.
+                // Orders apply until they expire.
                 let _ = twin.try_order(OrderAction::Set(OverrideKind::Hold), None, MINUTE);
                 let _ = world.try_order(OrderAction::Set(OverrideKind::Hold), None, MINUTE);
             }
@@ -126,13 +126,13 @@ fn a_failure_and_an_order_give_traffic_back_at_once_and_the_reason_is_named() {
         "{said:?}"
     );
 
-    // What is not known changes nothing.
+    // An unknown cost target changes nothing.
     world.inputs.cost = None;
     assert_eq!(world.wait(MINUTE), None);
 
     let reason = world.judge("c", Condition::Failed).unwrap();
     assert!(
-        reason.contains("no traffic is moved for cost any more: not every region serves"),
+        reason.contains("traffic is no longer moved for cost: not every region serves"),
         "{reason}"
     );
 

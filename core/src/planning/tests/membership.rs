@@ -1,4 +1,4 @@
-//! Orders about members: what is refused, and what becomes of the plan by what is not.
+//! Orders about members: what is refused, and the plans that follow from the rest.
 
 use super::*;
 use crate::planning::{
@@ -77,111 +77,119 @@ const ABC: [&str; 3] = ["a", "b", "c"];
 const ADD: MemberOrder = MemberOrder::Add { force: false };
 const REMOVE: MemberOrder = MemberOrder::Remove { force: false };
 
-#[test]
-fn what_would_leave_too_few_to_decide_or_users_without_a_region_is_refused() {
-    let world = World::of(&ABC, Strategy::Weighted);
-    let plan = plan_of(&world, &ABC);
-    let all = ["a", "b", "c", "d", "e", WITNESS];
-    let is = |refused: Result<MemberStep, MemberOrderError>,
-              wanted: fn(&MemberOrderError) -> bool| {
-        let refused = refused.unwrap_err();
-        assert!(wanted(&refused), "{refused}");
+const ALL: [&str; 6] = ["a", "b", "c", "d", "e", WITNESS];
+const FORCE_ADD: MemberOrder = MemberOrder::Add { force: true };
+const FORCE_REMOVE: MemberOrder = MemberOrder::Remove { force: true };
+
+/// Asserts that an order about `$of` is refused with an error of this pattern.
+macro_rules! assert_refused {
+    ($plan:expr, $of:expr, $order:expr, $answering:expr, $pattern:pat) => {
+        let refused = judge($plan, $of, $order, &ALL, $answering).unwrap_err();
+        assert!(matches!(refused, $pattern), "{refused}");
     };
+}
 
-    is(judge(&plan, "a", ADD, &all, &ABC), |e| {
-        matches!(e, MemberOrderError::Members(MembersError::IsAMember(_)))
-    });
-    is(judge(&plan, "z", ADD, &all, &ABC), |e| {
-        matches!(e, MemberOrderError::NotConfigured { .. })
-    });
-    is(judge(&plan, "d", ADD, &all, &ABC), |e| {
-        matches!(e, MemberOrderError::NotAutomatic(_))
-    });
-    is(
-        judge(
-            &plan,
-            "d",
-            MemberOrder::Add { force: true },
-            &all,
-            &["a", "b"],
-        ),
-        |e| {
-            matches!(
-                e,
-                MemberOrderError::NoMajorityLeft {
-                    answering: 2,
-                    members: 4
-                }
-            )
-        },
+#[test]
+fn an_addition_that_would_leave_too_few_to_decide_is_refused() {
+    use MemberOrderError::{Members, NoMajorityLeft, NotAutomatic, NotConfigured};
+
+    let world = World::of(&ABC, Strategy::Weighted);
+    let plan = &plan_of(&world, &ABC);
+    let is_a_member = MembersError::IsAMember(name("a"));
+
+    assert_eq!(judge(plan, "a", ADD, &ALL, &ABC), Err(Members(is_a_member)));
+    assert_refused!(plan, "z", ADD, &ABC, NotConfigured { .. });
+    assert_refused!(plan, "d", ADD, &ABC, NotAutomatic(_));
+    assert_eq!(
+        judge(plan, "d", FORCE_ADD, &ALL, &["a", "b"]),
+        Err(NoMajorityLeft {
+            answering: 2,
+            members: 4
+        })
+    );
+}
+
+#[test]
+fn a_removal_that_would_leave_too_few_to_decide_or_users_without_a_region_is_refused() {
+    use MemberOrderError::{HasTraffic, Members, NoMajorityLeft};
+
+    let world = World::of(&ABC, Strategy::Weighted);
+    let plan = &plan_of(&world, &ABC);
+
+    assert_refused!(plan, "b", REMOVE, &ABC, HasTraffic { percent: 34, .. });
+    assert_refused!(
+        plan,
+        "z",
+        REMOVE,
+        &ABC,
+        Members(MembersError::NotAMember(_))
+    );
+    assert_eq!(
+        judge(plan, "c", FORCE_REMOVE, &ALL, &["a", "c"]),
+        Err(NoMajorityLeft {
+            answering: 1,
+            members: 2
+        })
     );
 
-    is(judge(&plan, "b", REMOVE, &all, &ABC), |e| {
-        matches!(e, MemberOrderError::HasTraffic { percent: 34, .. })
-    });
-    is(judge(&plan, "z", REMOVE, &all, &ABC), |e| {
-        matches!(e, MemberOrderError::Members(MembersError::NotAMember(_)))
-    });
-
-    let force = MemberOrder::Remove { force: true };
-    is(judge(&plan, "c", force.clone(), &all, &["a", "c"]), |e| {
-        matches!(
-            e,
-            MemberOrderError::NoMajorityLeft {
-                answering: 1,
-                members: 2
-            }
-        )
-    });
-
-    is(
-        judge(&plan_of(&world, &["a"]), "a", force.clone(), &all, &ABC),
-        |e| matches!(e, MemberOrderError::Members(MembersError::Last(_))),
+    let alone = &plan_of(&world, &["a"]);
+    assert_refused!(
+        alone,
+        "a",
+        FORCE_REMOVE,
+        &ABC,
+        Members(MembersError::Last(_))
     );
-
-    let rename = |to: &str| MemberOrder::Rename { to: name(to) };
-    is(judge(&plan, "c", rename("z"), &all, &ABC), |e| {
-        matches!(e, MemberOrderError::NotConfigured { .. })
-    });
-    is(judge(&plan, "c", rename("a"), &all, &ABC), |e| {
-        matches!(e, MemberOrderError::Members(MembersError::IsAMember(_)))
-    });
 
     // An acceptor that answers as another incarnation has no vote.
     let mut lost = plan.clone();
-    lost.members
-        .acceptors
-        .insert(name("b"), Some(Incarnation(1)));
-    is(judge(&lost, "c", force.clone(), &all, &ABC), |e| {
-        matches!(e, MemberOrderError::NoMajorityLeft { .. })
-    });
+    let incarnation = Some(Incarnation(1));
+    lost.members.acceptors.insert(name("b"), incarnation);
+    assert_refused!(&lost, "c", FORCE_REMOVE, &ABC, NoMajorityLeft { .. });
+}
 
-    // What is left: with a witness first, by force, and where the removed one does not answer.
+#[test]
+fn a_renaming_to_a_member_or_to_what_is_not_configured_is_refused() {
+    use MemberOrderError::{Members, NotConfigured};
+
+    let world = World::of(&ABC, Strategy::Weighted);
+    let plan = &plan_of(&world, &ABC);
+    let rename = |to: &str| MemberOrder::Rename { to: name(to) };
+
+    assert_refused!(plan, "c", rename("z"), &ABC, NotConfigured { .. });
+    assert_refused!(
+        plan,
+        "c",
+        rename("a"),
+        &ABC,
+        Members(MembersError::IsAMember(_))
+    );
+}
+
+#[test]
+fn members_are_added_with_a_witness_first_or_by_force_and_silent_ones_are_removed() {
+    let world = World::of(&ABC, Strategy::Weighted);
+    let plan = &plan_of(&world, &ABC);
     assert_eq!(
-        judge(&plan, WITNESS, ADD, &all, &ABC),
+        judge(plan, WITNESS, ADD, &ALL, &ABC),
         Ok(MemberStep::Join(name(WITNESS)))
     );
 
     let with = plan_of(&world, &["a", "b", "c", WITNESS]);
     assert_eq!(
-        judge(&with, "d", ADD, &all, &["a", "b", WITNESS]),
+        judge(&with, "d", ADD, &ALL, &["a", "b", WITNESS]),
         Ok(MemberStep::Join(name("d")))
     );
 
-    let removed = judge(&plan, "c", force, &all, &["a", "b"]);
+    let removal = MemberChange::Remove(name("c"));
     assert_eq!(
-        removed,
-        Ok(MemberStep::Commit(MemberChange::Remove(name("c"))))
+        judge(plan, "c", FORCE_REMOVE, &ALL, &["a", "b"]),
+        Ok(MemberStep::Commit(removal))
     );
 
+    let alone = plan_of(&world, &["a"]);
     assert_eq!(
-        judge(
-            &plan_of(&world, &["a"]),
-            "b",
-            MemberOrder::Add { force: true },
-            &all,
-            &["a"]
-        ),
+        judge(&alone, "b", FORCE_ADD, &ALL, &["a"]),
         Ok(MemberStep::Join(name("b")))
     );
 }
@@ -226,8 +234,7 @@ fn a_renamed_region_keeps_its_share_its_standing_and_its_orders() {
 }
 
 #[test]
-fn a_removed_region_loses_its_traffic_to_the_others_in_the_same_step_and_an_added_one_waits_for_its_gate()
- {
+fn a_removed_regions_traffic_moves_in_the_same_step_and_an_added_region_waits_for_its_gate() {
     let world = World::of(&ABC, Strategy::Weighted);
     let plan = plan_of(&world, &ABC);
     let mut inputs = world.inputs.clone();

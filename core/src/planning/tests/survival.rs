@@ -20,7 +20,7 @@ impl World {
     }
 
     /// While any region is healthy no failed one has a share, beyond what the guards are known to
-    /// keep there, whatever operators order; and every order that yields is one that stands.
+    /// keep there, whatever operators order; and every order that yields is in effect otherwise.
     pub(super) fn check_survival(&self) -> Result<(), TestCaseError> {
         let plan = self.plan.as_ref().unwrap();
         let reachable = || {
@@ -82,7 +82,10 @@ proptest! {
     #[test]
     fn no_order_keeps_users_on_a_failed_region_while_another_is_healthy(
         mut world in world(),
-        events in prop::collection::vec((event(), prop::option::weighted(0.5, orders::ordered())), 0..40),
+        events in prop::collection::vec(
+            (event(), prop::option::weighted(0.5, orders::ordered())),
+            0..40,
+        ),
     ) {
         world.apply();
         for (event, order) in &events {

@@ -60,7 +60,10 @@ proptest! {
 
     #[test]
     fn excess_is_actual_less_expected_and_contributors_sum_to_it(
-        amounts in proptest::collection::vec((0i128..10i128.pow(18), 0i128..10i128.pow(18)), 60..120),
+        amounts in proptest::collection::vec(
+            (0i128..10i128.pow(18), 0i128..10i128.pow(18)),
+            60..120,
+        ),
         high in proptest::collection::btree_set(20usize..60, 0..5),
     ) {
         let mut parts: BTreeMap<String, BTreeMap<i32, Amount>> = BTreeMap::new();

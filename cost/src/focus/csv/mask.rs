@@ -1,5 +1,8 @@
 //! Finds separators 64 bytes at a time: a bit for each byte, the first byte in the lowest.
 
+#[cfg(target_arch = "x86_64")]
+mod avx2;
+
 /// Bytes that are looked at together.
 pub(super) const BLOCK: usize = 64;
 
@@ -21,7 +24,7 @@ pub(super) struct RecordEnd {
     pub(super) line_feeds: u32,
 }
 
-/// What was found so far.
+/// Separators and record ends found so far.
 #[derive(Debug, Default)]
 pub(super) struct Found {
     /// Places of separators outside quotes; only the first `marks` of them count.
@@ -53,14 +56,14 @@ impl Found {
         (self.marks, self.quoted, self.line_feeds) = (0, 0, 0);
     }
 
-    /// The bytes moved down by so many places.
+    /// The bytes moved down by `by`.
     pub(super) fn shift(&mut self, by: u32) {
         self.places[..self.marks]
             .iter_mut()
             .for_each(|place| *place -= by);
     }
 
-    /// Looks at blocks, the first of which stands at `place`.
+    /// Scans blocks; the first begins at `place`.
     pub(super) fn scan(&mut self, blocks: &[[u8; BLOCK]], place: usize) {
         self.places.resize(
             self.places
@@ -124,75 +127,6 @@ impl Found {
     }
 }
 
-/// Two comparisons and two moves for 64 bytes, and instructions that count, find and pair bits.
-#[cfg(target_arch = "x86_64")]
-mod avx2 {
-    use super::{BLOCK, Found, Masks};
-    use std::arch::x86_64::{
-        __m256i, _mm_clmulepi64_si128, _mm_cvtsi128_si64, _mm_set_epi64x, _mm_set1_epi8,
-        _mm256_cmpeq_epi8, _mm256_loadu_si256, _mm256_movemask_epi8, _mm256_or_si256,
-        _mm256_set1_epi8,
-    };
-
-    /// Whether this processor can do it, and it was done.
-    #[allow(unsafe_code)]
-    pub(super) fn scan(found: &mut Found, blocks: &[[u8; BLOCK]], place: usize) -> bool {
-        let is_supported = is_x86_feature_detected!("avx2")
-            && is_x86_feature_detected!("bmi1")
-            && is_x86_feature_detected!("pclmulqdq")
-            && is_x86_feature_detected!("popcnt");
-
-        if is_supported {
-            // SAFETY: the processor has the instructions that the function is compiled for.
-            unsafe { scan_blocks(found, blocks, place) };
-        }
-
-        is_supported
-    }
-
-    #[target_feature(enable = "avx2,bmi1,pclmulqdq,popcnt")]
-    fn scan_blocks(found: &mut Found, blocks: &[[u8; BLOCK]], place: usize) {
-        for (index, block) in blocks.iter().enumerate() {
-            let block = masks(block);
-            found.add(block, parity(block.quotes), place + index * BLOCK);
-        }
-    }
-
-    /// A product without carries, by ones alone, has in each bit the parity of the bits up to it.
-    #[target_feature(enable = "avx2,bmi1,pclmulqdq,popcnt")]
-    #[inline]
-    fn parity(bits: u64) -> u64 {
-        let product = _mm_clmulepi64_si128::<0>(_mm_set_epi64x(0, bits as i64), _mm_set1_epi8(-1));
-        _mm_cvtsi128_si64(product) as u64
-    }
-
-    #[allow(unsafe_code)]
-    #[target_feature(enable = "avx2,bmi1,pclmulqdq,popcnt")]
-    #[inline]
-    fn masks(block: &[u8; BLOCK]) -> Masks {
-        let (halves, _) = block.as_chunks::<32>();
-        let [low, high] = [halves[0], halves[1]].map(|half| {
-            // SAFETY: a half has the 32 bytes that are read, wherever they lie.
-            unsafe { _mm256_loadu_si256(half.as_ptr().cast()) }
-        });
-        let equal =
-            |bytes: __m256i, byte: u8| _mm256_cmpeq_epi8(bytes, _mm256_set1_epi8(byte as i8));
-        let bits = |low: __m256i, high: __m256i| {
-            let low = u64::from(_mm256_movemask_epi8(low) as u32);
-            low | u64::from(_mm256_movemask_epi8(high) as u32) << 32
-        };
-        let line_feeds = (equal(low, b'\n'), equal(high, b'\n'));
-        let low_separators = _mm256_or_si256(equal(low, b','), line_feeds.0);
-        let high_separators = _mm256_or_si256(equal(high, b','), line_feeds.1);
-
-        Masks {
-            quotes: bits(equal(low, b'"'), equal(high, b'"')),
-            separators: bits(low_separators, high_separators),
-            line_feeds: bits(line_feeds.0, line_feeds.1),
-        }
-    }
-}
-
 const LOW_BITS: u64 = 0x0101_0101_0101_0101;
 /// One bit in each byte, the lowest one in the first.
 const DIAGONAL: u64 = 0x8040_2010_0804_0201;
@@ -233,71 +167,4 @@ fn parity(mut bits: u64) -> u64 {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use proptest::prelude::*;
-
-    proptest! {
-        #[test]
-        fn both_ways_find_the_separators_outside_quotes(
-            picks in proptest::collection::vec(0usize..8, BLOCK * 3),
-            other: u8,
-        ) {
-            let bytes = [
-                b'"',
-                b',',
-                b'\n',
-                other,
-                other.wrapping_add(1),
-                b'#',
-                b'-',
-                b'\x0b',
-            ];
-
-            let text: Vec<u8> = picks.iter().map(|pick| bytes[*pick]).collect();
-            let (blocks, _) = text.as_chunks::<BLOCK>();
-            let mut is_quoted = false;
-            let mut marks = Vec::new();
-            let mut ends = Vec::new();
-            let mut line_feeds = 0;
-
-            for (place, byte) in text.iter().enumerate() {
-                is_quoted ^= *byte == b'"';
-                line_feeds += u32::from(*byte == b'\n');
-                if !is_quoted && matches!(byte, b',' | b'\n') {
-                    marks.push(place as u32 + 7);
-                    if *byte == b'\n' {
-                        ends.push((marks.len() as u32, line_feeds));
-                    }
-                }
-            }
-
-            let mut plain = Found {
-                places: vec![0; BLOCK * 4],
-                ..Found::default()
-            };
-
-            for (index, block) in blocks.iter().enumerate() {
-                let found = masks(block);
-                plain.add(found, parity(found.quotes), 7 + index * BLOCK);
-            }
-
-            let mut fast = Found::default();
-            fast.scan(blocks, 7);
-            for found in [plain, fast] {
-                prop_assert_eq!(found.marks(), &marks);
-                let found_ends: Vec<_> = found
-                    .ends
-                    .iter()
-                    .map(|end| (end.marks, end.line_feeds))
-                    .collect();
-
-                prop_assert_eq!(found_ends, ends.clone());
-                prop_assert_eq!(
-                    (found.line_feeds, found.quoted != 0),
-                    (line_feeds, is_quoted)
-                );
-            }
-        }
-    }
-}
+mod tests;

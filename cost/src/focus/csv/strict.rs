@@ -1,6 +1,5 @@
 //! A record read byte by byte, where a quote opens a field only at its start (RFC 4180).
 
-/// How reading one record ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Outcome {
     /// With a line feed.
@@ -47,7 +46,7 @@ pub(super) fn read(bytes: &[u8], start: usize, marks: &mut Vec<u32>) -> Outcome 
     }
 }
 
-/// The quote that ends the field whose text begins at `start`; two quotes stand for one.
+/// The quote that ends the field whose text begins at `start`; a doubled quote is an escaped one.
 fn closing_quote(bytes: &[u8], start: usize) -> Option<usize> {
     let mut at = start;
     loop {

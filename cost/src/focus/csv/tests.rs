@@ -103,7 +103,7 @@ proptest! {
             .flatten()
             .filter(|(line, _)| *line != at as u64 + 1);
 
-        // Where the first line is broken, nothing says how many fields there are.
+        // If the first line is broken, the number of fields is unknown.
         prop_assert_eq!(others.count(), 49, "{:?}", found);
     }
 }

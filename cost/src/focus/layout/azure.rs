@@ -25,7 +25,7 @@ pub(super) fn delivery(path: &str) -> Option<(&str, &str, Option<Period>)> {
     None
 }
 
-/// `20260901-20260930`.
+/// Text such as `20260901-20260930`.
 fn range(folder: &str) -> Option<(&str, &str)> {
     let (first, last) = folder.split_once('-')?;
     let is_date = |text: &str| text.len() == 8 && text.bytes().all(|byte| byte.is_ascii_digit());

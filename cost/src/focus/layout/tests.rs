@@ -116,7 +116,8 @@ fn an_aws_listing_below_the_prefix_and_small_letters_are_understood() {
 
 fn azure(name: &str, bytes: usize, kind: &str) -> String {
     format!(
-        r#"{{"exportConfig": {{"type": "{kind}"}}, "blobs": [{{"blobName": "{name}", "byteCount": {bytes}}}]}}"#
+        r#"{{"exportConfig": {{"type": "{kind}"}}, "blobs":
+            [{{"blobName": "{name}", "byteCount": {bytes}}}]}}"#
     )
 }
 
@@ -245,7 +246,8 @@ proptest! {
     #[test]
     fn no_listing_panics_or_puts_a_file_into_two_sets(
         paths in proptest::collection::btree_set(
-            "(p/)?(x/)?(data|metadata|20260901-20260930|2026-09|BILLING_PERIOD=2026-09|é)?(/[ab]){0,2}/(x-Manifest.json|manifest.json|[ab].csv)",
+            "(p/)?(x/)?(data|metadata|20260901-20260930|2026-09|BILLING_PERIOD=2026-09|é)?\
+             (/[ab]){0,2}/(x-Manifest.json|manifest.json|[ab].csv)",
             0..12,
         ),
         garbage: Vec<u8>,

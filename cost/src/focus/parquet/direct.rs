@@ -1,8 +1,9 @@
 //! Row groups that are read without arrays in between: codes of texts, days and amounts come
 //! straight from the pages.
 
+use super::costs::{self, Costs, NO_AMOUNT, Scale};
 use super::pages::{ColumnPages, ReadPlain};
-use super::values::{self, Costs, Dictionary, MISSING, NO_AMOUNT, NO_DAY, Scale, Starts};
+use super::values::{self, Dictionary, MISSING, NO_DAY, Starts};
 use super::window::Window;
 use crate::focus::columns::{COST_NAMES, Columns, TEXT_NAMES};
 use arrow_schema::{DataType, Schema, TimeUnit};
@@ -27,7 +28,7 @@ pub(super) struct RowGroup {
 }
 
 impl RowGroup {
-    /// None where a column has a type or an encoding that only the reader of arrays knows. `schema`
+    /// `None` if a column has a type or an encoding that only the reader of arrays knows. `schema`
     /// follows from the types of the file alone; `columns` are places in it.
     pub(super) fn open<R: ChunkReader + 'static>(
         input: &Arc<R>,
@@ -86,7 +87,7 @@ struct Opener<'a, R> {
 }
 
 impl<R: ChunkReader + 'static> Opener<'_, R> {
-    /// None inside where the file lacks the column; none outside where it can't be read here.
+    /// Inner `None` if the file lacks the column; outer `None` if it can't be read here.
     fn optional<K: Kind>(&self, place: Option<usize>) -> Result<Option<Option<Column<K>>>> {
         let Some(place) = place else {
             return Ok(Some(None));
@@ -140,11 +141,11 @@ pub(super) struct Column<K: Kind> {
     kind: K,
 }
 
-/// What the values of a column are.
+/// The type of a column's values.
 pub(super) trait Kind: Sized {
     type Value: Copy;
 
-    /// None where they are something else.
+    /// `None` if they are something else.
     fn of(chunk: &ColumnChunkMetaData, data_type: &DataType) -> Option<Self>;
 }
 
@@ -259,12 +260,11 @@ impl Column<Moments> {
     }
 }
 
-/// Amounts.
 #[derive(Clone, Copy)]
 pub(super) enum Numbers {
     Int32(Scale),
     Int64(Scale),
-    /// Of so many bytes, the highest first.
+    /// Big-endian, of this width in bytes.
     Fixed(usize, Scale),
     Float,
 }
@@ -318,7 +318,7 @@ impl ReadPlain for Numbers {
                 Some(used)
             }
             Self::Float => each::<8, _>(bytes, out, |bytes| {
-                values::float(f64::from_le_bytes(bytes)).0
+                costs::float(f64::from_le_bytes(bytes)).0
             }),
         }
     }

@@ -1,7 +1,7 @@
-//! Series by the codes of a row. The codes of all columns are packed into one number, so that a row
+//! Series by the codes of a row. The codes of all columns are packed into one number, so a row
 //! costs one look into a small table instead of a hash over all of its codes.
 
-/// The series of packed codes, as far as one did not take the place of another.
+/// A cache of the series of packed codes; colliding entries replace each other.
 #[derive(Debug)]
 pub(super) struct Memo {
     /// Packed codes and their series.
@@ -12,7 +12,7 @@ pub(super) struct Memo {
     is_usable: bool,
 }
 
-/// A power of two. Series are much fewer, so that few share a slot.
+/// A power of two. Series are much fewer, so few share a slot.
 const SLOT_BITS: u32 = 14;
 const NO_SERIES: u32 = u32::MAX;
 
@@ -32,7 +32,7 @@ impl Memo {
         self.slots.fill((0, NO_SERIES));
     }
 
-    /// Packs the codes of so many rows: for each column, its highest code and the codes. A column
+    /// Packs the codes of `rows` rows: for each column, its highest code and the codes. A column
     /// whose only code is 0 needs none.
     pub(super) fn pack<'a>(
         &mut self,
@@ -93,45 +93,4 @@ fn slot(key: u64) -> usize {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use proptest::prelude::*;
-    use std::collections::HashMap;
-
-    proptest! {
-        #[test]
-        fn a_remembered_series_is_that_of_the_same_codes(
-            batches in proptest::collection::vec((0u32..40, proptest::collection::vec(any::<[u32; 3]>(), 1..50)), 1..20),
-        ) {
-            let mut memo = Memo::new();
-            let mut known: HashMap<[u32; 3], u32> = HashMap::new();
-            for (bits, rows) in batches {
-                let mask = ((1u64 << bits.min(32)) - 1) as u32;
-                let columns: Vec<Vec<u32>> = (0..3)
-                    .map(|at| rows.iter().map(|row| row[at] & mask).collect())
-                    .collect();
-
-                memo.pack(
-                    rows.len(),
-                    columns
-                        .iter()
-                        .map(|codes| (codes.iter().copied().max().unwrap_or(0), codes.as_slice())),
-                );
-
-                for (row, codes) in rows.iter().enumerate() {
-                    let codes = codes.map(|code| code & mask);
-                    if let Some(series) = memo.get(row) {
-                        prop_assert_eq!(Some(&series), known.get(&codes));
-                    }
-
-                    let next = known.len() as u32;
-                    let series = *known.entry(codes).or_insert(next);
-                    memo.set(row, series);
-                    if bits < 20 {
-                        prop_assert_eq!(memo.get(row), Some(series));
-                    }
-                }
-            }
-        }
-    }
-}
+mod tests;

@@ -10,9 +10,8 @@ use parquet::errors::{ParquetError, Result};
 /// Levels that are looked at together.
 const LEVELS: usize = 256;
 
-/// How values of one kind are read.
+/// Reads values of one kind.
 pub(super) trait ReadPlain {
-    /// A value.
     type Value: Copy;
     /// No value.
     const MISSING: Self::Value;
@@ -30,14 +29,13 @@ pub(super) struct ColumnPages<T> {
     /// The page of the dictionary, and how many values it has.
     dictionary: Option<(Bytes, usize)>,
     table: Vec<T>,
-    /// Which rows of the page have a value; none where all have.
+    /// Which rows of the page have a value; `None` if all have.
     levels: Option<Hybrid>,
     values: Values,
     /// Rows of the page that are not read yet.
     left: usize,
 }
 
-/// What a page has.
 enum Values {
     /// Places in the dictionary.
     Codes(Hybrid),
@@ -278,7 +276,7 @@ fn spread<T: Copy>(rows: &mut [T], flags: &[u32], mut present: usize, missing: T
         return;
     }
 
-    // From behind, so that nothing is written over that is still needed.
+    // From behind, so nothing is written over that is still needed.
     for row in (0..rows.len()).rev() {
         let has_value = flags[row] != 0;
         present -= usize::from(has_value);

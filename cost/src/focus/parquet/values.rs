@@ -1,17 +1,15 @@
 //! Values of columns, whatever type a file gives them.
 
 use crate::date::day_number;
-use crate::focus::amount;
 use crate::focus::date::Days;
 use crate::focus::report::BadReason;
 use crate::focus::tags::TagSets;
 use crate::focus::text::is_missing;
-use crate::money::{Amount, AmountError, SCALE};
 use arrow_array::cast::AsArray;
 use arrow_array::types::{
-    ArrowPrimitiveType, Date32Type, Date64Type, Decimal128Type, Decimal256Type, DecimalType,
-    Float32Type, Float64Type, Int32Type, Int64Type, TimestampMicrosecondType,
-    TimestampMillisecondType, TimestampNanosecondType, TimestampSecondType,
+    ArrowPrimitiveType, Date32Type, Date64Type, Decimal128Type, Decimal256Type, Float32Type,
+    Float64Type, Int32Type, Int64Type, TimestampMicrosecondType, TimestampMillisecondType,
+    TimestampNanosecondType, TimestampSecondType,
 };
 use arrow_array::{Array, ArrayRef};
 use arrow_schema::{DataType, TimeUnit};
@@ -52,7 +50,7 @@ impl Dictionary {
         *self = Self::default();
     }
 
-    /// The text of a code; empty where there is none.
+    /// The text of a code; empty for no value.
     pub(super) fn text(&self, code: u32) -> &[u8] {
         code.checked_sub(1)
             .and_then(|place| self.texts.get(place as usize))
@@ -101,7 +99,7 @@ impl Dictionary {
                 _ if column.is_null(row) => String::new(),
                 DataType::Int64 => column.as_primitive::<Int64Type>().value(row).to_string(),
                 DataType::Int32 => column.as_primitive::<Int32Type>().value(row).to_string(),
-                other => return Err(format!("texts are expected, not {other}")),
+                other => return Err(format!("expected text, found {other}")),
             };
             let code = self.code(text.as_bytes());
 
@@ -127,7 +125,7 @@ impl Dictionary {
         } else if let Some(texts) = values.as_binary_opt::<i32>() {
             codes.extend((0..texts.len()).map(|place| self.code(texts.value(place))));
         } else {
-            return Err(format!("texts are expected, not {}", values.data_type()));
+            return Err(format!("expected text, found {}", values.data_type()));
         }
 
         self.codes = codes;
@@ -205,13 +203,13 @@ impl Starts {
         }
     }
 
-    /// Where the days of so many rows are written to.
+    /// The buffer for the days of `rows` rows.
     pub(super) fn slots(&mut self, rows: usize) -> &mut [i32] {
         self.days.resize(rows, NO_DAY);
         &mut self.days
     }
 
-    /// As if each of so many rows had none.
+    /// Fills `rows` rows with no value.
     pub(super) fn fill(&mut self, rows: usize) {
         self.days.clear();
         self.days.resize(rows, NO_DAY);
@@ -245,13 +243,13 @@ impl Starts {
             DataType::Date32 => self.read_moments::<Date32Type, 1>(column),
             DataType::Date64 => self.read_moments::<Date64Type, { DAY_SECONDS * 1_000 }>(column),
             DataType::Dictionary(..) => self.read_texts(column)?,
-            other => return Err(format!("points in time are expected, not {other}")),
+            other => return Err(format!("expected timestamps, found {other}")),
         }
 
         Ok(())
     }
 
-    /// Reads numbers that count from 1970, so many to a day.
+    /// Reads times since 1970 in units of which `per_day` make a day.
     fn read_moments<T: ArrowPrimitiveType<Native: Into<i64>>, const PER_DAY: i64>(
         &mut self,
         column: &ArrayRef,
@@ -296,7 +294,7 @@ impl Starts {
     }
 }
 
-/// The day of a number that counts from 1970, so many to a day.
+/// The day of a time since 1970 in units of which `per_day` make a day.
 #[inline]
 pub(super) fn day_of_moment(moment: i64, per_day: i64) -> i32 {
     let calendar = i64::from(day_number(Date::MIN))..=i64::from(day_number(Date::MAX));
@@ -305,174 +303,6 @@ pub(super) fn day_of_moment(moment: i64, per_day: i64) -> i32 {
         day as i32
     } else {
         BAD_DAY
-    }
-}
-
-/// Amounts of a column.
-#[derive(Debug, Default)]
-pub(super) struct Costs {
-    amounts: Vec<i128>,
-    /// Rows whose amount was rounded; empty where none was.
-    rounded: Vec<usize>,
-    texts: Dictionary,
-}
-
-pub(super) const NO_AMOUNT: i128 = i128::MIN;
-const BAD_AMOUNT: i128 = i128::MIN + 1;
-/// The highest one that is no amount.
-const TOO_LARGE: i128 = i128::MIN + 2;
-/// Amounts have at most 14 digits before the point.
-const AMOUNT_MAX: i128 = 10i128.pow(14 + SCALE);
-
-impl Costs {
-    /// Where the amounts of so many rows are written to, none of which is rounded.
-    pub(super) fn slots(&mut self, rows: usize) -> &mut [i128] {
-        self.amounts.resize(rows, 0);
-        self.rounded.clear();
-        &mut self.amounts
-    }
-
-    /// As if each of so many rows cost nothing.
-    pub(super) fn fill(&mut self, rows: usize) {
-        self.amounts.clear();
-        self.amounts.resize(rows, 0);
-        self.rounded.clear();
-    }
-
-    /// The amount of a row, and whether it was rounded.
-    #[inline]
-    pub(super) fn amount(&self, row: usize) -> Result<(Amount, bool), BadReason> {
-        let amount = self.amounts[row];
-        if amount <= TOO_LARGE {
-            return Err(match amount {
-                NO_AMOUNT => BadReason::Missing,
-                BAD_AMOUNT => BadReason::Number,
-                _ => BadReason::TooLarge,
-            });
-        }
-
-        Ok((
-            Amount(amount),
-            !self.rounded.is_empty() && self.rounded.binary_search(&row).is_ok(),
-        ))
-    }
-
-    pub(super) fn read(&mut self, column: &ArrayRef) -> Result<(), String> {
-        self.fill(column.len());
-        match column.data_type() {
-            DataType::Decimal128(_, scale) => self.read_decimals(column, i32::from(*scale)),
-            DataType::Float64 => {
-                let values = column.as_primitive::<Float64Type>().values();
-                self.each(column, |row| float(values[row]));
-            }
-            DataType::Float32 => {
-                let values = column.as_primitive::<Float32Type>().values();
-                self.each(column, |row| parsed(values[row].to_string().as_bytes()));
-            }
-            DataType::Int64 => {
-                let values = column.as_primitive::<Int64Type>().values();
-                self.each(column, |row| parsed(values[row].to_string().as_bytes()));
-            }
-            DataType::Int32 => {
-                let values = column.as_primitive::<Int32Type>().values();
-                self.each(column, |row| parsed(values[row].to_string().as_bytes()));
-            }
-            DataType::Decimal256(..) => {
-                let values = column.as_primitive::<Decimal256Type>();
-                self.each(column, |row| parsed(values.value_as_string(row).as_bytes()));
-            }
-            DataType::Dictionary(..) => {
-                let mut codes = vec![MISSING; column.len()];
-                let mut texts = std::mem::take(&mut self.texts);
-                if texts.bytes() > KNOWN_MAX {
-                    texts.clear();
-                }
-                texts.read(column, |row, code| codes[row] = code)?;
-                self.each(column, |row| parsed(texts.text(codes[row]).trim_ascii()));
-                self.texts = texts;
-            }
-            other => return Err(format!("numbers are expected, not {other}")),
-        }
-
-        Ok(())
-    }
-
-    fn each(&mut self, column: &ArrayRef, value: impl Fn(usize) -> (i128, bool)) {
-        for (row, amount) in self.amounts.iter_mut().enumerate() {
-            let (read, is_rounded) = if column.is_null(row) {
-                (NO_AMOUNT, false)
-            } else {
-                value(row)
-            };
-
-            *amount = read;
-            if is_rounded {
-                self.rounded.push(row);
-            }
-        }
-    }
-
-    fn read_decimals(&mut self, column: &ArrayRef, scale: i32) {
-        let values = column.as_primitive::<Decimal128Type>().values();
-        let Some(scale) = Scale::new(scale) else {
-            // More decimals than are kept.
-            return self.each(column, |row| {
-                parsed(Decimal128Type::format_decimal(values[row], 38, scale as i8).as_bytes())
-            });
-        };
-
-        if column.null_count() == 0 {
-            self.amounts.clear();
-            self.amounts
-                .extend(values.iter().map(|value| scale.amount(*value)));
-        } else {
-            self.each(column, |row| (scale.amount(values[row]), false));
-        }
-    }
-}
-
-/// What makes amounts of decimals.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Scale {
-    power: i128,
-    limit: i128,
-}
-
-impl Scale {
-    /// Decimals with so many digits after the point; none where they have more than amounts.
-    pub(super) fn new(digits: i32) -> Option<Self> {
-        let digits = u32::try_from(SCALE as i32 - digits).ok()?;
-        let power = 10i128.checked_pow(digits)?;
-        Some(Self {
-            power,
-            limit: AMOUNT_MAX / power,
-        })
-    }
-
-    #[inline]
-    pub(super) fn amount(self, value: i128) -> i128 {
-        if value.unsigned_abs() >= self.limit.unsigned_abs() {
-            TOO_LARGE
-        } else {
-            value * self.power
-        }
-    }
-}
-
-fn parsed(text: &[u8]) -> (i128, bool) {
-    match amount::parse(text) {
-        Ok((amount, is_rounded)) => (amount.0, is_rounded),
-        Err(_) if is_missing(text) => (NO_AMOUNT, false),
-        Err(AmountError::TooLarge) => (TOO_LARGE, false),
-        Err(AmountError::Syntax) => (BAD_AMOUNT, false),
-    }
-}
-
-pub(super) fn float(value: f64) -> (i128, bool) {
-    match amount::from_f64(value) {
-        Some(amount) => (amount.0, false),
-        None if value.is_finite() => (TOO_LARGE, false),
-        None => (BAD_AMOUNT, false),
     }
 }
 

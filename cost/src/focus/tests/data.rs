@@ -68,90 +68,94 @@ fn the_sample_sums_to_the_last_digit() {
     );
 }
 
+/// File, rows, effective and billed cost, effective cost of unused commitments.
+const COMMITMENTS: [(&str, u64, &str, &str, &str); 11] = [
+    (
+        "flexibility/one_hundred_percent_utilization_\
+            with_commitment_discount_flexibility_with_1_resource",
+        3,
+        "2.75",
+        "2.75",
+        "0",
+    ),
+    (
+        "flexibility/one_hundred_percent_utilization_\
+            with_commitment_discount_flexibility_with_2_resources",
+        3,
+        "2",
+        "2",
+        "0",
+    ),
+    (
+        "flexibility/one_hundred_percent_utilization_\
+            without_commitment_discount_flexibility",
+        2,
+        "1.5",
+        "1.5",
+        "0",
+    ),
+    (
+        "flexibility/zero_percent_utilization_\
+            without_commitment_discount_flexibility",
+        3,
+        "3.5",
+        "3.5",
+        "1.5",
+    ),
+    (
+        "scenarios/commitment_discount_purchase_scenario_1",
+        1,
+        "0",
+        "8760",
+        "0",
+    ),
+    (
+        "scenarios/commitment_discount_purchase_scenario_2",
+        3,
+        "0",
+        "3",
+        "0",
+    ),
+    (
+        "scenarios/commitment_discount_purchase_scenario_3",
+        4,
+        "0",
+        "4381.5",
+        "0",
+    ),
+    (
+        "scenarios/commitment_discount_usage_scenario_1",
+        1,
+        "1",
+        "0",
+        "0",
+    ),
+    (
+        "scenarios/commitment_discount_usage_scenario_2",
+        1,
+        "1",
+        "0",
+        "1",
+    ),
+    (
+        "scenarios/commitment_discount_usage_scenario_3",
+        2,
+        "1",
+        "0",
+        "0.25",
+    ),
+    (
+        "scenarios/commitment_discount_usage_scenario_4",
+        2,
+        "1.5",
+        "0.5",
+        "0",
+    ),
+];
+
 #[test]
 fn commitments_are_amortised_as_the_specification_says() {
-    // File, rows, effective, billed, effective cost of what was not used.
-    let expected = [
-        (
-            "flexibility/one_hundred_percent_utilization_with_commitment_discount_flexibility_with_1_resource",
-            3,
-            "2.75",
-            "2.75",
-            "0",
-        ),
-        (
-            "flexibility/one_hundred_percent_utilization_with_commitment_discount_flexibility_with_2_resources",
-            3,
-            "2",
-            "2",
-            "0",
-        ),
-        (
-            "flexibility/one_hundred_percent_utilization_without_commitment_discount_flexibility",
-            2,
-            "1.5",
-            "1.5",
-            "0",
-        ),
-        (
-            "flexibility/zero_percent_utilization_without_commitment_discount_flexibility",
-            3,
-            "3.5",
-            "3.5",
-            "1.5",
-        ),
-        (
-            "scenarios/commitment_discount_purchase_scenario_1",
-            1,
-            "0",
-            "8760",
-            "0",
-        ),
-        (
-            "scenarios/commitment_discount_purchase_scenario_2",
-            3,
-            "0",
-            "3",
-            "0",
-        ),
-        (
-            "scenarios/commitment_discount_purchase_scenario_3",
-            4,
-            "0",
-            "4381.5",
-            "0",
-        ),
-        (
-            "scenarios/commitment_discount_usage_scenario_1",
-            1,
-            "1",
-            "0",
-            "0",
-        ),
-        (
-            "scenarios/commitment_discount_usage_scenario_2",
-            1,
-            "1",
-            "0",
-            "1",
-        ),
-        (
-            "scenarios/commitment_discount_usage_scenario_3",
-            2,
-            "1",
-            "0",
-            "0.25",
-        ),
-        (
-            "scenarios/commitment_discount_usage_scenario_4",
-            2,
-            "1.5",
-            "0.5",
-            "0",
-        ),
-    ];
-
-    for (file, rows, effective, billed, unused) in expected {
+    for (file, rows, effective, billed, unused) in COMMITMENTS {
         let Some(path) = shared(&format!(
             "focus-spec/specification/data/commitment_discount_{file}.csv"
         )) else {

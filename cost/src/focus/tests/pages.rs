@@ -17,12 +17,16 @@ struct Row {
     day: Option<i64>,
     billing_day: Option<i32>,
     units: Option<i64>,
-    /// Of costs, and of texts.
+    /// Choices of costs and texts.
     picks: [usize; 3],
 }
 
 fn row() -> impl Strategy<Value = Row> {
-    let day = prop_oneof![1 => Just(None), 1 => Just(Some(i64::MAX)), 20 => (19_000i64..19_100).prop_map(|day| Some(day * 86_400_000 + 7))];
+    let day = prop_oneof![
+        1 => Just(None),
+        1 => Just(Some(i64::MAX)),
+        20 => (19_000i64..19_100).prop_map(|day| Some(day * 86_400_000 + 7)),
+    ];
     let billing_day = proptest::option::weighted(0.7, 19_000..19_100);
     let units = proptest::option::weighted(
         0.9,
@@ -39,25 +43,25 @@ fn row() -> impl Strategy<Value = Row> {
     })
 }
 
+const FLOATS: [Option<f64>; 5] = [Some(0.25), Some(-1e-9), Some(12.0), None, Some(f64::NAN)];
+
+const KINDS: [Option<&str>; 6] = [
+    Some("Usage"),
+    Some("Usage"),
+    Some("Tax"),
+    Some("Purchase"),
+    Some("Gift"),
+    None,
+];
+
+const TAGS: [Option<&str>; 4] = [
+    Some("{\"team\":\"a\"}"),
+    Some("{\"team\":\"b\",\"x\":1}"),
+    None,
+    Some("{"),
+];
+
 fn batch(rows: &[Row]) -> RecordBatch {
-    const FLOATS: [Option<f64>; 5] = [Some(0.25), Some(-1e-9), Some(12.0), None, Some(f64::NAN)];
-
-    const KINDS: [Option<&str>; 6] = [
-        Some("Usage"),
-        Some("Usage"),
-        Some("Tax"),
-        Some("Purchase"),
-        Some("Gift"),
-        None,
-    ];
-
-    const TAGS: [Option<&str>; 4] = [
-        Some("{\"team\":\"a\"}"),
-        Some("{\"team\":\"b\",\"x\":1}"),
-        None,
-        Some("{"),
-    ];
-
     let pick = |at: usize, count: usize| rows.iter().map(move |row| row.picks[at] % count);
     let texts = |values: &[Option<&str>], at: usize| -> ArrayRef {
         Arc::new(
@@ -78,49 +82,25 @@ fn batch(rows: &[Row]) -> RecordBatch {
     };
 
     let names = pick(1, 700).map(|pick| (pick > 20).then(|| format!("service {pick}")));
+    let days = rows.iter().map(|row| row.day);
+    let billing_days = rows.iter().map(|row| row.billing_day);
+    let billed = rows.iter().map(|row| Some(row.units?.into()));
+    let effective = pick(0, 5).map(|pick| FLOATS[pick]);
+    let list = rows
+        .iter()
+        .map(|row| Some(i128::from(row.units.unwrap_or(5) % 1_000)));
     let columns: Vec<(&str, ArrayRef)> = vec![
-        (
-            START,
-            Arc::new(
-                rows.iter()
-                    .map(|row| row.day)
-                    .collect::<TimestampMillisecondArray>(),
-            ),
-        ),
+        (START, Arc::new(days.collect::<TimestampMillisecondArray>())),
         (
             "BillingPeriodStart",
-            Arc::new(
-                rows.iter()
-                    .map(|row| row.billing_day)
-                    .collect::<Date32Array>(),
-            ),
+            Arc::new(billing_days.collect::<Date32Array>()),
         ),
-        (
-            "BilledCost",
-            decimals(
-                rows.iter().map(|row| Some(row.units?.into())).collect(),
-                25,
-                4,
-            ),
-        ),
+        ("BilledCost", decimals(billed.collect(), 25, 4)),
         (
             "EffectiveCost",
-            Arc::new(
-                pick(0, 5)
-                    .map(|pick| FLOATS[pick])
-                    .collect::<Float64Array>(),
-            ),
+            Arc::new(effective.collect::<Float64Array>()),
         ),
-        (
-            "ListCost",
-            decimals(
-                rows.iter()
-                    .map(|row| Some(i128::from(row.units.unwrap_or(5) % 1_000)))
-                    .collect(),
-                8,
-                2,
-            ),
-        ),
+        ("ListCost", decimals(list.collect(), 8, 2)),
         ("ServiceName", Arc::new(names.collect::<StringArray>())),
         ("ChargeCategory", texts(&KINDS, 2)),
         ("BillingCurrency", texts(&[Some("USD"), Some("EUR")], 0)),

@@ -111,7 +111,10 @@ fn too_few_days_other_currencies_and_other_loads_do_not_tell() {
         ..window(&[5.0; 14], 100.0)
     };
 
-    assert_eq!(verdict(euro).why, "the bill was in USD and is in EUR");
+    assert_eq!(
+        verdict(euro).why,
+        "the bill's currency changed from USD to EUR"
+    );
     assert_eq!(
         verdict(window(&[5.0; 14], 200.0)).verdict,
         Verdict::CantTell

@@ -78,7 +78,7 @@ fn missing_data_are_listed() {
     assert!(
         found[2]
             .1
-            .starts_with("Oracle 2: its charges end on 2026-09-20"),
+            .starts_with("Oracle 2: charges end on 2026-09-20"),
         "{}",
         found[2].1
     );

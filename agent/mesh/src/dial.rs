@@ -1,0 +1,273 @@
+//! Keeps one connection to every other region, and to every other agent of our own, for ever.
+
+use super::{
+    connection,
+    endpoint::HANDSHAKE_DEADLINE,
+    links::{Inner, Mesh},
+    settings::Settings,
+    tls::server_name,
+};
+use hickory_resolver::TokioResolver;
+use quinn::Connection;
+use rand::RngExt;
+use regionmesh_protocol::identity::{AgentId, RegionName};
+use std::{
+    collections::HashMap,
+    net::{IpAddr, SocketAddr},
+    time::{Duration, Instant},
+};
+use tokio::{sync::mpsc, task::JoinSet};
+
+/// First pause after a failed attempt; doubles up to [`LONGEST_PAUSE`], with full jitter.
+const FIRST_PAUSE: Duration = Duration::from_millis(50);
+/// Longest pause between attempts.
+const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+/// How long a connection made may take to be taken up by its serving task.
+const REGISTERED: Duration = Duration::from_secs(1);
+/// How often the names of our own region's agents are looked up again.
+const LOCAL_LOOKUP_EVERY: Duration = Duration::from_secs(5);
+/// Addresses taken from one lookup.
+const ADDRESSES_MAX: usize = 256;
+
+/// What to stay connected to.
+#[derive(Debug, Clone)]
+pub(crate) enum Target {
+    /// Any agent of another region, behind its endpoint.
+    Region {
+        region: RegionName,
+        endpoint: String,
+    },
+    /// Every agent of our region that this name leads to.
+    Local { endpoint: String },
+}
+
+impl Target {
+    pub(crate) fn all(settings: &Settings, own: &RegionName) -> Vec<Self> {
+        let regions = settings.regions.iter().filter(|region| region.name != *own);
+        let regions = regions.map(|region| Target::Region {
+            region: region.name.clone(),
+            endpoint: region.endpoint.clone(),
+        });
+        let locals = settings.local_peers.iter().map(|endpoint| Target::Local {
+            endpoint: endpoint.clone(),
+        });
+
+        regions.chain(locals).collect()
+    }
+}
+
+/// Connects and reconnects to one target; hands each connection to `serve`.
+pub(crate) async fn dial(mesh: Mesh, target: Target, serve: mpsc::Sender<(Connection, bool)>) {
+    let resolver = match TokioResolver::builder_tokio().and_then(|builder| builder.build()) {
+        Ok(resolver) => Some(resolver),
+        Err(error) => {
+            tracing::warn!(%error, "no usable resolv.conf: only addresses can be dialled, not \
+                names");
+            None
+        }
+    };
+
+    match target {
+        Target::Region { region, endpoint } => {
+            dial_region(&mesh, &region, &endpoint, resolver.as_ref(), &serve).await
+        }
+        Target::Local { endpoint } => dial_local(&mesh, &endpoint, resolver.as_ref(), &serve).await,
+    }
+}
+
+async fn dial_region(
+    mesh: &Mesh,
+    region: &RegionName,
+    endpoint: &str,
+    resolver: Option<&TokioResolver>,
+    serve: &mpsc::Sender<(Connection, bool)>,
+) {
+    let inner = &mesh.inner;
+    let mut changes = inner.watch();
+    let mut pause = FIRST_PAUSE;
+
+    loop {
+        changes.borrow_and_update();
+        if inner.nearest(region).is_some() {
+            pause = FIRST_PAUSE;
+            if changes.changed().await.is_err() {
+                return;
+            }
+            continue;
+        }
+
+        let attempt = async {
+            let addresses = lookup(endpoint, resolver).await?;
+            // Whichever agent answers is good; a random one, so that many diallers spread.
+            let address = addresses[rand::rng().random_range(0..addresses.len())];
+            connect(inner, region, address).await
+        };
+
+        match attempt.await {
+            Ok((connection, _)) => {
+                if serve.send((connection, true)).await.is_err() {
+                    return;
+                }
+
+                // The serving task registers it; do not dial again before that, whatever else
+                // changes meanwhile.
+                let registered = async {
+                    while inner.nearest(region).is_none() && changes.changed().await.is_ok() {}
+                };
+                let _ = tokio::time::timeout(REGISTERED, registered).await;
+            }
+            Err(why) => {
+                inner
+                    .metrics
+                    .dial_failures
+                    .with_label_values(&[region.as_str()])
+                    .inc();
+
+                tracing::debug!(%region, endpoint, why, "cannot connect");
+                // Said once for each loss of a region, when short pauses have not helped.
+                if pause < LONGEST_PAUSE && pause * 2 >= LONGEST_PAUSE {
+                    tracing::warn!(%region, endpoint, why, "cannot connect; trying on");
+                }
+
+                // Woken early when the other side reached us instead.
+                let _ = tokio::time::timeout(jittered(pause), changes.changed()).await;
+                pause = (pause * 2).min(LONGEST_PAUSE);
+            }
+        }
+    }
+}
+
+async fn dial_local(
+    mesh: &Mesh,
+    endpoint: &str,
+    resolver: Option<&TokioResolver>,
+    serve: &mpsc::Sender<(Connection, bool)>,
+) {
+    let inner = &mesh.inner;
+    let own_port = inner.settings.listen;
+
+    // Who answered at an address, and when it may be tried again where nobody did.
+    let mut known: HashMap<SocketAddr, AgentId> = HashMap::new();
+    let mut paused: HashMap<SocketAddr, (Instant, Duration)> = HashMap::new();
+
+    loop {
+        let addresses = lookup(endpoint, resolver).await.unwrap_or_default();
+        known.retain(|address, _| addresses.contains(address));
+        paused.retain(|address, _| addresses.contains(address));
+
+        let mut attempts = JoinSet::new();
+        for address in addresses {
+            let is_linked = known
+                .get(&address)
+                .is_some_and(|id| id == &inner.id || inner.newest(id).is_some());
+            let is_paused = paused
+                .get(&address)
+                .is_some_and(|(until, _)| *until > Instant::now());
+
+            if address != own_port && !is_linked && !is_paused {
+                let mesh = mesh.clone();
+                attempts.spawn(async move {
+                    (
+                        address,
+                        connect(&mesh.inner, &mesh.inner.id.region, address).await,
+                    )
+                });
+            }
+        }
+
+        while let Some(attempt) = attempts.join_next().await {
+            match attempt {
+                Ok((address, Ok((connection, id)))) => {
+                    paused.remove(&address);
+                    let is_new = id != inner.id && inner.newest(&id).is_none();
+                    known.insert(address, id);
+                    if is_new && serve.send((connection, true)).await.is_err() {
+                        return;
+                    }
+                }
+                Ok((address, Err(why))) => {
+                    tracing::debug!(%address, why, "cannot connect to an agent of our region");
+                    let pause = paused
+                        .get(&address)
+                        .map_or(FIRST_PAUSE, |(_, last)| (*last * 2).min(LONGEST_PAUSE));
+                    paused.insert(address, (Instant::now() + jittered(pause), pause));
+                }
+                Err(_) => {}
+            }
+        }
+
+        let soonest = paused
+            .values()
+            .map(|(until, _)| until.saturating_duration_since(Instant::now()))
+            .min();
+        let wait = soonest
+            .unwrap_or(LOCAL_LOOKUP_EVERY)
+            .clamp(FIRST_PAUSE, LOCAL_LOOKUP_EVERY);
+        let mut changes = inner.watch();
+
+        changes.mark_unchanged();
+        let _ = tokio::time::timeout(wait, changes.changed()).await;
+        // Many changes at once are one reason to look.
+        tokio::time::sleep(FIRST_PAUSE).await;
+    }
+}
+
+/// Between half of `pause` and one and a half.
+fn jittered(pause: Duration) -> Duration {
+    pause.mul_f64(rand::rng().random_range(0.5..1.5))
+}
+
+async fn connect(
+    inner: &Inner,
+    region: &RegionName,
+    address: SocketAddr,
+) -> Result<(Connection, AgentId), String> {
+    let port = inner.port.load_full().ok_or("the port is not open")?;
+    let connecting = port
+        .0
+        .connect_with(port.1.control.clone(), address, &server_name(region))
+        .map_err(|error| error.to_string())?;
+    let connection = tokio::time::timeout(HANDSHAKE_DEADLINE, connecting)
+        .await
+        .map_err(|_| format!("{address} did not finish the handshake"))?
+        .map_err(|error| format!("{address}: {}", connection::explain(&error)))?;
+    let id = connection::peer_of(&connection)
+        .ok_or_else(|| format!("{address} shows no agent's certificate"))?;
+
+    Ok((connection, id))
+}
+
+/// The addresses behind `host:port`; never empty.
+async fn lookup(
+    endpoint: &str,
+    resolver: Option<&TokioResolver>,
+) -> Result<Vec<SocketAddr>, String> {
+    if let Ok(address) = endpoint.parse::<SocketAddr>() {
+        return Ok(vec![address]);
+    }
+
+    let (host, port) = endpoint
+        .rsplit_once(':')
+        .ok_or_else(|| format!("{endpoint:?} is not host:port"))?;
+    let port: u16 = port
+        .parse()
+        .map_err(|_| format!("{endpoint:?} is not host:port"))?;
+    let resolver =
+        resolver.ok_or_else(|| format!("cannot resolve {host}: no usable resolv.conf"))?;
+    let found = resolver
+        .lookup_ip(host)
+        .await
+        .map_err(|error| format!("cannot resolve {host}: {error}"))?;
+
+    let addresses: Vec<_> = found
+        .iter()
+        .take(ADDRESSES_MAX)
+        .map(|address: IpAddr| SocketAddr::new(address, port))
+        .collect();
+
+    if addresses.is_empty() {
+        Err(format!("{host} has no address"))
+    } else {
+        Ok(addresses)
+    }
+}

@@ -1,0 +1,37 @@
+//! Connections between agents: who is at the other end, who is alive, and what travels on them.
+//!
+//! An agent has one UDP port and one [`Identity`]. Its [`MeshActor`] accepts and dials QUIC
+//! connections with mutual TLS and redials for ever; the [`Mesh`] handle calls peers, exchanges
+//! status boards with them and opens bulk streams. What comes in goes to the traits that the agent
+//! hands in: [`GossipInbox`], [`PeerService`] (through the [`PeerActor`]) and [`BulkService`].
+//! [`Membership`] is SWIM as a machine without sockets or clocks.
+
+mod actor;
+mod ca;
+mod caller;
+mod connection;
+mod dial;
+mod endpoint;
+mod handle;
+mod links;
+mod membership;
+mod metrics;
+mod node;
+mod peer;
+mod published;
+mod rpc;
+mod settings;
+mod tls;
+
+pub use actor::MeshActor;
+pub use ca::{CA_CERTIFICATE, CA_KEY, CaError, IssuedPaths, init_authority, issue_certificate};
+pub use endpoint::transport_config;
+pub use handle::{
+    BulkService, GossipInbox, GossipTransport, Peer, PeerError, PeerLink, PeerService,
+};
+pub use links::{LinkInfo, Mesh, MeshArguments};
+pub use membership::{MemberEvent, Membership, Outputs, PacketError};
+pub use metrics::MeshMetrics;
+pub use peer::{PeerActor, PeerArguments};
+pub use settings::{RegionEndpoint, Settings, TlsConfig, is_host_port};
+pub use tls::{Identity, IdentityError, crypto_provider};

@@ -1,0 +1,476 @@
+//! The connections of this agent and what can be done with them: the [`Mesh`] handle.
+
+use super::{
+    endpoint::Dialling,
+    handle::{BulkService, GossipInbox, GossipTransport, Peer, PeerError, PeerLink},
+    metrics::MeshMetrics,
+    node::Sessions,
+    published::published_links,
+    rpc::{GROUP, PeerMessage, SCOPE, Wire},
+    settings::Settings,
+    tls::{Identity, server_name},
+};
+use arc_swap::ArcSwapOption;
+use async_trait::async_trait;
+use quinn::{Connection, RecvStream, SendStream};
+use ractor::{ActorRef, rpc::CallResult};
+use regionmesh_protocol::{
+    codec,
+    identity::{AgentId, RegionName},
+    wire::{Envelope, PeerReply, PeerRequest, StreamKind},
+};
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex, PoisonError},
+    time::{Duration, Instant},
+};
+use tokio::sync::{Semaphore, watch};
+
+/// Calls in flight to one peer: ractor_cluster has no back-pressure of its own.
+const CALLS_PER_PEER: usize = 256;
+/// How long a bulk connection may take to open.
+const BULK_DIAL_DEADLINE: Duration = Duration::from_secs(5);
+
+/// What the mesh is made of.
+pub struct MeshArguments {
+    /// Where we listen and what we stay connected to.
+    pub settings: Settings,
+    /// Its certificates.
+    pub identity: Arc<Identity>,
+    /// Where connections are told; nobody else writes there.
+    pub links: watch::Sender<Arc<BTreeMap<AgentId, LinkInfo>>>,
+    /// Takes datagrams and exchanges.
+    pub gossip: Arc<dyn GossipInbox>,
+    /// Serves peers' bulk streams.
+    pub bulk: Arc<dyn BulkService>,
+    /// Metrics.
+    pub metrics: MeshMetrics,
+}
+
+/// One connection of this agent, as others are told of it.
+#[derive(Debug, Clone)]
+pub struct LinkInfo {
+    /// Smoothed round-trip time, microseconds.
+    pub round_trip_us: u64,
+    /// Since when.
+    pub since: Instant,
+}
+
+/// One connection.
+#[derive(Debug, Clone)]
+struct Link {
+    connection: Connection,
+    since: Instant,
+}
+
+#[derive(Default)]
+struct PeerLinks {
+    /// Oldest first; the newest is used.
+    links: Vec<Link>,
+}
+
+pub(crate) struct Inner {
+    pub(crate) settings: Settings,
+    pub(crate) identity: Arc<Identity>,
+    pub(crate) id: AgentId,
+    pub(crate) links: watch::Sender<Arc<BTreeMap<AgentId, LinkInfo>>>,
+    pub(crate) gossip: Arc<dyn GossipInbox>,
+    pub(crate) bulk: Arc<dyn BulkService>,
+    pub(crate) metrics: MeshMetrics,
+    pub(crate) sessions: Sessions,
+    /// Bound at the mesh actor's first start and kept over its restarts, so that the port never
+    /// changes hands.
+    pub(crate) port: ArcSwapOption<(quinn::Endpoint, Dialling)>,
+    peers: Mutex<BTreeMap<AgentId, PeerLinks>>,
+    /// Counts changes of `peers`.
+    changes: watch::Sender<u64>,
+    bulk_connections: Mutex<BTreeMap<AgentId, Arc<tokio::sync::Mutex<Option<Connection>>>>>,
+    places: Mutex<BTreeMap<AgentId, Arc<Semaphore>>>,
+}
+
+/// The mesh, as the rest of the agent uses it. Stays good over restarts of the mesh actor.
+#[derive(Clone)]
+pub struct Mesh {
+    pub(crate) inner: Arc<Inner>,
+}
+
+impl Mesh {
+    /// A mesh without connections; the [`super::actor::MeshActor`] brings it to life.
+    pub fn new(arguments: MeshArguments) -> Self {
+        let MeshArguments {
+            settings,
+            identity,
+            links,
+            gossip,
+            bulk,
+            metrics,
+        } = arguments;
+
+        Self {
+            inner: Arc::new(Inner {
+                id: identity.id().clone(),
+                settings,
+                identity,
+                links,
+                gossip,
+                bulk,
+                metrics,
+                sessions: Sessions::default(),
+                port: ArcSwapOption::empty(),
+                peers: Mutex::default(),
+                changes: watch::Sender::default(),
+                bulk_connections: Mutex::default(),
+                places: Mutex::default(),
+            }),
+        }
+    }
+
+    /// Opens a stream on the bulk connection to a connected agent, dialling it where there is none
+    /// or it died.
+    pub async fn open_bulk(&self, to: &AgentId) -> Result<(SendStream, RecvStream), PeerError> {
+        let peer = || Peer::Agent(to.clone());
+        let slot = lock(&self.inner.bulk_connections)
+            .entry(to.clone())
+            .or_default()
+            .clone();
+
+        // Held while dialling, so that many requests to one peer share a connection.
+        let mut slot = slot.lock().await;
+        if let Some(connection) = &*slot
+            && connection.close_reason().is_none()
+            && let Ok(stream) = connection.open_bi().await
+        {
+            return Ok(stream);
+        }
+
+        let remote = self
+            .inner
+            .newest(to)
+            .ok_or_else(|| PeerError::NotConnected(peer()))?
+            .remote_address();
+        let port = self
+            .inner
+            .port
+            .load_full()
+            .ok_or_else(|| PeerError::NotConnected(peer()))?;
+        let broken = |why: String| PeerError::Broken(peer(), why);
+
+        let connecting = port
+            .0
+            .connect_with(port.1.bulk.clone(), remote, &server_name(&to.region))
+            .map_err(|error| broken(error.to_string()))?;
+        let connection = tokio::time::timeout(BULK_DIAL_DEADLINE, connecting)
+            .await
+            .map_err(|_| PeerError::TimedOut(peer(), BULK_DIAL_DEADLINE))?
+            .map_err(|error| broken(error.to_string()))?;
+        let stream = connection
+            .open_bi()
+            .await
+            .map_err(|error| broken(error.to_string()))?;
+
+        *slot = Some(connection);
+        Ok(stream)
+    }
+
+    /// Closes everything, telling the peers.
+    pub async fn close(&self) {
+        if let Some(port) = self.inner.port.load_full() {
+            port.0.close(quinn::VarInt::from_u32(0), b"the agent stops");
+            let _ = tokio::time::timeout(Duration::from_millis(500), port.0.wait_idle()).await;
+        }
+    }
+}
+
+pub(crate) fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Inner {
+    /// The connection to use towards an agent.
+    pub(crate) fn newest(&self, to: &AgentId) -> Option<Connection> {
+        lock(&self.peers)
+            .get(to)
+            .and_then(|peer| peer.links.last())
+            .map(|link| link.connection.clone())
+    }
+
+    /// The agent of a region with the shortest round trip, and the connection to it.
+    pub(crate) fn nearest(&self, region: &RegionName) -> Option<(AgentId, Connection)> {
+        lock(&self.peers)
+            .iter()
+            .filter(|(id, _)| &id.region == region)
+            .filter_map(|(id, peer)| Some((id.clone(), peer.links.last()?.connection.clone())))
+            .min_by_key(|(_, connection)| connection.rtt())
+    }
+
+    /// Waits until the connections change; first call [`Inner::watch`].
+    pub(crate) fn watch(&self) -> watch::Receiver<u64> {
+        self.changes.subscribe()
+    }
+
+    /// Remembers a connection; tells gossip if it is the first to that agent.
+    pub(crate) fn add(&self, peer: &AgentId, connection: &Connection) {
+        let is_first = {
+            let mut peers = lock(&self.peers);
+            let links = &mut peers.entry(peer.clone()).or_default().links;
+            links.push(Link {
+                connection: connection.clone(),
+                since: Instant::now(),
+            });
+
+            links.len() == 1
+        };
+
+        self.metrics
+            .connections
+            .with_label_values(&[peer.region.as_str(), "control"])
+            .inc();
+
+        self.publish();
+        if is_first {
+            tracing::info!(peer = %peer, address = %connection.remote_address(), "connected");
+            self.gossip.link_up(peer);
+        }
+    }
+
+    /// Forgets a connection; tells gossip if it was the last to that agent.
+    pub(crate) fn remove(&self, peer: &AgentId, connection: &Connection, why: &str) {
+        let is_last = {
+            let mut peers = lock(&self.peers);
+            let Some(entry) = peers.get_mut(peer) else {
+                return;
+            };
+
+            entry
+                .links
+                .retain(|link| link.connection.stable_id() != connection.stable_id());
+
+            let is_last = entry.links.is_empty();
+            if is_last {
+                peers.remove(peer);
+            }
+
+            is_last
+        };
+
+        self.metrics
+            .connections
+            .with_label_values(&[peer.region.as_str(), "control"])
+            .dec();
+
+        self.publish();
+        if is_last {
+            tracing::info!(peer = %peer, why, "disconnected");
+            lock(&self.places).remove(peer);
+            self.gossip.link_down(peer);
+        }
+    }
+
+    /// Forgets all connections: the mesh actor starts anew.
+    pub(crate) fn clear(&self) {
+        let all: Vec<_> = lock(&self.peers)
+            .iter()
+            .flat_map(|(id, peer)| {
+                peer.links
+                    .iter()
+                    .map(|link| (id.clone(), link.connection.clone()))
+            })
+            .collect();
+
+        for (peer, connection) in all {
+            connection.close(quinn::VarInt::from_u32(0), b"restarting");
+            self.remove(&peer, &connection, "the mesh actor restarts");
+        }
+    }
+
+    /// Tells everybody the present connections and their round-trip times.
+    pub(crate) fn publish(&self) {
+        // Under the cell's own lock: of two that publish at once the later one sees what both know.
+        self.links
+            .send_modify(|links| *links = Arc::new(self.current_links()));
+
+        let links = self.links.borrow().clone();
+        for region in &self.settings.regions {
+            let nearest = links
+                .iter()
+                .filter(|(id, _)| id.region == region.name)
+                .map(|(_, link)| link.round_trip_us)
+                .min();
+
+            if let Some(us) = nearest {
+                self.metrics
+                    .round_trip
+                    .with_label_values(&[region.name.as_str()])
+                    .set(us as f64 / 1e6);
+            }
+        }
+
+        let unreachable = published_links(&self.settings, &self.id, &links)
+            .unreachable
+            .len();
+        self.metrics
+            .unreachable_regions
+            .set(i64::try_from(unreachable).unwrap_or(i64::MAX));
+        self.changes.send_modify(|changes| *changes += 1);
+    }
+
+    fn current_links(&self) -> BTreeMap<AgentId, LinkInfo> {
+        let info = |link: &Link| LinkInfo {
+            round_trip_us: u64::try_from(link.connection.rtt().as_micros()).unwrap_or(u64::MAX),
+            since: link.since,
+        };
+
+        lock(&self.peers)
+            .iter()
+            .filter_map(|(id, peer)| Some((id.clone(), info(peer.links.last()?))))
+            .collect()
+    }
+
+    /// Sends an envelope straight to its member, or to a relay in the member's region.
+    pub(crate) fn post(&self, envelope: &Envelope) {
+        let connection = self.newest(&envelope.to).or_else(|| {
+            self.nearest(&envelope.to.region)
+                .map(|(_, connection)| connection)
+        });
+        let outcome = match (connection, codec::encode(envelope)) {
+            (Some(connection), Ok(bytes)) => connection
+                .send_datagram(bytes.into())
+                .map_or("unsendable", |()| "sent"),
+            _ => "unsendable",
+        };
+
+        self.metrics.datagrams.with_label_values(&[outcome]).inc();
+    }
+
+    /// The remote reference of a peer's actor, through its ready session.
+    fn actor_of(&self, peer: &AgentId) -> Option<ActorRef<PeerMessage>> {
+        let node = self.sessions.node_of(peer)?;
+        ractor::pg::get_scoped_members(&SCOPE.into(), &GROUP.into())
+            .into_iter()
+            .find(|cell| !cell.get_id().is_local() && cell.get_id().node() == node)
+            .map(Into::into)
+    }
+
+    /// Whether calls to the peer can be made now.
+    pub(crate) fn has_session(&self, peer: &AgentId) -> bool {
+        self.sessions.node_of(peer).is_some()
+    }
+
+    fn target(&self, to: &Peer) -> Option<AgentId> {
+        match to {
+            Peer::Agent(agent) => self.has_session(agent).then(|| agent.clone()),
+            // The nearest that has a session, not merely the nearest: one may just be starting.
+            Peer::Region(region) => lock(&self.peers)
+                .iter()
+                .filter(|(id, _)| &id.region == region && self.has_session(id))
+                .filter_map(|(id, peer)| Some((id, peer.links.last()?.connection.rtt())))
+                .min_by_key(|(_, round_trip)| *round_trip)
+                .map(|(id, _)| id.clone()),
+        }
+    }
+
+    async fn call(
+        &self,
+        to: &Peer,
+        request: PeerRequest,
+        timeout: Duration,
+    ) -> Result<PeerReply, PeerError> {
+        let not_connected = || PeerError::NotConnected(to.clone());
+        let target = self.target(to).ok_or_else(not_connected)?;
+        let actor = self.actor_of(&target).ok_or_else(not_connected)?;
+
+        // Checked here: on the other side a frame too large would end the session for everybody.
+        codec::encode(&request)
+            .map_err(|error| PeerError::Malformed(to.clone(), error.to_string()))?;
+
+        let places = lock(&self.places)
+            .entry(target.clone())
+            .or_insert_with(|| Arc::new(Semaphore::new(CALLS_PER_PEER)))
+            .clone();
+        let _place = places
+            .try_acquire()
+            .map_err(|_| PeerError::Busy(to.clone()))?;
+
+        match actor
+            .call(|reply| PeerMessage::new(request, reply), Some(timeout))
+            .await
+        {
+            Ok(CallResult::Success(Wire::Ok(reply))) => Ok(reply),
+            Ok(CallResult::Success(Wire::Bad(why))) => Err(PeerError::Malformed(to.clone(), why)),
+            Ok(CallResult::Timeout) => Err(PeerError::TimedOut(to.clone(), timeout)),
+            Ok(CallResult::SenderError) => {
+                Err(PeerError::Broken(to.clone(), "the session ended".into()))
+            }
+            Err(error) => Err(PeerError::Broken(to.clone(), error.to_string())),
+        }
+    }
+}
+
+#[async_trait]
+impl PeerLink for Mesh {
+    async fn call(
+        &self,
+        to: &Peer,
+        request: PeerRequest,
+        timeout: Duration,
+    ) -> Result<PeerReply, PeerError> {
+        let answer = self.inner.call(to, request, timeout).await;
+        let outcome = match &answer {
+            Ok(_) => "answered",
+            Err(PeerError::NotConnected(_)) => "not-connected",
+            Err(PeerError::Busy(_)) => "busy",
+            Err(PeerError::TimedOut(..)) => "timed-out",
+            Err(PeerError::Broken(..)) => "broken",
+            Err(PeerError::Malformed(..)) => "malformed",
+        };
+
+        self.inner.metrics.calls.with_label_values(&[outcome]).inc();
+        answer
+    }
+}
+
+#[async_trait]
+impl GossipTransport for Mesh {
+    fn send_datagram(&self, to: &AgentId, payload: Vec<u8>) {
+        self.inner.post(&Envelope {
+            from: self.inner.id.clone(),
+            to: to.clone(),
+            payload,
+        });
+    }
+
+    async fn exchange(
+        &self,
+        to: &AgentId,
+        request: Vec<u8>,
+        timeout: Duration,
+    ) -> Result<Vec<u8>, PeerError> {
+        let peer = || Peer::Agent(to.clone());
+        let connection = self
+            .inner
+            .newest(to)
+            .ok_or_else(|| PeerError::NotConnected(peer()))?;
+        let exchange = async {
+            let (mut send, mut recv) = connection
+                .open_bi()
+                .await
+                .map_err(|error| error.to_string())?;
+
+            send.write_all(&[StreamKind::Exchange as u8])
+                .await
+                .map_err(|error| error.to_string())?;
+            send.write_all(&request)
+                .await
+                .map_err(|error| error.to_string())?;
+            send.finish().map_err(|error| error.to_string())?;
+            recv.read_to_end(codec::DOCUMENT_LIMIT)
+                .await
+                .map_err(|error| error.to_string())
+        };
+
+        tokio::time::timeout(timeout, exchange)
+            .await
+            .map_err(|_| PeerError::TimedOut(peer(), timeout))?
+            .map_err(|why| PeerError::Broken(peer(), why))
+    }
+}

@@ -1,0 +1,60 @@
+//! One life of an agent, as foca tells members apart.
+
+use foca::Identity;
+use regionmesh_protocol::identity::AgentId;
+use serde::{Deserialize, Serialize};
+use std::sync::Arc;
+
+/// One life of an agent.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct MemberId {
+    #[serde(with = "shared")]
+    pub(crate) agent: Arc<AgentId>,
+    /// When this life began, Unix milliseconds; the later life wins.
+    pub(crate) generation: u64,
+    /// How often this life was declared dead and came back.
+    pub(crate) renewals: u8,
+}
+
+mod shared {
+    use regionmesh_protocol::identity::AgentId;
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+    use std::sync::Arc;
+
+    pub(super) fn serialize<S: Serializer>(agent: &Arc<AgentId>, to: S) -> Result<S::Ok, S::Error> {
+        AgentId::serialize(agent, to)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(
+        from: D,
+    ) -> Result<Arc<AgentId>, D::Error> {
+        AgentId::deserialize(from).map(Arc::new)
+    }
+}
+
+impl Identity for MemberId {
+    type Addr = Arc<AgentId>;
+
+    /// Each further life begins twice as far in the future: an agent whose clock was set back
+    /// between two lives overtakes its earlier self within a few round trips.
+    fn renew(&self) -> Option<Self> {
+        const FARTHEST: u8 = 24;
+
+        let generation = self
+            .generation
+            .saturating_add(1 << self.renewals.min(FARTHEST));
+        Some(Self {
+            agent: self.agent.clone(),
+            generation,
+            renewals: self.renewals.saturating_add(1),
+        })
+    }
+
+    fn addr(&self) -> Self::Addr {
+        self.agent.clone()
+    }
+
+    fn win_addr_conflict(&self, adversary: &Self) -> bool {
+        (self.generation, self.renewals) > (adversary.generation, adversary.renewals)
+    }
+}

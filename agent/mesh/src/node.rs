@@ -1,0 +1,400 @@
+//! ractor_cluster over the mesh's own streams.
+//!
+//! Its `NodeServer` always opens a clear-text TCP listener, believes a peer's claimed name, and
+//! keeps the oldest of two connections. This actor drives its `NodeSession` instead: no socket, a
+//! peer's name is that of its certificate, and the newest session of a peer wins, so that a
+//! restarted agent is reached at once. Where both agents open one at the same time, each would take
+//! the other's for the newest and end its own: then the one wins whose opener's name comes first.
+
+use super::{
+    caller::{NAMED_MAX, Named},
+    metrics::MeshMetrics,
+};
+use ractor::{Actor, ActorId, ActorProcessingErr, ActorRef, SupervisionEvent};
+use ractor_cluster::{
+    BoxRead, BoxWrite, ClusterBidiStream, NetworkStream, NodeServerMessage, NodeSession,
+    NodeSessionMessage,
+    node::{NodeConnectionMode, SessionCheckReply},
+};
+use regionmesh_protocol::identity::AgentId;
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::{Arc, Mutex, PoisonError},
+    time::{Duration, Instant},
+};
+
+/// Largest frame of a session, bytes: a message and its envelope.
+const FRAME_LIMIT: u64 = 2 << 20;
+/// How long a session may take to become ready.
+const READY_DEADLINE: Duration = Duration::from_secs(5);
+/// Sessions that were opened within this time of each other, from both sides, were opened at the
+/// same time: longer than the longest round trip, shorter than an agent takes to die, restart and
+/// dial.
+const AT_ONCE: Duration = Duration::from_secs(2);
+/// ractor_cluster wants one; the certificates are what authenticates.
+const COOKIE: &str = "regionmesh/1";
+
+/// A QUIC stream as a session's transport; the label is the certificate's agent.
+pub(crate) struct SessionStream {
+    /// To the peer.
+    pub(crate) send: quinn::SendStream,
+    /// From the peer.
+    pub(crate) recv: quinn::RecvStream,
+    /// Whom the connection's certificate names.
+    pub(crate) peer: AgentId,
+}
+
+impl ClusterBidiStream for SessionStream {
+    fn split(self: Box<Self>) -> (BoxRead, BoxWrite) {
+        (
+            Box::new(Named::new(self.recv, &self.peer, FRAME_LIMIT)),
+            Box::new(self.send),
+        )
+    }
+
+    fn peer_label(&self) -> Option<String> {
+        Some(self.peer.to_string())
+    }
+}
+
+/// The ready session of each peer, as the node id in its remote references. Written by the node
+/// actor.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Sessions(Arc<Mutex<BTreeMap<String, u64>>>);
+
+impl Sessions {
+    /// Node id of the peer's ready session.
+    pub(crate) fn node_of(&self, peer: &AgentId) -> Option<u64> {
+        self.0
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .get(&peer.to_string())
+            .copied()
+    }
+
+    fn set(&self, peer: &str, node: u64) {
+        self.0
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .insert(peer.to_owned(), node);
+    }
+
+    fn clear(&self, peer: &str, node: u64) {
+        let mut sessions = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if sessions.get(peer) == Some(&node) {
+            sessions.remove(peer);
+        }
+    }
+}
+
+/// What the actor is started with, each time.
+#[derive(Clone)]
+pub(crate) struct NodeArguments {
+    /// Who we are.
+    pub(crate) id: AgentId,
+    /// Where ready sessions are told.
+    pub(crate) sessions: Sessions,
+    /// Metrics.
+    pub(crate) metrics: MeshMetrics,
+}
+
+struct Session {
+    actor: ActorRef<NodeSessionMessage>,
+    node: u64,
+    /// The agent in the certificate.
+    peer: String,
+    is_named: bool,
+    way: Way,
+}
+
+/// Who opened a session, and when.
+#[derive(Debug, Clone, Copy)]
+struct Way {
+    is_ours: bool,
+    opened: Instant,
+}
+
+impl Way {
+    /// Whether a session outlives `other`, another one with the same peer; both ends come to the
+    /// same. `we_come_first`: our name sorts before the peer's.
+    fn outlives(&self, other: &Self, we_come_first: bool) -> bool {
+        let apart = self.opened.max(other.opened) - self.opened.min(other.opened);
+        if self.is_ours != other.is_ours && apart < AT_ONCE {
+            return self.is_ours == we_come_first;
+        }
+        self.opened > other.opened
+    }
+}
+
+/// State of the actor.
+pub(crate) struct NodeState {
+    id: AgentId,
+    sessions: Sessions,
+    metrics: MeshMetrics,
+    next_node: u64,
+    open: HashMap<ActorId, Session>,
+}
+
+/// `NodeSession::new` takes a message type that can't be named from outside its crate; this
+/// recovers it by inference.
+fn fifth<A, B, C, D, E: Default, F, R>(_: fn(A, B, C, D, E, F) -> R) -> E {
+    E::default()
+}
+
+/// The actor.
+pub(crate) struct NodeActor;
+
+impl Actor for NodeActor {
+    type Msg = NodeServerMessage;
+    type State = NodeState;
+    type Arguments = NodeArguments;
+
+    async fn pre_start(
+        &self,
+        _me: ActorRef<NodeServerMessage>,
+        NodeArguments {
+            id,
+            sessions,
+            metrics,
+        }: NodeArguments,
+    ) -> Result<NodeState, ActorProcessingErr> {
+        // Node ids from 1: 0 means "local" in an actor id.
+        Ok(NodeState {
+            id,
+            sessions,
+            metrics,
+            next_node: 1,
+            open: HashMap::new(),
+        })
+    }
+
+    async fn handle(
+        &self,
+        me: ActorRef<NodeServerMessage>,
+        message: NodeServerMessage,
+        state: &mut NodeState,
+    ) -> Result<(), ActorProcessingErr> {
+        match message {
+            NodeServerMessage::ConnectionOpenedExternal { stream, is_server } => {
+                let peer = stream.peer_label().unwrap_or_default();
+                let (reader, writer) = stream.split();
+                let node = state.next_node;
+
+                state.next_node += 1;
+                let mut name = fifth(NodeSession::new);
+                name.name = state.id.to_string();
+                name.connection_string = state.id.to_string();
+
+                let session = NodeSession::new(
+                    node,
+                    is_server,
+                    COOKIE.into(),
+                    me.clone(),
+                    name,
+                    NodeConnectionMode::Isolated,
+                )
+                .with_max_inbound_frame_size(FRAME_LIMIT + NAMED_MAX);
+
+                let stream = NetworkStream::External {
+                    peer_label: Some(peer.clone()),
+                    local_label: None,
+                    reader,
+                    writer,
+                };
+                let (actor, _) =
+                    NodeSession::spawn_linked(None, session, stream, me.get_cell()).await?;
+
+                tokio::spawn(stop_unless_ready(actor.clone()));
+                let way = Way {
+                    is_ours: !is_server,
+                    opened: Instant::now(),
+                };
+
+                state.open.insert(
+                    actor.get_id(),
+                    Session {
+                        actor,
+                        node,
+                        peer,
+                        is_named: false,
+                        way,
+                    },
+                );
+            }
+            NodeServerMessage::UpdateSession { actor_id, name } => {
+                if let Some(session) = state.open.get_mut(&actor_id) {
+                    session.is_named = session.peer == name.name;
+                    if !session.is_named {
+                        let what = format!(
+                            "{} opened a session in the name of {:?}",
+                            session.peer, name.name
+                        );
+
+                        state.metrics.refuse("session-name", &what);
+                        session
+                            .actor
+                            .stop(Some("its name is not that of its certificate".into()));
+                    }
+                }
+            }
+            NodeServerMessage::CheckSession { peer_name, reply } => {
+                let is_known = state
+                    .open
+                    .values()
+                    .any(|session| session.is_named && session.peer == peer_name.name);
+                let verdict = if is_known {
+                    SessionCheckReply::NoOtherConnection
+                } else {
+                    SessionCheckReply::OtherConnectionContinues
+                };
+                let _ = reply.send(verdict);
+            }
+            NodeServerMessage::ConnectionAuthenticated(id) => {
+                let Some(new) = state.open.get(&id) else {
+                    return Ok(());
+                };
+                let we_come_first = state.id.to_string() < new.peer;
+
+                for other in state
+                    .open
+                    .values()
+                    .filter(|other| other.peer == new.peer && other.node != new.node)
+                {
+                    let loser = if new.way.outlives(&other.way, we_come_first) {
+                        other
+                    } else {
+                        new
+                    };
+
+                    loser
+                        .actor
+                        .stop(Some("another session with the same agent".into()));
+                }
+            }
+            NodeServerMessage::ConnectionReady(id) => {
+                if let Some(session) = state.open.get(&id) {
+                    state.sessions.set(&session.peer, session.node);
+                    tracing::debug!(
+                        peer = session.peer,
+                        node = session.node,
+                        "actor session ready"
+                    );
+                }
+            }
+            NodeServerMessage::GetSessions(reply) => drop(reply.send(HashMap::new())),
+            _ => {}
+        }
+
+        Ok(())
+    }
+
+    async fn handle_supervisor_evt(
+        &self,
+        _me: ActorRef<NodeServerMessage>,
+        event: SupervisionEvent,
+        state: &mut NodeState,
+    ) -> Result<(), ActorProcessingErr> {
+        let (SupervisionEvent::ActorTerminated(cell, ..) | SupervisionEvent::ActorFailed(cell, _)) =
+            event
+        else {
+            return Ok(());
+        };
+
+        if let Some(session) = state.open.remove(&cell.get_id()) {
+            state.sessions.clear(&session.peer, session.node);
+            tracing::debug!(
+                peer = session.peer,
+                node = session.node,
+                "actor session ended"
+            );
+        }
+
+        Ok(())
+    }
+}
+
+async fn stop_unless_ready(session: ActorRef<NodeSessionMessage>) {
+    tokio::time::sleep(READY_DEADLINE).await;
+    let ready = session
+        .call(
+            NodeSessionMessage::GetReadyState,
+            Some(Duration::from_secs(1)),
+        )
+        .await;
+
+    if !matches!(ready, Ok(ractor::rpc::CallResult::Success(true))) {
+        session.stop(Some("the handshake took too long".into()));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        /// Both ends see the same two sessions, half a round trip earlier or later, and keep the
+        /// same one.
+        #[test]
+        fn of_two_sessions_opened_from_both_sides_at_once_both_ends_keep_the_same(
+            ours_ms in 0u64..800,
+            theirs_ms in 0u64..800,
+            way_ms in 0u64..300,
+            we_come_first: bool,
+        ) {
+            let start = Instant::now();
+            let at = |ms| start + Duration::from_millis(ms);
+            let here = [
+                Way {
+                    is_ours: true,
+                    opened: at(ours_ms),
+                },
+                Way {
+                    is_ours: false,
+                    opened: at(theirs_ms + way_ms),
+                },
+            ];
+
+            let there = [
+                Way {
+                    is_ours: false,
+                    opened: at(ours_ms + way_ms),
+                },
+                Way {
+                    is_ours: true,
+                    opened: at(theirs_ms),
+                },
+            ];
+
+            prop_assert_eq!(
+                here[0].outlives(&here[1], we_come_first),
+                there[0].outlives(&there[1], !we_come_first)
+            );
+
+            prop_assert_ne!(
+                here[0].outlives(&here[1], we_come_first),
+                here[1].outlives(&here[0], we_come_first)
+            );
+        }
+
+        /// An agent that restarted is reached by its newest session, whoever opened it.
+        #[test]
+        fn a_later_session_outlives_one_that_stood_for_long(
+            ours: bool,
+            later_ours: bool,
+            we_come_first: bool,
+        ) {
+            let opened = Instant::now();
+            let old = Way {
+                is_ours: ours,
+                opened,
+            };
+            let new = Way {
+                is_ours: later_ours,
+                opened: opened + AT_ONCE,
+            };
+
+            prop_assert!(new.outlives(&old, we_come_first) && !old.outlives(&new, we_come_first));
+        }
+    }
+}

@@ -1,0 +1,97 @@
+//! The peer actor: the only one that other agents can call.
+//!
+//! Every remotable actor is advertised to every peer, so there is one. It hands requests to a
+//! [`PeerService`] in tasks of their own, at most [`AT_ONCE`] of them: beyond that the answer is
+//! "busy", at once.
+
+use crate::{
+    handle::PeerService,
+    rpc::{GROUP, PeerMessage, SCOPE, Wire},
+};
+use ractor::{Actor, ActorProcessingErr, ActorRef};
+use regionmesh_protocol::wire::PeerReply;
+use std::sync::Arc;
+use tokio::sync::Semaphore;
+
+/// Requests answered at the same time.
+pub(crate) const AT_ONCE: usize = 512;
+
+/// The actor.
+pub struct PeerActor;
+
+/// What it is started with, each time.
+#[derive(Clone)]
+pub struct PeerArguments {
+    /// Answers the requests.
+    pub service: Arc<dyn PeerService>,
+}
+
+/// Its state.
+pub struct PeerState {
+    service: Arc<dyn PeerService>,
+    places: Arc<Semaphore>,
+}
+
+impl Actor for PeerActor {
+    type Msg = PeerMessage;
+    type State = PeerState;
+    type Arguments = PeerArguments;
+
+    async fn pre_start(
+        &self,
+        me: ActorRef<PeerMessage>,
+        PeerArguments { service }: PeerArguments,
+    ) -> Result<PeerState, ActorProcessingErr> {
+        ractor::pg::join_scoped(SCOPE.into(), GROUP.into(), vec![me.get_cell()]);
+        Ok(PeerState {
+            service,
+            places: Arc::new(Semaphore::new(AT_ONCE)),
+        })
+    }
+
+    async fn handle(
+        &self,
+        _me: ActorRef<PeerMessage>,
+        PeerMessage {
+            caller,
+            request,
+            reply,
+        }: PeerMessage,
+        state: &mut PeerState,
+    ) -> Result<(), ActorProcessingErr> {
+        // A reply port that nobody listens to any more is the caller's time-out, not our failure.
+        let service = state.service.clone();
+        let (caller, request) = match (caller, request) {
+            (Some(caller), Wire::Ok(request)) => (caller, request),
+            (caller, Wire::Bad(why)) => {
+                let refusal = service.refuse(
+                    caller.as_ref(),
+                    &format!("the request can't be read: {why}"),
+                );
+                let _ = reply.send(Wire::Ok(refusal));
+
+                return Ok(());
+            }
+            (None, Wire::Ok(_)) => {
+                let _ = reply.send(Wire::Ok(service.refuse(None, "the caller is not known")));
+                return Ok(());
+            }
+        };
+
+        match state.places.clone().try_acquire_owned() {
+            Err(_) => {
+                let busy =
+                    PeerReply::Failed(format!("busy: {AT_ONCE} requests are being answered"));
+                let _ = reply.send(Wire::Ok(busy));
+            }
+            Ok(place) => {
+                tokio::spawn(async move {
+                    let _ = reply.send(Wire::Ok(service.answer(&caller, request).await));
+                    drop(place);
+                });
+            }
+        }
+
+        Ok(())
+    }
+}

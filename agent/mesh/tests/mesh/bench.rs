@@ -1,0 +1,270 @@
+//! Agents' meshes over real sockets, each with a listener where gossip would be.
+
+use async_trait::async_trait;
+use prometheus::Registry;
+use quinn::{RecvStream, SendStream};
+use ractor::{Actor, ActorCell};
+use regionmesh_mesh::{
+    BulkService, GossipInbox, Identity, LinkInfo, Mesh, MeshActor, MeshArguments, MeshMetrics,
+    RegionEndpoint, Settings, TlsConfig, init_authority, issue_certificate,
+};
+use regionmesh_protocol::{identity::AgentId, status::Links};
+use std::{
+    collections::BTreeMap,
+    net::{SocketAddr, UdpSocket},
+    path::Path,
+    sync::{Arc, Mutex},
+    time::{Duration, Instant},
+};
+use tempfile::TempDir;
+use tokio::sync::watch;
+
+pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
+
+/// Waits until `claim` holds.
+pub(crate) async fn eventually(what: &str, claim: impl Fn() -> bool) {
+    let start = Instant::now();
+    while !claim() {
+        assert!(
+            start.elapsed() < PATIENCE,
+            "not within {PATIENCE:?}: {what}"
+        );
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+}
+
+/// Stands where gossip would: writes down what the mesh tells, answers exchanges with their request
+/// reversed.
+#[derive(Clone, Default)]
+pub(crate) struct Mail(Arc<Mutex<Vec<String>>>);
+
+impl Mail {
+    fn put(&self, line: String) {
+        self.0.lock().unwrap().push(line);
+    }
+}
+
+#[async_trait]
+impl GossipInbox for Mail {
+    fn link_up(&self, peer: &AgentId) {
+        self.put(format!("up {peer}"));
+    }
+
+    fn link_down(&self, peer: &AgentId) {
+        self.put(format!("down {peer}"));
+    }
+
+    fn datagram(&self, from: AgentId, payload: Vec<u8>) {
+        self.put(format!("{from}: {}", String::from_utf8_lossy(&payload)));
+    }
+
+    async fn exchange(
+        &self,
+        _from: &AgentId,
+        mut request: Vec<u8>,
+        _timeout: Duration,
+    ) -> Option<Vec<u8>> {
+        request.reverse();
+        Some(request)
+    }
+
+    fn certificate_reloaded(&self) {
+        self.put("reloaded".into());
+    }
+
+    fn publish(&self, _links: Links) {}
+}
+
+/// Answers a bulk stream with what came in.
+pub(crate) struct Echo;
+
+#[async_trait]
+impl BulkService for Echo {
+    async fn serve(
+        &self,
+        _: AgentId,
+        mut send: SendStream,
+        mut recv: RecvStream,
+    ) -> Result<(), String> {
+        let bytes = recv
+            .read_to_end(1 << 20)
+            .await
+            .map_err(|error| error.to_string())?;
+
+        send.write_all(&bytes)
+            .await
+            .map_err(|error| error.to_string())?;
+        send.finish().map_err(|error| error.to_string())
+    }
+}
+
+pub(crate) struct Node {
+    pub(crate) mesh: Mesh,
+    mail: Mail,
+    registry: Registry,
+    pub(crate) actor: ActorCell,
+    links: watch::Receiver<Arc<BTreeMap<AgentId, LinkInfo>>>,
+}
+
+impl Node {
+    /// A mesh that is alive.
+    pub(crate) async fn start(setup: Setup) -> Self {
+        let mail = Mail::default();
+        let registry = Registry::new();
+        let (tell_links, links) = watch::channel(Arc::default());
+        let mesh = Mesh::new(MeshArguments {
+            settings: setup.settings.clone(),
+            identity: setup.identity(),
+            links: tell_links,
+            gossip: Arc::new(mail.clone()),
+            bulk: Arc::new(Echo),
+            metrics: MeshMetrics::new(&registry).unwrap(),
+        });
+
+        let (actor, _) = Actor::spawn(None, MeshActor, mesh.clone()).await.unwrap();
+        Self {
+            mesh,
+            mail,
+            registry,
+            actor: actor.get_cell(),
+            links,
+        }
+    }
+
+    pub(crate) fn heard(&self, line: &str) -> bool {
+        self.times_heard(line) > 0
+    }
+
+    pub(crate) fn times_heard(&self, line: &str) -> usize {
+        let lines = self.mail.0.lock().unwrap();
+        lines.iter().filter(|heard| *heard == line).count()
+    }
+
+    pub(crate) fn is_linked(&self, peer: &str) -> bool {
+        self.links.borrow().contains_key(&peer.parse().unwrap())
+    }
+
+    pub(crate) fn has_no_links(&self) -> bool {
+        self.links.borrow().is_empty()
+    }
+
+    /// The metric of this name whose label has this value, or has no label; 0 where there is none.
+    pub(crate) fn metric(&self, name: &str, label: &str) -> u64 {
+        let families = self.registry.gather();
+        let metrics = families
+            .iter()
+            .filter(|family| family.name() == name)
+            .flat_map(|family| family.get_metric());
+        let mut found = metrics.filter(|metric| {
+            let labels = metric.get_label();
+            labels.is_empty() || labels.iter().any(|pair| pair.value() == label)
+        });
+
+        found.next().map_or(0, |metric| {
+            (metric.get_counter().get_value() + metric.get_gauge().get_value()) as u64
+        })
+    }
+
+    /// How often something was refused for `reason`.
+    pub(crate) fn refused(&self, reason: &str) -> u64 {
+        self.metric("regionmesh_mesh_refused_total", reason)
+    }
+}
+
+/// What one agent's mesh is started with.
+pub(crate) struct Setup {
+    pub(crate) id: AgentId,
+    pub(crate) tls: TlsConfig,
+    pub(crate) settings: Settings,
+}
+
+impl Setup {
+    pub(crate) fn identity(&self) -> Arc<Identity> {
+        Identity::load("m".parse().unwrap(), self.id.clone(), self.tls.clone()).unwrap()
+    }
+}
+
+/// The files of an agent in `dir`.
+pub(crate) fn files(dir: &Path, id: &AgentId) -> TlsConfig {
+    let stem = format!("{}.{}", id.region, id.agent);
+    TlsConfig {
+        ca: dir.join("ca.pem"),
+        certificate: dir.join(format!("{stem}.pem")),
+        key: dir.join(format!("{stem}.key")),
+    }
+}
+
+/// A mesh named `m` with an authority, and free ports for its agents.
+pub(crate) struct Bench {
+    pub(crate) dir: TempDir,
+    ports: Vec<(AgentId, SocketAddr)>,
+}
+
+impl Bench {
+    pub(crate) fn new(agents: &[&str]) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        init_authority(&dir.path().join("ca"), &"m".parse().unwrap(), 30).unwrap();
+
+        let ports = agents
+            .iter()
+            .map(|agent| {
+                let id: AgentId = agent.parse().unwrap();
+                issue_certificate(&dir.path().join("ca"), &id, 30, dir.path()).unwrap();
+                (
+                    id,
+                    UdpSocket::bind("127.0.0.1:0")
+                        .unwrap()
+                        .local_addr()
+                        .unwrap(),
+                )
+            })
+            .collect();
+
+        Self { dir, ports }
+    }
+
+    pub(crate) fn address(&self, agent: &str) -> SocketAddr {
+        self.ports
+            .iter()
+            .find(|(id, _)| id.to_string() == agent)
+            .unwrap()
+            .1
+    }
+
+    /// What an agent is started with: it dials the first agent of each region and all of its own.
+    pub(crate) fn setup(&self, agent: &str) -> Setup {
+        let id: AgentId = agent.parse().unwrap();
+        let mut regions: Vec<&AgentId> = self.ports.iter().map(|(id, _)| id).collect();
+        regions.dedup_by_key(|id| id.region.clone());
+
+        let regions = regions.iter().map(|first| RegionEndpoint {
+            name: first.region.clone(),
+            endpoint: self.address(&first.to_string()).to_string(),
+        });
+        let locals = self
+            .ports
+            .iter()
+            .filter(|(other, _)| other.region == id.region)
+            .map(|(_, address)| address.to_string());
+
+        Setup {
+            tls: files(self.dir.path(), &id),
+            settings: Settings {
+                listen: self.address(agent),
+                regions: regions.collect(),
+                local_peers: locals.collect(),
+            },
+            id,
+        }
+    }
+
+    pub(crate) async fn start(&self, agent: &str) -> Node {
+        Node::start(self.setup(agent)).await
+    }
+
+    /// Issues a certificate to an agent, beside those of the mesh's own.
+    pub(crate) fn issue(&self, agent: &str) {
+        let dir = self.dir.path();
+        issue_certificate(&dir.join("ca"), &agent.parse().unwrap(), 30, dir).unwrap();
+    }
+}

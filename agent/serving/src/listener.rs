@@ -1,0 +1,81 @@
+//! The model server's door: how many connections it takes, how slow they may be, and how they end.
+
+use crate::{metrics::ServingMetrics, refusal::Refusal};
+use axum::{
+    Router,
+    response::{IntoResponse, Response},
+};
+use regionmesh_runtime::listener::{
+    self, Door, DoorLimits, PlaceLimits, Turned,
+    http::{self, End, HttpLimits, ReservePolicy, routed},
+};
+use std::time::Duration;
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+
+/// How long requests in progress may go on after the stop; below Kubernetes' usual 30 s of grace.
+const STOP_TIMEOUT: Duration = Duration::from_secs(20);
+const DOOR: DoorLimits = DoorLimits {
+    // Most of the places may be one client's: users often come through one proxy.
+    places: PlaceLimits {
+        total: 2_048,
+        per_client: 1_536,
+    },
+    reserve: Some(PlaceLimits {
+        total: 64,
+        per_client: 16,
+    }),
+    stop_timeout: STOP_TIMEOUT,
+};
+const CONNECTION: HttpLimits = HttpLimits {
+    head: Duration::from_secs(2),
+    idle: Duration::from_secs(30),
+    head_bytes: 64 << 10,
+    write: Duration::from_secs(30),
+    stop: STOP_TIMEOUT,
+};
+const RESERVE: ReservePolicy = ReservePolicy {
+    is_health: |path| path.starts_with("/v2/health/"),
+    otherwise: crowded,
+};
+
+fn crowded() -> Response {
+    Refusal::unavailable(
+        "the model server has as many connections as it may; try again in a \
+        second, or another region",
+    )
+    .into_response()
+}
+
+/// Serves `router` until `stop`, then lets requests in progress end.
+pub(crate) async fn serve(
+    listener: TcpListener,
+    router: Router,
+    metrics: ServingMetrics,
+    stop: CancellationToken,
+) {
+    let refused = metrics.refused_connections;
+    let count = {
+        let refused = refused.clone();
+        move |turned: Turned| refused.with_label_values(&[turned.as_str()]).inc()
+    };
+    let door = Door::new("serving", DOOR, metrics.connections, count);
+    let connection = {
+        let stop = stop.clone();
+        move |stream, seat| {
+            let service = routed(router.clone());
+            let refused = refused.clone();
+            let stop = stop.clone();
+
+            async move {
+                if let End::CutOff(reason) =
+                    http::serve(stream, seat, service, CONNECTION, RESERVE, stop).await
+                {
+                    refused.with_label_values(&[reason]).inc();
+                }
+            }
+        }
+    };
+
+    listener::accept(listener, door, stop, connection).await;
+}

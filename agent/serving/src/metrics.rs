@@ -1,0 +1,244 @@
+//! What the model server counts. Labels name only models of the catalogue, so that a client can't
+//! make series.
+
+use prometheus::{
+    Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts,
+    Registry, core::Collector,
+};
+use regionmesh_protocol::models::manifest::{ModelName, VersionName};
+
+/// Status codes that an inference can end with; used to remove the series of a version that is
+/// gone.
+const CODES: [&str; 8] = ["200", "400", "408", "413", "500", "503", "504", "404"];
+
+/// The metrics; clones share them.
+#[derive(Debug, Clone)]
+pub struct ServingMetrics {
+    /// Inference requests by model, version and status.
+    requests: IntCounterVec,
+    /// From admission to the answer, by model.
+    duration: HistogramVec,
+    /// Requests waiting for one of the running ones to end.
+    pub(crate) queue: IntGauge,
+    /// How long requests waited for a place that got one.
+    pub(crate) queue_duration: Histogram,
+    /// Requests refused because they would have waited too long, or the memory for bodies was full.
+    pub(crate) overloads: IntCounter,
+    /// Requests among them that waited until their deadline.
+    pub(crate) queue_timeouts: IntCounter,
+    /// Panics of the engine that were caught.
+    pub(crate) panics: IntCounter,
+    /// Versions loaded now.
+    pub(crate) loaded: IntGauge,
+    /// Memory reserved for them.
+    pub(crate) loaded_bytes: IntGauge,
+    /// Loads that failed, by model.
+    pub(crate) load_failures: IntCounterVec,
+    /// 1 while the wanted default version of a model can't be loaded.
+    pub(crate) default_failed: IntGaugeVec,
+    /// Versions that can't be served here.
+    pub(crate) unservable: IntGauge,
+    /// Versions that took the process down.
+    pub(crate) quarantined: IntGauge,
+    /// Loads and inferences that nobody waits for, and that go on.
+    pub(crate) abandoned: IntGauge,
+    /// Inferences that were not done in time.
+    pub(crate) timeouts: IntCounter,
+    /// Changes of a model's default version.
+    pub(crate) swaps: IntCounterVec,
+    /// Open connections.
+    pub(crate) connections: IntGauge,
+    /// Connections that were ended because of what came in, or did not come.
+    pub(crate) refused_connections: IntCounterVec,
+}
+
+impl ServingMetrics {
+    /// Registers the metrics; once per registry, since a restarted server goes on counting where it
+    /// was.
+    pub fn new(registry: &Registry) -> prometheus::Result<Self> {
+        fn put<C: Collector + Clone + 'static>(
+            registry: &Registry,
+            metric: C,
+        ) -> prometheus::Result<C> {
+            registry.register(Box::new(metric.clone()))?;
+            Ok(metric)
+        }
+
+        let counters = |name: &str, help: &str, labels: &[&str]| {
+            put(registry, IntCounterVec::new(Opts::new(name, help), labels)?)
+        };
+        let counter = |name: &str, help: &str| put(registry, IntCounter::new(name, help)?);
+        let gauge = |name: &str, help: &str| put(registry, IntGauge::new(name, help)?);
+
+        Ok(Self {
+            requests: counters(
+                "regionmesh_inference_requests_total",
+                "Inference requests by model, version and HTTP status code.",
+                &["model", "version", "code"],
+            )?,
+            duration: put(
+                registry,
+                HistogramVec::new(
+                    HistogramOpts::new(
+                        "regionmesh_inference_duration_seconds",
+                        "Time from the whole request received to the answer, waiting included, of \
+                            successful inferences.",
+                    )
+                    .buckets(vec![
+                        0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.2, 0.3, 0.5, 1.0, 2.5, 5.0,
+                        10.0,
+                    ]),
+                    &["model"],
+                )?,
+            )?,
+            queue: gauge(
+                "regionmesh_inference_queue_length",
+                "Inference requests that wait for a \
+                free place.",
+            )?,
+            queue_duration: put(
+                registry,
+                Histogram::with_opts(
+                    HistogramOpts::new(
+                        "regionmesh_inference_queue_duration_seconds",
+                        "Time that inference requests waited for a free place.",
+                    )
+                    .buckets(vec![
+                        0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0,
+                        10.0,
+                    ]),
+                )?,
+            )?,
+            overloads: counter(
+                "regionmesh_inference_overloads_total",
+                "Inference requests refused because too many were in progress.",
+            )?,
+            queue_timeouts: counter(
+                "regionmesh_inference_queue_timeouts_total",
+                "Inference requests that waited for a free place until their deadline.",
+            )?,
+            panics: counter(
+                "regionmesh_inference_panics_total",
+                "Panics of the inference engine \
+                that were caught.",
+            )?,
+            loaded: gauge("regionmesh_serving_models_loaded", "Model versions loaded.")?,
+            loaded_bytes: gauge(
+                "regionmesh_serving_models_loaded_bytes",
+                "Memory set aside for loaded model versions, estimated from the sizes of their \
+                    files.",
+            )?,
+            load_failures: counters(
+                "regionmesh_serving_load_failures_total",
+                "Attempts to load a model version that failed.",
+                &["model"],
+            )?,
+            default_failed: put(
+                registry,
+                IntGaugeVec::new(
+                    Opts::new(
+                        "regionmesh_serving_default_failed",
+                        "1 while the wanted default version of the model can't be loaded (an older \
+                            one may serve).",
+                    ),
+                    &["model"],
+                )?,
+            )?,
+            unservable: gauge(
+                "regionmesh_serving_versions_unservable",
+                "Versions held by the region that this server can't serve; quarantined ones \
+                    included.",
+            )?,
+            quarantined: gauge(
+                "regionmesh_serving_versions_quarantined",
+                "Versions that are not loaded because the process died while it loaded them \
+                    before.",
+            )?,
+            abandoned: gauge(
+                "regionmesh_serving_abandoned_computations",
+                "Loads and inferences that still run although their time is up or their client \
+                    went away.",
+            )?,
+            timeouts: counter(
+                "regionmesh_inference_timeouts_total",
+                "Inferences that were not done within serving.inference_timeout_ms.",
+            )?,
+            swaps: counters(
+                "regionmesh_serving_swaps_total",
+                "Changes of the version that a model serves by default.",
+                &["model"],
+            )?,
+            connections: gauge(
+                "regionmesh_serving_connections",
+                "Open connections to the model \
+                server.",
+            )?,
+            refused_connections: counters(
+                "regionmesh_serving_refused_connections_total",
+                "Connections that the model server did not serve, or not to their end, by reason.",
+                &["reason"],
+            )?,
+        })
+    }
+
+    /// Begins the counts of a version that was loaded at 0, so that an alert sees its first
+    /// failure.
+    pub(crate) fn begin(&self, model: &ModelName, version: &VersionName) {
+        for code in ["200", "500", "503"] {
+            let _ = self
+                .requests
+                .with_label_values(&[model.as_str(), version.as_str(), code]);
+        }
+
+        let _ = self
+            .requests
+            .with_label_values(&[model.as_str(), "", "503"]);
+    }
+
+    /// Counts a request. `model` and `version` are none where the catalogue doesn't have them.
+    pub(crate) fn request(
+        &self,
+        model: Option<&ModelName>,
+        version: Option<&VersionName>,
+        code: http::StatusCode,
+    ) {
+        let model = model.map_or("", ModelName::as_str);
+        let version = version.map_or("", VersionName::as_str);
+        self.requests
+            .with_label_values(&[model, version, code.as_str()])
+            .inc();
+    }
+
+    /// Notes how long a successful request took.
+    pub(crate) fn duration(&self, model: &ModelName, seconds: f64) {
+        self.duration
+            .with_label_values(&[model.as_str()])
+            .observe(seconds);
+    }
+
+    /// Forgets the series of a version that was deleted.
+    pub(crate) fn forget_version(&self, model: &ModelName, version: &VersionName) {
+        for code in CODES {
+            // Absent for codes that never occurred.
+            let _ = self
+                .requests
+                .remove_label_values(&[model.as_str(), version.as_str(), code]);
+        }
+    }
+
+    /// Forgets the series of a model that was deleted.
+    pub(crate) fn forget_model(&self, model: &ModelName) {
+        for code in CODES {
+            let _ = self
+                .requests
+                .remove_label_values(&[model.as_str(), "", code]);
+        }
+
+        let _ = self.duration.remove_label_values(&[model.as_str()]);
+        for vec in [&self.load_failures, &self.swaps] {
+            let _ = vec.remove_label_values(&[model.as_str()]);
+        }
+
+        let _ = self.default_failed.remove_label_values(&[model.as_str()]);
+    }
+}

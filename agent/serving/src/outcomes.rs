@@ -1,0 +1,423 @@
+//! How loading and trying each version ended; remembered over a restart, so that a region doesn't
+//! load all that it holds again.
+
+use crate::quarantine::VersionKey;
+use regionmesh_protocol::{
+    models::{
+        digest::Digest,
+        manifest::{ModelName, VersionName},
+    },
+    status::servability::Outcome,
+};
+use regionmesh_runtime::files::replace_file;
+use serde::{Deserialize, Serialize};
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+    sync::{
+        Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
+    time::{Duration, Instant},
+};
+use tokio::sync::watch;
+
+/// Largest file that is read, bytes: some 100,000 versions.
+const FILE_MAX: u64 = 64 << 20;
+/// Pause before a version that can't be served is tried again: first and longest.
+const RETRY_FIRST: Duration = Duration::from_secs(60);
+const RETRY_LONGEST: Duration = Duration::from_secs(15 * 60);
+
+#[derive(Debug, Clone)]
+struct Known {
+    outcome: Outcome,
+    /// Whether it would end the same way after a restart.
+    is_lasting: bool,
+    /// Failures in a row before this one.
+    failures: u32,
+    /// When to try it again, if it can't be served.
+    retry_at: Instant,
+    /// Bytes of memory that were not free.
+    needed_bytes: Option<u64>,
+}
+
+impl Known {
+    fn new(outcome: Outcome, is_lasting: bool, failures: u32) -> Self {
+        let pause = RETRY_FIRST
+            .saturating_mul(1 << failures.min(4))
+            .min(RETRY_LONGEST);
+        Self {
+            outcome,
+            is_lasting,
+            failures,
+            retry_at: Instant::now() + pause,
+            needed_bytes: None,
+        }
+    }
+}
+
+/// What is written.
+#[derive(Debug, Serialize, Deserialize)]
+struct Document {
+    /// What the outcomes depend on, beside the files of the versions.
+    engine: String,
+    versions: Vec<(ModelName, VersionName, Digest, Outcome)>,
+}
+
+/// The outcomes. As many as versions are stored: the loader drops those of deleted versions.
+#[derive(Debug)]
+pub(crate) struct Outcomes {
+    known: Mutex<BTreeMap<VersionKey, Known>>,
+    /// Versions with computations that don't end, and how many.
+    stuck: Mutex<BTreeMap<VersionKey, usize>>,
+    file: Option<PathBuf>,
+    engine: String,
+    changed: watch::Sender<u64>,
+    /// How often failures were forgotten.
+    forgotten: AtomicU64,
+    /// Held while the file is written.
+    writing: Mutex<()>,
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Outcomes {
+    /// Reads what was remembered in `folder` by the same `engine`.
+    pub(crate) fn open(folder: Option<&Path>, engine: String) -> Self {
+        let file = folder.map(|folder| folder.join("outcomes.json"));
+        let known = file
+            .as_deref()
+            .and_then(|file| read(file, &engine))
+            .unwrap_or_default();
+
+        Self {
+            known: Mutex::new(known),
+            stuck: Mutex::default(),
+            file,
+            engine,
+            changed: watch::Sender::default(),
+            forgotten: AtomicU64::default(),
+            writing: Mutex::default(),
+        }
+    }
+
+    /// How often failures were forgotten so far: an attempt takes it with it when it begins.
+    pub(crate) fn forgotten(&self) -> u64 {
+        self.forgotten.load(Relaxed)
+    }
+
+    /// Notes how an attempt ended that began after failures had been forgotten `began` times.
+    /// `is_lasting`: whether it would end the same way after a restart. A failure counts for
+    /// nothing if failures were forgotten meanwhile: the attempt may have read files that were
+    /// replaced since.
+    pub(crate) fn record(&self, key: &VersionKey, outcome: Outcome, is_lasting: bool, began: u64) {
+        let mut known = lock(&self.known);
+        if outcome != Outcome::Servable && began != self.forgotten() {
+            return;
+        }
+
+        let before = known.get(key);
+        let is_new = before.is_none_or(|before| before.outcome != outcome);
+        let failed = before.filter(|before| before.outcome != Outcome::Servable);
+        let failures = failed.map_or(0, |before| before.failures.saturating_add(1));
+
+        known.insert(key.clone(), Known::new(outcome, is_lasting, failures));
+        drop(known);
+        if is_new {
+            self.changed.send_modify(|count| *count += 1);
+        }
+    }
+
+    /// Notes that a version which can't be served lacked memory: it is due as soon as
+    /// `needed_bytes` are free.
+    pub(crate) fn await_room(&self, key: &VersionKey, needed_bytes: u64) {
+        if let Some(known) = lock(&self.known).get_mut(key) {
+            known.needed_bytes = Some(needed_bytes);
+        }
+    }
+
+    /// When the retry of a version that can't be served was scheduled, if it is due: at that time,
+    /// or once there is memory for it. Without `now` only memory makes it due.
+    pub(crate) fn due(
+        &self,
+        key: &VersionKey,
+        now: Option<Instant>,
+        free_bytes: u64,
+    ) -> Option<Instant> {
+        let known = lock(&self.known);
+        let known = known
+            .get(key)
+            .filter(|known| known.outcome != Outcome::Servable)?;
+        let has_room = known
+            .needed_bytes
+            .is_some_and(|needed| needed <= free_bytes);
+        let is_time = now.is_some_and(|now| known.retry_at <= now);
+
+        (has_room || is_time).then_some(known.retry_at)
+    }
+
+    /// A computation of this version does not end, or did in the end.
+    pub(crate) fn stuck(&self, key: &VersionKey, is_stuck: bool) {
+        let mut stuck = lock(&self.stuck);
+        let count = stuck.entry(key.clone()).or_default();
+        *count = if is_stuck {
+            *count + 1
+        } else {
+            count.saturating_sub(1)
+        };
+
+        if *count == 0 {
+            stuck.remove(key);
+        }
+        drop(stuck);
+        self.changed.send_modify(|count| *count += 1);
+    }
+
+    /// How it ended; none if it was not tried.
+    pub(crate) fn of(&self, key: &VersionKey) -> Option<Outcome> {
+        if let Some(count) = lock(&self.stuck).get(key) {
+            let reason =
+                format!("{count} of its inferences are still running long after their deadline");
+            return Some(Outcome::Unservable {
+                reason,
+                is_quarantined: false,
+            });
+        }
+
+        lock(&self.known)
+            .get(key)
+            .map(|known| known.outcome.clone())
+    }
+
+    /// Forgets that a version can't be served, whatever its content.
+    pub(crate) fn forget_failure(&self, model: &ModelName, version: &VersionName) {
+        self.forgotten.fetch_add(1, Relaxed);
+        self.keep(|key, known| {
+            key.0 != *model || key.1 != *version || known.outcome == Outcome::Servable
+        });
+    }
+
+    /// Forgets what `is_held` denies.
+    pub(crate) fn retain(&self, is_held: impl Fn(&ModelName, &VersionName, Digest) -> bool) {
+        self.keep(|(model, version, content), _| is_held(model, version, *content));
+    }
+
+    fn keep(&self, is_kept: impl Fn(&VersionKey, &Known) -> bool) {
+        let mut known = lock(&self.known);
+        let before = known.len();
+        known.retain(|key, known| is_kept(key, known));
+
+        let is_changed = known.len() != before;
+        drop(known);
+        if is_changed {
+            self.changed.send_modify(|count| *count += 1);
+        }
+    }
+
+    /// Wakes its owner at each change.
+    pub(crate) fn changes(&self) -> watch::Receiver<u64> {
+        self.changed.subscribe()
+    }
+
+    /// Writes what lasts to the file. Blocks.
+    pub(crate) fn save(&self) {
+        let Some(file) = &self.file else { return };
+        let _writing = lock(&self.writing);
+        let lasting = lock(&self.known)
+            .iter()
+            .filter(|(_, known)| known.is_lasting)
+            .map(|((model, version, content), known)| {
+                (
+                    model.clone(),
+                    version.clone(),
+                    *content,
+                    known.outcome.clone(),
+                )
+            })
+            .collect();
+
+        let document = Document {
+            engine: self.engine.clone(),
+            versions: lasting,
+        };
+        let written = serde_json::to_vec(&document).map_err(std::io::Error::other);
+        let written = written.and_then(|text| replace_file(file, &text));
+
+        if let Err(error) = written {
+            tracing::warn!(file = %file.display(), %error, "cannot remember which versions were \
+                tested; they are tested again after a restart");
+        }
+    }
+}
+
+fn read(file: &Path, engine: &str) -> Option<BTreeMap<VersionKey, Known>> {
+    let is_small =
+        std::fs::metadata(file).is_ok_and(|file| file.is_file() && file.len() <= FILE_MAX);
+    let text = if is_small {
+        std::fs::read(file).ok()?
+    } else {
+        return None;
+    };
+    let document: Document = serde_json::from_slice(&text).ok()?;
+
+    if document.engine != engine {
+        return None;
+    }
+
+    let known = |(model, version, content, outcome)| {
+        ((model, version, content), Known::new(outcome, true, 0))
+    };
+    Some(document.versions.into_iter().map(known).collect())
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    fn key(version: &str) -> VersionKey {
+        (
+            "m".parse().unwrap(),
+            version.parse().unwrap(),
+            Digest([7; 32]),
+        )
+    }
+
+    fn is_servable(outcomes: &Outcomes) -> bool {
+        outcomes.of(&key("1")) == Some(Outcome::Servable)
+    }
+
+    fn bad() -> Outcome {
+        Outcome::Unservable {
+            reason: "broken".into(),
+            is_quarantined: false,
+        }
+    }
+
+    #[test]
+    fn what_lasts_is_remembered_by_the_same_engine_alone() {
+        let folder = tempfile::tempdir().unwrap();
+        let first = Outcomes::open(Some(folder.path()), "1".into());
+        first.record(&key("1"), Outcome::Servable, true, 0);
+        first.record(&key("2"), bad(), true, 0);
+        first.record(&key("3"), bad(), false, 0);
+        first.save();
+
+        let second = Outcomes::open(Some(folder.path()), "1".into());
+        assert!(is_servable(&second));
+        assert_eq!(
+            (second.of(&key("2")), second.of(&key("3"))),
+            (Some(bad()), None)
+        );
+
+        assert_eq!(
+            Outcomes::open(Some(folder.path()), "2".into()).of(&key("1")),
+            None
+        );
+
+        std::fs::write(folder.path().join("outcomes.json"), b"{").unwrap();
+        assert_eq!(
+            Outcomes::open(Some(folder.path()), "1".into()).of(&key("1")),
+            None
+        );
+    }
+
+    #[test]
+    fn a_version_that_can_not_be_served_is_due_after_a_growing_pause() {
+        let outcomes = Outcomes::open(None, String::new());
+        for minutes in [1, 2, 4, 8, 15, 15] {
+            let pause = Duration::from_secs(minutes * 60);
+            let before = Instant::now();
+            outcomes.record(&key("1"), bad(), true, 0);
+
+            let after = Instant::now();
+            let is_due_at = |at| outcomes.due(&key("1"), Some(at), u64::MAX).is_some();
+            assert!(
+                !is_due_at(before + pause - Duration::from_secs(1)) && is_due_at(after + pause),
+                "{minutes}"
+            );
+
+            assert_eq!(
+                outcomes.due(&key("1"), None, u64::MAX),
+                None,
+                "time alone makes it due"
+            );
+        }
+
+        outcomes.record(&key("1"), Outcome::Servable, true, 0);
+        let late = Instant::now() + RETRY_LONGEST;
+        assert_eq!(outcomes.due(&key("1"), Some(late), u64::MAX), None);
+        outcomes.record(&key("1"), bad(), true, 0);
+        assert!(
+            outcomes
+                .due(&key("1"), Some(Instant::now() + RETRY_FIRST), 0)
+                .is_some(),
+            "the pause starts again"
+        );
+    }
+
+    #[test]
+    fn a_failure_of_an_attempt_that_began_before_failures_were_forgotten_counts_for_nothing() {
+        let outcomes = Outcomes::open(None, String::new());
+        let (model, version, _) = key("1");
+        let began = outcomes.forgotten();
+
+        outcomes.forget_failure(&model, &version);
+        outcomes.record(&key("1"), bad(), true, began);
+        assert_eq!(outcomes.of(&key("1")), None);
+        outcomes.record(&key("1"), bad(), true, outcomes.forgotten());
+        assert_eq!(outcomes.of(&key("1")), Some(bad()));
+        outcomes.record(&key("1"), Outcome::Servable, true, began);
+        assert!(is_servable(&outcomes));
+    }
+
+    #[test]
+    fn a_version_that_lacked_memory_is_due_once_that_is_free() {
+        let outcomes = Outcomes::open(None, String::new());
+        outcomes.record(&key("1"), bad(), false, 0);
+        outcomes.await_room(&key("1"), 10);
+        assert_eq!(outcomes.due(&key("1"), None, 9), None);
+        assert!(outcomes.due(&key("1"), None, 10).is_some());
+        outcomes.record(&key("1"), bad(), false, 0);
+        assert_eq!(outcomes.due(&key("1"), None, 10), None);
+    }
+
+    #[test]
+    fn outcomes_of_all_stored_versions_are_remembered() {
+        let folder = tempfile::tempdir().unwrap();
+        let outcomes = Outcomes::open(Some(folder.path()), String::new());
+        let keys: Vec<_> = (0..5_000)
+            .map(|number| key(&format!("v{number}")))
+            .collect();
+
+        keys.iter()
+            .for_each(|key| outcomes.record(key, bad(), true, 0));
+        assert!(keys.iter().all(|key| outcomes.of(key).is_some()));
+        outcomes.save();
+
+        let again = Outcomes::open(Some(folder.path()), String::new());
+        assert!(keys.iter().all(|key| again.of(key).is_some()));
+    }
+
+    #[test]
+    fn a_version_is_unservable_while_its_computations_do_not_end() {
+        let outcomes = Outcomes::open(None, String::new());
+        outcomes.record(&key("1"), Outcome::Servable, true, 0);
+        outcomes.stuck(&key("1"), true);
+        outcomes.stuck(&key("1"), true);
+        outcomes.stuck(&key("1"), false);
+        assert!(!is_servable(&outcomes));
+        outcomes.stuck(&key("1"), false);
+        assert!(is_servable(&outcomes));
+
+        let forget = || outcomes.forget_failure(&"m".parse().unwrap(), &"1".parse().unwrap());
+        forget();
+        assert!(is_servable(&outcomes));
+        outcomes.record(&key("1"), bad(), true, outcomes.forgotten());
+        assert_eq!(outcomes.of(&key("1")), Some(bad()));
+        forget();
+        assert_eq!(outcomes.of(&key("1")), None);
+    }
+}

@@ -1,0 +1,124 @@
+//! What the task that keeps models loaded has in progress, and what failed.
+
+use crate::{
+    loading::{LoadError, Loaded},
+    quarantine::VersionKey,
+};
+use regionmesh_protocol::models::{
+    digest::Digest,
+    manifest::{ModelName, VersionName},
+};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use tokio::{
+    task::{AbortHandle, JoinSet},
+    time::Instant,
+};
+
+/// How long after a failure that may pass the load is tried again: first and longest.
+const RETRY_FIRST: Duration = Duration::from_secs(1);
+const RETRY_LONGEST: Duration = Duration::from_secs(60);
+/// How long a version whose files can't be read is left alone before it is tried again as a
+/// fallback or a trial.
+const REST: Duration = Duration::from_secs(15);
+/// Least time between two repeated trials: thousands of versions that can't be served must not keep
+/// the server busy.
+const TRIAL_SPACING: Duration = Duration::from_secs(5);
+
+/// A failed load of a default version.
+pub(crate) struct Failure {
+    pub(crate) version: VersionName,
+    pub(crate) content: Digest,
+    pub(crate) reason: String,
+    /// Whether the region shall wait for it: its files can't be read now.
+    pub(crate) is_awaited: bool,
+    pub(crate) attempts: u32,
+    /// When to try again; none if that is of no use, or is being done.
+    pub(crate) retry_at: Option<Instant>,
+    /// Whether another attempt is due or in progress.
+    pub(crate) is_retrying: bool,
+}
+
+impl Failure {
+    pub(crate) fn retry(&mut self) {
+        self.retry_at = None;
+        self.is_retrying = true;
+    }
+}
+
+pub(crate) type Finished = (VersionKey, Result<Arc<Loaded>, LoadError>);
+
+/// What the task that follows the catalogue keeps to itself.
+#[derive(Default)]
+pub(crate) struct Progress {
+    pub(crate) failures: BTreeMap<ModelName, Failure>,
+    pub(crate) loads: JoinSet<Finished>,
+    /// The load of each model that is in progress.
+    pub(crate) loading: BTreeMap<ModelName, (VersionKey, AbortHandle)>,
+    /// One version that is nobody's default, being tried.
+    pub(crate) trial: JoinSet<Finished>,
+    pub(crate) trying: Option<VersionKey>,
+    /// When a trial was last repeated.
+    pub(crate) repeated_at: Option<Instant>,
+    /// Versions whose files could not be read lately.
+    pub(crate) resting: BTreeMap<VersionKey, Instant>,
+    /// What this server can't serve in any version.
+    pub(crate) unserved: Vec<ModelName>,
+}
+
+impl Progress {
+    pub(crate) fn is_resting(&self, key: &VersionKey) -> bool {
+        self.resting
+            .get(key)
+            .is_some_and(|since| since.elapsed() < REST)
+    }
+
+    pub(crate) fn may_repeat_trial(&self) -> bool {
+        self.repeated_at
+            .is_none_or(|at| at.elapsed() >= TRIAL_SPACING)
+    }
+
+    /// Whether the wanted version of a model can't be served, so that another may be served in its
+    /// place.
+    pub(crate) fn is_failed(&self, model: &ModelName) -> bool {
+        self.failures
+            .get(model)
+            .is_some_and(|failure| !failure.is_retrying && !failure.is_awaited)
+    }
+
+    /// Whether the wanted version of a model failed, and is not being tried again.
+    pub(crate) fn is_settled(&self, model: &ModelName) -> bool {
+        self.failures
+            .get(model)
+            .is_some_and(|failure| !failure.is_retrying)
+    }
+
+    /// Notes why a wanted version is not served, and when it is tried again: at once where the
+    /// failure is overtaken.
+    pub(crate) fn fail(
+        &mut self,
+        (name, version, content): &VersionKey,
+        error: &LoadError,
+        is_overtaken: bool,
+    ) {
+        let before = self.failures.get(name);
+        let attempts = before.map_or(0, |failure| failure.attempts);
+
+        // A region that gave up its share for this version does not take it back because a retry
+        // can't read the files.
+        let may_await = before.is_none_or(|failure| failure.is_awaited);
+        let delay = RETRY_FIRST
+            .saturating_mul(1 << attempts.min(6))
+            .min(RETRY_LONGEST);
+        let failure = Failure {
+            version: version.clone(),
+            content: *content,
+            reason: error.to_string(),
+            is_awaited: may_await && matches!(error, LoadError::Unreadable(_)),
+            attempts,
+            retry_at: error.is_passing().then(|| Instant::now() + delay),
+            is_retrying: is_overtaken,
+        };
+
+        self.failures.insert(name.clone(), failure);
+    }
+}

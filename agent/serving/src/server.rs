@@ -1,0 +1,164 @@
+//! The server as an agent, or `regionmesh serve`, starts it.
+
+use crate::{
+    admission::Admission,
+    listener,
+    loader::{Peers, Shelf, ShelfArguments},
+    loading::{Loading, LoadingArguments},
+    metrics::ServingMetrics,
+    outcomes::Outcomes,
+    quarantine::Quarantine,
+    routes,
+    settings::ServingConfig,
+    source::ModelSource,
+    view::ServingProblem,
+};
+use regionmesh_protocol::{
+    identity::RegionName,
+    models::catalogue::Catalogue,
+    status::{ServingFacts, servability::Servability},
+};
+use regionmesh_runtime::{VERSION, meter::Meter};
+use std::{path::PathBuf, sync::Arc, time::Duration};
+use tokio::{
+    net::TcpListener,
+    sync::{Semaphore, watch},
+};
+use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
+
+/// Why the server ended by itself.
+#[derive(Debug, thiserror::Error)]
+pub enum ServingError {
+    /// The task that loads models ended; start the server again.
+    #[error("the task that loads models ended: {0}")]
+    Loader(String),
+}
+
+/// What the server is started with. Cheap to clone, so that a supervisor can start it again.
+#[derive(Clone)]
+pub struct ServingArguments {
+    /// Named in every answer.
+    pub region: RegionName,
+    /// Limits.
+    pub config: ServingConfig,
+    /// Reads versions.
+    pub source: Arc<dyn ModelSource>,
+    /// What there is. Subscribe before the writer starts: an empty first value that was never
+    /// announced counts as not read yet, and the server is not ready until then.
+    pub catalogue: watch::Receiver<Arc<Catalogue>>,
+    /// What the other regions serve; empty for ever where there is no mesh.
+    pub peers: Peers,
+    /// Whether versions that are nobody's default are loaded once and tried, so that the mesh knows
+    /// before they are promoted.
+    pub tests_versions: bool,
+    /// Where it remembers what it found out about versions; nowhere if none.
+    pub state_dir: Option<PathBuf>,
+    /// Versions that took the process down; opened once per process, from the same folder.
+    pub quarantine: Arc<Quarantine>,
+    /// True: not ready any more, while inference goes on.
+    pub draining: watch::Receiver<bool>,
+    /// The counters; made once, since a registry takes each name once and a restarted server goes
+    /// on counting.
+    pub metrics: ServingMetrics,
+    /// What inferences take, for what they cost.
+    pub meter: Meter,
+}
+
+/// The server.
+pub struct Server {
+    arguments: ServingArguments,
+    shelf: Arc<Shelf>,
+}
+
+impl Server {
+    /// A server that has nothing loaded yet.
+    pub fn new(arguments: ServingArguments) -> Self {
+        let ServingArguments {
+            config, metrics, ..
+        } = &arguments;
+
+        // What a version is capable of depends on the program and on these limits.
+        let engine = format!("{} {}", VERSION, config.max_tensor_bytes);
+        let outcomes = Outcomes::open(arguments.state_dir.as_deref(), engine);
+        let loading = Loading::new(LoadingArguments {
+            source: arguments.source.clone(),
+            config: config.clone(),
+            metrics: metrics.clone(),
+            quarantine: arguments.quarantine.clone(),
+            outcomes: Arc::new(outcomes),
+        });
+
+        // More places than processors serve no more.
+        let processors = std::thread::available_parallelism().map_or(1, usize::from);
+        let shelf = Shelf::new(ShelfArguments {
+            region: arguments.region.clone(),
+            loading: Arc::new(loading),
+            extra_versions: config.extra_versions,
+            places: u32::try_from(config.parallel.min(processors)).unwrap_or(1),
+            tests_versions: arguments.tests_versions,
+            metrics: metrics.clone(),
+        });
+
+        Self { arguments, shelf }
+    }
+
+    /// Which versions it can serve.
+    pub fn servability(&self) -> watch::Receiver<Servability> {
+        self.shelf.servability()
+    }
+
+    /// What it can't serve, for people.
+    pub fn problems(&self) -> watch::Receiver<Vec<ServingProblem>> {
+        self.shelf.problems()
+    }
+
+    /// What the mesh is told of the server; changes at most every few seconds unless a model
+    /// changes.
+    pub fn facts(&self) -> watch::Receiver<ServingFacts> {
+        self.shelf.facts()
+    }
+
+    /// Loads and serves until `stop`; then requests in progress end, for at most 20 s.
+    pub async fn run(
+        self,
+        listener: TcpListener,
+        stop: CancellationToken,
+    ) -> Result<(), ServingError> {
+        let Self { arguments, shelf } = self;
+        let ServingArguments {
+            region,
+            config,
+            catalogue,
+            peers,
+            draining,
+            metrics,
+            quarantine,
+            meter,
+            ..
+        } = arguments;
+
+        let service = routes::Service {
+            shelf: shelf.clone(),
+            admission: Arc::new(Admission::new(&config, metrics.clone())),
+            computing: Arc::new(Semaphore::new(routes::computing_max(config.parallel))),
+            inference_timeout: Duration::from_millis(config.inference_timeout_ms),
+            draining,
+            region,
+            metrics: metrics.clone(),
+            meter,
+        };
+
+        let mut follow = AbortOnDropHandle::new(tokio::spawn(shelf.follow(catalogue, peers)));
+        tokio::select! {
+            () = listener::serve(listener, routes::router(service), metrics, stop) => {
+                // Loads in progress end with the process, and it is not their fault.
+                quarantine.close();
+                Ok(())
+            }
+            ended = &mut follow => {
+                let reason = ended.err().map_or_else(|| "without an error".into(), |error| error.to_string());
+                Err(ServingError::Loader(reason))
+            }
+        }
+    }
+}

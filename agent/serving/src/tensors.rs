@@ -1,0 +1,518 @@
+//! Tensors between their JSON form and tract's.
+
+use crate::{
+    datatype::Datatype,
+    refusal::{Refusal, quoted},
+    request::{RequestInput, Values},
+};
+use serde::{Serialize, Serializer, ser::SerializeSeq};
+use tract_onnx::prelude::{
+    Datum, Tensor, TractResult, tract_data::prelude::f16, tract_ndarray::ArrayD,
+};
+
+/// Name, type and shape of a model's input or output, as its metadata gives them.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub(crate) struct TensorSpec {
+    /// The name.
+    pub(crate) name: String,
+    /// The element type.
+    pub(crate) datatype: Datatype,
+    /// The shape; -1 for a dimension that a request may choose.
+    pub(crate) shape: Vec<i64>,
+}
+
+/// Most dimensions that a tensor may have; ONNX models in use have at most 6.
+const RANK_MAX: usize = 16;
+
+/// Checks a request's input against the model's and makes a tensor of it.
+pub(crate) fn read_input(input: RequestInput, spec: &TensorSpec) -> Result<Tensor, Refusal> {
+    let name = quoted(&input.name);
+    if input.datatype != spec.datatype.name() {
+        let got = quoted(&input.datatype);
+        return Err(Refusal::bad_request(format!(
+            "input {name}: datatype {got}, the model expects {}",
+            spec.datatype
+        )));
+    }
+
+    let shape = read_shape(&input, spec)?;
+    // A body is bounded, so this product is only ever compared with a length that fits.
+    let expected = shape
+        .iter()
+        .try_fold(1usize, |product, dim| product.checked_mul(*dim));
+    let Some(elements) = input.data else {
+        return Err(Refusal::bad_request(format!(
+            "input {name}: no data; tensors are read from the JSON field \"data\", the binary \
+                extension is not supported"
+        )));
+    };
+
+    let got = elements.values.count();
+    if expected != Some(got) {
+        let expected = expected.map_or("more than a request can hold".into(), |expected| {
+            expected.to_string()
+        });
+        return Err(Refusal::bad_request(format!(
+            "input {name}: {got} elements in data, shape {shape:?} needs {expected}"
+        )));
+    }
+
+    if elements.nesting.len() > 1 && elements.nesting != shape {
+        let nesting = &elements.nesting;
+        return Err(Refusal::bad_request(format!(
+            "input {name}: data is nested as {nesting:?}, shape is {shape:?}"
+        )));
+    }
+
+    make(&shape, elements.values, spec.datatype)
+        .map_err(|fault| Refusal::bad_request(format!("input {name}: {fault}")))
+}
+
+fn read_shape(input: &RequestInput, spec: &TensorSpec) -> Result<Vec<usize>, Refusal> {
+    let name = quoted(&input.name);
+    let fail = |why: String| Err(Refusal::bad_request(format!("input {name}: {why}")));
+    if input.shape.len() != spec.shape.len() || input.shape.len() > RANK_MAX {
+        let got = input.shape.len();
+        let rank = spec.shape.len();
+        return fail(format!(
+            "shape has {got} dimensions, the model expects {rank}: {:?}",
+            spec.shape
+        ));
+    }
+
+    let mut shape = Vec::with_capacity(input.shape.len());
+    for (index, (dim, expected)) in input.shape.iter().zip(&spec.shape).enumerate() {
+        // Nothing is computed on empty tensors: a zero beside a huge dimension would make a model
+        // allocate the latter.
+        let Some(value) = dim.as_u64().filter(|dim| (1..=1 << 40).contains(dim)) else {
+            return fail(format!(
+                "dimension {index} of the shape is {dim}; it must be a whole number from 1"
+            ));
+        };
+
+        if *expected >= 0 && u64::try_from(*expected) != Ok(value) {
+            return fail(format!(
+                "dimension {index} of the shape is {value}, the model expects {expected}: {:?}",
+                spec.shape
+            ));
+        }
+
+        shape.push(usize::try_from(value).unwrap_or(usize::MAX));
+    }
+
+    Ok(shape)
+}
+
+fn make(shape: &[usize], values: Values, datatype: Datatype) -> Result<Tensor, String> {
+    match datatype {
+        Datatype::Bool => build(shape, bools(values)?),
+        Datatype::Uint8 => build::<u8>(shape, whole(values, datatype)?),
+        Datatype::Uint16 => build::<u16>(shape, whole(values, datatype)?),
+        Datatype::Uint32 => build::<u32>(shape, whole(values, datatype)?),
+        Datatype::Uint64 => build::<u64>(shape, whole(values, datatype)?),
+        Datatype::Int8 => build::<i8>(shape, whole(values, datatype)?),
+        Datatype::Int16 => build::<i16>(shape, whole(values, datatype)?),
+        Datatype::Int32 => build::<i32>(shape, whole(values, datatype)?),
+        Datatype::Int64 => build::<i64>(shape, whole(values, datatype)?),
+        Datatype::Fp16 => build(
+            shape,
+            real(values, datatype, |value| {
+                finite(f16::from_f64(value), f16::is_finite)
+            })?,
+        ),
+        Datatype::Fp32 => build(
+            shape,
+            real(values, datatype, |value| {
+                finite(value as f32, f32::is_finite)
+            })?,
+        ),
+        Datatype::Fp64 => build(
+            shape,
+            real(values, datatype, |value| finite(value, f64::is_finite))?,
+        ),
+        Datatype::Bytes => match values {
+            Values::Strings(values) => build(shape, values),
+            other => Err(format!(
+                "data holds {}, datatype BYTES needs strings",
+                other.kind()
+            )),
+        },
+    }
+}
+
+fn build<T: Datum>(shape: &[usize], values: Vec<T>) -> Result<Tensor, String> {
+    // The lengths were compared before; this is the library's own check.
+    ArrayD::from_shape_vec(shape.to_vec(), values)
+        .map(Tensor::from)
+        .map_err(|error| error.to_string())
+}
+
+fn bools(values: Values) -> Result<Vec<bool>, String> {
+    match values {
+        Values::Bools(values) => Ok(values),
+        Values::Ints(values) if values.iter().all(|value| (0..=1).contains(value)) => {
+            Ok(values.into_iter().map(|value| value == 1).collect())
+        }
+        Values::Ints(_) => {
+            Err("data holds numbers other than 0 and 1, datatype BOOL needs true and false".into())
+        }
+        other => Err(format!(
+            "data holds {}, datatype BOOL needs true and false",
+            other.kind()
+        )),
+    }
+}
+
+/// Largest magnitude below which every whole number is exact in an f64.
+const EXACT: f64 = 9_007_199_254_740_992.0;
+
+fn whole<T: TryFrom<i128>>(values: Values, datatype: Datatype) -> Result<Vec<T>, String> {
+    let fit = |index: usize, value: i128| {
+        T::try_from(value).map_err(|_| {
+            format!("element {index} of data is {value}, out of the range of {datatype}")
+        })
+    };
+
+    match values {
+        Values::None => Ok(Vec::new()),
+        Values::Ints(values) => values
+            .into_iter()
+            .enumerate()
+            .map(|(i, value)| fit(i, value.into()))
+            .collect(),
+        Values::Wide(values) => values
+            .into_iter()
+            .enumerate()
+            .map(|(i, value)| fit(i, value))
+            .collect(),
+        // `1.0` is the whole number 1: clients whose arrays are of floats write it so.
+        Values::Floats(values) => values
+            .into_iter()
+            .enumerate()
+            .map(|(index, value)| {
+                if value.fract() != 0.0 || value.abs() > EXACT {
+                    return Err(format!(
+                        "element {index} of data is {value}, not a whole number as {datatype} needs"
+                    ));
+                }
+
+                fit(index, value as i128)
+            })
+            .collect(),
+        other => Err(format!(
+            "data holds {}, datatype {datatype} needs whole numbers",
+            other.kind()
+        )),
+    }
+}
+
+fn finite<T: Copy>(value: T, is_finite: fn(T) -> bool) -> Option<T> {
+    is_finite(value).then_some(value)
+}
+
+fn real<T>(
+    values: Values,
+    datatype: Datatype,
+    fit: impl Fn(f64) -> Option<T>,
+) -> Result<Vec<T>, String> {
+    let fit = |index: usize, value: f64| {
+        fit(value).ok_or_else(|| {
+            format!("element {index} of data is {value}, out of the range of {datatype}")
+        })
+    };
+
+    match values {
+        Values::None => Ok(Vec::new()),
+        Values::Ints(values) => values
+            .into_iter()
+            .enumerate()
+            .map(|(i, value)| fit(i, value as f64))
+            .collect(),
+        Values::Wide(values) => values
+            .into_iter()
+            .enumerate()
+            .map(|(i, value)| fit(i, value as f64))
+            .collect(),
+        Values::Floats(values) => values
+            .into_iter()
+            .enumerate()
+            .map(|(i, value)| fit(i, value))
+            .collect(),
+        other => Err(format!(
+            "data holds {}, datatype {datatype} needs numbers",
+            other.kind()
+        )),
+    }
+}
+
+/// One output tensor in its JSON form: flat data, row-major. Values that JSON can't write (NaN,
+/// infinities) are null.
+#[derive(Debug, Serialize)]
+pub(crate) struct OutputTensor {
+    /// Its name in the model.
+    pub(crate) name: String,
+    /// Its element type.
+    pub(crate) datatype: Datatype,
+    /// Its shape.
+    pub(crate) shape: Vec<usize>,
+    /// Its elements.
+    pub(crate) data: OutputData,
+}
+
+/// The elements of an output; written to JSON without a copy.
+#[derive(Debug)]
+pub(crate) struct OutputData(Tensor);
+
+impl OutputTensor {
+    /// Takes an output of the engine; the type is what the model's metadata says.
+    pub(crate) fn new(spec: &TensorSpec, tensor: Tensor) -> TractResult<Self> {
+        let wanted = spec.datatype.tract();
+        let tensor = if tensor.datum_type() == wanted {
+            tensor
+        } else {
+            tensor.cast_to_dt(wanted)?.into_owned()
+        };
+        let shape = tensor.shape().to_vec();
+
+        Ok(Self {
+            name: spec.name.clone(),
+            datatype: spec.datatype,
+            shape,
+            data: OutputData(tensor),
+        })
+    }
+}
+
+impl Serialize for OutputData {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        use tract_onnx::prelude::DatumType as D;
+
+        match self.0.datum_type() {
+            D::Bool => elements::<bool, _, _>(&self.0, serializer, |value| *value),
+            D::U8 => elements::<u8, _, _>(&self.0, serializer, |value| *value),
+            D::U16 => elements::<u16, _, _>(&self.0, serializer, |value| *value),
+            D::U32 => elements::<u32, _, _>(&self.0, serializer, |value| *value),
+            D::U64 => elements::<u64, _, _>(&self.0, serializer, |value| *value),
+            D::I8 => elements::<i8, _, _>(&self.0, serializer, |value| *value),
+            D::I16 => elements::<i16, _, _>(&self.0, serializer, |value| *value),
+            D::I32 => elements::<i32, _, _>(&self.0, serializer, |value| *value),
+            D::I64 => elements::<i64, _, _>(&self.0, serializer, |value| *value),
+            D::F16 => elements::<f16, _, _>(&self.0, serializer, |value| value.to_f32()),
+            D::F32 => elements::<f32, _, _>(&self.0, serializer, |value| *value),
+            D::F64 => elements::<f64, _, _>(&self.0, serializer, |value| *value),
+            D::String => elements::<String, _, _>(&self.0, serializer, String::clone),
+            other => Err(serde::ser::Error::custom(format!(
+                "an output of type {other:?} has no JSON form"
+            ))),
+        }
+    }
+}
+
+fn elements<T: Datum, J: Serialize, S: Serializer>(
+    tensor: &Tensor,
+    serializer: S,
+    json: impl Fn(&T) -> J,
+) -> Result<S::Ok, S::Error> {
+    let view = tensor
+        .try_as_plain_ram()
+        .map_err(serde::ser::Error::custom)?;
+    let values = view.as_slice::<T>().map_err(serde::ser::Error::custom)?;
+    let mut array = serializer.serialize_seq(Some(values.len()))?;
+
+    values
+        .iter()
+        .try_for_each(|value| array.serialize_element(&json(value)))?;
+    array.end()
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::expect_used)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use serde_json::{Value, json};
+
+    const ALL: [Datatype; 13] = {
+        use Datatype::*;
+        [
+            Bool, Uint8, Uint16, Uint32, Uint64, Int8, Int16, Int32, Int64, Fp16, Fp32, Fp64, Bytes,
+        ]
+    };
+
+    fn spec(datatype: Datatype, shape: &[i64]) -> TensorSpec {
+        TensorSpec {
+            name: "x".into(),
+            datatype,
+            shape: shape.to_vec(),
+        }
+    }
+
+    fn read(spec: &TensorSpec, shape: Value, data: Value) -> Result<Tensor, String> {
+        let json = json!({"name": "x", "datatype": spec.datatype, "shape": shape, "data": data});
+        let input: RequestInput =
+            serde_json::from_str(&json.to_string()).map_err(|error| error.to_string())?;
+        read_input(input, spec).map_err(|refusal| refusal.message)
+    }
+
+    fn written(spec: &TensorSpec, tensor: Tensor) -> Value {
+        serde_json::to_value(OutputTensor::new(spec, tensor).unwrap()).unwrap()["data"].clone()
+    }
+
+    fn largest(datatype: Datatype) -> Value {
+        match datatype {
+            Datatype::Bool => json!(true),
+            Datatype::Uint8 => json!(u8::MAX),
+            Datatype::Uint16 => json!(u16::MAX),
+            Datatype::Uint32 => json!(u32::MAX),
+            Datatype::Uint64 => json!(u64::MAX),
+            Datatype::Int8 => json!(i8::MIN),
+            Datatype::Int16 => json!(i16::MIN),
+            Datatype::Int32 => json!(i32::MIN),
+            Datatype::Int64 => json!(i64::MIN),
+            Datatype::Fp16 => json!(65504.0),
+            Datatype::Fp32 => json!(16777216.0),
+            Datatype::Fp64 => json!(f64::MAX),
+            Datatype::Bytes => json!("é\u{0}"),
+        }
+    }
+
+    #[test]
+    fn every_type_reads_back_its_extreme_value() {
+        for datatype in ALL {
+            let spec = spec(datatype, &[-1]);
+            let tensor = read(&spec, json!([1]), json!([largest(datatype)])).unwrap();
+            assert_eq!(
+                written(&spec, tensor),
+                json!([largest(datatype)]),
+                "{datatype}"
+            );
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn what_fits_is_read_exactly_and_what_does_not_is_refused(
+            value in any::<i64>(),
+            small in -400i64..400,
+        ) {
+            for value in [value, small] {
+                let byte = read(&spec(Datatype::Uint8, &[1]), json!([1]), json!([value]));
+                prop_assert_eq!(byte.is_ok(), u8::try_from(value).is_ok());
+
+                let word = spec(Datatype::Int64, &[1]);
+                prop_assert_eq!(
+                    written(&word, read(&word, json!([1]), json!([value])).unwrap()),
+                    json!([value])
+                );
+            }
+        }
+
+        #[test]
+        fn any_shape_and_length_gives_a_tensor_or_a_sentence(
+            shape in proptest::collection::vec(any::<i64>(), 0..4),
+            n in 0usize..9,
+        ) {
+            let spec = spec(Datatype::Fp32, &vec![-1; shape.len()]);
+            if let Ok(tensor) = read(&spec, json!(shape), json!(vec![0; n])) {
+                prop_assert_eq!(tensor.len(), n);
+            }
+        }
+    }
+
+    #[test]
+    fn a_scalar_has_the_empty_shape_and_one_element() {
+        let spec = spec(Datatype::Int64, &[]);
+        assert_eq!(read(&spec, json!([]), json!([16000])).unwrap().rank(), 0);
+        assert!(read(&spec, json!([]), json!([1, 2])).is_err());
+    }
+
+    #[test]
+    fn faults_are_named_with_what_was_expected() {
+        let matrix = spec(Datatype::Fp32, &[-1, 3]);
+        let huge = json!([4611686018427387904u64, 3]);
+        for (shape, data, part) in [
+            (
+                json!([3]),
+                json!([1, 2, 3]),
+                "shape has 1 dimensions, the model expects 2: [-1, 3]",
+            ),
+            (
+                json!([1, 2]),
+                json!([1, 2]),
+                "dimension 1 of the shape is 2, the model expects 3",
+            ),
+            (
+                json!([-1, 3]),
+                json!([1, 2, 3]),
+                "dimension 0 of the shape is -1",
+            ),
+            (json!([0, 3]), json!([]), "dimension 0 of the shape is 0"),
+            (
+                json!([1.5, 3]),
+                json!([1]),
+                "dimension 0 of the shape is 1.5",
+            ),
+            (
+                huge,
+                json!([1]),
+                "dimension 0 of the shape is 4611686018427387904",
+            ),
+            (
+                json!([1099511627776u64, 3]),
+                json!([1]),
+                "1 elements in data",
+            ),
+            (
+                json!([2, 3]),
+                json!([1, 2, 3]),
+                "3 elements in data, shape [2, 3] needs 6",
+            ),
+            (
+                json!([2, 3]),
+                json!([[1, 2], [3, 4], [5, 6]]),
+                "nested as [3, 2], shape is [2, 3]",
+            ),
+            (json!([1, 3]), json!([1, 2, 1e39]), "element 2 of data is 1"),
+            (
+                json!([1, 3]),
+                json!(["1", "2", "3"]),
+                "data holds strings, datatype FP32 needs numbers",
+            ),
+            (
+                json!([1, 3]),
+                json!([true, true, true]),
+                "data holds booleans",
+            ),
+        ] {
+            let message = read(&matrix, shape.clone(), data).expect_err("accepted");
+            assert!(
+                message.contains(part) && message.contains("\"x\""),
+                "{shape}: {message}"
+            );
+        }
+
+        let message =
+            read(&spec(Datatype::Int32, &[1]), json!([1]), json!([1.5])).expect_err("accepted");
+        assert!(
+            message.contains("element 0 of data is 1.5, not a whole number as INT32 needs"),
+            "{message}"
+        );
+
+        let message =
+            read(&spec(Datatype::Uint8, &[1]), json!([1]), json!([300])).expect_err("accepted");
+        assert!(
+            message.contains("element 0 of data is 300, out of the range of UINT8"),
+            "{message}"
+        );
+
+        assert!(read(&spec(Datatype::Bool, &[1]), json!([1]), json!([2])).is_err());
+        assert!(read(&spec(Datatype::Bytes, &[1]), json!([1]), json!([2])).is_err());
+    }
+
+    #[test]
+    fn values_that_json_cannot_write_are_null() {
+        let spec = spec(Datatype::Fp32, &[3]);
+        let tensor = Tensor::from_shape(&[3], &[f32::NAN, f32::NEG_INFINITY, 0.25]).unwrap();
+        assert_eq!(written(&spec, tensor), json!([null, null, 0.25]));
+    }
+}

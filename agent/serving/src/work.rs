@@ -1,0 +1,228 @@
+//! Computations of the engine, which nothing can interrupt from outside: each has a [`Control`]
+//! that it looks at between two operators, and is abandoned when its time is up or nobody waits for
+//! it any more.
+
+use prometheus::IntGauge;
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU8, Ordering::SeqCst},
+    },
+    time::{Duration, Instant},
+};
+use tokio::sync::oneshot;
+
+const RUNNING: u8 = 0;
+const FINISHED: u8 = 1;
+const ABANDONED: u8 = 2;
+
+/// A computation that was told to stop, or ran out of time, and noticed it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the computation was stopped: its time is up, or nobody waits for it any more")]
+pub(crate) struct Stopped;
+
+/// Shared by a computation and whoever waits for it.
+#[derive(Debug)]
+pub(crate) struct Control {
+    is_cancelled: AtomicBool,
+    state: AtomicU8,
+    deadline: Option<Instant>,
+}
+
+impl Control {
+    /// A computation that may go on until `deadline`.
+    pub(crate) fn new(deadline: Option<Instant>) -> Arc<Self> {
+        Arc::new(Self {
+            is_cancelled: AtomicBool::new(false),
+            state: AtomicU8::new(RUNNING),
+            deadline,
+        })
+    }
+
+    /// For the computation: whether it may go on.
+    pub(crate) fn check(&self) -> Result<(), Stopped> {
+        let is_late = self
+            .deadline
+            .is_some_and(|deadline| Instant::now() >= deadline);
+        if is_late || self.is_cancelled.load(SeqCst) {
+            Err(Stopped)
+        } else {
+            Ok(())
+        }
+    }
+
+    fn finish(&self, abandoned: &IntGauge) {
+        if self.state.swap(FINISHED, SeqCst) == ABANDONED {
+            abandoned.dec();
+        }
+    }
+
+    fn abandon(&self, abandoned: &IntGauge) {
+        self.is_cancelled.store(true, SeqCst);
+        if self
+            .state
+            .compare_exchange(RUNNING, ABANDONED, SeqCst, SeqCst)
+            .is_ok()
+        {
+            abandoned.inc();
+        }
+    }
+}
+
+/// The side of whoever waits: dropped before the computation ended, it abandons it.
+#[derive(Debug)]
+pub(crate) struct Waiter {
+    control: Arc<Control>,
+    abandoned: IntGauge,
+}
+
+/// The side of the computation: dropped when it ended, however that was.
+#[derive(Debug)]
+pub(crate) struct Worker {
+    control: Arc<Control>,
+    abandoned: IntGauge,
+}
+
+/// Both sides of a computation. `abandoned` counts those that go on though nobody waits for them.
+pub(crate) fn pair(control: &Arc<Control>, abandoned: &IntGauge) -> (Waiter, Worker) {
+    // Counted here and not by the thread's exit alone, so that each is counted once and uncounted
+    // once.
+    (
+        Waiter {
+            control: control.clone(),
+            abandoned: abandoned.clone(),
+        },
+        Worker {
+            control: control.clone(),
+            abandoned: abandoned.clone(),
+        },
+    )
+}
+
+impl Drop for Waiter {
+    fn drop(&mut self) {
+        self.control.abandon(&self.abandoned);
+    }
+}
+
+impl Drop for Worker {
+    fn drop(&mut self) {
+        self.control.finish(&self.abandoned);
+    }
+}
+
+/// Why a computation in a thread of its own gave nothing.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum WorkError {
+    /// It did not end in time, and was abandoned.
+    #[error("not done within {} s", .0.as_secs_f32())]
+    Overrun(Duration),
+    /// The thread could not be started, or ended without a result.
+    #[error("its thread ended without a result: {0}")]
+    Thread(String),
+}
+
+/// Runs `work` in a thread of its own for at most `time`. A thread that goes on for longer costs no
+/// worker of the runtime; it is abandoned, and ends when it next looks at its control.
+pub(crate) async fn in_thread<T: Send + 'static>(
+    time: Duration,
+    abandoned: &IntGauge,
+    work: impl FnOnce(&Control) -> T + Send + 'static,
+) -> Result<T, WorkError> {
+    let control = Control::new(Instant::now().checked_add(time));
+    let (waiter, worker) = pair(&control, abandoned);
+    let (answer, answered) = oneshot::channel();
+    let thread = move || {
+        let control: &Control = &worker.control;
+        let result = work(control);
+        // Before the answer: whoever waits then finds it finished.
+        drop(worker);
+        let _ = answer.send(result);
+    };
+
+    let started = std::thread::Builder::new()
+        .name("model-load".into())
+        .spawn(thread);
+    started.map_err(|error| WorkError::Thread(error.to_string()))?;
+
+    let result = match tokio::time::timeout(time, answered).await {
+        Ok(Ok(result)) => Ok(result),
+        Ok(Err(error)) => Err(WorkError::Thread(error.to_string())),
+        Err(_) => Err(WorkError::Overrun(time)),
+    };
+
+    drop(waiter);
+    result
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    fn gauge() -> IntGauge {
+        IntGauge::new("abandoned", "Test.").unwrap()
+    }
+
+    async fn until_zero(gauge: &IntGauge) {
+        let deadline = Instant::now() + Duration::from_secs(10);
+        while gauge.get() != 0 {
+            assert!(
+                Instant::now() < deadline,
+                "{} are still counted",
+                gauge.get()
+            );
+
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+    }
+
+    #[tokio::test]
+    async fn work_that_overruns_is_answered_in_time_and_ends_when_it_looks() {
+        let abandoned = gauge();
+        let begin = Instant::now();
+        let result = in_thread(Duration::from_millis(50), &abandoned, |control| {
+            while control.check().is_ok() {
+                std::thread::yield_now();
+            }
+        })
+        .await;
+
+        // Either side may notice first.
+        assert!(
+            matches!(result, Ok(()) | Err(WorkError::Overrun(_))),
+            "{result:?}"
+        );
+
+        assert!(begin.elapsed() < Duration::from_secs(5));
+        until_zero(&abandoned).await;
+    }
+
+    #[tokio::test]
+    async fn a_waiter_that_goes_away_ends_the_work_and_it_is_counted_until_then() {
+        let abandoned = gauge();
+        let (go, wait) = std::sync::mpsc::channel::<()>();
+        let work = in_thread(Duration::from_secs(60), &abandoned, move |control| {
+            let _ = wait.recv();
+            control.check()
+        });
+        let mut work = Box::pin(work);
+
+        assert!(futures::poll!(work.as_mut()).is_pending());
+        drop(work);
+        assert_eq!(abandoned.get(), 1);
+        go.send(()).unwrap();
+        until_zero(&abandoned).await;
+    }
+
+    #[tokio::test]
+    async fn finished_work_is_never_counted() {
+        let abandoned = gauge();
+        assert_eq!(
+            in_thread(Duration::from_secs(60), &abandoned, |_| 7).await,
+            Ok(7)
+        );
+
+        assert_eq!(abandoned.get(), 0);
+    }
+}

@@ -1,0 +1,210 @@
+//! How commands reach the mesh.
+//!
+//! Which agents and which token: the flags, else the environment, else the `client.json` that `up`
+//! writes.
+
+use super::{error::CommandError, text};
+use anyhow::Result;
+use regionmesh_client::{Client, Notice, agent_url};
+use regionmesh_runtime::describe;
+use reqwest::Url;
+use serde::Deserialize;
+use std::path::{Path, PathBuf};
+
+/// Longest token, bytes.
+const TOKEN_MAX: usize = 4_096;
+
+/// How to reach the mesh.
+#[derive(Debug, Clone, clap::Args)]
+pub(super) struct ClientOptions {
+    /// An agent's API: HOST, HOST:PORT or a URL [default port: 9080]; several are tried in turn
+    #[arg(
+        long = "agent",
+        short = 'a',
+        value_name = "ADDRESS",
+        env = "REGIONMESH_AGENT",
+        value_delimiter = ',',
+        value_parser = given_agent,
+        global = true,
+        help_heading = "Global options"
+    )]
+    agents: Vec<String>,
+    /// File with the token that changes of state need
+    #[arg(
+        long,
+        value_name = "FILE",
+        env = "REGIONMESH_TOKEN_FILE",
+        global = true,
+        help_heading = "Global options"
+    )]
+    token_file: Option<PathBuf>,
+    /// Where `up` keeps its state, and agents and token are found if not given [default:
+    /// .regionmesh]
+    #[arg(
+        long,
+        value_name = "DIR",
+        env = "REGIONMESH_DATA_DIR",
+        global = true,
+        help_heading = "Global options"
+    )]
+    data_dir: Option<PathBuf>,
+}
+
+impl ClientOptions {
+    /// Where `up` keeps its state.
+    pub(super) fn data_dir(&self) -> &Path {
+        self.data_dir
+            .as_deref()
+            .unwrap_or_else(|| Path::new(super::up::DATA_DIRECTORY))
+    }
+
+    /// A mesh of `up`, by its data directory.
+    pub(super) fn of_local_mesh(data_dir: &Path) -> Self {
+        Self {
+            agents: Vec::new(),
+            token_file: None,
+            data_dir: Some(data_dir.to_owned()),
+        }
+    }
+
+    /// A client as the options say.
+    pub(super) fn connect(&self) -> Result<Client> {
+        let path = self.data_dir().join("client.json");
+        let given = self.agents.iter().filter(|agent| !agent.is_empty());
+        let given = given
+            .map(|agent| agent_url(agent))
+            .collect::<Result<Vec<_>, _>>()?;
+        let file = if given.is_empty() || self.token_file.is_none() {
+            read_file(&path)?
+        } else {
+            None
+        };
+
+        let agents = match (&given[..], &file) {
+            ([], Some(file)) => file
+                .agents
+                .iter()
+                .map(|agent| {
+                    agent_url(agent)
+                        .map_err(|why| CommandError::Usage(format!("{}: {why}", path.display())))
+                })
+                .collect::<Result<Vec<_>, _>>()?,
+            (given, _) => given.to_vec(),
+        };
+
+        if agents.is_empty() {
+            return Err(CommandError::Usage(format!(
+                "no agent is known: {} does not exist; start a mesh here with `regionmesh up`, or \
+                    give --agent ADDRESS",
+                path.display()
+            ))
+            .into());
+        }
+
+        // The file's token is for the file's agents; others must not see it.
+        let noted = file.and_then(|file| {
+            let is_known = |agent: &Url| {
+                file.agents
+                    .iter()
+                    .any(|known| agent_url(known).as_ref() == Ok(agent))
+            };
+
+            file.token_file.filter(|_| agents.iter().all(is_known))
+        });
+
+        let token = match (&self.token_file, noted) {
+            (Some(given), _) => Ok(read_token(given).map_err(CommandError::Usage)?),
+            (None, Some(noted)) => read_token(&noted),
+            (None, None) => Err("give --token-file FILE, or set REGIONMESH_TOKEN_FILE".into()),
+        };
+
+        Ok(Client::new(agents, token)?.observed_by(report))
+    }
+}
+
+/// What `up` writes for us.
+#[derive(Debug, Deserialize)]
+struct ClientFile {
+    agents: Vec<String>,
+    token_file: Option<PathBuf>,
+}
+
+/// Checks an agent's address. A variable of the environment that is set to nothing gives none.
+fn given_agent(text: &str) -> Result<String, String> {
+    if text.trim().is_empty() {
+        Ok(String::new())
+    } else {
+        agent_url(text)
+            .map(|url| url.to_string())
+            .map_err(|error| error.to_string())
+    }
+}
+
+/// Says on standard error which agents did not answer; and every request, where the user asked for
+/// every detail.
+fn report(notice: Notice<'_>) {
+    match notice {
+        Notice::Request(method, url) => text::trace(|| format!("{method} {url}")),
+        Notice::AnsweredByAnother(failure) => {
+            eprintln!("warning: {failure}; another agent answered");
+        }
+        Notice::AskedAnother(failure) => eprintln!("warning: {failure}; asked another agent"),
+    }
+}
+
+fn read_file(path: &Path) -> Result<Option<ClientFile>, CommandError> {
+    match std::fs::read(path) {
+        Ok(bytes) => serde_json::from_slice(&bytes).map(Some).map_err(|error| {
+            CommandError::Usage(format!(
+                "{}: {error}; start `regionmesh up` again",
+                path.display()
+            ))
+        }),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(CommandError::Usage(format!(
+            "cannot read {}: {}",
+            path.display(),
+            describe::io_error(&error)
+        ))),
+    }
+}
+
+fn read_token(path: &Path) -> Result<String, String> {
+    let wrong = |why: String| format!("the token file {} {why}", path.display());
+    let text =
+        std::fs::read_to_string(path).map_err(|error| wrong(format!("cannot be read: {error}")))?;
+
+    // An agent's own file may be given: the first token counts, and a name before it is the agent's
+    // business.
+    let mut lines = text
+        .lines()
+        .map(str::trim)
+        .filter(|line| !line.is_empty() && !line.starts_with('#'));
+    let line = lines.next().ok_or_else(|| wrong("is empty".into()))?;
+    let token = match line.split_once(char::is_whitespace) {
+        Some((_, token)) => token.trim(),
+        None => line,
+    };
+
+    if token.len() > TOKEN_MAX || !token.bytes().all(|byte| byte.is_ascii_graphic()) {
+        return Err(wrong(format!(
+            "holds no token: one word of at most {TOKEN_MAX} visible ASCII characters"
+        )));
+    }
+
+    Ok(token.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_variable_that_is_set_to_nothing_names_no_agent() {
+        assert_eq!(
+            [given_agent(""), given_agent("  ")],
+            [Ok(String::new()), Ok(String::new())]
+        );
+        assert!(given_agent("ftp://x").is_err());
+    }
+}

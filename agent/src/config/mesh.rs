@@ -1,0 +1,20 @@
+//! What the configuration tells the mesh.
+
+use super::Config;
+use regionmesh_mesh::{RegionEndpoint, Settings};
+
+impl Config {
+    /// Where the mesh listens and what it stays connected to.
+    pub fn mesh_settings(&self) -> Settings {
+        let regions = self.regions.iter().map(|region| RegionEndpoint {
+            name: region.name.clone(),
+            endpoint: region.endpoint.clone(),
+        });
+
+        Settings {
+            listen: self.listen.mesh,
+            regions: regions.collect(),
+            local_peers: self.local_peers.clone(),
+        }
+    }
+}

@@ -1,0 +1,276 @@
+//! Failover between regions that are far from each other: 125, 220 and 135 ms round trip.
+//!
+//! The same kills as nearby; regions that fall silent instead of refusing; and agents that die
+//! while their region serves on.
+
+use crate::{
+    apart::{WATCHED, serve, watch},
+    distance::{self, Distance},
+    failover::{self, Times, others, settled},
+    mesh::{Ground, Measured, PATIENCE},
+    report::{Report, distribution},
+    side_by_side::{Rounds, side_by_side},
+};
+use anyhow::{Context, Result};
+use regionmesh::cli::up::{
+    layout::LocalAgent,
+    measure::{wait, watch_dns},
+};
+use regionmesh_client::Status;
+use regionmesh_core::planning::Strategy;
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+/// How often each kind of failure happens, and on how many meshes side by side.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Amount {
+    /// Regions killed.
+    pub(crate) kills: u32,
+    /// Regions that fall silent.
+    pub(crate) silences: u32,
+    /// Regions whose agents are killed.
+    pub(crate) agents: u32,
+    /// Meshes side by side.
+    pub(crate) meshes: u8,
+}
+
+/// Measures all three.
+pub(crate) async fn measure(report: &mut Report, amount: Amount) {
+    let Amount {
+        kills,
+        silences,
+        agents,
+        meshes,
+    } = amount;
+    let seconds = Duration::from_secs;
+    let found = side_by_side(
+        report,
+        "afar: kills of the serving region and of the leader",
+        meshes,
+        kills,
+        kill,
+    )
+    .await;
+
+    let times = Times::of(found);
+    report.times(
+        "afar: serving region killed, until the last survivor's DNS moved",
+        &times.dns,
+        seconds(3),
+    );
+
+    if !times.dns_with_leader.is_empty() {
+        report.note(
+            "afar: the same where the leader died with it",
+            distribution(&times.dns_with_leader),
+        );
+    }
+
+    report.times(
+        "afar: leader killed, until all survivors name the next",
+        &times.elections,
+        Duration::from_millis(3_500),
+    );
+
+    report.note(
+        "afar: agent started, until it is ready",
+        distribution(&times.starts),
+    );
+
+    let found = side_by_side(
+        report,
+        "afar: silences of the serving region",
+        meshes,
+        silences,
+        silence,
+    )
+    .await;
+
+    report.times(
+        "afar: serving region silent, until the last survivor's DNS moved",
+        &found.concat(),
+        seconds(12),
+    );
+
+    let found = side_by_side(
+        report,
+        "afar: kills of a healthy region's agents",
+        meshes,
+        agents,
+        kill_agents,
+    )
+    .await;
+    let looks: usize = found.iter().map(|part| part.looks).sum();
+    let moved: usize = found.iter().map(|part| part.moved).sum();
+    let commits: Vec<Duration> = found.into_iter().flat_map(|part| part.commits).collect();
+    let detail =
+        format!("in {looks} looks at status and DNS of the survivors, {WATCHED:?} after each kill");
+
+    report.below(
+        "afar: agents killed, serving alive: shares moved",
+        moved as f64,
+        1.0,
+        "times",
+        &detail,
+    );
+
+    let name =
+        "afar: leader's agents killed, until all survivors have the next leader's first commit";
+    report.times(name, &commits, Duration::from_millis(3_500));
+}
+
+async fn kill(number: u8, rounds: Arc<Rounds>) -> Result<Times> {
+    let distance = Distance::create(number).await?;
+    distance::check(&distance).await?;
+    failover::measure_one(Ground::Afar(&distance), rounds).await
+}
+
+/// The serving region falls silent for everybody: nothing is refused, nothing arrives.
+async fn silence(number: u8, rounds: Arc<Rounds>) -> Result<Vec<Duration>> {
+    let distance = Distance::create(number).await?;
+    rounds.turn().await;
+
+    let mesh = Measured::start(Ground::Afar(&distance), Strategy::ActivePassive, |_| {}).await?;
+    let mut times = Vec::new();
+    while let Some(round) = rounds.take() {
+        let (home, _) = settled(&mesh)
+            .await
+            .with_context(|| format!("round {round}"))?;
+        let index = mesh
+            .agents()
+            .iter()
+            .position(|agent| agent.id == home.id)
+            .context("no such region")?;
+        let servers: Vec<_> = others(&mesh, home)
+            .iter()
+            .map(|agent| agent.dns())
+            .collect();
+
+        rounds.turn().await;
+        distance.silence(index);
+
+        let moved = watch_dns(
+            &servers,
+            &mesh.layout().service(),
+            &[home.ip.into()],
+            PATIENCE,
+        )
+        .await;
+
+        distance.heal();
+        let moved = moved
+            .into_iter()
+            .collect::<Result<Vec<_>, _>>()
+            .context("DNS did not move")?;
+
+        times.extend(moved.into_iter().max());
+        rounds.done();
+    }
+
+    mesh.stop().await;
+    Ok(times)
+}
+
+/// What the kills of agents came to.
+#[derive(Default)]
+struct Agents {
+    moved: usize,
+    looks: usize,
+    commits: Vec<Duration>,
+}
+
+/// Agents die, more often than not the leader, while their region serves on.
+async fn kill_agents(number: u8, rounds: Arc<Rounds>) -> Result<Agents> {
+    let distance = Distance::create(number).await?;
+    rounds.turn().await;
+
+    let ground = Ground::Afar(&distance);
+    let mesh = Measured::prepare(ground, Strategy::Weighted, |config| {
+        config.serving.embedded = false
+    })
+    .await?;
+    let servers: Result<Vec<_>> = mesh
+        .agents()
+        .iter()
+        .enumerate()
+        .map(|(index, agent)| serve(&mesh, agent, &distance.launcher(index)))
+        .collect();
+
+    let _servers = servers?;
+    mesh.start().await?;
+
+    let mut found = Agents::default();
+    while let Some(round) = rounds.take() {
+        kill_agents_once(&mesh, round, &rounds, &mut found)
+            .await
+            .with_context(|| format!("round {round}"))?;
+        rounds.done();
+    }
+
+    mesh.stop().await;
+    Ok(found)
+}
+
+async fn kill_agents_once(
+    mesh: &Measured,
+    round: u32,
+    rounds: &Rounds,
+    found: &mut Agents,
+) -> Result<()> {
+    let status = mesh.settled().await?;
+    let before = status.leader.context("nobody leads")?;
+    let leads = |agent: &&LocalAgent| agent.id.to_string() == before.agent;
+    let leader = mesh
+        .agents()
+        .iter()
+        .find(leads)
+        .context("an unknown agent leads")?;
+
+    // Every third time somebody else.
+    let victim = if round % 3 == 2 {
+        others(mesh, leader)[(round / 3) as usize % 2]
+    } else {
+        leader
+    };
+    let survivors = others(mesh, victim);
+
+    rounds.turn().await;
+    let begin = Instant::now();
+    mesh.kill(&victim.id).await?;
+
+    let has_committed = |seen: &Vec<Status>| {
+        seen.len() == survivors.len()
+            && seen
+                .iter()
+                .all(|status| match (&status.leader, &status.plan) {
+                    (Some(leader), Some(plan)) => {
+                        leader.agent != before.agent && plan.ballot.number == leader.ballot
+                    }
+                    _ => false,
+                })
+    };
+
+    let committed = async {
+        if victim.id != leader.id {
+            return Ok(None);
+        }
+        wait(PATIENCE, || mesh.all(&survivors), has_committed)
+            .await
+            .map(|_| Some(begin.elapsed()))
+    };
+    let (committed, watched) = tokio::join!(committed, watch(mesh, &survivors, victim));
+
+    found
+        .commits
+        .extend(committed.context("no leader committed")?);
+
+    let watched = watched?;
+    found.moved += watched.moved;
+    found.looks += watched.looks;
+    mesh.start_agent(&victim.id).await?;
+    mesh.wait_until_ready(&victim.id, tokio::time::Instant::now() + PATIENCE)
+        .await?;
+    Ok(())
+}

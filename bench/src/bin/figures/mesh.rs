@@ -1,0 +1,258 @@
+//! The mesh that is measured: the product's own binary, one process per agent, on loopback
+//! addresses.
+
+use crate::distance::Distance;
+use anyhow::{Context, Result, bail};
+use regionmesh::{
+    cli::up::{
+        children::{ChildState, Program, Restart},
+        layout::LocalAgent,
+        local_mesh::{LocalMesh, LocalMeshOptions, default_regions},
+        measure::wait,
+    },
+    config::Config,
+};
+use regionmesh_client::Status;
+use regionmesh_core::{planning::Strategy, recovery::ramp::RecoveryPolicy};
+use std::{ffi::OsString, net::Ipv4Addr, ops::Deref, path::PathBuf, time::Duration};
+use tempfile::TempDir;
+
+/// Longest wait for any one condition: a goal that is missed shall be measured, not cut off.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+/// Between two looks at a mesh that settles: often enough, and no load on meshes that are measured
+/// meanwhile.
+const LOOK: Duration = Duration::from_millis(100);
+
+/// Where a mesh lives.
+#[derive(Clone, Copy)]
+pub(crate) enum Ground<'a> {
+    /// On loopback addresses of its own, by a number that tells meshes apart that run at the same
+    /// time.
+    Here(u8),
+    /// Each region in a place of its own, far from the others.
+    Afar(&'a Distance),
+}
+
+/// A running mesh and its directory; both end with the value.
+pub(crate) struct Measured {
+    mesh: LocalMesh,
+    http: reqwest::Client,
+    _directory: TempDir,
+}
+
+impl Deref for Measured {
+    type Target = LocalMesh;
+
+    fn deref(&self) -> &LocalMesh {
+        &self.mesh
+    }
+}
+
+/// The product's binary: `scripts/figures` builds it beside this one.
+fn binary() -> Result<PathBuf> {
+    let path = std::env::current_exe()?.with_file_name("regionmesh");
+    if !path.exists() {
+        bail!(
+            "{} is missing: run scripts/figures, which builds it",
+            path.display()
+        );
+    }
+
+    Ok(path)
+}
+
+impl Measured {
+    /// Three regions of one agent, ready. A region that was killed is back as soon as it is
+    /// healthy: the ramp's own schedule is not what is measured.
+    pub(crate) async fn start(
+        ground: Ground<'_>,
+        strategy: Strategy,
+        adjust: impl Fn(&mut Config),
+    ) -> Result<Self> {
+        let measured = Self::prepare(ground, strategy, adjust).await?;
+        measured.mesh.start().await?;
+        Ok(measured)
+    }
+
+    /// The same, and nothing started yet.
+    pub(crate) async fn prepare(
+        ground: Ground<'_>,
+        strategy: Strategy,
+        adjust: impl Fn(&mut Config),
+    ) -> Result<Self> {
+        let directory = tempfile::Builder::new()
+            .prefix("regionmesh-figures-")
+            .tempdir()?;
+        let mut options = LocalMeshOptions::new(directory.path().join("mesh"))?;
+
+        options.program = Program {
+            executable: binary()?,
+            arguments: ["agent", "--config"].map(OsString::from).to_vec(),
+        };
+
+        options.restart = Restart::Never;
+        options.strategy = strategy;
+        match ground {
+            // Apart from the addresses that `up` and the tests use.
+            Ground::Here(number) => options.base = Ipv4Addr::new(127, 88, 2 * number, 11),
+            Ground::Afar(distance) => {
+                options.base = distance.address(0);
+                let regions = default_regions()?.into_iter().enumerate();
+                let launcher = |index| {
+                    distance
+                        .launcher(index)
+                        .into_iter()
+                        .map(OsString::from)
+                        .collect()
+                };
+
+                options.launchers = regions
+                    .map(|(index, region)| (region, launcher(index)))
+                    .collect();
+            }
+        }
+
+        options.recovery = RecoveryPolicy {
+            gate_ms: 500,
+            gate_max_ms: 500,
+            forget_flaps_ms: 1_000,
+            steps: Vec::new(),
+            ..RecoveryPolicy::default()
+        };
+
+        let mesh = LocalMesh::prepare(options).await?;
+        for agent in mesh.agents() {
+            let mut config = Config::load(&agent.config_file())?;
+            // What is measured asks more often than the limit on answers allows to a stranger.
+            if matches!(ground, Ground::Afar(_)) {
+                config.dns.rate_limit.responses_per_second = 0;
+            }
+            adjust(&mut config);
+            std::fs::write(agent.config_file(), toml::to_string(&config)?)?;
+        }
+
+        let http = reqwest::Client::builder()
+            .no_proxy()
+            .timeout(Duration::from_secs(2))
+            .build()?;
+
+        Ok(Self {
+            mesh,
+            http,
+            _directory: directory,
+        })
+    }
+
+    /// The mesh as an agent sees it.
+    pub(crate) async fn status(&self, agent: &LocalAgent) -> Result<Status> {
+        let reply = self
+            .http
+            .get(format!("{}/v1/status", agent.api_url()))
+            .send()
+            .await?;
+
+        Ok(reply.error_for_status()?.json().await?)
+    }
+
+    /// Orders something of an agent; its answer's status.
+    pub(crate) async fn post(
+        &self,
+        agent: &LocalAgent,
+        path: &str,
+        token: &str,
+        body: &serde_json::Value,
+    ) -> Result<reqwest::StatusCode> {
+        let request = self
+            .http
+            .post(format!("{}{path}", agent.api_url()))
+            .bearer_auth(token)
+            .json(body);
+
+        Ok(request.send().await?.status())
+    }
+
+    /// The mesh as each of `agents` sees it; those that don't answer are left out.
+    pub(crate) async fn all(&self, agents: &[&LocalAgent]) -> Vec<Status> {
+        let asked = agents.iter().map(|agent| self.status(agent));
+        futures::future::join_all(asked)
+            .await
+            .into_iter()
+            .flatten()
+            .collect()
+    }
+
+    /// All agents.
+    pub(crate) fn everyone(&self) -> Vec<&LocalAgent> {
+        self.agents().iter().collect()
+    }
+
+    /// Waits until all agents agree on a leader and on regions that are all healthy and serve; what
+    /// the first sees.
+    pub(crate) async fn settled(&self) -> Result<Status> {
+        let everyone = self.everyone();
+        let is_settled = |seen: &Vec<Status>| {
+            let leaders: Vec<_> = seen
+                .iter()
+                .map(|status| status.leader.as_ref().map(|leader| &leader.agent))
+                .collect();
+
+            seen.len() == everyone.len()
+                && leaders
+                    .iter()
+                    .all(|leader| leader.is_some() && *leader == leaders[0])
+                && seen
+                    .iter()
+                    .flat_map(|status| &status.agents)
+                    .all(|agent| agent.alive)
+                && seen
+                    .iter()
+                    .flat_map(|status| &status.regions)
+                    .all(|region| {
+                        region.standing == "serving" && region.verdict.as_str() == "healthy"
+                    })
+        };
+
+        let look = || async {
+            tokio::time::sleep(LOOK).await;
+            self.all(&everyone).await
+        };
+        let seen = wait(PATIENCE, look, is_settled)
+            .await
+            .context("the mesh did not settle")?;
+
+        seen.into_iter().next().context("the mesh has no agent")
+    }
+
+    /// Waits until each of these agents' regions holds the model.
+    pub(crate) async fn hold(&self, agents: &[&LocalAgent], model: &str) -> Result<()> {
+        let hold = |seen: &Vec<Status>| {
+            seen.len() == agents.len() && seen.iter().all(|status| holds(status, model))
+        };
+        wait(PATIENCE * 2, || self.all(agents), hold)
+            .await
+            .context("the model did not arrive everywhere")?;
+        Ok(())
+    }
+
+    /// The pid of an agent that runs.
+    pub(crate) fn pid(&self, agent: &LocalAgent) -> Result<u32> {
+        match self.state(&agent.id)? {
+            ChildState::Running { pid } => Ok(pid),
+            state => bail!("{} is {state:?}", agent.id),
+        }
+    }
+}
+
+/// Whether the answering agent's own region holds the model.
+fn holds(status: &Status, model: &str) -> bool {
+    let region = status.answered_by.split('/').next().unwrap_or_default();
+    let versions = status
+        .models
+        .iter()
+        .filter(|known| known.model == model)
+        .flat_map(|known| &known.versions);
+
+    versions
+        .flat_map(|version| &version.regions)
+        .any(|holder| holder.as_str() == region)
+}

@@ -1,0 +1,91 @@
+//! What becomes of entries: accepted, rejected, or not published.
+
+use regionmesh_protocol::{codec::CodecError, identity::AgentId, status::FactKind};
+use std::collections::BTreeMap;
+
+/// Why an entry was not taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Rejection {
+    /// Not newer than what is held.
+    Stale,
+    /// Its owner was forgotten, and it is not newer than what was forgotten.
+    Forgotten,
+    /// Its owner's certificate is not on the board.
+    NoCertificate,
+    /// The certificate is not the owner's, not of this mesh, or not valid now.
+    BadCertificate,
+    /// The signature is not the owner's.
+    BadSignature,
+    /// The payload is no fact, or not of the entry's kind.
+    Malformed,
+    /// Larger than an entry may be.
+    TooLarge,
+    /// No room for another agent or for more bytes.
+    Full,
+    /// Beyond the limit of one delta, or after too many forgeries in it.
+    NotLookedAt,
+}
+
+impl Rejection {
+    /// For a metric label.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Stale => "stale",
+            Self::Forgotten => "forgotten",
+            Self::NoCertificate => "no_certificate",
+            Self::BadCertificate => "bad_certificate",
+            Self::BadSignature => "bad_signature",
+            Self::Malformed => "malformed",
+            Self::TooLarge => "too_large",
+            Self::Full => "full",
+            Self::NotLookedAt => "not_looked_at",
+        }
+    }
+}
+
+/// Why our own fact could not be put on the board.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum PublishError {
+    /// The key could not sign; the entry stays as it was.
+    #[error("could not sign our {kind:?} entry: {why}; check the agent's key file")]
+    Sign {
+        kind: FactKind,
+        /// What the signer said.
+        why: String,
+    },
+    /// The fact is larger than an entry may be.
+    #[error("our {kind:?} entry has {size} bytes, the limit is {limit}")]
+    TooLarge {
+        kind: FactKind,
+        /// Size of the fact, bytes.
+        size: usize,
+        /// The limit, bytes.
+        limit: usize,
+    },
+    /// The fact can't be encoded.
+    #[error("could not encode our {kind:?} entry: {source}")]
+    Encode {
+        kind: FactKind,
+        /// What the codec said.
+        source: CodecError,
+    },
+}
+
+/// An entry that changed.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Change {
+    pub owner: AgentId,
+    pub kind: FactKind,
+}
+
+/// What became of a delta.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Applied {
+    /// Entries that are new or newer.
+    pub changes: Vec<Change>,
+    /// How many entries were refused, by reason. Exact duplicates are not counted: peers overlap.
+    pub rejected: BTreeMap<Rejection, u64>,
+    /// Our own entries came back with higher versions (our clock was set back between two runs):
+    /// call [`Board::sign_anew`].
+    pub is_outranked: bool,
+}

@@ -1,0 +1,149 @@
+//! What the proposer asks, asks again, and gives up.
+
+use super::{
+    Phase, Proposer,
+    types::{Acceptors, Effect, StepDown},
+};
+use regionmesh_protocol::{
+    identity::RegionName,
+    register::{acceptor::AcceptorRequest, members::Incarnation},
+};
+
+impl Proposer {
+    /// Repeats unanswered requests, refreshes, gives up. Call it about every 100 ms.
+    pub fn tick(&mut self, now_ms: u64) -> Vec<Effect> {
+        if let Some(reason) = self.lost_patience(now_ms) {
+            return self.step_down(reason);
+        }
+
+        let mut effects = self.tick_join(now_ms);
+        effects.extend(self.look_for_voteless(now_ms));
+        if let Phase::Leading(leading) = &mut self.phase
+            && leading.pending.is_none()
+            && now_ms.saturating_sub(leading.refreshed_ms) >= self.settings.refresh_ms
+        {
+            leading.refreshed_ms = now_ms;
+            let read = |to: RegionName| Effect::Send {
+                to,
+                request: AcceptorRequest::Read,
+            };
+
+            effects.extend(leading.members().names().into_iter().map(read));
+            return effects;
+        }
+
+        effects.extend(match self.phase {
+            // The first leader may have waited long enough.
+            Phase::Preparing(_) => self.elect(now_ms),
+            _ => self.ask(now_ms),
+        });
+
+        effects
+    }
+
+    /// With a member without a vote the register tolerates fewer failures: such members are asked
+    /// more often than the others are refreshed.
+    fn look_for_voteless(&mut self, now_ms: u64) -> Vec<Effect> {
+        let retry_ms = self.settings.retry_ms;
+        let Phase::Leading(leading) = &mut self.phase else {
+            return Vec::new();
+        };
+
+        if !leading.is_elected || now_ms.saturating_sub(leading.looked_ms) < retry_ms {
+            return Vec::new();
+        }
+        leading.looked_ms = now_ms;
+
+        let voteless = leading
+            .members()
+            .acceptors
+            .iter()
+            .filter(|(_, counted)| counted.is_none());
+
+        voteless
+            .map(|(name, _)| Effect::Send {
+                to: name.clone(),
+                request: AcceptorRequest::Read,
+            })
+            .collect()
+    }
+
+    fn lost_patience(&self, now_ms: u64) -> Option<StepDown> {
+        let (members, since_ms, limit_ms) = match &self.phase {
+            Phase::Idle => return None,
+            Phase::Preparing(preparing) => (
+                preparing.names().len(),
+                preparing.since_ms,
+                self.settings.prepare_ms,
+            ),
+            Phase::Leading(leading) if !leading.is_elected => (
+                leading.members().len(),
+                leading.since_ms,
+                self.settings.prepare_ms,
+            ),
+            Phase::Leading(leading) => (
+                leading.members().len(),
+                leading.majority_heard_ms(),
+                self.settings.silence_ms,
+            ),
+        };
+
+        let silent_ms = now_ms.saturating_sub(since_ms);
+        (silent_ms >= limit_ms).then_some(StepDown::NoMajority { members, silent_ms })
+    }
+
+    /// Asks the acceptors that have not answered the current request and were not asked within
+    /// `retry_ms`.
+    pub(super) fn ask(&mut self, now_ms: u64) -> Vec<Effect> {
+        let (request, open): (AcceptorRequest, Vec<RegionName>) = match &self.phase {
+            Phase::Preparing(preparing) => {
+                // The first leader waits for all; it keeps asking those that promised, or they
+                // would elect another.
+                let is_first = matches!(preparing.acceptors, Acceptors::First { .. });
+                let is_open =
+                    |name: &RegionName| is_first || !preparing.promised.contains_key(name);
+                let open = preparing.names().into_iter().filter(is_open);
+
+                (
+                    AcceptorRequest::Prepare(preparing.ballot.clone()),
+                    open.collect(),
+                )
+            }
+            Phase::Leading(leading) => {
+                let Some(pending) = &leading.pending else {
+                    return Vec::new();
+                };
+                let is_open = |counted: &Option<Incarnation>| {
+                    counted.is_some_and(|vote| !pending.accepted.contains(&vote))
+                };
+                let open = pending
+                    .members
+                    .acceptors
+                    .iter()
+                    .filter(|(_, counted)| is_open(counted));
+                let request = AcceptorRequest::Accept(pending.stamp.clone(), pending.value.clone());
+
+                (request, open.map(|(name, _)| name.clone()).collect())
+            }
+            Phase::Idle => return Vec::new(),
+        };
+
+        let retry_ms = self.settings.retry_ms;
+        let is_due = |asked: Option<&u64>| {
+            asked.is_none_or(|asked| now_ms.saturating_sub(*asked) >= retry_ms)
+        };
+        let due: Vec<RegionName> = open
+            .into_iter()
+            .filter(|member| is_due(self.asked_ms.get(member)))
+            .collect();
+
+        self.asked_ms
+            .extend(due.iter().map(|member| (member.clone(), now_ms)));
+        due.into_iter()
+            .map(|to| Effect::Send {
+                to,
+                request: request.clone(),
+            })
+            .collect()
+    }
+}

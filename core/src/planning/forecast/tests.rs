@@ -1,0 +1,77 @@
+use super::*;
+use proptest::prelude::*;
+
+fn region(standing: Standing, flaps: u32) -> RegionPlan {
+    RegionPlan {
+        standing,
+        flaps,
+        ..RegionPlan::default()
+    }
+}
+
+#[test]
+fn the_default_way_back_takes_forty_minutes() {
+    let recovery = RecoveryPolicy::default();
+    let gated = forecast(
+        &region(Standing::Gated { since_ms: 1_000 }, 1),
+        &recovery,
+        5_000,
+    );
+
+    assert_eq!(
+        gated,
+        Some(Forecast {
+            ramp_ms: Some(301_000),
+            full_ms: 2_401_000
+        })
+    );
+
+    let last = forecast(
+        &region(
+            Standing::Ramping {
+                step: 5,
+                since_ms: 0,
+            },
+            1,
+        ),
+        &recovery,
+        5_000,
+    );
+
+    assert_eq!(
+        last,
+        Some(Forecast {
+            ramp_ms: None,
+            full_ms: 600_000
+        })
+    );
+
+    assert_eq!(
+        forecast(&region(Standing::Out { since_ms: 0 }, 1), &recovery, 5_000),
+        None
+    );
+}
+
+proptest! {
+    #[test]
+    fn every_step_brings_the_end_no_closer_than_the_steps_that_remain(
+        step in 0usize..8,
+        since_ms in 0u64..1 << 50, doublings in 0u8..9, ttl_ms in 0u64..1 << 30, flaps in 0u32..80,
+    ) {
+        let recovery = RecoveryPolicy::default();
+        let mut ramping = region(Standing::Ramping { step, since_ms }, flaps);
+        ramping.hold_doublings = doublings;
+
+        let ramping = forecast(&ramping, &recovery, ttl_ms).map(|forecast| forecast.full_ms);
+        let gated = forecast(
+            &region(Standing::Gated { since_ms }, flaps),
+            &recovery,
+            ttl_ms,
+        );
+
+        prop_assert!(ramping >= Some(since_ms));
+        prop_assert!(gated.is_some_and(
+            |gated| gated.ramp_ms >= Some(since_ms) && Some(gated.full_ms) >= gated.ramp_ms
+        ));
+    }
+}

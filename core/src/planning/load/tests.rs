@@ -1,0 +1,126 @@
+use super::*;
+
+fn agent(name: &str) -> AgentId {
+    let (region, agent) = name.split_once('/').unwrap();
+    AgentId {
+        region: region.parse().unwrap(),
+        agent: agent.parse().unwrap(),
+    }
+}
+
+fn served(answered: u64, errors: u64) -> Served {
+    Served {
+        answered,
+        errors,
+        ..Served::default()
+    }
+}
+
+fn observe(meter: &mut LoadMeter, told: &[(&str, Served)], now_ms: u64) {
+    let agents: Vec<(AgentId, Served)> = told
+        .iter()
+        .map(|(name, served)| (agent(name), *served))
+        .collect();
+
+    meter.observe(
+        agents.iter().map(|(agent, served)| (agent, *served)),
+        now_ms,
+    );
+}
+
+#[test]
+fn rates_are_over_the_last_minute_and_outlive_a_failed_region_for_a_while() {
+    let mut meter = LoadMeter::default();
+    let region = "a".parse().unwrap();
+    observe(&mut meter, &[("a/1", served(1_000_000, 0))], 0);
+    assert_eq!(meter.rps(&region), None, "one look is no rate");
+    for second in 1..=120u64 {
+        observe(
+            &mut meter,
+            &[("a/1", served(1_000_000 + second * 50, second * 2))],
+            second * 1_000,
+        );
+    }
+
+    assert_eq!(meter.rps(&region), Some(52));
+    for second in 121..150u64 {
+        observe(&mut meter, &[], second * 1_000);
+    }
+    assert!((20..40).contains(&meter.rps(&region).unwrap()));
+    for second in 150..300u64 {
+        observe(&mut meter, &[], second * 1_000);
+    }
+    assert_eq!(meter.rps(&region), Some(0));
+}
+
+#[test]
+fn a_restarted_agent_counts_on_from_nothing() {
+    let mut meter = LoadMeter::default();
+    let region = "a".parse().unwrap();
+    observe(&mut meter, &[("a/1", served(5_000, 0))], 0);
+    observe(&mut meter, &[("a/1", served(100, 0))], 5_000);
+    assert_eq!(meter.rps(&region), Some(20));
+}
+
+#[test]
+fn a_trial_counts_from_its_step_on_and_is_missing_while_anybody_is_not_heard() {
+    let mut meter = LoadMeter::default();
+    let own = "a".parse().unwrap();
+    let control = BTreeSet::from(["b".parse().unwrap()]);
+
+    observe(
+        &mut meter,
+        &[("a/1", served(10, 0)), ("b/1", served(10, 0))],
+        0,
+    );
+
+    observe(
+        &mut meter,
+        &[("a/1", served(20, 0)), ("b/1", served(500, 0))],
+        1_000,
+    );
+
+    let Evidence::Measured(trial) = meter.trial(&own, 0, 7, &control) else {
+        panic!("measured")
+    };
+    assert_eq!(
+        (trial.own, trial.control),
+        (Served::default(), Some(Served::default()))
+    );
+
+    observe(
+        &mut meter,
+        &[
+            ("a/1", served(25, 1)),
+            ("b/1", served(600, 2)),
+            ("b/2", served(9_999, 0)),
+        ],
+        2_000,
+    );
+
+    let Evidence::Measured(trial) = meter.trial(&own, 0, 7, &control) else {
+        panic!("measured")
+    };
+    assert_eq!(
+        (trial.own, trial.control),
+        (served(5, 1), Some(served(100, 2)))
+    );
+
+    let Evidence::Measured(trial) = meter.trial(&own, 1, 9, &control) else {
+        panic!("measured")
+    };
+    assert_eq!(
+        (trial.step, trial.since_ms, trial.own),
+        (1, 9, Served::default())
+    );
+
+    observe(&mut meter, &[("a/1", served(30, 1))], 3_000);
+    assert_eq!(meter.trial(&own, 1, 9, &control), Evidence::Missing);
+
+    let nobody = BTreeSet::new();
+    let Evidence::Measured(trial) = meter.trial(&own, 1, 9, &nobody) else {
+        panic!("measured")
+    };
+
+    assert_eq!((trial.own, trial.control), (served(5, 0), None));
+}

@@ -1,0 +1,210 @@
+//! Refused orders, and what plans say about the others.
+
+use super::{orders::order, *};
+use crate::planning::plan_order;
+use OverrideKind::{Drain, Hold, Promote};
+
+#[test]
+fn a_wrong_order_is_refused_with_its_reason() {
+    let mut world = World::of(&THREE, Strategy::Weighted);
+    assert_eq!(
+        world.set(Drain, Some("x"), MINUTE),
+        Err(OrderError::UnknownRegion(name("x")))
+    );
+
+    assert_eq!(
+        world.set(Drain, None, MINUTE),
+        Err(OrderError::NoRegion(Drain))
+    );
+
+    assert_eq!(
+        world.set(Drain, Some("a"), 999),
+        Err(OrderError::Duration(999))
+    );
+
+    assert_eq!(
+        world.set(Hold, Some("a"), u64::MAX),
+        Err(OrderError::Duration(u64::MAX))
+    );
+
+    assert_eq!(
+        world.try_order(OrderAction::Restore, Some("a"), 0),
+        Err(OrderError::NothingStands(Some(name("a"))))
+    );
+
+    world.judge("a", Condition::Failed);
+    assert!(matches!(
+        world.set(Promote, Some("a"), MINUTE),
+        Err(OrderError::Unfit { .. })
+    ));
+
+    let long = order(OrderAction::Set(Drain), Some("a"), MINUTE, &"x".repeat(129));
+    let refused = plan_order(world.plan.as_ref(), &long, &world.inputs, world.now_ms);
+    assert_eq!(
+        refused,
+        Err(OrderError::Text {
+            what: "by".into(),
+            length: 129,
+            limit: 128
+        })
+    );
+
+    world.plan = None;
+    assert_eq!(world.set(Drain, Some("a"), MINUTE), Err(OrderError::NoPlan));
+}
+
+#[test]
+fn the_last_region_is_drained_in_name_only() {
+    let mut world = World::of(&["a", "b"], Strategy::Weighted);
+    world.judge("b", Condition::Failed);
+
+    let refused = world
+        .give_order(order(OrderAction::Set(Drain), Some("a"), MINUTE, "ann"))
+        .unwrap_err();
+    assert_eq!(
+        refused,
+        OrderError::LastServing {
+            region: name("a"),
+            carrier: name("a")
+        }
+    );
+
+    assert!(
+        refused
+            .to_string()
+            .contains("drained in name only and keep its traffic"),
+        "{refused}"
+    );
+
+    let reason = world.set(Drain, Some("a"), MINUTE).unwrap();
+    assert!(
+        reason.contains("a is drained in name only and keeps its traffic"),
+        "{reason}"
+    );
+
+    assert!(
+        reason.contains("drain of a by ann (maintenance) yields: no other region can serve"),
+        "{reason}"
+    );
+
+    assert_eq!((world.weight("a"), world.weight("b")), (10_000, 0));
+    world.judge("b", Condition::Healthy);
+    assert_eq!(
+        world.weight("a"),
+        0,
+        "as soon as somebody else is there the drain is carried out"
+    );
+}
+
+#[test]
+fn only_a_forced_order_ends_another_operators_and_the_reason_says_so() {
+    for kind in [Drain, Hold, Promote] {
+        let mut world = World::of(&THREE, Strategy::Weighted);
+        world
+            .give_order(order(
+                OrderAction::Set(Drain),
+                Some("a"),
+                120 * MINUTE,
+                "ann",
+            ))
+            .unwrap();
+
+        world.wait(30 * MINUTE);
+        let before = world.plan.clone();
+        let bobs = order(OrderAction::Set(kind), Some("a"), 2 * SECOND, "bob");
+        let refused = world.give_order(bobs.clone()).unwrap_err();
+
+        assert!(
+            matches!(&refused, OrderError::WouldReplace { replaced, .. } if replaced.len() == 1),
+            "{refused:?}"
+        );
+
+        let said = format!(
+            "this {kind} would replace the drain of a by ann (maintenance), 1 h 30 min left"
+        );
+        assert_eq!((refused.to_string(), &world.plan), (said, &before));
+
+        let reason = world
+            .give_order(Order {
+                is_forced: true,
+                ..bobs
+            })
+            .unwrap();
+
+        assert!(
+            reason.contains("which replaces the drain of a by ann (maintenance), 1 h 30 min left"),
+            "{reason}"
+        );
+    }
+}
+
+#[test]
+fn operators_replace_their_own_orders_and_the_reason_says_so() {
+    let mut world = World::of(&THREE, Strategy::Weighted);
+    world
+        .give_order(order(OrderAction::Set(Drain), Some("a"), MINUTE, "ann"))
+        .unwrap();
+
+    let reason = world
+        .give_order(order(OrderAction::Set(Hold), Some("a"), MINUTE, "ann"))
+        .unwrap();
+    assert!(
+        reason.contains("which replaces the drain of a by ann (maintenance), 1 min left"),
+        "{reason}"
+    );
+
+    // A promotion ends any other region's promotion, so another operator's counts.
+    world
+        .give_order(order(OrderAction::Set(Promote), Some("b"), MINUTE, "ann"))
+        .unwrap();
+
+    let refused = world
+        .give_order(order(OrderAction::Set(Promote), Some("c"), MINUTE, "bob"))
+        .unwrap_err();
+    assert!(
+        refused.to_string().contains("the promote of b by ann"),
+        "{refused}"
+    );
+
+    let reason = world
+        .give_order(order(OrderAction::Restore, Some("b"), 0, "bob"))
+        .unwrap();
+    assert!(
+        reason.contains("b: restored by bob (maintenance), which ends the promote of b by ann"),
+        "{reason}"
+    );
+}
+
+#[test]
+fn a_region_restored_under_a_hold_is_said_to_stay_at_nothing() {
+    let mut world = World::of(&THREE, Strategy::Weighted);
+    world.set(Drain, Some("a"), 60 * MINUTE).unwrap();
+    world
+        .give_order(order(OrderAction::Set(Hold), None, 20 * MINUTE, "bob"))
+        .unwrap();
+
+    let reason = world
+        .give_order(order(OrderAction::Restore, Some("a"), 0, "ann"))
+        .unwrap();
+    let said =
+        "a stays at 0 % while the hold of the whole mesh by bob (maintenance) stands, 20 min left";
+
+    assert!(reason.ends_with(said), "{reason}");
+    assert_eq!(world.weight("a"), 0);
+}
+
+#[test]
+fn the_last_of_several_drains_is_refused_and_the_first_ones_are_not() {
+    let mut world = World::of(&THREE, Strategy::ActivePassive);
+    let mut drain =
+        |region| world.give_order(order(OrderAction::Set(Drain), Some(region), MINUTE, "ann"));
+
+    drain("b").unwrap();
+    drain("c").unwrap();
+
+    let refused = drain("a").unwrap_err();
+    assert!(
+        matches!(&refused, OrderError::LastServing { region, .. } if *region == name("a")),
+        "{refused:?}"
+    );
+}

@@ -1,0 +1,19 @@
+use super::*;
+
+#[test]
+fn words_and_meanings_are_one_to_one() {
+    for kind in EventKind::ALL {
+        assert_eq!(kind.as_str().parse(), Ok(kind));
+    }
+    for severity in Severity::ALL {
+        assert_eq!(severity.as_str().parse(), Ok(severity));
+    }
+
+    let error = "verdicts".parse::<EventKind>().unwrap_err().to_string();
+    assert!(
+        error.starts_with("\"verdicts\" is none of verdict, plan, "),
+        "{error}"
+    );
+
+    assert!(Severity::Info < Severity::Warning && Severity::Warning < Severity::Critical);
+}
