@@ -444,7 +444,7 @@ def run(binary, folder):
         mesh.kill("ap-south-1")
         failed = 'max(mesh:verdict:ratio{region="ap-south-1", condition="failed"}) > 0.5'
         until("Prometheus sees the killed region fail", 20, lambda: query(whole, failed))
-        back = 'max(regionmesh_plan_standing{region="ap-south-1", standing="serving"}) == 1 and max(regionmesh_verdict{region="ap-south-1", condition="healthy"}) == 1'
+        back = 'max(regionmesh_plan_traffic_state{region="ap-south-1", state="serving"}) == 1 and max(regionmesh_verdict{region="ap-south-1", condition="healthy"}) == 1'
         until("and return to its full share", 60, lambda: not query(whole, failed) and query(whole, back))
         say("a killed region failed, returned and climbed its ramp")
 

@@ -24,10 +24,10 @@ use crate::{
     cost::{
         archive::Archive,
         books::Books,
-        view::{CostDesk, LiveView},
+        view::{CostHandler, LiveView},
     },
     dns::{self, DnsArguments, metrics::DnsMetrics, providers},
-    failover::OrderDesk,
+    failover::OrderHandler,
     operators::{Operators, link::AttestedLink},
     peer_service::Desk,
     refusals::Refusals,
@@ -50,7 +50,7 @@ use regionmesh_mesh::{
 };
 use regionmesh_protocol::{
     identity::RegionName,
-    status::{AgentFacts, Fact, ServingFacts, servability::Servability},
+    status::{AgentInfo, StatusEntry, ServingStatus, servability::Servability},
 };
 use regionmesh_replication::{BulkServer, HybridClock, ReplicationMetrics};
 use regionmesh_runtime::{describe::io_error, meter::Meter, problems::Problems, time::unix_ms};
@@ -68,7 +68,7 @@ const REPEAT_FACTS: Duration = Duration::from_secs(5);
 
 /// How long services may take to end what is in progress at the stop; they have limits of their
 /// own, which are shorter.
-const FAREWELL: Duration = Duration::from_secs(25);
+const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(25);
 
 /// A running agent.
 pub struct Agent {
@@ -172,7 +172,7 @@ impl Agent {
             meter: meter.clone(),
         };
 
-        let (tell_serving, serving_facts) = watch::channel(ServingFacts::default());
+        let (tell_serving, serving_facts) = watch::channel(ServingStatus::default());
         // An agent without the embedded server tells nothing of versions.
         let (tell_servability, servability) =
             watch::channel(config.serving.embedded.then(Servability::default));
@@ -222,16 +222,16 @@ impl Agent {
             metrics: cost_metrics.clone(),
         };
 
-        let cost = CostDesk::new(archive, books.clone(), live_cost, cost_metrics);
+        let cost = CostHandler::new(archive, books.clone(), live_cost, cost_metrics);
 
-        let orders = OrderDesk {
+        let orders = OrderHandler {
             leader: leader.clone(),
             peers: peers.clone(),
             snapshots: snapshots.clone(),
             operators: operators.clone(),
         };
 
-        let desk = Arc::new(Desk {
+        let handler = Arc::new(Desk {
             leader: leader.clone(),
             orders: orders.clone(),
             replicator: replicator.clone(),
@@ -311,7 +311,7 @@ impl Agent {
 
         let dns_snapshots = snapshots.clone();
         let problems = snapshots.problems.clone();
-        let facts = AgentFacts {
+        let status_entries = AgentInfo {
             version: crate::VERSION.into(),
             started_ms,
             boot,
@@ -348,7 +348,7 @@ impl Agent {
             Child::new(
                 "peer",
                 || PeerActor,
-                PeerArguments { service: desk },
+                PeerArguments { service: handler },
                 Address::vacant("peer"),
             ),
             Child::new(
@@ -380,14 +380,14 @@ impl Agent {
                 Arc::new(move |stop| {
                     let mesh = publishing.clone();
                     let told = Told {
-                        agent: facts.clone(),
+                        agent: status_entries.clone(),
                         serving: serving_facts.clone(),
                         servability: servability.clone(),
                     };
-                    let herald = herald(told, gossip.clone(), problems.clone(), stop);
+                    let status_publisher = status_publisher(told, gossip.clone(), problems.clone(), stop);
                     async move {
                         tokio::select! {
-                            ended = herald => ended,
+                            ended = status_publisher => ended,
                             never = mesh.publish_links(REPEAT_FACTS) => match never {},
                         }
                     }
@@ -419,7 +419,7 @@ impl Agent {
         if config.serving.embedded {
             let address = config.listen.serving;
             let relay = ServingRelay {
-                facts: tell_serving,
+                status_entries: tell_serving,
                 servability: tell_servability,
                 peers: Arc::new(tell_peers),
                 snapshots: snapshots.clone(),
@@ -513,7 +513,7 @@ impl Agent {
         self.stop.cancel();
         self.services.close();
 
-        let _ = tokio::time::timeout(FAREWELL, self.services.wait()).await;
+        let _ = tokio::time::timeout(SHUTDOWN_TIMEOUT, self.services.wait()).await;
         self.mesh.close().await;
         self.supervisor.stop(None);
 
@@ -543,14 +543,14 @@ fn register_process(registry: &Registry) -> Result<()> {
 
 /// What an agent says of itself.
 struct Told {
-    agent: AgentFacts,
-    serving: watch::Receiver<ServingFacts>,
+    agent: AgentInfo,
+    serving: watch::Receiver<ServingStatus>,
     /// None without the embedded server.
     servability: watch::Receiver<Option<Servability>>,
 }
 
 /// Publishes what the agent says of itself: its process, what it serves, and its problems.
-async fn herald(
+async fn status_publisher(
     mut told: Told,
     gossip: Address<GossipMessage>,
     problems: Problems,
@@ -563,17 +563,17 @@ async fn herald(
             .servability
             .borrow_and_update()
             .clone()
-            .map(Fact::Servability);
+            .map(StatusEntry::Servability);
         let served = told.serving.borrow_and_update().clone();
-        let facts = [
-            Fact::Agent(told.agent.clone()),
-            Fact::Serving(served),
-            Fact::Problems(problems.active()),
+        let status_entries = [
+            StatusEntry::Agent(told.agent.clone()),
+            StatusEntry::Serving(served),
+            StatusEntry::Problems(problems.active()),
         ];
 
-        for fact in facts.into_iter().chain(servability) {
+        for status_entry in status_entries.into_iter().chain(servability) {
             // Gossip is being restarted: said again soon.
-            let _ = gossip.cast(GossipMessage::Publish(Box::new(fact)));
+            let _ = gossip.cast(GossipMessage::Publish(Box::new(status_entry)));
         }
 
         tokio::select! {
@@ -622,7 +622,7 @@ async fn run_api(api: Api, stop: CancellationToken) -> Result<(), String> {
 
 /// Between the model server and the mesh.
 struct ServingRelay {
-    facts: watch::Sender<ServingFacts>,
+    status_entries: watch::Sender<ServingStatus>,
     servability: watch::Sender<Option<Servability>>,
     peers: Arc<watch::Sender<Arc<BTreeMap<RegionName, RegionModels>>>>,
     snapshots: Snapshots,
@@ -642,13 +642,13 @@ async fn run_serving(
     })?;
     let own = arguments.region.clone();
     let server = Server::new(arguments);
-    let mut facts = server.facts();
+    let mut status_entries = server.status_entries();
     let mut servability = server.servability();
     let mut problems = server.problems();
 
     let tell = async {
         loop {
-            relay.facts.send_replace(facts.borrow_and_update().clone());
+            relay.status_entries.send_replace(status_entries.borrow_and_update().clone());
             relay
                 .servability
                 .send_replace(Some(servability.borrow_and_update().clone()));
@@ -659,7 +659,7 @@ async fn run_serving(
 
             // The senders live as long as the server.
             tokio::select! {
-                Ok(()) = facts.changed() => {}
+                Ok(()) = status_entries.changed() => {}
                 Ok(()) = servability.changed() => {}
                 Ok(()) = problems.changed() => {}
                 else => std::future::pending().await,

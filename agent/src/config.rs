@@ -12,7 +12,7 @@ mod mesh;
 mod reading;
 #[cfg(test)]
 #[allow(clippy::panic)]
-pub(crate) mod rig;
+pub(crate) mod fixture;
 mod route53;
 
 pub use alerts::{AlertsConfig, ReceiverConfig, ReceiverKind};

@@ -209,7 +209,7 @@ pub(crate) mod tests {
             region: Some(region.parse().unwrap()),
             fields: [("number", number.to_string())].into(),
             text: format!("event {number} of {region}"),
-            witness: None,
+            reported_by: None,
         }
     }
 

@@ -29,12 +29,12 @@ const LOCAL_TIMEOUT: Duration = Duration::from_secs(8);
 const PEER_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long a connection to the leader may be missing, as it is right after a start; and how often
 /// is looked.
-const CONNECT_PATIENCE: Duration = Duration::from_secs(2);
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 const CONNECT_PAUSE: Duration = Duration::from_millis(100);
 
 /// Takes orders and sees to it that the leader gets them. Cheap to clone.
 #[derive(Clone)]
-pub struct OrderDesk {
+pub struct OrderHandler {
     /// Our own dns-leader actor.
     pub leader: Address<LeaderMessage>,
     /// Calls to other agents.
@@ -45,7 +45,7 @@ pub struct OrderDesk {
     pub operators: Operators,
 }
 
-impl OrderDesk {
+impl OrderHandler {
     /// Carries out an `order` that this agent's API took from an operator whom it authenticated,
     /// here or where the leader is; passed on at most `hops_left` times. Answers the committed plan
     /// that it became part of.
@@ -103,8 +103,8 @@ impl OrderDesk {
     ) -> Result<CommittedPlan, OrderRefusal> {
         // Only the agent that was asked first waits; where nobody is connected nothing was sent, so
         // it may be repeated.
-        let patience = if hops_left > 0 {
-            CONNECT_PATIENCE
+        let timeout = if hops_left > 0 {
+            CONNECT_TIMEOUT
         } else {
             Duration::ZERO
         };
@@ -113,7 +113,7 @@ impl OrderDesk {
             let answer = self
                 .try_once(leader, order.clone(), hops_left, &origin)
                 .await;
-            if !matches!(answer, Err(PeerError::NotConnected(_))) || begin.elapsed() >= patience {
+            if !matches!(answer, Err(PeerError::NotConnected(_))) || begin.elapsed() >= timeout {
                 break answer;
             }
             tokio::time::sleep(CONNECT_PAUSE).await;
@@ -198,7 +198,7 @@ impl OrderDesk {
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
-    use crate::{config::rig, snapshots::LeaderView};
+    use crate::{config::fixture, snapshots::LeaderView};
     use regionmesh_protocol::{plan::OrderAction, register::ballot::Ballot, wire::PeerRefusal};
     use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -245,12 +245,12 @@ mod tests {
         let token = dir.path().join("token");
 
         std::fs::write(&token, "a token").unwrap();
-        let mut config = rig::config(&[("b", "127.0.0.1")], "");
+        let mut config = fixture::config(&[("b", "127.0.0.1")], "");
         config.api.token_file = Some(token);
 
         let live = tokio::sync::watch::channel(Arc::new(config)).1;
         let operators = Operators::new("m".parse().unwrap(), id, live);
-        let desk = OrderDesk {
+        let handler = OrderHandler {
             leader: Address::vacant("dns-leader"),
             peers: late.clone(),
             snapshots,
@@ -267,7 +267,7 @@ mod tests {
             is_immediate: false,
         };
 
-        let refusal = desk.carry_out(order, hops).await.unwrap_err();
+        let refusal = handler.carry_out(order, hops).await.unwrap_err();
         (format!("{refusal:?}"), late.calls.load(Ordering::Relaxed))
     }
 

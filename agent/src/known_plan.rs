@@ -66,7 +66,7 @@ fn is_among(known: &[IpAddr], address: IpAddr) -> bool {
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
-    use crate::config::rig;
+    use crate::config::fixture;
     use proptest::{collection::vec, prelude::*};
     use regionmesh_protocol::{
         plan::RegionPlan,
@@ -107,7 +107,7 @@ mod tests {
         fn no_plan_leads_to_an_address_that_is_not_configured_for_its_region(
             regions in vec(("[a-d]", vec((0..4u8, any::<bool>()), 0..4)), 0..4),
         ) {
-            let config = rig::config(
+            let config = fixture::config(
                 &[("a", "10.0.0.1"), ("b", "10.0.0.2"), ("c", "10.0.0.3")],
                 "",
             );

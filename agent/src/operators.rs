@@ -208,7 +208,7 @@ impl Operators {
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
-    use crate::config::rig;
+    use crate::config::fixture;
     use regionmesh_protocol::{
         plan::{Order, OrderAction},
         register::acceptor::AcceptorRequest,
@@ -222,7 +222,7 @@ mod tests {
     fn config(dir: &std::path::Path, token: &str) -> Arc<Config> {
         let file = dir.join(token);
         std::fs::write(&file, format!("{token}\n")).unwrap();
-        let mut config = rig::config(&[("a", "127.0.0.1")], "");
+        let mut config = fixture::config(&[("a", "127.0.0.1")], "");
         config.api.token_file = Some(file);
         Arc::new(config)
     }

@@ -8,7 +8,7 @@
 use crate::{
     actors::messages::{LeaderMessage, ReplicatorMessage},
     address::Address,
-    failover::{HOPS, OrderDesk},
+    failover::{HOPS, OrderHandler},
     operators::Operators,
     refusals::{Refusals, reason},
 };
@@ -31,11 +31,11 @@ use std::time::Duration;
 const LOCAL_TIMEOUT: Duration = Duration::from_secs(8);
 
 /// The service.
-pub struct Desk {
+pub struct RequestHandler {
     /// Our own dns-leader actor.
     pub leader: Address<LeaderMessage>,
     /// Takes orders.
-    pub orders: OrderDesk,
+    pub orders: OrderHandler,
     /// Our own replicator.
     pub replicator: Address<ReplicatorMessage>,
     /// Knows what is being published here.
@@ -47,7 +47,7 @@ pub struct Desk {
 }
 
 #[async_trait]
-impl PeerService for Desk {
+impl PeerService for RequestHandler {
     async fn answer(&self, caller: &AgentId, request: PeerRequest) -> PeerReply {
         match request {
             PeerRequest::Attested(attested) => self.attested(caller, &attested).await,
@@ -78,7 +78,7 @@ impl PeerService for Desk {
     }
 }
 
-impl Desk {
+impl RequestHandler {
     fn refused(&self, caller: &AgentId, why: PeerRefusal, what: &str) -> PeerReply {
         self.refusals
             .refuse(&caller.to_string(), why.reason(), &format!("{what}: {why}"));

@@ -167,12 +167,12 @@ fn differences(above: &str, one: &toml::Table, other: &toml::Table, changed: &mu
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
-    use crate::config::rig;
+    use crate::config::fixture;
     use std::path::PathBuf;
 
     #[test]
     fn every_changed_field_is_named_and_none_is_taken_for_done_that_is_not() {
-        let running = rig::config(&[("a", "127.0.0.1")], "");
+        let running = fixture::config(&[("a", "127.0.0.1")], "");
         let mut read = running.clone();
         assert_eq!(compare(&running, &read).unwrap(), Reloaded::default());
         read.api.token_file = Some(PathBuf::from("/other"));
@@ -188,7 +188,7 @@ mod tests {
     #[tokio::test]
     async fn a_file_that_is_wrong_changes_nothing() {
         let reloader = Reloader::new(
-            Arc::new(rig::config(&[("a", "127.0.0.1")], "")),
+            Arc::new(fixture::config(&[("a", "127.0.0.1")], "")),
             &Registry::new(),
         )
         .unwrap();

@@ -12,7 +12,7 @@ use regionmesh_protocol::{
         digest::Digest,
         manifest::{ModelName, VersionName},
     },
-    status::{Fact, FactKind, problem::ProblemKind, servability::Servability},
+    status::{StatusEntry, StatusKind, problem::ProblemKind, servability::Servability},
 };
 use regionmesh_runtime::problems::Problems;
 use regionmesh_serving::ServingProblem;
@@ -27,8 +27,8 @@ use tokio::sync::watch;
 const BOARD_PAUSE: Duration = Duration::from_millis(500);
 
 fn servability(view: &AgentView) -> Option<&Servability> {
-    match &*view.facts.get(&FactKind::Servability)?.fact {
-        Fact::Servability(servability) => Some(servability),
+    match &*view.status_entries.get(&StatusKind::Servability)?.status_entry {
+        StatusEntry::Servability(servability) => Some(servability),
         _ => None,
     }
 }
@@ -68,8 +68,8 @@ pub fn others(board: &BoardView, own: &RegionName) -> BTreeMap<RegionName, Regio
         let models = regions.entry(id.region.clone()).or_default();
 
         models.unserved.extend(told.unserved.iter().cloned());
-        if let Some(Fact::Serving(serving)) =
-            view.facts.get(&FactKind::Serving).map(|seen| &*seen.fact)
+        if let Some(StatusEntry::Serving(serving)) =
+            view.status_entries.get(&StatusKind::Serving).map(|seen| &*seen.status_entry)
         {
             models
                 .served

@@ -6,10 +6,10 @@ use crate::{clocks::Clocks, cost::shift::RequestCosts, events::EventLog};
 use regionmesh_core::{
     gossip::BoardView,
     health::verdict::RegionVerdict,
-    notify::{alert::Alert, journal::ZoneState},
+    notify::{alert::Alert, changes::ZoneState},
     planning::{
         PlanInputs,
-        freeze::{Freeze, OwnSight},
+        freeze::{Freeze, OwnView},
     },
 };
 use regionmesh_mesh::LinkInfo;
@@ -62,7 +62,7 @@ pub struct Snapshots {
     /// Whether the plan is frozen. Writer: dns-leader.
     pub freeze: watch::Sender<Option<Arc<Freeze>>>,
     /// What this agent's own probes say of every region. Writer: health.
-    pub own_sight: watch::Sender<Arc<BTreeMap<RegionName, OwnSight>>>,
+    pub own_view: watch::Sender<Arc<BTreeMap<RegionName, OwnView>>>,
     /// What the region's bucket holds. Writer: replicator.
     pub catalogue: watch::Sender<Arc<Catalogue>>,
     /// What other regions hold, as far as their catalogues were read. Writer: replicator.

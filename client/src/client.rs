@@ -140,20 +140,20 @@ impl Client {
         Ok(answer.value)
     }
 
-    /// Asks for JSON, each agent at most for `patience`.
+    /// Asks for JSON, each agent at most for `timeout`.
     pub async fn ask<T: DeserializeOwned>(
         &self,
         path: &str,
-        patience: Duration,
+        timeout: Duration,
     ) -> Result<Answer<T>, ClientError> {
-        self.first(path, patience, answer::json).await
+        self.first(path, timeout, answer::json).await
     }
 
     /// The first answer that `read` can read.
     async fn first<T>(
         &self,
         path: &str,
-        patience: Duration,
+        timeout: Duration,
         read: impl AsyncFn(reqwest::Response) -> Result<T, ClientError>,
     ) -> Result<Answer<T>, ClientError> {
         let mut failures = Vec::new();
@@ -162,7 +162,7 @@ impl Client {
             let asked = async {
                 let reply = self
                     .request(Method::GET, agent, path)?
-                    .timeout(patience)
+                    .timeout(timeout)
                     .send()
                     .await;
 
@@ -251,17 +251,17 @@ impl Client {
         self.post_within(path, body, CHANGE).await
     }
 
-    /// Asks for a change that is done within `patience`, or it is not known what became of it.
+    /// Asks for a change that is done within `timeout`, or it is not known what became of it.
     pub async fn post_within<T: DeserializeOwned>(
         &self,
         path: &str,
         body: &serde_json::Value,
-        patience: Duration,
+        timeout: Duration,
     ) -> Result<T, ClientError> {
         self.require_token()?;
         let mut failures = Vec::new();
         for (index, agent) in self.in_turn() {
-            let request = self.request(Method::POST, agent, path)?.timeout(patience);
+            let request = self.request(Method::POST, agent, path)?.timeout(timeout);
             let request = if body.is_null() {
                 request
             } else {

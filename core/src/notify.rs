@@ -1,5 +1,5 @@
 //! What happened in the mesh, which alerts are active, and which agent sends them.
 
 pub mod alert;
-pub mod duty;
-pub mod journal;
+pub mod changes;
+pub mod notifier;

@@ -6,7 +6,7 @@
 //! the leader that accepted them.
 //!
 //! `next` goes from one plan to the next; `yielding` decides which orders give way to survival;
-//! `standing` moves one region; `weights` shares traffic out, within declared capacity; `order`
+//! `traffic_state` moves one region; `weights` shares traffic out, within declared capacity; `order`
 //! applies operators' orders, `membership` those about the register's members; `explain` says why a
 //! region is where it is; `cost` moves traffic to cheaper regions.
 
@@ -21,18 +21,18 @@ mod next;
 mod order;
 mod overrides;
 pub mod servability;
-mod standing;
 #[cfg(test)]
 mod tests;
+mod traffic_state;
 mod weights;
 mod words;
 mod yielding;
 
-use crate::recovery::{ramp::RecoveryPolicy, trial::Evidence};
+use crate::recovery::{canary::Evidence, ramp::RecoveryPolicy};
 pub use cost::CostTarget;
 pub use explain::{Explanation, explain};
 pub use forecast::{Forecast, forecast};
-pub use membership::{MemberSight, MemberStep, check_membership, plan_membership};
+pub use membership::{MemberStep, MemberView, check_membership, plan_membership};
 pub use next::{next_plan, what_if};
 pub use order::plan_order;
 use regionmesh_protocol::{identity::RegionName, plan::SHIFT_MIN_MS, status::condition::Condition};

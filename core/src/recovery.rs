@@ -1,4 +1,4 @@
 //! How a recovered region takes its traffic back.
 
+pub mod canary;
 pub mod ramp;
-pub mod trial;

@@ -79,9 +79,9 @@ fn renames<'a>(
     let (Ok(plain), Ok(crowded)) = (conflict_name(loser), crowded_name(loser)) else {
         return Vec::new();
     };
-    let standing = winners.get(&(&loser.model, &plain));
+    let traffic_state = winners.get(&(&loser.model, &plain));
 
-    if standing
+    if traffic_state
         .is_some_and(|other| other.content != loser.content && keeps_name(other, loser) == *other)
     {
         return vec![(loser, crowded)];

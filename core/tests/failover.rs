@@ -11,11 +11,11 @@ use regionmesh_core::{
         verdict::{Opinion, RegionVerdict, region_verdict},
     },
     planning::{PlanInputs, RegionInput, Strategy, next_plan},
-    recovery::{ramp::RecoveryPolicy, trial::Evidence},
+    recovery::{canary::Evidence, ramp::RecoveryPolicy},
 };
 use regionmesh_protocol::{
     identity::{AgentId, RegionName},
-    plan::{FULL_WEIGHT_BP, Plan, Standing},
+    plan::{FULL_WEIGHT_BP, Plan, TrafficState},
     status::condition::Condition,
 };
 use std::collections::BTreeMap;
@@ -102,7 +102,7 @@ impl Mesh {
                         round_trip_us: 1,
                         evidence: "200".into(),
                     },
-                    Truth::Refuses => ProbeResult::Positive("connection refused".into()),
+                    Truth::Refuses => ProbeResult::DefiniteFailure("connection refused".into()),
                     Truth::Hangs => ProbeResult::Silence("no answer".into()),
                 };
 
@@ -193,7 +193,7 @@ impl Mesh {
 
         for (region, part) in &plan.regions {
             if verdict(region) == Condition::Failed && is_anybody_left {
-                let is_limited = matches!(part.standing, Standing::Limited { .. });
+                let is_limited = matches!(part.traffic_state, TrafficState::Limited { .. });
                 // A tenth of a full share, next to at least one region that is not known to be
                 // down.
                 let most_bp = if is_limited { FULL_WEIGHT_BP / 10 } else { 0 };
@@ -210,8 +210,8 @@ impl Mesh {
         self.plan.as_ref().unwrap().shares()[&self.names[region]]
     }
 
-    fn standing(&self, region: usize) -> &Standing {
-        &self.plan.as_ref().unwrap().regions[&self.names[region]].standing
+    fn traffic_state(&self, region: usize) -> &TrafficState {
+        &self.plan.as_ref().unwrap().regions[&self.names[region]].traffic_state
     }
 
     /// How long until `is_so`, milliseconds.
@@ -240,7 +240,9 @@ fn a_refusing_region_is_left_within_two_seconds_and_comes_back_in_forty_minutes(
     assert_eq!(mesh.share(0), 0.0);
     mesh.truth[0] = Truth::Up;
 
-    let back_ms = mesh.until(60 * MINUTE, |mesh| *mesh.standing(0) == Standing::Serving);
+    let back_ms = mesh.until(60 * MINUTE, |mesh| {
+        *mesh.traffic_state(0) == TrafficState::Serving
+    });
     assert!((40 * MINUTE..=41 * MINUTE).contains(&back_ms), "{back_ms}");
 }
 
@@ -261,10 +263,10 @@ fn five_seconds_of_silence_cost_a_region_nothing_that_lasts() {
     mesh.run(500);
     assert_eq!(
         (
-            mesh.standing(1),
+            mesh.traffic_state(1),
             mesh.plan.as_ref().unwrap().regions[&mesh.names[1]].flaps
         ),
-        (&Standing::Serving, 0)
+        (&TrafficState::Serving, 0)
     );
 }
 
@@ -347,7 +349,11 @@ fn random_hours(seed: u64) {
     // A gate of at most an hour each, then one ramp of 35 minutes after the other.
     mesh.run(60 * MINUTE + regions as u64 * 37 * MINUTE);
     for region in 0..regions {
-        assert_eq!(*mesh.standing(region), Standing::Serving, "region {region}");
+        assert_eq!(
+            *mesh.traffic_state(region),
+            TrafficState::Serving,
+            "region {region}"
+        );
     }
 }
 

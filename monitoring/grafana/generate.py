@@ -166,10 +166,10 @@ VERDICTS = {1: ("healthy", GREEN), 2: ("suspect", YELLOW), 3: ("draining", BLUE)
 VERDICT = " or ".join(
     f'{number} * (max by (region) (mesh:verdict:ratio{{condition="{word}"}}) > 0.5)' for number, (word, _) in VERDICTS.items()
 )
-STANDINGS = {1: ("serving", GREEN), 2: ("reduced", YELLOW), 3: ("limited", "orange"), 4: ("ramping", BLUE),
-             5: ("gated", "purple"), 6: ("out", RED)}
-STANDING = " or ".join(
-    f'{number} * (max by (region) (regionmesh_plan_standing{{standing="{word}"}}) == 1)' for number, (word, _) in STANDINGS.items()
+STATES = {1: ("serving", GREEN), 2: ("reduced", YELLOW), 3: ("limited", "orange"), 4: ("ramping", BLUE),
+             5: ("cooling-down", "purple"), 6: ("out", RED)}
+STATE = " or ".join(
+    f'{number} * (max by (region) (regionmesh_plan_traffic_state{{state="{word}"}}) == 1)' for number, (word, _) in STATES.items()
 )
 
 
@@ -224,14 +224,14 @@ def global_panels():
              'mesh:slo_errors:ratio_rate1h{slo="requests"}', unit="percentunit", decimals=3,
              thresholds=steps(GREEN, (BUDGET, YELLOW), (14.4 * BUDGET, RED))),
         map_of_regions(),
-        table("Regions", "What is known of each region. Share and standing are those of the last plan.",
-              [VERDICT, "mesh:plan_share:ratio", STANDING, "max by (region) (region:agents_up:sum)",
+        table("Regions", "What is known of each region. Share and traffic state are those of the last plan.",
+              [VERDICT, "mesh:plan_share:ratio", STATE, "max by (region) (region:agents_up:sum)",
                "max by (region) (region:model_versions:max)", "max by (region) (region:replication_lag_seconds:max)",
                "max by (region) (region:slo_requests:rate5m)"],
               ["Region", "Verdict", "Share", "Standing", "Agents", "Versions", "Lag", "Requests"], join="region", w=12, h=6,
               by_column=[
                   ("Verdict", {"mappings": words(VERDICTS), "custom.cellOptions": {"type": "color-text"}}),
-                  ("Standing", {"mappings": words(STANDINGS), "custom.cellOptions": {"type": "color-text"}}),
+                  ("Traffic state", {"mappings": words(STATES), "custom.cellOptions": {"type": "color-text"}}),
                   ("Share", {"unit": "percentunit"}), ("Lag", {"unit": "s"}), ("Requests", {"unit": "reqps", "decimals": 1})]),
         panel("table", "Binaries", "Versions of the binary and how many agents run each.",
               [("sum by (region, version) (max by (region, version, prometheus_region) (region:agents_by_version:count))", "")],
@@ -244,7 +244,7 @@ def global_panels():
               transformations=[{"id": "organize", "options": {"excludeByName": {"Time": True, "Value": True}, "indexByName": {},
                                                               "renameByName": {}}}]),
         timeline("Verdicts", "The verdict on each region over time.", [(VERDICT, "{{region}}")], words(VERDICTS), w=12, h=6),
-        timeline("Standings", "Where each region stands in the plan.", [(STANDING, "{{region}}")], words(STANDINGS), w=12, h=6),
+        timeline("Traffic states", "Where each region is in the plan.", [(STATE, "{{region}}")], words(STATES), w=12, h=6),
         graph("Planned share", "Which part of the traffic the plan gives to each region.",
               [("mesh:plan_share:ratio", "{{region}}")], unit="percentunit", stacked=True, minimum=0, maximum=1, w=12),
         graph("Requests by region", "Inference requests that each region answered.",
@@ -279,7 +279,7 @@ def region_panels():
         timeline("What these agents observe", "Conditions that the agents themselves see; the verdict is the majority's.",
                  [(" or ".join(f'{number} * (max by (from_region, region) (regionmesh_observed_condition{{condition="{word}", {OWN}}}) == 1)'
                                for number, (word, _) in VERDICTS.items()), "{{from_region}} sees {{region}}")], words(VERDICTS), w=12),
-        graph("Probes by outcome", "Positive: positive evidence of failure. Silence: time-outs.",
+        graph("Probes by outcome", "Definite failure: refused, reset or a wrong answer. Silence: time-outs.",
               [(f"sum by (outcome) (rate(regionmesh_probes_total{{{OWN}}}[$__rate_interval]))", "{{outcome}}")], unit="ops", minimum=0, w=12),
         graph("Probe time, P99", "Of each region's endpoint, as seen from here.",
               [(f"histogram_quantile(0.99, sum by (region, le) (rate(regionmesh_probe_duration_seconds_bucket{{{OWN}}}[$__rate_interval])))", "{{region}}")], unit="s", minimum=0),

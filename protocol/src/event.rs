@@ -173,7 +173,7 @@ pub struct Event {
     /// What happened, for people; one sentence without a full stop.
     pub text: String,
     /// The only agent that can know of it; none if every agent can.
-    pub witness: Option<AgentId>,
+    pub reported_by: Option<AgentId>,
 }
 
 #[cfg(test)]

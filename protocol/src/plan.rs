@@ -29,7 +29,7 @@ pub const FULL_WEIGHT_BP: u16 = 10_000;
 /// A region's traffic state in the plan.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Standing {
+pub enum TrafficState {
     /// Gets its share.
     #[default]
     Serving,
@@ -50,7 +50,7 @@ pub enum Standing {
         since_ms: u64,
     },
     /// Answers again, and must stay healthy until the gate opens.
-    Gated {
+    CoolingDown {
         /// Healthy since, Unix milliseconds.
         since_ms: u64,
     },
@@ -85,7 +85,7 @@ pub enum Absence {
 pub struct RegionPlan {
     /// Share of traffic relative to the other regions, basis points of a full share; 0 is none.
     pub weight_bp: u16,
-    pub standing: Standing,
+    pub traffic_state: TrafficState,
     /// What DNS answers for the region; never empty in a committed plan.
     pub addresses: Vec<IpAddr>,
     /// Recent failures; they lengthen its gate.
@@ -190,7 +190,7 @@ impl Plan {
     pub fn override_of(&self, region: Option<&RegionName>) -> Option<&Override> {
         self.overrides
             .iter()
-            .find(|standing| standing.region.as_ref() == region)
+            .find(|traffic_state| traffic_state.region.as_ref() == region)
     }
 
     /// Whether it equals `other` except for its regions' addresses and its description.
@@ -232,9 +232,16 @@ impl Plan {
     }
 }
 
-impl Standing {
+impl TrafficState {
     /// Every word that [`Self::as_str`] returns.
-    pub const WORDS: [&str; 6] = ["serving", "reduced", "limited", "out", "gated", "ramping"];
+    pub const WORDS: [&str; 6] = [
+        "serving",
+        "reduced",
+        "limited",
+        "out",
+        "cooling-down",
+        "ramping",
+    ];
 
     /// The word for it, as in JSON, metrics and commands.
     pub fn as_str(&self) -> &'static str {
@@ -243,7 +250,7 @@ impl Standing {
             Self::Reduced => "reduced",
             Self::Limited { .. } => "limited",
             Self::Out { .. } => "out",
-            Self::Gated { .. } => "gated",
+            Self::CoolingDown { .. } => "cooling-down",
             Self::Ramping { .. } => "ramping",
         }
     }
@@ -255,7 +262,7 @@ impl Standing {
             Self::Serving | Self::Reduced => None,
             Self::Limited { since_ms, .. }
             | Self::Out { since_ms }
-            | Self::Gated { since_ms }
+            | Self::CoolingDown { since_ms }
             | Self::Ramping { since_ms, .. } => Some(*since_ms),
         }
     }
@@ -265,6 +272,9 @@ impl RegionPlan {
     /// Whether automation took it out and has not let it back in.
     pub fn is_taken_out(&self) -> bool {
         self.absence == Some(Absence::Failed)
-            && matches!(self.standing, Standing::Out { .. } | Standing::Gated { .. })
+            && matches!(
+                self.traffic_state,
+                TrafficState::Out { .. } | TrafficState::CoolingDown { .. }
+            )
     }
 }

@@ -18,7 +18,7 @@ use crate::{
     register::ballot::Ballot,
     status::{
         condition::{Condition, Observation},
-        money::CostFacts,
+        money::CostStatus,
         problem::Problem,
         servability::{Outcome, Servability},
         served::{LATENCY_BUCKETS, Served},
@@ -30,7 +30,7 @@ use std::net::IpAddr;
 
 /// Which entry of an agent's board: each agent has at most one of each kind.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-pub enum FactKind {
+pub enum StatusKind {
     /// The certificate (DER chain) whose key signs this agent's entries.
     Certificate,
     Agent,
@@ -50,47 +50,47 @@ pub enum FactKind {
 
 /// The content of one entry.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Fact {
+pub enum StatusEntry {
     /// The agent's certificate chain, leaf first, DER.
     Certificate(Vec<Vec<u8>>),
-    Agent(AgentFacts),
+    Agent(AgentInfo),
     /// The conditions of regions, as it observes them.
     Observations(Observations),
     /// What its region's bucket holds.
     Holdings(Holdings),
     /// What its model server does.
-    Serving(ServingFacts),
+    Serving(ServingStatus),
     /// The highest committed plan it has seen.
     Plan(CommittedPlan),
     /// What it knows about the leader.
-    Leader(LeaderFacts),
+    Leader(LeaderStatus),
     Links(Links),
     /// Which events the receivers of alerts took.
-    Alerts(AlertFacts),
+    Alerts(AlertStatus),
     /// Its problems, at most [`crate::status::problem::PROBLEMS_MAX`].
     Problems(Vec<Problem>),
     /// Which versions its model server can serve. A separate entry: it changes rarely, the counters
-    /// of [`ServingFacts`] all the time.
+    /// of [`ServingStatus`] all the time.
     Servability(Servability),
-    Cost(CostFacts),
+    Cost(CostStatus),
 }
 
-impl Fact {
+impl StatusEntry {
     /// Which entry this is.
-    pub fn kind(&self) -> FactKind {
+    pub fn kind(&self) -> StatusKind {
         match self {
-            Fact::Certificate(_) => FactKind::Certificate,
-            Fact::Agent(_) => FactKind::Agent,
-            Fact::Observations(_) => FactKind::Observations,
-            Fact::Holdings(_) => FactKind::Holdings,
-            Fact::Serving(_) => FactKind::Serving,
-            Fact::Plan(_) => FactKind::Plan,
-            Fact::Leader(_) => FactKind::Leader,
-            Fact::Links(_) => FactKind::Links,
-            Fact::Alerts(_) => FactKind::Alerts,
-            Fact::Problems(_) => FactKind::Problems,
-            Fact::Servability(_) => FactKind::Servability,
-            Fact::Cost(_) => FactKind::Cost,
+            StatusEntry::Certificate(_) => StatusKind::Certificate,
+            StatusEntry::Agent(_) => StatusKind::Agent,
+            StatusEntry::Observations(_) => StatusKind::Observations,
+            StatusEntry::Holdings(_) => StatusKind::Holdings,
+            StatusEntry::Serving(_) => StatusKind::Serving,
+            StatusEntry::Plan(_) => StatusKind::Plan,
+            StatusEntry::Leader(_) => StatusKind::Leader,
+            StatusEntry::Links(_) => StatusKind::Links,
+            StatusEntry::Alerts(_) => StatusKind::Alerts,
+            StatusEntry::Problems(_) => StatusKind::Problems,
+            StatusEntry::Servability(_) => StatusKind::Servability,
+            StatusEntry::Cost(_) => StatusKind::Cost,
         }
     }
 
@@ -100,12 +100,12 @@ impl Fact {
     #[must_use]
     pub fn printable(mut self) -> Self {
         match &mut self {
-            Fact::Agent(about) => {
+            StatusEntry::Agent(about) => {
                 [&mut about.version, &mut about.api_url, &mut about.cloud]
                     .into_iter()
                     .for_each(escape);
             }
-            Fact::Observations(all) => {
+            StatusEntry::Observations(all) => {
                 for seen in &mut all.regions {
                     escape(&mut seen.evidence);
                     seen.addresses
@@ -113,27 +113,29 @@ impl Fact {
                         .for_each(|address| escape(&mut address.evidence));
                 }
             }
-            Fact::Links(links) => links.peers.iter_mut().for_each(|(agent, _)| escape(agent)),
-            Fact::Problems(problems) => {
+            StatusEntry::Links(links) => {
+                links.peers.iter_mut().for_each(|(agent, _)| escape(agent))
+            }
+            StatusEntry::Problems(problems) => {
                 for problem in problems {
                     escape(&mut problem.subject);
                     escape(&mut problem.detail);
                 }
             }
-            Fact::Servability(told) => {
+            StatusEntry::Servability(told) => {
                 for known in &mut told.versions {
                     if let Outcome::Unservable { reason, .. } = &mut known.outcome {
                         escape(reason);
                     }
                 }
             }
-            Fact::Cost(cost) => cost.escape(),
-            Fact::Certificate(_)
-            | Fact::Holdings(_)
-            | Fact::Serving(_)
-            | Fact::Plan(_)
-            | Fact::Leader(_)
-            | Fact::Alerts(_) => {}
+            StatusEntry::Cost(cost) => cost.escape(),
+            StatusEntry::Certificate(_)
+            | StatusEntry::Holdings(_)
+            | StatusEntry::Serving(_)
+            | StatusEntry::Plan(_)
+            | StatusEntry::Leader(_)
+            | StatusEntry::Alerts(_) => {}
         }
 
         self
@@ -142,7 +144,7 @@ impl Fact {
 
 /// About the agent's process.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct AgentFacts {
+pub struct AgentInfo {
     /// Version of the binary.
     pub version: String,
     /// Start of the process, Unix milliseconds.
@@ -214,7 +216,7 @@ impl Holdings {
 
 /// What this agent's model server does.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ServingFacts {
+pub struct ServingStatus {
     /// Whether every activated model is loaded.
     pub is_ready: bool,
     /// Loaded models: name and default version.
@@ -231,7 +233,7 @@ pub struct ServingFacts {
     pub latency: [u64; LATENCY_BUCKETS],
 }
 
-impl ServingFacts {
+impl ServingStatus {
     pub fn served(&self) -> Served {
         Served {
             answered: self.requests_total,
@@ -244,7 +246,7 @@ impl ServingFacts {
 
 /// What the agent knows about the leader.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct LeaderFacts {
+pub struct LeaderStatus {
     /// The ballot under which *this agent* leads, if it does.
     pub leading: Option<Ballot>,
     /// The highest ballot it has seen anywhere.
@@ -316,14 +318,14 @@ impl Links {
 
 /// Which events and alerts an agent delivered, so that no other agent sends them again.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct AlertFacts {
+pub struct AlertStatus {
     /// One entry per receiver of the agent's configuration.
-    pub receivers: Vec<ReceiverFacts>,
+    pub receivers: Vec<ReceiverStatus>,
 }
 
 /// Deliveries to one receiver.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ReceiverFacts {
+pub struct ReceiverStatus {
     /// The receiver's name in the configuration.
     pub name: String,
     /// Whether deliveries have failed for a while.

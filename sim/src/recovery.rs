@@ -6,13 +6,13 @@ use crate::random::Random;
 use regionmesh_core::{
     planning::{PlanInputs, RegionInput, Strategy, next_plan},
     recovery::{
+        canary::{CanaryComparison, Evidence},
         ramp::RecoveryPolicy,
-        trial::{Evidence, Trial},
     },
 };
 use regionmesh_protocol::{
     identity::RegionName,
-    plan::Standing,
+    plan::TrafficState,
     status::{
         condition::Condition,
         served::{LATENCY_BUCKETS, Served},
@@ -95,10 +95,10 @@ pub fn play(seed: u64, comeback: &Comeback) -> Outcome {
 
     for _ in 0..END_S {
         now_ms += 1_000;
-        let standing = plan
+        let traffic_state = plan
             .as_ref()
             .and_then(|plan| plan.regions.get(back))
-            .map(|region| region.standing.clone());
+            .map(|region| region.traffic_state.clone());
         let seconds = |began_ms: Option<u64>| began_ms.map_or(0, |began| (now_ms - began) / 1_000);
         let outcome = |is_rolled_back, got: u64, normal: u64| Outcome {
             is_rolled_back,
@@ -106,8 +106,8 @@ pub fn play(seed: u64, comeback: &Comeback) -> Outcome {
             seconds: seconds(began_ms),
         };
 
-        match standing {
-            Some(Standing::Ramping { step, since_ms }) => {
+        match traffic_state {
+            Some(TrafficState::Ramping { step, since_ms }) => {
                 if step < highest {
                     return outcome(true, got, normal);
                 }
@@ -133,14 +133,14 @@ pub fn play(seed: u64, comeback: &Comeback) -> Outcome {
                     &mut random,
                 );
 
-                told.push_back(Some(Trial {
+                told.push_back(Some(CanaryComparison {
                     step,
                     since_ms,
                     own,
                     control: Some(control),
                 }));
             }
-            Some(Standing::Serving) => return outcome(false, got, normal),
+            Some(TrafficState::Serving) => return outcome(false, got, normal),
             // Before the first step, or after the fall from it.
             _ if began_ms.is_some() => return outcome(true, got, normal),
             _ => told.push_back(None),

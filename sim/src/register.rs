@@ -16,7 +16,7 @@ mod store;
 
 use crate::random::Random;
 use regionmesh_core::leader::{
-    election::{Election, ElectionEffect, ElectionSettings, KnownLeader, Sight},
+    election::{Election, ElectionEffect, ElectionSettings, ElectionView, KnownLeader},
     proposer::{Acceptors, Effect, Proposer, ProposerSettings, StepDown},
 };
 use regionmesh_protocol::{
@@ -30,7 +30,7 @@ use regionmesh_protocol::{
     },
 };
 use std::collections::{BTreeMap, BTreeSet};
-use store::{Asked, Desk, Slots, Step};
+use store::{Asked, Slots, Step, StoreHandler};
 
 const TICK_MS: u64 = 100;
 const DEAD_AFTER_MS: u64 = 2_000;
@@ -133,7 +133,7 @@ struct Agent {
     region: usize,
     life: u64,
     is_up: bool,
-    desk: Desk,
+    handler: StoreHandler,
     election: Election,
     proposer: Proposer,
     /// The latest plan that it knows to be committed; on its disk.
@@ -221,7 +221,7 @@ impl World {
                 region,
                 life: 0,
                 is_up: false,
-                desk: Desk::default(),
+                handler: StoreHandler::default(),
                 election: Election::new(ElectionSettings::default(), id.clone(), 0),
                 proposer: Proposer::new(ProposerSettings::default()),
                 known: None,
@@ -318,7 +318,7 @@ impl World {
 
         agent.life += 1;
         agent.is_up = true;
-        agent.desk = Desk::default();
+        agent.handler = StoreHandler::default();
         agent.joining = None;
         agent.election = Election::new(ElectionSettings::default(), agent.id.clone(), boot);
         agent.proposer = Proposer::new(ProposerSettings::default());
@@ -371,7 +371,7 @@ impl World {
                     return;
                 };
 
-                self.ask_desk(
+                self.ask_handler(
                     by,
                     Asked {
                         request,
@@ -408,11 +408,11 @@ impl World {
                 let Some(by) = self.some_agent(region) else {
                     return;
                 };
-                let sight = self.sight(by);
+                let view = self.view(by);
                 let request = PreVoteRequest {
                     ballot: ballot.clone(),
                 };
-                let vote = self.agents[by].election.vote(&request, &sight, self.now_ms);
+                let vote = self.agents[by].election.vote(&request, &view, self.now_ms);
 
                 if ballot.number > self.agents[by].election.known().allowance().number {
                     self.ask_how_far(by);
@@ -436,7 +436,7 @@ impl World {
                 ballot,
                 vote,
             } if self.is_life(to, life) => {
-                let sight = self.sight(to);
+                let view = self.view(to);
                 let random = self.random.draw();
                 let from = self.names[region].clone();
                 let now_ms = self.now_ms;
@@ -444,7 +444,7 @@ impl World {
                     &from,
                     &ballot,
                     Some(&vote),
-                    &sight,
+                    &view,
                     now_ms,
                     random,
                 );
@@ -555,9 +555,9 @@ impl World {
         let effects = self.agents[index].proposer.tick(now_ms);
         self.carry_out(index, effects);
 
-        let sight = self.sight(index);
+        let view = self.view(index);
         let random = self.random.draw();
-        let effect = self.agents[index].election.tick(&sight, now_ms, random);
+        let effect = self.agents[index].election.tick(&view, now_ms, random);
 
         self.carry_out_election(index, effect);
         self.tend_members(index);
@@ -629,14 +629,14 @@ impl World {
         known.max_by(|a, b| a.ballot.cmp(&b.ballot))
     }
 
-    fn sight(&self, index: usize) -> Sight {
+    fn view(&self, index: usize) -> ElectionView {
         let members = self
             .members(index)
             .map_or_else(|| self.configured(), Members::names);
-        Sight {
+        ElectionView {
             leader: self.known_leader(index),
             members,
-            ..Sight::default()
+            ..ElectionView::default()
         }
     }
 

@@ -1,4 +1,4 @@
-//! A real Alertmanager, and what it makes of what it is told.
+//! A real Alertmanager, and what it makes of the alerts that it gets.
 
 use crate::{
     api,
@@ -25,14 +25,15 @@ impl Alertmanager {
     pub async fn start(webhook: &str) -> Self {
         let directory = tempfile::tempdir().expect("a temporary directory");
         let config = format!(
-            "route:\n  receiver: test\n  group_by: ['...']\n  group_wait: 0s\n  group_interval: 1s\n  repeat_interval: 24h\n\
+            "route:\n  receiver: test\n  group_by: ['...']\n  group_wait: 0s\n  \
+             group_interval: 1s\n  repeat_interval: 24h\n\
              receivers:\n  - name: test\n    webhook_configs:\n      - url: '{webhook}'\n        \
              send_resolved: true\n"
         );
         let file = directory.path().join("alertmanager.yml");
 
         std::fs::write(&file, config).expect("a file");
-        // Free a moment ago: it has no way to tell which port it got.
+        // Free a moment ago: it cannot report which port it got.
         let port = TcpListener::bind("127.0.0.1:0")
             .and_then(|free| free.local_addr())
             .expect("a port")
@@ -74,7 +75,7 @@ impl Alertmanager {
         }
     }
 
-    /// Where agents tell it of alerts.
+    /// Where agents send alerts.
     pub fn url(&self) -> &str {
         &self.url
     }

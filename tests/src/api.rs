@@ -1,4 +1,4 @@
-//! One agent's HTTP faces: its API with the token, its metrics, its model server.
+//! One agent over HTTP: its API with the token, its metrics, its model server.
 
 use regionmesh::cli::up::layout::LocalAgent;
 use regionmesh_client::{PlanDetail, RegionStatus, Status};
@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use std::time::Duration;
 
 /// How long any answer may take.
-const PATIENCE: Duration = Duration::from_secs(30);
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// An agent, asked over HTTP.
 #[derive(Debug, Clone)]
@@ -18,13 +18,13 @@ pub struct Api {
     token: Option<String>,
 }
 
-/// An HTTP client without kept connections: each request finds out anew who is there.
+/// An HTTP client without a pool of connections: each request finds the server that is there now.
 pub fn client() -> Client {
     // Refused if another test of this program was first: the same provider then.
     let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
     Client::builder()
         .pool_max_idle_per_host(0)
-        .timeout(PATIENCE)
+        .timeout(REQUEST_TIMEOUT)
         .build()
         .expect("an HTTP client")
 }
@@ -59,21 +59,9 @@ impl Api {
             Some(token) => request.bearer_auth(token),
             None => request,
         };
-        let reply = request
-            .send()
+        answer(request)
             .await
-            .map_err(|error| format!("{}: {error:?}", self.url))?;
-        let status = reply.status().as_u16();
-
-        let text = reply
-            .text()
-            .await
-            .map_err(|error| format!("{}: {error:?}", self.url))?;
-
-        Ok((
-            status,
-            serde_json::from_str(&text).unwrap_or(Value::String(text)),
-        ))
+            .map_err(|error| format!("{}: {error}", self.url))
     }
 
     /// GET of the API: status and JSON, or text as a JSON string.
@@ -227,15 +215,39 @@ impl Api {
         }
 
         let text = text.as_str().ok_or("metrics are not text")?;
-        Ok(text
-            .lines()
-            .filter_map(|line| sample(line, name, labels))
-            .sum())
+        Ok(sum_of_samples(text, name, labels))
+    }
+
+    /// The problems of one kind that the agent's status names.
+    pub async fn problems(&self, kind: &str) -> Result<Vec<Value>, String> {
+        let (_, status) = self.get("/v1/status").await?;
+        let all = status["problems"].as_array().cloned().unwrap_or_default();
+        Ok(all
+            .into_iter()
+            .filter(|problem| problem["kind"] == kind)
+            .collect())
     }
 }
 
+/// Sends a request: status and JSON, or text as a JSON string.
+pub(crate) async fn answer(request: RequestBuilder) -> Result<(u16, Value), String> {
+    let reply = request.send().await.map_err(|error| format!("{error:?}"))?;
+    let status = reply.status().as_u16();
+    let text = reply.text().await.map_err(|error| format!("{error:?}"))?;
+    let body = serde_json::from_str(&text).unwrap_or(Value::String(text));
+
+    Ok((status, body))
+}
+
+/// The sum of a metric's samples whose labels contain all of `labels`, in a text of metrics.
+pub(crate) fn sum_of_samples(text: &str, name: &str, labels: &[&str]) -> f64 {
+    text.lines()
+        .filter_map(|line| sample(line, name, labels))
+        .sum()
+}
+
 /// A line's value, if it is one of the metric `name` with all of `labels`.
-pub(crate) fn sample(line: &str, name: &str, labels: &[&str]) -> Option<f64> {
+fn sample(line: &str, name: &str, labels: &[&str]) -> Option<f64> {
     let rest = line.strip_prefix(name)?;
     if !rest.starts_with(['{', ' ']) || !labels.iter().all(|label| rest.contains(label)) {
         return None;

@@ -1,4 +1,4 @@
-//! What strangers send to open ports: noise, half a request, requests without an end.
+//! What hostile clients send to open ports: noise, half a request, requests without an end.
 
 use crate::models::noise;
 use crate::wait::{claim, seconds, until};
@@ -21,18 +21,18 @@ use tokio::{
 /// A piece of a request that never ends, bytes.
 const PIECE: usize = 16 << 10;
 
-/// What a stranger does with a connection.
+/// What a hostile client does with a connection.
 #[derive(Debug, Clone)]
-pub enum Stranger {
+pub enum Client {
     /// Sends this and then nothing.
-    Falls(Vec<u8>),
+    Stops(Vec<u8>),
     /// Sends the first, and then the second over and over.
-    Goes(Vec<u8>, Vec<u8>),
+    Repeats(Vec<u8>, Vec<u8>),
 }
 
-/// Strangers at a port that speaks HTTP. `requests` are lines such as `POST /path`; `token` goes
-/// with them.
-pub fn at_http(requests: &[&str], token: Option<&str>) -> Vec<Stranger> {
+/// Hostile clients of a port that speaks HTTP. `requests` are lines such as `POST /path`; `token`
+/// goes with them.
+pub fn at_http(requests: &[&str], token: Option<&str>) -> Vec<Client> {
     let end = token.map_or_else(String::new, |token| {
         format!("authorization: Bearer {token}\r\n")
     });
@@ -46,64 +46,64 @@ pub fn at_http(requests: &[&str], token: Option<&str>) -> Vec<Stranger> {
     ]
     .concat();
 
-    let mut strangers = vec![
-        Stranger::Falls(Vec::new()),
-        Stranger::Falls(noise(1, 700)),
-        Stranger::Falls(b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03".to_vec()),
-        Stranger::Falls(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".to_vec()),
-        Stranger::Falls(b"GET / HTTP/9.9\r\n\r\n".to_vec()),
-        Stranger::Falls(b"POST / HTTP/1.1\r\nho".to_vec()),
-        Stranger::Goes(noise(2, 700), noise(3, PIECE)),
-        Stranger::Goes(b"GET /".to_vec(), vec![b'a'; PIECE]),
-        Stranger::Goes(b"GET / HTTP/1.1\r\n".to_vec(), b"x: y\r\n".repeat(100)),
+    let mut clients = vec![
+        Client::Stops(Vec::new()),
+        Client::Stops(noise(1, 700)),
+        Client::Stops(b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03".to_vec()),
+        Client::Stops(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".to_vec()),
+        Client::Stops(b"GET / HTTP/9.9\r\n\r\n".to_vec()),
+        Client::Stops(b"POST / HTTP/1.1\r\nho".to_vec()),
+        Client::Repeats(noise(2, 700), noise(3, PIECE)),
+        Client::Repeats(b"GET /".to_vec(), vec![b'a'; PIECE]),
+        Client::Repeats(b"GET / HTTP/1.1\r\n".to_vec(), b"x: y\r\n".repeat(100)),
     ];
 
     for request in requests {
         let declared = head(request, &format!("content-length: {}", 1u64 << 40));
-        strangers.push(Stranger::Falls(declared.clone()));
-        strangers.push(Stranger::Goes(declared, vec![b' '; PIECE]));
-        strangers.push(Stranger::Goes(
+        clients.push(Client::Stops(declared.clone()));
+        clients.push(Client::Repeats(declared, vec![b' '; PIECE]));
+        clients.push(Client::Repeats(
             head(request, "transfer-encoding: chunked"),
             chunk.clone(),
         ));
     }
 
-    strangers
+    clients
 }
 
-/// Strangers at a port that speaks DNS over TCP.
-pub fn at_dns() -> Vec<Stranger> {
+/// Hostile clients of a port that speaks DNS over TCP.
+pub fn at_dns() -> Vec<Client> {
     vec![
-        Stranger::Falls(Vec::new()),
-        Stranger::Falls(b"\x00\x20half".to_vec()),
-        Stranger::Falls(noise(4, 300)),
-        Stranger::Goes(b"\xff\xff".to_vec(), noise(5, PIECE)),
-        Stranger::Goes(Vec::new(), noise(6, PIECE)),
+        Client::Stops(Vec::new()),
+        Client::Stops(b"\x00\x20half".to_vec()),
+        Client::Stops(noise(4, 300)),
+        Client::Repeats(b"\xff\xff".to_vec(), noise(5, PIECE)),
+        Client::Repeats(Vec::new(), noise(6, PIECE)),
         // Each of 16 bytes, as its length says, and no query.
-        Stranger::Goes(Vec::new(), [&b"\x00\x10"[..], &[0x80; 16]].concat()),
+        Client::Repeats(Vec::new(), [&b"\x00\x10"[..], &[0x80; 16]].concat()),
     ]
 }
 
-/// Lets all strangers at `port` at once, `times` each. Each task ends when the server has closed
-/// its connection.
-pub fn besiege(port: SocketAddr, strangers: &[Stranger], times: usize) -> JoinSet<()> {
+/// Lets all clients connect to `port` at once, `times` each. Each task ends when the server has
+/// closed its connection.
+pub fn besiege(port: SocketAddr, clients: &[Client], times: usize) -> JoinSet<()> {
     let mut siege = JoinSet::new();
     for _ in 0..times {
-        for stranger in strangers {
-            siege.spawn(visit(port, stranger.clone()));
+        for client in clients {
+            siege.spawn(visit(port, client.clone()));
         }
     }
 
     siege
 }
 
-async fn visit(port: SocketAddr, stranger: Stranger) {
+async fn visit(port: SocketAddr, client: Client) {
     // A connection that is refused or reset is one that ended.
     let visit = async {
         let mut stream = TcpStream::connect(port).await?;
-        let (first, again) = match stranger {
-            Stranger::Falls(first) => (first, None),
-            Stranger::Goes(first, again) => (first, Some(again)),
+        let (first, again) = match client {
+            Client::Stops(first) => (first, None),
+            Client::Repeats(first, again) => (first, Some(again)),
         };
 
         stream.write_all(&first).await?;
@@ -136,7 +136,7 @@ pub async fn connect_from(source: Ipv4Addr, port: SocketAddr) -> io::Result<TcpS
     timeout(seconds(5), socket.connect(port)).await?
 }
 
-/// How long a silent client keeps its connections before it renews them.
+/// How long a silent client holds its connections before it renews them.
 const RENEWED_AFTER: Duration = Duration::from_secs(1);
 
 /// Clients that open connections, send the beginning of something, and never go on; renewed for as
@@ -193,7 +193,7 @@ pub async fn pelt(port: SocketAddr, packets: usize, mut pause: impl AsyncFnMut()
     for number in 0..packets {
         let mut packet = noise(number as u64, number % 1_300);
         let beginning: &[u8] = match number % 4 {
-            // RFC 9000 §17.2.2: a long header of version 1, and of one that nobody speaks.
+            // RFC 9000 §17.2.2: a long header of version 1, and of one that does not exist.
             0 => b"\xc3\x00\x00\x00\x01\x08abcdefgh\x00\x00",
             1 => b"\xc3\x0a\x1a\x2a\x3a\x08abcdefgh\x00",
             // RFC 1035 §4.1.1: a query with one question, and one that claims 65,535.

@@ -1,15 +1,21 @@
 //! The front door in a process of its own, as users of a mesh run it.
 
 use crate::{
-    api::{self, sample},
-    mesh::{SERVICE, TestMesh, binary},
+    api::{self, sum_of_samples},
+    command::regionmesh,
+    mesh::{SERVICE, TestMesh},
     wait::{seconds, until},
 };
-use regionmesh::cli::up::layout::LocalAgent;
+use prometheus::Registry;
+use regionmesh::{
+    cli::up::layout::LocalAgent,
+    front_door::{FrontDoor, FrontDoorMetrics},
+};
 use reqwest::Client;
 use serde_json::Value;
 use std::{fs::File, net::SocketAddr, path::PathBuf, process::Stdio};
-use tokio::process::{Child, Command};
+use tokio::process::Child;
+use tokio_util::sync::CancellationToken;
 
 /// `regionmesh front-door` to one mesh; ends with the value.
 pub struct Door {
@@ -21,7 +27,7 @@ pub struct Door {
 }
 
 impl Door {
-    /// Opens it on the mesh's own loopback network, with these options beside the usual ones.
+    /// Opens it on the mesh's own loopback network, with these options after the usual ones.
     pub async fn open(mesh: &TestMesh, options: &[&str]) -> Self {
         let agent = mesh.agent(0);
         let [first, second, third, _] = agent.ip.octets();
@@ -29,22 +35,12 @@ impl Door {
         let listen = at(8080);
         let metrics = at(9090);
         let log = mesh.layout().data_dir.join("front-door.log");
-        let mut command = Command::new(binary());
-
-        command.arg("front-door").args([
-            "--service",
-            SERVICE,
-            "--port",
-            &agent.ports.serving.to_string(),
-        ]);
+        let mut command = regionmesh(&["front-door", "--service", SERVICE]);
 
         command
-            .args([
-                "--listen",
-                &listen.to_string(),
-                "--metrics",
-                &metrics.to_string(),
-            ])
+            .args(["--port", &agent.ports.serving.to_string()])
+            .args(["--listen", &listen.to_string()])
+            .args(["--metrics", &metrics.to_string()])
             .args(options);
 
         for server in mesh.agents().iter().map(LocalAgent::dns) {
@@ -57,13 +53,11 @@ impl Door {
             .open(&log)
             .expect("a log");
 
-        command
-            .stdin(Stdio::null())
+        let process = command
             .stdout(Stdio::null())
             .stderr(file)
-            .kill_on_drop(true);
-
-        let process = command.spawn().expect("regionmesh front-door");
+            .spawn()
+            .expect("regionmesh front-door");
         let door = Self {
             http: api::client(),
             listen,
@@ -91,41 +85,35 @@ impl Door {
 
     /// POST: the status and the body, JSON or a JSON string.
     pub async fn post(&self, path: &str, body: &Value) -> Result<(u16, Value), String> {
-        let reply = self
-            .http
-            .post(self.url(path))
-            .json(body)
-            .send()
-            .await
-            .map_err(|error| format!("{error:?}"))?;
-        let status = reply.status().as_u16();
-        let text = reply.text().await.map_err(|error| format!("{error:?}"))?;
-
-        Ok((
-            status,
-            serde_json::from_str(&text).unwrap_or(Value::String(text)),
-        ))
+        api::answer(self.http.post(self.url(path)).json(body)).await
     }
 
     /// The sum of a metric's samples whose labels contain all of `labels`.
     pub async fn metric(&self, name: &str, labels: &[&str]) -> Result<f64, String> {
         let url = format!("http://{}/metrics", self.metrics);
-        let reply = self
-            .http
-            .get(url)
-            .send()
-            .await
-            .map_err(|error| format!("{error:?}"))?;
-        let text = reply.text().await.map_err(|error| format!("{error:?}"))?;
-
-        Ok(text
-            .lines()
-            .filter_map(|line| sample(line, name, labels))
-            .sum())
+        let (_, text) = api::answer(self.http.get(url)).await?;
+        Ok(sum_of_samples(
+            text.as_str().unwrap_or_default(),
+            name,
+            labels,
+        ))
     }
 
     /// What it has logged.
     pub fn log(&self) -> String {
         std::fs::read_to_string(&self.log).unwrap_or_default()
     }
+}
+
+/// A front door to the mesh within this process, for as long as it lives; its address.
+pub async fn serve_in_process(mesh: &TestMesh) -> SocketAddr {
+    let listen = vec![SocketAddr::from(([127, 0, 0, 1], 0))];
+    let metrics = FrontDoorMetrics::new(&Registry::new()).expect("metrics");
+    let front_door = FrontDoor::bind(mesh.front_door(listen, metrics))
+        .await
+        .expect("a front door");
+    let address = front_door.local_addrs()[0];
+
+    tokio::spawn(front_door.serve(CancellationToken::new()));
+    address
 }

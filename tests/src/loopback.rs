@@ -9,13 +9,14 @@ use std::{
     },
 };
 
-/// Every fourth third octet: the second and third agents of regions have the networks that follow.
+/// Every fourth third octet: the second and third agents of regions have the networks after it.
 const STRIDE: usize = 4;
 /// Networks in a /16.
 const PER_SECOND_OCTET: usize = 248 / STRIDE;
 /// Networks that there are, from 127.100.0.0/24 on.
 const NETWORKS: usize = 120 * PER_SECOND_OCTET;
-/// Held as long as the program runs; whoever could not bind it leaves the network to its holder.
+/// Bound as long as the program runs; a program that can't bind it leaves the network to its
+/// holder.
 const HELD_PORT: u16 = 65_535;
 
 /// A /24 of 127.0.0.0/8, and the three that follow it.
@@ -23,14 +24,13 @@ const HELD_PORT: u16 = 65_535;
 pub struct Loopback([u8; 3]);
 
 impl Loopback {
-    /// A network that nobody else uses while this program runs.
+    /// A network that no other test uses while this program runs.
     pub fn reserve() -> Self {
         static NEXT: AtomicUsize = AtomicUsize::new(0);
 
         static HELD: Mutex<Vec<UdpSocket>> = Mutex::new(Vec::new());
 
-        // Programs begin far apart, so that the next one does not follow in the addresses of the
-        // last.
+        // Programs begin far apart, so that the next one does not reuse the addresses of the last.
         let first = std::process::id() as usize * 97;
         loop {
             let index = (first + NEXT.fetch_add(1, Ordering::Relaxed)) % NETWORKS;

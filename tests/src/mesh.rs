@@ -2,6 +2,7 @@
 
 use crate::{
     api::{self, Api},
+    command::{COMMAND_TIMEOUT, CommandOutput, binary, output_of, regionmesh},
     loopback::Loopback,
     namespaces::{self, Network},
     wait::seconds,
@@ -15,7 +16,7 @@ use regionmesh::{
     },
     config::Config,
 };
-use std::{ffi::OsString, net::IpAddr, ops::Deref, path::PathBuf, time::Duration};
+use std::{ffi::OsString, net::IpAddr, ops::Deref, time::Duration};
 use tempfile::TempDir;
 use tokio::{
     sync::{Semaphore, SemaphorePermit},
@@ -24,7 +25,7 @@ use tokio::{
 
 /// The name that users resolve.
 pub const SERVICE: &str = "serving.regionmesh.test";
-/// Meshes at once in one test program: more starve each other on two cores.
+/// Meshes at once in one test program: more leave each other too little of two cores.
 static PLACES: Semaphore = Semaphore::const_new(2);
 
 /// What a test's mesh is to be.
@@ -36,7 +37,7 @@ pub struct Setup<'a> {
     pub agents_per_region: u8,
     /// One namespace per region instead of loopback addresses.
     pub network: Option<&'a Network>,
-    /// Variables of every agent's environment, beside those of this program.
+    /// Variables of every agent's environment, in addition to those of this program.
     pub environment: &'a [(&'a str, &'a str)],
     /// Variables of the agents of one region: its index, name and value.
     pub region_environment: &'a [(usize, &'a str, &'a str)],
@@ -60,41 +61,7 @@ impl Deref for TestMesh {
     }
 }
 
-/// How a command of the program ended.
-#[derive(Debug)]
-pub struct CommandOutput {
-    /// Its exit code; none if a signal ended it.
-    pub code: Option<i32>,
-    /// What it printed.
-    pub stdout: String,
-    /// Its errors, warnings and progress.
-    pub stderr: String,
-}
-
-/// The binary under test: the one that `cargo build` put beside this test program, or the one that
-/// `REGIONMESH_BINARY` names, such as an earlier release that a new test should fail with.
-pub fn binary() -> PathBuf {
-    if let Some(path) = std::env::var_os("REGIONMESH_BINARY") {
-        return path.into();
-    }
-
-    let program = std::env::current_exe().expect("this program's path");
-    let profile = program
-        .parent()
-        .and_then(|deps| deps.parent())
-        .expect("tests lie in <target>/<profile>/deps");
-    let binary = profile.join("regionmesh");
-
-    assert!(
-        binary.exists(),
-        "{} is missing: run cargo build first",
-        binary.display()
-    );
-
-    binary
-}
-
-/// How an agent is run; its configuration's path follows.
+/// How an agent is run; its configuration's path comes last.
 fn program(environment: &[(&str, &str)]) -> Program {
     let agent = ["agent", "--config"].map(OsString::from);
     if environment.is_empty() {
@@ -241,30 +208,21 @@ impl TestMesh {
     /// Runs a command of the program against this mesh, with its token; standard input is closed.
     pub async fn cli(&self, arguments: &[&str]) -> CommandOutput {
         let agents: Vec<String> = self.agents().iter().map(LocalAgent::api_url).collect();
-        let mut command = tokio::process::Command::new(binary());
+        let mut command = regionmesh(arguments);
         command
-            .args(arguments)
             .current_dir(self.directory.path())
-            .kill_on_drop(true)
-            .stdin(std::process::Stdio::null());
-
-        command
             .env("REGIONMESH_AGENT", agents.join(","))
-            .env("REGIONMESH_TOKEN_FILE", self.layout().token_file());
+            .env("REGIONMESH_TOKEN_FILE", self.layout().token_file())
+            // There is no terminal here, so that orders need a name.
+            .env("REGIONMESH_BY", "tests");
 
-        // Nobody sits at a terminal here, so that orders need a name.
-        command.env("REGIONMESH_BY", "tests");
+        output_of(&mut command, COMMAND_TIMEOUT).await
+    }
 
-        let output = tokio::time::timeout(seconds(120), command.output())
-            .await
-            .expect("a command that ends");
-        let output = output.expect("a command that runs");
-
-        CommandOutput {
-            code: output.status.code(),
-            stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
-            stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
-        }
+    /// Runs a command of the program against the first agent of region `asked` only.
+    pub async fn cli_at(&self, asked: usize, arguments: &[&str]) -> CommandOutput {
+        let agent = self.agent(asked).api_url();
+        self.cli(&[arguments, &["--agent", &agent]].concat()).await
     }
 
     /// Every region's index but `index`.
@@ -318,7 +276,7 @@ impl Drop for TestMesh {
         if std::thread::panicking() {
             self.directory.disable_cleanup(true);
             eprintln!(
-                "the mesh's directory is kept: {}",
+                "the mesh's directory was not removed: {}",
                 self.directory.path().display()
             );
 

@@ -16,7 +16,14 @@ const TOLERANCE: f64 = 1e-5;
 
 /// What to send.
 pub fn question() -> Value {
-    json!({ "inputs": [{ "name": "measurements", "datatype": "FP32", "shape": [1, 4], "data": FLOWER }] })
+    json!({
+        "inputs": [{
+            "name": "measurements",
+            "datatype": "FP32",
+            "shape": [1, 4],
+            "data": FLOWER,
+        }],
+    })
 }
 
 /// The sample as it is.
@@ -72,7 +79,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_two_versions_can_be_told_apart() {
+    fn the_two_versions_answer_differently() {
         assert_ne!(iris_one(), iris_two());
         assert!(is_answer_of("1", &expected("1")) && !is_answer_of("1", &expected("2")));
     }

@@ -2,7 +2,7 @@
 //!
 //! The test runs inside the hub (it starts itself again there), so nothing it sends leaves the
 //! namespaces. A region is cut off with iptables, silently, as a broken long-distance link would
-//! be: packets vanish, nobody is told.
+//! be: packets vanish, and neither end gets an error.
 
 use crate::skip::skip;
 use anyhow::{Context, Result, bail};
@@ -13,7 +13,7 @@ use std::{
 };
 
 const INSIDE: &str = "REGIONMESH_TEST_HUB";
-/// Tells the networks of one test program apart.
+/// Distinguishes the networks of one test program.
 static NETWORKS: AtomicU32 = AtomicU32::new(0);
 
 /// A hub and one namespace per region; removed with the value.
@@ -175,7 +175,7 @@ impl Network {
 
 impl Drop for Network {
     fn drop(&mut self) {
-        // Inside, it is somebody else's.
+        // Inside, it belongs to the outer program.
         if std::env::var(INSIDE).is_ok() {
             return;
         }

@@ -1,4 +1,4 @@
-//! Tiny ONNX models, made on the spot: a good one, and ones that want too much.
+//! Tiny ONNX models, made on the spot: a good one, and ones that need too much.
 
 use prost::Message;
 use serde_json::{Value, json};

@@ -4,6 +4,13 @@
 //! What checks a block is said by its language, or by a comment above it; [`Check`] lists all there
 //! is.
 
+mod commands;
+mod comparison;
+#[cfg(test)]
+mod tests;
+
+pub use commands::{commands, missing_path, missing_test};
+pub use comparison::is_as_shown;
 use std::{
     collections::BTreeSet,
     path::{Path, PathBuf},
@@ -18,7 +25,6 @@ pub struct Block {
     pub language: String,
     /// What the comment above says, such as `run: up`; empty: nothing.
     pub mark: String,
-    /// Its lines.
     pub text: String,
 }
 
@@ -31,8 +37,8 @@ pub enum Check {
     Run(String),
     /// `<!-- file: NAME -->`: written into the working directory before any command is run.
     File(String),
-    /// `<!-- elsewhere: FILE: WORD, WORD -->`: another check of this repository, in which every one
-    /// of these words stands as it does in the block.
+    /// `<!-- elsewhere: FILE: WORD, WORD -->`: another check of this repository, which contains
+    /// every one of these words as the block does.
     Elsewhere(PathBuf, Vec<String>),
     /// `<!-- cloud -->`: needs an account or a cluster.
     Cloud,
@@ -51,7 +57,7 @@ pub enum Check {
 pub struct Step {
     /// What is typed.
     pub command: String,
-    /// What follows.
+    /// The output after it.
     pub output: String,
 }
 
@@ -60,14 +66,14 @@ pub struct Step {
 pub struct Span {
     /// Page and line, for failures.
     pub place: String,
-    /// What stands between the backticks.
+    /// The text between the backticks.
     pub text: String,
     /// The command that the section is about, where the span begins a row of a table there, such as
     /// `regionmesh up`.
     pub about: Option<String>,
 }
 
-/// The repository.
+/// The root of the repository.
 pub fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR"))
         .parent()
@@ -251,7 +257,7 @@ impl Block {
             ("elsewhere", _) => {
                 let (file, words) = rest
                     .split_once(": ")
-                    .ok_or("it does not say which words stand there")?;
+                    .ok_or("it does not say which words are there")?;
                 Ok(Check::Elsewhere(
                     file.into(),
                     words.split(", ").map(str::to_owned).collect(),
@@ -352,7 +358,7 @@ pub fn spans(page: &Path) -> Vec<Span> {
     spans
 }
 
-/// What stands between backticks.
+/// The texts between backticks.
 pub fn inline(text: &str) -> Vec<String> {
     let codes = text
         .split('`')
@@ -361,57 +367,6 @@ pub fn inline(text: &str) -> Vec<String> {
         .map(|code| code.replace('\n', " "));
 
     codes.filter(|code| !code.is_empty()).collect()
-}
-
-/// The commands of a line, each as its words: what the shell would take for separate commands,
-/// without the assignments before it and without comments. Not a shell: a `$(…)` within quotes
-/// stays one word.
-pub fn commands(line: &str) -> Vec<Vec<String>> {
-    let mut commands = vec![Vec::new()];
-    let mut word = String::new();
-    let mut quote = None::<char>;
-    let mut letters = line.chars().peekable();
-
-    while let Some(letter) = letters.next() {
-        let ends_word = quote.is_none() && (letter.is_whitespace() || ";|&(){}".contains(letter));
-        match letter {
-            _ if ends_word => {
-                if !word.is_empty() {
-                    commands
-                        .last_mut()
-                        .expect("one at least")
-                        .push(std::mem::take(&mut word));
-                }
-
-                if !letter.is_whitespace() {
-                    commands.push(Vec::new());
-                }
-                if letters.peek() == Some(&'#') {
-                    break;
-                }
-            }
-            '\'' | '"' if quote == Some(letter) => quote = None,
-            '\'' | '"' if quote.is_none() => quote = Some(letter),
-            _ => word.push(letter),
-        }
-    }
-
-    if !word.is_empty() {
-        commands.last_mut().expect("one at least").push(word);
-    }
-
-    for command in &mut commands {
-        let is_assignment = |word: &String| word.contains('=') && !word.starts_with(['-', '=']);
-        let skipped = command
-            .iter()
-            .take_while(|word| is_assignment(word) || *word == "$")
-            .count();
-
-        command.drain(..skipped);
-    }
-
-    commands.retain(|command| !command.is_empty());
-    commands
 }
 
 /// The sources that log lines come from.
@@ -444,216 +399,4 @@ pub fn message(line: &str) -> String {
     let words = message.split(' ').take_while(|word| !word.contains('='));
 
     words.collect::<Vec<_>>().join(" ")
-}
-
-/// What a reader makes before it is there.
-const MADE: [&str; 3] = ["environments/prod", "environments/NAME", "fuzz/corpus"];
-/// The folders of the repository whose files pages name.
-const FOLDERS: &str = ".github agent docker docs environments fuzz kubernetes monitoring protocol \
-    scripts sim terraform tests";
-
-/// A path of the repository that `word` names and that does not exist.
-pub fn missing_path(word: &str) -> Option<String> {
-    let path = word
-        .trim_start_matches("./")
-        .trim_end_matches(['.', ',', ';', ':', ')', '/']);
-    let (first, rest) = path.split_once('/')?;
-    let is_ours = FOLDERS.split(' ').any(|folder| folder == first);
-    let is_pattern =
-        rest.contains(|letter: char| letter.is_uppercase() || "*{<…$\"'`".contains(letter));
-    let is_made = MADE.iter().any(|made| path.starts_with(made));
-
-    if !is_ours || is_pattern || is_made || rest.is_empty() || root().join(path).exists() {
-        return None;
-    }
-    Some(path.to_owned())
-}
-
-/// The test program that `cargo test … --test NAME` names and that does not exist.
-pub fn missing_test(command: &[String]) -> Option<String> {
-    let name = command.iter().skip_while(|word| *word != "--test").nth(1)?;
-    let is_there = ["tests/tests", "sim/tests"].iter().any(|folder| {
-        let folder = root().join(folder);
-        folder.join(format!("{name}.rs")).exists() || folder.join(name).join("main.rs").exists()
-    });
-
-    (command[0] == "cargo" && !is_there).then(|| format!("--test {name}"))
-}
-
-/// Whether `seen` is what a page shows: `…` stands for any text, a line of `…` alone for any lines.
-/// How wide columns are does not matter.
-pub fn is_as_shown(shown: &str, seen: &str) -> bool {
-    let lines = |text: &str| -> Vec<String> {
-        let words = text
-            .lines()
-            .map(|line| line.split_whitespace().collect::<Vec<_>>().join(" "));
-        words.filter(|line| !line.is_empty()).collect()
-    };
-
-    lines_match(&lines(shown), &lines(seen))
-}
-
-fn lines_match(shown: &[String], seen: &[String]) -> bool {
-    match (shown.split_first(), seen.split_first()) {
-        (None, None) => true,
-        (Some((line, rest)), _) if line == "…" => {
-            let mut left = (0..=seen.len()).map(|count| &seen[count..]);
-            left.any(|left| lines_match(rest, left))
-        }
-        (Some((line, rest)), Some((first, others))) => {
-            line_matches(line, first) && lines_match(rest, others)
-        }
-        _ => false,
-    }
-}
-
-fn line_matches(shown: &str, seen: &str) -> bool {
-    let mut parts = shown.split('…');
-    let Some(mut rest) = parts.next().and_then(|first| seen.strip_prefix(first)) else {
-        return false;
-    };
-    let parts: Vec<&str> = parts.collect();
-    let Some((last, middle)) = parts.split_last() else {
-        return rest.is_empty();
-    };
-
-    for part in middle {
-        let Some(place) = rest.find(part) else {
-            return false;
-        };
-        rest = &rest[place + part.len()..];
-    }
-
-    rest.ends_with(last)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn block(language: &str, mark: &str, text: &str) -> Block {
-        Block {
-            place: String::new(),
-            language: language.into(),
-            mark: mark.into(),
-            text: text.into(),
-        }
-    }
-
-    #[test]
-    fn elisions_stand_for_anything_and_nothing_else_does() {
-        for (shown, seen) in [
-            ("a  b\n", "a b"),
-            ("x …\n", "x 1 2"),
-            ("… s  y …", "12 s   y z"),
-            ("a\n…\nb\n", "a\n1\n2\nb\n"),
-            ("a\n…\n", "a\n"),
-            ("#… of …: done", "#3 of 7: done"),
-        ] {
-            assert!(is_as_shown(shown, seen), "{shown:?} {seen:?}");
-        }
-
-        for (shown, seen) in [
-            ("a", "b"),
-            ("a …", "b c"),
-            ("a", "a\nb"),
-            ("a\nb", "a"),
-            ("a … c", "a b d"),
-        ] {
-            assert!(!is_as_shown(shown, seen), "{shown:?} {seen:?}");
-        }
-    }
-
-    #[test]
-    fn anchors_are_those_of_github() {
-        let page = "# A `b` c\n\n## No leader, no majority\n\n```sh\n# not a heading\n```\n\n\
-            ### It can't, see [C & D](x.md#y)\n\n#no heading\n\n## A b c\n## A b c\n## snake_case\n";
-        let expected = [
-            "a-b-c",
-            "a-b-c-1",
-            "a-b-c-2",
-            "it-cant-see-c--d",
-            "no-leader-no-majority",
-            "snake_case",
-        ];
-
-        assert!(
-            anchors(page).iter().eq(expected.iter()),
-            "{:?}",
-            anchors(page)
-        );
-    }
-
-    #[test]
-    fn the_pages_are_read_in_the_order_of_the_index() {
-        let pages = all();
-        let place = |name: &str| pages.iter().position(|page| *page == docs().join(name));
-
-        assert_eq!(pages[0], root().join("README.md"));
-        assert_eq!(place("README.md"), Some(1));
-        assert_eq!(place("tutorials/run-a-mesh-on-your-machine.md"), Some(2));
-
-        // Later pages use what the commands of earlier ones set.
-        for (earlier, later) in [
-            ("how-to/first-start.md", "how-to/rotate-certificates.md"),
-            ("reference/http-api.md", "reference/events.md"),
-        ] {
-            assert!(place(earlier).is_some(), "{earlier}");
-            assert!(place(earlier) < place(later), "{later}");
-        }
-    }
-
-    #[test]
-    fn a_block_that_nothing_checks_is_refused() {
-        for (language, mark, text) in [
-            ("", "", "a"),
-            ("console", "", "$ a"),
-            ("sh", "", "a"),
-            ("json", "", "{}"),
-            ("text", "", "$ a"),
-            ("text", "run: up", "a"),
-            ("sh", "by hand", "a"),
-            ("sh", "elsewhere: scripts/test", "a"),
-            ("sh", "diagram", "a"),
-        ] {
-            assert!(
-                block(language, mark, text).check().is_err(),
-                "{language:?} {mark:?}"
-            );
-        }
-
-        assert_eq!(
-            block("console", "run: up", "$ a").check(),
-            Ok(Check::Run("up".into()))
-        );
-
-        assert_eq!(
-            block("sh", "elsewhere: scripts/test: -a, b c", "").check(),
-            Ok(Check::Elsewhere(
-                "scripts/test".into(),
-                vec!["-a".into(), "b c".into()]
-            ))
-        );
-    }
-
-    #[test]
-    fn the_commands_of_a_line_are_found() {
-        for (line, expected) in [
-            ("a b  # c", &[&["a", "b"][..]][..]),
-            (
-                "A=1 a 'b c' && d | e \"f;g\"",
-                &[&["a", "b c"], &["d"], &["e", "f;g"]],
-            ),
-            ("$ a --b=c &", &[&["a", "--b=c"]]),
-            ("# a", &[]),
-        ] {
-            let line = if line.starts_with('#') {
-                format!(" {line}")
-            } else {
-                line.to_owned()
-            };
-
-            assert_eq!(commands(&line), expected, "{line}");
-        }
-    }
 }

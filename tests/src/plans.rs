@@ -1,4 +1,4 @@
-//! Every plan that any agent ever showed, and whether they are one history.
+//! Every plan that agents published, and whether they are one history.
 
 use crate::api::Api;
 use regionmesh_client::PlanDetail;
@@ -10,9 +10,9 @@ use std::{
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-/// Pause between two looks at one agent: less than a step of the fast ramp, and than the time
+/// Pause between two questions to one agent: less than a step of the fast ramp, and than the time
 /// between two plans.
-const PAUSE: Duration = Duration::from_millis(50);
+const POLL_INTERVAL: Duration = Duration::from_millis(50);
 
 /// A plan's place in the order of plans: its ballot's number, its leader, its own number.
 pub type Stamp = (u64, String, u64);
@@ -27,7 +27,7 @@ fn stamp(plan: &PlanDetail) -> Stamp {
 
 /// Reads the plan of every agent, over and over, until it is finished or dropped.
 pub struct PlanLog {
-    /// Per agent, each plan as it was shown first.
+    /// Per agent, each plan as it was first read.
     seen: Arc<Mutex<Vec<Vec<PlanDetail>>>>,
     stop: CancellationToken,
     asking: JoinSet<()>,
@@ -55,7 +55,7 @@ impl PlanLog {
                         }
                     }
 
-                    tokio::time::sleep(PAUSE).await;
+                    tokio::time::sleep(POLL_INTERVAL).await;
                 }
             });
         }
@@ -72,10 +72,10 @@ impl PlanLog {
 
         let seen = self.seen.lock().expect("no panic elsewhere");
         let mut history: BTreeMap<Stamp, &PlanDetail> = BTreeMap::new();
-        for shown in seen.iter() {
-            let stamps: Vec<Stamp> = shown.iter().map(stamp).collect();
+        for plans in seen.iter() {
+            let stamps: Vec<Stamp> = plans.iter().map(stamp).collect();
             assert!(stamps.is_sorted(), "an agent went back: {stamps:?}");
-            for plan in shown {
+            for plan in plans {
                 let known = history.entry(stamp(plan)).or_insert(plan);
                 let is_same = content(known) == content(plan);
                 assert!(
@@ -98,14 +98,14 @@ impl PlanLog {
     }
 }
 
-/// What a plan says, without what depends on who shows it and when.
+/// What a plan says, without what depends on who publishes it and when.
 fn content(plan: &PlanDetail) -> (String, Vec<(String, u16, String)>) {
     let regions = plan.regions.iter();
     let regions = regions.map(|region| {
         (
             region.region.to_string(),
             region.weight_bp,
-            region.standing.clone(),
+            region.traffic_state.clone(),
         )
     });
 

@@ -1,10 +1,10 @@
-//! A webhook receiver: keeps what it took, and can be unwilling or slow.
+//! A webhook receiver: records what it took, and can refuse or be slow.
 
 use axum::{Router, body::Bytes, extract::State, routing::post};
 use http::{HeaderMap, StatusCode};
 use serde_json::Value;
 use std::{
-    collections::VecDeque,
+    collections::{BTreeMap, VecDeque},
     net::SocketAddr,
     sync::{Arc, Mutex},
     time::Duration,
@@ -14,11 +14,10 @@ use tokio::{net::TcpListener, task::JoinHandle};
 /// One message.
 #[derive(Debug, Clone)]
 pub struct Message {
-    /// Its headers.
     pub headers: HeaderMap,
-    /// Its bytes.
+    /// The body as it came, for signatures.
     pub bytes: Vec<u8>,
-    /// Its JSON.
+    /// The body as JSON; null if it is none.
     pub body: Value,
     /// What it was answered.
     pub answered: u16,
@@ -37,7 +36,7 @@ impl Message {
 /// How the next messages are treated.
 #[derive(Debug, Clone, Copy)]
 pub struct Treatment {
-    /// The answer.
+    /// The status code of the answer.
     pub answer: u16,
     /// How long it takes.
     pub pause: Duration,
@@ -106,6 +105,17 @@ impl Drop for Receiver {
     fn drop(&mut self) {
         self.server.abort();
     }
+}
+
+/// How often each event was taken, by its idempotency key.
+pub fn counts_by_key(messages: &[Message]) -> BTreeMap<String, usize> {
+    let mut counts = BTreeMap::new();
+    for message in messages {
+        let key = message.header("idempotency-key");
+        *counts.entry(key.to_owned()).or_default() += 1;
+    }
+
+    counts
 }
 
 async fn take(State(inner): State<Arc<Inner>>, headers: HeaderMap, bytes: Bytes) -> StatusCode {

@@ -8,14 +8,17 @@
 //! and health; health checkers really ask over HTTP. Faults can be injected.
 //!
 //! Where the documentation leaves a choice (may changes of one batch depend on their order?) the
-//! fake takes the side on which fewer programs work. `tests/route53_fake.rs` holds every rule to
-//! it, one test each.
+//! fake takes the side on which fewer programs work. `tests/e2e/route53_fake.rs` has a test for
+//! every rule.
 
 mod answers;
 mod authority;
 pub mod bench;
+mod checkers;
 mod checks;
 mod listing;
+mod operations;
+mod options;
 mod server;
 mod state;
 mod xml;
@@ -23,10 +26,11 @@ mod zone;
 
 pub use answers::Answer;
 pub use checks::{Check, CheckKind};
-pub use server::{FakeRoute53, Fault, Options, client};
+pub use options::{Fault, Options};
+pub use server::{FakeRoute53, client};
 pub use zone::{Policy, Set};
 
 /// The hosted zone that a fake has.
 pub const ZONE_ID: &str = "Z0FAKE0FAKE0";
-/// Its name.
+/// The domain of the hosted zone.
 pub const ZONE: &str = "example.com.";

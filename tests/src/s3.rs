@@ -1,28 +1,32 @@
 //! A small S3: objects, listings, conditional writes, uploads in parts; and the faults that real
 //! stores have.
 
+mod answer;
 mod clock;
+mod contents;
+mod request;
 
 use crate::mesh::{Setup, TestMesh};
+use answer::{decode, error, tagged};
 use axum::{
     Router,
-    body::{Body, Bytes},
+    body::Bytes,
     extract::{Request, State},
     response::{IntoResponse, Response},
 };
-use clock::Moment;
-use http::{HeaderMap, Method, StatusCode, header};
+use contents::{Contents, get, list};
+use http::StatusCode;
 use regionmesh::config::Config;
+use request::Ask;
+pub use request::BUCKET;
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::BTreeMap,
     net::SocketAddr,
     sync::{Arc, Mutex, MutexGuard},
     time::Duration,
 };
 use tokio::{net::TcpListener, sync::watch, task::JoinHandle};
 
-/// The only bucket.
-pub const BUCKET: &str = "models";
 /// Credentials for agents: any are right.
 pub const ENVIRONMENT: [(&str, &str); 2] =
     [("AWS_ACCESS_KEY_ID", "k"), ("AWS_SECRET_ACCESS_KEY", "s")];
@@ -40,33 +44,12 @@ pub enum Fault {
     NoBucket,
     /// Writes are answered with 507.
     Full,
-    /// Writes of objects are answered 200 and not kept.
+    /// Writes of objects are answered 200 and not stored.
     Forgetful,
     /// `If-None-Match` is ignored.
     Unconditional,
     /// Requests wait until the fault ends.
     Held,
-}
-
-#[derive(Debug, Clone)]
-struct Object {
-    bytes: Bytes,
-    at: Moment,
-    tag: String,
-}
-
-#[derive(Debug, Default)]
-struct Upload {
-    key: String,
-    parts: BTreeMap<u32, Bytes>,
-}
-
-#[derive(Debug, Default)]
-struct Contents {
-    objects: BTreeMap<String, Object>,
-    uploads: HashMap<String, Upload>,
-    written: u64,
-    requests: HashMap<String, u64>,
 }
 
 #[derive(Debug)]
@@ -79,6 +62,15 @@ struct Inner {
 impl Inner {
     fn lock(&self) -> MutexGuard<'_, Contents> {
         self.contents.lock().expect("not poisoned")
+    }
+
+    /// What goes wrong with a request whose path, query and body are `whole`.
+    fn fault_of(&self, whole: &str) -> Option<Fault> {
+        self.fault
+            .borrow()
+            .clone()
+            .filter(|(_, matching)| whole.contains(matching))
+            .map(|(fault, _)| fault)
     }
 }
 
@@ -117,7 +109,7 @@ impl S3 {
         }
     }
 
-    /// A running mesh whose first region keeps its store in an S3, and the S3.
+    /// A running mesh whose first region has its store in an S3, and the S3.
     pub async fn with_mesh() -> (Self, TestMesh) {
         let s3 = Self::start().await;
         let mesh = TestMesh::prepare(Setup {
@@ -137,7 +129,7 @@ impl S3 {
         (s3, mesh)
     }
 
-    /// Makes an agent keep its region's store here, below the region's name.
+    /// Makes an agent have its region's store here, below the region's name.
     pub fn configure(&self, config: &mut Config) {
         config.store.url = format!("s3://{BUCKET}/{}", config.region);
         config.store.options = self.options();
@@ -157,7 +149,7 @@ impl S3 {
             .collect()
     }
 
-    /// Writes an object behind the agents' backs.
+    /// Writes an object without the agents' knowledge.
     pub fn put(&self, key: &str, bytes: impl Into<Bytes>) {
         self.inner.lock().store(key, bytes.into());
     }
@@ -185,7 +177,7 @@ impl S3 {
             .collect()
     }
 
-    /// Deletes an object behind the agents' backs.
+    /// Deletes an object without the agents' knowledge.
     pub fn remove(&self, key: &str) {
         self.inner.lock().objects.remove(key);
     }
@@ -198,39 +190,6 @@ impl S3 {
     /// How many requests of this kind came: `PUT`, `GET`, `LIST`, `BEGIN` (an upload in parts), ...
     pub fn requests(&self, kind: &str) -> u64 {
         self.inner.lock().requests.get(kind).copied().unwrap_or(0)
-    }
-}
-
-/// A request, taken apart.
-struct Ask {
-    method: Method,
-    key: String,
-    query: HashMap<String, String>,
-    headers: HeaderMap,
-    body: Bytes,
-}
-
-impl Ask {
-    fn kind(&self) -> &'static str {
-        let has = |name: &str| self.query.contains_key(name);
-        match self.method.as_str() {
-            "GET" if has("list-type") => "LIST",
-            "POST" if has("delete") => "REMOVE",
-            "POST" if has("uploads") => "BEGIN",
-            "POST" if has("uploadId") => "COMPLETE",
-            "PUT" if has("uploadId") => "PART",
-            "DELETE" if has("uploadId") => "ABORT",
-            "PUT" if self.headers.contains_key("x-amz-copy-source") => "COPY",
-            "PUT" => "PUT",
-            "GET" => "GET",
-            "HEAD" => "HEAD",
-            "DELETE" => "DELETE",
-            _ => "OTHER",
-        }
-    }
-
-    fn query(&self, name: &str) -> String {
-        self.query.get(name).cloned().unwrap_or_default()
     }
 }
 
@@ -261,23 +220,25 @@ async fn serve(State(inner): State<Arc<Inner>>, request: Request) -> Response {
 
     *inner.lock().requests.entry(kind.to_owned()).or_default() += 1;
     let body = String::from_utf8_lossy(&ask.body[..ask.body.len().min(4_096)]);
-    let whole = format!("{path}?{asked} {body}");
-    let fault = inner
-        .fault
-        .borrow()
-        .clone()
-        .filter(|(_, matching)| whole.contains(matching))
-        .map(|(fault, _)| fault);
+    let fault = inner.fault_of(&format!("{path}?{asked} {body}"));
+    if let Some(refused) = suffer(&inner, fault, kind).await {
+        return refused;
+    }
 
+    perform(&mut inner.lock(), &ask, fault)
+}
+
+/// Lets a request suffer a fault; its answer, if that ends it.
+async fn suffer(inner: &Inner, fault: Option<Fault>, kind: &str) -> Option<Response> {
     let is_write = !matches!(kind, "GET" | "HEAD" | "LIST");
-    match fault {
-        Some(Fault::Away) => return error(StatusCode::SERVICE_UNAVAILABLE, "ServiceUnavailable"),
-        Some(Fault::NoBucket) => return error(StatusCode::NOT_FOUND, "NoSuchBucket"),
-        Some(Fault::Full) if is_write => {
-            return error(StatusCode::INSUFFICIENT_STORAGE, "XMinioStorageFull");
+    match fault? {
+        Fault::Away => Some(error(StatusCode::SERVICE_UNAVAILABLE, "ServiceUnavailable")),
+        Fault::NoBucket => Some(error(StatusCode::NOT_FOUND, "NoSuchBucket")),
+        Fault::Full if is_write => {
+            Some(error(StatusCode::INSUFFICIENT_STORAGE, "XMinioStorageFull"))
         }
-        Some(Fault::Forgetful) if kind == "PUT" => return tagged(StatusCode::OK, "\"0\""),
-        Some(Fault::Held) => {
+        Fault::Forgetful if kind == "PUT" => Some(tagged(StatusCode::OK, "\"0\"")),
+        Fault::Held => {
             let mut changes = inner.fault.subscribe();
             let over = changes.wait_for(|fault| {
                 fault
@@ -285,241 +246,30 @@ async fn serve(State(inner): State<Arc<Inner>>, request: Request) -> Response {
                     .is_none_or(|(fault, _)| *fault != Fault::Held)
             });
             let _ = tokio::time::timeout(HELD_MAX, over).await;
+            None
         }
-        _ => {}
+        _ => None,
     }
+}
 
-    let mut contents = inner.lock();
-    match kind {
-        "LIST" => list(&contents, &ask.query("prefix")),
-        "GET" | "HEAD" => get(&contents, &ask),
-        "PUT" => contents.put(&ask, fault == Some(Fault::Unconditional)),
-        "COPY" => contents.copy(&ask),
+fn perform(contents: &mut Contents, ask: &Ask, fault: Option<Fault>) -> Response {
+    match ask.kind() {
+        "LIST" => list(contents, &ask.query("prefix")),
+        "GET" | "HEAD" => get(contents, ask),
+        "PUT" => contents.put(ask, fault == Some(Fault::Unconditional)),
+        "COPY" => contents.copy(ask),
         "REMOVE" => contents.remove(&String::from_utf8_lossy(&ask.body)),
         "DELETE" => {
             contents.objects.remove(&ask.key);
             StatusCode::NO_CONTENT.into_response()
         }
-        "BEGIN" => contents.begin(&ask),
-        "PART" => contents.part(&ask),
-        "COMPLETE" => contents.complete(&ask),
+        "BEGIN" => contents.begin(ask),
+        "PART" => contents.part(ask),
+        "COMPLETE" => contents.complete(ask),
         "ABORT" => match contents.uploads.remove(&ask.query("uploadId")) {
             Some(_) => StatusCode::NO_CONTENT.into_response(),
             None => error(StatusCode::NOT_FOUND, "NoSuchUpload"),
         },
         _ => error(StatusCode::METHOD_NOT_ALLOWED, "MethodNotAllowed"),
     }
-}
-
-impl Contents {
-    fn store(&mut self, key: &str, bytes: Bytes) -> String {
-        self.written += 1;
-        let tag = format!("\"{:x}\"", self.written);
-        self.objects.insert(
-            key.to_owned(),
-            Object {
-                bytes,
-                at: Moment::now(),
-                tag: tag.clone(),
-            },
-        );
-
-        tag
-    }
-
-    fn put(&mut self, ask: &Ask, is_unconditional: bool) -> Response {
-        let is_conditional = ask.headers.contains_key(header::IF_NONE_MATCH) && !is_unconditional;
-        if is_conditional && self.objects.contains_key(&ask.key) {
-            return error(StatusCode::PRECONDITION_FAILED, "PreconditionFailed");
-        }
-
-        let tag = self.store(&ask.key, ask.body.clone());
-        tagged(StatusCode::OK, &tag)
-    }
-
-    fn copy(&mut self, ask: &Ask) -> Response {
-        let source = ask.headers["x-amz-copy-source"]
-            .to_str()
-            .map(decode)
-            .unwrap_or_default();
-        let source = source
-            .trim_start_matches('/')
-            .strip_prefix(&format!("{BUCKET}/"))
-            .unwrap_or_default()
-            .to_owned();
-        let Some(bytes) = self.objects.get(&source).map(|object| object.bytes.clone()) else {
-            return error(StatusCode::NOT_FOUND, "NoSuchKey");
-        };
-        let tag = self.store(&ask.key, bytes);
-
-        xml(format!(
-            "<CopyObjectResult><ETag>{}</ETag></CopyObjectResult>",
-            escape(&tag)
-        ))
-    }
-
-    fn remove(&mut self, request: &str) -> Response {
-        let keys = request
-            .split("<Key>")
-            .skip(1)
-            .filter_map(|rest| rest.split("</Key>").next());
-        let mut answer = String::new();
-
-        for key in keys {
-            self.objects
-                .remove(&key.replace("&amp;", "&").replace("&apos;", "'"));
-            answer += &format!("<Deleted><Key>{key}</Key></Deleted>");
-        }
-
-        xml(format!("<DeleteResult>{answer}</DeleteResult>"))
-    }
-
-    fn begin(&mut self, ask: &Ask) -> Response {
-        self.written += 1;
-        let id = format!("upload-{}", self.written);
-        self.uploads.insert(
-            id.clone(),
-            Upload {
-                key: ask.key.clone(),
-                parts: BTreeMap::new(),
-            },
-        );
-
-        let key = escape(&ask.key);
-        xml(format!(
-            "<InitiateMultipartUploadResult><Bucket>{BUCKET}</Bucket><Key>{key}</Key><UploadId>{id}</UploadId></InitiateMultipartUploadResult>"
-        ))
-    }
-
-    fn part(&mut self, ask: &Ask) -> Response {
-        let number = ask.query("partNumber").parse().unwrap_or(0);
-        match self.uploads.get_mut(&ask.query("uploadId")) {
-            Some(upload) => {
-                upload.parts.insert(number, ask.body.clone());
-                tagged(StatusCode::OK, &format!("\"part-{number}\""))
-            }
-            None => error(StatusCode::NOT_FOUND, "NoSuchUpload"),
-        }
-    }
-
-    fn complete(&mut self, ask: &Ask) -> Response {
-        let Some(upload) = self.uploads.remove(&ask.query("uploadId")) else {
-            return error(StatusCode::NOT_FOUND, "NoSuchUpload");
-        };
-        let bytes: Vec<u8> = upload.parts.into_values().flatten().collect();
-        let tag = self.store(&upload.key, bytes.into());
-
-        xml(format!(
-            "<CompleteMultipartUploadResult><ETag>{}</ETag></CompleteMultipartUploadResult>",
-            escape(&tag)
-        ))
-    }
-}
-
-fn get(contents: &Contents, ask: &Ask) -> Response {
-    let Some(object) = contents.objects.get(&ask.key) else {
-        return error(StatusCode::NOT_FOUND, "NoSuchKey");
-    };
-    let size = object.bytes.len();
-    let range = ask.headers.get(header::RANGE).and_then(|range| {
-        let (first, last) = range
-            .to_str()
-            .ok()?
-            .strip_prefix("bytes=")?
-            .split_once('-')?;
-        let first: usize = first.parse().ok()?;
-
-        Some((
-            first,
-            last.parse::<usize>()
-                .map_or(size, |last| last + 1)
-                .min(size),
-        ))
-    });
-
-    let response = Response::builder()
-        .header(header::ETAG, &object.tag)
-        .header(header::LAST_MODIFIED, object.at.http());
-    let response = match range {
-        Some((first, end)) if first < end => response
-            .status(StatusCode::PARTIAL_CONTENT)
-            .header(
-                header::CONTENT_RANGE,
-                format!("bytes {first}-{}/{size}", end - 1),
-            )
-            .header(header::CONTENT_LENGTH, end - first)
-            .body(Body::from(object.bytes.slice(first..end))),
-        Some(_) => return error(StatusCode::RANGE_NOT_SATISFIABLE, "InvalidRange"),
-        None if ask.method == Method::HEAD => response
-            .header(header::CONTENT_LENGTH, size)
-            .body(Body::empty()),
-        None => response
-            .header(header::CONTENT_LENGTH, size)
-            .body(Body::from(object.bytes.clone())),
-    };
-
-    response.expect("a response")
-}
-
-fn list(contents: &Contents, prefix: &str) -> Response {
-    let entry = |(key, object): (&String, &Object)| {
-        format!(
-            "<Contents><Key>{}</Key><LastModified>{}</LastModified><ETag>{}</ETag><Size>{}</Size></Contents>",
-            escape(key),
-            object.at.iso(),
-            escape(&object.tag),
-            object.bytes.len()
-        )
-    };
-
-    let entries: String = contents
-        .objects
-        .iter()
-        .filter(|(key, _)| key.starts_with(prefix))
-        .map(entry)
-        .collect();
-
-    xml(format!(
-        "<ListBucketResult><Name>{BUCKET}</Name><IsTruncated>false</IsTruncated>{entries}</ListBucketResult>"
-    ))
-}
-
-fn tagged(status: StatusCode, tag: &str) -> Response {
-    (status, [(header::ETAG, tag.to_owned())]).into_response()
-}
-
-fn xml(body: String) -> Response {
-    (
-        [(header::CONTENT_TYPE, "application/xml")],
-        format!("<?xml version=\"1.0\"?>{body}"),
-    )
-        .into_response()
-}
-
-fn error(status: StatusCode, code: &str) -> Response {
-    let body = format!(
-        "<?xml version=\"1.0\"?><Error><Code>{code}</Code><Message>{code}</Message></Error>"
-    );
-    (status, [(header::CONTENT_TYPE, "application/xml")], body).into_response()
-}
-
-fn escape(text: &str) -> String {
-    text.replace('&', "&amp;")
-        .replace('<', "&lt;")
-        .replace('"', "&quot;")
-}
-
-fn decode(text: &str) -> String {
-    // As a form's value, where a plus sign would be a space.
-    let form = format!(
-        "x={}",
-        text.replace('+', "%2B")
-            .replace('&', "%26")
-            .replace('=', "%3D")
-    );
-
-    url::form_urlencoded::parse(form.as_bytes())
-        .next()
-        .map(|(_, value)| value.into_owned())
-        .unwrap_or_default()
 }

@@ -1,4 +1,4 @@
-//! A serving endpoint that does as it is told: ready always, and to inferences as scripted.
+//! A scripted serving endpoint: always ready, and inferences are answered as scripted.
 
 use std::{
     net::SocketAddr,
@@ -16,7 +16,7 @@ use tokio_util::task::AbortOnDropHandle;
 
 /// What it does with an inference.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Mood {
+pub enum Behaviour {
     /// Answers it.
     Answers,
     /// Answers so many with 503 and `Retry-After: 0`, then answers.
@@ -27,20 +27,20 @@ pub enum Mood {
 
 /// One region's endpoint; nothing listens there any more once it is dropped.
 pub struct Scripted {
-    mood: Arc<Mutex<Mood>>,
+    behaviour: Arc<Mutex<Behaviour>>,
     inferences: Arc<AtomicUsize>,
     _accepting: AbortOnDropHandle<()>,
 }
 
 impl Scripted {
     /// Listens at `address`, where no agent may.
-    pub async fn start(address: SocketAddr, region: &str, mood: Mood) -> Self {
+    pub async fn start(address: SocketAddr, region: &str, behaviour: Behaviour) -> Self {
         let listener = TcpListener::bind(address)
             .await
             .unwrap_or_else(|error| panic!("{address}: {error}"));
-        let mood = Arc::new(Mutex::new(mood));
+        let behaviour = Arc::new(Mutex::new(behaviour));
         let inferences = Arc::<AtomicUsize>::default();
-        let in_mood = mood.clone();
+        let in_behaviour = behaviour.clone();
         let counted = inferences.clone();
         let region = region.to_owned();
         let accepting = tokio::spawn(async move {
@@ -49,7 +49,7 @@ impl Scripted {
                 connections.spawn(serve(
                     stream,
                     region.clone(),
-                    in_mood.clone(),
+                    in_behaviour.clone(),
                     counted.clone(),
                 ));
 
@@ -58,15 +58,15 @@ impl Scripted {
         });
 
         Self {
-            mood,
+            behaviour,
             inferences,
             _accepting: AbortOnDropHandle::new(accepting),
         }
     }
 
     /// From now on.
-    pub fn set(&self, mood: Mood) {
-        *self.mood.lock().unwrap() = mood;
+    pub fn set(&self, behaviour: Behaviour) {
+        *self.behaviour.lock().unwrap() = behaviour;
     }
 
     /// Inferences that reached it.
@@ -79,7 +79,7 @@ impl Scripted {
 async fn serve(
     mut stream: TcpStream,
     region: String,
-    mood: Arc<Mutex<Mood>>,
+    behaviour: Arc<Mutex<Behaviour>>,
     inferences: Arc<AtomicUsize>,
 ) {
     let Some(head) = read_request(&mut stream).await else {
@@ -87,17 +87,19 @@ async fn serve(
     };
     let (status, body) = if head.starts_with("POST") {
         inferences.fetch_add(1, Ordering::SeqCst);
-        let mut mood = mood.lock().unwrap();
-        match *mood {
-            Mood::Answers | Mood::Refuses(0) => ("200 OK", format!("{{\"region\":\"{region}\"}}")),
-            Mood::Refuses(left) => {
-                *mood = Mood::Refuses(left - 1);
+        let mut behaviour = behaviour.lock().unwrap();
+        match *behaviour {
+            Behaviour::Answers | Behaviour::Refuses(0) => {
+                ("200 OK", format!("{{\"region\":\"{region}\"}}"))
+            }
+            Behaviour::Refuses(left) => {
+                *behaviour = Behaviour::Refuses(left - 1);
                 (
                     "503 Service Unavailable\r\nretry-after: 0",
                     "{\"error\":\"overloaded: as scripted\"}".into(),
                 )
             }
-            Mood::Breaks => return,
+            Behaviour::Breaks => return,
         }
     } else {
         ("200 OK", "{\"ready\":true}".to_owned())

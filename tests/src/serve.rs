@@ -2,12 +2,14 @@
 
 use crate::{
     api,
-    mesh::binary,
+    command::regionmesh,
+    mesh::{Setup, TestMesh},
     wait::{claim, seconds, until},
 };
+use futures::future::join_all;
 use regionmesh::{cli::up::layout::LocalAgent, config::Config};
 use std::{fs::File, process::Stdio};
-use tokio::process::{Child, Command};
+use tokio::process::Child;
 
 /// To be given to [`crate::mesh::Setup::adjust`]: the agents serve no models themselves.
 pub fn apart(config: &mut Config) {
@@ -25,20 +27,11 @@ impl Serve {
             .append(true)
             .open(agent.directory.join("serve.log"))
             .expect("a log");
-        let mut command = Command::new(binary());
-
-        command
-            .args(["serve", "--config"])
+        let child = regionmesh(&["serve", "--config"])
             .arg(agent.config_file())
-            .args(["--drain", "0s"]);
-
-        command
-            .stdin(Stdio::null())
+            .args(["--drain", "0s"])
             .stdout(Stdio::null())
-            .stderr(log);
-
-        let child = command
-            .kill_on_drop(true)
+            .stderr(log)
             .spawn()
             .expect("regionmesh serve");
         let http = api::client();
@@ -62,4 +55,20 @@ impl Serve {
     pub async fn kill(mut self) {
         self.0.kill().await.expect("a child of ours");
     }
+}
+
+/// A converged mesh whose regions' models are served by processes of their own: agents may die and
+/// nothing else.
+pub async fn mesh_apart(change: impl Fn(&mut Config)) -> (TestMesh, Vec<Serve>) {
+    let mesh = TestMesh::prepare(Setup {
+        adjust: Some(apart),
+        ..Setup::default()
+    })
+    .await;
+
+    mesh.configure(change);
+    let servings = join_all(mesh.agents().iter().map(Serve::start)).await;
+    mesh.start().await.unwrap_or_else(|error| panic!("{error}"));
+    mesh.converged().await;
+    (mesh, servings)
 }

@@ -22,8 +22,8 @@ const SPREAD: Duration = seconds(30);
 pub type Leader = (String, u64);
 
 /// The leader that all of `asked` name, and no other.
-pub async fn one_leader(asked: &[Api], patience: Duration) -> Leader {
-    until("one leader for all", patience, async || {
+pub async fn one_leader(asked: &[Api], timeout: Duration) -> Leader {
+    until("one leader for all", timeout, async || {
         let mut named = BTreeSet::new();
         for api in asked {
             named.insert(
@@ -78,11 +78,11 @@ impl TestMesh {
                     let status = api.status().await?;
                     for region in &status.regions {
                         let is_full =
-                            region.standing == "serving" && (region.share - full).abs() < 0.001;
+                            region.traffic_state == "serving" && (region.share - full).abs() < 0.001;
                         claim(is_full, || {
                             format!(
                                 "{} is {} at {}",
-                                region.region, region.standing, region.share
+                                region.region, region.traffic_state, region.share
                             )
                         })?;
                     }
@@ -95,15 +95,15 @@ impl TestMesh {
     }
 
     /// The leader that all running agents name, once there is one.
-    pub async fn leader(&self, patience: Duration) -> Leader {
-        one_leader(&self.running_apis(), patience).await
+    pub async fn leader(&self, timeout: Duration) -> Leader {
+        one_leader(&self.running_apis(), timeout).await
     }
 
     /// The leader that all running agents name once it is no longer `old`.
-    pub async fn leader_after(&self, old: &str, patience: Duration) -> Leader {
+    pub async fn leader_after(&self, old: &str, timeout: Duration) -> Leader {
         let apis = self.running_apis();
-        until(&format!("a leader after {old}"), patience, async || {
-            let leader = one_leader(&apis, patience).await;
+        until(&format!("a leader after {old}"), timeout, async || {
+            let leader = one_leader(&apis, timeout).await;
             claim(leader.0 != old, || format!("{leader:?}"))?;
             Ok(leader)
         })
@@ -139,7 +139,7 @@ impl TestMesh {
                     );
 
                     assert!(
-                        region.standing == "serving" && (region.share - full).abs() < 0.001,
+                        region.traffic_state == "serving" && (region.share - full).abs() < 0.001,
                         "{region:?}"
                     );
 

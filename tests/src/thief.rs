@@ -1,9 +1,10 @@
-//! Somebody who holds one agent's certificate and key, and nothing else of the mesh: no operator's
-//! token, no store, no machine.
+//! An attacker who holds one agent's certificate and key, and nothing else of the mesh: no
+//! operator's token, no store, no machine.
 
 use crate::{
+    command::regionmesh,
     loopback::Loopback,
-    mesh::{TestMesh, binary},
+    mesh::TestMesh,
     wait::{seconds, until},
 };
 use async_trait::async_trait;
@@ -23,7 +24,7 @@ use regionmesh_protocol::{
         ballot::{Ballot, Stamp},
         members::Incarnation,
     },
-    status::Fact,
+    status::StatusEntry,
     wire::{PeerReply, PeerRequest},
 };
 use serde::{Deserialize, Serialize};
@@ -36,7 +37,7 @@ use std::{
 };
 use tempfile::TempDir;
 use tokio::{
-    process::{Child, Command},
+    process::Child,
     sync::{Semaphore, SemaphorePermit, watch},
 };
 
@@ -45,7 +46,7 @@ pub const EVIL: IpAddr = IpAddr::V4(Ipv4Addr::new(127, 66, 66, 66));
 /// The token that the thief made up.
 const OWN_TOKEN: &str = "thiefs-own-token-0123456789abcdef";
 /// How long one call may take.
-const PATIENCE: Duration = Duration::from_secs(10);
+const CALL_TIMEOUT: Duration = Duration::from_secs(10);
 /// Sessions are numbered per process, so that two thieves in one would take each other's
 /// connections.
 static TURN: Semaphore = Semaphore::const_new(1);
@@ -92,27 +93,7 @@ impl Thief {
             directory.path(),
         )
         .expect("a certificate");
-
-        let mut config = Config::load(&mesh.agent(region).config_file()).expect("a configuration");
-        let network = Loopback::reserve();
-        let at = |port| SocketAddr::from((network.at(66), port));
-
-        config.agent = id.agent.clone();
-        config.data_dir = directory.path().join("data");
-
-        // The other agent of its region, which no region's address leads to.
-        config
-            .local_peers
-            .push(mesh.agent(region).mesh().to_string());
-        (config.tls.certificate, config.tls.key) = (stolen.certificate, stolen.key);
-        (config.listen.mesh, config.listen.dns) = (at(7443), at(5300));
-        (config.listen.api, config.listen.serving) = (at(9080), at(8080));
-        config.store.url = format!("file://{}/store", directory.path().display());
-
-        let token = directory.path().join("token");
-        std::fs::create_dir_all(directory.path().join("store")).expect("a store");
-        std::fs::write(&token, OWN_TOKEN).expect("a token");
-        config.api.token_file = Some(token);
+        let config = own_config(mesh, region, &id, stolen, directory.path());
 
         let identity = Identity::load(config.mesh.clone(), id.clone(), config.tls.clone())
             .expect("the stolen certificate");
@@ -157,7 +138,7 @@ impl Thief {
         }
     }
 
-    /// A plan that nobody committed: `plan` with other addresses, in a later place.
+    /// A plan that was never committed: `plan` with other addresses, in a later place.
     pub fn forge(&self, plan: &Plan, ballot: Ballot, seq: u64) -> CommittedPlan {
         let mut plan = plan.clone();
         plan.reason = "forged by one agent".into();
@@ -171,14 +152,14 @@ impl Thief {
     }
 
     /// Puts a signed entry on the status board of an agent, and so on that of all.
-    pub async fn tell(&self, to: &AgentId, fact: Fact) {
+    pub async fn publish(&self, to: &AgentId, entry: StatusEntry) {
         let request = {
             let mut board = self.board.lock().expect("no panic elsewhere");
             board
                 .certify(&*self.identity, Instant::now())
                 .expect("a certificate entry");
             board
-                .publish(fact, &*self.identity, Instant::now())
+                .publish(entry, &*self.identity, Instant::now())
                 .expect("an entry");
 
             let delta = board.delta_for(&Digest::default(), 1 << 20);
@@ -198,8 +179,8 @@ impl Thief {
             &format!("{to} takes the thief's entries"),
             seconds(20),
             async || {
-                let told = self.mesh.exchange(to, request.clone(), PATIENCE).await;
-                told.map(drop).map_err(|error| error.to_string())
+                let taken = self.mesh.exchange(to, request.clone(), CALL_TIMEOUT).await;
+                taken.map(drop).map_err(|error| error.to_string())
             },
         )
         .await;
@@ -212,7 +193,7 @@ impl Thief {
             seconds(20),
             async || match self
                 .mesh
-                .call(&Peer::Agent(to.clone()), request.clone(), PATIENCE)
+                .call(&Peer::Agent(to.clone()), request.clone(), CALL_TIMEOUT)
                 .await
             {
                 Ok(reply) => Ok(reply),
@@ -236,12 +217,10 @@ impl Thief {
         std::fs::write(&file, toml::to_string(&self.config).expect("TOML")).expect("a file");
 
         let log = std::fs::File::create(self.directory.path().join("log")).expect("a log");
-        let process = Command::new(binary())
-            .args(["agent", "--config"])
+        let process = regionmesh(&["agent", "--config"])
             .arg(&file)
             .stdout(log.try_clone().expect("a log"))
             .stderr(Stdio::from(log))
-            .kill_on_drop(true)
             .spawn()
             .expect("an agent");
 
@@ -252,6 +231,41 @@ impl Thief {
             _directory: self.directory,
         }
     }
+}
+
+/// The configuration of an agent of region `region` that listens and stores for itself.
+fn own_config(
+    mesh: &TestMesh,
+    region: usize,
+    id: &AgentId,
+    stolen: regionmesh_mesh::IssuedPaths,
+    directory: &Path,
+) -> Config {
+    let mut config = Config::load(&mesh.agent(region).config_file()).expect("a configuration");
+    let network = Loopback::reserve();
+    let at = |port| SocketAddr::from((network.at(66), port));
+
+    config.agent = id.agent.clone();
+    config.data_dir = directory.join("data");
+
+    // The other agent of its region, which no region's address leads to.
+    config
+        .local_peers
+        .push(mesh.agent(region).mesh().to_string());
+    config.tls.certificate = stolen.certificate;
+    config.tls.key = stolen.key;
+    config.listen.mesh = at(7443);
+    config.listen.dns = at(5300);
+    config.listen.api = at(9080);
+    config.listen.serving = at(8080);
+    config.store.url = format!("file://{}/store", directory.display());
+
+    let token = directory.join("token");
+    std::fs::create_dir_all(directory.join("store")).expect("a store");
+    std::fs::write(&token, OWN_TOKEN).expect("a token");
+    config.api.token_file = Some(token);
+
+    config
 }
 
 /// The product, run by the thief.
@@ -273,14 +287,7 @@ impl ThievesAgent {
             .post(format!("{}{path}", self.api))
             .bearer_auth(OWN_TOKEN)
             .body(body);
-        let reply = request.send().await.map_err(|error| error.to_string())?;
-        let status = reply.status().as_u16();
-        let text = reply.text().await.map_err(|error| error.to_string())?;
-
-        Ok((
-            status,
-            serde_json::from_str(&text).unwrap_or(serde_json::Value::String(text)),
-        ))
+        crate::api::answer(request).await
     }
 }
 
@@ -318,8 +325,8 @@ pub fn acceptor_in(store: &Path) -> Incarnation {
         .unwrap_or_default()
 }
 
-/// Rewrites the newest slot in a store with a promise to `ballot`, as somebody with its credentials
-/// could. Its acceptor.
+/// Rewrites the newest slot in a store with a promise to `ballot`, as anyone with its
+/// credentials could. Its acceptor.
 pub fn poison_register(store: &Path, ballot: Ballot) -> Incarnation {
     let (newest, mut slot) = newest_slot(store).expect("a slot");
     let state = slot.state.as_mut().expect("a state");

@@ -2,29 +2,28 @@
 
 use std::time::{Duration, Instant};
 
-/// Pause between two looks.
-const PAUSE: Duration = Duration::from_millis(100);
+/// Pause between two checks.
+const POLL_INTERVAL: Duration = Duration::from_millis(100);
 
-/// Looks again and again until `look` finds what it wants; fails with its last objection once
-/// `patience` is over.
+/// Repeats `check` until it succeeds; fails with its last objection once `timeout` is over.
 pub async fn until<T>(
     what: &str,
-    patience: Duration,
-    mut look: impl AsyncFnMut() -> Result<T, String>,
+    timeout: Duration,
+    mut check: impl AsyncFnMut() -> Result<T, String>,
 ) -> T {
     let begin = Instant::now();
     loop {
-        let objection = match look().await {
+        let objection = match check().await {
             Ok(found) => return found,
             Err(objection) => objection,
         };
 
         assert!(
-            begin.elapsed() < patience,
-            "{what}: not within {patience:?}; last: {objection}"
+            begin.elapsed() < timeout,
+            "{what}: not within {timeout:?}; last: {objection}"
         );
 
-        tokio::time::sleep(PAUSE).await;
+        tokio::time::sleep(POLL_INTERVAL).await;
     }
 }
 

@@ -1,7 +1,7 @@
-//! A client of one DNS server that never stops asking: what was answered, and when.
+//! A client that asks one DNS server continuously: what was answered, and when.
 
-use crate::mesh::SERVICE;
-use regionmesh::cli::up::measure;
+use crate::mesh::{SERVICE, TestMesh};
+use regionmesh::cli::up::{layout::LocalAgent, measure};
 use std::{
     collections::BTreeSet,
     net::{IpAddr, SocketAddr},
@@ -11,9 +11,9 @@ use std::{
 use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
 
 /// Pause between two questions.
-const PAUSE: Duration = Duration::from_millis(10);
+const POLL_INTERVAL: Duration = Duration::from_millis(10);
 /// A resolver asks another server after a while; ours must answer long before.
-const PATIENCE: Duration = Duration::from_secs(2);
+const QUERY_TIMEOUT: Duration = Duration::from_secs(2);
 
 type Answers = Vec<(Duration, Result<Vec<IpAddr>, String>)>;
 
@@ -36,9 +36,9 @@ impl Watch {
         let stopped = stop.clone();
         let asking = tokio::spawn(async move {
             while !stopped.is_cancelled() {
-                let answer = measure::resolve(server, SERVICE, PATIENCE).await;
+                let answer = measure::resolve(server, SERVICE, QUERY_TIMEOUT).await;
                 written.lock().unwrap().push((begin.elapsed(), answer));
-                tokio::time::sleep(PAUSE).await;
+                tokio::time::sleep(POLL_INTERVAL).await;
             }
         });
 
@@ -60,7 +60,7 @@ impl Watch {
     pub async fn more(&self, count: usize) {
         let wanted = self.answers.lock().unwrap().len() + count;
         while self.answers.lock().unwrap().len() < wanted {
-            tokio::time::sleep(PAUSE).await;
+            tokio::time::sleep(POLL_INTERVAL).await;
         }
     }
 
@@ -111,5 +111,13 @@ impl Watch {
             faults.len(),
             answers.len()
         );
+    }
+}
+
+impl TestMesh {
+    /// Starts asking every agent.
+    pub fn watch_all(&self) -> Vec<Watch> {
+        let servers = self.agents().iter().map(LocalAgent::dns);
+        servers.map(Watch::start).collect()
     }
 }

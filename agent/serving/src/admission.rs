@@ -150,7 +150,7 @@ impl Admission {
         // Free places go to those that wait, so that there are none while anybody does.
         let running = match self.running.clone().try_acquire_owned() {
             Ok(running) => running,
-            Err(_) => self.queue(self.patience(headers)).await?,
+            Err(_) => self.queue(self.timeout(headers)).await?,
         };
 
         self.metrics
@@ -163,7 +163,7 @@ impl Admission {
         })
     }
 
-    async fn queue(&self, patience: Duration) -> Result<OwnedSemaphorePermit, Refusal> {
+    async fn queue(&self, timeout: Duration) -> Result<OwnedSemaphorePermit, Refusal> {
         let ahead = self.waiting.fetch_add(1, Ordering::Relaxed);
         self.metrics.queue.inc();
 
@@ -173,25 +173,25 @@ impl Admission {
             return Err(self.overloaded(&format!("{ahead} inferences wait already"), expected));
         }
 
-        if expected > patience {
+        if expected > timeout {
             let what = format!(
                 "an inference would wait {:.1} s behind {ahead} others, longer than the {:.1} s \
                     that it may",
                 expected.as_secs_f64(),
-                patience.as_secs_f64()
+                timeout.as_secs_f64()
             );
 
             return Err(self.overloaded(&what, expected));
         }
 
-        match timeout(patience, self.running.clone().acquire_owned()).await {
+        match timeout(timeout, self.running.clone().acquire_owned()).await {
             Ok(Ok(running)) => Ok(running),
             Ok(Err(_)) => Err(Refusal::unavailable("the server is stopping")),
             Err(_) => {
                 self.metrics.queue_timeouts.inc();
                 let what = format!(
                     "no place was free for an inference within {:.1} s",
-                    patience.as_secs_f64()
+                    timeout.as_secs_f64()
                 );
 
                 Err(self.overloaded(
@@ -208,7 +208,7 @@ impl Admission {
     }
 
     /// How long a request may wait: as configured, or less if its client says so.
-    fn patience(&self, headers: &HeaderMap) -> Duration {
+    fn timeout(&self, headers: &HeaderMap) -> Duration {
         let said = headers
             .get(DEADLINE_HEADER)
             .and_then(|value| value.to_str().ok()?.parse::<u64>().ok());

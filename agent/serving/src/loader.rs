@@ -26,7 +26,7 @@ use regionmesh_protocol::{
         manifest::{ModelName, VersionName},
     },
     status::{
-        ServingFacts,
+        ServingStatus,
         servability::{Outcome, Servability},
         served::{LATENCY_BUCKETS, Served},
     },
@@ -49,7 +49,7 @@ const FACTS_INTERVAL: Duration = Duration::from_secs(5);
 pub(crate) type Peers = watch::Receiver<Arc<BTreeMap<RegionName, RegionModels>>>;
 
 /// What a shelf is made with.
-pub(crate) struct ShelfArguments {
+pub(crate) struct VersionRegistryArguments {
     /// The region.
     pub(crate) region: RegionName,
     /// Loads versions.
@@ -73,26 +73,26 @@ struct Counts {
     latency: [AtomicU64; LATENCY_BUCKETS],
 }
 
-/// Reads: requests. Writes: the task that [`Shelf::follow`] is.
-pub(crate) struct Shelf {
-    arguments: ShelfArguments,
+/// Reads: requests. Writes: the task that [`VersionRegistry::follow`] is.
+pub(crate) struct VersionRegistry {
+    arguments: VersionRegistryArguments,
     view: ArcSwap<View>,
     extras: Arc<Extras>,
-    facts: watch::Sender<ServingFacts>,
+    status_entries: watch::Sender<ServingStatus>,
     servability: watch::Sender<Servability>,
     problems: watch::Sender<Vec<ServingProblem>>,
     counts: Counts,
 }
 
-impl Shelf {
+impl VersionRegistry {
     /// An empty shelf.
-    pub(crate) fn new(arguments: ShelfArguments) -> Arc<Self> {
+    pub(crate) fn new(arguments: VersionRegistryArguments) -> Arc<Self> {
         let extras = Extras::new(arguments.extra_versions, arguments.loading.clone());
         Arc::new(Self {
             arguments,
             view: ArcSwap::default(),
             extras,
-            facts: watch::Sender::default(),
+            status_entries: watch::Sender::default(),
             servability: watch::Sender::default(),
             problems: watch::Sender::default(),
             counts: Counts::default(),
@@ -132,8 +132,8 @@ impl Shelf {
     }
 
     /// What the mesh is told.
-    pub(crate) fn facts(&self) -> watch::Receiver<ServingFacts> {
-        self.facts.subscribe()
+    pub(crate) fn status_entries(&self) -> watch::Receiver<ServingStatus> {
+        self.status_entries.subscribe()
     }
 
     /// Counts an inference that was answered, and how long that took.
@@ -780,16 +780,16 @@ impl Shelf {
     fn publish_facts(&self, progress: &Progress) {
         let view = self.view.load();
         let outcome = |key: &VersionKey| self.outcome(key);
-        let facts = view.facts(ServingFacts {
+        let status_entries = view.status_entries(ServingStatus {
             requests_total: self.counts.answered.load(Relaxed),
             errors_total: self.counts.errors.load(Relaxed),
             probes_total: self.counts.probes.load(Relaxed),
             places: self.arguments.places,
             latency: std::array::from_fn(|bucket| self.counts.latency[bucket].load(Relaxed)),
-            ..ServingFacts::default()
+            ..ServingStatus::default()
         });
 
-        send(&self.facts, facts);
+        send(&self.status_entries, status_entries);
         send(
             &self.servability,
             view.servability(outcome, progress.unserved.clone()),

@@ -7,7 +7,7 @@
 use crate::{
     admission::Admission,
     engine::{EngineError, guarded},
-    loader::Shelf,
+    loader::VersionRegistry,
     loading::Loaded,
     metrics::ServingMetrics,
     refusal::{Refusal, quoted},
@@ -48,7 +48,7 @@ pub(crate) const REGION_HEADER: HeaderName = HeaderName::from_static("x-regionme
 #[derive(Clone)]
 pub(crate) struct Service {
     /// The models.
-    pub(crate) shelf: Arc<Shelf>,
+    pub(crate) version_registry: Arc<VersionRegistry>,
     /// The limits of what is received.
     pub(crate) admission: Arc<Admission>,
     /// Inferences of all models at once.
@@ -135,16 +135,16 @@ async fn ready(State(service): State<Service>) -> Result<Json<Value>, Refusal> {
         return Err(Refusal::unavailable("the region is draining"));
     }
 
-    let faults = service.shelf.view().faults();
+    let faults = service.version_registry.view().faults();
     if !faults.is_empty() {
         return Err(Refusal::unavailable(faults.join("; ")));
     }
-    service.shelf.probed();
+    service.version_registry.probed();
     Ok(Json(json!({"ready": true})))
 }
 
 async fn repository_index(State(service): State<Service>) -> Json<Value> {
-    let view = service.shelf.view();
+    let view = service.version_registry.view();
     let entries = view.models.iter().flat_map(|(name, model)| {
         let service = &service;
         model.held.versions.iter().map(move |(version, content)| {
@@ -159,9 +159,10 @@ async fn repository_index(State(service): State<Service>) -> Json<Value> {
                     .is_some_and(|(wanted, _)| wanted == version)
             });
 
-            let outcome = service
-                .shelf
-                .outcome(&(name.clone(), version.clone(), *content));
+            let outcome =
+                service
+                    .version_registry
+                    .outcome(&(name.clone(), version.clone(), *content));
             let (state, reason) = match (is_default, failure, outcome) {
                 (true, ..) => ("READY", String::new()),
                 (false, Some(reason), _) => ("UNAVAILABLE", reason.clone()),
@@ -191,10 +192,10 @@ async fn model_metadata(
     Path(target): Path<Target>,
 ) -> Result<Response, Refusal> {
     let loaded = service
-        .shelf
+        .version_registry
         .resolve(&target.model, target.version.as_deref())
         .await?;
-    let view = service.shelf.view();
+    let view = service.version_registry.view();
     let versions = match (&target.version, view.models.get(&loaded.model)) {
         (None, Some(model)) => model
             .held
@@ -223,7 +224,7 @@ async fn model_ready(
     Path(target): Path<Target>,
 ) -> Result<Json<Value>, Refusal> {
     let loaded = service
-        .shelf
+        .version_registry
         .resolve(&target.model, target.version.as_deref())
         .await?;
 
@@ -239,13 +240,13 @@ async fn infer(
     body: Body,
 ) -> Result<Response, Refusal> {
     let loaded = match service
-        .shelf
+        .version_registry
         .resolve(&target.model, target.version.as_deref())
         .await
     {
         Ok(loaded) => loaded,
         Err(refusal) => {
-            let view = service.shelf.view();
+            let view = service.version_registry.view();
             let known = target
                 .model
                 .parse()
@@ -259,7 +260,7 @@ async fn infer(
             // A model that others serve and this server can't is an error of ours: a ramp must see
             // it.
             if known.is_some() && refusal.status.is_server_error() {
-                service.shelf.failed();
+                service.version_registry.failed();
             }
             return Err(refusal);
         }
@@ -271,11 +272,16 @@ async fn infer(
         .map_or_else(|refusal| refusal.status, |_| StatusCode::OK);
 
     if status.is_server_error() {
-        service.shelf.failed();
+        service.version_registry.failed();
     }
 
     // A version deleted while it ran gets no series any more: nothing would remove it.
-    if service.shelf.view().models.contains_key(&loaded.model) {
+    if service
+        .version_registry
+        .view()
+        .models
+        .contains_key(&loaded.model)
+    {
         service
             .metrics
             .request(Some(&loaded.model), Some(&loaded.version), status);
@@ -354,7 +360,7 @@ async fn run(
     let mut computation = Computation {
         task: Some(computing),
         waiter: Some(waiter),
-        shelf: service.shelf.clone(),
+        version_registry: service.version_registry.clone(),
         loaded: loaded.clone(),
     };
 
@@ -367,7 +373,7 @@ async fn run(
         Ok(json) => {
             let took = received.elapsed();
             service.meter.answered(&loaded.model, json.len());
-            service.shelf.served(took);
+            service.version_registry.served(took);
             service.metrics.duration(&loaded.model, took.as_secs_f64());
         }
         Err(refusal) if refusal.status.is_server_error() => {
@@ -416,7 +422,7 @@ fn too_late(service: &Service, loaded: &Loaded, status: StatusCode) -> Refusal {
 struct Computation {
     task: Option<JoinHandle<Result<Vec<u8>, Refusal>>>,
     waiter: Option<work::Waiter>,
-    shelf: Arc<Shelf>,
+    version_registry: Arc<VersionRegistry>,
     loaded: Arc<Loaded>,
 }
 
@@ -441,7 +447,7 @@ impl Drop for Computation {
         else {
             return;
         };
-        let shelf = self.shelf.clone();
+        let version_registry = self.version_registry.clone();
         let loaded = self.loaded.clone();
 
         loaded.abandoned.fetch_add(1, SeqCst);
@@ -451,10 +457,10 @@ impl Drop for Computation {
                 let version = &loaded.version;
                 tracing::error!(%model, %version, "an inference goes on long after it was told to \
                     stop");
-                shelf.stuck(&loaded, true);
+                version_registry.stuck(&loaded, true);
 
                 let _ = task.await;
-                shelf.stuck(&loaded, false);
+                version_registry.stuck(&loaded, false);
             }
 
             loaded.abandoned.fetch_sub(1, SeqCst);

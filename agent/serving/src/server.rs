@@ -3,7 +3,7 @@
 use crate::{
     admission::Admission,
     listener,
-    loader::{Peers, Shelf, ShelfArguments},
+    loader::{Peers, VersionRegistry, VersionRegistryArguments},
     loading::{Loading, LoadingArguments},
     metrics::ServingMetrics,
     outcomes::Outcomes,
@@ -16,7 +16,7 @@ use crate::{
 use regionmesh_protocol::{
     identity::RegionName,
     models::catalogue::Catalogue,
-    status::{ServingFacts, servability::Servability},
+    status::{ServingStatus, servability::Servability},
 };
 use regionmesh_runtime::{VERSION, meter::Meter};
 use std::{path::PathBuf, sync::Arc, time::Duration};
@@ -67,7 +67,7 @@ pub struct ServingArguments {
 /// The server.
 pub struct Server {
     arguments: ServingArguments,
-    shelf: Arc<Shelf>,
+    version_registry: Arc<VersionRegistry>,
 }
 
 impl Server {
@@ -90,7 +90,7 @@ impl Server {
 
         // More places than processors serve no more.
         let processors = std::thread::available_parallelism().map_or(1, usize::from);
-        let shelf = Shelf::new(ShelfArguments {
+        let version_registry = VersionRegistry::new(VersionRegistryArguments {
             region: arguments.region.clone(),
             loading: Arc::new(loading),
             extra_versions: config.extra_versions,
@@ -99,23 +99,26 @@ impl Server {
             metrics: metrics.clone(),
         });
 
-        Self { arguments, shelf }
+        Self {
+            arguments,
+            version_registry,
+        }
     }
 
     /// Which versions it can serve.
     pub fn servability(&self) -> watch::Receiver<Servability> {
-        self.shelf.servability()
+        self.version_registry.servability()
     }
 
     /// What it can't serve, for people.
     pub fn problems(&self) -> watch::Receiver<Vec<ServingProblem>> {
-        self.shelf.problems()
+        self.version_registry.problems()
     }
 
     /// What the mesh is told of the server; changes at most every few seconds unless a model
     /// changes.
-    pub fn facts(&self) -> watch::Receiver<ServingFacts> {
-        self.shelf.facts()
+    pub fn status_entries(&self) -> watch::Receiver<ServingStatus> {
+        self.version_registry.status_entries()
     }
 
     /// Loads and serves until `stop`; then requests in progress end, for at most 20 s.
@@ -124,7 +127,10 @@ impl Server {
         listener: TcpListener,
         stop: CancellationToken,
     ) -> Result<(), ServingError> {
-        let Self { arguments, shelf } = self;
+        let Self {
+            arguments,
+            version_registry,
+        } = self;
         let ServingArguments {
             region,
             config,
@@ -138,7 +144,7 @@ impl Server {
         } = arguments;
 
         let service = routes::Service {
-            shelf: shelf.clone(),
+            version_registry: version_registry.clone(),
             admission: Arc::new(Admission::new(&config, metrics.clone())),
             computing: Arc::new(Semaphore::new(routes::computing_max(config.parallel))),
             inference_timeout: Duration::from_millis(config.inference_timeout_ms),
@@ -148,7 +154,8 @@ impl Server {
             meter,
         };
 
-        let mut follow = AbortOnDropHandle::new(tokio::spawn(shelf.follow(catalogue, peers)));
+        let mut follow =
+            AbortOnDropHandle::new(tokio::spawn(version_registry.follow(catalogue, peers)));
         tokio::select! {
             () = listener::serve(listener, routes::router(service), metrics, stop) => {
                 // Loads in progress end with the process, and it is not their fault.

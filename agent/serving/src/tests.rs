@@ -24,7 +24,7 @@ use regionmesh_protocol::{
         manifest::{ModelName, VersionName, VersionSummary},
     },
     status::{
-        ServingFacts,
+        ServingStatus,
         servability::{Outcome, Servability, VersionServability},
     },
 };
@@ -113,7 +113,7 @@ struct Rig {
     peers: watch::Sender<
         Arc<BTreeMap<RegionName, regionmesh_core::planning::servability::RegionModels>>,
     >,
-    facts: watch::Receiver<ServingFacts>,
+    status_entries: watch::Receiver<ServingStatus>,
     servability: watch::Receiver<Servability>,
     quarantine: Arc<quarantine::Quarantine>,
     registry: prometheus::Registry,
@@ -148,7 +148,7 @@ impl Rig {
             metrics: ServingMetrics::new(&registry).unwrap(),
         });
 
-        let facts = server.facts();
+        let status_entries = server.status_entries();
         let servability = server.servability();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
@@ -160,7 +160,7 @@ impl Rig {
             announce,
             draining,
             peers,
-            facts,
+            status_entries,
             servability,
             quarantine,
             registry,
@@ -172,13 +172,13 @@ impl Rig {
 
     /// A server with these models, version 1 each, ready.
     async fn with(models: &[(&str, Vec<u8>)]) -> Self {
-        let rig = Self::start(ServingConfig::default()).await;
+        let fixture = Self::start(ServingConfig::default()).await;
         for (name, bytes) in models {
-            rig.put(name, "1", bytes.clone());
+            fixture.put(name, "1", bytes.clone());
         }
-        rig.publish();
-        rig.wait_ready().await;
-        rig
+        fixture.publish();
+        fixture.wait_ready().await;
+        fixture
     }
 
     fn put(&self, model: &str, version: &str, bytes: Vec<u8>) {

@@ -12,7 +12,7 @@ use regionmesh_protocol::{
         manifest::{ModelName, VersionName},
     },
     status::{
-        ServingFacts,
+        ServingStatus,
         servability::{Outcome, Servability, VersionServability, content_tag},
     },
 };
@@ -212,7 +212,7 @@ impl View {
         self.newest.iter().filter_map(problem).collect()
     }
 
-    /// Loaded default versions, for [`ServingFacts`].
+    /// Loaded default versions, for [`ServingStatus`].
     pub(crate) fn defaults(&self) -> Vec<(ModelName, VersionName)> {
         let defaults = self
             .models
@@ -225,8 +225,8 @@ impl View {
     }
 
     /// The facts with these counters.
-    pub(crate) fn facts(&self, counted: ServingFacts) -> ServingFacts {
-        ServingFacts {
+    pub(crate) fn status_entries(&self, counted: ServingStatus) -> ServingStatus {
+        ServingStatus {
             is_ready: self.faults().is_empty(),
             models: self.defaults(),
             ..counted

@@ -1,6 +1,6 @@
 //! Tells receivers of events and alerts: one task each, so that a dead one delays nobody else.
 //!
-//! One agent of all is on duty for a receiver (see [`regionmesh_core::notify::duty`]). What it
+//! One agent of all is on duty for a receiver (see [`regionmesh_core::notify::notifier`]). What it
 //! delivered it says on the board, and the others strike it off; that it does not get through it
 //! says there too, and another takes over. What only this agent can know it tells itself, on duty
 //! or not.
@@ -22,12 +22,12 @@ use regionmesh_core::{
     gossip::BoardView,
     notify::{
         alert::{Alert, Labels},
-        duty::{Speaker, on_duty},
+        notifier::{Candidate, responsible_agent},
     },
 };
 use regionmesh_protocol::{
     identity::AgentId,
-    status::{AlertFacts, Fact, FactKind, RECEIPTS, ReceiverFacts},
+    status::{AlertStatus, StatusEntry, StatusKind, RECEIPTS, ReceiverStatus},
 };
 use regionmesh_runtime::{logging::Throttle, time::unix_ms};
 use std::{
@@ -39,7 +39,7 @@ use tokio::{sync::watch, task::JoinSet};
 use tokio_util::sync::CancellationToken;
 
 /// How often is looked at who is on duty, and at what the board says of deliveries.
-const LOOK: Duration = Duration::from_millis(250);
+const POLL_INTERVAL: Duration = Duration::from_millis(250);
 /// How often what this agent delivered is said again: gossip may have been restarted in between.
 const REPEAT_FACTS: Duration = Duration::from_secs(5);
 /// Pause after the first failure; doubles up to [`LONGEST_PAUSE`], each time cut by up to a half at
@@ -70,7 +70,7 @@ pub struct AlertsArguments {
 
 /// Runs until `stop`; starts over whenever the receivers are reloaded.
 pub async fn keep(mut arguments: AlertsArguments, stop: CancellationToken) -> Result<(), String> {
-    let told = watch::Sender::new(AlertFacts::default());
+    let told = watch::Sender::new(AlertStatus::default());
     loop {
         arguments.config = arguments.live.borrow_and_update().clone();
         let mut tasks = tell_all(&arguments, &told);
@@ -102,34 +102,34 @@ async fn reloaded(arguments: &mut AlertsArguments) {
 }
 
 /// One task for each receiver. What was delivered to those that stay is remembered.
-fn tell_all(arguments: &AlertsArguments, told: &watch::Sender<AlertFacts>) -> JoinSet<()> {
+fn tell_all(arguments: &AlertsArguments, told: &watch::Sender<AlertStatus>) -> JoinSet<()> {
     let receivers = &arguments.config.alerts.receivers;
     let has_told = !told.borrow().receivers.is_empty();
     told.send_modify(|told| {
         let known = std::mem::take(&mut told.receivers);
-        let facts = |receiver: &ReceiverConfig| {
+        let status_entries = |receiver: &ReceiverConfig| {
             let known = known
                 .iter()
                 .find(|known| known.name == receiver.name)
                 .cloned();
 
-            known.unwrap_or_else(|| ReceiverFacts {
+            known.unwrap_or_else(|| ReceiverStatus {
                 name: receiver.name.clone(),
-                ..ReceiverFacts::default()
+                ..ReceiverStatus::default()
             })
         };
 
-        told.receivers = receivers.iter().map(facts).collect();
+        told.receivers = receivers.iter().map(status_entries).collect();
     });
 
     let mut tasks = JoinSet::new();
     for receiver in receivers {
-        let desk = Desk::new(arguments, receiver, told.clone());
+        let receiver_task = ReceiverTask::new(arguments, receiver, told.clone());
         let config = receiver.clone();
         match receiver.kind {
             ReceiverKind::Webhook => {
                 let mesh = arguments.config.mesh.to_string();
-                tasks.spawn(tell_events(desk, move || {
+                tasks.spawn(tell_events(receiver_task, move || {
                     Webhook::new(&config, mesh.clone())
                 }));
             }
@@ -142,7 +142,7 @@ fn tell_all(arguments: &AlertsArguments, told: &watch::Sender<AlertFacts>) -> Jo
                     .clone()
                     .unwrap_or_else(own);
 
-                tasks.spawn(tell_alerts(desk, move || {
+                tasks.spawn(tell_alerts(receiver_task, move || {
                     Alertmanager::new(&config, look_on.clone())
                 }));
             }
@@ -156,11 +156,11 @@ fn tell_all(arguments: &AlertsArguments, told: &watch::Sender<AlertFacts>) -> Jo
 }
 
 /// Says on the board what was delivered.
-async fn publish(mut told: watch::Receiver<AlertFacts>, gossip: Address<GossipMessage>) {
+async fn publish(mut told: watch::Receiver<AlertStatus>, gossip: Address<GossipMessage>) {
     loop {
-        let facts = told.borrow_and_update().clone();
+        let status_entries = told.borrow_and_update().clone();
         // Gossip is being restarted: said again soon.
-        let _ = gossip.cast(GossipMessage::Publish(Box::new(Fact::Alerts(facts))));
+        let _ = gossip.cast(GossipMessage::Publish(Box::new(StatusEntry::Alerts(status_entries))));
 
         tokio::select! {
             Ok(()) = told.changed() => {}
@@ -170,13 +170,13 @@ async fn publish(mut told: watch::Receiver<AlertFacts>, gossip: Address<GossipMe
 }
 
 /// One receiver's place: whose turn it is, how it does, what was delivered.
-struct Desk {
+struct ReceiverTask {
     own: AgentId,
     config: ReceiverConfig,
     wanted: Wanted,
     snapshots: Snapshots,
     metrics: ReceiverMetrics,
-    told: watch::Sender<AlertFacts>,
+    told: watch::Sender<AlertStatus>,
     leaderless_since: Option<Instant>,
     failures: u32,
     failing_since: Option<Instant>,
@@ -185,11 +185,11 @@ struct Desk {
     throttle: Throttle,
 }
 
-impl Desk {
+impl ReceiverTask {
     fn new(
         arguments: &AlertsArguments,
         config: &ReceiverConfig,
-        told: watch::Sender<AlertFacts>,
+        told: watch::Sender<AlertStatus>,
     ) -> Self {
         let kinds = config.kinds.clone();
         let severity = config.severity;
@@ -214,7 +214,7 @@ impl Desk {
     }
 
     /// Whether it is this agent that tells the receiver now.
-    fn is_on_duty(&mut self, board: &BoardView, now: Instant) -> bool {
+    fn is_responsible(&mut self, board: &BoardView, now: Instant) -> bool {
         if self
             .unheard_since
             .is_some_and(|since| now.saturating_duration_since(since) >= FORGIVEN)
@@ -235,18 +235,18 @@ impl Desk {
             .iter()
             .filter(|(agent, view)| view.is_alive && **agent != self.own);
         let others = others.map(|(agent, view)| {
-            let facts = receiver(view, &self.config.name);
-            Speaker {
+            let status_entries = receiver(view, &self.config.name);
+            Candidate {
                 agent,
-                is_unheard: facts.is_some_and(|facts| facts.is_failing),
+                is_unheard: status_entries.is_some_and(|status_entries| status_entries.is_failing),
             }
         });
 
-        let own = Speaker {
+        let own = Candidate {
             agent: &self.own,
             is_unheard: self.unheard_since.is_some(),
         };
-        let alive: Vec<Speaker<'_>> = others.chain([own]).collect();
+        let alive: Vec<Candidate<'_>> = others.chain([own]).collect();
         let is_led = leader
             .as_ref()
             .is_some_and(|leader| alive.iter().any(|speaker| speaker.agent == leader));
@@ -257,11 +257,11 @@ impl Desk {
         };
         let leaderless = since.map_or(Duration::ZERO, |since| now.saturating_duration_since(since));
         let leaderless_ms = u64::try_from(leaderless.as_millis()).unwrap_or(u64::MAX);
-        let is_own = on_duty(&alive, leader.as_ref(), leaderless_ms) == Some(&self.own);
+        let is_own = responsible_agent(&alive, leader.as_ref(), leaderless_ms) == Some(&self.own);
 
         self.leaderless_since = since;
         self.metrics
-            .on_duty
+            .responsible_agent
             .with_label_values(&[&self.config.name])
             .set(i64::from(is_own));
 
@@ -320,24 +320,24 @@ impl Desk {
     fn say_unheard(&mut self, is_unheard: bool, now: Instant) {
         if is_unheard != self.unheard_since.is_some() {
             self.unheard_since = is_unheard.then_some(now);
-            self.say(|facts| facts.is_failing = is_unheard);
+            self.say(|status_entries| status_entries.is_failing = is_unheard);
         }
     }
 
-    fn say(&self, change: impl FnOnce(&mut ReceiverFacts)) {
+    fn say(&self, change: impl FnOnce(&mut ReceiverStatus)) {
         self.told.send_modify(|told| {
             told.receivers
                 .iter_mut()
-                .find(|facts| facts.name == self.config.name)
+                .find(|status_entries| status_entries.name == self.config.name)
                 .map(change);
         });
     }
 
     fn delivered(&self, id: &str) {
-        self.say(|facts| {
-            facts.delivered.push(id.to_owned());
-            let surplus = facts.delivered.len().saturating_sub(RECEIPTS);
-            facts.delivered.drain(..surplus);
+        self.say(|status_entries| {
+            status_entries.delivered.push(id.to_owned());
+            let surplus = status_entries.delivered.len().saturating_sub(RECEIPTS);
+            status_entries.delivered.drain(..surplus);
         });
     }
 
@@ -378,34 +378,34 @@ fn pause(failures: u32, random: f64) -> Duration {
 fn receiver<'a>(
     view: &'a regionmesh_core::gossip::AgentView,
     name: &str,
-) -> Option<&'a ReceiverFacts> {
-    match &*view.facts.get(&FactKind::Alerts)?.fact {
-        Fact::Alerts(facts) => facts.receivers.iter().find(|facts| facts.name == name),
+) -> Option<&'a ReceiverStatus> {
+    match &*view.status_entries.get(&StatusKind::Alerts)?.status_entry {
+        StatusEntry::Alerts(status_entries) => status_entries.receivers.iter().find(|status_entries| status_entries.name == name),
         _ => None,
     }
 }
 
 /// What speaks to the receiver, once it can be made: a file with authorities may be missing. That
 /// is this receiver's trouble and nobody else's.
-async fn made<T>(desk: &mut Desk, make: impl Fn() -> Result<T, String>) -> T {
+async fn made<T>(receiver_task: &mut ReceiverTask, make: impl Fn() -> Result<T, String>) -> T {
     loop {
         match make() {
             Ok(made) => return made,
             Err(why) => {
-                desk.failed(&SendError::Unready(why), Instant::now());
-                tokio::time::sleep(pause(desk.failures, 0.0)).await;
+                receiver_task.failed(&SendError::Unready(why), Instant::now());
+                tokio::time::sleep(pause(receiver_task.failures, 0.0)).await;
             }
         }
     }
 }
 
 /// Tells a webhook of each event.
-async fn tell_events(mut desk: Desk, make: impl Fn() -> Result<Webhook, String>) {
-    let webhook = made(&mut desk, make).await;
-    let mut log = desk.snapshots.events.subscribe();
+async fn tell_events(mut receiver_task: ReceiverTask, make: impl Fn() -> Result<Webhook, String>) {
+    let webhook = made(&mut receiver_task, make).await;
+    let mut log = receiver_task.snapshots.events.subscribe();
     let mut outbox = Outbox::new(
-        desk.own.clone(),
-        Duration::from_secs(desk.config.deadline_s),
+        receiver_task.own.clone(),
+        Duration::from_secs(receiver_task.config.deadline_s),
     );
     let mut cursor = Cursor { boot: None, seq: 0 };
 
@@ -413,7 +413,7 @@ async fn tell_events(mut desk: Desk, make: impl Fn() -> Result<Webhook, String>)
         let now = Instant::now();
         let page = log
             .borrow_and_update()
-            .after(cursor, &desk.wanted, usize::MAX);
+            .after(cursor, &receiver_task.wanted, usize::MAX);
 
         cursor = page.next;
         let pushed = page
@@ -422,24 +422,24 @@ async fn tell_events(mut desk: Desk, make: impl Fn() -> Result<Webhook, String>)
             .filter(|noticed| outbox.add(noticed.event.clone(), now))
             .count();
 
-        desk.dropped("queue-full", pushed as u64);
-        let board = desk.snapshots.board.borrow().clone();
+        receiver_task.dropped("queue-full", pushed as u64);
+        let board = receiver_task.snapshots.board.borrow().clone();
         if !outbox.is_empty() {
-            let others = board.agents.iter().filter(|(agent, _)| **agent != desk.own);
-            let told = others.filter_map(|(_, view)| receiver(view, &desk.config.name));
+            let others = board.agents.iter().filter(|(agent, _)| **agent != receiver_task.own);
+            let told = others.filter_map(|(_, view)| receiver(view, &receiver_task.config.name));
             outbox.strike(
                 &told
-                    .flat_map(|facts| &facts.delivered)
+                    .flat_map(|status_entries| &status_entries.delivered)
                     .map(String::as_str)
                     .collect::<HashSet<_>>(),
             );
         }
 
-        let is_on_duty = desk.is_on_duty(&board, now);
-        outbox.set_duty(is_on_duty, now);
-        desk.dropped("expired", outbox.expire(now));
-        desk.queued(outbox.len());
-        if desk.may_try(now)
+        let is_responsible = receiver_task.is_responsible(&board, now);
+        outbox.set_responsible(is_responsible, now);
+        receiver_task.dropped("expired", outbox.expire(now));
+        receiver_task.queued(outbox.len());
+        if receiver_task.may_try(now)
             && let Some(event) = outbox.next(now)
         {
             let told = webhook.tell(&event).await;
@@ -447,23 +447,23 @@ async fn tell_events(mut desk: Desk, make: impl Fn() -> Result<Webhook, String>)
             match told {
                 Ok(()) => {
                     outbox.done(&event.id);
-                    desk.delivered(&event.id);
-                    desk.sent(now);
+                    receiver_task.delivered(&event.id);
+                    receiver_task.sent(now);
                 }
                 Err(error @ SendError::Refused { .. }) => {
-                    desk.metrics
+                    receiver_task.metrics
                         .failed
-                        .with_label_values(&[&desk.config.name, error.reason()])
+                        .with_label_values(&[&receiver_task.config.name, error.reason()])
                         .inc();
 
-                    tracing::warn!(receiver = desk.config.name, event = event.id, %error, "an event was refused");
-                    desk.dropped("refused", 1);
+                    tracing::warn!(receiver = receiver_task.config.name, event = event.id, %error, "an event was refused");
+                    receiver_task.dropped("refused", 1);
                     outbox.done(&event.id);
 
                     // Nobody else needs to try.
-                    desk.delivered(&event.id);
+                    receiver_task.delivered(&event.id);
                 }
-                Err(error) => desk.failed(&error, now),
+                Err(error) => receiver_task.failed(&error, now),
             }
 
             continue;
@@ -471,36 +471,36 @@ async fn tell_events(mut desk: Desk, make: impl Fn() -> Result<Webhook, String>)
 
         tokio::select! {
             Ok(()) = log.changed() => {}
-            () = tokio::time::sleep(LOOK) => {}
+            () = tokio::time::sleep(POLL_INTERVAL) => {}
         }
     }
 }
 
 /// Tells an Alertmanager what is the case.
-async fn tell_alerts(mut desk: Desk, make: impl Fn() -> Result<Alertmanager, String>) {
-    let alertmanager = made(&mut desk, make).await;
-    let mut all = desk.snapshots.alerts.subscribe();
-    let resend = Duration::from_secs(desk.config.resend_s);
+async fn tell_alerts(mut receiver_task: ReceiverTask, make: impl Fn() -> Result<Alertmanager, String>) {
+    let alertmanager = made(&mut receiver_task, make).await;
+    let mut all = receiver_task.snapshots.alerts.subscribe();
+    let resend = Duration::from_secs(receiver_task.config.resend_s);
     let mut last = None::<(Instant, Vec<Gist>)>;
-    let mut duty_since = None::<Instant>;
+    let mut responsible_since = None::<Instant>;
 
     loop {
         let now = Instant::now();
-        let board = desk.snapshots.board.borrow().clone();
-        duty_since = desk
-            .is_on_duty(&board, now)
-            .then(|| duty_since.unwrap_or(now));
+        let board = receiver_task.snapshots.board.borrow().clone();
+        responsible_since = receiver_task
+            .is_responsible(&board, now)
+            .then(|| responsible_since.unwrap_or(now));
 
         // The one before may be telling it just now.
-        let has_settled = duty_since.is_some_and(|since| now >= since + TAKEOVER);
+        let has_settled = responsible_since.is_some_and(|since| now >= since + TAKEOVER);
         let is_ours = |alert: &&Alert| match &alert.witness {
-            Some(witness) => *witness == desk.own,
+            Some(witness) => *witness == receiver_task.own,
             None => has_settled,
         };
         let known = all.borrow_and_update().clone();
         let ours: Vec<Alert> = known
             .iter()
-            .filter(|alert| desk.admits(alert))
+            .filter(|alert| receiver_task.admits(alert))
             .filter(is_ours)
             .cloned()
             .collect();
@@ -511,16 +511,16 @@ async fn tell_alerts(mut desk: Desk, make: impl Fn() -> Result<Alertmanager, Str
             .is_some_and(|(at, told)| *told == gist && now < *at + resend);
         let is_due = !ours.is_empty() && !is_told;
 
-        desk.queued(if is_due { ours.len() } else { 0 });
-        if is_due && desk.may_try(now) {
+        receiver_task.queued(if is_due { ours.len() } else { 0 });
+        if is_due && receiver_task.may_try(now) {
             let told = alertmanager.tell(&ours, unix_ms()).await;
             let now = Instant::now();
             match told {
                 Ok(()) => {
-                    desk.sent(now);
+                    receiver_task.sent(now);
                     last = Some((now, gist));
                 }
-                Err(error) => desk.failed(&error, now),
+                Err(error) => receiver_task.failed(&error, now),
             }
 
             continue;
@@ -528,7 +528,7 @@ async fn tell_alerts(mut desk: Desk, make: impl Fn() -> Result<Alertmanager, Str
 
         tokio::select! {
             Ok(()) = all.changed() => {}
-            () = tokio::time::sleep(LOOK) => {}
+            () = tokio::time::sleep(POLL_INTERVAL) => {}
         }
     }
 }
@@ -541,7 +541,7 @@ fn gist(alert: &Alert) -> Gist {
     (alert.labels.clone(), alert.starts_ms, alert.ended_ms)
 }
 
-impl Desk {
+impl ReceiverTask {
     fn admits(&self, alert: &Alert) -> bool {
         (self.wanted.kinds.is_empty() || self.wanted.kinds.contains(&alert.kind))
             && alert.severity >= self.wanted.severity
@@ -552,16 +552,16 @@ impl Desk {
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
-    use crate::{config::rig, snapshots::LeaderView};
+    use crate::{config::fixture, snapshots::LeaderView};
     use prometheus::Registry;
-    use regionmesh_core::gossip::{AgentView, SeenFact};
+    use regionmesh_core::gossip::{AgentView, SeenStatus};
     use regionmesh_protocol::{register::ballot::Ballot, status::entry::EntryVersion};
 
     /// The place of agent `b/node-0`; `a/x` is alive as well and may have said that it is not
     /// heard.
-    fn desk(leader: Option<&str>, is_other_unheard: bool) -> Desk {
+    fn receiver_task(leader: Option<&str>, is_other_unheard: bool) -> ReceiverTask {
         let receiver = r#"alerts.receivers = [{ name = "hook", kind = "webhook", url = "http://127.0.0.1:9/" }]"#;
-        let config = Arc::new(rig::config(&[("b", "127.0.0.1")], receiver));
+        let config = Arc::new(fixture::config(&[("b", "127.0.0.1")], receiver));
         let snapshots = Snapshots::default();
         let ballot = |agent: &str| Ballot {
             number: 1,
@@ -574,23 +574,23 @@ mod tests {
             is_self: false,
         });
 
-        let other = ReceiverFacts {
+        let other = ReceiverStatus {
             name: "hook".into(),
             is_failing: is_other_unheard,
             delivered: Vec::new(),
         };
-        let fact = Arc::new(Fact::Alerts(AlertFacts {
+        let status_entry = Arc::new(StatusEntry::Alerts(AlertStatus {
             receivers: vec![other],
         }));
-        let seen = SeenFact {
-            fact,
+        let seen = SeenStatus {
+            status_entry,
             version: EntryVersion::default(),
             seen_at: Instant::now(),
         };
 
         let view = AgentView {
             is_alive: true,
-            facts: [(FactKind::Alerts, seen)].into(),
+            status_entries: [(StatusKind::Alerts, seen)].into(),
         };
 
         snapshots.board.send_modify(|board| {
@@ -601,9 +601,9 @@ mod tests {
             )
         });
 
-        let facts = ReceiverFacts {
+        let status_entries = ReceiverStatus {
             name: "hook".into(),
-            ..ReceiverFacts::default()
+            ..ReceiverStatus::default()
         };
         let arguments = AlertsArguments {
             config: config.clone(),
@@ -613,44 +613,44 @@ mod tests {
             metrics: ReceiverMetrics::new(&Registry::new()).unwrap(),
         };
 
-        Desk::new(
+        ReceiverTask::new(
             &arguments,
             &config.alerts.receivers[0],
-            watch::Sender::new(AlertFacts {
-                receivers: vec![facts],
+            watch::Sender::new(AlertStatus {
+                receivers: vec![status_entries],
             }),
         )
     }
 
-    fn duty(desk: &mut Desk, now: Instant) -> bool {
-        let board = desk.snapshots.board.borrow().clone();
-        desk.is_on_duty(&board, now)
+    fn notifier(receiver_task: &mut ReceiverTask, now: Instant) -> bool {
+        let board = receiver_task.snapshots.board.borrow().clone();
+        receiver_task.is_responsible(&board, now)
     }
 
-    fn says_unheard(desk: &Desk) -> bool {
-        desk.told.borrow().receivers[0].is_failing
+    fn says_unheard(receiver_task: &ReceiverTask) -> bool {
+        receiver_task.told.borrow().receivers[0].is_failing
     }
 
     #[test]
     fn a_leader_that_is_not_heard_says_so_hands_over_and_tries_again_later() {
-        let mut desk = desk(Some("b/node-0"), false);
+        let mut receiver_task = receiver_task(Some("b/node-0"), false);
         let start = Instant::now();
         let after = |seconds| start + Duration::from_secs(seconds);
         let error = SendError::Unanswered("refused".into());
 
-        assert!(duty(&mut desk, start));
-        desk.failed(&error, start);
-        desk.failed(&error, after(9));
-        assert!(!says_unheard(&desk) && duty(&mut desk, after(9)));
-        desk.failed(&error, after(10));
-        assert!(says_unheard(&desk) && !duty(&mut desk, after(10)));
-        assert!(duty(&mut desk, after(310)) && !says_unheard(&desk));
+        assert!(notifier(&mut receiver_task, start));
+        receiver_task.failed(&error, start);
+        receiver_task.failed(&error, after(9));
+        assert!(!says_unheard(&receiver_task) && notifier(&mut receiver_task, after(9)));
+        receiver_task.failed(&error, after(10));
+        assert!(says_unheard(&receiver_task) && !notifier(&mut receiver_task, after(10)));
+        assert!(notifier(&mut receiver_task, after(310)) && !says_unheard(&receiver_task));
 
         // It still is not, and says so at once.
-        desk.failed(&error, after(311));
-        assert!(says_unheard(&desk));
-        desk.sent(after(312));
-        assert!(!says_unheard(&desk) && duty(&mut desk, after(312)));
+        receiver_task.failed(&error, after(311));
+        assert!(says_unheard(&receiver_task));
+        receiver_task.sent(after(312));
+        assert!(!says_unheard(&receiver_task) && notifier(&mut receiver_task, after(312)));
     }
 
     #[test]
@@ -658,16 +658,16 @@ mod tests {
         let (start, after) = (Instant::now(), |start: Instant, seconds| {
             start + Duration::from_secs(seconds)
         });
-        assert!(!duty(&mut desk(Some("a/x"), false), start));
-        assert!(duty(&mut desk(Some("a/x"), true), start));
+        assert!(!notifier(&mut receiver_task(Some("a/x"), false), start));
+        assert!(notifier(&mut receiver_task(Some("a/x"), true), start));
 
         // Without a leader the first by name speaks, after a while.
-        let mut leaderless = desk(None, true);
-        assert!(!duty(&mut leaderless, start) && !duty(&mut leaderless, after(start, 9)));
-        assert!(duty(&mut leaderless, after(start, 10)));
+        let mut leaderless = receiver_task(None, true);
+        assert!(!notifier(&mut leaderless, start) && !notifier(&mut leaderless, after(start, 9)));
+        assert!(notifier(&mut leaderless, after(start, 10)));
 
-        let mut second = desk(None, false);
-        assert!(!duty(&mut second, start) && !duty(&mut second, after(start, 60)));
+        let mut second = receiver_task(None, false);
+        assert!(!notifier(&mut second, start) && !notifier(&mut second, after(start, 60)));
     }
 
     #[test]
@@ -676,11 +676,11 @@ mod tests {
         assert!(pauses.is_sorted() && pauses[0] == FIRST_PAUSE && pauses[11] == LONGEST_PAUSE);
         assert!((0..12).all(|failures| pause(failures, 1.0) * 2 == pause(failures, 0.0)));
 
-        let mut desk = desk(Some("b/node-0"), false);
+        let mut receiver_task = receiver_task(Some("b/node-0"), false);
         let start = Instant::now();
         let retry_after = Some(Duration::from_secs(30));
 
-        desk.failed(
+        receiver_task.failed(
             &SendError::NotNow {
                 status: 503,
                 said: String::new(),
@@ -690,14 +690,14 @@ mod tests {
         );
 
         assert!(
-            !desk.may_try(start + Duration::from_secs(29))
-                && desk.may_try(start + Duration::from_secs(30))
+            !receiver_task.may_try(start + Duration::from_secs(29))
+                && receiver_task.may_try(start + Duration::from_secs(30))
         );
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_receiver_that_cannot_be_made_is_tried_again_and_counted() {
-        let mut desk = desk(Some("b/node-0"), false);
+        let mut receiver_task = receiver_task(Some("b/node-0"), false);
         let attempts = std::cell::Cell::new(0);
         let make = || {
             attempts.set(attempts.get() + 1);
@@ -708,9 +708,9 @@ mod tests {
             }
         };
 
-        assert_eq!(made(&mut desk, make).await, 7);
+        assert_eq!(made(&mut receiver_task, make).await, 7);
         assert_eq!(
-            desk.metrics
+            receiver_task.metrics
                 .failed
                 .with_label_values(&["hook", "unready"])
                 .get(),
@@ -720,12 +720,12 @@ mod tests {
 
     #[test]
     fn receipts_are_bounded_and_keep_the_latest() {
-        let desk = desk(Some("b/node-0"), false);
+        let receiver_task = receiver_task(Some("b/node-0"), false);
         for number in 0..RECEIPTS * 2 {
-            desk.delivered(&number.to_string());
+            receiver_task.delivered(&number.to_string());
         }
 
-        let told = desk.told.borrow().receivers[0].delivered.clone();
+        let told = receiver_task.told.borrow().receivers[0].delivered.clone();
         assert_eq!(
             (told.len(), told.last().unwrap().as_str()),
             (RECEIPTS, (RECEIPTS * 2 - 1).to_string().as_str())

@@ -34,8 +34,8 @@ use regionmesh_cost::{Period, Pricing, RegionMap, date_at, end_of_day_ms};
 use regionmesh_protocol::{
     identity::AgentId,
     status::{
-        Fact, FactKind,
-        money::{CostFacts, REGIONS_MAX, RegionCost},
+        StatusEntry, StatusKind,
+        money::{CostStatus, REGIONS_MAX, RegionCost},
     },
 };
 use regionmesh_runtime::{meter::Meter, time::unix_ms};
@@ -94,7 +94,7 @@ pub struct CostState {
     is_reading: bool,
     is_stale: bool,
     saved_at: Instant,
-    published: Option<CostFacts>,
+    published: Option<CostStatus>,
     watcher: AbortOnDropHandle<()>,
     tasks: tokio::task::JoinSet<()>,
 }
@@ -234,9 +234,9 @@ impl CostState {
         let regions = self.kept.live.regions(now_ms, pricing);
         self.kept.watch_rates(&regions, now_ms);
         for view in board.agents.values().filter(|view| view.is_alive) {
-            if let Some(Fact::Cost(facts)) = view.facts.get(&FactKind::Cost).map(|seen| &*seen.fact)
+            if let Some(StatusEntry::Cost(status_entries)) = view.status_entries.get(&StatusKind::Cost).map(|seen| &*seen.status_entry)
             {
-                for notice in &facts.notices {
+                for notice in &status_entries.notices {
                     self.kept.notices.take(notice, now_ms);
                 }
             }
@@ -358,7 +358,7 @@ impl CostState {
             })
         };
 
-        let facts = CostFacts {
+        let status_entries = CostStatus {
             counted_since_ms: self.arguments.started_ms,
             models,
             egress,
@@ -376,14 +376,14 @@ impl CostState {
             notices: self.kept.notices.iter().cloned().collect(),
         };
 
-        if self.published.as_ref() != Some(&facts)
+        if self.published.as_ref() != Some(&status_entries)
             && self
                 .arguments
                 .gossip
-                .cast(GossipMessage::Publish(Box::new(Fact::Cost(facts.clone()))))
+                .cast(GossipMessage::Publish(Box::new(StatusEntry::Cost(status_entries.clone()))))
                 .is_ok()
         {
-            self.published = Some(facts);
+            self.published = Some(status_entries);
         }
     }
 

@@ -9,13 +9,13 @@ use prometheus::{IntCounterVec, IntGaugeVec, Opts, Registry};
 use regionmesh_core::{
     gossip::BoardView,
     health::verdict::RegionVerdict,
-    notify::journal::{Journal, Judged, Validity, agreed_since},
+    notify::changes::{ChangeDetector, Judged, Validity, agreed_since},
 };
 use regionmesh_protocol::{
     event::{Event, EventKind, Severity},
     identity::{AgentId, RegionName},
     status::{
-        Fact, FactKind,
+        StatusEntry, StatusKind,
         condition::Condition,
         money::CostNotice,
         problem::{Problem, ProblemKind},
@@ -121,7 +121,7 @@ async fn follow(arguments: EventsArguments) {
         snapshots,
         metrics,
     } = arguments;
-    let mut journal = Journal::new(config.mesh.clone(), config.id(), config.recovery.clone());
+    let mut changes = ChangeDetector::new(config.mesh.clone(), config.id(), config.recovery.clone());
     let mut verdicts = snapshots.verdicts.subscribe();
     let mut plans = snapshots.plan.subscribe();
     let mut leaders = snapshots.leader.subscribe();
@@ -129,7 +129,7 @@ async fn follow(arguments: EventsArguments) {
     let mut zones = snapshots.zones.subscribe();
     let mut problems = snapshots.problems.subscribe();
     let mut certificates_at = None::<Instant>;
-    let mut patience = Patience::default();
+    let mut timeout = Timeouts::default();
 
     loop {
         let now_ms = unix_ms();
@@ -139,8 +139,8 @@ async fn follow(arguments: EventsArguments) {
 
         for (region, verdict) in &*judged {
             let (since_ms, is_whole) = since(&board, region, verdict);
-            if patience.is_ready(region, verdict.condition, is_whole) {
-                events.extend(journal.verdict(
+            if timeout.is_ready(region, verdict.condition, is_whole) {
+                events.extend(changes.verdict(
                     Judged {
                         region,
                         verdict,
@@ -153,35 +153,35 @@ async fn follow(arguments: EventsArguments) {
 
         // A leader is known before its plans are.
         let leader = leaders.borrow_and_update().ballot.clone();
-        events.extend(journal.leader(leader.as_ref(), now_ms));
+        events.extend(changes.leader(leader.as_ref(), now_ms));
 
         let plan = plans.borrow_and_update().clone();
         events.extend(
-            plan.map(|plan| journal.plan(&plan, now_ms))
+            plan.map(|plan| changes.plan(&plan, now_ms))
                 .unwrap_or_default(),
         );
 
         let states = zones.borrow_and_update().clone();
         for (provider, state) in &states {
-            events.extend(journal.zone(provider, state, now_ms));
+            events.extend(changes.zone(provider, state, now_ms));
         }
         if catalogues.has_changed().unwrap_or(false) {
             let catalogue = catalogues.borrow_and_update().clone();
-            events.extend(journal.catalogue(&catalogue, now_ms));
+            events.extend(changes.catalogue(&catalogue, now_ms));
         }
 
         if certificates_at.is_none_or(|at| at.elapsed() >= CERTIFICATES_EVERY) {
             certificates_at = Some(Instant::now());
             let board = snapshots.board.borrow().clone();
-            events.extend(journal.certificates(&certificates(&board), now_ms));
+            events.extend(changes.certificates(&certificates(&board), now_ms));
         }
 
         problems.mark_unchanged();
-        events.extend(journal.problems(&published_problems(&board), now_ms));
-        events.extend(journal.notices(published_notices(&board).iter(), now_ms));
-        journal.forget(now_ms);
+        events.extend(changes.problems(&published_problems(&board), now_ms));
+        events.extend(changes.notices(published_notices(&board).iter(), now_ms));
+        changes.forget(now_ms);
         tell(&snapshots, &metrics, events);
-        show(&snapshots, &metrics, &journal);
+        show(&snapshots, &metrics, &changes);
 
         // The senders live in `snapshots`, so `changed` never fails.
         tokio::select! {
@@ -191,7 +191,7 @@ async fn follow(arguments: EventsArguments) {
             _ = zones.changed() => {}
             _ = problems.changed() => {}
             _ = catalogues.changed() => catalogues.mark_changed(),
-            () = tokio::time::sleep(if patience.is_waiting() { LOOK_AGAIN } else { TICK }) => {}
+            () = tokio::time::sleep(if timeout.is_waiting() { LOOK_AGAIN } else { TICK }) => {}
         }
     }
 }
@@ -200,12 +200,12 @@ async fn follow(arguments: EventsArguments) {
 /// judged before they are on the board. What they say of when it began makes the event the same at
 /// every agent.
 #[derive(Default)]
-struct Patience {
+struct Timeouts {
     told: BTreeMap<RegionName, Condition>,
     waiting: BTreeMap<RegionName, Instant>,
 }
 
-impl Patience {
+impl Timeouts {
     fn is_ready(&mut self, region: &RegionName, condition: Condition, is_whole: bool) -> bool {
         let is_news = self.told.get(region) != Some(&condition);
         if is_news
@@ -243,7 +243,7 @@ fn tell(snapshots: &Snapshots, metrics: &EventMetrics, events: Vec<Event>) {
     }
 }
 
-fn show(snapshots: &Snapshots, metrics: &EventMetrics, journal: &Journal) {
+fn show(snapshots: &Snapshots, metrics: &EventMetrics, changes: &ChangeDetector) {
     for kind in ProblemKind::ALL {
         let count = i64::try_from(snapshots.problems.count(kind)).unwrap_or(i64::MAX);
         metrics
@@ -252,7 +252,7 @@ fn show(snapshots: &Snapshots, metrics: &EventMetrics, journal: &Journal) {
             .set(count);
     }
 
-    let alerts: Vec<_> = journal.alerts().iter().cloned().collect();
+    let alerts: Vec<_> = changes.alerts().iter().cloned().collect();
     let is_news = snapshots.alerts.send_if_modified(|known| {
         let is_news = **known != alerts;
         if is_news {
@@ -277,7 +277,7 @@ fn show(snapshots: &Snapshots, metrics: &EventMetrics, journal: &Journal) {
 
         metrics
             .left_out
-            .set(i64::try_from(journal.alerts().left_out()).unwrap_or(i64::MAX));
+            .set(i64::try_from(changes.alerts().left_out()).unwrap_or(i64::MAX));
     }
 }
 
@@ -298,8 +298,8 @@ fn since(board: &BoardView, region: &RegionName, verdict: &RegionVerdict) -> (Op
         .iter()
         .filter(|(agent, view)| agent.region != *region && view.is_alive)
         .filter_map(
-            |(agent, view)| match &*view.facts.get(&FactKind::Observations)?.fact {
-                Fact::Observations(observations) => {
+            |(agent, view)| match &*view.status_entries.get(&StatusKind::Observations)?.status_entry {
+                StatusEntry::Observations(observations) => {
                     let of_region = observations
                         .regions
                         .iter()
@@ -334,8 +334,8 @@ fn published_problems(board: &BoardView) -> BTreeMap<AgentId, Vec<Problem>> {
     let living = board.agents.iter().filter(|(_, view)| view.is_alive);
     living
         .filter_map(
-            |(agent, view)| match &*view.facts.get(&FactKind::Problems)?.fact {
-                Fact::Problems(problems) => Some((agent.clone(), problems.clone())),
+            |(agent, view)| match &*view.status_entries.get(&StatusKind::Problems)?.status_entry {
+                StatusEntry::Problems(problems) => Some((agent.clone(), problems.clone())),
                 _ => None,
             },
         )
@@ -345,13 +345,13 @@ fn published_problems(board: &BoardView) -> BTreeMap<AgentId, Vec<Problem>> {
 /// The notices about money that the living publish.
 fn published_notices(board: &BoardView) -> Vec<CostNotice> {
     let living = board.agents.values().filter(|view| view.is_alive);
-    let facts = living.filter_map(|view| match &*view.facts.get(&FactKind::Cost)?.fact {
-        Fact::Cost(facts) => Some(facts),
+    let status_entries = living.filter_map(|view| match &*view.status_entries.get(&StatusKind::Cost)?.status_entry {
+        StatusEntry::Cost(status_entries) => Some(status_entries),
         _ => None,
     });
 
-    facts
-        .flat_map(|facts| facts.notices.iter().cloned())
+    status_entries
+        .flat_map(|status_entries| status_entries.notices.iter().cloned())
         .collect()
 }
 
@@ -360,8 +360,8 @@ fn certificates(board: &BoardView) -> BTreeMap<AgentId, Validity> {
     let living = board.agents.iter().filter(|(_, view)| view.is_alive);
     living
         .filter_map(
-            |(agent, view)| match &*view.facts.get(&FactKind::Certificate)?.fact {
-                Fact::Certificate(chain) => {
+            |(agent, view)| match &*view.status_entries.get(&StatusKind::Certificate)?.status_entry {
+                StatusEntry::Certificate(chain) => {
                     let (_, leaf) = x509_parser::parse_x509_certificate(chain.first()?).ok()?;
                     let valid = leaf.validity();
                     let not_before_s = valid.not_before.timestamp();
@@ -386,7 +386,7 @@ fn certificates(board: &BoardView) -> BTreeMap<AgentId, Validity> {
 mod tests {
     use super::*;
     use crate::snapshots::LeaderView;
-    use regionmesh_core::gossip::{AgentView, SeenFact};
+    use regionmesh_core::gossip::{AgentView, SeenStatus};
     use regionmesh_protocol::{
         plan::{CommittedPlan, Plan, RegionPlan},
         register::ballot::{Ballot, Stamp},
@@ -399,7 +399,7 @@ mod tests {
         let metrics = EventMetrics::new(&Registry::new()).unwrap();
         begin(&snapshots, 7);
 
-        let config = Arc::new(crate::config::rig::config(
+        let config = Arc::new(crate::config::fixture::config(
             &[("b", "127.0.0.2"), ("a", "127.0.0.1")],
             "",
         ));
@@ -422,20 +422,20 @@ mod tests {
             round_trip_us: None,
         };
 
-        let fact = Arc::new(Fact::Observations(Observations {
+        let status_entry = Arc::new(StatusEntry::Observations(Observations {
             regions: vec![observation],
             own: None,
             own_address: None,
         }));
-        let seen = SeenFact {
-            fact,
+        let seen = SeenStatus {
+            status_entry,
             version: EntryVersion::default(),
             seen_at: std::time::Instant::now(),
         };
 
         let view = AgentView {
             is_alive: true,
-            facts: [(FactKind::Observations, seen)].into(),
+            status_entries: [(StatusKind::Observations, seen)].into(),
         };
 
         snapshots.board.send_modify(|board| {

@@ -20,14 +20,14 @@ use ractor::{Actor, ActorProcessingErr, ActorRef};
 use rand::{RngExt, SeedableRng, rngs::StdRng};
 use regionmesh_core::gossip::{
     AgentView, Applied, Board, BoardLimits, BoardView, Delta, Digest, ExchangeReply,
-    ExchangeRequest, Judge, PublishError, SeenFact, Signer, Verifier,
+    ExchangeRequest, Judge, PublishError, SeenStatus, Signer, Verifier,
 };
 use regionmesh_mesh::{
     GossipTransport, LinkInfo, MemberEvent, Membership, Outputs, Peer, PeerError,
 };
 use regionmesh_protocol::{
     identity::{AgentId, MeshName},
-    status::Fact,
+    status::StatusEntry,
 };
 use spread::Spread;
 use std::{
@@ -221,7 +221,7 @@ impl Actor for GossipActor {
                 // The peer may have gone meanwhile.
                 let _ = reply.send(answer);
             }
-            GossipMessage::Publish(fact) => state.publish(*fact, now),
+            GossipMessage::Publish(status_entry) => state.publish(*status_entry, now),
             GossipMessage::CertificateReloaded => state.certify(now),
             GossipMessage::ExchangeEnded { with, span, answer } => {
                 state.exchange_ended(&with, span, answer, now)
@@ -318,9 +318,9 @@ impl GossipState {
         }
     }
 
-    fn publish(&mut self, fact: Fact, now: Instant) {
+    fn publish(&mut self, status_entry: StatusEntry, now: Instant) {
         let signer = self.arguments.signer.clone();
-        let outcome = self.board().publish(fact, &*signer, now);
+        let outcome = self.board().publish(status_entry, &*signer, now);
         self.published(outcome, now);
     }
 
@@ -673,15 +673,15 @@ impl GossipState {
         let mut agents: BTreeMap<AgentId, AgentView> = board
             .owners()
             .map(|owner| {
-                let facts = board.entries(owner).map(|held| {
-                    let fact = held.fact.clone();
+                let status_entries = board.entries(owner).map(|held| {
+                    let status_entry = held.status_entry.clone();
                     let version = held.entry.version;
                     let seen_at = held.seen_at;
 
                     (
                         held.entry.kind,
-                        SeenFact {
-                            fact,
+                        SeenStatus {
+                            status_entry,
                             version,
                             seen_at,
                         },
@@ -692,7 +692,7 @@ impl GossipState {
                     owner.clone(),
                     AgentView {
                         is_alive: is_alive(owner),
-                        facts: facts.collect(),
+                        status_entries: status_entries.collect(),
                     },
                 )
             })
@@ -701,7 +701,7 @@ impl GossipState {
         for agent in alive {
             agents.entry(agent.clone()).or_insert_with(|| AgentView {
                 is_alive: true,
-                facts: BTreeMap::new(),
+                status_entries: BTreeMap::new(),
             });
         }
 

@@ -33,12 +33,12 @@ use regionmesh_core::{
         probe::{FailureRun, ProbePolicy, ProbeResult, ProbeTracker},
         verdict::{AddressVerdict, RegionVerdict},
     },
-    planning::freeze::OwnSight,
+    planning::freeze::OwnView,
 };
 use regionmesh_protocol::{
     identity::{AgentId, RegionName},
     status::{
-        Fact, FactKind, Observations, ServingFacts,
+        StatusEntry, StatusKind, Observations, ServingStatus,
         condition::{Condition, Observation},
     },
 };
@@ -77,7 +77,7 @@ pub struct HealthArguments {
     /// The metrics.
     pub metrics: HealthMetrics,
     /// What the embedded model server does; none where models are served by somebody else.
-    pub own_serving: Option<watch::Receiver<ServingFacts>>,
+    pub own_serving: Option<watch::Receiver<ServingStatus>>,
     /// Carries out probes.
     pub prober: Arc<dyn Prober>,
 }
@@ -89,7 +89,7 @@ impl HealthArguments {
         snapshots: Snapshots,
         gossip: Address<GossipMessage>,
         metrics: HealthMetrics,
-        own_serving: Option<watch::Receiver<ServingFacts>>,
+        own_serving: Option<watch::Receiver<ServingStatus>>,
     ) -> Self {
         let prober = Arc::new(NetworkProber::new(&config.health));
         Self {
@@ -382,7 +382,7 @@ impl HealthState {
                     evidence: "ready".into(),
                 }
             } else {
-                ProbeResult::Positive("the embedded model server is not ready".into())
+                ProbeResult::DefiniteFailure("the embedded model server is not ready".into())
             };
 
             tracker.record(result, self.clock.now_ms(), &self.policy.probes);
@@ -491,10 +491,10 @@ impl HealthState {
 
     fn publish(&mut self) {
         self.published = Some(Instant::now());
-        let sight = |(region, tracker): (&RegionName, &EndpointTracker)| {
+        let view = |(region, tracker): (&RegionName, &EndpointTracker)| {
             (
                 region.clone(),
-                OwnSight {
+                OwnView {
                     condition: tracker.condition(),
                     is_definite: tracker.is_definite(),
                 },
@@ -503,14 +503,14 @@ impl HealthState {
 
         self.arguments
             .snapshots
-            .own_sight
-            .send_replace(Arc::new(self.trackers.iter().map(sight).collect()));
+            .own_view
+            .send_replace(Arc::new(self.trackers.iter().map(view).collect()));
 
-        let fact = Fact::Observations(self.observations());
+        let status_entry = StatusEntry::Observations(self.observations());
         if let Err(error) = self
             .arguments
             .gossip
-            .cast(GossipMessage::Publish(Box::new(fact)))
+            .cast(GossipMessage::Publish(Box::new(status_entry)))
         {
             tracing::debug!(%error, "observations were not published; they are again within 2 s");
         }
@@ -611,8 +611,8 @@ impl HealthState {
                 continue;
             }
 
-            if let Some(seen) = view.facts.get(&FactKind::Observations)
-                && let Fact::Observations(observations) = &*seen.fact
+            if let Some(seen) = view.status_entries.get(&StatusKind::Observations)
+                && let StatusEntry::Observations(observations) = &*seen.status_entry
             {
                 let is_fresh = view.is_alive && seen.seen_at.elapsed() <= FRESH;
                 reports.push(Report {
@@ -682,11 +682,11 @@ fn announced_drain(board: &BoardView, id: &AgentId) -> bool {
     let seen = board
         .agents
         .get(id)
-        .and_then(|view| view.facts.get(&FactKind::Observations));
+        .and_then(|view| view.status_entries.get(&StatusKind::Observations));
 
     matches!(
-        seen.map(|seen| &*seen.fact),
-        Some(Fact::Observations(Observations {
+        seen.map(|seen| &*seen.status_entry),
+        Some(StatusEntry::Observations(Observations {
             own: Some(Condition::Draining),
             ..
         }))

@@ -13,7 +13,7 @@ use regionmesh_protocol::{
         ballot::Ballot,
         prevote::{PreVoteReply, PreVoteRequest},
     },
-    status::Fact,
+    status::StatusEntry,
     wire::{OrderRefusal, PeerReply},
 };
 use regionmesh_store::{Cleaned, Scan};
@@ -43,7 +43,7 @@ pub enum GossipMessage {
         reply: RpcReplyPort<Vec<u8>>,
     },
     /// Put this fact on our board entry of its kind and spread it at once.
-    Publish(Box<Fact>),
+    Publish(Box<StatusEntry>),
     /// The certificate was replaced: sign all entries anew.
     CertificateReloaded,
     /// From gossip to itself: something is due.

@@ -11,7 +11,7 @@ use crate::{
     known_plan,
     snapshots::Snapshots,
 };
-use regionmesh_core::notify::journal::ZoneState;
+use regionmesh_core::notify::changes::ZoneState;
 use regionmesh_protocol::{plan::CommittedPlan, register::ballot::Stamp};
 use std::{sync::Arc, time::Duration};
 use tokio_util::sync::CancellationToken;
@@ -198,7 +198,7 @@ async fn look_for_drift(
 mod tests {
     use super::*;
     use crate::{
-        config::rig,
+        config::fixture,
         dns::providers::{Difference, Outlook, Receipt, Settled, Tell},
         snapshots::LeaderView,
     };
@@ -305,7 +305,7 @@ mod tests {
         let snapshots = Snapshots::default();
         snapshots.is_current.send_replace(true);
 
-        let config = Arc::new(rig::config(&[("r", "127.0.0.1")], ""));
+        let config = Arc::new(fixture::config(&[("r", "127.0.0.1")], ""));
         let task = tokio::spawn(follow(ProviderArguments::new(
             config,
             provider.clone(),

@@ -28,7 +28,7 @@ use regionmesh_protocol::{
         digest::Digest,
         manifest::VersionSummary,
     },
-    status::{Fact, Holdings},
+    status::{StatusEntry, Holdings},
     wire::PeerReply,
 };
 use regionmesh_replication::{Fetcher, HybridClock};
@@ -705,7 +705,7 @@ impl ReplicatorState {
         let _ = self
             .arguments
             .gossip
-            .cast(GossipMessage::Publish(Box::new(Fact::Holdings(holdings))));
+            .cast(GossipMessage::Publish(Box::new(StatusEntry::Holdings(holdings))));
     }
 }
 

@@ -91,7 +91,7 @@ mod tests {
             description: "d".into(),
             starts_ms: 1_500,
             ended_ms,
-            witness: None,
+            reported_by: None,
         };
 
         assert_eq!(

@@ -224,7 +224,7 @@ pub struct ReceiverMetrics {
     pub(crate) failed: IntCounterVec,
     pub(crate) dropped: IntCounterVec,
     pub(crate) queued: IntGaugeVec,
-    pub(crate) on_duty: IntGaugeVec,
+    pub(crate) responsible_agent: IntGaugeVec,
 }
 
 impl ReceiverMetrics {
@@ -263,8 +263,8 @@ impl ReceiverMetrics {
                 "regionmesh_alerts_queued",
                 "What waits for a receiver, or for another agent to tell it.",
             )?,
-            on_duty: gauges(
-                "regionmesh_alerts_on_duty",
+            responsible_agent: gauges(
+                "regionmesh_alerts_responsible",
                 "1 while it is this agent that tells the receiver.",
             )?,
         })

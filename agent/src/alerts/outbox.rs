@@ -23,7 +23,7 @@ pub struct Outbox {
     own: AgentId,
     deadline: Duration,
     waiting: VecDeque<(Instant, Arc<Event>)>,
-    duty_since: Option<Instant>,
+    responsible_since: Option<Instant>,
 }
 
 impl Outbox {
@@ -34,7 +34,7 @@ impl Outbox {
             own,
             deadline,
             waiting: VecDeque::new(),
-            duty_since: None,
+            responsible_since: None,
         }
     }
 
@@ -50,8 +50,8 @@ impl Outbox {
     }
 
     /// Whether it is this agent that tells the receiver.
-    pub fn set_duty(&mut self, is_on_duty: bool, now: Instant) {
-        self.duty_since = is_on_duty.then(|| self.duty_since.unwrap_or(now));
+    pub fn set_responsible(&mut self, is_responsible: bool, now: Instant) {
+        self.responsible_since = is_responsible.then(|| self.responsible_since.unwrap_or(now));
     }
 
     /// Drops what others have delivered.
@@ -77,7 +77,7 @@ impl Outbox {
     pub fn next(&self, now: Instant) -> Option<Arc<Event>> {
         let is_due = |(at, event): &&(Instant, Arc<Event>)| match (
             self.is_witnessed(event),
-            self.duty_since,
+            self.responsible_since,
         ) {
             (true, _) => true,
             (false, None) => false,
@@ -106,12 +106,12 @@ impl Outbox {
     }
 
     fn is_ours(&self, event: &Event) -> bool {
-        self.is_witnessed(event) || (event.witness.is_none() && self.duty_since.is_some())
+        self.is_witnessed(event) || (event.reported_by.is_none() && self.responsible_since.is_some())
     }
 
     /// Nobody else can tell of it.
     fn is_witnessed(&self, event: &Event) -> bool {
-        event.witness.as_ref() == Some(&self.own)
+        event.reported_by.as_ref() == Some(&self.own)
     }
 }
 
@@ -142,7 +142,7 @@ mod tests {
             let start = Instant::now();
             let mut boxes = [outbox(), outbox()];
             let mut now_ms = 0u64;
-            let mut on_duty = 0usize;
+            let mut responsible_agent = 0usize;
             let mut number = 0u64;
             let mut delivered: Vec<(u64, usize, String)> = Vec::new();
             let mut all: Vec<String> = Vec::new();
@@ -155,11 +155,11 @@ mod tests {
                 now_ms += pause_ms;
                 let now = start + Duration::from_millis(now_ms);
                 if let Some(other) = change {
-                    on_duty = usize::from(other);
+                    responsible_agent = usize::from(other);
                 }
 
                 for (index, outbox) in boxes.iter_mut().enumerate() {
-                    outbox.set_duty(index == on_duty, now);
+                    outbox.set_responsible(index == responsible_agent, now);
                     let known = delivered
                         .iter()
                         .filter(|(at, by, _)| *by != index && at + receipt_ms <= now_ms);
@@ -175,9 +175,9 @@ mod tests {
                     }
                 }
 
-                while let Some(event) = boxes[on_duty].next(now) {
-                    delivered.push((now_ms, on_duty, event.id.clone()));
-                    boxes[on_duty].done(&event.id);
+                while let Some(event) = boxes[responsible_agent].next(now) {
+                    delivered.push((now_ms, responsible_agent, event.id.clone()));
+                    boxes[responsible_agent].done(&event.id);
                 }
             }
 
@@ -195,10 +195,10 @@ mod tests {
         outbox.add(told(1), now);
         assert_eq!(outbox.next(now), None);
 
-        let witness = Some("a/x".parse().unwrap());
+        let reported_by = Some("a/x".parse().unwrap());
         outbox.add(
             Arc::new(Event {
-                witness,
+                reported_by,
                 ..event(2, EventKind::Drift, "a")
             }),
             now,
@@ -206,7 +206,7 @@ mod tests {
 
         assert_eq!(outbox.next(now).unwrap().id, "drift:2");
         outbox.done("drift:2");
-        outbox.set_duty(true, now + Duration::from_secs(1));
+        outbox.set_responsible(true, now + Duration::from_secs(1));
         assert_eq!(outbox.next(now + Duration::from_secs(1)), None);
         assert_eq!(
             outbox
@@ -223,7 +223,7 @@ mod tests {
         let now = Instant::now();
         assert!((0..QUEUE_MAX as u64).all(|number| !outbox.add(told(number), now)));
         assert!(!outbox.add(told(1_000), now));
-        outbox.set_duty(true, now);
+        outbox.set_responsible(true, now);
         assert!(outbox.add(told(1_001), now));
         assert_eq!(outbox.len(), QUEUE_MAX);
         assert_eq!(outbox.expire(now + Duration::from_secs(600)), 0);

@@ -108,7 +108,7 @@ mod tests {
             serde_json::from_str::<serde_json::Value>(&text).unwrap(),
             json!({
                 "mesh": "m", "id": "verdict:7", "kind": "verdict", "severity": "critical", "time_ms": 7,
-                "region": "eu-west-1", "text": "event 7 of eu-west-1", "fields": { "number": "7" }, "witness": null,
+                "region": "eu-west-1", "text": "event 7 of eu-west-1", "fields": { "number": "7" }, "reported_by": null,
             })
         );
     }

@@ -24,9 +24,9 @@ use regionmesh_protocol::{
     identity::RegionName,
     plan::{
         BY_MAX, CommittedPlan, FOR_MAX_MS, FOR_MIN_MS, Order, OrderAction, OrderError,
-        OverrideKind, Standing, WHY_MAX,
+        OverrideKind, TrafficState, WHY_MAX,
     },
-    status::{Fact, FactKind},
+    status::{StatusEntry, StatusKind},
     text::visible,
     wire::OrderRefusal,
 };
@@ -138,11 +138,11 @@ pub(super) async fn give(api: Api, order: Order) -> OrderAnswer {
     text("why", &order.why, WHY_MAX)?;
 
     let by = order.by.clone();
-    let desk = api.orders.clone();
+    let handler = api.orders.clone();
 
     // In a task of its own: a client that goes away must not leave it unknown to the log what
     // became of the order.
-    let carried_out = tokio::spawn(async move { desk.carry_out(order, HOPS).await });
+    let carried_out = tokio::spawn(async move { handler.carry_out(order, HOPS).await });
     let committed = carried_out.await.map_err(|error| {
         ApiError::new(
             StatusCode::INTERNAL_SERVER_ERROR,
@@ -323,7 +323,7 @@ pub async fn why(
     let explained = plan
         .zip(inputs)
         .and_then(|(plan, inputs)| explain(plan, &inputs, &region, now_ms));
-    let standing = match plan {
+    let traffic_state = match plan {
         Some(plan) if !plan.members.may_serve(&region) => {
             "not a member of the register, so that it gets no traffic; `failover members add` \
                 makes it one"
@@ -332,14 +332,14 @@ pub async fn why(
     };
 
     let nothing = || Explanation {
-        standing: standing.into(),
+        traffic_state: traffic_state.into(),
         ..Explanation::default()
     };
     let Explanation {
-        standing,
+        traffic_state,
         overrides,
         mut guards,
-        gate,
+        cool_down,
         ramp,
     } = explained.unwrap_or_else(nothing);
 
@@ -350,10 +350,10 @@ pub async fn why(
         own_reports: own_reports(&api, &region),
         thresholds: api.config.health.in_words(),
         region: seen,
-        standing,
+        traffic_state,
         overrides,
         guards,
-        gate,
+        cool_down,
         ramp,
         reasons,
     }))
@@ -369,8 +369,8 @@ fn own_reports(api: &Api, region: &RegionName) -> Vec<OwnReport> {
 
     reports
         .filter_map(|(id, view)| {
-            let seen = view.facts.get(&FactKind::Observations)?;
-            let Fact::Observations(all) = &*seen.fact else {
+            let seen = view.status_entries.get(&StatusKind::Observations)?;
+            let StatusEntry::Observations(all) = &*seen.status_entry else {
                 return None;
             };
             let agent = id.to_string();
@@ -422,7 +422,7 @@ pub async fn suppose(State(api): State<Api>, body: Bytes) -> Result<Json<WhatIf>
     let held: Vec<&RegionName> = plan
         .regions
         .iter()
-        .filter(|(_, part)| matches!(part.standing, Standing::Limited { .. }))
+        .filter(|(_, part)| matches!(part.traffic_state, TrafficState::Limited { .. }))
         .map(|(region, _)| region)
         .collect();
 

@@ -222,12 +222,12 @@ fn is_unauthorized(request: &Request) -> bool {
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
-    use crate::config::rig;
+    use crate::config::fixture;
 
     fn hosts() -> Hosts {
         let more = "dns = { zone = \"mesh.example.org\", name_servers = [\"ns.example.net\"] }\n\
                     api = { hosts = [\"Console.Example.org\", \".svc.cluster.local\"] }\n";
-        let mut config = rig::config(&[("a", "127.0.0.11")], more);
+        let mut config = fixture::config(&[("a", "127.0.0.11")], more);
 
         config.regions[0].endpoint = "mesh.a.example.org:7443".into();
         config.local_peers.push("agents.regionmesh.svc:7443".into());

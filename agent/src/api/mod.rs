@@ -24,7 +24,7 @@ pub mod status;
 mod tests;
 
 use crate::{
-    config::Config, cost::view::CostDesk, failover::OrderDesk, snapshots::Snapshots,
+    config::Config, cost::view::CostHandler, failover::OrderHandler, snapshots::Snapshots,
     supervisor::Health,
 };
 use access::Guarded;
@@ -70,9 +70,9 @@ pub struct Api {
     /// The agent's clock.
     pub clock: HybridClock,
     /// Takes operators' orders to the leader.
-    pub orders: OrderDesk,
+    pub orders: OrderHandler,
     /// Bills, prices and the live plane.
-    pub cost: CostDesk,
+    pub cost: CostHandler,
     /// Versions that took the process down; none where no embedded model server runs.
     pub quarantine: Option<Arc<Quarantine>>,
     /// Room for streams of events.

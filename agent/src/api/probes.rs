@@ -10,7 +10,7 @@ use axum::{
 use http::{StatusCode, header};
 use regionmesh_protocol::{
     identity::RegionName,
-    status::{FactKind, condition::Condition, problem::ProblemKind},
+    status::{StatusKind, condition::Condition, problem::ProblemKind},
 };
 use serde_json::json;
 use std::time::Duration;
@@ -86,7 +86,7 @@ pub async fn readyz(State(api): State<Api>) -> Response {
         board
             .agents
             .get(&id)
-            .is_some_and(|view| view.facts.contains_key(&kind))
+            .is_some_and(|view| view.status_entries.contains_key(&kind))
     };
 
     let down: Vec<_> = api
@@ -105,7 +105,7 @@ pub async fn readyz(State(api): State<Api>) -> Response {
         ),
         (
             "gossip",
-            own(FactKind::Certificate),
+            own(StatusKind::Certificate),
             "this agent has not told the mesh of itself yet".into(),
         ),
         (
@@ -120,7 +120,7 @@ pub async fn readyz(State(api): State<Api>) -> Response {
         ),
         (
             "store",
-            own(FactKind::Holdings),
+            own(StatusKind::Holdings),
             "the region's store has not been read yet".into(),
         ),
         (

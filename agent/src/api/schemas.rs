@@ -301,7 +301,7 @@ const OBJECTS: &[Object] = &[
                 "[string]",
                 "What observers judge it by, as configured, in words",
             ),
-            ("standing", "string", "Where it stands, in words"),
+            ("traffic_state", "string", "Where it stands, in words"),
             (
                 "overrides",
                 "[string]",
@@ -313,7 +313,7 @@ const OBJECTS: &[Object] = &[
                 "What the guards did or would do about it",
             ),
             (
-                "gate",
+                "cool_down",
                 "[string]",
                 "Each condition of its gate; empty unless it is in it",
             ),
@@ -400,7 +400,7 @@ const OBJECTS: &[Object] = &[
             ),
             ("share", "number", "Its share of the traffic, 0 to 1"),
             (
-                "standing",
+                "traffic_state",
                 "string",
                 "serving, reduced, limited, out, gated or ramping",
             ),
@@ -480,7 +480,7 @@ const OBJECTS: &[Object] = &[
             ),
             ("share", "number", "Its share of the traffic, 0 to 1"),
             (
-                "standing",
+                "traffic_state",
                 "string",
                 "serving, reduced, limited, out, gated, ramping; unplanned before the first plan; \
                     not a member: of the register",
@@ -587,7 +587,7 @@ const OBJECTS: &[Object] = &[
             ),
             ("holdings", "Holdings", "What its region holds, as it says"),
             (
-                "fact_ages_ms",
+                "status_ages_ms",
                 "{age}",
                 "How long ago the answering agent heard each of its facts, by the fact's name",
             ),
@@ -794,7 +794,7 @@ const OBJECTS: &[Object] = &[
             ("text", "string", "What happened, for people"),
             ("fields", "{string}", "The particulars, for programs"),
             (
-                "witness",
+                "reported_by",
                 "string?",
                 "The only agent that can know of it, region/name; null where every agent does",
             ),

@@ -41,7 +41,7 @@ pub struct Limits {
     /// How long a client may not take a byte of what it asked for.
     pub stall: Duration,
     /// How long running requests may take to end once the agent stops.
-    pub farewell: Duration,
+    pub shutdown_timeout: Duration,
 }
 
 impl Default for Limits {
@@ -57,7 +57,7 @@ impl Default for Limits {
             json_bytes: 1 << 20,
             file_pause: Duration::from_secs(30),
             stall: Duration::from_secs(30),
-            farewell: Duration::from_secs(2),
+            shutdown_timeout: Duration::from_secs(2),
         }
     }
 }
@@ -76,7 +76,7 @@ impl Limits {
             },
             reserve: Some(reserve),
             // A connection that does not end by itself is ended a moment before.
-            stop_timeout: self.farewell + Duration::from_secs(1),
+            stop_timeout: self.shutdown_timeout + Duration::from_secs(1),
         }
     }
 
@@ -86,7 +86,7 @@ impl Limits {
             idle: self.idle,
             head_bytes: self.head_bytes,
             write: self.stall,
-            stop: self.farewell,
+            stop: self.shutdown_timeout,
         }
     }
 }

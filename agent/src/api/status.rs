@@ -19,9 +19,9 @@ use regionmesh_protocol::{
         digest::Digest,
         manifest::{ModelName, VersionName, VersionSummary},
     },
-    plan::{CommittedPlan, Plan, RegionPlan, Standing, YieldedOrder},
+    plan::{CommittedPlan, Plan, RegionPlan, TrafficState, YieldedOrder},
     status::{
-        AgentFacts, Fact, FactKind, Holdings,
+        AgentInfo, StatusEntry, StatusKind, Holdings,
         condition::{AddressObservation, Condition},
         problem::PROBLEMS_MAX,
     },
@@ -107,7 +107,7 @@ pub(super) fn verdicts(config: &Config, snapshots: &Snapshots) -> Vec<VerdictSta
 fn orders(plan: &Plan, now_ms: u64) -> Vec<OverrideStatus> {
     plan.overrides
         .iter()
-        .map(|standing| OverrideStatus::of(standing, now_ms))
+        .map(|traffic_state| OverrideStatus::of(traffic_state, now_ms))
         .collect()
 }
 
@@ -115,7 +115,7 @@ fn orders(plan: &Plan, now_ms: u64) -> Vec<OverrideStatus> {
 fn problems(board: &BoardView) -> Vec<ProblemStatus> {
     let mut all = Vec::new();
     for (id, view) in board.agents.iter().filter(|(_, view)| view.is_alive) {
-        let Some(Fact::Problems(problems)) = fact(view, FactKind::Problems) else {
+        let Some(StatusEntry::Problems(problems)) = status_entry(view, StatusKind::Problems) else {
             continue;
         };
         all.extend(
@@ -191,9 +191,9 @@ pub(super) fn planned_regions(config: &Config, plan: &Plan) -> Vec<PlannedRegion
         region: name.clone(),
         weight_bp: planned.weight_bp,
         share: shares.get(name).copied().unwrap_or(0.0),
-        standing: planned.standing.as_str().into(),
-        since_ms: planned.standing.since_ms(),
-        ramp_percent: ramp_percent(config, &planned.standing),
+        traffic_state: planned.traffic_state.as_str().into(),
+        since_ms: planned.traffic_state.since_ms(),
+        ramp_percent: ramp_percent(config, &planned.traffic_state),
         addresses: planned.addresses.clone(),
         flaps: planned.flaps,
         failed_ms: Some(planned.failed_ms).filter(|&ms| ms > 0),
@@ -202,9 +202,9 @@ pub(super) fn planned_regions(config: &Config, plan: &Plan) -> Vec<PlannedRegion
     plan.regions.iter().map(region).collect()
 }
 
-fn ramp_percent(config: &Config, standing: &Standing) -> Option<u8> {
-    match standing {
-        Standing::Ramping { step, .. } => Some(config.recovery.percent_at(*step)),
+fn ramp_percent(config: &Config, traffic_state: &TrafficState) -> Option<u8> {
+    match traffic_state {
+        TrafficState::Ramping { step, .. } => Some(config.recovery.percent_at(*step)),
         _ => None,
     }
 }
@@ -216,8 +216,8 @@ fn observations(board: &BoardView, region: &RegionName) -> Vec<ObservationStatus
         .iter()
         .filter(|(_, view)| view.is_alive)
         .filter_map(|(id, view)| {
-            let seen = view.facts.get(&FactKind::Observations)?;
-            let Fact::Observations(all) = &*seen.fact else {
+            let seen = view.status_entries.get(&StatusKind::Observations)?;
+            let StatusEntry::Observations(all) = &*seen.status_entry else {
                 return None;
             };
             let observation = all
@@ -318,13 +318,13 @@ pub fn regions(config: &Config, snapshots: &Snapshots, plan: Option<&Plan>) -> V
             observations: observations(&board, &region.name),
             weight_bp: planned.map_or(0, |planned| planned.weight_bp),
             share: shares.get(&region.name).copied().unwrap_or(0.0),
-            standing: match planned {
-                Some(planned) => planned.standing.as_str(),
+            traffic_state: match planned {
+                Some(planned) => planned.traffic_state.as_str(),
                 None if is_member(&region.name) => "unplanned",
                 None => "not a member",
             }
             .into(),
-            ramp_percent: planned.and_then(|planned| ramp_percent(config, &planned.standing)),
+            ramp_percent: planned.and_then(|planned| ramp_percent(config, &planned.traffic_state)),
             ramp_starts_ms: forecast.and_then(|forecast| forecast.ramp_ms),
             full_share_ms: forecast.map(|forecast| forecast.full_ms),
             address_verdicts: address_verdicts(verdict, &addresses),
@@ -339,31 +339,31 @@ pub fn regions(config: &Config, snapshots: &Snapshots, plan: Option<&Plan>) -> V
     config.regions.iter().map(region).collect()
 }
 
-fn fact(view: &AgentView, kind: FactKind) -> Option<&Fact> {
-    view.facts.get(&kind).map(|seen| &*seen.fact)
+fn status_entry(view: &AgentView, kind: StatusKind) -> Option<&StatusEntry> {
+    view.status_entries.get(&kind).map(|seen| &*seen.status_entry)
 }
 
-fn fact_name(kind: FactKind) -> &'static str {
+fn fact_name(kind: StatusKind) -> &'static str {
     match kind {
-        FactKind::Certificate => "certificate",
-        FactKind::Agent => "agent",
-        FactKind::Observations => "observations",
-        FactKind::Holdings => "holdings",
-        FactKind::Serving => "serving",
-        FactKind::Plan => "plan",
-        FactKind::Leader => "leader",
-        FactKind::Links => "links",
-        FactKind::Alerts => "alerts",
-        FactKind::Problems => "problems",
-        FactKind::Servability => "servability",
-        FactKind::Cost => "cost",
+        StatusKind::Certificate => "certificate",
+        StatusKind::Agent => "agent",
+        StatusKind::Observations => "observations",
+        StatusKind::Holdings => "holdings",
+        StatusKind::Serving => "serving",
+        StatusKind::Plan => "plan",
+        StatusKind::Leader => "leader",
+        StatusKind::Links => "links",
+        StatusKind::Alerts => "alerts",
+        StatusKind::Problems => "problems",
+        StatusKind::Servability => "servability",
+        StatusKind::Cost => "cost",
     }
 }
 
 fn agents(snapshots: &Snapshots, now_ms: u64) -> Vec<AgentStatus> {
     let board = snapshots.board.borrow().clone();
     let links = snapshots.links.borrow().clone();
-    let unknown = AgentFacts {
+    let unknown = AgentInfo {
         version: String::new(),
         started_ms: now_ms,
         boot: 0,
@@ -372,8 +372,8 @@ fn agents(snapshots: &Snapshots, now_ms: u64) -> Vec<AgentStatus> {
     };
 
     let agent = |(id, view): (&regionmesh_protocol::identity::AgentId, &AgentView)| {
-        let about = match fact(view, FactKind::Agent) {
-            Some(Fact::Agent(about)) => about,
+        let about = match status_entry(view, StatusKind::Agent) {
+            Some(StatusEntry::Agent(about)) => about,
             _ => &unknown,
         };
         let holdings = view
@@ -394,15 +394,15 @@ fn agents(snapshots: &Snapshots, now_ms: u64) -> Vec<AgentStatus> {
                 }
             });
 
-        let (serving_ready, requests_total) = match fact(view, FactKind::Serving) {
-            Some(Fact::Serving(serving)) => (serving.is_ready, serving.requests_total),
+        let (serving_ready, requests_total) = match status_entry(view, StatusKind::Serving) {
+            Some(StatusEntry::Serving(serving)) => (serving.is_ready, serving.requests_total),
             _ => (false, 0),
         };
 
         // What a dead agent said last is not true any more.
-        let (told_links, unreachable) = match fact(view, FactKind::Links).filter(|_| view.is_alive)
+        let (told_links, unreachable) = match status_entry(view, StatusKind::Links).filter(|_| view.is_alive)
         {
-            Some(Fact::Links(links)) => (links.peers.as_slice(), links.unreachable.clone()),
+            Some(StatusEntry::Links(links)) => (links.peers.as_slice(), links.unreachable.clone()),
             _ => (&[][..], Vec::new()),
         };
         let told_link = |(agent, round_trip_us): &(String, u64)| LinkStatus {
@@ -411,11 +411,11 @@ fn agents(snapshots: &Snapshots, now_ms: u64) -> Vec<AgentStatus> {
         };
 
         let ages = view
-            .facts
+            .status_entries
             .iter()
             .map(|(kind, seen)| (fact_name(*kind).into(), millis(seen.seen_at.elapsed())));
         let newest = view
-            .facts
+            .status_entries
             .values()
             .map(|seen| seen.seen_at.elapsed())
             .min()
@@ -437,7 +437,7 @@ fn agents(snapshots: &Snapshots, now_ms: u64) -> Vec<AgentStatus> {
             serving_ready,
             requests_total,
             holdings,
-            fact_ages_ms: ages.collect(),
+            status_ages_ms: ages.collect(),
             links: told_links.iter().map(told_link).collect(),
             unreachable,
         }

@@ -20,9 +20,9 @@ use super::{
 use crate::{
     actors::cost::CostMetrics,
     address::Address,
-    config::{Config, rig},
-    cost::{archive::Archive, view::CostDesk},
-    failover::OrderDesk,
+    config::{Config, fixture},
+    cost::{archive::Archive, view::CostHandler},
+    failover::OrderHandler,
     operators::Operators,
     replication_adapters::publisher,
     snapshots::{LeaderView, Snapshots},
@@ -31,15 +31,15 @@ use crate::{
 use http::{Method, StatusCode};
 use prometheus::Registry;
 use regionmesh_core::{
-    gossip::{AgentView, SeenFact},
+    gossip::{AgentView, SeenStatus},
     health::verdict::RegionVerdict,
 };
 use regionmesh_mesh::{LinkInfo, Peer, PeerError, PeerLink};
 use regionmesh_protocol::{
     identity::AgentId,
-    plan::{CommittedPlan, Plan, RegionPlan, Standing},
+    plan::{CommittedPlan, Plan, RegionPlan, TrafficState},
     register::ballot::{Ballot, Stamp},
-    status::{Fact, condition::Condition, entry::EntryVersion},
+    status::{StatusEntry, condition::Condition, entry::EntryVersion},
     wire::{PeerReply, PeerRequest},
 };
 use regionmesh_replication::HybridClock;
@@ -56,7 +56,7 @@ use tempfile::TempDir;
 use tokio::{net::TcpListener, sync::watch, task::JoinHandle};
 use tokio_util::sync::CancellationToken;
 
-const PATIENCE: Duration = Duration::from_secs(20);
+const TIMEOUT: Duration = Duration::from_secs(20);
 const TOKEN: &str = "the-right-token";
 const REGIONS: [(&str, &str); 3] = [
     ("us-west-2", "127.0.0.11"),
@@ -140,7 +140,7 @@ impl Reply {
 }
 
 fn config(dir: &std::path::Path) -> Config {
-    let mut config = rig::config(&REGIONS, "");
+    let mut config = fixture::config(&REGIONS, "");
     config.data_dir = dir.join("data");
     config.store.url = format!("file://{}/store", dir.display());
     config.api.token_file = Some(dir.join("token"));
@@ -201,13 +201,13 @@ impl Rig {
             store: models,
             publisher,
             clock,
-            orders: OrderDesk {
+            orders: OrderHandler {
                 leader: Address::vacant("dns-leader"),
                 peers: Arc::new(Nobody),
                 snapshots: snapshots.clone(),
                 operators,
             },
-            cost: CostDesk::new(
+            cost: CostHandler::new(
                 archive,
                 watch::channel(Arc::default()).1,
                 watch::channel(Arc::default()).1,
@@ -224,7 +224,7 @@ impl Rig {
         let server = tokio::spawn(server::serve(api.clone(), listener, limits, stop.clone()));
         let http = reqwest::Client::builder()
             .no_proxy()
-            .timeout(PATIENCE)
+            .timeout(TIMEOUT)
             .build()
             .unwrap();
 
@@ -310,25 +310,25 @@ impl Rig {
         claim: impl Fn(&regionmesh_protocol::models::catalogue::Catalogue) -> bool,
     ) {
         let mut catalogue = self.snapshots.catalogue.subscribe();
-        tokio::time::timeout(PATIENCE, catalogue.wait_for(|catalogue| claim(catalogue)))
+        tokio::time::timeout(TIMEOUT, catalogue.wait_for(|catalogue| claim(catalogue)))
             .await
             .expect("not in the catalogue in time")
             .unwrap();
     }
 
     /// Puts facts of an agent on the board, heard just now.
-    fn tell(&self, agent: &str, is_alive: bool, facts: Vec<Fact>) {
+    fn tell(&self, agent: &str, is_alive: bool, status_entries: Vec<StatusEntry>) {
         let view = AgentView {
             is_alive,
-            facts: facts
+            status_entries: status_entries
                 .into_iter()
-                .map(|fact| {
-                    let kind = fact.kind();
+                .map(|status_entry| {
+                    let kind = status_entry.kind();
                     let seen_at = Instant::now();
                     (
                         kind,
-                        SeenFact {
-                            fact: Arc::new(fact),
+                        SeenStatus {
+                            status_entry: Arc::new(status_entry),
                             version: EntryVersion::default(),
                             seen_at,
                         },
@@ -359,9 +359,9 @@ impl Rig {
 
     /// Commits a plan: us-west-2 serves, eu-west-1 ramps, ap-south-1 is out.
     fn plan(&self) {
-        let region = |weight_bp, standing, ip: &str, flaps, failed_ms| RegionPlan {
+        let region = |weight_bp, traffic_state, ip: &str, flaps, failed_ms| RegionPlan {
             weight_bp,
-            standing,
+            traffic_state,
             addresses: vec![ip.parse().unwrap()],
             flaps,
             failed_ms,
@@ -371,13 +371,13 @@ impl Rig {
         let regions = [
             (
                 "us-west-2",
-                region(7_500, Standing::Serving, "127.0.0.11", 0, 0),
+                region(7_500, TrafficState::Serving, "127.0.0.11", 0, 0),
             ),
             (
                 "eu-west-1",
                 region(
                     2_500,
-                    Standing::Ramping {
+                    TrafficState::Ramping {
                         step: 3,
                         since_ms: 41,
                     },
@@ -388,7 +388,7 @@ impl Rig {
             ),
             (
                 "ap-south-1",
-                region(0, Standing::Out { since_ms: 42 }, "127.0.0.13", 1, 42),
+                region(0, TrafficState::Out { since_ms: 42 }, "127.0.0.13", 1, 42),
             ),
         ];
 

@@ -15,7 +15,7 @@ use anyhow::Result;
 use regionmesh_client::{PlanDetail, PlannedRegion};
 use regionmesh_protocol::{
     identity::IdentityError,
-    plan::{CommittedPlan, Plan, RegionPlan, Standing},
+    plan::{CommittedPlan, Plan, RegionPlan, TrafficState},
     register::ballot::{Ballot, Stamp},
 };
 use regionmesh_runtime::time::unix_ms;
@@ -204,7 +204,7 @@ fn committed(detail: &PlanDetail) -> Result<CommittedPlan, IdentityError> {
     let region = |region: &PlannedRegion| {
         let planned = RegionPlan {
             weight_bp: region.weight_bp,
-            standing: standing(region),
+            traffic_state: traffic_state(region),
             addresses: region.addresses.clone(),
             flaps: region.flaps,
             failed_ms: region.failed_ms.unwrap_or(0),
@@ -232,17 +232,17 @@ fn committed(detail: &PlanDetail) -> Result<CommittedPlan, IdentityError> {
 
 /// An unknown standing, of a later version, counts as the worst: it is only asked who shall stand
 /// in first.
-fn standing(region: &PlannedRegion) -> Standing {
+fn traffic_state(region: &PlannedRegion) -> TrafficState {
     let since_ms = region.since_ms.unwrap_or(0);
-    match region.standing.as_str() {
-        "serving" => Standing::Serving,
-        "reduced" => Standing::Reduced,
-        "limited" => Standing::Limited {
+    match region.traffic_state.as_str() {
+        "serving" => TrafficState::Serving,
+        "reduced" => TrafficState::Reduced,
+        "limited" => TrafficState::Limited {
             since_ms,
             healthy_ms: None,
         },
-        "gated" => Standing::Gated { since_ms },
-        "ramping" => Standing::Ramping { step: 0, since_ms },
-        _ => Standing::Out { since_ms },
+        "cooling-down" => TrafficState::CoolingDown { since_ms },
+        "ramping" => TrafficState::Ramping { step: 0, since_ms },
+        _ => TrafficState::Out { since_ms },
     }
 }

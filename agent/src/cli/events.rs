@@ -330,7 +330,7 @@ mod tests {
             region: None,
             text: "fenced\x1b[2J\noff".into(),
             fields: Default::default(),
-            witness: None,
+            reported_by: None,
         };
 
         let line = render(&event, Paint { is_on: false });

@@ -30,7 +30,7 @@ use std::{
 };
 
 /// How long an order may take: an agent that passes it on knows within 12 s what became of it.
-const PATIENCE: Duration = Duration::from_secs(20);
+const TIMEOUT: Duration = Duration::from_secs(20);
 
 /// Look at failover, overrule it for a time, and try what would happen
 #[derive(Debug, Args)]
@@ -302,7 +302,7 @@ fn is_refused_as(error: &anyhow::Error, wanted: &str) -> bool {
 /// is bad usage.
 async fn post(client: &Client, what: &str, body: &Value) -> Result<OrderDone> {
     match client
-        .post_within(&format!("/v1/failover/{what}"), body, PATIENCE)
+        .post_within(&format!("/v1/failover/{what}"), body, TIMEOUT)
         .await
     {
         Err(ClientError::Refused { code, .. }) if code == BY_REQUIRED => Err(who_is_it().into()),
@@ -340,7 +340,7 @@ async fn suppose(client: &Client, assume: BTreeMap<RegionName, Condition>) -> Re
         .post_within(
             "/v1/failover/what-if",
             &json!({ "assume": assume }),
-            PATIENCE,
+            TIMEOUT,
         )
         .await?)
 }

@@ -135,7 +135,7 @@ impl Advice {
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
-    use crate::{config::rig, replication_adapters::publisher, snapshots::Snapshots};
+    use crate::{config::fixture, replication_adapters::publisher, snapshots::Snapshots};
     use regionmesh_cost::{Amount, Baseline, BaselineName, Saving};
     use regionmesh_replication::HybridClock;
     use regionmesh_store::{ModelStore, Settings};
@@ -179,7 +179,7 @@ mod tests {
             .unwrap(),
         ));
 
-        let mut config = rig::config(&[("eu-west-1", "192.0.2.1")], "");
+        let mut config = fixture::config(&[("eu-west-1", "192.0.2.1")], "");
         config.data_dir = dir.path().into();
 
         let clock = HybridClock::default();

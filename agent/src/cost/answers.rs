@@ -190,7 +190,7 @@ impl Sources {
     }
 
     /// How a budget stands. Fills in what its basis lacks, which takes some ten milliseconds.
-    pub fn standing(&self, budget: &Budget, basis: &mut BudgetBasis) -> BudgetStanding {
+    pub fn traffic_state(&self, budget: &Budget, basis: &mut BudgetBasis) -> BudgetProgress {
         let span = (self.history_start(budget), self.today);
         let regions = self.config.iter().flat_map(|config| &config.regions);
         let regions: BTreeMap<_, _> = regions
@@ -213,7 +213,7 @@ impl Sources {
         let outlook = outlook(budget, &days, rest.as_ref(), self.today);
         let state = evaluate_budget(budget, &outlook.spent, outlook.forecast.as_ref());
 
-        BudgetStanding {
+        BudgetProgress {
             budget: budget.clone(),
             window: budget.period.window(self.today),
             state,
@@ -518,7 +518,7 @@ fn anomalies(sources: &Sources) -> Result<Answer, AnswerError> {
 
 /// A budget and how it stands.
 #[derive(Debug, Clone, PartialEq)]
-pub struct BudgetStanding {
+pub struct BudgetProgress {
     /// The budget.
     pub budget: Budget,
     /// Its current period.
@@ -546,7 +546,7 @@ fn budgets(sources: &Sources) -> Result<Answer, AnswerError> {
 
     let mut found = Vec::new();
     for budget in &sources.cost.budgets {
-        found.push(sources.standing(budget, &mut sources.budget_basis(budget)?));
+        found.push(sources.traffic_state(budget, &mut sources.budget_basis(budget)?));
     }
 
     let told: Vec<Value> = found.iter().map(documents::budget).collect();

@@ -15,8 +15,8 @@ use regionmesh_protocol::{
     models::catalogue::Catalogue,
     plan::Plan,
     status::{
-        Fact, FactKind, ServingFacts,
-        money::{CostFacts, EGRESS_MAX, EgressUse, MODELS_MAX, ModelUse, REGIONS_MAX},
+        StatusEntry, StatusKind, ServingStatus,
+        money::{CostStatus, EGRESS_MAX, EgressUse, MODELS_MAX, ModelUse, REGIONS_MAX},
     },
 };
 use regionmesh_runtime::meter::Counts;
@@ -69,9 +69,9 @@ pub fn observe(
             .iter()
             .filter(|(agent, view)| agent.region == region.name && view.is_alive)
             .filter_map(
-                |(agent, view)| match &*view.facts.get(&FactKind::Cost)?.fact {
-                    Fact::Cost(facts) => {
-                        Some((agent.to_string(), facts.counted_since_ms, counters(facts)))
+                |(agent, view)| match &*view.status_entries.get(&StatusKind::Cost)?.status_entry {
+                    StatusEntry::Cost(status_entries) => {
+                        Some((agent.to_string(), status_entries.counted_since_ms, counters(status_entries)))
                     }
                     _ => None,
                 },
@@ -117,14 +117,14 @@ pub fn bytes_per_answer(board: &BoardView) -> f64 {
     let mut bytes = 0u64;
     let mut requests = 0u64;
     for view in board.agents.values() {
-        let Some(Fact::Cost(facts)) = view.facts.get(&FactKind::Cost).map(|seen| &*seen.fact)
+        let Some(StatusEntry::Cost(status_entries)) = view.status_entries.get(&StatusKind::Cost).map(|seen| &*seen.status_entry)
         else {
             continue;
         };
-        let to_users = facts.egress.iter().filter(|sent| sent.to.is_none());
+        let to_users = status_entries.egress.iter().filter(|sent| sent.to.is_none());
 
         bytes = to_users.fold(bytes, |sum, sent| sum.saturating_add(sent.bytes));
-        requests = facts
+        requests = status_entries
             .models
             .iter()
             .fold(requests, |sum, used| sum.saturating_add(used.requests));
@@ -139,7 +139,7 @@ pub fn is_heard(region: &RegionConfig, board: &BoardView) -> bool {
         .agents
         .iter()
         .filter(|(agent, view)| agent.region == region.name && view.is_alive);
-    own.any(|(_, view)| view.facts.contains_key(&FactKind::Cost))
+    own.any(|(_, view)| view.status_entries.contains_key(&StatusKind::Cost))
 }
 
 /// What runs in a region. Nodes that are not counted in the configuration are as many as agents of
@@ -154,8 +154,8 @@ fn capacity(region: &RegionConfig, board: &BoardView) -> RegionCapacity {
 
     for (_, view) in living {
         agents += 1;
-        if let Some(Fact::Serving(ServingFacts { places: own, .. })) =
-            view.facts.get(&FactKind::Serving).map(|seen| &*seen.fact)
+        if let Some(StatusEntry::Serving(ServingStatus { places: own, .. })) =
+            view.status_entries.get(&StatusKind::Serving).map(|seen| &*seen.status_entry)
         {
             places = places.saturating_add(*own);
         }
@@ -174,8 +174,8 @@ fn capacity(region: &RegionConfig, board: &BoardView) -> RegionCapacity {
     }
 }
 
-fn counters(facts: &CostFacts) -> Counters {
-    let models = facts.models.iter().map(|used| {
+fn counters(status_entries: &CostStatus) -> Counters {
+    let models = status_entries.models.iter().map(|used| {
         (
             used.model.clone(),
             ModelCounters {
@@ -185,7 +185,7 @@ fn counters(facts: &CostFacts) -> Counters {
         )
     });
 
-    let egress = facts.egress.iter().map(|sent| EgressCounter {
+    let egress = status_entries.egress.iter().map(|sent| EgressCounter {
         to: sent.to.as_ref().map(ToString::to_string),
         cause: sent.cause.parse().unwrap_or(Cause::Other),
         bytes: sent.bytes,
@@ -259,7 +259,7 @@ pub fn away_share(config: &Config, plan: &Plan, own: &RegionName) -> f64 {
 pub fn round_trips_ms(board: &BoardView) -> BTreeMap<(String, String), f64> {
     let mut found: BTreeMap<(String, String), f64> = BTreeMap::new();
     for (agent, view) in board.agents.iter().filter(|(_, view)| view.is_alive) {
-        let Some(Fact::Links(links)) = view.facts.get(&FactKind::Links).map(|seen| &*seen.fact)
+        let Some(StatusEntry::Links(links)) = view.status_entries.get(&StatusKind::Links).map(|seen| &*seen.status_entry)
         else {
             continue;
         };
@@ -290,10 +290,10 @@ pub fn published(
     counts: &Counts,
     answers: Answers,
     own: &RegionName,
-    before: Option<&CostFacts>,
+    before: Option<&CostStatus>,
 ) -> (Vec<ModelUse>, Vec<EgressUse>) {
-    let (models_before, egress_before) = before.map_or((&[][..], &[][..]), |facts| {
-        (facts.models.as_slice(), facts.egress.as_slice())
+    let (models_before, egress_before) = before.map_or((&[][..], &[][..]), |status_entries| {
+        (status_entries.models.as_slice(), status_entries.egress.as_slice())
     });
     (
         used_models(counts, models_before),

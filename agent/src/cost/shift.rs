@@ -1,6 +1,6 @@
 //! Traffic for money: what a request costs in each region, and what the leader makes of it. Pure.
 
-use super::answers::BudgetStanding;
+use super::answers::BudgetProgress;
 use crate::config::Config;
 use regionmesh_core::{
     gossip::BoardView,
@@ -12,7 +12,7 @@ use regionmesh_cost::{
 };
 use regionmesh_protocol::{
     identity::RegionName,
-    plan::{Plan, Standing},
+    plan::{Plan, TrafficState},
     status::condition::Condition,
 };
 use std::collections::{BTreeMap, BTreeSet};
@@ -61,7 +61,7 @@ pub struct Observed<'a> {
     /// What was counted.
     pub live: &'a LiveMeter,
     /// How the budgets stand.
-    pub budgets: &'a [BudgetStanding],
+    pub budgets: &'a [BudgetProgress],
     /// The prices.
     pub pricing: Pricing<'a>,
     /// Today, UTC.
@@ -79,11 +79,11 @@ impl Observed<'_> {
             let budgets = self
                 .budgets
                 .iter()
-                .filter(|standing| standing.budget.action == BudgetAction::Shift);
+                .filter(|traffic_state| traffic_state.budget.action == BudgetAction::Shift);
 
             budgets
-                .filter(|standing| standing.state.ratio >= 1.0)
-                .map(|standing| &standing.budget.scope)
+                .filter(|traffic_state| traffic_state.state.ratio >= 1.0)
+                .map(|traffic_state| &traffic_state.budget.scope)
         };
 
         let costs = RequestCosts {
@@ -247,7 +247,7 @@ pub fn target(
         .fold(0, u32::saturating_add);
     let region = |(name, input): (&RegionName, &regionmesh_core::planning::RegionInput)| {
         let planned = plan.regions.get(name);
-        let is_serving = planned.is_some_and(|part| part.standing == Standing::Serving);
+        let is_serving = planned.is_some_and(|part| part.traffic_state == TrafficState::Serving);
         let capacity_rps = input.capacity_rps.or(input.measured_capacity_rps);
         let region = ShiftRegion {
             weight_bp: input.weight_bp,
@@ -262,7 +262,7 @@ pub fn target(
     };
 
     let is_returning =
-        |standing: &Standing| matches!(standing, Standing::Ramping { .. } | Standing::Gated { .. });
+        |traffic_state: &TrafficState| matches!(traffic_state, TrafficState::Ramping { .. } | TrafficState::CoolingDown { .. });
     let outcome = next_factors(&ShiftInput {
         regions: inputs.regions.iter().map(region).collect(),
         total_rps: load.max(plan.load.map_or(0, |load| load.rps)),
@@ -273,7 +273,7 @@ pub fn target(
         has_ramps: plan
             .regions
             .values()
-            .any(|part| is_returning(&part.standing)),
+            .any(|part| is_returning(&part.traffic_state)),
         last_step_ms: (plan.cost.changed_ms > 0).then_some(plan.cost.changed_ms),
         now_ms,
     });

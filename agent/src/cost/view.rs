@@ -1,6 +1,6 @@
 //! What the actor `cost` shows to whoever answers questions about money.
 
-use super::{answers::BudgetStanding, archive::Archive, books::Books};
+use super::{answers::BudgetProgress, archive::Archive, books::Books};
 use crate::actors::cost::CostMetrics;
 use regionmesh_cost::{Anomaly, LiveMeter, LiveRegion, Plane, Pricing, RegionMap};
 use std::sync::Arc;
@@ -22,7 +22,7 @@ pub struct LiveView {
     /// open.
     pub anomalies: Vec<Anomaly>,
     /// How the budgets stand; only at the leader.
-    pub budgets: Vec<BudgetStanding>,
+    pub budgets: Vec<BudgetProgress>,
 }
 
 impl LiveView {
@@ -49,7 +49,7 @@ impl Default for LiveView {
 
 /// What the API answers questions about money with. Clones share it.
 #[derive(Clone)]
-pub struct CostDesk {
+pub struct CostHandler {
     /// The documents.
     pub archive: Archive,
     /// Bills and prices.
@@ -66,7 +66,7 @@ pub struct CostDesk {
     pub pricing: Arc<Mutex<()>>,
 }
 
-impl CostDesk {
+impl CostHandler {
     /// A desk that answers from what the actor shows.
     pub fn new(
         archive: Archive,

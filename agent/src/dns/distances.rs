@@ -8,12 +8,12 @@
 use regionmesh_core::gossip::{AgentView, BoardView};
 use regionmesh_protocol::{
     identity::RegionName,
-    status::{Fact, FactKind, Observations, condition::Condition},
+    status::{StatusEntry, StatusKind, Observations, condition::Condition},
 };
 use std::{collections::BTreeMap, time::Duration};
 
 /// How often the board is looked at.
-pub const LOOK: Duration = Duration::from_secs(5);
+pub const POLL_INTERVAL: Duration = Duration::from_secs(5);
 /// An agent's observations older than this are those of one that does not look any more.
 const FRESH: Duration = Duration::from_secs(10);
 /// Weight of one look in what is smoothed: half of a change is seen after three looks.
@@ -105,9 +105,9 @@ impl Distances {
 }
 
 fn fresh(view: &AgentView) -> Option<&Observations> {
-    let seen = view.facts.get(&FactKind::Observations)?;
-    match &*seen.fact {
-        Fact::Observations(observations) if view.is_alive && seen.seen_at.elapsed() <= FRESH => {
+    let seen = view.status_entries.get(&StatusKind::Observations)?;
+    match &*seen.status_entry {
+        StatusEntry::Observations(observations) if view.is_alive && seen.seen_at.elapsed() <= FRESH => {
             Some(observations)
         }
         _ => None,
@@ -119,7 +119,7 @@ fn fresh(view: &AgentView) -> Option<&Observations> {
 #[allow(clippy::unwrap_used)]
 pub(super) mod tests_support {
     use super::*;
-    use regionmesh_core::gossip::SeenFact;
+    use regionmesh_core::gossip::SeenStatus;
     use regionmesh_protocol::{
         identity::AgentId,
         status::{condition::Observation, entry::EntryVersion},
@@ -140,24 +140,24 @@ pub(super) mod tests_support {
                 round_trip_us: Some(*round_trip_us),
             };
 
-            let fact = Fact::Observations(Observations {
+            let status_entry = StatusEntry::Observations(Observations {
                 regions: vec![observation],
                 own: None,
                 own_address: None,
             });
             let seen_at = Instant::now();
-            let seen = SeenFact {
-                fact: Arc::new(fact),
+            let seen = SeenStatus {
+                status_entry: Arc::new(status_entry),
                 version: EntryVersion::default(),
                 seen_at,
             };
-            let facts = BTreeMap::from([(FactKind::Observations, seen)]);
+            let status_entries = BTreeMap::from([(StatusKind::Observations, seen)]);
 
             board.agents.insert(
                 id,
                 AgentView {
                     is_alive: true,
-                    facts,
+                    status_entries,
                 },
             );
         }

@@ -7,7 +7,7 @@ use super::{
     DnsArguments, DnsError,
     cookies::{Proof, Secrets},
     counters::Counters,
-    distances::{Distances, LOOK},
+    distances::{Distances, POLL_INTERVAL},
     limits::{RateLimiter, Verdict},
     metrics::DnsMetrics,
     pulse::{self, Pulse},
@@ -242,7 +242,7 @@ async fn follow(
     let traffic = &shared.config.traffic;
     let is_measured = traffic.strategy == Strategy::Latency && !traffic.networks.is_empty();
     let mut circumstances = Circumstances::default();
-    let mut looks = tokio::time::interval(LOOK);
+    let mut looks = tokio::time::interval(POLL_INTERVAL);
     let local =
         |freeze: &Option<Arc<Freeze>>| freeze.as_ref().and_then(|freeze| freeze.local.clone());
     let (mut freeze, mut is_current) = match &guide {

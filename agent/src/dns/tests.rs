@@ -20,7 +20,7 @@ use proptest::prelude::*;
 use regionmesh_core::planning::freeze::LocalAnswer;
 use regionmesh_protocol::{
     identity::RegionName,
-    plan::{CommittedPlan, Plan, RegionPlan, Standing},
+    plan::{CommittedPlan, Plan, RegionPlan, TrafficState},
     register::ballot::{Ballot, Stamp},
 };
 use std::{
@@ -70,7 +70,7 @@ fn config() -> Config {
 fn plan(seq: u64, regions: &[(&str, u16, &[&str])]) -> CommittedPlan {
     let planned = |weight_bp, addresses: &[&str]| RegionPlan {
         weight_bp,
-        standing: Standing::Serving,
+        traffic_state: TrafficState::Serving,
         addresses: addresses
             .iter()
             .map(|address| address.parse().unwrap())

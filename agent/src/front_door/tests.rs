@@ -2,14 +2,14 @@
 
 use super::*;
 use crate::{
-    config::rig,
+    config::fixture,
     dns::{DnsArguments, metrics::DnsMetrics, server::DnsServer},
 };
 use axum::{Router, body::Body, extract::State};
 use http::{Response, StatusCode};
 use prometheus::Registry;
 use regionmesh_protocol::{
-    plan::{CommittedPlan, Plan, RegionPlan, Standing},
+    plan::{CommittedPlan, Plan, RegionPlan, TrafficState},
     register::ballot::{Ballot, Stamp},
 };
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -26,7 +26,7 @@ const ADDRESSES: [&str; 2] = ["127.0.0.41", "127.0.0.42"];
 fn plan(seq: u64, weights: [u16; 2]) -> Option<Arc<CommittedPlan>> {
     let region = |index: usize| RegionPlan {
         weight_bp: weights[index],
-        standing: Standing::Serving,
+        traffic_state: TrafficState::Serving,
         addresses: vec![ADDRESSES[index].parse().unwrap()],
         flaps: 0,
         failed_ms: 0,
@@ -60,7 +60,7 @@ async fn dns(
     plan: watch::Receiver<Option<Arc<CommittedPlan>>>,
     stop: &CancellationToken,
 ) -> SocketAddr {
-    let config = rig::config(&[("a", ADDRESSES[0]), ("b", ADDRESSES[1])], "");
+    let config = fixture::config(&[("a", ADDRESSES[0]), ("b", ADDRESSES[1])], "");
     let metrics = DnsMetrics::new(&Registry::new()).unwrap();
     let server = DnsServer::bind(DnsArguments {
         config: Arc::new(config),

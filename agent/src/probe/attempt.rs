@@ -45,22 +45,22 @@ pub(super) async fn attempt(target: &Target, address: SocketAddr, tls: &Tls) -> 
     };
 
     match (answer, &target.question) {
-        (Err(why), _) => ProbeResult::Positive(why),
+        (Err(why), _) => ProbeResult::DefiniteFailure(why),
         (Ok(Answer { status, .. }), _) if !status.is_success() => {
-            ProbeResult::Positive(format!("HTTP {status}"))
+            ProbeResult::DefiniteFailure(format!("HTTP {status}"))
         }
         (
             Ok(Answer {
                 is_whole: false, ..
             }),
             Question::Infer { .. },
-        ) => ProbeResult::Positive(format!(
+        ) => ProbeResult::DefiniteFailure(format!(
             "the inference's answer is larger than {BODY_LIMIT} bytes"
         )),
         (Ok(Answer { body, .. }), Question::Infer { expected, .. }) => {
             match compare(&body, expected) {
                 Ok(()) => success(start, "inference as expected".into()),
-                Err(why) => ProbeResult::Positive(why),
+                Err(why) => ProbeResult::DefiniteFailure(why),
             }
         }
         (Ok(Answer { status, .. }), _) => success(start, status.as_u16().to_string()),
@@ -82,9 +82,9 @@ fn success(start: Instant, evidence: String) -> ProbeResult {
 /// not.
 fn connect_failed(error: &io::Error) -> ProbeResult {
     match error.kind() {
-        ErrorKind::ConnectionRefused => ProbeResult::Positive("connection refused".into()),
+        ErrorKind::ConnectionRefused => ProbeResult::DefiniteFailure("connection refused".into()),
         ErrorKind::ConnectionReset | ErrorKind::ConnectionAborted => {
-            ProbeResult::Positive("connection reset".into())
+            ProbeResult::DefiniteFailure("connection reset".into())
         }
         _ => ProbeResult::Silence(format!("can't connect: {error}")),
     }

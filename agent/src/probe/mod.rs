@@ -113,7 +113,7 @@ impl NetworkProber {
             // Clients go on to the next address, as is usual where a name has an IPv6 and an IPv4
             // address and one is not served. The same address is not asked again: a refusal is an
             // answer.
-            Some(refused @ ProbeResult::Positive(_)) if other.is_some() => match second.await {
+            Some(refused @ ProbeResult::DefiniteFailure(_)) if other.is_some() => match second.await {
                 success @ ProbeResult::Success { .. } => success,
                 _ => refused,
             },

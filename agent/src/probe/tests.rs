@@ -65,8 +65,8 @@ async fn probe_answer(answer: Vec<u8>) -> ProbeResult {
     .await
 }
 
-fn is_positive(result: &ProbeResult, text: &str) -> bool {
-    matches!(result, ProbeResult::Positive(evidence) if evidence.contains(text))
+fn is_definite_failure(result: &ProbeResult, text: &str) -> bool {
+    matches!(result, ProbeResult::DefiniteFailure(evidence) if evidence.contains(text))
 }
 
 #[tokio::test]
@@ -101,7 +101,7 @@ async fn refused_is_positive_evidence_at_once() {
     let start = Instant::now();
     assert_eq!(
         probe_url(&url, &config()).await,
-        ProbeResult::Positive("connection refused".into())
+        ProbeResult::DefiniteFailure("connection refused".into())
     );
 
     assert!(
@@ -119,7 +119,7 @@ async fn a_reset_is_positive_evidence() {
     })
     .await;
 
-    assert!(matches!(result, ProbeResult::Positive(_)), "{result:?}");
+    assert!(matches!(result, ProbeResult::DefiniteFailure(_)), "{result:?}");
 }
 
 #[tokio::test]
@@ -133,7 +133,7 @@ async fn statuses_other_than_2xx_are_positive_evidence() {
         let result =
             probe_answer(format!("HTTP/1.1 {status}\r\ncontent-length: 0\r\n\r\n").into_bytes())
                 .await;
-        assert!(is_positive(&result, &status[..3]), "{status}: {result:?}");
+        assert!(is_definite_failure(&result, &status[..3]), "{status}: {result:?}");
     }
 }
 
@@ -150,7 +150,7 @@ async fn garbage_is_positive_evidence() {
         },
     ] {
         let result = probe_answer(garbage).await;
-        assert!(matches!(result, ProbeResult::Positive(_)), "{result:?}");
+        assert!(matches!(result, ProbeResult::DefiniteFailure(_)), "{result:?}");
     }
 }
 
@@ -163,7 +163,7 @@ async fn an_answer_that_breaks_off_is_positive_evidence() {
     ] {
         let result = probe_answer(partial.into()).await;
         assert!(
-            is_positive(&result, "closed before"),
+            is_definite_failure(&result, "closed before"),
             "{partial:?}: {result:?}"
         );
     }
@@ -286,7 +286,7 @@ async fn a_body_that_drips_and_an_answer_of_before_http_1_are_no_success() {
 
     assert!(matches!(drip, ProbeResult::Silence(_)), "{drip:?}");
     let old = probe_answer(b"<html>hello</html>".to_vec()).await;
-    assert!(matches!(old, ProbeResult::Positive(_)), "{old:?}");
+    assert!(matches!(old, ProbeResult::DefiniteFailure(_)), "{old:?}");
 }
 
 mod inference;

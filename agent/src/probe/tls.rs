@@ -65,7 +65,7 @@ impl Tls {
         connector
             .connect(server_name, stream)
             .await
-            .map_err(|error| ProbeResult::Positive(describe(&error, &name)))
+            .map_err(|error| ProbeResult::DefiniteFailure(describe(&error, &name)))
     }
 }
 

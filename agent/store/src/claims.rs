@@ -40,9 +40,9 @@ const STALE: Duration = Duration::from_secs(600);
 /// How often a holder renews its claim.
 const RENEW: Duration = Duration::from_secs(60);
 /// How long to wait for another writer: enough for a small version to be placed.
-const PATIENCE: Duration = Duration::from_secs(10);
+const TIMEOUT: Duration = Duration::from_secs(10);
 /// How often to look whether the other writer is done.
-const LOOK: Duration = Duration::from_millis(250);
+const POLL_INTERVAL: Duration = Duration::from_millis(250);
 /// How long one reading of the store's clock is extrapolated with our monotonic clock.
 const CLOCK_GOOD_FOR: Duration = Duration::from_secs(600);
 
@@ -117,7 +117,7 @@ impl Drop for ActiveClaim {
 }
 
 /// A claim that stands.
-struct Standing {
+struct TrafficState {
     meta: ObjectMeta,
     generation: u64,
     /// None if it was deleted after it was listed.
@@ -151,8 +151,8 @@ impl ModelStore {
         let folder = object(&["claims", model.as_str(), version.as_str()]);
         let begin = Instant::now();
         loop {
-            let standing = self.standing(&folder).await?;
-            let highest = standing.iter().max_by_key(|claim| claim.generation);
+            let traffic_state = self.traffic_state(&folder).await?;
+            let highest = traffic_state.iter().max_by_key(|claim| claim.generation);
             let generation = highest.map_or(0, |claim| claim.generation);
             let theirs = highest.and_then(|claim| claim.body.as_ref());
             let is_friendly =
@@ -160,7 +160,7 @@ impl ModelStore {
             let mut void = Vec::new();
             let mut living = 0;
 
-            for claim in &standing {
+            for claim in &traffic_state {
                 if self.is_void(claim).await? {
                     void.push(claim.meta.location.clone());
                 } else {
@@ -169,14 +169,14 @@ impl ModelStore {
             }
 
             if !is_friendly && living > 0 {
-                if begin.elapsed() > PATIENCE {
+                if begin.elapsed() > TIMEOUT {
                     return Err(ModelError::Claimed {
                         model: model.clone(),
                         version: version.clone(),
                     });
                 }
 
-                tokio::time::sleep(LOOK).await;
+                tokio::time::sleep(POLL_INTERVAL).await;
                 continue;
             }
 
@@ -213,7 +213,7 @@ impl ModelStore {
                         body,
                         renewed: Instant::now(),
                         _active: active,
-                        is_inherited: !standing.is_empty(),
+                        is_inherited: !traffic_state.is_empty(),
                     });
                 }
                 Err(ObjectError::AlreadyExists { .. }) => {}
@@ -261,8 +261,8 @@ impl ModelStore {
     }
 
     async fn check_held(&self, claim: &Claim) -> Result<(), ModelError> {
-        let standing = self.list(&claim.folder).await?;
-        let highest = standing
+        let traffic_state = self.list(&claim.folder).await?;
+        let highest = traffic_state
             .iter()
             .max_by_key(|meta| generation(&meta.location))
             .map(|meta| &meta.location);
@@ -292,7 +292,7 @@ impl ModelStore {
     /// Versions whose claims are all void.
     pub(crate) async fn void_claims(&self) -> Result<Vec<(ModelName, VersionName)>, ModelError> {
         let mut versions: Vec<(ModelName, VersionName, bool)> = Vec::new();
-        for claim in self.standing(&object(&["claims"])).await? {
+        for claim in self.traffic_state(&object(&["claims"])).await? {
             let parts: Vec<_> = claim.meta.location.parts().collect();
             let [_, model, version, ..] = &parts[..] else {
                 continue;
@@ -328,7 +328,7 @@ impl ModelStore {
         version: &VersionName,
     ) -> Result<bool, ModelError> {
         for claim in self
-            .standing(&object(&["claims", model.as_str(), version.as_str()]))
+            .traffic_state(&object(&["claims", model.as_str(), version.as_str()]))
             .await?
         {
             if !self.is_void(&claim).await? {
@@ -339,25 +339,25 @@ impl ModelStore {
         Ok(false)
     }
 
-    async fn standing(&self, folder: &ObjectPath) -> Result<Vec<Standing>, ModelError> {
-        let mut standing = Vec::new();
+    async fn traffic_state(&self, folder: &ObjectPath) -> Result<Vec<TrafficState>, ModelError> {
+        let mut traffic_state = Vec::new();
         for meta in self.list(folder).await? {
             let Some(generation) = generation(&meta.location) else {
                 continue;
             };
             let body = self.body(&meta.location).await?;
 
-            standing.push(Standing {
+            traffic_state.push(TrafficState {
                 meta,
                 generation,
                 body,
             });
         }
 
-        Ok(standing)
+        Ok(traffic_state)
     }
 
-    async fn is_void(&self, claim: &Standing) -> Result<bool, ModelError> {
+    async fn is_void(&self, claim: &TrafficState) -> Result<bool, ModelError> {
         let Some(body) = &claim.body else {
             return Ok(true);
         };

@@ -25,7 +25,7 @@ pub struct EventEntry {
     /// The particulars, for programs.
     pub fields: BTreeMap<String, String>,
     /// The only agent that can know of it, region/name; none where every agent does.
-    pub witness: Option<String>,
+    pub reported_by: Option<String>,
 }
 
 impl EventEntry {
@@ -43,7 +43,7 @@ impl EventEntry {
                 .iter()
                 .map(|(name, value)| ((*name).to_owned(), value.clone()))
                 .collect(),
-            witness: event.witness.as_ref().map(ToString::to_string),
+            reported_by: event.reported_by.as_ref().map(ToString::to_string),
         }
     }
 }

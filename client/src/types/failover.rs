@@ -102,13 +102,13 @@ pub struct RegionExplanation {
     #[serde(default)]
     pub thresholds: Vec<String>,
     /// Where it stands, in words.
-    pub standing: String,
+    pub traffic_state: String,
     /// What operators ordered that matters for it.
     pub overrides: Vec<String>,
     /// What the guards did or would do about it.
     pub guards: Vec<String>,
     /// Each condition of its gate; empty unless it is in it.
-    pub gate: Vec<String>,
+    pub cool_down: Vec<String>,
     /// Each condition of its ramp step; empty unless it is on the ramp.
     pub ramp: Vec<String>,
     /// The last plans that say something of it, oldest first.

@@ -23,7 +23,7 @@ pub struct MembersStatus {
 /// One member, or one region that could be one.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct MemberStatus {
-    /// The region, or `witness`.
+    /// The region, or `reported_by`.
     pub member: RegionName,
     /// Whether it is a member.
     pub is_member: bool,
@@ -46,7 +46,7 @@ pub struct MemberStatus {
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct MemberBody {
-    /// The region, or `witness`.
+    /// The region, or `reported_by`.
     pub region: String,
     /// Who orders it.
     #[serde(default)]

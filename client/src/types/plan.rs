@@ -72,7 +72,7 @@ pub struct OverrideStatus {
 
 impl OverrideStatus {
     /// A standing order as it is at `now_ms`.
-    pub fn of(standing: &Override, now_ms: u64) -> Self {
+    pub fn of(traffic_state: &Override, now_ms: u64) -> Self {
         let Override {
             region,
             kind,
@@ -81,7 +81,7 @@ impl OverrideStatus {
             is_immediate,
             set_ms,
             expires_ms,
-        } = standing.clone();
+        } = traffic_state.clone();
 
         escape(&mut by);
         escape(&mut why);
@@ -133,7 +133,7 @@ pub struct PlannedRegion {
     /// Its share of the traffic, 0 to 1.
     pub share: f64,
     /// Where it stands: serving, reduced, out, gated, ramping.
-    pub standing: String,
+    pub traffic_state: String,
     /// Since when; none while it serves or is reduced.
     pub since_ms: Option<u64>,
     /// While ramping: the step's percentage.

@@ -32,7 +32,7 @@ pub struct RegionStatus {
     pub share: f64,
     /// Where it stands in the plan: serving, reduced, out, gated, ramping; unplanned before the
     /// first plan.
-    pub standing: String,
+    pub traffic_state: String,
     /// While ramping: the step's percentage.
     pub ramp_percent: Option<u8>,
     /// While it cools down: when its ramp begins at the earliest, Unix milliseconds.

@@ -96,7 +96,7 @@ pub struct AgentStatus {
     pub holdings: HoldingsStatus,
     /// How long ago the answering agent heard each of its facts, by the fact's name.
     #[serde(default)]
-    pub fact_ages_ms: BTreeMap<String, u64>,
+    pub status_ages_ms: BTreeMap<String, u64>,
     /// Whom it is connected to, as it says.
     #[serde(default)]
     pub links: Vec<LinkStatus>,

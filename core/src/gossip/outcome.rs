@@ -1,6 +1,6 @@
 //! What becomes of entries: accepted, rejected, or not published.
 
-use regionmesh_protocol::{codec::CodecError, identity::AgentId, status::FactKind};
+use regionmesh_protocol::{codec::CodecError, identity::AgentId, status::StatusKind};
 use std::collections::BTreeMap;
 
 /// Why an entry was not taken.
@@ -49,14 +49,14 @@ pub enum PublishError {
     /// The key could not sign; the entry stays as it was.
     #[error("could not sign our {kind:?} entry: {why}; check the agent's key file")]
     Sign {
-        kind: FactKind,
+        kind: StatusKind,
         /// What the signer said.
         why: String,
     },
     /// The fact is larger than an entry may be.
     #[error("our {kind:?} entry has {size} bytes, the limit is {limit}")]
     TooLarge {
-        kind: FactKind,
+        kind: StatusKind,
         /// Size of the fact, bytes.
         size: usize,
         /// The limit, bytes.
@@ -65,7 +65,7 @@ pub enum PublishError {
     /// The fact can't be encoded.
     #[error("could not encode our {kind:?} entry: {source}")]
     Encode {
-        kind: FactKind,
+        kind: StatusKind,
         /// What the codec said.
         source: CodecError,
     },
@@ -75,7 +75,7 @@ pub enum PublishError {
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Change {
     pub owner: AgentId,
-    pub kind: FactKind,
+    pub kind: StatusKind,
 }
 
 /// What became of a delta.

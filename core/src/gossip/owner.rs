@@ -2,7 +2,7 @@
 
 use super::digest::{Lack, OwnerDigest};
 use regionmesh_protocol::status::{
-    Fact, FactKind,
+    StatusEntry, StatusKind,
     entry::{Entry, EntryVersion},
 };
 use std::{collections::BTreeMap, sync::Arc, time::Instant};
@@ -12,14 +12,14 @@ use std::{collections::BTreeMap, sync::Arc, time::Instant};
 pub struct SeenEntry {
     /// The signed entry.
     pub entry: Arc<Entry>,
-    pub fact: Arc<Fact>,
+    pub status_entry: Arc<StatusEntry>,
     /// When it reached us.
     pub seen_at: Instant,
 }
 
 #[derive(Debug, Clone)]
 pub(super) struct Owner {
-    pub(super) entries: BTreeMap<FactKind, SeenEntry>,
+    pub(super) entries: BTreeMap<StatusKind, SeenEntry>,
     pub(super) chain: Vec<Vec<u8>>,
     /// Version of the certificate's entry.
     pub(super) certified: EntryVersion,

@@ -14,7 +14,7 @@ use super::{
 use regionmesh_protocol::{
     identity::{AgentId, MeshName},
     status::{
-        Fact, FactKind,
+        StatusEntry, StatusKind,
         entry::{Entry, EntryVersion},
     },
 };
@@ -72,7 +72,7 @@ impl Board {
     }
 
     /// One entry.
-    pub fn get(&self, owner: &AgentId, kind: FactKind) -> Option<&SeenEntry> {
+    pub fn get(&self, owner: &AgentId, kind: StatusKind) -> Option<&SeenEntry> {
         self.owners.get(owner)?.entries.get(&kind)
     }
 
@@ -190,7 +190,7 @@ impl Board {
         }
     }
 
-    fn hold(&mut self, entry: Entry, fact: Fact, now: Instant) {
+    fn hold(&mut self, entry: Entry, status_entry: StatusEntry, now: Instant) {
         self.tombstones.remove(&entry.owner);
         let owner = self
             .owners
@@ -198,7 +198,7 @@ impl Board {
             .or_insert_with(|| Owner::new(now));
 
         self.bytes -= owner.bytes();
-        if let Fact::Certificate(chain) = &fact {
+        if let StatusEntry::Certificate(chain) = &status_entry {
             // Entries under the old key can no longer be proven to a peer: the owner signs them
             // again, or they are from an earlier run and void.
             owner.entries.clear();
@@ -213,7 +213,7 @@ impl Board {
             kind,
             SeenEntry {
                 entry: Arc::new(entry),
-                fact: Arc::new(fact),
+                status_entry: Arc::new(status_entry),
                 seen_at: now,
             },
         );

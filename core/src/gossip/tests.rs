@@ -6,7 +6,9 @@ use regionmesh_protocol::status::entry::EntryVersion;
 use regionmesh_protocol::{
     codec,
     identity::MeshName,
-    status::{AgentFacts, Fact, FactKind, LeaderFacts, Links, Observations, ServingFacts},
+    status::{
+        AgentInfo, LeaderStatus, Links, Observations, ServingStatus, StatusEntry, StatusKind,
+    },
 };
 use std::{
     collections::BTreeSet,
@@ -95,19 +97,19 @@ fn reader() -> Board {
     board_of(99, 1)
 }
 
-fn fact(kind: u8, value: u64) -> Fact {
+fn status_entry(kind: u8, value: u64) -> StatusEntry {
     match kind % 5 {
-        0 => Fact::Serving(ServingFacts {
+        0 => StatusEntry::Serving(ServingStatus {
             requests_total: value,
-            ..ServingFacts::default()
+            ..ServingStatus::default()
         }),
-        1 => Fact::Leader(LeaderFacts::default()),
-        2 => Fact::Links(Links {
+        1 => StatusEntry::Leader(LeaderStatus::default()),
+        2 => StatusEntry::Links(Links {
             peers: vec![(value.to_string(), value)],
             unreachable: vec![],
         }),
-        3 => Fact::Observations(Observations::default()),
-        _ => Fact::Agent(AgentFacts {
+        3 => StatusEntry::Observations(Observations::default()),
+        _ => StatusEntry::Agent(AgentInfo {
             version: value.to_string(),
             started_ms: value,
             boot: value,
@@ -185,7 +187,7 @@ fn live(steps: &[Step]) -> (Vec<Board>, Vec<Board>) {
         match *step {
             Step::Publish { owner, kind, value } => {
                 owners[owner]
-                    .publish(fact(kind, value), &keys[owner], now)
+                    .publish(status_entry(kind, value), &keys[owner], now)
                     .unwrap();
             }
             Step::Rotate { owner } => {
@@ -331,7 +333,7 @@ proptest! {
         );
         let entry = Entry {
             owner: agent(1),
-            kind: FactKind::Agent,
+            kind: StatusKind::Agent,
             version: EntryVersion::default(),
             payload: bytes.clone(),
             signature: bytes,
@@ -351,7 +353,7 @@ proptest! {
 fn an_exchange_reads_back_as_written() {
     let mut owner = board_of(1, 5);
     owner
-        .publish(fact(0, 1), &Key(agent(1), 0), Instant::now())
+        .publish(status_entry(0, 1), &Key(agent(1), 0), Instant::now())
         .unwrap();
 
     let digest = owner.digest();
@@ -385,10 +387,10 @@ fn an_equal_fact_is_not_published_twice_but_observations_are() {
     let key = Key(agent(1), 0);
     let now = Instant::now();
 
-    assert!(owner.publish(fact(0, 1), &key, now).unwrap());
-    assert!(!owner.publish(fact(0, 1), &key, now).unwrap());
-    assert!(owner.publish(fact(3, 1), &key, now).unwrap());
-    assert!(owner.publish(fact(3, 1), &key, now).unwrap());
+    assert!(owner.publish(status_entry(0, 1), &key, now).unwrap());
+    assert!(!owner.publish(status_entry(0, 1), &key, now).unwrap());
+    assert!(owner.publish(status_entry(3, 1), &key, now).unwrap());
+    assert!(owner.publish(status_entry(3, 1), &key, now).unwrap());
 }
 
 #[test]
@@ -398,7 +400,11 @@ fn random_exchanges_converge_in_logarithmic_rounds() {
         let mut boards: Vec<Board> = (0..count).map(|index| board_of(index, 5)).collect();
         for (index, board) in boards.iter_mut().enumerate() {
             board
-                .publish(fact(0, index as u64), &Key(agent(index), 0), Instant::now())
+                .publish(
+                    status_entry(0, index as u64),
+                    &Key(agent(index), 0),
+                    Instant::now(),
+                )
                 .unwrap();
         }
 

@@ -2,14 +2,14 @@
 
 use regionmesh_protocol::{
     identity::AgentId,
-    status::{Fact, FactKind, Holdings, entry::EntryVersion},
+    status::{Holdings, StatusEntry, StatusKind, entry::EntryVersion},
 };
 use std::{collections::BTreeMap, sync::Arc, time::Instant};
 
 /// One entry's content, and when it arrived.
 #[derive(Debug, Clone)]
-pub struct SeenFact {
-    pub fact: Arc<Fact>,
+pub struct SeenStatus {
+    pub status_entry: Arc<StatusEntry>,
     /// Its version at its owner.
     pub version: EntryVersion,
     /// When it reached us, our clock.
@@ -21,14 +21,14 @@ pub struct SeenFact {
 pub struct AgentView {
     /// Whether the agent is alive by SWIM.
     pub is_alive: bool,
-    pub facts: BTreeMap<FactKind, SeenFact>,
+    pub status_entries: BTreeMap<StatusKind, SeenStatus>,
 }
 
 impl AgentView {
     /// What the agent's region holds, as it publishes.
     pub fn holdings(&self) -> Option<&Holdings> {
-        match &*self.facts.get(&FactKind::Holdings)?.fact {
-            Fact::Holdings(holdings) => Some(holdings),
+        match &*self.status_entries.get(&StatusKind::Holdings)?.status_entry {
+            StatusEntry::Holdings(holdings) => Some(holdings),
             _ => None,
         }
     }

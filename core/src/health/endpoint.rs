@@ -185,7 +185,7 @@ impl AddressTracker {
     ) -> Option<Condition> {
         let success_us = match &result {
             ProbeResult::Success { round_trip_us, .. } => Some(*round_trip_us),
-            ProbeResult::Positive(_) | ProbeResult::Silence(_) => None,
+            ProbeResult::DefiniteFailure(_) | ProbeResult::Silence(_) => None,
         };
 
         if is_inference {

@@ -25,7 +25,7 @@ pub enum ProbeResult {
     },
     /// A definite failure of the endpoint or its host: refused, reset, closed early, a wrong
     /// status, garbage.
-    Positive(String),
+    DefiniteFailure(String),
     /// No answer, or the host can't be reached.
     Silence(String),
 }
@@ -70,7 +70,7 @@ impl FailureRun {
     pub fn record(&mut self, result: &ProbeResult, now_ms: u64) {
         match result {
             ProbeResult::Success { .. } => *self = Self::default(),
-            ProbeResult::Positive(_) => {
+            ProbeResult::DefiniteFailure(_) => {
                 if self.count == 0 {
                     self.first_ms = now_ms;
                 }
@@ -165,7 +165,7 @@ impl ProbeTracker {
             }
             // Silence between two refusals does not contradict them, so it leaves their count
             // alone; a refusal is not a success, so it adds to the silence.
-            ProbeResult::Positive(evidence) | ProbeResult::Silence(evidence) => {
+            ProbeResult::DefiniteFailure(evidence) | ProbeResult::Silence(evidence) => {
                 self.evidence = evidence;
                 self.successes = 0;
                 self.silent_for_ms = self.silent_for_ms.saturating_add(gap_ms);

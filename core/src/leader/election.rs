@@ -7,7 +7,7 @@
 
 mod types;
 
-pub use types::{ElectionEffect, ElectionSettings, KnownLeader, Sight};
+pub use types::{ElectionEffect, ElectionSettings, ElectionView, KnownLeader};
 
 use crate::leader::ballots::KnownBallots;
 use regionmesh_protocol::{
@@ -38,7 +38,7 @@ enum Phase {
         refused: BTreeSet<RegionName>,
         since_ms: u64,
     },
-    Standing,
+    TrafficState,
     Leading,
 }
 
@@ -152,23 +152,28 @@ impl Election {
     }
 
     fn stand(&mut self, ballot: Ballot) -> ElectionEffect {
-        self.phase = Phase::Standing;
+        self.phase = Phase::TrafficState;
         self.stood = Some(ballot.clone());
         ElectionEffect::Stand(ballot)
     }
 
     /// Acts on the time that has passed. `random` is a fresh random number.
-    pub fn tick(&mut self, sight: &Sight, now_ms: u64, random: u64) -> Option<ElectionEffect> {
-        self.known.set_members(&sight.members);
-        if matches!(self.phase, Phase::Standing | Phase::Leading) {
+    pub fn tick(
+        &mut self,
+        view: &ElectionView,
+        now_ms: u64,
+        random: u64,
+    ) -> Option<ElectionEffect> {
+        self.known.set_members(&view.members);
+        if matches!(self.phase, Phase::TrafficState | Phase::Leading) {
             return None;
         }
 
         // An agent whose region is not a member (removed, or not added yet) does not lead. Nor does
         // one whose clock is far off, since a plan's times come from its leader's clock.
-        let may_lead = sight.members.contains(&self.me.region) && !sight.is_clock_off;
+        let may_lead = view.members.contains(&self.me.region) && !view.is_clock_off;
         if !may_lead
-            || sight.is_led_well(&self.me.region)
+            || view.is_led_well(&self.me.region)
             || self.heard_other(&self.me, now_ms).is_some()
         {
             self.phase = Phase::Following;
@@ -181,15 +186,15 @@ impl Election {
             Phase::Waiting { until_ms }
                 if now_ms >= *until_ms && self.lent_to_other(&self.me, now_ms).is_none() =>
             {
-                return self.ask(sight, now_ms);
+                return self.ask(view, now_ms);
             }
             Phase::Asking {
                 refused,
                 granted,
                 since_ms,
                 ..
-            } if now_ms >= since_ms + self.patience_ms(sight, refused) => {
-                let silent = sight
+            } if now_ms >= since_ms + self.timeout_ms(view, refused) => {
+                let silent = view
                     .members
                     .iter()
                     .filter(|region| !granted.contains(*region) && !refused.contains(*region));
@@ -225,11 +230,11 @@ impl Election {
     }
 
     /// How long to wait for votes if `refused` regions gave none.
-    fn patience_ms(&self, sight: &Sight, refused: &BTreeSet<RegionName>) -> u64 {
-        let sound: BTreeSet<_> = sight.members.difference(&sight.failed).cloned().collect();
+    fn timeout_ms(&self, view: &ElectionView, refused: &BTreeSet<RegionName>) -> u64 {
+        let sound: BTreeSet<_> = view.members.difference(&view.failed).cloned().collect();
         let open = sound.difference(refused).cloned().collect();
         let is_for_the_failed =
-            has_majority(&sight.members, &sound) && !has_majority(&sight.members, &open);
+            has_majority(&view.members, &sound) && !has_majority(&view.members, &open);
 
         if is_for_the_failed {
             self.settings.failed_votes_ms
@@ -238,23 +243,23 @@ impl Election {
         }
     }
 
-    fn ask(&mut self, sight: &Sight, now_ms: u64) -> Option<ElectionEffect> {
+    fn ask(&mut self, view: &ElectionView, now_ms: u64) -> Option<ElectionEffect> {
         let ballot = self.next_ballot()?;
         // One vote each: a candidate votes for itself.
         self.lent = Some((self.me.clone(), now_ms));
 
-        let granted: BTreeSet<_> = sight
+        let granted: BTreeSet<_> = view
             .members
             .get(&self.me.region)
             .cloned()
             .into_iter()
             .collect();
 
-        if has_majority(&sight.members, &granted) {
+        if has_majority(&view.members, &granted) {
             return Some(self.stand(ballot));
         }
 
-        let others = sight.members.difference(&granted).cloned().collect();
+        let others = view.members.difference(&granted).cloned().collect();
         self.phase = Phase::Asking {
             ballot: ballot.clone(),
             granted,
@@ -271,11 +276,11 @@ impl Election {
         from: &RegionName,
         asked: &Ballot,
         reply: Option<&PreVoteReply>,
-        sight: &Sight,
+        view: &ElectionView,
         now_ms: u64,
         random: u64,
     ) -> Option<ElectionEffect> {
-        self.known.set_members(&sight.members);
+        self.known.set_members(&view.members);
         match reply {
             Some(reply) => drop(
                 reply
@@ -308,12 +313,12 @@ impl Election {
         };
 
         votes.insert(from.clone());
-        if has_majority(&sight.members, granted) && !is_outdated {
+        if has_majority(&view.members, granted) && !is_outdated {
             return Some(self.stand(asked.clone()));
         }
 
-        let still_open: BTreeSet<_> = sight.members.difference(refused).cloned().collect();
-        if is_outdated || !has_majority(&sight.members, &still_open) {
+        let still_open: BTreeSet<_> = view.members.difference(refused).cloned().collect();
+        if is_outdated || !has_majority(&view.members, &still_open) {
             self.try_again(now_ms, random);
         }
 
@@ -342,11 +347,16 @@ impl Election {
     /// Answers a candidate. Of two that ask each other at the same time the one with the lower
     /// ballot gives way: otherwise, with regions far apart, both would refuse and try again in
     /// step.
-    pub fn vote(&mut self, request: &PreVoteRequest, sight: &Sight, now_ms: u64) -> PreVoteReply {
-        self.known.set_members(&sight.members);
+    pub fn vote(
+        &mut self,
+        request: &PreVoteRequest,
+        view: &ElectionView,
+        now_ms: u64,
+    ) -> PreVoteReply {
+        self.known.set_members(&view.members);
         let gives_way =
             matches!(&self.phase, Phase::Asking { ballot, .. } if *ballot < request.ballot);
-        let refused = self.objection(request, sight, gives_way, now_ms);
+        let refused = self.objection(request, view, gives_way, now_ms);
 
         if refused.is_none() {
             self.lent = Some((request.ballot.agent.clone(), now_ms));
@@ -368,7 +378,7 @@ impl Election {
     fn objection(
         &self,
         request: &PreVoteRequest,
-        sight: &Sight,
+        view: &ElectionView,
         gives_way: bool,
         now_ms: u64,
     ) -> Option<String> {
@@ -381,7 +391,7 @@ impl Election {
             ));
         }
 
-        if !sight.members.contains(&candidate.region) {
+        if !view.members.contains(&candidate.region) {
             return Some(format!(
                 "{} is not a member of the register",
                 candidate.region
@@ -389,14 +399,14 @@ impl Election {
         }
 
         if self.phase == Phase::Leading
-            && (!sight.failed.contains(&self.me.region) || sight.failed.contains(&candidate.region))
+            && (!view.failed.contains(&self.me.region) || view.failed.contains(&candidate.region))
         {
             return Some(format!("{} leads", self.me));
         }
 
-        if let Some(leader) = &sight.leader
+        if let Some(leader) = &view.leader
             && leader.ballot.agent != *candidate
-            && sight.is_led_well(&candidate.region)
+            && view.is_led_well(&candidate.region)
         {
             return Some(format!("{} sees {} lead", self.me, leader.ballot));
         }

@@ -214,10 +214,10 @@ impl Proposer {
     ) -> Vec<Effect> {
         let AcceptorAnswer { incarnation, reply } = answer;
         if let Phase::Leading(leading) = &mut self.phase {
-            let patience_ms = self.settings.silence_ms;
+            let timeout_ms = self.settings.silence_ms;
             leading
                 .gone
-                .retain(|_, since_ms| now_ms.saturating_sub(*since_ms) < patience_ms);
+                .retain(|_, since_ms| now_ms.saturating_sub(*since_ms) < timeout_ms);
             if leading.gone.contains_key(&incarnation) {
                 return Vec::new();
             }

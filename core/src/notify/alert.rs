@@ -3,7 +3,7 @@
 //!
 //! An alert's identity is its labels, as in Prometheus: two agents that report one condition send
 //! the same alert, and Alertmanager merges them. Every agent keeps this book;
-//! [`crate::notify::duty`] decides which agent sends it.
+//! [`crate::notify::notifier`] decides which agent sends it.
 
 mod table;
 
@@ -42,7 +42,7 @@ pub struct Alert {
     /// When it ended, Unix milliseconds; none while it is active.
     pub ended_ms: Option<u64>,
     /// The only agent that can know of it; none if every agent can.
-    pub witness: Option<AgentId>,
+    pub reported_by: Option<AgentId>,
 }
 
 impl Alert {
@@ -122,12 +122,12 @@ impl AlertBook {
 
     /// Ends every alert of this name whose labels match `claim`.
     pub fn end(&mut self, name: &str, now_ms: u64, claim: impl Fn(&Labels) -> bool) {
-        let standing = self
+        let traffic_state = self
             .alerts
             .values_mut()
             .filter(|alert| alert.ended_ms.is_none() && alert.name() == name);
 
-        for alert in standing.filter(|alert| claim(&alert.labels)) {
+        for alert in traffic_state.filter(|alert| claim(&alert.labels)) {
             alert.ended_ms = Some(now_ms.max(alert.starts_ms));
         }
     }

@@ -7,7 +7,7 @@
 use super::Strategy;
 use regionmesh_protocol::{
     identity::RegionName,
-    plan::{FULL_WEIGHT_BP, RegionPlan, Standing},
+    plan::{FULL_WEIGHT_BP, RegionPlan, TrafficState},
     status::condition::Condition,
 };
 use serde::{Deserialize, Serialize};
@@ -39,7 +39,7 @@ pub(super) fn obstacle<'a>(
     has_shortfall: bool,
 ) -> Option<&'static str> {
     let serves = |(region, condition): (&RegionPlan, Condition)| {
-        region.standing == Standing::Serving
+        region.traffic_state == TrafficState::Serving
             && !matches!(condition, Condition::Failed | Condition::Draining)
     };
 

@@ -3,13 +3,13 @@
 use super::{
     PlanInputs, RegionInput,
     overrides::Orders,
-    standing::{gated_since, trial_of},
+    traffic_state::{comparison_of, cooling_down_since},
     words::{self, are},
 };
-use crate::recovery::trial::PATIENCE;
+use crate::recovery::canary::HOLDS_MAX;
 use regionmesh_protocol::{
     identity::RegionName,
-    plan::{Absence, FULL_WEIGHT_BP, Plan, RegionPlan, Standing},
+    plan::{Absence, FULL_WEIGHT_BP, Plan, RegionPlan, TrafficState},
     status::condition::Condition,
 };
 
@@ -17,13 +17,13 @@ use regionmesh_protocol::{
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Explanation {
     /// Its traffic state and since when.
-    pub standing: String,
+    pub traffic_state: String,
     /// The overrides that concern it.
     pub overrides: Vec<String>,
     /// What the guards did or would do about it.
     pub guards: Vec<String>,
     /// Each condition of its gate and whether it holds; empty unless it is in its gate.
-    pub gate: Vec<String>,
+    pub cool_down: Vec<String>,
     /// Each condition of its ramp step and whether it holds; empty unless it is on the ramp.
     pub ramp: Vec<String>,
 }
@@ -39,31 +39,34 @@ pub fn explain(
     let input = inputs.regions.get(name)?;
     let all = Orders::of(&plan.overrides, name);
     let orders = Orders::in_effect(&plan.overrides, &plan.yielded, name);
-    let overrides = [all.own, all.mesh].into_iter().flatten().map(|standing| {
-        let left = standing.time_left(now_ms);
-        let yields = plan
-            .yielded
-            .iter()
-            .any(|yielded| yielded.region == *name && yielded.order == standing.region);
-        let effect = if yields {
-            "; it yields, since obeying it would leave users on a region that can't serve"
-        } else {
-            ""
-        };
+    let overrides = [all.own, all.mesh]
+        .into_iter()
+        .flatten()
+        .map(|traffic_state| {
+            let left = traffic_state.time_left(now_ms);
+            let yields = plan
+                .yielded
+                .iter()
+                .any(|yielded| yielded.region == *name && yielded.order == traffic_state.region);
+            let effect = if yields {
+                "; it yields, since obeying it would leave users on a region that can't serve"
+            } else {
+                ""
+            };
 
-        format!("{standing}, {left} left{effect}")
-    });
+            format!("{traffic_state}, {left} left{effect}")
+        });
 
     Some(Explanation {
-        standing: standing(region, inputs, now_ms),
+        traffic_state: traffic_state(region, inputs, now_ms),
         overrides: overrides.collect(),
         guards: guards(plan, inputs, name, region, input, orders),
-        gate: gate(plan, inputs, region, input, orders, now_ms),
+        cool_down: cool_down(plan, inputs, region, input, orders, now_ms),
         ramp: ramp(inputs, region, input, now_ms),
     })
 }
 
-fn standing(region: &RegionPlan, inputs: &PlanInputs, now_ms: u64) -> String {
+fn traffic_state(region: &RegionPlan, inputs: &PlanInputs, now_ms: u64) -> String {
     let ago = |since_ms: u64| format!("for {} s", now_ms.saturating_sub(since_ms) / 1_000);
     let because = match region.absence {
         None => "",
@@ -74,10 +77,12 @@ fn standing(region: &RegionPlan, inputs: &PlanInputs, now_ms: u64) -> String {
         Some(Absence::Joined) => ", it joined the mesh and had no traffic yet",
     };
 
-    match &region.standing {
-        Standing::Serving => "serves its share".into(),
-        Standing::Reduced => format!("suspect, cut to {} % of its share", inputs.suspect_percent),
-        Standing::Limited {
+    match &region.traffic_state {
+        TrafficState::Serving => "serves its share".into(),
+        TrafficState::Reduced => {
+            format!("suspect, cut to {} % of its share", inputs.suspect_percent)
+        }
+        TrafficState::Limited {
             since_ms,
             healthy_ms: None,
         } => {
@@ -87,7 +92,7 @@ fn standing(region: &RegionPlan, inputs: &PlanInputs, now_ms: u64) -> String {
                 ago(*since_ms)
             )
         }
-        Standing::Limited {
+        TrafficState::Limited {
             healthy_ms: Some(healthy_ms),
             ..
         } => {
@@ -97,9 +102,11 @@ fn standing(region: &RegionPlan, inputs: &PlanInputs, now_ms: u64) -> String {
                 inputs.suspect_percent
             )
         }
-        Standing::Out { since_ms } => format!("out {}{because}", ago(*since_ms)),
-        Standing::Gated { since_ms } => format!("in its gate {}{because}", ago(*since_ms)),
-        Standing::Ramping { step, since_ms } => {
+        TrafficState::Out { since_ms } => format!("out {}{because}", ago(*since_ms)),
+        TrafficState::CoolingDown { since_ms } => {
+            format!("in its gate {}{because}", ago(*since_ms))
+        }
+        TrafficState::Ramping { step, since_ms } => {
             format!(
                 "on the ramp at {} % {}",
                 inputs.recovery.percent_at(*step),
@@ -119,11 +126,13 @@ fn guards(
 ) -> Vec<String> {
     let mut said = Vec::new();
     let out: Vec<&str> = plan.taken_out().map(RegionName::as_str).collect();
-    match region.standing {
-        Standing::Limited { .. } => {
+    match region.traffic_state {
+        TrafficState::Limited { .. } => {
             said.push(words::limit(&out, inputs.max_out, inputs.suspect_percent))
         }
-        Standing::Serving | Standing::Reduced if out.len() >= usize::from(inputs.max_out) => {
+        TrafficState::Serving | TrafficState::Reduced
+            if out.len() >= usize::from(inputs.max_out) =>
+        {
             let words = format!(
                 "if it failed now it would keep {} % of its share",
                 inputs.suspect_percent
@@ -200,7 +209,7 @@ fn capacity_in_words(input: &RegionInput) -> Option<String> {
     })
 }
 
-fn gate(
+fn cool_down(
     plan: &Plan,
     inputs: &PlanInputs,
     region: &RegionPlan,
@@ -208,27 +217,27 @@ fn gate(
     orders: Orders<'_>,
     now_ms: u64,
 ) -> Vec<String> {
-    let Some(since_ms) = gated_since(region) else {
+    let Some(since_ms) = cooling_down_since(region) else {
         return Vec::new();
     };
     let waited_ms = now_ms.saturating_sub(since_ms);
-    let gate_ms = inputs.recovery.gate_for(region.flaps);
+    let cool_down_ms = inputs.recovery.cool_down_for(region.flaps);
     let line =
         |holds: bool, what: String| format!("{}: {what}", if holds { "holds" } else { "waits" });
     let ramping: Vec<&str> = plan
         .regions
         .iter()
-        .filter(|(_, other)| matches!(other.standing, Standing::Ramping { .. }))
+        .filter(|(_, other)| matches!(other.traffic_state, TrafficState::Ramping { .. }))
         .map(|(other, _)| other.as_str())
         .collect();
 
     let mut said = vec![
         line(
-            waited_ms >= gate_ms,
+            waited_ms >= cool_down_ms,
             format!(
                 "healthy for {} of {} s ({} failures lately)",
-                waited_ms.min(gate_ms) / 1_000,
-                gate_ms / 1_000,
+                waited_ms.min(cool_down_ms) / 1_000,
+                cool_down_ms / 1_000,
                 region.flaps
             ),
         ),
@@ -262,7 +271,7 @@ fn gate(
 }
 
 fn ramp(inputs: &PlanInputs, region: &RegionPlan, input: &RegionInput, now_ms: u64) -> Vec<String> {
-    let Standing::Ramping { step, since_ms } = region.standing else {
+    let TrafficState::Ramping { step, since_ms } = region.traffic_state else {
         return Vec::new();
     };
     let recovery = &inputs.recovery;
@@ -287,24 +296,29 @@ fn ramp(inputs: &PlanInputs, region: &RegionPlan, input: &RegionInput, now_ms: u
         ),
     ];
 
-    match trial_of(input, step, since_ms) {
+    match comparison_of(input, step, since_ms) {
         Ok(None) => said.push("requests are not measured here: verdict and time decide".into()),
         Err(_) => {
             said.push("waits: measurements of its service are missing, so the ramp holds".into())
         }
-        Ok(Some(trial)) => {
+        Ok(Some(comparison)) => {
             said.push(format!(
                 "{} of {} requests seen, {} errors; also {} probes, which count if no requests \
-                 come, or too few within {PATIENCE} times the hold",
-                trial.own.requests(),
+                 come, or too few within {HOLDS_MAX} times the hold",
+                comparison.own.requests(),
                 recovery.min_requests,
-                trial.own.errors,
-                trial.own.probes,
+                comparison.own.errors,
+                comparison.own.probes,
             ));
 
             said.push(
-                match (trial.control, trial.worse(recovery.errors_floor_bp, false)) {
-                    (_, Some(worse)) => format!("worse than the regions that serve: {worse}"),
+                match (
+                    comparison.control,
+                    comparison.regression(recovery.errors_floor_bp, false),
+                ) {
+                    (_, Some(regression)) => {
+                        format!("worse than the regions that serve: {regression}")
+                    }
                     (Some(control), None) if control.requests() > 0 => format!(
                         "not worse than the regions that serve ({} errors in {} requests)",
                         control.errors,

@@ -1,7 +1,7 @@
 //! When a recovering region will have its full share, if it stays healthy and nothing else happens.
 
 use crate::recovery::ramp::RecoveryPolicy;
-use regionmesh_protocol::plan::{RegionPlan, Standing};
+use regionmesh_protocol::plan::{RegionPlan, TrafficState};
 
 /// A region's way back, by the leader's clock.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -24,28 +24,29 @@ pub fn forecast(region: &RegionPlan, recovery: &RecoveryPolicy, ttl_ms: u64) -> 
             .fold(0u64, u64::saturating_add)
     };
 
-    match region.standing {
-        Standing::Gated { since_ms }
-        | Standing::Limited {
+    match region.traffic_state {
+        TrafficState::CoolingDown { since_ms }
+        | TrafficState::Limited {
             healthy_ms: Some(since_ms),
             ..
         } => {
-            let ramp_ms = since_ms.saturating_add(recovery.gate_for(region.flaps));
+            let ramp_ms = since_ms.saturating_add(recovery.cool_down_for(region.flaps));
             Some(Forecast {
                 ramp_ms: Some(ramp_ms),
                 full_ms: ramp_ms.saturating_add(climb_ms(0, 0)),
             })
         }
-        Standing::Ramping { step, since_ms } => {
+        TrafficState::Ramping { step, since_ms } => {
             let full_ms = since_ms.saturating_add(climb_ms(step, region.hold_doublings));
             Some(Forecast {
                 ramp_ms: None,
                 full_ms,
             })
         }
-        Standing::Serving | Standing::Reduced | Standing::Out { .. } | Standing::Limited { .. } => {
-            None
-        }
+        TrafficState::Serving
+        | TrafficState::Reduced
+        | TrafficState::Out { .. }
+        | TrafficState::Limited { .. } => None,
     }
 }
 

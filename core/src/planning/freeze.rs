@@ -55,7 +55,7 @@ impl FreezeWatch {
 
 /// What an agent's own probes say about a region.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct OwnSight {
+pub struct OwnView {
     pub condition: Condition,
     /// Whether it failed by definite failures (refused, reset, a bad answer), not by silence alone.
     pub is_definite: bool,
@@ -90,17 +90,17 @@ pub struct Place {
 pub fn local_answer(
     plan: &Plan,
     is_withdrawn: bool,
-    seen: &BTreeMap<RegionName, OwnSight>,
+    seen: &BTreeMap<RegionName, OwnView>,
     strategy: Strategy,
     places: &BTreeMap<RegionName, Place>,
 ) -> Option<LocalAnswer> {
     let is_healthy = |name: &RegionName| {
         seen.get(name)
-            .is_some_and(|sight| sight.condition == Condition::Healthy)
+            .is_some_and(|view| view.condition == Condition::Healthy)
     };
     let left_out: BTreeSet<RegionName> = plan
         .carrying()
-        .filter(|(name, _)| !is_withdrawn && seen.get(*name).is_some_and(|sight| sight.is_definite))
+        .filter(|(name, _)| !is_withdrawn && seen.get(*name).is_some_and(|view| view.is_definite))
         .map(|(name, _)| name.clone())
         .collect();
 

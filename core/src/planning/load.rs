@@ -7,7 +7,7 @@
 
 use crate::{
     planning::capacity,
-    recovery::trial::{Evidence, Trial},
+    recovery::canary::{CanaryComparison, Evidence},
 };
 use regionmesh_protocol::{
     identity::{AgentId, RegionName},
@@ -26,7 +26,7 @@ const POINTS_MAX: usize = 13;
 pub struct LoadMeter {
     last: BTreeMap<AgentId, Served>,
     regions: BTreeMap<RegionName, RegionLoad>,
-    trials: BTreeMap<RegionName, Begun>,
+    comparisons: BTreeMap<RegionName, Begun>,
 }
 
 #[derive(Debug, Default)]
@@ -118,7 +118,7 @@ impl LoadMeter {
 
     /// What was served since `region` entered `step` at `since_ms`: by itself and by the regions of
     /// `control`. The first call for a step begins it.
-    pub fn trial(
+    pub fn comparison(
         &mut self,
         region: &RegionName,
         step: usize,
@@ -135,7 +135,7 @@ impl LoadMeter {
             return Evidence::Missing;
         }
 
-        let begun = self.trials.get(region);
+        let begun = self.comparisons.get(region);
         if begun.is_none_or(|begun| (begun.step, begun.since_ms) != (step, since_ms)) {
             let served = self
                 .regions
@@ -143,7 +143,7 @@ impl LoadMeter {
                 .map(|(name, region)| (name.clone(), region.served))
                 .collect();
 
-            self.trials.insert(
+            self.comparisons.insert(
                 region.clone(),
                 Begun {
                     step,
@@ -160,7 +160,7 @@ impl LoadMeter {
                 .map(|region| region.served)
                 .unwrap_or_default();
             let before = self
-                .trials
+                .comparisons
                 .get(region)
                 .and_then(|begun| begun.served.get(name))
                 .copied()
@@ -174,7 +174,7 @@ impl LoadMeter {
             .map(since)
             .reduce(|sum, served| sum.plus(&served));
 
-        Evidence::Measured(Box::new(Trial {
+        Evidence::Measured(Box::new(CanaryComparison {
             step,
             since_ms,
             own: since(region),
@@ -183,8 +183,9 @@ impl LoadMeter {
     }
 
     /// Forgets the trials of all regions but these.
-    pub fn keep_trials(&mut self, ramping: &BTreeSet<RegionName>) {
-        self.trials.retain(|region, _| ramping.contains(region));
+    pub fn retain_comparisons(&mut self, ramping: &BTreeSet<RegionName>) {
+        self.comparisons
+            .retain(|region, _| ramping.contains(region));
     }
 }
 

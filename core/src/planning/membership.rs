@@ -16,7 +16,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 /// What the leader sees when it judges an order about members.
 #[derive(Debug, Clone, Copy)]
-pub struct MemberSight<'a> {
+pub struct MemberView<'a> {
     pub leader: &'a AgentId,
     /// The acceptors of its configuration.
     pub configured: &'a BTreeSet<RegionName>,
@@ -24,7 +24,7 @@ pub struct MemberSight<'a> {
     pub answering: &'a BTreeMap<RegionName, Incarnation>,
 }
 
-impl MemberSight<'_> {
+impl MemberView<'_> {
     fn check_configured(&self, region: &RegionName) -> Result<(), MemberOrderError> {
         if self.configured.contains(region) {
             return Ok(());
@@ -59,7 +59,7 @@ pub enum MemberStep {
 pub fn check_membership(
     current: &Plan,
     order: &Order,
-    sight: MemberSight<'_>,
+    view: MemberView<'_>,
 ) -> Result<MemberStep, OrderError> {
     check_texts(order)?;
     let OrderAction::Member(action) = &order.action else {
@@ -67,23 +67,23 @@ pub fn check_membership(
     };
     let name = order.region.clone().ok_or(MemberOrderError::NoName)?;
 
-    Ok(check(current, &name, action, sight)?)
+    Ok(check(current, &name, action, view)?)
 }
 
 fn check(
     current: &Plan,
     name: &RegionName,
     action: &MemberOrder,
-    sight: MemberSight<'_>,
+    view: MemberView<'_>,
 ) -> Result<MemberStep, MemberOrderError> {
     let members = &current.members;
     let (change, is_forced) = match action {
-        MemberOrder::Add { force } => (check_add(members, name, sight)?, *force),
-        MemberOrder::Remove { force } => (check_remove(current, name, *force, sight)?, *force),
+        MemberOrder::Add { force } => (check_add(members, name, view)?, *force),
+        MemberOrder::Remove { force } => (check_remove(current, name, *force, view)?, *force),
         MemberOrder::Rename { to } => {
             let change = MemberChange::Rename(name.clone(), to.clone());
             members.after(&change)?;
-            sight.check_configured(to)?;
+            view.check_configured(to)?;
             (change, false)
         }
     };
@@ -106,16 +106,16 @@ fn check(
 fn check_add(
     members: &Members,
     name: &RegionName,
-    sight: MemberSight<'_>,
+    view: MemberView<'_>,
 ) -> Result<MemberChange, MemberOrderError> {
     if members.has(name) {
         return Err(MembersError::IsAMember(name.clone()).into());
     }
-    sight.check_configured(name)?;
+    view.check_configured(name)?;
 
     // The present members must form a majority without the new one, or its first failure would
     // stop the register.
-    let answering = sight.answering_of(members);
+    let answering = view.answering_of(members);
     let after = members.len() + 1;
     if members.len() > 1 && answering <= after / 2 {
         return Err(MemberOrderError::NoMajorityLeft {
@@ -132,7 +132,7 @@ fn check_remove(
     current: &Plan,
     name: &RegionName,
     is_forced: bool,
-    sight: MemberSight<'_>,
+    view: MemberView<'_>,
 ) -> Result<MemberChange, MemberOrderError> {
     let change = MemberChange::Remove(name.clone());
     let after = current.members.after(&change)?;
@@ -145,7 +145,7 @@ fn check_remove(
         });
     }
 
-    let answering = sight.answering_of(&after);
+    let answering = view.answering_of(&after);
     if answering <= after.len() / 2 {
         return Err(MemberOrderError::NoMajorityLeft {
             answering,
@@ -174,12 +174,12 @@ pub fn plan_membership(
             before.regions.insert(new.clone(), region);
         }
 
-        for standing in before
+        for traffic_state in before
             .overrides
             .iter_mut()
-            .filter(|standing| standing.region.as_ref() == Some(old))
+            .filter(|traffic_state| traffic_state.region.as_ref() == Some(old))
         {
-            standing.region = Some(new.clone());
+            traffic_state.region = Some(new.clone());
         }
 
         for yielded in &mut before.yielded {

@@ -29,7 +29,7 @@ use std::collections::BTreeMap;
 ///   on the ramp, one step back instead; in the gate, the gate starts over.
 /// - Failed: out, and counted as a flap; limited to a suspect region's share if automation already
 ///   has `max_out` regions out. Draining: out, not counted. Unknown: nothing moves.
-/// - Healthy again: the gate ([`crate::recovery::ramp::RecoveryPolicy::gate_for`]), held shut while
+/// - Healthy again: the gate ([`crate::recovery::ramp::RecoveryPolicy::cool_down_for`]), held shut while
 ///   the region lacks models or has not loaded them; then the ramp, one region at a time, so that
 ///   any effect on the others can be attributed to it.
 ///
@@ -90,7 +90,7 @@ impl Draft<'_> {
             let before = self.regions.clone();
             self.follow_verdicts();
             self.grant_exits();
-            self.open_gates();
+            self.end_cool_downs();
             if self.regions == before {
                 break;
             }

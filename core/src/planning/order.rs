@@ -13,7 +13,7 @@ use regionmesh_protocol::{
     identity::RegionName,
     plan::{
         BY_MAX, FOR_MAX_MS, FOR_MIN_MS, MemberOrderError, OVERRIDES_MAX, Order, OrderAction,
-        OrderError, Override, OverrideKind, Plan, RegionPlan, Replaced, Standing, WHY_MAX,
+        OrderError, Override, OverrideKind, Plan, RegionPlan, Replaced, TrafficState, WHY_MAX,
     },
     status::condition::Condition,
     text::unprintable,
@@ -91,7 +91,7 @@ fn carrier_of_a_drain<'a>(
 ) -> Option<&'a RegionName> {
     let is_drained = |name: &RegionName| {
         plan.override_of(Some(name))
-            .is_some_and(|standing| standing.kind == OverrideKind::Drain)
+            .is_some_and(|traffic_state| traffic_state.kind == OverrideKind::Drain)
     };
     let had_nothing = |name: &RegionName| {
         current
@@ -132,7 +132,10 @@ fn held_at_nothing(plan: &Plan, region: &RegionName, now_ms: u64) -> Option<Stri
 
 /// Whether a region is in full service, or only cut because it is suspect.
 fn is_in_service(part: &RegionPlan) -> bool {
-    matches!(part.standing, Standing::Serving | Standing::Reduced)
+    matches!(
+        part.traffic_state,
+        TrafficState::Serving | TrafficState::Reduced
+    )
 }
 
 /// Checks that the order says who and why, in bounded, printable text.
@@ -160,7 +163,7 @@ pub(super) fn check_texts(order: &Order) -> Result<(), OrderError> {
 
 /// The overrides after an order, and the reason that the plan gives for them.
 fn apply(
-    standing: &[Override],
+    traffic_state: &[Override],
     order: &Order,
     inputs: &PlanInputs,
     now_ms: u64,
@@ -172,7 +175,7 @@ fn apply(
     }
 
     check_texts(order)?;
-    let (replaced, kept) = split(standing, order, now_ms);
+    let (replaced, kept) = split(traffic_state, order, now_ms);
 
     match &order.action {
         OrderAction::Member(_) => Err(MemberOrderError::NoOverride.into()),
@@ -190,16 +193,20 @@ fn apply(
 
 /// The overrides that `order` ends, expired ones aside, and those that it keeps. Two regions can't
 /// both get all traffic: a promotion ends any other.
-fn split(standing: &[Override], order: &Order, now_ms: u64) -> (Vec<Replaced>, Vec<Override>) {
+fn split(traffic_state: &[Override], order: &Order, now_ms: u64) -> (Vec<Replaced>, Vec<Override>) {
     let is_promotion = order.action == OrderAction::Set(OverrideKind::Promote);
     let ends = |other: &Override| {
         other.region == order.region || (is_promotion && other.kind == OverrideKind::Promote)
     };
-    let (ended, kept): (Vec<Override>, Vec<Override>) = standing.iter().cloned().partition(ends);
+    let (ended, kept): (Vec<Override>, Vec<Override>) =
+        traffic_state.iter().cloned().partition(ends);
 
-    let with_time_left = |standing: Override| {
-        let left_ms = standing.expires_ms.saturating_sub(now_ms);
-        Replaced { standing, left_ms }
+    let with_time_left = |traffic_state: Override| {
+        let left_ms = traffic_state.expires_ms.saturating_sub(now_ms);
+        Replaced {
+            traffic_state,
+            left_ms,
+        }
     };
     let replaced = ended
         .into_iter()
@@ -263,7 +270,7 @@ fn check_replaced(
 ) -> Result<(), OrderError> {
     let of_others: Vec<Replaced> = replaced
         .iter()
-        .filter(|replaced| replaced.standing.by != order.by)
+        .filter(|replaced| replaced.traffic_state.by != order.by)
         .cloned()
         .collect();
 

@@ -21,7 +21,7 @@ impl<'a> Orders<'a> {
         let find = |of: Option<&RegionName>| {
             overrides
                 .iter()
-                .find(|standing| standing.region.as_ref() == of)
+                .find(|traffic_state| traffic_state.region.as_ref() == of)
         };
 
         Self {

@@ -5,8 +5,8 @@
 use crate::{
     planning::{PlanInputs, RegionInput, Strategy, next_plan},
     recovery::{
+        canary::Evidence,
         ramp::{RampStep, RecoveryPolicy},
-        trial::Evidence,
     },
 };
 use regionmesh_protocol::{identity::RegionName, plan::*, status::condition::Condition};
@@ -62,8 +62,8 @@ fn input(last_octet: u8) -> RegionInput {
 /// Gate 10 s, steps 10 % and 50 % of 5 s each.
 fn recovery() -> RecoveryPolicy {
     RecoveryPolicy {
-        gate_ms: 10 * SECOND,
-        gate_max_ms: 30 * SECOND,
+        cool_down_ms: 10 * SECOND,
+        cool_down_max_ms: 30 * SECOND,
         forget_flaps_ms: 10 * MINUTE,
         steps: vec![
             RampStep {
@@ -142,7 +142,7 @@ proptest! {
             world.wait(2_000);
         }
         for (region, part) in &world.plan.unwrap().regions {
-            prop_assert_eq!(&part.standing, &Standing::Serving, "{}", region);
+            prop_assert_eq!(&part.traffic_state, &TrafficState::Serving, "{}", region);
         }
     }
 
@@ -155,7 +155,7 @@ proptest! {
         let ramping = |plan: &Plan| {
             plan.regions
                 .values()
-                .filter(|part| matches!(part.standing, Standing::Ramping { .. }))
+                .filter(|part| matches!(part.traffic_state, TrafficState::Ramping { .. }))
                 .count()
         };
 
@@ -165,7 +165,7 @@ proptest! {
             world.apply();
 
             let had_other_carriers = before.regions.iter().any(|(region, part)| {
-                let is_limited = matches!(part.standing, Standing::Limited { .. });
+                let is_limited = matches!(part.traffic_state, TrafficState::Limited { .. });
                 part.weight_bp > 0
                     && !is_limited
                     && world

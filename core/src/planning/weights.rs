@@ -8,7 +8,7 @@
 use super::{PlanInputs, RegionInput, Strategy};
 use regionmesh_protocol::{
     identity::RegionName,
-    plan::{Absence, FULL_WEIGHT_BP, PlannedLoad, RegionPlan, Shortfall, Standing},
+    plan::{Absence, FULL_WEIGHT_BP, PlannedLoad, RegionPlan, Shortfall, TrafficState},
 };
 use std::collections::BTreeMap;
 
@@ -31,7 +31,7 @@ type Regions = BTreeMap<RegionName, RegionPlan>;
 ///
 /// A region of normal weight 0 is a standby: it gets traffic only if no other region would; and if
 /// none would at all, suspect regions keep all of theirs.
-pub(super) fn by_standing(
+pub(super) fn by_traffic_state(
     regions: &Regions,
     inputs: &PlanInputs,
     promoted: Option<&RegionName>,
@@ -47,8 +47,8 @@ pub(super) fn by_standing(
     let is_sound = |name: &RegionName| {
         regions.get(name).is_some_and(|region| {
             !matches!(
-                region.standing,
-                Standing::Limited {
+                region.traffic_state,
+                TrafficState::Limited {
                     healthy_ms: None,
                     ..
                 }
@@ -84,22 +84,22 @@ fn percents<'a>(
 ) -> BTreeMap<&'a RegionName, u8> {
     let own = |name: &RegionName, input: &RegionInput| match regions
         .get(name)
-        .map(|region| &region.standing)
+        .map(|region| &region.traffic_state)
     {
         _ if input.addresses.is_empty() => 0,
-        Some(Standing::Serving) => 100,
-        Some(Standing::Reduced) => suspect,
-        Some(Standing::Ramping { step, .. }) => inputs.recovery.percent_at(*step),
-        Some(Standing::Limited {
+        Some(TrafficState::Serving) => 100,
+        Some(TrafficState::Reduced) => suspect,
+        Some(TrafficState::Ramping { step, .. }) => inputs.recovery.percent_at(*step),
+        Some(TrafficState::Limited {
             healthy_ms: Some(_),
             ..
         }) => inputs.suspect_percent.min(100),
         Some(
-            Standing::Limited {
+            TrafficState::Limited {
                 healthy_ms: None, ..
             }
-            | Standing::Out { .. }
-            | Standing::Gated { .. },
+            | TrafficState::Out { .. }
+            | TrafficState::CoolingDown { .. },
         )
         | None => 0,
     };
@@ -120,8 +120,8 @@ fn percents<'a>(
     for (name, input) in &inputs.regions {
         let is_limited = regions.get(name).is_some_and(|region| {
             matches!(
-                region.standing,
-                Standing::Limited {
+                region.traffic_state,
+                TrafficState::Limited {
                     healthy_ms: None,
                     ..
                 }
@@ -251,12 +251,12 @@ pub(super) fn load(
 /// takes none from it.
 fn mildness(region: &RegionPlan) -> Option<u8> {
     let is_failed = region.absence == Some(Absence::Failed);
-    match region.standing {
-        Standing::Reduced => Some(0),
-        Standing::Ramping { .. } if is_failed || region.absence.is_none() => Some(1),
-        Standing::Gated { .. } if is_failed => Some(2),
-        Standing::Limited { .. } => Some(3),
-        Standing::Out { .. } if is_failed => Some(4),
+    match region.traffic_state {
+        TrafficState::Reduced => Some(0),
+        TrafficState::Ramping { .. } if is_failed || region.absence.is_none() => Some(1),
+        TrafficState::CoolingDown { .. } if is_failed => Some(2),
+        TrafficState::Limited { .. } => Some(3),
+        TrafficState::Out { .. } if is_failed => Some(4),
         _ => None,
     }
 }
@@ -324,11 +324,11 @@ impl<'a> Shift<'a> {
         let mut sound = regions.clone();
         for name in &leaving {
             if let Some(region) = sound.get_mut(*name) {
-                region.standing = Standing::Serving;
+                region.traffic_state = TrafficState::Serving;
             }
         }
 
-        let normal = by_standing(&sound, inputs, None);
+        let normal = by_traffic_state(&sound, inputs, None);
         let staying: Vec<(RegionName, f64)> = targets
             .iter()
             .filter(|(name, weight_bp)| **weight_bp > 0 && !leaving.contains(name))

@@ -13,7 +13,7 @@
 use super::{PlanInputs, RegionInput, Strategy, overrides::Orders};
 use regionmesh_protocol::{
     identity::RegionName,
-    plan::{Override, OverrideKind, RegionPlan, Standing, YieldedOrder},
+    plan::{Override, OverrideKind, RegionPlan, TrafficState, YieldedOrder},
     status::condition::Condition,
 };
 use std::{cmp::Reverse, collections::BTreeMap};
@@ -168,15 +168,15 @@ impl Survival<'_> {
     /// answers one region, so one is enough there.
     fn chosen<'b>(&self, equals: &[&'b RegionName], known: &[YieldedOrder]) -> Vec<&'b RegionName> {
         let is_in_service = |name: &RegionName| {
-            let standing = self.regions.get(name).map(|region| &region.standing);
+            let traffic_state = self.regions.get(name).map(|region| &region.traffic_state);
             let is_known = known
                 .iter()
                 .any(|one| one.region == *name && one.order.as_ref() == Some(name));
 
             is_known
                 || !matches!(
-                    standing,
-                    None | Some(Standing::Out { .. } | Standing::Gated { .. })
+                    traffic_state,
+                    None | Some(TrafficState::Out { .. } | TrafficState::CoolingDown { .. })
                 )
         };
 
@@ -229,9 +229,11 @@ impl Survival<'_> {
         let is_promoted = Orders::of(self.overrides, name)
             .own(OverrideKind::Promote)
             .is_some();
-        let is_in_service = match self.regions.get(name).map(|region| &region.standing) {
-            Some(Standing::Serving | Standing::Reduced | Standing::Ramping { .. }) => true,
-            Some(Standing::Limited {
+        let is_in_service = match self.regions.get(name).map(|region| &region.traffic_state) {
+            Some(TrafficState::Serving | TrafficState::Reduced | TrafficState::Ramping { .. }) => {
+                true
+            }
+            Some(TrafficState::Limited {
                 healthy_ms: Some(_),
                 ..
             }) => condition == Condition::Unknown,

@@ -23,9 +23,9 @@ pub struct RampStep {
 pub struct RecoveryPolicy {
     /// How long a region must be healthy before its ramp begins, milliseconds; doubled with each
     /// recent failure.
-    pub gate_ms: u64,
+    pub cool_down_ms: u64,
     /// The longest gate, milliseconds.
-    pub gate_max_ms: u64,
+    pub cool_down_max_ms: u64,
     /// After this long without a failure a region's failures are forgotten, milliseconds.
     pub forget_flaps_ms: u64,
     /// The steps; after the last, the full share.
@@ -55,8 +55,8 @@ impl Default for RecoveryPolicy {
         };
 
         Self {
-            gate_ms: 5 * MINUTE,
-            gate_max_ms: 60 * MINUTE,
+            cool_down_ms: 5 * MINUTE,
+            cool_down_max_ms: 60 * MINUTE,
             forget_flaps_ms: 24 * 60 * MINUTE,
             steps: vec![
                 step(1, 2),
@@ -88,12 +88,14 @@ impl RecoveryPolicy {
     /// How long a region with `flaps` recent failures must be healthy before its ramp begins,
     /// milliseconds.
     ///
-    /// `gate_ms × 2^(flaps - 1)`, at most `gate_max_ms`; a region without failures (drained, or
-    /// new) waits `gate_ms`.
-    pub fn gate_for(&self, flaps: u32) -> u64 {
+    /// `cool_down_ms × 2^(flaps - 1)`, at most `cool_down_max_ms`; a region without failures (drained, or
+    /// new) waits `cool_down_ms`.
+    pub fn cool_down_for(&self, flaps: u32) -> u64 {
         let doublings = flaps.saturating_sub(1);
         let factor = 1u64.checked_shl(doublings).unwrap_or(u64::MAX);
-        self.gate_ms.saturating_mul(factor).min(self.gate_max_ms)
+        self.cool_down_ms
+            .saturating_mul(factor)
+            .min(self.cool_down_max_ms)
     }
 
     /// Where a region goes when its gate opens, if it has `percent` of its share already: to the

@@ -26,7 +26,7 @@ const SPOT_LOSS_HIGH: f64 = 0.05;
 
 /// The reason for a recommendation.
 #[derive(Clone, Copy)]
-pub(super) enum Fact {
+pub(super) enum StatusEntry {
     Idle { days: u32 },
     Copy,
     Stage(Stage),
@@ -46,7 +46,7 @@ impl Writer<'_> {
         subject: &str,
         proposal: Proposal,
         saving: Saving,
-        fact: Fact,
+        status_entry: StatusEntry,
     ) -> Recommendation {
         let RecommendInput {
             window_days,
@@ -66,11 +66,11 @@ impl Writer<'_> {
         Recommendation {
             id: id(kind, subject, &proposal),
             kind,
-            title: self.title(&proposal, saving.expected, fact),
+            title: self.title(&proposal, saving.expected, status_entry),
             baseline: self.baseline,
-            constraints: self.constraints(fact),
-            risk: self.risk(&proposal, fact),
-            reversibility: reversibility(fact).to_owned(),
+            constraints: self.constraints(status_entry),
+            risk: self.risk(&proposal, status_entry),
+            reversibility: reversibility(status_entry).to_owned(),
             command: self.command(&proposal),
             proposal,
             saving,
@@ -83,9 +83,9 @@ impl Writer<'_> {
         }
     }
 
-    fn title(&self, proposal: &Proposal, expected: Amount, fact: Fact) -> String {
-        let what = match (proposal, fact) {
-            (Proposal::Fleet { nodes, .. }, Fact::Stage(stage)) => {
+    fn title(&self, proposal: &Proposal, expected: Amount, status_entry: StatusEntry) -> String {
+        let what = match (proposal, status_entry) {
+            (Proposal::Fleet { nodes, .. }, StatusEntry::Stage(stage)) => {
                 let names = names(nodes.iter().map(|change| &change.region));
                 match stage {
                     Stage::Scale => format!("Run fewer nodes in {names}"),
@@ -108,7 +108,7 @@ impl Writer<'_> {
                     names(nodes.iter().map(|change| &change.region))
                 )
             }
-            (Proposal::Delete { copies }, Fact::Idle { days }) => {
+            (Proposal::Delete { copies }, StatusEntry::Idle { days }) => {
                 format!("Delete {}: no requests for {days} days", version(copies))
             }
             (Proposal::Delete { copies }, _) => {
@@ -142,13 +142,13 @@ impl Writer<'_> {
         )
     }
 
-    fn constraints(&self, fact: Fact) -> Vec<String> {
+    fn constraints(&self, status_entry: StatusEntry) -> Vec<String> {
         let rules = &self.input.placement.rules;
-        match fact {
-            Fact::Idle { .. } | Fact::Copy => {
+        match status_entry {
+            StatusEntry::Idle { .. } | StatusEntry::Copy => {
                 vec!["no requests need the copy where it is deleted".to_owned()]
             }
-            Fact::Stage(_) | Fact::Autoscale => {
+            StatusEntry::Stage(_) | StatusEntry::Autoscale => {
                 let survive = match rules.survive {
                     0 => "the loss of a region is not survived without errors",
                     _ => "any one region may be lost: the others can serve the whole peak load",
@@ -166,42 +166,42 @@ impl Writer<'_> {
         }
     }
 
-    fn risk(&self, proposal: &Proposal, fact: Fact) -> Risk {
+    fn risk(&self, proposal: &Proposal, status_entry: StatusEntry) -> Risk {
         let survives = self.input.placement.rules.survive > 0;
-        let (level, why) = match fact {
-            Fact::Idle { .. } => (
+        let (level, why) = match status_entry {
+            StatusEntry::Idle { .. } => (
                 RiskLevel::Low,
                 "it had no requests; it can be published again",
             ),
-            Fact::Copy => (RiskLevel::Low, "other copies serve users meanwhile"),
-            Fact::Autoscale => (
+            StatusEntry::Copy => (RiskLevel::Low, "other copies serve users meanwhile"),
+            StatusEntry::Autoscale => (
                 RiskLevel::Medium,
                 "new nodes need minutes to start serving when load rises fast",
             ),
-            Fact::Stage(Stage::Scale) if survives => (
+            StatusEntry::Stage(Stage::Scale) if survives => (
                 RiskLevel::Low,
                 "the remaining nodes can serve the peak without any one region",
             ),
-            Fact::Stage(Stage::Scale) => {
+            StatusEntry::Stage(Stage::Scale) => {
                 (RiskLevel::Medium, "fewer spare nodes when a region is lost")
             }
-            Fact::Stage(Stage::Shift) => (
+            StatusEntry::Stage(Stage::Shift) => (
                 RiskLevel::Low,
                 "traffic moves within the latency bound, and back within minutes",
             ),
-            Fact::Stage(Stage::Region) => (
+            StatusEntry::Stage(Stage::Region) => (
                 RiskLevel::Medium,
                 "users are served from farther away, within the latency bound",
             ),
-            Fact::Stage(Stage::Spot) if self.has_risky_spot(proposal) => (
+            StatusEntry::Stage(Stage::Spot) if self.has_risky_spot(proposal) => (
                 RiskLevel::High,
                 "spot nodes of a region are lost more often than once in 20 hours each",
             ),
-            Fact::Stage(Stage::Spot) => (
+            StatusEntry::Stage(Stage::Spot) => (
                 RiskLevel::Medium,
                 "the cloud may take spot nodes back at short notice",
             ),
-            Fact::Stage(Stage::Commit) => (
+            StatusEntry::Stage(Stage::Commit) => (
                 RiskLevel::Medium,
                 "commitments are paid for until they end, used or not",
             ),
@@ -326,18 +326,20 @@ fn nodes_text(change: &NodeChange, most: u32) -> String {
     format!("regions.{region}: serving_nodes_min = {least}, serving_nodes_max = {most}")
 }
 
-fn reversibility(fact: Fact) -> &'static str {
-    match fact {
-        Fact::Idle { .. } => "Publish the version again; it is deleted in every region.",
-        Fact::Copy => "Let it be copied as before; that copy is paid for once more.",
-        Fact::Autoscale | Fact::Stage(Stage::Scale | Stage::Region) => {
+fn reversibility(status_entry: StatusEntry) -> &'static str {
+    match status_entry {
+        StatusEntry::Idle { .. } => "Publish the version again; it is deleted in every region.",
+        StatusEntry::Copy => "Let it be copied as before; that copy is paid for once more.",
+        StatusEntry::Autoscale | StatusEntry::Stage(Stage::Scale | Stage::Region) => {
             "Deploy the previous numbers; nodes start serving within minutes."
         }
-        Fact::Stage(Stage::Shift) => {
+        StatusEntry::Stage(Stage::Shift) => {
             "Restore the previous weights; clients follow within the DNS TTL."
         }
-        Fact::Stage(Stage::Spot) => "Deploy on-demand nodes again; nodes serve after minutes.",
-        Fact::Stage(Stage::Commit) => {
+        StatusEntry::Stage(Stage::Spot) => {
+            "Deploy on-demand nodes again; nodes serve after minutes."
+        }
+        StatusEntry::Stage(Stage::Commit) => {
             "Not until the commitments end; some clouds allow exchanging or selling them."
         }
     }

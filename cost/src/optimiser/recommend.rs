@@ -9,7 +9,7 @@ mod autoscale;
 use super::{
     baselines::Fleet,
     bill::month_of,
-    describe::{self, Fact, Writer},
+    describe::{self, StatusEntry, Writer},
     input::PlacementInput,
     ledger::Ledger,
     linear::{self, Given},
@@ -101,11 +101,11 @@ impl Advisor<'_> {
         subject: &str,
         proposal: Proposal,
         saving: Saving,
-        fact: Fact,
+        status_entry: StatusEntry,
     ) {
         self.made.push(
             self.writer
-                .recommendation(kind, subject, proposal, saving, fact),
+                .recommendation(kind, subject, proposal, saving, status_entry),
         );
     }
 
@@ -131,7 +131,7 @@ impl Advisor<'_> {
                 low: expected - spread,
                 high: expected + spread,
             };
-            let fact = Fact::Idle {
+            let status_entry = StatusEntry::Idle {
                 days: idle.days_without_requests,
             };
 
@@ -140,7 +140,7 @@ impl Advisor<'_> {
                 &subject,
                 Proposal::Delete { copies },
                 saving,
-                fact,
+                status_entry,
             );
         }
     }
@@ -208,7 +208,7 @@ impl Advisor<'_> {
                 &subject,
                 proposal,
                 saving,
-                Fact::Copy,
+                StatusEntry::Copy,
             );
         }
     }
@@ -349,7 +349,7 @@ impl Advisor<'_> {
             stage.subject(),
             proposal,
             saving,
-            Fact::Stage(stage),
+            StatusEntry::Stage(stage),
         );
     }
 

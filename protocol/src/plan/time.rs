@@ -7,7 +7,7 @@
 //! converts the plan to the agent's clock, and orders, cool-downs and ramps last as long as
 //! intended.
 
-use super::{Plan, RegionPlan, Standing};
+use super::{Plan, RegionPlan, TrafficState};
 use serde::{Deserialize, Serialize};
 
 /// Clocks that differ by no more than this count as equal, milliseconds.
@@ -167,9 +167,9 @@ impl Plan {
         for region in plan.regions.values_mut() {
             shift_region(region, moved);
         }
-        for standing in &mut plan.overrides {
-            standing.set_ms = moved(standing.set_ms);
-            standing.expires_ms = moved(standing.expires_ms);
+        for traffic_state in &mut plan.overrides {
+            traffic_state.set_ms = moved(traffic_state.set_ms);
+            traffic_state.expires_ms = moved(traffic_state.expires_ms);
         }
 
         plan.all_failed_ms = plan.all_failed_ms.map(moved);
@@ -187,18 +187,18 @@ impl Plan {
 
 fn shift_region(region: &mut RegionPlan, moved: impl Fn(u64) -> u64) {
     region.failed_ms = moved(region.failed_ms);
-    match &mut region.standing {
-        Standing::Serving | Standing::Reduced => {}
-        Standing::Limited {
+    match &mut region.traffic_state {
+        TrafficState::Serving | TrafficState::Reduced => {}
+        TrafficState::Limited {
             since_ms,
             healthy_ms,
         } => {
             *since_ms = moved(*since_ms);
             *healthy_ms = healthy_ms.map(&moved);
         }
-        Standing::Out { since_ms }
-        | Standing::Gated { since_ms }
-        | Standing::Ramping { since_ms, .. } => {
+        TrafficState::Out { since_ms }
+        | TrafficState::CoolingDown { since_ms }
+        | TrafficState::Ramping { since_ms, .. } => {
             *since_ms = moved(*since_ms);
         }
     }

@@ -3,7 +3,7 @@
 use crate::{
     codec::{self, CodecError},
     identity::{AgentId, MeshName},
-    status::FactKind,
+    status::StatusKind,
 };
 use serde::{Deserialize, Serialize};
 
@@ -42,10 +42,10 @@ pub struct Entry {
     /// Whose entry it is.
     pub owner: AgentId,
     /// Which of the owner's entries.
-    pub kind: FactKind,
+    pub kind: StatusKind,
     /// Its version; unique among all entries of the owner.
     pub version: EntryVersion,
-    /// The encoded [`Fact`](crate::status::Fact).
+    /// The encoded [`StatusEntry`](crate::status::Fact).
     pub payload: Vec<u8>,
     /// The owner's signature over all of the above and the mesh's name.
     pub signature: Vec<u8>,
@@ -56,7 +56,7 @@ impl Entry {
     pub fn signed_bytes(
         mesh: &MeshName,
         owner: &AgentId,
-        kind: FactKind,
+        kind: StatusKind,
         version: EntryVersion,
         payload: &[u8],
     ) -> Result<Vec<u8>, CodecError> {

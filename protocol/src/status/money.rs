@@ -27,7 +27,7 @@ pub(crate) const NOTICE_KEPT_MS: u64 = 40 * 24 * 3_600 * 1_000;
 
 /// What one agent publishes.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct CostFacts {
+pub struct CostStatus {
     /// When the agent's counters began at zero, its clock, Unix milliseconds.
     pub counted_since_ms: u64,
     /// What its model server did since then, by model.
@@ -122,7 +122,7 @@ pub struct CostNotice {
     pub ended_ms: Option<u64>,
 }
 
-impl CostFacts {
+impl CostStatus {
     /// Escapes the free texts.
     pub fn escape(&mut self) {
         for notice in &mut self.notices {

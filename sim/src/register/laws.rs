@@ -62,7 +62,7 @@ impl World {
         let is_idle = self
             .agents
             .iter()
-            .all(|agent| agent.region != region || agent.desk.is_idle());
+            .all(|agent| agent.region != region || agent.handler.is_idle());
         let is_quiet = is_idle && self.slots[region].len() <= 2;
 
         if !is_quiet

@@ -110,7 +110,7 @@ pub(super) struct Asked {
 
 /// What an agent knows of its region's slots, and the requests that take turns there.
 #[derive(Debug, Default)]
-pub(super) struct Desk {
+pub(super) struct StoreHandler {
     number: u64,
     /// The marks of that slot and of the one before it.
     mark: u64,
@@ -122,7 +122,7 @@ pub(super) struct Desk {
     lost: u32,
 }
 
-impl Desk {
+impl StoreHandler {
     pub(super) fn is_idle(&self) -> bool {
         self.at_work.is_none()
     }
@@ -153,21 +153,21 @@ pub(super) enum Step {
 }
 
 impl World {
-    pub(super) fn ask_desk(&mut self, by: usize, asked: Asked) {
-        self.agents[by].desk.waiting.push_back(asked);
+    pub(super) fn ask_handler(&mut self, by: usize, asked: Asked) {
+        self.agents[by].handler.waiting.push_back(asked);
         self.next_request(by);
     }
 
     fn next_request(&mut self, by: usize) {
-        let desk = &mut self.agents[by].desk;
-        if desk.at_work.is_some() {
+        let handler = &mut self.agents[by].handler;
+        if handler.at_work.is_some() {
             return;
         }
 
-        let Some(asked) = desk.waiting.pop_front() else {
+        let Some(asked) = handler.waiting.pop_front() else {
             return;
         };
-        (desk.at_work, desk.steps, desk.lost) = (Some(asked), 0, 0);
+        (handler.at_work, handler.steps, handler.lost) = (Some(asked), 0, 0);
         self.later(by, Step::List);
     }
 
@@ -192,11 +192,13 @@ impl World {
             allowance: self.agents[by].election.known().allowance(),
             decided,
         };
-        let desk = &mut self.agents[by].desk;
-        let Some(asked) = &desk.at_work else { return };
-        let (reply, next) = desk.state.apply_within(&asked.request, &bounds);
-        let number = desk.number + 1;
-        let after = desk.mark;
+        let handler = &mut self.agents[by].handler;
+        let Some(asked) = &handler.at_work else {
+            return;
+        };
+        let (reply, next) = handler.state.apply_within(&asked.request, &bounds);
+        let number = handler.number + 1;
+        let after = handler.mark;
 
         match next {
             Some(state) => {
@@ -220,9 +222,9 @@ impl World {
     }
 
     fn answer(&mut self, by: usize, reply: AcceptorReply) {
-        let desk = &mut self.agents[by].desk;
-        let incarnation = desk.state.incarnation;
-        if let Some(asked) = desk.at_work.take() {
+        let handler = &mut self.agents[by].handler;
+        let incarnation = handler.state.incarnation;
+        if let Some(asked) = handler.at_work.take() {
             self.reply(by, &asked, AcceptorAnswer { incarnation, reply });
         }
         self.next_request(by);
@@ -245,10 +247,10 @@ impl World {
             return;
         }
 
-        let desk = &mut self.agents[by].desk;
-        desk.steps += 1;
-        if desk.steps > STEPS {
-            desk.at_work = None;
+        let handler = &mut self.agents[by].handler;
+        handler.steps += 1;
+        if handler.steps > STEPS {
+            handler.at_work = None;
             return self.next_request(by);
         }
 
@@ -268,16 +270,16 @@ impl World {
                 let (true, Some(state)) = (is_ours, slot.state) else {
                     return self.later(by, Step::List);
                 };
-                let desk = &mut self.agents[by].desk;
+                let handler = &mut self.agents[by].handler;
 
-                (desk.number, desk.mark, desk.before, desk.state) =
+                (handler.number, handler.mark, handler.before, handler.state) =
                     (number, slot.mark, slot.after, state);
                 self.answer(by, *reply);
             }
             Step::List => {
                 let before = newest.checked_sub(1).map_or(0, |before| slots.mark(before));
-                let is_known =
-                    (newest, slots.mark(newest), before) == (desk.number, desk.mark, desk.before);
+                let is_known = (newest, slots.mark(newest), before)
+                    == (handler.number, handler.mark, handler.before);
 
                 if newest > 0 && is_known {
                     return self.judge(by);
@@ -294,8 +296,8 @@ impl World {
                         mark,
                         after,
                     }),
-                ) if slots.is_pair(number) && number >= desk.number => {
-                    (desk.number, desk.mark, desk.before, desk.state) =
+                ) if slots.is_pair(number) && number >= handler.number => {
+                    (handler.number, handler.mark, handler.before, handler.state) =
                         (number, *mark, *after, state.clone());
                     self.later(by, Step::List);
                 }
@@ -304,7 +306,7 @@ impl World {
                     Some(Slot {
                         state: None, mark, ..
                     }),
-                ) if number >= desk.number => {
+                ) if number >= handler.number => {
                     let after = *mark;
                     let begun = AcceptorState::begin(Incarnation(self.random.draw()));
                     let slot = Box::new(Slot {
@@ -322,12 +324,12 @@ impl World {
                     );
                 }
                 _ => {
-                    desk.lost += 1;
-                    if number > 0 && desk.lost < LOST_AFTER {
+                    handler.lost += 1;
+                    if number > 0 && handler.lost < LOST_AFTER {
                         return self.later(by, Step::List);
                     }
 
-                    let number = number.max(desk.number) + 1;
+                    let number = number.max(handler.number) + 1;
                     let slot = Box::new(Slot {
                         state: None,
                         mark: self.random.draw(),

@@ -10,7 +10,6 @@ use std::collections::BTreeMap;
 /// One possible answer and how often it comes up among the others.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Answer {
-    /// The values.
     pub values: Vec<String>,
     /// The set identifier; empty for a simple set.
     pub id: String,

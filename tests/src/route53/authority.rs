@@ -11,7 +11,7 @@ use hickory_proto::{
 use std::sync::{Arc, Mutex};
 use tokio::net::UdpSocket;
 
-/// Serves for ever.
+/// Serves until its task is aborted.
 pub(super) async fn serve(socket: UdpSocket, state: Arc<Mutex<State>>) {
     let mut buffer = [0; 1_500];
     loop {

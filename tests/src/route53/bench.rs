@@ -3,13 +3,9 @@
 
 use super::{FakeRoute53, Options, Policy, Set, ZONE_ID, client};
 use crate::wait::seconds;
-use regionmesh::{
-    config::{Config, Route53Config},
-    dns::providers::{
-        DnsProvider, ProviderError, Published, first_plan,
-        metrics::ProviderMetrics,
-        route53::{Route53, api::Patience},
-    },
+use regionmesh_dns::{
+    Config, DnsProvider, ProviderError, Published, Route53Config, first_plan,
+    route53::{ProviderMetrics, Route53, Timeouts},
 };
 use regionmesh_protocol::plan::CommittedPlan;
 use std::{net::SocketAddr, time::Duration};
@@ -23,9 +19,7 @@ pub const REGIONS: [&str; 3] = ["ap-south-1", "eu-west-1", "us-west-2"];
 
 /// A provider, the fake that it talks to, and the configuration.
 pub struct Bench {
-    /// The fake.
     pub fake: FakeRoute53,
-    /// The configuration.
     pub config: Config,
 }
 
@@ -123,25 +117,27 @@ pub fn config_text(url: &str, zone_id: &str, name_servers: &[SocketAddr]) -> Str
     text
 }
 
-/// The same, read.
+/// The part of that configuration that DNS gets.
 pub fn config(url: &str, zone_id: &str, name_servers: &[SocketAddr]) -> Config {
     let text = config_text(url, zone_id, name_servers);
-    toml::from_str(&text).unwrap_or_else(|error| {
+    let config: regionmesh::config::Config = toml::from_str(&text).unwrap_or_else(|error| {
         panic!(
             "{error}
 {text}"
         )
-    })
+    });
+
+    config.for_dns()
 }
 
 /// Its section on Route 53.
 pub fn section(config: &Config) -> &Route53Config {
-    config.dns.route53.as_ref().unwrap()
+    config.settings.route53.as_ref().unwrap()
 }
 
 /// A provider that waits so long for one answer.
 pub async fn provider(config: &Config, request: Duration) -> Route53 {
-    let patience = Patience {
+    let timeouts = Timeouts {
         request,
         operation: seconds(20),
         in_sync: seconds(20),
@@ -152,7 +148,7 @@ pub async fn provider(config: &Config, request: Duration) -> Route53 {
     let client = client(url, request).await;
     let metrics = ProviderMetrics::new(&prometheus::Registry::new()).unwrap();
 
-    Route53::new(config, section(config), client, patience, metrics)
+    Route53::new(config, section(config), client, timeouts, metrics)
 }
 
 /// A committed plan: `(region, basis points)` in [`REGIONS`]' order.
@@ -168,7 +164,7 @@ pub fn plan(config: &Config, seq: u64, weights_bp: [u16; 3]) -> CommittedPlan {
 /// Every region its full share.
 pub const EVEN: [u16; 3] = [10_000, 10_000, 10_000];
 
-/// Tells nobody.
+/// Publishes nothing.
 pub fn quiet(_: &str) {}
 
 /// Makes the zone as the plan says.

@@ -16,13 +16,11 @@ const CHILDREN_MAX: usize = 256;
 /// A health check.
 #[derive(Debug, Clone)]
 pub struct Check {
-    /// Its ID.
     pub id: String,
-    /// Its caller reference.
+    /// The caller reference, which makes creation idempotent.
     pub reference: String,
     /// What it does.
     pub kind: CheckKind,
-    /// Its tags.
     pub tags: BTreeMap<String, String>,
     /// Its settings as they were given.
     pub(super) config: Element,
@@ -39,143 +37,162 @@ pub enum CheckKind {
     Poll {
         /// Host name or address.
         host: String,
-        /// Port.
         port: u16,
-        /// Path.
         path: String,
         /// Answers in a row that change its mind.
         failures: u32,
     },
     /// Counts healthy children.
     Calculated {
-        /// Their IDs.
+        /// IDs of other checks.
         children: BTreeSet<String>,
         /// How many must be healthy.
         threshold: u32,
     },
 }
 
-pub(super) fn read(
-    config: &Element,
-    known: &BTreeMap<String, Check>,
-) -> Result<CheckKind, Refused> {
-    let input = |text: &str| Refused::InvalidInput(text.to_owned());
-    let number = |name: &str, default: u32| match config.text_of(name) {
+fn input(text: &str) -> Refused {
+    Refused::InvalidInput(text.to_owned())
+}
+
+/// A field that holds a number.
+fn number(config: &Element, name: &str, default: u32) -> Result<u32, Refused> {
+    match config.text_of(name) {
         Some(text) => text
             .parse::<u32>()
             .map_err(|_| input(&format!("{name} must be a number"))),
         None => Ok(default),
-    };
+    }
+}
+
+/// What a health check of these settings does.
+pub(super) fn read(
+    config: &Element,
+    known: &BTreeMap<String, Check>,
+) -> Result<CheckKind, Refused> {
     let protocol = config
         .text_of("Type")
         .ok_or_else(|| input("Type is missing"))?;
 
     match protocol.as_str() {
-        "CALCULATED" => {
-            let children: BTreeSet<_> = config
-                .all("ChildHealthChecks")
-                .map(|child| child.text.clone())
-                .collect();
-            let threshold = number("HealthThreshold", 0)?;
-
-            if [
-                "IPAddress",
-                "FullyQualifiedDomainName",
-                "Port",
-                "ResourcePath",
-            ]
-            .iter()
-            .any(|name| config.get(name).is_some())
-            {
-                return Err(input("a CALCULATED health check has no endpoint"));
-            }
-
-            if children.len() > CHILDREN_MAX || threshold > 256 {
-                return Err(input(
-                    "a CALCULATED health check has at most 256 children and a threshold of at most \
-                        256",
-                ));
-            }
-
-            if let Some(unknown) = children.iter().find(|child| !known.contains_key(*child)) {
-                return Err(input(&format!(
-                    "the child health check {unknown} does not exist"
-                )));
-            }
-
-            if children
-                .iter()
-                .any(|child| matches!(known[child].kind, CheckKind::Calculated { .. }))
-            {
-                return Err(input("a CALCULATED health check can't watch another one"));
-            }
-
-            Ok(CheckKind::Calculated {
-                children,
-                threshold,
-            })
-        }
-        "HTTP" | "HTTPS" => {
-            let interval = number("RequestInterval", 30)?;
-            let failures = number("FailureThreshold", 3)?;
-            let port = number("Port", if protocol == "HTTP" { 80 } else { 443 })?;
-            let path = config.text_of("ResourcePath").unwrap_or_default();
-
-            if !matches!(interval, 10 | 30)
-                || !(1..=10).contains(&failures)
-                || !(1..=65_535).contains(&port)
-            {
-                return Err(input(
-                    "RequestInterval is 10 or 30, FailureThreshold 1 to 10, Port 1 to 65535",
-                ));
-            }
-
-            if path.len() > 255 {
-                return Err(input("ResourcePath has at most 255 characters"));
-            }
-
-            let host = match (
-                config.text_of("IPAddress"),
-                config.text_of("FullyQualifiedDomainName"),
-            ) {
-                (Some(address), _) => {
-                    let ip = address
-                        .parse::<IpAddr>()
-                        .map_err(|_| input("IPAddress is no address"))?;
-                    let is_public = match ip {
-                        IpAddr::V4(ip) => {
-                            !(ip.is_private()
-                                || ip.is_loopback()
-                                || ip.is_link_local()
-                                || ip.is_documentation()
-                                || ip.is_multicast())
-                        }
-                        IpAddr::V6(ip) => {
-                            !(ip.is_loopback()
-                                || ip.is_unique_local()
-                                || ip.is_unicast_link_local()
-                                || ip.is_multicast())
-                        }
-                    };
-
-                    if !is_public {
-                        return Err(input("IPAddress is not in a public range"));
-                    }
-                    address
-                }
-                (None, Some(name)) if !name.is_empty() && name.len() <= 255 => name,
-                _ => return Err(input("IPAddress or FullyQualifiedDomainName is needed")),
-            };
-
-            let port = u16::try_from(port).unwrap_or(u16::MAX);
-            Ok(CheckKind::Poll {
-                host,
-                port,
-                path,
-                failures,
-            })
-        }
+        "CALCULATED" => read_calculated(config, known),
+        "HTTP" | "HTTPS" => read_poll(config, &protocol),
         _ => Err(input("the fake knows HTTP, HTTPS and CALCULATED")),
+    }
+}
+
+fn read_calculated(
+    config: &Element,
+    known: &BTreeMap<String, Check>,
+) -> Result<CheckKind, Refused> {
+    let children: BTreeSet<_> = config
+        .all("ChildHealthChecks")
+        .map(|child| child.text.clone())
+        .collect();
+    let threshold = number(config, "HealthThreshold", 0)?;
+
+    if [
+        "IPAddress",
+        "FullyQualifiedDomainName",
+        "Port",
+        "ResourcePath",
+    ]
+    .iter()
+    .any(|name| config.get(name).is_some())
+    {
+        return Err(input("a CALCULATED health check has no endpoint"));
+    }
+
+    if children.len() > CHILDREN_MAX || threshold > 256 {
+        return Err(input(
+            "a CALCULATED health check has at most 256 children and a threshold of at most \
+                        256",
+        ));
+    }
+
+    if let Some(unknown) = children.iter().find(|child| !known.contains_key(*child)) {
+        return Err(input(&format!(
+            "the child health check {unknown} does not exist"
+        )));
+    }
+
+    if children
+        .iter()
+        .any(|child| matches!(known[child].kind, CheckKind::Calculated { .. }))
+    {
+        return Err(input("a CALCULATED health check can't watch another one"));
+    }
+
+    Ok(CheckKind::Calculated {
+        children,
+        threshold,
+    })
+}
+
+fn read_poll(config: &Element, protocol: &str) -> Result<CheckKind, Refused> {
+    let interval = number(config, "RequestInterval", 30)?;
+    let failures = number(config, "FailureThreshold", 3)?;
+    let port = number(config, "Port", if protocol == "HTTP" { 80 } else { 443 })?;
+    let path = config.text_of("ResourcePath").unwrap_or_default();
+
+    if !matches!(interval, 10 | 30)
+        || !(1..=10).contains(&failures)
+        || !(1..=65_535).contains(&port)
+    {
+        return Err(input(
+            "RequestInterval is 10 or 30, FailureThreshold 1 to 10, Port 1 to 65535",
+        ));
+    }
+
+    if path.len() > 255 {
+        return Err(input("ResourcePath has at most 255 characters"));
+    }
+
+    let host = read_host(config)?;
+    let port = u16::try_from(port).unwrap_or(u16::MAX);
+    Ok(CheckKind::Poll {
+        host,
+        port,
+        path,
+        failures,
+    })
+}
+
+/// The host name or address that a check asks.
+fn read_host(config: &Element) -> Result<String, Refused> {
+    match (
+        config.text_of("IPAddress"),
+        config.text_of("FullyQualifiedDomainName"),
+    ) {
+        (Some(address), _) => {
+            let ip = address
+                .parse::<IpAddr>()
+                .map_err(|_| input("IPAddress is no address"))?;
+            if !is_public(ip) {
+                return Err(input("IPAddress is not in a public range"));
+            }
+            Ok(address)
+        }
+        (None, Some(name)) if !name.is_empty() && name.len() <= 255 => Ok(name),
+        _ => Err(input("IPAddress or FullyQualifiedDomainName is needed")),
+    }
+}
+
+fn is_public(ip: IpAddr) -> bool {
+    match ip {
+        IpAddr::V4(ip) => {
+            !(ip.is_private()
+                || ip.is_loopback()
+                || ip.is_link_local()
+                || ip.is_documentation()
+                || ip.is_multicast())
+        }
+        IpAddr::V6(ip) => {
+            !(ip.is_loopback()
+                || ip.is_unique_local()
+                || ip.is_unicast_link_local()
+                || ip.is_multicast())
+        }
     }
 }
 
@@ -208,7 +225,7 @@ pub(super) fn is_healthy(known: &BTreeMap<String, Check>, id: &str) -> bool {
 
 impl Check {
     /// Takes in one answer of the endpoint.
-    pub(super) fn heard(&mut self, is_good: bool) {
+    pub(super) fn record(&mut self, is_good: bool) {
         let CheckKind::Poll { failures, .. } = &self.kind else {
             return;
         };

@@ -1,14 +1,15 @@
 //! The fake as a server: routes, refusals, faults, and what a test may ask of it.
 
 use super::{
-    ZONE, ZONE_ID,
     answers::{Answer, answers},
     authority,
+    checkers::check_health,
     checks::Check,
-    listing::{self, CHECKS_PAGE_MAX, Query, RECORDS_PAGE_MAX},
-    state::{State, lateness},
+    operations::{error_element, perform},
+    options::{Fault, Options},
+    state::State,
     xml::Element,
-    zone::{Change, Refused, Set},
+    zone::{Change, Set},
 };
 use axum::{
     Router,
@@ -17,69 +18,17 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use http::{HeaderMap, Method, StatusCode, Uri, header};
-use regionmesh::dns::providers::route53::{self, api::Patience};
+use regionmesh_dns::route53::{self, Timeouts};
 use std::{
-    collections::BTreeMap,
     net::SocketAddr,
     sync::{Arc, Mutex, MutexGuard},
     time::{Duration, Instant},
 };
-use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt},
-    net::{TcpListener, TcpStream, UdpSocket},
-};
+use tokio::net::{TcpListener, UdpSocket};
 use tokio_util::task::AbortOnDropHandle;
 
-/// How a fake behaves.
-#[derive(Debug, Clone)]
-pub struct Options {
-    /// Rate of the account; as many may come at once.
-    pub requests_per_second: u32,
-    /// How long the zone takes in a change, and refuses others meanwhile.
-    pub processing: Duration,
-    /// Time until a change is on the name servers.
-    pub in_sync: Duration,
-    /// Pause of the health checkers.
-    pub check_every: Duration,
-    /// Record sets in a page.
-    pub records_page: usize,
-    /// Health checks in a page.
-    pub checks_page: usize,
-    /// Answer a refused batch as it was done for years: with an element of its own.
-    pub has_bare_batch_errors: bool,
-}
-
-impl Default for Options {
-    fn default() -> Self {
-        Self {
-            // Most tests are not about the rate.
-            requests_per_second: 1_000,
-            processing: Duration::from_millis(20),
-            in_sync: Duration::from_millis(200),
-            check_every: Duration::from_millis(50),
-            records_page: RECORDS_PAGE_MAX,
-            checks_page: CHECKS_PAGE_MAX,
-            has_bare_batch_errors: false,
-        }
-    }
-}
-
-/// What goes wrong with one request.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Fault {
-    /// It never arrives.
-    LostRequest,
-    /// It is done, and the answer never arrives.
-    LostAnswer,
-    /// No answer, and it is done this much later.
-    Late(Duration),
-    /// Throttling.
-    Throttled,
-    /// PriorRequestNotComplete.
-    Prior,
-    /// 500, and nothing is done.
-    Broken,
-}
+/// The operation that changes record sets.
+const CHANGE: &str = "ChangeResourceRecordSets";
 
 /// A running fake; ends with the value.
 pub struct FakeRoute53 {
@@ -134,7 +83,7 @@ impl FakeRoute53 {
         self.state().sets.clone()
     }
 
-    /// The record sets of one name, as they stand.
+    /// The record sets of one name, as they are.
     pub fn sets_of(&self, name: &str) -> Vec<Set> {
         self.sets()
             .into_iter()
@@ -142,8 +91,7 @@ impl FakeRoute53 {
             .collect()
     }
 
-    /// Changes record sets behind everybody's back, as a person at the console does; by the same
-    /// rules.
+    /// Changes record sets by hand, as at the console; by the same rules.
     pub fn edit(&self, action: &str, set: Set) {
         let changes = [Change {
             action: action.into(),
@@ -160,7 +108,7 @@ impl FakeRoute53 {
         self.state().checks.values().cloned().collect()
     }
 
-    /// Deletes a health check behind everybody's back.
+    /// Deletes a health check by hand.
     pub fn delete_check(&self, id: &str) {
         assert!(self.state().delete_check(id), "{id}");
     }
@@ -181,7 +129,7 @@ impl FakeRoute53 {
         all
     }
 
-    /// What goes wrong with the next request of an operation that is not spoken for yet.
+    /// What goes wrong with the next request of an operation that has no fault yet.
     pub fn fail_next(&self, operation: &str, fault: Fault) {
         self.state().faults.push_back((operation.into(), fault));
     }
@@ -214,7 +162,7 @@ fn route(method: &Method, path: &str) -> Option<(&'static str, String)> {
     let (operation, id) = match (method.as_str(), &parts[..]) {
         ("GET", ["hostedzone", id]) => ("GetHostedZone", *id),
         ("GET", ["hostedzone", id, "rrset"]) => ("ListResourceRecordSets", *id),
-        ("POST", ["hostedzone", id, "rrset"]) => ("ChangeResourceRecordSets", *id),
+        ("POST", ["hostedzone", id, "rrset"]) => (CHANGE, *id),
         ("GET", ["change", id]) => ("GetChange", *id),
         ("POST", ["healthcheck"]) => ("CreateHealthCheck", ""),
         ("GET", ["healthcheck"]) => ("ListHealthChecks", ""),
@@ -243,14 +191,7 @@ async fn serve(
         );
     };
 
-    let signature = headers
-        .get(header::AUTHORIZATION)
-        .and_then(|value| value.to_str().ok())
-        .unwrap_or_default();
-
-    if !signature.starts_with("AWS4-HMAC-SHA256 ")
-        || !signature.contains("/us-east-1/route53/aws4_request")
-    {
+    if !is_signed(&headers) {
         return error(
             StatusCode::FORBIDDEN,
             "MissingAuthenticationToken",
@@ -259,71 +200,36 @@ async fn serve(
     }
 
     let fault = take_fault(&state, operation);
-    let log = |outcome: &str| {
-        state
-            .lock()
-            .unwrap()
-            .log
-            .push((operation.into(), outcome.into()))
+    let query = uri.query().unwrap_or_default().to_owned();
+    let request = Request {
+        operation,
+        id,
+        query,
+        body,
     };
 
     match &fault {
         Some(Fault::LostRequest) => {
-            log("lost");
+            log(&state, operation, "lost");
             return std::future::pending().await;
         }
-        Some(Fault::Late(_)) => log("late"),
+        Some(Fault::Late(_)) => log(&state, operation, "late"),
         _ => {}
     }
 
-    if let Some(after) = fault.as_ref().and_then(lateness) {
+    if let Some(after) = fault.as_ref().and_then(Fault::lateness) {
         // The client goes away meanwhile and ends this request, but not what it started.
-        let state = state.clone();
-        let query = uri.query().unwrap_or_default().to_owned();
-        let body = body.clone();
-
-        tokio::spawn(async move {
-            tokio::time::sleep(after).await;
-            let (status, _) = perform(&state, operation, &id, &query, &body);
-            let outcome = if status.is_success() {
-                "done late"
-            } else {
-                "refused late"
-            };
-
-            state
-                .lock()
-                .unwrap()
-                .log
-                .push((operation.into(), outcome.into()));
-        });
-
+        tokio::spawn(perform_late(state, request, after));
         return std::future::pending().await;
     }
 
-    let now = Instant::now();
-    let is_change = operation == "ChangeResourceRecordSets";
-    let refused = {
-        let mut state = state.lock().unwrap();
-        if fault == Some(Fault::Throttled) || state.is_throttled(now) {
-            Some(("Throttling", "Rate exceeded"))
-        } else if fault == Some(Fault::Prior) || (is_change && state.is_busy(now)) {
-            Some((
-                "PriorRequestNotComplete",
-                "The request was rejected because Route 53 was still processing a prior request.",
-            ))
-        } else {
-            None
-        }
-    };
-
-    if let Some((code, message)) = refused {
-        log(code);
+    if let Some((code, message)) = refusal(&state, operation, fault.as_ref()) {
+        log(&state, operation, code);
         return error(StatusCode::BAD_REQUEST, code, message);
     }
 
     if fault == Some(Fault::Broken) {
-        log("broken");
+        log(&state, operation, "broken");
         return error(
             StatusCode::INTERNAL_SERVER_ERROR,
             "InternalFailure",
@@ -332,269 +238,97 @@ async fn serve(
     }
 
     let processing = state.lock().unwrap().options.processing;
-    let (status, reply) = perform(
-        &state,
-        operation,
-        &id,
-        uri.query().unwrap_or_default(),
-        &body,
-    );
-    let code = reply.get("Error").and_then(|error| error.text_of("Code"));
-
-    log(code
-        .as_deref()
-        .unwrap_or(if reply.name == "InvalidChangeBatch" {
-            "InvalidChangeBatch"
-        } else {
-            "ok"
-        }));
-
+    let (status, reply) = request.perform(&state);
+    log(&state, operation, &outcome_of(&reply));
     if fault == Some(Fault::LostAnswer) {
         return std::future::pending().await;
     }
-    if is_change {
+    if operation == CHANGE {
         tokio::time::sleep(processing).await;
     }
 
     respond(status, &reply)
 }
 
+/// A request that was let in.
+struct Request {
+    operation: &'static str,
+    id: String,
+    query: String,
+    body: Bytes,
+}
+
+impl Request {
+    fn perform(&self, state: &Mutex<State>) -> (StatusCode, Element) {
+        perform(state, self.operation, &self.id, &self.query, &self.body)
+    }
+}
+
+/// Does what a request asks for after a while, when its client has gone away.
+async fn perform_late(state: Arc<Mutex<State>>, request: Request, after: Duration) {
+    tokio::time::sleep(after).await;
+    let (status, _) = request.perform(&state);
+    let outcome = if status.is_success() {
+        "done late"
+    } else {
+        "refused late"
+    };
+
+    log(&state, request.operation, outcome);
+}
+
+fn is_signed(headers: &HeaderMap) -> bool {
+    let signature = headers
+        .get(header::AUTHORIZATION)
+        .and_then(|value| value.to_str().ok())
+        .unwrap_or_default();
+
+    signature.starts_with("AWS4-HMAC-SHA256 ")
+        && signature.contains("/us-east-1/route53/aws4_request")
+}
+
+/// Why a request is refused for now: code and message.
+fn refusal(
+    state: &Mutex<State>,
+    operation: &str,
+    fault: Option<&Fault>,
+) -> Option<(&'static str, &'static str)> {
+    let now = Instant::now();
+    let mut state = state.lock().unwrap();
+    if fault == Some(&Fault::Throttled) || state.is_throttled(now) {
+        return Some(("Throttling", "Rate exceeded"));
+    }
+
+    let is_prior = fault == Some(&Fault::Prior) || (operation == CHANGE && state.is_busy(now));
+    is_prior.then_some((
+        "PriorRequestNotComplete",
+        "The request was rejected because Route 53 was still processing a prior request.",
+    ))
+}
+
+/// How a request ended: `ok`, or an error's code.
+fn outcome_of(reply: &Element) -> String {
+    let code = reply.get("Error").and_then(|error| error.text_of("Code"));
+    code.unwrap_or_else(|| {
+        let is_refused = reply.name == "InvalidChangeBatch";
+        if is_refused {
+            "InvalidChangeBatch"
+        } else {
+            "ok"
+        }
+        .to_owned()
+    })
+}
+
+fn log(state: &Mutex<State>, operation: &str, outcome: &str) {
+    let mut state = state.lock().unwrap();
+    state.log.push((operation.into(), outcome.into()));
+}
+
 fn take_fault(state: &Mutex<State>, operation: &str) -> Option<Fault> {
     let mut state = state.lock().unwrap();
     let at = state.faults.iter().position(|(of, _)| of == operation)?;
     state.faults.remove(at).map(|(_, fault)| fault)
-}
-
-/// Does what is asked, under the lock: one request after the other.
-fn perform(
-    state: &Mutex<State>,
-    operation: &str,
-    id: &str,
-    query: &str,
-    body: &[u8],
-) -> (StatusCode, Element) {
-    let mut state = state.lock().unwrap();
-    let query: Query = url::form_urlencoded::parse(query.as_bytes())
-        .into_owned()
-        .collect();
-    let has_bare_errors = state.options.has_bare_batch_errors;
-    let done = perform_on(&mut state, operation, id, &query, body);
-
-    match done {
-        Ok(done) => done,
-        Err(Refused::InvalidChangeBatch(messages)) if has_bare_errors => {
-            let messages = messages.into_iter().map(|text| Element {
-                text,
-                ..Element::new("Message")
-            });
-
-            (
-                StatusCode::BAD_REQUEST,
-                Element::new("InvalidChangeBatch").list("Messages", messages),
-            )
-        }
-        Err(Refused::InvalidChangeBatch(messages)) => (
-            StatusCode::BAD_REQUEST,
-            error_element("InvalidChangeBatch", &format!("[{}]", messages.join(", "))),
-        ),
-        Err(Refused::NoSuchHealthCheck(id)) => no_such("HealthCheck", &id),
-        Err(Refused::InvalidInput(text)) if text == "HealthCheckAlreadyExists" => (
-            StatusCode::CONFLICT,
-            error_element(
-                &text,
-                "a health check with this caller reference exists or existed",
-            ),
-        ),
-        Err(Refused::InvalidInput(text)) => (
-            StatusCode::BAD_REQUEST,
-            error_element("InvalidInput", &text),
-        ),
-    }
-}
-
-fn perform_on(
-    state: &mut State,
-    operation: &str,
-    id: &str,
-    query: &Query,
-    body: &[u8],
-) -> Result<(StatusCode, Element), Refused> {
-    let ok = |element| Ok((StatusCode::OK, element));
-    let request = || {
-        let text = String::from_utf8_lossy(body);
-        Element::parse(&text).map_err(Refused::InvalidInput)
-    };
-    let is_of_zone = matches!(
-        operation,
-        "GetHostedZone" | "ListResourceRecordSets" | "ChangeResourceRecordSets"
-    );
-
-    if is_of_zone && id != ZONE_ID {
-        return Ok(no_such("HostedZone", id));
-    }
-
-    match operation {
-        "GetHostedZone" => {
-            let config = Element::new("Config").field("PrivateZone", false);
-            let zone = Element::new("HostedZone")
-                .field("Id", format!("/hostedzone/{ZONE_ID}"))
-                .field("Name", ZONE)
-                .field("CallerReference", "fake")
-                .child(config)
-                .field("ResourceRecordSetCount", state.sets.len());
-            let servers = ["ns-1.awsdns-fake.test", "ns-2.awsdns-fake.test"];
-            let servers = servers.map(|text| Element {
-                text: text.into(),
-                ..Element::new("NameServer")
-            });
-            let delegation = Element::new("DelegationSet").list("NameServers", servers);
-
-            ok(Element::new("GetHostedZoneResponse")
-                .child(zone)
-                .child(delegation))
-        }
-        "ListResourceRecordSets" => ok(listing::records(
-            &state.sets,
-            query,
-            state.options.records_page,
-        )?),
-        "ChangeResourceRecordSets" => {
-            let request = request()?;
-            let batch = request.get("ChangeBatch").cloned().unwrap_or_default();
-            let change = |change: &Element| {
-                let set = change.get("ResourceRecordSet").cloned().unwrap_or_default();
-                Ok(Change {
-                    action: change.text_of("Action").unwrap_or_default(),
-                    set: Set::read(&set)?,
-                })
-            };
-
-            let changes = batch
-                .all("Changes")
-                .map(change)
-                .collect::<Result<Vec<_>, Refused>>()?;
-
-            ok(state.change(&changes)?)
-        }
-        "GetChange" => Ok(state
-            .change_state(id)
-            .map_or_else(|| no_such("Change", id), |found| (StatusCode::OK, found))),
-        "CreateHealthCheck" => {
-            let request = request()?;
-            let reference = request.text_of("CallerReference").unwrap_or_default();
-            let config = request
-                .get("HealthCheckConfig")
-                .cloned()
-                .unwrap_or_default();
-            let (id, is_new) = state.create_check(&reference, &config)?;
-            let element =
-                Element::new("CreateHealthCheckResponse").child(state.checks[&id].element());
-
-            Ok((
-                if is_new {
-                    StatusCode::CREATED
-                } else {
-                    StatusCode::OK
-                },
-                element,
-            ))
-        }
-        "ListHealthChecks" => ok(listing::checks(
-            &state.checks,
-            query,
-            state.options.checks_page,
-        )?),
-        "GetHealthCheck" => Ok(match state.checks.get(id) {
-            Some(check) => (
-                StatusCode::OK,
-                Element::new("GetHealthCheckResponse").child(check.element()),
-            ),
-            None => no_such("HealthCheck", id),
-        }),
-        "DeleteHealthCheck" if state.delete_check(id) => {
-            ok(Element::new("DeleteHealthCheckResponse"))
-        }
-        "DeleteHealthCheck" => Ok(no_such("HealthCheck", id)),
-        "ListTagsForResources" => {
-            let request = request()?;
-            let ids: Vec<_> = request
-                .all("ResourceIds")
-                .map(|id| id.text.clone())
-                .collect();
-
-            if ids.is_empty() || ids.len() > 10 {
-                return Err(Refused::InvalidInput(
-                    "1 to 10 resources can be asked for".into(),
-                ));
-            }
-
-            if let Some(unknown) = ids.iter().find(|id| !state.checks.contains_key(*id)) {
-                return Ok(no_such("HealthCheck", unknown));
-            }
-
-            let tag = |(key, value): (&String, &String)| {
-                Element::new("Tag").field("Key", key).field("Value", value)
-            };
-            let set = |id: &String| {
-                let set = Element::new("ResourceTagSet")
-                    .field("ResourceType", "healthcheck")
-                    .field("ResourceId", id);
-                set.list("Tags", state.checks[id].tags.iter().map(tag))
-            };
-
-            ok(Element::new("ListTagsForResourcesResponse")
-                .list("ResourceTagSets", ids.iter().map(set)))
-        }
-        _ => {
-            let request = request()?;
-            let Some(check) = state.checks.get_mut(id) else {
-                return Ok(no_such("HealthCheck", id));
-            };
-            let pairs: BTreeMap<_, _> = request
-                .all("AddTags")
-                .filter_map(|tag| {
-                    Some((
-                        tag.text_of("Key")?,
-                        tag.text_of("Value").unwrap_or_default(),
-                    ))
-                })
-                .collect();
-
-            if pairs.len() > 10
-                || pairs
-                    .iter()
-                    .any(|(key, value)| key.len() > 128 || value.len() > 256)
-            {
-                return Err(Refused::InvalidInput(
-                    "at most 10 tags of 128 and 256 characters".into(),
-                ));
-            }
-
-            check.tags.extend(pairs);
-            ok(Element::new("ChangeTagsForResourceResponse"))
-        }
-    }
-}
-
-fn no_such(kind: &str, id: &str) -> (StatusCode, Element) {
-    (
-        StatusCode::NOT_FOUND,
-        error_element(
-            &format!("NoSuch{kind}"),
-            &format!("there is no such thing: {id}"),
-        ),
-    )
-}
-
-fn error_element(code: &str, message: &str) -> Element {
-    let error = Element::new("Error")
-        .field("Type", "Sender")
-        .field("Code", code)
-        .field("Message", message);
-
-    Element::new("ErrorResponse")
-        .child(error)
-        .field("RequestId", "fake")
 }
 
 fn error(status: StatusCode, code: &str, message: &str) -> Response {
@@ -610,47 +344,13 @@ fn respond(status: StatusCode, element: &Element) -> Response {
         .into_response()
 }
 
-/// The health checkers: ask every endpoint, for ever.
-async fn check_health(state: Arc<Mutex<State>>, every: Duration) {
-    loop {
-        tokio::time::sleep(every).await;
-        let polls = state.lock().unwrap().polls();
-        for (id, address, host, path) in polls {
-            let is_good = match address {
-                Some(address) => {
-                    let asked =
-                        tokio::time::timeout(Duration::from_secs(1), ask(address, &host, &path))
-                            .await;
-                    asked
-                        .is_ok_and(|status| status.is_ok_and(|status| (200..400).contains(&status)))
-                }
-                None => false,
-            };
-
-            if let Some(check) = state.lock().unwrap().checks.get_mut(&id) {
-                check.heard(is_good);
-            }
-        }
-    }
-}
-
-async fn ask(address: SocketAddr, host: &str, path: &str) -> std::io::Result<u16> {
-    let mut stream = TcpStream::connect(address).await?;
-    let request = format!("GET {path} HTTP/1.1\r\nhost: {host}\r\nconnection: close\r\n\r\n");
-    stream.write_all(request.as_bytes()).await?;
-
-    let mut head = [0; 12];
-    stream.read_exact(&mut head).await?;
-    Ok(String::from_utf8_lossy(&head[9..]).parse().unwrap_or(0))
-}
-
 /// The SDK's client for a server at `url`, with made-up credentials and no retries of its own.
 pub async fn client(url: &str, request: Duration) -> aws_sdk_route53::Client {
     let credentials = aws_sdk_route53::config::Credentials::new("fake", "fake", None, None, "test");
-    let patience = Patience {
+    let timeouts = Timeouts {
         request,
-        ..Patience::default()
+        ..Timeouts::default()
     };
 
-    route53::client(Some(url), &patience, Some(credentials)).await
+    route53::client(Some(url), &timeouts, Some(credentials)).await
 }

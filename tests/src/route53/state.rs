@@ -3,14 +3,14 @@
 use super::{
     ZONE,
     checks::{self, Check, CheckKind},
-    server::{Fault, Options},
+    options::{Fault, Options},
     xml::Element,
     zone::{self, Change, Refused, Set},
 };
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
     net::SocketAddr,
-    time::{Duration, Instant},
+    time::Instant,
 };
 
 /// Everything that a fake knows.
@@ -184,12 +184,4 @@ fn change_info(id: &str, is_in_sync: bool) -> Element {
         .field("Id", format!("/change/{id}"))
         .field("Status", if is_in_sync { "INSYNC" } else { "PENDING" });
     info.field("SubmittedAt", "2026-01-01T00:00:00Z")
-}
-
-/// How long a fault holds a request back before it is taken in after all.
-pub(super) fn lateness(fault: &Fault) -> Option<Duration> {
-    match fault {
-        Fault::Late(after) => Some(*after),
-        _ => None,
-    }
 }

@@ -2,7 +2,7 @@
 
 use quick_xml::{Reader, escape::escape, events::Event};
 
-/// An element; attributes and namespaces are not kept.
+/// An element; without attributes and namespaces.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Element {
     pub(super) name: String,

@@ -18,22 +18,21 @@ pub struct Set {
     pub name: String,
     /// `A`, `TXT`, ...
     pub record_type: String,
-    /// Seconds.
+    /// Time to live, seconds.
     pub ttl: Option<u64>,
     /// Values; their order means nothing.
     pub values: BTreeSet<String>,
     /// How it is chosen.
     pub policy: Policy,
-    /// Set identifier.
+    /// The set identifier.
     pub id: Option<String>,
-    /// Health check.
     pub check: Option<String>,
 }
 
 /// A routing policy.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Policy {
-    /// Alone.
+    /// The only set of its name and type.
     Simple,
     /// By weight.
     Weighted(u8),
@@ -107,7 +106,6 @@ impl Set {
     }
 
     pub(super) fn read(element: &Element) -> Result<Self, Refused> {
-        let input = |text: &str| Refused::InvalidInput(text.to_owned());
         let text = |name: &str| element.text_of(name);
         let name = text("Name")
             .ok_or_else(|| input("Name is missing"))?
@@ -121,32 +119,7 @@ impl Set {
             return Err(input("SetIdentifier must have 1 to 128 characters"));
         }
 
-        let weight = text("Weight").map(|weight| {
-            let weight = weight
-                .parse::<i64>()
-                .ok()
-                .and_then(|weight| u8::try_from(weight).ok());
-            weight.ok_or_else(|| input("Weight must be within 0 to 255"))
-        });
-
-        let failover = text("Failover").map(|role| match role.as_str() {
-            "PRIMARY" => Ok(true),
-            "SECONDARY" => Ok(false),
-            _ => Err(input("Failover must be PRIMARY or SECONDARY")),
-        });
-        let policy = match (weight.transpose()?, failover.transpose()?, text("Region")) {
-            (None, None, None) => Policy::Simple,
-            (Some(weight), None, None) => Policy::Weighted(weight),
-            (None, Some(is_primary), None) => Policy::Failover(is_primary),
-            (None, None, Some(region)) => Policy::Latency(region),
-            _ => return Err(input("a record set has one routing policy")),
-        };
-
-        match (&policy, &id) {
-            (Policy::Simple, Some(_)) => return Err(input("SetIdentifier needs a routing policy")),
-            (Policy::Simple, None) | (_, Some(_)) => {}
-            (_, None) => return Err(input("a routing policy needs a SetIdentifier")),
-        }
+        let policy = Self::read_policy(element, id.as_ref())?;
 
         let ttl = text("TTL")
             .map(|ttl| ttl.parse().map_err(|_| input("TTL must be a number")))
@@ -178,6 +151,38 @@ impl Set {
             id,
             check: text("HealthCheckId"),
         })
+    }
+
+    fn read_policy(element: &Element, id: Option<&String>) -> Result<Policy, Refused> {
+        let text = |name: &str| element.text_of(name);
+        let weight = text("Weight").map(|weight| {
+            let weight = weight
+                .parse::<i64>()
+                .ok()
+                .and_then(|weight| u8::try_from(weight).ok());
+            weight.ok_or_else(|| input("Weight must be within 0 to 255"))
+        });
+
+        let failover = text("Failover").map(|role| match role.as_str() {
+            "PRIMARY" => Ok(true),
+            "SECONDARY" => Ok(false),
+            _ => Err(input("Failover must be PRIMARY or SECONDARY")),
+        });
+        let policy = match (weight.transpose()?, failover.transpose()?, text("Region")) {
+            (None, None, None) => Policy::Simple,
+            (Some(weight), None, None) => Policy::Weighted(weight),
+            (None, Some(is_primary), None) => Policy::Failover(is_primary),
+            (None, None, Some(region)) => Policy::Latency(region),
+            _ => return Err(input("a record set has one routing policy")),
+        };
+
+        match (&policy, id) {
+            (Policy::Simple, Some(_)) => return Err(input("SetIdentifier needs a routing policy")),
+            (Policy::Simple, None) | (_, Some(_)) => {}
+            (_, None) => return Err(input("a routing policy needs a SetIdentifier")),
+        }
+
+        Ok(policy)
     }
 
     pub(super) fn element(&self) -> Element {
@@ -214,6 +219,10 @@ pub(super) fn labels(name: &str) -> Vec<String> {
         .collect()
 }
 
+fn input(text: &str) -> Refused {
+    Refused::InvalidInput(text.to_owned())
+}
+
 /// Makes all changes, or none.
 pub(super) fn apply(
     zone: &str,
@@ -227,6 +236,42 @@ pub(super) fn apply(
         ));
     }
 
+    check_batch(changes, has_check)?;
+
+    // One after the other, each against what the ones before left.
+    let mut next = sets.to_vec();
+    let mut faults = Vec::new();
+    let mut deleted = BTreeSet::new();
+
+    for Change { action, set } in changes {
+        let found = next.iter().position(|other| other.key() == set.key());
+        let fault = match action.as_str() {
+            "DELETE" if !deleted.insert(set.title()) => Some(format!(
+                "The request contains an invalid set of changes for a resource record set '{} {}'",
+                set.record_type, set.name
+            )),
+            "DELETE" => delete(zone, &mut next, found, set),
+            "CREATE" if found.is_some() => Some(format!(
+                "Tried to create resource record set {} but it already exists",
+                set.title()
+            )),
+            "CREATE" | "UPSERT" => put(zone, &mut next, found, set),
+            _ => return Err(Refused::InvalidInput(format!("{action} is no action"))),
+        };
+
+        faults.extend(fault);
+    }
+
+    next.sort_by_key(Set::order);
+    if faults.is_empty() {
+        Ok(next)
+    } else {
+        Err(Refused::InvalidChangeBatch(faults))
+    }
+}
+
+/// The limits of a batch, and the health checks that it names.
+fn check_batch(changes: &[Change], has_check: impl Fn(&str) -> bool) -> Result<(), Refused> {
     let mut records = 0;
     let mut characters = 0;
     for change in changes {
@@ -261,78 +306,56 @@ pub(super) fn apply(
         return Err(Refused::NoSuchHealthCheck(check.clone()));
     }
 
-    // One after the other, each against what the ones before left.
-    let mut next = sets.to_vec();
-    let mut faults = Vec::new();
-    let mut deleted = BTreeSet::new();
-
-    for Change { action, set } in changes {
-        let found = next.iter().position(|other| other.key() == set.key());
-        match (action.as_str(), found) {
-            ("DELETE", _) if !deleted.insert(set.title()) => {
-                faults.push(format!(
-                    "The request contains an invalid set of changes for a resource record set '{} \
-                        {}'",
-                    set.record_type, set.name
-                ));
-            }
-            ("DELETE", None) => faults.push(format!(
-                "Tried to delete resource record set {} but it was not \
-                    found",
-                set.title()
-            )),
-            ("DELETE", Some(at)) if next[at] != *set => faults.push(format!(
-                "Tried to delete resource record set {} but the values provided do not match the \
-                    current values",
-                set.title()
-            )),
-            ("DELETE", Some(_))
-                if set.name == zone && matches!(set.record_type.as_str(), "SOA" | "NS") =>
-            {
-                faults.push(format!(
-                    "A HostedZone must contain at least one {} record for the zone itself.",
-                    set.record_type
-                ));
-            }
-            ("DELETE", Some(at)) => {
-                next.remove(at);
-            }
-            ("CREATE", Some(_)) => {
-                faults.push(format!(
-                    "Tried to create resource record set {} but it already \
-                    exists",
-                    set.title()
-                ));
-            }
-            ("CREATE" | "UPSERT", at) => {
-                let others: Vec<_> = (0..next.len())
-                    .filter(|&index| Some(index) != at)
-                    .map(|index| &next[index])
-                    .collect();
-
-                match objection(zone, set, &others) {
-                    Some(objection) => faults.push(objection),
-                    None => {
-                        if let Some(at) = at {
-                            next.remove(at);
-                        }
-                        next.push(set.clone());
-                    }
-                }
-            }
-            _ => return Err(Refused::InvalidInput(format!("{action} is no action"))),
-        }
-    }
-
-    next.sort_by_key(Set::order);
-    if faults.is_empty() {
-        Ok(next)
-    } else {
-        Err(Refused::InvalidChangeBatch(faults))
-    }
+    Ok(())
 }
 
-/// Why `set` can't stand beside `others`.
+/// Removes a set that was found; or why that is refused.
+fn delete(zone: &str, next: &mut Vec<Set>, found: Option<usize>, set: &Set) -> Option<String> {
+    let Some(at) = found else {
+        return Some(format!(
+            "Tried to delete resource record set {} but it was not found",
+            set.title()
+        ));
+    };
+
+    if next[at] != *set {
+        return Some(format!(
+            "Tried to delete resource record set {} but the values provided do not match the \
+             current values",
+            set.title()
+        ));
+    }
+
+    if set.name == zone && matches!(set.record_type.as_str(), "SOA" | "NS") {
+        return Some(format!(
+            "A HostedZone must contain at least one {} record for the zone itself.",
+            set.record_type
+        ));
+    }
+
+    next.remove(at);
+    None
+}
+
+/// Adds a set, in place of one that was found; or why that is refused.
+fn put(zone: &str, next: &mut Vec<Set>, found: Option<usize>, set: &Set) -> Option<String> {
+    let others: Vec<_> = (0..next.len())
+        .filter(|&index| Some(index) != found)
+        .map(|index| &next[index])
+        .collect();
+    let objection = objection(zone, set, &others);
+
+    if objection.is_none() {
+        if let Some(at) = found {
+            next.remove(at);
+        }
+        next.push(set.clone());
+    }
+
+    objection
+}
+
+/// Why `set` can't exist together with `others`.
 fn objection(zone: &str, set: &Set, others: &[&Set]) -> Option<String> {
     let name = &set.name;
     if name != zone && !name.ends_with(&format!(".{zone}")) {
@@ -341,24 +364,12 @@ fn objection(zone: &str, set: &Set, others: &[&Set]) -> Option<String> {
         ));
     }
 
-    for value in &set.values {
-        let address = value.parse::<IpAddr>();
-        let fault = match set.record_type.as_str() {
-            "A" if !matches!(address, Ok(IpAddr::V4(_))) => {
-                "ARRDATAIllegalIPv4Address (Value is not a valid IPv4 address)"
-            }
-            "AAAA" if !matches!(address, Ok(IpAddr::V6(_))) => {
-                "AAAARRDATAIllegalIPv6Address (Value is not a valid IPv6 address)"
-            }
-            "TXT" if !is_quoted(value) => {
-                "InvalidCharacterString (Value should be enclosed in quotation marks)"
-            }
-            _ => continue,
-        };
-
-        return Some(format!(
-            "Invalid Resource Record: FATAL problem: {fault} encountered with '{value}'"
-        ));
+    let by_value = set
+        .values
+        .iter()
+        .find_map(|value| objection_to_value(&set.record_type, value));
+    if by_value.is_some() {
+        return by_value;
     }
 
     if set.record_type == "CNAME" {
@@ -375,41 +386,67 @@ fn objection(zone: &str, set: &Set, others: &[&Set]) -> Option<String> {
         }
     }
 
-    for other in others.iter().filter(|other| other.name == *name) {
-        let types = (set.record_type.as_str(), other.record_type.as_str());
-        if types.0 != types.1 {
-            if types.0 == "CNAME" || types.1 == "CNAME" {
-                return Some(format!(
-                    "RRSet of type {} with DNS name {name} is not permitted because a conflicting \
-                        RRSet of type {} with the same DNS name already exists in zone {zone}",
-                    types.0, types.1
-                ));
-            }
+    others
+        .iter()
+        .filter(|other| other.name == *name)
+        .find_map(|other| objection_to_another(zone, set, other))
+}
 
-            continue;
+/// Why a value is not one of its type.
+fn objection_to_value(record_type: &str, value: &str) -> Option<String> {
+    let address = value.parse::<IpAddr>();
+    let fault = match record_type {
+        "A" if !matches!(address, Ok(IpAddr::V4(_))) => {
+            "ARRDATAIllegalIPv4Address (Value is not a valid IPv4 address)"
         }
+        "AAAA" if !matches!(address, Ok(IpAddr::V6(_))) => {
+            "AAAARRDATAIllegalIPv6Address (Value is not a valid IPv6 address)"
+        }
+        "TXT" if !is_quoted(value) => {
+            "InvalidCharacterString (Value should be enclosed in quotation marks)"
+        }
+        _ => return None,
+    };
 
-        let title = set.title();
-        if std::mem::discriminant(&set.policy) != std::mem::discriminant(&other.policy) {
+    Some(format!(
+        "Invalid Resource Record: FATAL problem: {fault} encountered with '{value}'"
+    ))
+}
+
+/// Why `set` can't exist together with another one of its name.
+fn objection_to_another(zone: &str, set: &Set, other: &Set) -> Option<String> {
+    let name = &set.name;
+    let types = (set.record_type.as_str(), other.record_type.as_str());
+    if types.0 != types.1 {
+        if types.0 == "CNAME" || types.1 == "CNAME" {
             return Some(format!(
-                "RRSet with DNS name {name}, type {}, SetIdentifier {:?} cannot be created because \
-                    a RRSet of another routing policy with the same name and type already exists",
-                set.record_type, set.id
+                "RRSet of type {} with DNS name {name} is not permitted because a conflicting \
+                        RRSet of type {} with the same DNS name already exists in zone {zone}",
+                types.0, types.1
             ));
         }
 
-        let clash = match (&set.policy, &other.policy) {
-            (Policy::Failover(one), Policy::Failover(two)) if one == two => "failover role",
-            (Policy::Latency(one), Policy::Latency(two)) if one == two => "region",
-            _ => continue,
-        };
+        return None;
+    }
 
+    let title = set.title();
+    if std::mem::discriminant(&set.policy) != std::mem::discriminant(&other.policy) {
         return Some(format!(
-            "RRSet {title} cannot be created because another one has the same {clash}"
+            "RRSet with DNS name {name}, type {}, SetIdentifier {:?} cannot be created because \
+                    a RRSet of another routing policy with the same name and type already exists",
+            set.record_type, set.id
         ));
     }
 
-    None
+    let clash = match (&set.policy, &other.policy) {
+        (Policy::Failover(one), Policy::Failover(two)) if one == two => "failover role",
+        (Policy::Latency(one), Policy::Latency(two)) if one == two => "region",
+        _ => return None,
+    };
+
+    Some(format!(
+        "RRSet {title} cannot be created because another one has the same {clash}"
+    ))
 }
 
 fn is_quoted(value: &str) -> bool {

@@ -18,7 +18,6 @@ pub(super) struct Moment {
 type Civil = (u64, u64, u64, u64, u64, u64);
 
 impl Moment {
-    /// Now.
     pub(super) fn now() -> Self {
         let since = SystemTime::now()
             .duration_since(UNIX_EPOCH)
@@ -29,7 +28,7 @@ impl Moment {
         }
     }
 
-    /// `Sun, 06 Nov 1994 08:49:37 GMT`
+    /// As in headers: `Sun, 06 Nov 1994 08:49:37 GMT`
     pub(super) fn http(self) -> String {
         let (year, month, day, hour, minute, second) = self.civil();
         let weekday = DAYS[(self.seconds / 86_400 % 7) as usize];
@@ -37,7 +36,7 @@ impl Moment {
         format!("{weekday}, {day:02} {month} {year} {hour:02}:{minute:02}:{second:02} GMT")
     }
 
-    /// `1994-11-06T08:49:37.000Z`
+    /// As in listings: `1994-11-06T08:49:37.000Z`
     pub(super) fn iso(self) -> String {
         let (year, month, day, hour, minute, second) = self.civil();
         format!(
@@ -74,7 +73,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_example_of_the_rfc_is_written_as_there() {
+    fn the_example_of_the_rfc_is_formatted_as_there() {
         let moment = Moment {
             seconds: 784_111_777,
             millis: 0,

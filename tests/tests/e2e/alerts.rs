@@ -1,56 +1,29 @@
-//! Events and alerts of a real mesh: a real Alertmanager, a webhook that is unwilling, slow or
-//! dead, a stream that goes on.
+//! Events and alerts of a real mesh: a real Alertmanager, a webhook that refuses, is slow or dead,
+//! a stream that resumes.
 
-use futures::future::join_all;
-use regionmesh::config::{AlertsConfig, Config};
+use regionmesh::config::AlertsConfig;
 use regionmesh_tests::{
     alertmanager::{self, Alertmanager},
     api::Api,
-    mesh::{Setup, TestMesh, binary},
-    receiver::{Message, Receiver, Treatment},
-    serve::{Serve, apart},
+    command::regionmesh,
+    mesh::TestMesh,
+    receiver::{Receiver, Treatment, counts_by_key},
+    serve::{Serve, mesh_apart},
     skip::has_program,
     wait::{claim, seconds, until},
 };
 use serde_json::Value;
-use std::{collections::BTreeMap, process::Stdio, time::Duration};
+use std::{process::Stdio, time::Duration};
+use tempfile::NamedTempFile;
 use tokio::{
-    io::{AsyncBufReadExt, BufReader},
-    process::Command,
+    io::{AsyncBufReadExt, BufReader, Lines},
+    process::{Child, ChildStdout},
 };
 
 const FAILED: &str = "RegionMeshRegionFailed";
 
-/// A mesh whose regions' models are served by processes of their own: agents may die and nothing
-/// else.
-async fn mesh_apart(change: impl Fn(&mut Config)) -> (TestMesh, Vec<Option<Serve>>) {
-    let mesh = TestMesh::prepare(Setup {
-        adjust: Some(apart),
-        ..Setup::default()
-    })
-    .await;
-
-    mesh.configure(change);
-    let servings = join_all(mesh.agents().iter().map(Serve::start)).await;
-    mesh.start().await.unwrap_or_else(|error| panic!("{error}"));
-    mesh.settled().await;
-    (mesh, servings.into_iter().map(Some).collect())
-}
-
 fn alerts(text: &str) -> AlertsConfig {
     toml::from_str(text).unwrap()
-}
-
-/// How often each event was taken.
-fn counts(messages: &[Message]) -> BTreeMap<String, usize> {
-    let mut counts = BTreeMap::new();
-    for message in messages {
-        *counts
-            .entry(message.header("idempotency-key").to_owned())
-            .or_default() += 1;
-    }
-
-    counts
 }
 
 /// Notifications about one region's failure, by status.
@@ -87,30 +60,75 @@ async fn sum(apis: &[Api], metric: &str, labels: &[&str]) -> f64 {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_failed_region_is_one_alert_until_it_returns_also_when_the_leader_dies_meanwhile() {
+async fn a_failed_region_is_one_alert_until_it_returns_even_if_the_leader_dies() {
     if !has_program(alertmanager::PROGRAM.0, alertmanager::PROGRAM.1) {
         return;
     }
 
     let notified = Receiver::start([]).await;
-    let hook = {
-        let unwilling = Treatment {
-            answer: 503,
-            pause: Duration::ZERO,
-        };
-        let slow = Treatment {
-            answer: 200,
-            pause: Duration::from_millis(800),
-        };
-
-        Receiver::start([unwilling, unwilling, slow]).await
-    };
+    let hook = unreliable_webhook().await;
 
     let manager = Alertmanager::start(&notified.url()).await;
-    let secret = tempfile::NamedTempFile::new().unwrap();
+    let secret = NamedTempFile::new().unwrap();
     std::fs::write(secret.path(), "the-secret\n").unwrap();
 
-    let section = format!(
+    let section = receivers(&manager, &hook, &secret);
+
+    let (mesh, servings) = mesh_apart(|config| config.alerts = alerts(&section)).await;
+    let mut servings: Vec<_> = servings.into_iter().map(Some).collect();
+    let (leader, _) = mesh.leader(seconds(20)).await;
+    let led_from = mesh.region_of(&leader);
+    let out = mesh.others(led_from)[0];
+    let name = mesh.region(out).to_owned();
+    let wanted = [
+        format!("verdict:{name}:failed:"),
+        "leader:".to_owned(),
+        format!("verdict:{name}:healthy:"),
+    ];
+
+    servings[out].take().unwrap().kill().await;
+    let fired = until_fired(&manager, &name).await;
+
+    until_webhook_has_failure(&mesh, &hook, &wanted[0]).await;
+
+    mesh.kill_region(led_from).await;
+    mesh.leader_after(&leader, seconds(30)).await;
+
+    until_successor_resends(&mesh, &manager, &fired).await;
+
+    servings[out] = Some(Serve::start(mesh.agent(out)).await);
+    until_resolved_with_one_notification_each(&manager, &notified, &name).await;
+
+    until_each_event_arrived_once(&mesh, &hook, &wanted).await;
+
+    let apis = mesh.running_apis();
+    assert_unreachable_shows_in_metrics_alone(&apis).await;
+
+    // The region is on its ramp: there may be an event just now.
+    until("nothing waits for the webhook", seconds(30), async || {
+        let queued = sum(&apis, "regionmesh_alerts_queued", &["receiver=\"hook\""]).await;
+        claim(queued == 0.0, || format!("{queued} wait"))
+    })
+    .await;
+}
+
+/// A webhook that refuses two messages, takes the third slowly, and all others at once.
+async fn unreliable_webhook() -> Receiver {
+    let refusing = Treatment {
+        answer: 503,
+        pause: Duration::ZERO,
+    };
+    let slow = Treatment {
+        answer: 200,
+        pause: Duration::from_millis(800),
+    };
+
+    Receiver::start([refusing, refusing, slow]).await
+}
+
+/// The receivers of the test as configuration; the last one listens nowhere.
+fn receivers(manager: &Alertmanager, hook: &Receiver, secret: &NamedTempFile) -> String {
+    format!(
         r#"
         [[receivers]]
         name = "manager"
@@ -123,27 +141,17 @@ async fn a_failed_region_is_one_alert_until_it_returns_also_when_the_leader_dies
         url = "{}"
         secret_file = "{}"
         [[receivers]]
-        name = "nobody"
+        name = "unreachable"
         kind = "webhook"
         url = "http://127.0.0.1:9/"
         "#,
         manager.url(),
         hook.url(),
         secret.path().display()
-    );
+    )
+}
 
-    let (mesh, mut servings) = mesh_apart(|config| config.alerts = alerts(&section)).await;
-    let (leader, _) = mesh.leader(seconds(20)).await;
-    let led_from = mesh.region_of(&leader);
-    let out = mesh.others(led_from)[0];
-    let name = mesh.region(out).to_owned();
-    let wanted = [
-        format!("verdict:{name}:failed:"),
-        "leader:".to_owned(),
-        format!("verdict:{name}:healthy:"),
-    ];
-
-    servings[out].take().unwrap().kill().await;
+async fn until_fired(manager: &Alertmanager, name: &str) -> Value {
     let fired = until("Alertmanager fires", seconds(30), async || {
         let firing = manager.firing(FAILED).await?;
         claim(firing.len() == 1, || format!("{firing:?}"))?;
@@ -153,7 +161,7 @@ async fn a_failed_region_is_one_alert_until_it_returns_also_when_the_leader_dies
 
     assert_eq!(
         (&fired["labels"]["region"], &fired["labels"]["severity"]),
-        (&name.as_str().into(), &"critical".into())
+        (&name.into(), &"critical".into())
     );
 
     assert!(
@@ -164,30 +172,33 @@ async fn a_failed_region_is_one_alert_until_it_returns_also_when_the_leader_dies
         "{fired}"
     );
 
-    // What the leader is about to deliver when it dies may be delivered twice, with the same key;
-    // so it is idle here.
+    fired
+}
+
+/// What the leader is about to deliver when it dies may be delivered twice, with the same key; so
+/// it must be idle.
+async fn until_webhook_has_failure(mesh: &TestMesh, hook: &Receiver, failed: &str) {
     until(
         "the webhook knows what happened so far",
         seconds(30),
         async || {
             let apis = mesh.running_apis();
-            let taken = counts(&hook.taken());
+            let taken = counts_by_key(&hook.taken());
             let queued = sum(&apis, "regionmesh_alerts_queued", &["receiver=\"hook\""]).await;
-            let is_told = taken.keys().any(|id| id.starts_with(&wanted[0]));
+            let is_known = taken.keys().any(|id| id.starts_with(failed));
 
-            claim(is_told && queued == 0.0, || {
+            claim(is_known && queued == 0.0, || {
                 format!("{queued} wait, {taken:?}")
             })
         },
     )
     .await;
+}
 
-    mesh.kill_region(led_from).await;
-    mesh.leader_after(&leader, seconds(30)).await;
-
-    // Told again by another agent: the same alert, with the same beginning. Its end moves on.
+/// Sent again by another agent: the same alert, with the same beginning. Its end moves on.
+async fn until_successor_resends(mesh: &TestMesh, manager: &Alertmanager, fired: &Value) {
     let ends = |alert: &Value| alert["endsAt"].as_str().unwrap().to_owned();
-    until("the successor tells it on", seconds(40), async || {
+    until("the successor resends the alert", seconds(40), async || {
         let firing = manager.firing(FAILED).await?;
         assert!(firing.len() == 1, "{firing:?}");
         assert_eq!(
@@ -196,21 +207,26 @@ async fn a_failed_region_is_one_alert_until_it_returns_also_when_the_leader_dies
         );
 
         let apis = mesh.running_apis();
-        let told = sum(
+        let sent = sum(
             &apis,
             "regionmesh_alerts_sent_total",
             &["receiver=\"manager\""],
         )
         .await;
 
-        claim(told >= 2.0 && ends(&firing[0]) > ends(&fired), || {
-            format!("{told} told, ends {}", ends(&firing[0]))
+        claim(sent >= 2.0 && ends(&firing[0]) > ends(fired), || {
+            format!("{sent} sent, ends {}", ends(&firing[0]))
         })
     })
     .await;
+}
 
-    servings[out] = Some(Serve::start(mesh.agent(out)).await);
-    // Told by the mesh: by itself an alert would last for 30 to 40 s after it was told last.
+async fn until_resolved_with_one_notification_each(
+    manager: &Alertmanager,
+    notified: &Receiver,
+    name: &str,
+) {
+    // By a message of the mesh: without one, an alert would last for 30 to 40 s after the last.
     until("Alertmanager resolves", seconds(25), async || {
         let firing = manager.firing(FAILED).await?;
         claim(firing.is_empty(), || format!("{firing:?}"))
@@ -218,7 +234,7 @@ async fn a_failed_region_is_one_alert_until_it_returns_also_when_the_leader_dies
     .await;
 
     until("one notification each", seconds(20), async || {
-        let (firing, resolved) = notifications(&notified, &name);
+        let (firing, resolved) = notifications(notified, name);
         assert!(
             firing <= 1 && resolved <= 1,
             "{firing} firing, {resolved} resolved"
@@ -229,11 +245,12 @@ async fn a_failed_region_is_one_alert_until_it_returns_also_when_the_leader_dies
         })
     })
     .await;
+}
 
-    // The webhook was told of each, in spite of its moods and of the leader's death, and of none
-    // twice.
+/// The webhook got each event, in spite of its refusals and of the leader's death, and none twice.
+async fn until_each_event_arrived_once(mesh: &TestMesh, hook: &Receiver, wanted: &[String]) {
     until("the webhook knows all", seconds(30), async || {
-        let taken = counts(&hook.taken());
+        let taken = counts_by_key(&hook.taken());
         let lacks = wanted
             .iter()
             .find(|start| !taken.keys().any(|id| id.starts_with(*start)));
@@ -242,8 +259,8 @@ async fn a_failed_region_is_one_alert_until_it_returns_also_when_the_leader_dies
     .await;
 
     let taken = hook.taken();
-    for (id, count) in counts(&taken) {
-        assert_eq!(count, 1, "{id} was told {count} times");
+    for (id, count) in counts_by_key(&taken) {
+        assert_eq!(count, 1, "{id} was sent {count} times");
     }
     assert_eq!(
         hook.messages()
@@ -264,36 +281,38 @@ async fn a_failed_region_is_one_alert_until_it_returns_also_when_the_leader_dies
             "{id} is not signed"
         );
     }
+}
 
-    // Who never takes anything delays nobody, and is seen in the metrics alone.
-    let apis = mesh.running_apis();
+/// A receiver that never takes anything delays no other, and is seen in the metrics alone.
+async fn assert_unreachable_shows_in_metrics_alone(apis: &[Api]) {
     assert!(
         sum(
-            &apis,
+            apis,
             "regionmesh_alerts_failed_total",
-            &["receiver=\"nobody\""]
+            &["receiver=\"unreachable\""]
         )
         .await
             > 0.0
     );
 
-    assert!(sum(&apis, "regionmesh_alerts_queued", &["receiver=\"nobody\""]).await > 0.0);
+    assert!(
+        sum(
+            apis,
+            "regionmesh_alerts_queued",
+            &["receiver=\"unreachable\""]
+        )
+        .await
+            > 0.0
+    );
     assert_eq!(
         sum(
-            &apis,
+            apis,
             "regionmesh_alerts_sent_total",
-            &["receiver=\"nobody\""]
+            &["receiver=\"unreachable\""]
         )
         .await,
         0.0
     );
-
-    // The region is on its ramp: there may be an event just now.
-    until("nothing waits for the webhook", seconds(30), async || {
-        let queued = sum(&apis, "regionmesh_alerts_queued", &["receiver=\"hook\""]).await;
-        claim(queued == 0.0, || format!("{queued} wait"))
-    })
-    .await;
 }
 
 /// The events of a stream until `is_enough`: cursor and event.
@@ -346,38 +365,19 @@ async fn read_stream(
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_stream_tells_of_a_failure_and_goes_on_where_it_broke_off() {
+async fn an_event_stream_resumes_after_a_failure_where_it_broke_off() {
     let mesh = TestMesh::start().await;
-    mesh.settled().await;
+    mesh.converged().await;
 
     let api = mesh.api(0);
     let out = 2;
     let name = mesh.region(out).to_owned();
-    let is_verdict = |condition: &str, event: &Value| {
-        event["kind"] == "verdict"
-            && event["region"] == name.as_str()
-            && event["fields"]["condition"] == condition
-    };
+    let is_verdict = |condition: &str, event: &Value| is_verdict(&name, condition, event);
     let (_, before) = api.get("/v1/events").await.unwrap();
     let next = before["next"].as_str().unwrap().to_owned();
 
-    // The command line follows meanwhile, whichever agent it asks.
-    let mut follower = Command::new(binary());
-    follower.args([
-        "events", "--follow", "--json", "--kind", "verdict", "--region", &name,
-    ]);
-    follower
-        .args(["--agent", &mesh.agent(1).api_url()])
-        .env_remove("REGIONMESH_AGENT")
-        .current_dir(std::env::temp_dir());
-
-    let mut follower = follower
-        .stdout(Stdio::piped())
-        .stderr(Stdio::null())
-        .kill_on_drop(true)
-        .spawn()
-        .unwrap();
-    let mut lines = BufReader::new(follower.stdout.take().unwrap()).lines();
+    // The command line streams meanwhile, from another agent.
+    let (_stream, mut lines) = start_streaming(&mesh, &name);
 
     mesh.kill_region(out).await;
     let first = read_stream(&api, Some(&next), |event| is_verdict("failed", event)).await;
@@ -388,12 +388,6 @@ async fn a_stream_tells_of_a_failure_and_goes_on_where_it_broke_off() {
         is_verdict("healthy", event)
     })
     .await;
-    let ids = |events: &[(String, Value)]| {
-        events
-            .iter()
-            .map(|(_, event)| event["id"].as_str().unwrap().to_owned())
-            .collect::<Vec<_>>()
-    };
 
     assert!(
         ids(&second).starts_with(&ids(&first[1..])),
@@ -402,22 +396,10 @@ async fn a_stream_tells_of_a_failure_and_goes_on_where_it_broke_off() {
         ids(&second)
     );
 
-    let (_, all) = api.get(&format!("/v1/events?since={next}")).await.unwrap();
-    let all: Vec<_> = all["events"]
-        .as_array()
-        .unwrap()
-        .iter()
-        .map(|event| event["id"].as_str().unwrap().to_owned())
-        .collect();
     let whole = [&ids(&first)[..1], &ids(&second)[..]].concat();
+    assert_listed(&api, &next, &whole).await;
 
-    // The list goes by when things happened, the stream by when they were noticed.
-    assert!(
-        whole.iter().all(|id| all.contains(id)),
-        "{whole:?} and {all:?}"
-    );
-
-    // Another agent tells the same verdict by the same id.
+    // Another agent has the same verdict under the same id.
     let failed = |events: &[(String, Value)]| {
         let (_, event) = events
             .iter()
@@ -425,22 +407,9 @@ async fn a_stream_tells_of_a_failure_and_goes_on_where_it_broke_off() {
             .unwrap();
         event["id"].as_str().unwrap().to_owned()
     };
-    let mut followed = Vec::new();
+    let streamed = read_two_verdicts(&mut lines, &name).await;
 
-    while followed.len() < 2 {
-        let line = tokio::time::timeout(seconds(30), lines.next_line())
-            .await
-            .expect("silence")
-            .unwrap()
-            .expect("an end");
-        let event: Value = serde_json::from_str(&line).unwrap();
-
-        if is_verdict("failed", &event) || is_verdict("healthy", &event) {
-            followed.push(event["id"].as_str().unwrap().to_owned());
-        }
-    }
-
-    assert_eq!(followed[0], failed(&first));
+    assert_eq!(streamed[0], failed(&first));
 
     let total = api
         .metric(
@@ -459,4 +428,71 @@ async fn a_stream_tells_of_a_failure_and_goes_on_where_it_broke_off() {
         code == 200 && alerts["alerts"].as_array().unwrap().iter().any(is_over),
         "{alerts}"
     );
+}
+
+/// Whether an event is the verdict `condition` on `region`.
+fn is_verdict(region: &str, condition: &str, event: &Value) -> bool {
+    event["kind"] == "verdict"
+        && event["region"] == region
+        && event["fields"]["condition"] == condition
+}
+
+/// `regionmesh events --follow` of verdicts on `region`, and the lines that it prints.
+fn start_streaming(mesh: &TestMesh, region: &str) -> (Child, Lines<BufReader<ChildStdout>>) {
+    let mut stream = regionmesh(&["events", "--follow", "--json", "--kind", "verdict"])
+        .args(["--region", region])
+        .args(["--agent", &mesh.agent(1).api_url()])
+        .env_remove("REGIONMESH_AGENT")
+        .current_dir(std::env::temp_dir())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let lines = BufReader::new(stream.stdout.take().unwrap()).lines();
+
+    (stream, lines)
+}
+
+fn ids(events: &[(String, Value)]) -> Vec<String> {
+    events
+        .iter()
+        .map(|(_, event)| event["id"].as_str().unwrap().to_owned())
+        .collect::<Vec<_>>()
+}
+
+/// The list has every event that the stream had. The list goes by when things happened, the stream
+/// by when they were noticed.
+async fn assert_listed(api: &Api, next: &str, whole: &[String]) {
+    let (_, all) = api.get(&format!("/v1/events?since={next}")).await.unwrap();
+    let all: Vec<_> = all["events"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|event| event["id"].as_str().unwrap().to_owned())
+        .collect();
+
+    assert!(
+        whole.iter().all(|id| all.contains(id)),
+        "{whole:?} and {all:?}"
+    );
+}
+
+/// The ids of the next two verdicts on `region` that the command line prints.
+async fn read_two_verdicts(lines: &mut Lines<BufReader<ChildStdout>>, region: &str) -> Vec<String> {
+    let mut streamed = Vec::new();
+
+    while streamed.len() < 2 {
+        let line = tokio::time::timeout(seconds(30), lines.next_line())
+            .await
+            .expect("silence")
+            .unwrap()
+            .expect("an end");
+        let event: Value = serde_json::from_str(&line).unwrap();
+
+        if is_verdict(region, "failed", &event) || is_verdict(region, "healthy", &event) {
+            streamed.push(event["id"].as_str().unwrap().to_owned());
+        }
+    }
+
+    streamed
 }

@@ -1,7 +1,8 @@
-//! Wrong clocks: an order lasts as long as it was given for, whoever's clock is wrong or set, and
-//! that is reported.
+//! Wrong clocks: an order lasts as long as it was given for, no matter whose clock is wrong or set,
+//! and that is reported.
 
 use regionmesh_tests::{
+    api::Api,
     mesh::{Setup, TestMesh},
     skip::skip,
     wait::{claim, seconds, until},
@@ -64,7 +65,7 @@ impl Clocks {
         };
         let mesh = TestMesh::start_with(setup).await;
 
-        mesh.settled().await;
+        mesh.converged().await;
         Self { mesh, directory }
     }
 
@@ -108,7 +109,12 @@ impl Clocks {
 
     /// Drains a region for half an hour.
     async fn drain(&self, asked: usize, region: usize) {
-        let body = json!({ "region": self.mesh.region(region), "by": "ann", "why": "disks", "for_ms": 30 * MINUTE });
+        let body = json!({
+            "region": self.mesh.region(region),
+            "by": "ann",
+            "why": "disks",
+            "for_ms": 30 * MINUTE,
+        });
         until("the drain is carried out", seconds(20), async || {
             let (code, answer) = self
                 .mesh
@@ -121,15 +127,15 @@ impl Clocks {
         .await;
 
         for asked in ALL {
-            self.stands(asked).await;
+            self.until_drain_lasts(asked).await;
         }
     }
 
-    /// The drain of half an hour stands, as `asked` sees it, and for as long as is left of it by a
-    /// true clock.
-    async fn stands(&self, asked: usize) {
+    /// The drain of half an hour is in effect, as `asked` sees it, and for as long as is left of it
+    /// by a true clock.
+    async fn until_drain_lasts(&self, asked: usize) {
         until(
-            &format!("the drain stands, seen from {}", self.mesh.region(asked)),
+            &format!("the drain lasts, seen from {}", self.mesh.region(asked)),
             seconds(20),
             async || {
                 let status = self.status(asked).await?;
@@ -151,7 +157,7 @@ fn set(directory: &Path, index: usize, offset_s: i64) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_leader_whose_clock_is_set_keeps_orders_traffic_and_its_place_and_says_so() {
+async fn a_leader_whose_clock_steps_keeps_orders_traffic_and_leadership() {
     let Some(library) = library() else { return };
     let clocks = Clocks::start(&library, [0, 0, 0]).await;
     let mesh = &clocks.mesh;
@@ -166,10 +172,38 @@ async fn a_leader_whose_clock_is_set_keeps_orders_traffic_and_its_place_and_says
     clocks.set(leader, 3_600);
     clocks.skewed(&ALL, leader, true).await;
     for asked in ALL {
-        clocks.stands(asked).await;
+        clocks.until_drain_lasts(asked).await;
     }
 
     let api = mesh.api(other);
+    until_step_is_reported(mesh, &api, leader).await;
+
+    clocks.set(leader, 0);
+    clocks.skewed(&ALL, leader, false).await;
+    for asked in ALL {
+        clocks.until_drain_lasts(asked).await;
+        assert_shares_are_unchanged(&clocks, asked, [leader, other, drained]).await;
+    }
+
+    assert_eq!(clocks.leader().await, leader, "it leads on");
+    assert_eq!(
+        api.plan_seq().await.unwrap(),
+        seq,
+        "a step of the clock made no plan"
+    );
+
+    // Failover works as ever, and the order outlives the leader that took it.
+    mesh.kill_region(leader).await;
+    until("the dead region is out", seconds(30), async || {
+        let share = api.region(mesh.region(leader)).await?.share;
+        claim(share == 0.0, || format!("{share}"))
+    })
+    .await;
+
+    clocks.until_drain_lasts(other).await;
+}
+
+async fn until_step_is_reported(mesh: &TestMesh, api: &Api, leader: usize) {
     until("the clock is an alert", seconds(10), async || {
         let (_, alerts) = api.get("/v1/alerts").await?;
         claim(alerts.to_string().contains("RegionMeshClockSkew"), || {
@@ -192,50 +226,31 @@ async fn a_leader_whose_clock_is_set_keeps_orders_traffic_and_its_place_and_says
         log.contains("clock was set"),
         "the log says nothing of the step"
     );
+}
 
-    clocks.set(leader, 0);
-    clocks.skewed(&ALL, leader, false).await;
-    for asked in ALL {
-        clocks.stands(asked).await;
-        let status = clocks.status(asked).await.unwrap();
-        let share = |index: usize| {
-            let regions = status["regions"].as_array().unwrap();
-            regions
-                .iter()
-                .find(|part| part["region"] == mesh.region(index))
-                .unwrap()["share"]
-                .as_f64()
-                .unwrap()
-        };
+async fn assert_shares_are_unchanged(clocks: &Clocks, asked: usize, regions: [usize; 3]) {
+    let mesh = &clocks.mesh;
+    let status = clocks.status(asked).await.unwrap();
+    let share = |index: usize| {
+        let regions = status["regions"].as_array().unwrap();
+        regions
+            .iter()
+            .find(|part| part["region"] == mesh.region(index))
+            .unwrap()["share"]
+            .as_f64()
+            .unwrap()
+    };
 
-        assert_eq!(
-            [leader, other, drained].map(share),
-            [0.5, 0.5, 0.0],
-            "seen from {}",
-            mesh.region(asked)
-        );
-    }
-
-    assert_eq!(clocks.leader().await, leader, "it leads on");
     assert_eq!(
-        api.plan_seq().await.unwrap(),
-        seq,
-        "a step of the clock made no plan"
+        regions.map(share),
+        [0.5, 0.5, 0.0],
+        "seen from {}",
+        mesh.region(asked)
     );
-
-    // Failover works as ever, and the order outlives the leader that took it.
-    mesh.kill_region(leader).await;
-    until("the dead region is out", seconds(30), async || {
-        let share = api.region(mesh.region(leader)).await?.share;
-        claim(share == 0.0, || format!("{share}"))
-    })
-    .await;
-
-    clocks.stands(other).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_agent_an_hour_ahead_is_reported_does_not_lead_and_ends_no_order() {
+async fn an_agent_an_hour_ahead_is_reported_and_neither_leads_nor_ends_orders() {
     let Some(library) = library() else { return };
     let clocks = Clocks::start(&library, [3_600, 0, 0]).await;
     let mesh = &clocks.mesh;
@@ -243,14 +258,14 @@ async fn an_agent_an_hour_ahead_is_reported_does_not_lead_and_ends_no_order() {
     clocks.skewed(&ALL, 0, true).await;
     clocks.skewed(&ALL, 1, false).await;
 
-    // At the start it may have led before anybody's clock was known; then another takes over and it
+    // At the start it may have led before any clock was known; then another takes over and it
     // does not come back.
     if clocks.leader().await == 0 {
         mesh.kill_region(0).await;
         let old = mesh.agent(0).id.to_string();
         mesh.leader_after(&old, seconds(30)).await;
         mesh.revive(0).await;
-        mesh.settled().await;
+        mesh.converged().await;
         clocks.skewed(&ALL, 0, true).await;
     }
 
@@ -267,28 +282,32 @@ async fn an_agent_an_hour_ahead_is_reported_does_not_lead_and_ends_no_order() {
         .leader_after(&mesh.agent(leader).id.to_string(), seconds(30))
         .await;
     assert_eq!(mesh.region_of(&next), other, "{next} leads");
-    clocks.stands(0).await;
-    clocks.stands(other).await;
+    clocks.until_drain_lasts(0).await;
+    clocks.until_drain_lasts(other).await;
 
     let log = std::fs::read_to_string(&mesh.agent(0).log_file).unwrap();
     assert!(log.contains("clock"), "its own log says nothing");
 
-    // Put right, it tells no verdict of the hour to come: as leader it would hold a region on its
-    // ramp until then.
+    // Once corrected, it publishes no verdict of the hour to come: as leader it would hold a region
+    // on its ramp until then.
     clocks.set(0, 0);
-    until("its verdicts follow its clock", seconds(20), async || {
-        let status = clocks.status(0).await?;
-        let now_ms = status["answered_ms"].as_u64().ok_or("no time")?;
-        let regions = status["regions"].as_array().ok_or("no regions")?;
-        let is_past = |part: &Value| {
-            part["verdict_since_ms"]
-                .as_u64()
-                .is_some_and(|since_ms| since_ms <= now_ms + 2_000)
-        };
+    until(
+        "its verdicts have the corrected time",
+        seconds(20),
+        async || {
+            let status = clocks.status(0).await?;
+            let now_ms = status["answered_ms"].as_u64().ok_or("no time")?;
+            let regions = status["regions"].as_array().ok_or("no regions")?;
+            let is_past = |part: &Value| {
+                part["verdict_since_ms"]
+                    .as_u64()
+                    .is_some_and(|since_ms| since_ms <= now_ms + 2_000)
+            };
 
-        claim(regions.len() == 3 && regions.iter().all(is_past), || {
-            status["regions"].to_string()
-        })
-    })
+            claim(regions.len() == 3 && regions.iter().all(is_past), || {
+                status["regions"].to_string()
+            })
+        },
+    )
     .await;
 }

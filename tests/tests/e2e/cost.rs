@@ -1,19 +1,20 @@
-//! Money in a real mesh: bills are imported once and everywhere, budgets are told once, live cost
-//! outlives an agent.
+//! Cost in a real mesh: bills are imported once and everywhere, a budget alert is sent once, live
+//! cost outlives an agent.
 
 use regionmesh::config::{AlertsConfig, Config, ExportConfig, NodesConfig};
 use regionmesh_cost::PricingClass;
 use regionmesh_tests::{
     mesh::{Setup, TestMesh},
-    receiver::Receiver,
+    receiver::{Receiver, counts_by_key},
     s3::{BUCKET, ENVIRONMENT, S3},
     wait::{claim, seconds, until},
 };
 use serde_json::Value;
 use std::{collections::BTreeMap, path::PathBuf};
 
-const HEAD: &str = "BillingPeriodStart,ChargePeriodStart,ProviderName,BillingAccountId,RegionId,ServiceName,ServiceCategory,\
-                    ChargeCategory,BillingCurrency,EffectiveCost,BilledCost,ListCost,Tags\n";
+const HEAD: &str = "BillingPeriodStart,ChargePeriodStart,ProviderName,BillingAccountId,RegionId,\
+                    ServiceName,ServiceCategory,ChargeCategory,BillingCurrency,\
+                    EffectiveCost,BilledCost,ListCost,Tags\n";
 
 /// A bill of so many rows of this day of this month, each of `amount`; its tag is the team.
 fn bill(mesh: &TestMesh, name: &str, account: &str, rows: &[(&str, &str, &str)]) -> PathBuf {
@@ -21,8 +22,8 @@ fn bill(mesh: &TestMesh, name: &str, account: &str, rows: &[(&str, &str, &str)])
     let mut text = HEAD.to_owned();
     for (region, team, amount) in rows {
         text += &format!(
-            "{month}-01,{month}-01T05:00:00Z,AWS,{account},{region},Amazon EC2,Compute,Usage,USD,{amount},{amount},2.5,\
-             \"{{\"\"team\"\":\"\"{team}\"\"}}\"\n"
+            "{month}-01,{month}-01T05:00:00Z,AWS,{account},{region},Amazon EC2,Compute,\
+             Usage,USD,{amount},{amount},2.5,\"{{\"\"team\"\":\"\"{team}\"\"}}\"\n"
         );
     }
 
@@ -86,7 +87,7 @@ fn adjust(config: &mut Config) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_bill_is_imported_once_replaced_whole_and_answered_by_every_agent() {
+async fn a_bill_is_imported_once_replaced_as_a_whole_and_reported_by_every_agent() {
     let mesh = TestMesh::start_with(Setup {
         adjust: Some(adjust),
         ..Setup::default()
@@ -100,24 +101,7 @@ async fn a_bill_is_imported_once_replaced_whole_and_answered_by_every_agent() {
     let file = bill(&mesh, "a.csv", "1", &rows);
     let file = file.to_str().unwrap();
 
-    let dry = mesh
-        .cli(&["cost", "import", file, "--dry-run", "-o", "json"])
-        .await;
-    assert_eq!(dry.code, Some(0), "{}", dry.stderr);
-
-    let summary: Value = serde_json::from_str(&dry.stdout).unwrap();
-    assert_eq!(
-        (
-            &summary["parts"][0]["rows"],
-            &summary["parts"][0]["replaced"]
-        ),
-        (&3.into(), &Value::Null)
-    );
-
-    assert!(
-        totals(&mesh, 0, "").await.unwrap().is_empty(),
-        "a dry run changes nothing"
-    );
+    assert_dry_run_changes_nothing(&mesh, file).await;
 
     for _ in 0..2 {
         let done = mesh.cli(&["cost", "import", file]).await;
@@ -134,7 +118,48 @@ async fn a_bill_is_imported_once_replaced_whole_and_answered_by_every_agent() {
     until_all_say(&mesh, "&filter=region=us-west-2,tag:team=ads", "0.25").await;
     until_all_say(&mesh, "&metric=list", "7.5").await;
 
-    // What the mesh says is what the file says without a mesh.
+    assert_report_from_file(&mesh, file).await;
+
+    import_another_account_and_a_correction(&mesh).await;
+
+    add_prices_at_two_agents(&mesh).await;
+
+    assert_documents_are_no_models(&mesh).await;
+
+    assert_damaged_bills_replace_nothing(&mesh).await;
+    let refused = mesh
+        .api(0)
+        .with_token(None)
+        .post("/v1/cost/import", &Value::Null)
+        .await
+        .unwrap();
+
+    assert_eq!(refused.0, 401);
+}
+
+async fn assert_dry_run_changes_nothing(mesh: &TestMesh, file: &str) {
+    let dry = mesh
+        .cli(&["cost", "import", file, "--dry-run", "-o", "json"])
+        .await;
+    assert_eq!(dry.code, Some(0), "{}", dry.stderr);
+
+    let summary: Value = serde_json::from_str(&dry.stdout).unwrap();
+    assert_eq!(
+        (
+            &summary["parts"][0]["rows"],
+            &summary["parts"][0]["replaced"]
+        ),
+        (&3.into(), &Value::Null)
+    );
+
+    assert!(
+        totals(mesh, 0, "").await.unwrap().is_empty(),
+        "a dry run changes nothing"
+    );
+}
+
+/// What the mesh reports is what the file says without a mesh.
+async fn assert_report_from_file(mesh: &TestMesh, file: &str) {
     let start = format!("{}-01", &today()[..7]);
     let local = [
         "cost",
@@ -156,18 +181,20 @@ async fn a_bill_is_imported_once_replaced_whole_and_answered_by_every_agent() {
         local.stdout,
         local.stderr
     );
+}
 
-    // Another account adds to it; a correction of the first takes its place, whatever its file is
-    // called.
-    let other = bill(&mesh, "b.csv", "2", &[("us-west-2", "ads", "10")]);
-    let corrected = bill(&mesh, "c.csv", "1", &[("us-west-2", "search", "1")]);
+/// Another account adds to the bill; a correction of the first takes its place, whatever its file
+/// is called.
+async fn import_another_account_and_a_correction(mesh: &TestMesh) {
+    let other = bill(mesh, "b.csv", "2", &[("us-west-2", "ads", "10")]);
+    let corrected = bill(mesh, "c.csv", "1", &[("us-west-2", "search", "1")]);
 
     for path in [&other, &corrected] {
         let done = mesh.cli(&["cost", "import", path.to_str().unwrap()]).await;
         assert_eq!(done.code, Some(0), "{}", done.stderr);
     }
 
-    until_all_say(&mesh, "", "11").await;
+    until_all_say(mesh, "", "11").await;
     let sources = mesh.cli(&["cost", "sources", "-o", "json"]).await;
     let sources: Value = serde_json::from_str(&sources.stdout).unwrap();
 
@@ -178,8 +205,10 @@ async fn a_bill_is_imported_once_replaced_whole_and_answered_by_every_agent() {
         ),
         (&1.into(), &1.into())
     );
+}
 
-    // Prices that are added one straight after the other, at one agent and at another, all count.
+/// Prices that are added one straight after the other, at one agent and at another, all count.
+async fn add_prices_at_two_agents(mesh: &TestMesh) {
     for (index, sku) in [(0, "one.large"), (0, "two.large"), (1, "three.large")] {
         let text = format!(
             "kind,cloud,region,sku,pricing,amount,currency,unit,valid_from,source\n\
@@ -209,8 +238,10 @@ async fn a_bill_is_imported_once_replaced_whole_and_answered_by_every_agent() {
         })
         .await;
     }
+}
 
-    // Documents of money are no models.
+/// Documents of money are no models.
+async fn assert_documents_are_no_models(mesh: &TestMesh) {
     let models = mesh.api(0).status().await.unwrap().models;
     assert!(
         models
@@ -226,8 +257,10 @@ async fn a_bill_is_imported_once_replaced_whole_and_answered_by_every_agent() {
         .unwrap();
 
     assert_eq!(refused.0, 400, "{}", refused.1);
+}
 
-    // Half a bill, and no bill at all, replace nothing.
+/// Half a bill, and no bill at all, replace nothing.
+async fn assert_damaged_bills_replace_nothing(mesh: &TestMesh) {
     let broken = mesh.layout().data_dir.join("broken.csv.gz");
     std::fs::write(&broken, [0x1f, 0x8b, 8, 0]).unwrap();
     for path in [broken.to_str().unwrap(), "/etc/hostname"] {
@@ -239,58 +272,15 @@ async fn a_bill_is_imported_once_replaced_whole_and_answered_by_every_agent() {
         );
     }
 
-    assert_eq!(totals(&mesh, 0, "").await.unwrap()["USD"], "11");
-    let nobody = mesh
-        .api(0)
-        .with_token(None)
-        .post("/v1/cost/import", &Value::Null)
-        .await
-        .unwrap();
-
-    assert_eq!(nobody.0, 401);
+    assert_eq!(totals(mesh, 0, "").await.unwrap()["USD"], "11");
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_budget_is_told_once_whoever_leads_and_live_cost_goes_on() {
+async fn a_budget_alert_is_sent_once_and_live_cost_survives_the_leader() {
     let hook = Receiver::start([]).await;
-    let mesh = TestMesh::prepare(Setup {
-        adjust: Some(adjust),
-        ..Setup::default()
-    })
-    .await;
-    let receivers = format!(
-        "[[receivers]]\nname = \"hook\"\nkind = \"webhook\"\nurl = \"{}\"\nkinds = [\"budget\"]",
-        hook.url()
-    );
-    let alerts: AlertsConfig = toml::from_str(&receivers).unwrap();
+    let mesh = mesh_with_budget(&hook).await;
 
-    // Two nodes cost some hundredths of a cent each second: half of this is spent at once.
-    let budget = toml::from_str(
-        r#"name = "tiny"
-        scope = { region = "us-west-2" }
-        amount = "0.0001 USD"
-        actual_thresholds = [50, 100]
-        forecast_thresholds = []"#,
-    );
-    let budget = [budget.unwrap()];
-
-    mesh.configure(|config| {
-        config.alerts = alerts.clone();
-        config.cost.budgets = budget.to_vec();
-    });
-
-    mesh.start().await.unwrap_or_else(|error| panic!("{error}"));
-    mesh.settled().await;
-
-    let ids = || -> BTreeMap<String, usize> {
-        let mut ids = BTreeMap::new();
-        for message in hook.taken() {
-            *ids.entry(message.header("idempotency-key").to_owned())
-                .or_default() += 1;
-        }
-
-        ids
-    };
+    let ids = || counts_by_key(&hook.taken());
 
     until("both thresholds", seconds(60), async || {
         claim(ids().len() == 2, || format!("{:?}", ids()))
@@ -309,6 +299,67 @@ async fn a_budget_is_told_once_whoever_leads_and_live_cost_goes_on() {
     let index = mesh.region_of(&leader);
     mesh.kill_region(index).await;
 
+    until_another_leader_has_judged(&mesh, index, &leader).await;
+
+    mesh.revive(index).await;
+    until("the live cost", seconds(60), async || {
+        let now = mesh
+            .api(index)
+            .metric("regionmesh_cost_month_to_date", &["us-west-2", "live"])
+            .await?;
+        claim(now >= before, || format!("{now} after {before}"))
+    })
+    .await;
+
+    let sent = ids();
+    assert!(
+        sent.len() == 2 && sent.values().all(|count| *count == 1),
+        "{sent:?}"
+    );
+
+    let budgets = mesh.cli(&["cost", "budgets"]).await;
+    assert!(
+        budgets.stdout.contains("tiny") && budgets.stdout.contains("50 %, 100 %"),
+        "{}",
+        budgets.stdout
+    );
+}
+
+/// A mesh that sends what happens to a budget to `hook`. Two nodes cost some hundredths of a cent
+/// each second: half of the budget is spent at once.
+async fn mesh_with_budget(hook: &Receiver) -> TestMesh {
+    let mesh = TestMesh::prepare(Setup {
+        adjust: Some(adjust),
+        ..Setup::default()
+    })
+    .await;
+    let receivers = format!(
+        "[[receivers]]\nname = \"hook\"\nkind = \"webhook\"\nurl = \"{}\"\nkinds = [\"budget\"]",
+        hook.url()
+    );
+    let alerts: AlertsConfig = toml::from_str(&receivers).unwrap();
+
+    let budget = toml::from_str(
+        r#"name = "tiny"
+        scope = { region = "us-west-2" }
+        amount = "0.0001 USD"
+        actual_thresholds = [50, 100]
+        forecast_thresholds = []"#,
+    );
+    let budget = [budget.unwrap()];
+
+    mesh.configure(|config| {
+        config.alerts = alerts.clone();
+        config.cost.budgets = budget.to_vec();
+    });
+
+    mesh.start().await.unwrap_or_else(|error| panic!("{error}"));
+    mesh.converged().await;
+
+    mesh
+}
+
+async fn until_another_leader_has_judged(mesh: &TestMesh, index: usize, leader: &str) {
     let other = mesh.others(index)[0];
     until("another leader", seconds(60), async || {
         let now = mesh
@@ -340,33 +391,10 @@ async fn a_budget_is_told_once_whoever_leads_and_live_cost_goes_on() {
         })
     })
     .await;
-
-    mesh.revive(index).await;
-    until("the live cost", seconds(60), async || {
-        let now = mesh
-            .api(index)
-            .metric("regionmesh_cost_month_to_date", &["us-west-2", "live"])
-            .await?;
-        claim(now >= before, || format!("{now} after {before}"))
-    })
-    .await;
-
-    let told = ids();
-    assert!(
-        told.len() == 2 && told.values().all(|count| *count == 1),
-        "{told:?}"
-    );
-
-    let budgets = mesh.cli(&["cost", "budgets"]).await;
-    assert!(
-        budgets.stdout.contains("tiny") && budgets.stdout.contains("50 %, 100 %"),
-        "{}",
-        budgets.stdout
-    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn bills_that_a_provider_exports_to_a_bucket_are_read_and_replaced_by_the_next() {
+async fn exported_bills_are_read_from_a_bucket_and_replaced_by_the_next_export() {
     let s3 = S3::start().await;
     let mesh = TestMesh::prepare(Setup {
         adjust: Some(adjust),
@@ -408,16 +436,11 @@ async fn bills_that_a_provider_exports_to_a_bucket_are_read_and_replaced_by_the_
         ],
     );
 
-    let export = ExportConfig {
-        url: format!("s3://{BUCKET}/billing"),
-        region: None,
-        options: s3.options(),
-        poll_s: 10,
-    };
+    let export = export_of(&s3);
 
     mesh.configure(|config| config.cost.exports = vec![export.clone()]);
     mesh.start().await.unwrap_or_else(|error| panic!("{error}"));
-    mesh.settled().await;
+    mesh.converged().await;
     until_all_say(&mesh, "", "1.75").await;
 
     // The next execution takes the place of the first. One with a file that breaks off does not:
@@ -433,7 +456,22 @@ async fn bills_that_a_provider_exports_to_a_bucket_are_read_and_replaced_by_the_
         ],
     );
 
-    until("the broken export is told of", seconds(60), async || {
+    until_export_failed(&mesh).await;
+
+    until_all_say(&mesh, "", "2").await;
+}
+
+fn export_of(s3: &S3) -> ExportConfig {
+    ExportConfig {
+        url: format!("s3://{BUCKET}/billing"),
+        region: None,
+        options: s3.options(),
+        poll_s: 10,
+    }
+}
+
+async fn until_export_failed(mesh: &TestMesh) {
+    until("the broken export is reported", seconds(60), async || {
         let mut failed = 0.0;
         for index in 0..3 {
             failed += mesh
@@ -445,6 +483,4 @@ async fn bills_that_a_provider_exports_to_a_bucket_are_read_and_replaced_by_the_
         claim(failed > 0.0, || "no export failed".to_owned())
     })
     .await;
-
-    until_all_say(&mesh, "", "2").await;
 }

@@ -1,5 +1,5 @@
-//! What moves for money: users to the region where a request costs less, versions by the cheapest
-//! way; and neither where it must not.
+//! What moves because of cost: traffic to the region where a request costs less, versions by the
+//! cheapest route; and neither where it must not.
 
 use regionmesh::config::{Config, NodesConfig};
 use regionmesh_cost::PricingClass;
@@ -11,7 +11,7 @@ use regionmesh_tests::{
 use serde_json::Value;
 use std::collections::BTreeMap;
 
-/// Nodes at the built-in prices; those of eu-west-1 are the dearest by half.
+/// Nodes at the built-in prices; those of eu-west-1 are the most expensive by half.
 fn priced(config: &mut Config) {
     for region in &mut config.regions {
         let (cloud, instance) = match region.name.as_str() {
@@ -54,7 +54,7 @@ async fn traffic_moves_to_cheaper_regions_and_back_at_once_when_a_region_is_lost
     })
     .await;
 
-    mesh.settled().await;
+    mesh.converged().await;
     let (code, answer) = mesh
         .api(0)
         .publish("iris", "1", &[("model.onnx", iris_one())])
@@ -62,21 +62,63 @@ async fn traffic_moves_to_cheaper_regions_and_back_at_once_when_a_region_is_lost
         .unwrap();
 
     assert_eq!(code, 200, "{answer}");
-    // What requests cost is known from requests.
-    until("the dearest region gives", seconds(90), async || {
-        for index in 0..3 {
-            mesh.api(index)
-                .infer("/v2/models/iris/infer", &question())
-                .await?;
-        }
+    until_traffic_leaves_the_most_expensive_region(&mesh).await;
 
-        let (weights, reason) = weights(&mesh, 0).await?;
-        claim(weights["eu-west-1"] < 10_000, || {
-            format!("{weights:?}: {reason}")
+    assert_plan_explains_itself(&mesh).await;
+
+    for index in 0..3 {
+        until("the factor is a metric", seconds(30), async || {
+            let factor = mesh
+                .api(index)
+                .metric("regionmesh_plan_cost_factor_ratio", &["eu-west-1"])
+                .await?;
+            claim((0.5..1.0).contains(&factor), || factor.to_string())
         })
+        .await;
+    }
+
+    let explained = mesh.cli(&["failover", "explain", "eu-west-1"]).await;
+    assert!(
+        explained.stdout.contains("a request costs less elsewhere"),
+        "{}",
+        explained.stdout
+    );
+
+    assert_recommendations(&mesh).await;
+
+    mesh.kill_region(0).await;
+    until("all of their weight again", seconds(30), async || {
+        let (weights, reason) = weights(&mesh, 1).await?;
+        claim(
+            weights["eu-west-1"] == 10_000 && weights["us-west-2"] == 0,
+            || format!("{weights:?}: {reason}"),
+        )
     })
     .await;
+}
 
+/// What requests cost is known from requests.
+async fn until_traffic_leaves_the_most_expensive_region(mesh: &TestMesh) {
+    until(
+        "traffic leaves the most expensive region",
+        seconds(90),
+        async || {
+            for index in 0..3 {
+                mesh.api(index)
+                    .infer("/v2/models/iris/infer", &question())
+                    .await?;
+            }
+
+            let (weights, reason) = weights(mesh, 0).await?;
+            claim(weights["eu-west-1"] < 10_000, || {
+                format!("{weights:?}: {reason}")
+            })
+        },
+    )
+    .await;
+}
+
+async fn assert_plan_explains_itself(mesh: &TestMesh) {
     let plan = mesh.api(0).plan().await.unwrap();
     let reason = &plan.brief.reason;
     assert!(
@@ -97,26 +139,10 @@ async fn traffic_moves_to_cheaper_regions_and_back_at_once_when_a_region_is_lost
         "at most 5 points in a step: {}",
         share("eu-west-1")
     );
+}
 
-    for index in 0..3 {
-        until("the factor is a metric", seconds(30), async || {
-            let factor = mesh
-                .api(index)
-                .metric("regionmesh_plan_cost_factor_ratio", &["eu-west-1"])
-                .await?;
-            claim((0.5..1.0).contains(&factor), || factor.to_string())
-        })
-        .await;
-    }
-
-    let explained = mesh.cli(&["failover", "explain", "eu-west-1"]).await;
-    assert!(
-        explained.stdout.contains("a request costs less elsewhere"),
-        "{}",
-        explained.stdout
-    );
-
-    // What was counted is what recommendations rest on, at every agent some seconds later.
+/// What was counted is what recommendations rest on, at every agent some seconds later.
+async fn assert_recommendations(mesh: &TestMesh) {
     let file = mesh.layout().data_dir.join("recommendations.json");
     until("recommendations", seconds(30), async || {
         let done = mesh
@@ -133,29 +159,19 @@ async fn traffic_moves_to_cheaper_regions_and_back_at_once_when_a_region_is_lost
     })
     .await;
 
-    let told: Value = serde_json::from_slice(&std::fs::read(&file).unwrap()).unwrap();
-    assert_eq!(told["baseline"]["name"], "standby", "{told}");
+    let report: Value = serde_json::from_slice(&std::fs::read(&file).unwrap()).unwrap();
+    assert_eq!(report["baseline"]["name"], "standby", "{report}");
     assert_eq!(
-        told["comparisons"].as_array().map(Vec::len),
+        report["comparisons"].as_array().map(Vec::len),
         Some(4),
-        "{told}"
+        "{report}"
     );
 
     assert_eq!(
-        told["verifications"].as_array().map(Vec::len),
+        report["verifications"].as_array().map(Vec::len),
         Some(0),
-        "{told}"
+        "{report}"
     );
-
-    mesh.kill_region(0).await;
-    until("all of their weight again", seconds(30), async || {
-        let (weights, reason) = weights(&mesh, 1).await?;
-        claim(
-            weights["eu-west-1"] == 10_000 && weights["us-west-2"] == 0,
-            || format!("{weights:?}: {reason}"),
-        )
-    })
-    .await;
 }
 
 fn one_cloud(config: &mut Config) {
@@ -169,20 +185,20 @@ fn one_cloud(config: &mut Config) {
 const WHOLE: usize = 70 << 20;
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_large_version_leaves_the_region_of_dear_egress_once() {
+async fn a_large_version_leaves_the_region_with_expensive_egress_once() {
     let mesh = TestMesh::start_with(Setup {
         adjust: Some(one_cloud),
         ..Setup::default()
     })
     .await;
 
-    mesh.settled().await;
-    // Regions wait for each other by round trips that agents tell.
+    mesh.converged().await;
+    // Regions wait for each other by round trips that agents publish.
     for index in 0..3 {
-        until("round trips are told", seconds(60), async || {
+        until("round trips are published", seconds(60), async || {
             let agents = mesh.api(index).status().await?.agents;
-            let told = agents.iter().filter(|agent| agent.links.len() >= 2).count();
-            claim(told == 3, || format!("{told} agents tell"))
+            let published = agents.iter().filter(|agent| agent.links.len() >= 2).count();
+            claim(published == 3, || format!("{published} agents publish"))
         })
         .await;
     }

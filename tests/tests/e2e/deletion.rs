@@ -1,5 +1,5 @@
-//! Deleting what is in use, names that stay taken, deletions that were cut off, and publishers that
-//! race for a name.
+//! Deletions of what is in use, names that stay reserved, deletions that were interrupted, and
+//! publishers that race for a name.
 
 use regionmesh_tests::{
     mesh::{Setup, TestMesh},
@@ -12,13 +12,13 @@ use serde_json::json;
 const ALL: [usize; 3] = [0, 1, 2];
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_version_in_use_is_deleted_by_force_alone_and_its_name_never_stands_for_other_content() {
+async fn a_version_in_use_is_deleted_only_by_force_and_its_name_is_not_reused() {
     let mesh = TestMesh::start().await;
     mesh.publish_iris(0, "1", iris_one()).await;
     mesh.promote_iris(0, "1").await;
     mesh.publish_iris(1, "2", iris_two()).await;
-    mesh.held_by_all("2").await;
-    mesh.answered_by_all("1").await;
+    mesh.until_held_by_all("2").await;
+    mesh.until_answered_by_all("1").await;
 
     let (code, answer) = mesh
         .api(1)
@@ -43,9 +43,35 @@ async fn a_version_in_use_is_deleted_by_force_alone_and_its_name_never_stands_fo
         "{named:?}"
     );
 
-    mesh.answered_by_all("1").await;
+    mesh.until_answered_by_all("1").await;
 
-    // A name means one thing: a version or an alias, and one content.
+    assert_names_mean_one_thing(&mesh).await;
+
+    mesh.promote_iris(1, "2").await;
+    mesh.until_answered_by_all("2").await;
+
+    let deleted = mesh.cli(&["models", "delete", "iris", "1", "--yes"]).await;
+    assert_eq!(deleted.code, Some(0), "{deleted:?}");
+
+    let forced = mesh
+        .cli(&["models", "delete", "iris", "2", "--yes", "--force"])
+        .await;
+    assert!(
+        forced.code == Some(0) && forced.stdout.contains("names nothing"),
+        "{forced:?}"
+    );
+
+    until_both_are_gone(&mesh).await;
+
+    until_name_is_taken(&mesh).await;
+
+    // The same content may come back.
+    mesh.publish_iris(2, "1", iris_one()).await;
+    mesh.until_held_by_all("1").await;
+}
+
+/// A name means one thing: a version or an alias, and one content.
+async fn assert_names_mean_one_thing(mesh: &TestMesh) {
     let (code, answer) = mesh.api(2).promote("iris", "1", "2").await.unwrap();
     assert!(
         code == 409 && answer.to_string().contains("version 2"),
@@ -62,21 +88,9 @@ async fn a_version_in_use_is_deleted_by_force_alone_and_its_name_never_stands_fo
         code == 409 && answer.to_string().contains("alias"),
         "{code}: {answer}"
     );
+}
 
-    mesh.promote_iris(1, "2").await;
-    mesh.answered_by_all("2").await;
-
-    let deleted = mesh.cli(&["models", "delete", "iris", "1", "--yes"]).await;
-    assert_eq!(deleted.code, Some(0), "{deleted:?}");
-
-    let forced = mesh
-        .cli(&["models", "delete", "iris", "2", "--yes", "--force"])
-        .await;
-    assert!(
-        forced.code == Some(0) && forced.stdout.contains("names nothing"),
-        "{forced:?}"
-    );
-
+async fn until_both_are_gone(mesh: &TestMesh) {
     for region in ALL {
         let api = mesh.api(region);
         until(
@@ -95,7 +109,9 @@ async fn a_version_in_use_is_deleted_by_force_alone_and_its_name_never_stands_fo
         )
         .await;
     }
+}
 
+async fn until_name_is_taken(mesh: &TestMesh) {
     for region in ALL {
         let api = mesh.api(region);
         until(
@@ -113,14 +129,10 @@ async fn a_version_in_use_is_deleted_by_force_alone_and_its_name_never_stands_fo
         )
         .await;
     }
-
-    // What it stood for may come back.
-    mesh.publish_iris(2, "1", iris_one()).await;
-    mesh.held_by_all("1").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_deletion_that_a_crash_cut_off_is_finished_after_the_restart() {
+async fn a_deletion_interrupted_by_a_crash_is_finished_after_the_restart() {
     let s3 = S3::start().await;
     let mesh = TestMesh::prepare(Setup {
         environment: &ENVIRONMENT,
@@ -137,7 +149,7 @@ async fn a_deletion_that_a_crash_cut_off_is_finished_after_the_restart() {
 
     mesh.start().await.unwrap();
     mesh.publish_iris(0, "1", iris_one()).await;
-    mesh.held_by_all("1").await;
+    mesh.until_held_by_all("1").await;
 
     // The removal begins with a claim; that is held back, the record of the deletion is not.
     s3.fails(Fault::Held, &format!("{last}/claims/iris"));
@@ -172,9 +184,9 @@ async fn a_deletion_that_a_crash_cut_off_is_finished_after_the_restart() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn of_two_publishers_of_one_name_exactly_one_is_told_that_it_has_it() {
+async fn of_two_publishers_of_one_name_exactly_one_succeeds() {
     let mesh = TestMesh::start().await;
-    mesh.settled().await;
+    mesh.converged().await;
     for round in 0..10u64 {
         let version = round.to_string();
         let publish = |region: usize| {
@@ -196,18 +208,18 @@ async fn of_two_publishers_of_one_name_exactly_one_is_told_that_it_has_it() {
             "round {round}: {one:?} {two:?}"
         );
 
-        let told = if one.0 == 200 { one.1 } else { two.1 };
+        let acknowledged = if one.0 == 200 { one.1 } else { two.1 };
         for region in ALL {
             let api = mesh.api(region);
             until(
-                &format!("{} holds what was told", mesh.region(region)),
+                &format!("{} holds what was acknowledged", mesh.region(region)),
                 seconds(30),
                 async || {
                     let (_, held) = api
                         .get(&format!("/v1/models/raced/versions/{version}"))
                         .await?;
-                    claim(held["content"] == told["content"], || {
-                        format!("{held}, told was {told}")
+                    claim(held["content"] == acknowledged["content"], || {
+                        format!("{held}, acknowledged was {acknowledged}")
                     })
                 },
             )

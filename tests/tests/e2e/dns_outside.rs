@@ -1,8 +1,9 @@
-//! The zone as strangers meet it: a real recursive resolver that follows the delegation, and
-//! clients that ask too much or for what nobody gets.
+//! The zone as seen from outside: a real recursive resolver that follows the delegation, and
+//! clients that ask too often or for what is refused.
 
 use regionmesh::config::Config;
 use regionmesh_tests::{
+    dig,
     mesh::{SERVICE, Setup, TestMesh},
     skip::{has_program, skip},
     wait::{claim, seconds, until},
@@ -16,19 +17,12 @@ use tokio::process::{Child, Command};
 
 const ZONE: &str = "regionmesh.test";
 
-/// What dig prints.
+/// What dig prints, also when it fails.
 async fn dig(server: SocketAddr, question: &str) -> String {
-    let at = format!("@{}", server.ip());
-    let port = server.port().to_string();
-    let mut command = Command::new("dig");
-
-    command
-        .args([&at, "-p", &port, "+time=5", "+tries=1"])
-        .args(question.split(' '));
-    String::from_utf8(command.output().await.expect("dig").stdout).expect("text")
+    dig::dig(server, 5, question).await.text
 }
 
-/// Delegations have no port: agents listen where resolvers look.
+/// Delegations have no port: agents listen on the standard port.
 fn on_port_53(config: &mut Config) {
     config.listen.dns.set_port(53);
 }
@@ -52,8 +46,9 @@ fn named(directory: &Path, at: SocketAddr, mesh: &TestMesh) -> Child {
 
     std::fs::write(directory.join("parent"), parent).unwrap();
     let config = format!(
-        "options {{ directory \"{0}\"; pid-file none; session-keyfile none; listen-on port {1} {{ {2}; }}; \
-         recursion yes; dnssec-validation no; empty-zones-enable no; }};\ncontrols {{ }};\n\
+        "options {{ directory \"{0}\"; pid-file none; session-keyfile none; \
+         listen-on port {1} {{ {2}; }}; recursion yes; dnssec-validation no; \
+         empty-zones-enable no; }};\ncontrols {{ }};\n\
          zone \"test\" {{ type primary; file \"{0}/parent\"; }};\n",
         directory.display(),
         at.port(),
@@ -91,7 +86,7 @@ async fn a_recursive_resolver_follows_the_delegation_and_leaves_a_dead_region() 
     })
     .await;
 
-    mesh.settled().await;
+    mesh.converged().await;
     let directory = tempfile::tempdir().unwrap();
 
     // named listens on addresses of interfaces alone, which the other loopback addresses are not.
@@ -134,13 +129,17 @@ async fn a_recursive_resolver_follows_the_delegation_and_leaves_a_dead_region() 
     let dead = mesh.agent(0).ip.to_string();
     mesh.kill_region(0).await;
 
+    until_resolver_leaves(port, &question, &dead).await;
+}
+
+async fn until_resolver_leaves(port: SocketAddr, question: &str, dead: &str) {
     let mut without = 0;
     until(
         "the resolver does not name the dead region any more",
         seconds(90),
         async || {
-            let text = dig(port, &question).await;
-            without = if !text.is_empty() && !text.contains(&dead) {
+            let text = dig(port, question).await;
+            without = if !text.is_empty() && !text.contains(dead) {
                 without + 1
             } else {
                 0
@@ -166,7 +165,7 @@ async fn transfers_are_refused_floods_are_cut_and_cookies_lift_the_limit() {
     })
     .await;
 
-    mesh.settled().await;
+    mesh.converged().await;
     let server = mesh.agent(0).dns();
     let ask = async |question: &str| dig(server, question).await;
 
@@ -187,21 +186,32 @@ async fn transfers_are_refused_floods_are_cut_and_cookies_lift_the_limit() {
         assert!(text.contains("status: NOTIMP"), "{text}");
     }
 
-    // dig shows that a cookie came back right.
+    // dig prints `(good)` for a cookie that came back right.
     assert!(
         ask(&format!("{SERVICE} A +cookie"))
             .await
             .contains("(good)")
     );
 
-    // The same question a hundred times: about 20 whole answers, then every second one cut, and TCP
-    // goes on.
+    assert_flood_is_cut(server);
+
+    // TCP goes on.
+    let at = SocketAddr::from((Ipv4Addr::new(127, 0, 103, 10), 0)).ip();
+    let text = ask(&format!("-b {at} +tcp {SERVICE} A")).await;
+    assert!(
+        text.contains("status: NOERROR") && text.contains("ANSWER: 1"),
+        "{text}"
+    );
+}
+
+/// The same question many times: about 20 whole answers, then every second one cut.
+fn assert_flood_is_cut(server: SocketAddr) {
     let socket = UdpSocket::bind("127.0.103.10:0").unwrap();
     socket
         .set_read_timeout(Some(std::time::Duration::from_secs(1)))
         .unwrap();
 
-    let packet = question(SERVICE);
+    let packet = dig::address_query(SERVICE);
     for _ in 0..200 {
         socket.send_to(&packet, server).unwrap();
     }
@@ -224,22 +234,4 @@ async fn transfers_are_refused_floods_are_cut_and_cookies_lift_the_limit() {
         (20..60).contains(&whole) && (60..=90).contains(&cut),
         "{whole} whole, {cut} cut"
     );
-
-    let at = SocketAddr::from((Ipv4Addr::new(127, 0, 103, 10), 0)).ip();
-    let text = ask(&format!("-b {at} +tcp {SERVICE} A")).await;
-    assert!(
-        text.contains("status: NOERROR") && text.contains("ANSWER: 1"),
-        "{text}"
-    );
-}
-
-fn question(name: &str) -> Vec<u8> {
-    let mut packet = vec![0x12, 0x34, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0];
-    for label in name.split('.') {
-        packet.push(label.len() as u8);
-        packet.extend_from_slice(label.as_bytes());
-    }
-
-    packet.extend_from_slice(&[0, 0, 1, 0, 1]);
-    packet
 }

@@ -1,33 +1,23 @@
-//! The doors of an agent: under which names the API answers, what texts it takes, and whom
-//! connections that never ask for anything can keep out.
+//! The ports of an agent: under which names the API answers, which texts it takes, and whether idle
+//! connections can shut out other clients.
 
-use regionmesh::cli::raise_file_limit;
+mod connections;
+
 use regionmesh_tests::{
-    api::client,
-    attack::{Silence, connect_from},
-    mesh::{TestMesh, binary},
+    api::{Api, client},
+    mesh::TestMesh,
     wait::{claim, seconds, until},
 };
 use reqwest::{Client, Method};
 use serde_json::{Value, json};
-use std::{
-    net::{Ipv4Addr, SocketAddr},
-    process::Stdio,
-    time::{Duration, Instant},
-};
+use std::net::SocketAddr;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
     time::timeout,
 };
 
-/// The beginning of a request that never ends.
-const HALF_A_HEAD: &[u8] = b"GET / HTTP/1.1\r\nHost: 127.0.0.1\r\nX-a: ";
-/// Where nobody attacks from.
-const HONEST: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 1);
-/// One of the addresses that [`Silence`] attacks from.
-const ATTACKER: Ipv4Addr = Ipv4Addr::new(127, 200, 0, 1);
-/// A line that nobody but an agent may write into an agent's log.
+/// A line that only an agent may write into an agent's log.
 const FORGED: &str =
     "2026-11-29T03:00:00.000000Z ERROR regionmesh::audit: forged line, root logged in";
 
@@ -98,7 +88,7 @@ async fn operations(mesh: &TestMesh) -> Vec<(String, String)> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_foreign_host_is_refused_on_every_route_and_known_names_are_answered() {
+async fn every_route_refuses_a_foreign_host_and_answers_known_names() {
     let mesh = TestMesh::start().await;
     let client = client();
     let url = mesh.agent(0).api_url();
@@ -149,6 +139,20 @@ async fn a_foreign_host_is_refused_on_every_route_and_known_names_are_answered()
         assert_eq!(status, 200, "{host}: {body}");
     }
 
+    assert_odd_heads_are_judged(port).await;
+
+    let counted = mesh
+        .api(0)
+        .metric("regionmesh_api_requests_total", &["code=\"421\""])
+        .await
+        .unwrap();
+
+    assert!(counted >= 60.0, "{counted}");
+
+    assert_configured_hosts_are_answered(&mesh, &client).await;
+}
+
+async fn assert_odd_heads_are_judged(port: SocketAddr) {
     let answer = exchange(port, "GET /v1/status HTTP/1.1\r\nConnection: close\r\n\r\n").await;
     assert!(
         answer.starts_with("HTTP/1.1 400"),
@@ -171,15 +175,9 @@ async fn a_foreign_host_is_refused_on_every_route_and_known_names_are_answered()
 
     let answer = exchange(port, "GET /healthz HTTP/1.0\r\n\r\n").await;
     assert!(answer.contains(" 200 "), "an old prober: {answer}");
+}
 
-    let counted = mesh
-        .api(0)
-        .metric("regionmesh_api_requests_total", &["code=\"421\""])
-        .await
-        .unwrap();
-
-    assert!(counted >= 60.0, "{counted}");
-
+async fn assert_configured_hosts_are_answered(mesh: &TestMesh, client: &Client) {
     mesh.kill_region(1).await;
     mesh.configure(|config| {
         config.api.hosts = vec!["api.example.org".into(), ".svc.cluster.local".into()]
@@ -194,7 +192,7 @@ async fn a_foreign_host_is_refused_on_every_route_and_known_names_are_answered()
         ("example.org", 421),
     ] {
         assert_eq!(
-            under(&client, "GET", &url, host, mesh.token()).await.0,
+            under(client, "GET", &url, host, mesh.token()).await.0,
             expected,
             "{host}"
         );
@@ -202,15 +200,45 @@ async fn a_foreign_host_is_refused_on_every_route_and_known_names_are_answered()
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn texts_that_would_forge_log_lines_are_refused_by_every_route_that_takes_texts() {
+async fn every_route_refuses_texts_that_would_forge_log_lines() {
     let mesh = TestMesh::start().await;
-    mesh.settled().await;
+    mesh.converged().await;
 
     let api = mesh.api(0);
     let region = mesh.region(1);
     let order = json!({ "region": region, "by": "ann", "why": "a test", "for_ms": 60_000 });
-    let bodies = [
-        ("/v1/failover/hold", order.clone(), ["by", "why"].as_slice()),
+    let bodies = text_routes(region, &order);
+
+    let texts = forging_texts();
+
+    assert_refused(&api, &bodies, &texts).await;
+
+    // An order that is taken is in every log, and nothing that was refused.
+    let (status, answer) = api.post("/v1/failover/hold", &order).await.unwrap();
+    assert_eq!(status, 200, "{answer}");
+    until_logged_unforged(&mesh).await;
+
+    for arguments in [
+        &["status"][..],
+        &["failover", "status"],
+        &["failover", "history"],
+        &["events"],
+    ] {
+        let shown = mesh.cli(arguments).await;
+        assert!(
+            !shown.stdout.contains('\u{1b}') && !shown.stdout.contains("forged line"),
+            "{arguments:?}"
+        );
+    }
+}
+
+/// A route that takes texts: path, a body that is accepted, and the fields that hold text.
+type TextRoute = (&'static str, Value, &'static [&'static str]);
+
+/// Every route that takes texts.
+fn text_routes(region: &str, order: &Value) -> Vec<TextRoute> {
+    vec![
+        ("/v1/failover/hold", order.clone(), &["by", "why"]),
         (
             "/v1/failover/drain",
             order.clone(),
@@ -251,9 +279,11 @@ async fn texts_that_would_forge_log_lines_are_refused_by_every_route_that_takes_
             json!({ "alias": "a", "by": "ann" }),
             &["alias", "by"],
         ),
-    ];
+    ]
+}
 
-    let texts = [
+fn forging_texts() -> [String; 7] {
+    [
         format!("ann\n{FORGED}"),
         format!("ann\r\n{FORGED}"),
         "a\0b".into(),
@@ -261,11 +291,13 @@ async fn texts_that_would_forge_log_lines_are_refused_by_every_route_that_takes_
         "\u{9b}31m".into(),
         "\u{202e}nna".into(),
         "a\u{2028}b".into(),
-    ];
+    ]
+}
 
-    for (path, body, fields) in &bodies {
+async fn assert_refused(api: &Api, bodies: &[TextRoute], texts: &[String]) {
+    for (path, body, fields) in bodies {
         for field in *fields {
-            for text in &texts {
+            for text in texts {
                 let mut body = body.clone();
                 body[*field] = text.as_str().into();
 
@@ -286,7 +318,7 @@ async fn texts_that_would_forge_log_lines_are_refused_by_every_route_that_takes_
         }
     }
 
-    for text in &texts {
+    for text in texts {
         let metadata = json!({ "metadata": { "note": text } });
         let (status, answer) = api
             .post("/v1/models/m/versions/1/uploads", &metadata)
@@ -302,10 +334,9 @@ async fn texts_that_would_forge_log_lines_are_refused_by_every_route_that_takes_
             "{answer}"
         );
     }
+}
 
-    // An order that is taken is in every log, and nothing that was refused.
-    let (status, answer) = api.post("/v1/failover/hold", &order).await.unwrap();
-    assert_eq!(status, 200, "{answer}");
+async fn until_logged_unforged(mesh: &TestMesh) {
     for agent in mesh.agents() {
         let read = || std::fs::read_to_string(&agent.log_file).unwrap();
         until("the order is in the log", seconds(10), async || {
@@ -328,236 +359,4 @@ async fn texts_that_would_forge_log_lines_are_refused_by_every_route_that_takes_
             agent.id
         );
     }
-
-    for arguments in [
-        &["status"][..],
-        &["failover", "status"],
-        &["failover", "history"],
-        &["events"],
-    ] {
-        let shown = mesh.cli(arguments).await;
-        assert!(
-            !shown.stdout.contains('\u{1b}') && !shown.stdout.contains("forged line"),
-            "{arguments:?}"
-        );
-    }
-}
-
-/// Asks over a connection of its own; the status.
-async fn get(source: Ipv4Addr, port: SocketAddr, path: &str) -> Result<u16, String> {
-    let asked = async {
-        let mut stream = connect_from(source, port)
-            .await
-            .map_err(|error| error.to_string())?;
-        let request = format!("GET {path} HTTP/1.1\r\nHost: {port}\r\nConnection: close\r\n\r\n");
-
-        stream
-            .write_all(request.as_bytes())
-            .await
-            .map_err(|error| error.to_string())?;
-
-        let mut answer = Vec::new();
-        stream
-            .read_to_end(&mut answer)
-            .await
-            .map_err(|error| error.to_string())?;
-
-        let answer = String::from_utf8_lossy(&answer);
-        let status = answer.split(' ').nth(1).and_then(|code| code.parse().ok());
-        status.ok_or_else(|| format!("answered {answer:?}"))
-    };
-
-    timeout(seconds(5), asked)
-        .await
-        .map_err(|_| "no answer within 5 s".to_owned())?
-}
-
-/// Asks several times while connections stay silent.
-async fn assert_answers(port: SocketAddr, path: &str) {
-    for turn in 0..5 {
-        let status = get(HONEST, port, path).await;
-        assert_eq!(status, Ok(200), "{port}{path}, try {turn}");
-    }
-}
-
-/// A question for the service's address, framed for TCP (RFC 1035 §4.2.2).
-fn dns_question() -> Vec<u8> {
-    let mut message = b"\x12\x34\x00\x00\x00\x01\x00\x00\x00\x00\x00\x00".to_vec();
-    for label in ["serving", "regionmesh", "test"] {
-        message.push(label.len() as u8);
-        message.extend(label.as_bytes());
-    }
-
-    message.extend(b"\x00\x00\x01\x00\x01");
-    [&(message.len() as u16).to_be_bytes()[..], &message].concat()
-}
-
-/// Whether DNS over TCP answers without an error.
-async fn resolves_over_tcp(port: SocketAddr) -> Result<(), String> {
-    let asked = async {
-        let mut stream = connect_from(HONEST, port).await?;
-        stream.write_all(&dns_question()).await?;
-        let mut answer = vec![0; usize::from(stream.read_u16().await?)];
-        stream.read_exact(&mut answer).await?;
-        Ok::<_, std::io::Error>(answer)
-    };
-    let answer = timeout(seconds(3), asked)
-        .await
-        .map_err(|_| "no answer within 3 s".to_owned())?;
-    let answer = answer.map_err(|error| error.to_string())?;
-
-    // QR is set, the code is NOERROR, and there is an answer.
-    claim(
-        answer[2] & 0x80 != 0 && answer[3] & 0x0f == 0 && answer[7] > 0,
-        || format!("{answer:?}"),
-    )
-}
-
-/// How long the server keeps connections open that don't end their heads.
-async fn until_cut_off(port: SocketAddr) -> Duration {
-    let begin = Instant::now();
-    let mut slow = Vec::new();
-    for _ in 0..3 {
-        let mut stream = connect_from(ATTACKER, port).await.unwrap();
-        stream.write_all(HALF_A_HEAD).await.unwrap();
-        slow.push(stream);
-    }
-
-    for mut stream in slow {
-        // A reset is a close as well.
-        let _ = timeout(seconds(30), stream.read_to_end(&mut Vec::new()))
-            .await
-            .expect("it is closed");
-    }
-
-    begin.elapsed()
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn connections_that_ask_for_nothing_keep_nobody_out() {
-    raise_file_limit().expect("a limit that may be raised");
-    let mesh = TestMesh::start().await;
-    mesh.settled().await;
-
-    let agent = mesh.agent(0);
-    let verdict = format!("/verdict/{}", mesh.region(1));
-
-    for (port, metric) in [
-        (agent.api(), "regionmesh_api_refused_connections_total"),
-        (
-            agent.serving(),
-            "regionmesh_serving_refused_connections_total",
-        ),
-    ] {
-        let before = mesh.api(0).metric(metric, &["slow-head"]).await.unwrap();
-        let took = until_cut_off(port).await;
-        assert!(
-            took > Duration::from_millis(1_500) && took < seconds(6),
-            "{port}: slow heads ended after {took:?}"
-        );
-
-        let counted = mesh.api(0).metric(metric, &["slow-head"]).await.unwrap() - before;
-        assert!(counted >= 3.0, "{metric} counted {counted} slow heads");
-    }
-
-    let silence = Silence::at(agent.api(), 40, 16, HALF_A_HEAD).await;
-    for path in [
-        "/readyz",
-        "/healthz",
-        verdict.as_str(),
-        "/v1/status",
-        "/metrics",
-    ] {
-        assert_answers(agent.api(), path).await;
-    }
-
-    until("an idle connection gives way", seconds(60), async || {
-        let crowded = mesh
-            .api(0)
-            .metric("regionmesh_api_refused_connections_total", &["crowded"])
-            .await?;
-        claim(crowded > 0.0, || "nothing gave way".into())
-    })
-    .await;
-
-    drop(silence);
-    // All from one address, more than it may have.
-    let silence = Silence::at(agent.api(), 1, 640, HALF_A_HEAD).await;
-    for path in ["/readyz", "/healthz", verdict.as_str(), "/v1/status"] {
-        assert_answers(agent.api(), path).await;
-    }
-    until(
-        "the silent address itself is answered",
-        seconds(20),
-        async || {
-            get(ATTACKER, agent.api(), "/readyz")
-                .await
-                .and_then(|status| claim(status == 200, || status.to_string()))
-        },
-    )
-    .await;
-
-    drop(silence);
-    let own = mesh
-        .api(0)
-        .metric("regionmesh_api_refused_connections_total", &["one-client"])
-        .await
-        .unwrap();
-
-    assert!(own > 0.0, "one address took as many as it liked");
-
-    let silence = Silence::at(agent.dns(), 38, 8, b"").await;
-    for turn in 0..5 {
-        assert_eq!(resolves_over_tcp(agent.dns()).await, Ok(()), "try {turn}");
-    }
-    drop(silence);
-
-    let gave_way = mesh
-        .api(0)
-        .metric("regionmesh_dns_dropped_total", &["too_many\""])
-        .await
-        .unwrap();
-
-    assert!(gave_way > 0.0, "no DNS connection gave way");
-    mesh.assert_all_run();
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn the_front_door_answers_while_connections_ask_for_nothing() {
-    raise_file_limit().expect("a limit that may be raised");
-    let mesh = TestMesh::start().await;
-    mesh.settled().await;
-
-    // A process of its own, so that its limits and not this program's are met.
-    let listen: SocketAddr = (mesh.agent(0).api().ip(), 18_080).into();
-    let mut arguments = vec![
-        "front-door".to_owned(),
-        "--listen".into(),
-        listen.to_string(),
-    ];
-
-    arguments.extend(["--service".into(), regionmesh_tests::mesh::SERVICE.into()]);
-    arguments.extend(["--port".into(), mesh.agent(0).serving().port().to_string()]);
-    for agent in mesh.agents() {
-        arguments.extend(["--name-server".into(), agent.dns().to_string()]);
-    }
-
-    let mut command = tokio::process::Command::new(binary());
-    let _front_door = command
-        .args(arguments)
-        .stderr(Stdio::null())
-        .kill_on_drop(true)
-        .spawn()
-        .unwrap();
-
-    until("the front door is open", seconds(20), async || {
-        get(HONEST, listen, "/v2/health/live")
-            .await
-            .and_then(|status| claim(status == 200, || status.to_string()))
-    })
-    .await;
-
-    let _silence = Silence::at(listen, 40, 30, HALF_A_HEAD).await;
-    assert_answers(listen, "/v2/health/live").await;
-    mesh.assert_all_run();
 }

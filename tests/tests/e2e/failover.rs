@@ -4,19 +4,20 @@
 use regionmesh_client::{FailoverHistory, FailoverStatus, RegionExplanation, WhatIf};
 use regionmesh_protocol::{identity::RegionName, plan::OverrideKind, status::condition::Condition};
 use regionmesh_tests::{
-    mesh::{TestMesh, binary},
+    command::{COMMAND_TIMEOUT, CommandOutput, output_of, regionmesh},
+    converge::until_share,
+    mesh::TestMesh,
     wait::{claim, seconds, until},
     watch::Watch,
 };
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
-use std::{net::IpAddr, process::Output};
-use tokio::process::Command;
+use std::net::IpAddr;
 
 const ALL: [usize; 3] = [0, 1, 2];
 
 /// Every agent sees all regions serve their full share under one leader; that leader's region.
-async fn settled(mesh: &TestMesh) -> usize {
+async fn converged(mesh: &TestMesh) -> usize {
     let mut leaders = Vec::new();
     for asked in ALL {
         let api = mesh.api(asked);
@@ -24,8 +25,8 @@ async fn settled(mesh: &TestMesh) -> usize {
         let leader = until(&what, seconds(60), async || {
             let status = api.status().await?;
             for region in &status.regions {
-                claim(region.standing == "serving", || {
-                    format!("{} is {}", region.region, region.standing)
+                claim(region.traffic_state == "serving", || {
+                    format!("{} is {}", region.region, region.traffic_state)
                 })?;
             }
 
@@ -56,66 +57,22 @@ async fn get<T: DeserializeOwned>(mesh: &TestMesh, asked: usize, path: &str) -> 
     serde_json::from_value(body).unwrap()
 }
 
-/// Gives an order. Right after a start the way to the leader may not be open yet: then it is
-/// refused for now, and nothing has happened.
-async fn order(mesh: &TestMesh, asked: usize, what: &str, body: Value) -> Value {
-    let api = mesh.api(asked);
-    let (code, answer) = until(
-        &format!("{what} reaches the leader"),
-        seconds(20),
-        async || {
-            let (code, answer) = api.post(&format!("/v1/failover/{what}"), &body).await?;
-            claim(code != 503, || answer.to_string())?;
-            Ok((code, answer))
-        },
-    )
-    .await;
-
-    assert_eq!(code, 200, "{what}: {answer}");
-    answer
-}
-
-/// Each of `asked` plans `share` for the region.
+/// Each of `asked` plans a share that is wanted for the region.
 async fn planned(mesh: &TestMesh, asked: &[usize], region: usize, is_wanted: impl Fn(f64) -> bool) {
-    for asked in asked {
-        let api = mesh.api(*asked);
-        let name = mesh.region(region);
-        until(
-            &format!("the share of {name} as {} sees it", mesh.region(*asked)),
-            seconds(20),
-            async || {
-                let share = api.region(name).await?.share;
-                claim(is_wanted(share), || format!("{share}"))
-            },
-        )
-        .await;
-    }
+    let asked: Vec<_> = asked.iter().map(|index| mesh.api(*index)).collect();
+    until_share(&asked, mesh.region(region), seconds(20), is_wanted).await;
 }
 
-/// The command line, against agent `asked`.
-async fn cli(mesh: &TestMesh, asked: usize, arguments: &[&str]) -> Output {
-    let agent = mesh.agent(asked).api_url();
-    let token = mesh.layout().token_file();
-    let mut command = Command::new(binary());
-
-    command
-        .arg("failover")
-        .args(arguments)
-        .args(["--agent", &agent, "--token-file"])
-        .arg(token);
-
-    command.env("REGIONMESH_BY", "tests");
-    command
-        .kill_on_drop(true)
-        .output()
+/// `regionmesh failover`, against agent `asked`.
+async fn cli(mesh: &TestMesh, asked: usize, arguments: &[&str]) -> CommandOutput {
+    mesh.cli_at(asked, &[&["failover"], arguments].concat())
         .await
-        .expect("the command line runs")
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_drain_survives_the_leader_that_took_it_and_is_answered_nowhere() {
+async fn a_drain_survives_the_leader_that_took_it_and_dns_never_answers_the_region() {
     let mesh = TestMesh::start().await;
-    let leader = settled(&mesh).await;
+    let leader = converged(&mesh).await;
     let [drained, asked] = mesh.others(leader)[..] else {
         panic!("three regions")
     };
@@ -137,35 +94,17 @@ async fn a_drain_survives_the_leader_that_took_it_and_is_answered_nowhere() {
     )
     .await;
 
-    assert!(
-        output.status.success(),
-        "{}",
-        String::from_utf8_lossy(&output.stderr)
-    );
+    assert!(output.code == Some(0), "{}", output.stderr);
 
     planned(&mesh, &ALL, drained, |share| share == 0.0).await;
 
     mesh.kill_region(leader).await;
     let survivors = mesh.others(leader);
 
-    // Whoever leads next takes the dead region out, and leaves the drained one out.
+    // The next leader takes the dead region out, and leaves the drained one out.
     planned(&mesh, &[asked], leader, |share| share == 0.0).await;
     for survivor in &survivors {
-        let status: FailoverStatus = get(&mesh, *survivor, "/v1/failover/status").await;
-        let plan = status.plan.expect("a plan");
-        let [standing] = &plan.overrides[..] else {
-            panic!("{:?}", plan.overrides)
-        };
-
-        assert_eq!(
-            (standing.kind, &*standing.by, &*standing.why),
-            (OverrideKind::Drain, "ann", "disks")
-        );
-
-        assert_eq!(
-            standing.region.as_ref().map(RegionName::as_str),
-            Some(mesh.region(drained))
-        );
+        assert_drain_is_known(&mesh, *survivor, drained).await;
     }
 
     let next = get::<FailoverStatus>(&mesh, asked, "/v1/failover/status")
@@ -185,17 +124,38 @@ async fn a_drain_survives_the_leader_that_took_it_and_is_answered_nowhere() {
 
     watch.finish_without_fault().await;
 
-    // Restored, it comes back by its gate and the ramp.
-    order(
-        &mesh,
+    restore_and_await_return(&mesh, asked, drained).await;
+}
+
+async fn assert_drain_is_known(mesh: &TestMesh, survivor: usize, drained: usize) {
+    let status: FailoverStatus = get(mesh, survivor, "/v1/failover/status").await;
+    let plan = status.plan.expect("a plan");
+    let [order] = &plan.overrides[..] else {
+        panic!("{:?}", plan.overrides)
+    };
+
+    assert_eq!(
+        (order.kind, &*order.by, &*order.why),
+        (OverrideKind::Drain, "ann", "disks")
+    );
+
+    assert_eq!(
+        order.region.as_ref().map(RegionName::as_str),
+        Some(mesh.region(drained))
+    );
+}
+
+/// Restored, the region comes back by its cool-down and the ramp.
+async fn restore_and_await_return(mesh: &TestMesh, asked: usize, drained: usize) {
+    mesh.order(
         asked,
         "restore",
         json!({ "region": mesh.region(drained), "by": "ann", "why": "done" }),
     )
     .await;
 
-    planned(&mesh, &[asked], drained, |share| share > 0.4).await;
-    let history: FailoverHistory = get(&mesh, asked, "/v1/failover/history").await;
+    planned(mesh, &[asked], drained, |share| share > 0.4).await;
+    let history: FailoverHistory = get(mesh, asked, "/v1/failover/history").await;
     let reasons: Vec<&str> = history
         .plans
         .iter()
@@ -211,54 +171,16 @@ async fn a_drain_survives_the_leader_that_took_it_and_is_answered_nowhere() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_hold_freezes_the_way_back_and_yields_to_a_death_as_what_if_says() {
+async fn a_hold_freezes_recovery_and_yields_to_a_failure_as_what_if_predicts() {
     let mesh = TestMesh::start().await;
-    let leader = settled(&mesh).await;
+    let leader = converged(&mesh).await;
     let [victim, asked] = mesh.others(leader)[..] else {
         panic!("three regions")
     };
 
-    // What would be, first: nothing changes by asking.
-    let before = mesh.api(asked).plan_seq().await.unwrap();
-    let told = order(
-        &mesh,
-        asked,
-        "what-if",
-        json!({ "assume": { mesh.region(victim): "failed" } }),
-    )
-    .await;
+    assert_what_if_changes_nothing(&mesh, asked, victim).await;
 
-    let told: WhatIf = serde_json::from_value(told).unwrap();
-    let share = told
-        .regions
-        .iter()
-        .find(|part| part.region.as_str() == mesh.region(victim))
-        .unwrap()
-        .share;
-
-    assert!(told.would_change && share == 0.0, "{told:?}");
-    let output = cli(
-        &mesh,
-        asked,
-        &[
-            "simulate",
-            "--json",
-            "--what-if",
-            &format!("{}=failed", mesh.region(victim)),
-        ],
-    )
-    .await;
-
-    let by_cli: WhatIf = serde_json::from_slice(&output.stdout).unwrap();
-    assert_eq!(by_cli.reason, told.reason);
-    assert_eq!(
-        mesh.api(asked).plan_seq().await.unwrap(),
-        before,
-        "asking changed the plan"
-    );
-
-    order(
-        &mesh,
+    mesh.order(
         asked,
         "hold",
         json!({ "by": "bob", "why": "storm", "for_ms": 600_000 }),
@@ -269,27 +191,7 @@ async fn a_hold_freezes_the_way_back_and_yields_to_a_death_as_what_if_says() {
     // A hold outranks automation and not survival: it yields for the region that died, and says so.
     planned(&mesh, &[asked, leader], victim, |share| share == 0.0).await;
 
-    let status: Value = get(&mesh, asked, "/v1/failover/status").await;
-    assert!(
-        status["plan"]["yielded"]
-            .to_string()
-            .contains("hold of the whole mesh by bob (storm)"),
-        "{status}"
-    );
-
-    let path = format!("/v1/failover/explain/{}", mesh.region(victim));
-    let told: RegionExplanation = get(&mesh, asked, &path).await;
-    assert!(
-        told.overrides
-            .iter()
-            .any(|line| line.contains("hold of the whole mesh by bob (storm)")),
-        "{told:?}"
-    );
-
-    assert!(
-        told.overrides.iter().any(|line| line.contains("it yields")),
-        "{told:?}"
-    );
+    assert_hold_yielded(&mesh, asked, victim).await;
 
     // Back among the living it waits, since the hold is in effect again.
     mesh.revive(victim).await;
@@ -314,30 +216,97 @@ async fn a_hold_freezes_the_way_back_and_yields_to_a_death_as_what_if_says() {
     let watch = Watch::start(mesh.agent(asked).dns());
     watch.more(300).await;
     watch.finish_without_fault().await;
-    assert_eq!(api.plan_seq().await.unwrap(), held, "held, and moved");
+    assert_eq!(
+        api.plan_seq().await.unwrap(),
+        held,
+        "the plan changed under the hold"
+    );
 
-    // Taken back, automation does what it was kept from.
-    order(
-        &mesh,
-        asked,
-        "restore",
-        json!({ "by": "bob", "why": "over" }),
-    )
-    .await;
+    // Once the hold is lifted, automation acts again.
+    mesh.order(asked, "restore", json!({ "by": "bob", "why": "over" }))
+        .await;
 
     planned(&mesh, &[asked, leader], victim, |share| share > 0.3).await;
 }
 
+/// What would be: nothing changes by asking.
+async fn assert_what_if_changes_nothing(mesh: &TestMesh, asked: usize, victim: usize) {
+    let before = mesh.api(asked).plan_seq().await.unwrap();
+    let forecast = mesh
+        .order(
+            asked,
+            "what-if",
+            json!({ "assume": { mesh.region(victim): "failed" } }),
+        )
+        .await;
+
+    let forecast: WhatIf = serde_json::from_value(forecast).unwrap();
+    let share = forecast
+        .regions
+        .iter()
+        .find(|part| part.region.as_str() == mesh.region(victim))
+        .unwrap()
+        .share;
+
+    assert!(forecast.would_change && share == 0.0, "{forecast:?}");
+    let output = cli(
+        mesh,
+        asked,
+        &[
+            "simulate",
+            "--json",
+            "--what-if",
+            &format!("{}=failed", mesh.region(victim)),
+        ],
+    )
+    .await;
+
+    let by_cli: WhatIf = serde_json::from_str(&output.stdout).unwrap();
+    assert_eq!(by_cli.reason, forecast.reason);
+    assert_eq!(
+        mesh.api(asked).plan_seq().await.unwrap(),
+        before,
+        "asking changed the plan"
+    );
+}
+
+async fn assert_hold_yielded(mesh: &TestMesh, asked: usize, victim: usize) {
+    let status: Value = get(mesh, asked, "/v1/failover/status").await;
+    assert!(
+        status["plan"]["yielded"]
+            .to_string()
+            .contains("hold of the whole mesh by bob (storm)"),
+        "{status}"
+    );
+
+    let path = format!("/v1/failover/explain/{}", mesh.region(victim));
+    let explanation: RegionExplanation = get(mesh, asked, &path).await;
+    assert!(
+        explanation
+            .overrides
+            .iter()
+            .any(|line| line.contains("hold of the whole mesh by bob (storm)")),
+        "{explanation:?}"
+    );
+
+    assert!(
+        explanation
+            .overrides
+            .iter()
+            .any(|line| line.contains("it yields")),
+        "{explanation:?}"
+    );
+}
+
 #[tokio::test(flavor = "multi_thread")]
-async fn a_promotion_moves_all_until_it_ends_and_an_explanation_names_votes_and_evidence() {
+async fn a_promotion_takes_all_traffic_until_it_ends_and_explain_names_the_votes() {
     let mesh = TestMesh::start().await;
-    let leader = settled(&mesh).await;
+    let leader = converged(&mesh).await;
     let [promoted, other] = mesh.others(leader)[..] else {
         panic!("three regions")
     };
 
-    order(
-        &mesh,
+    mesh.order(
         other,
         "promote",
         json!({ "region": mesh.region(promoted), "by": "ann", "for_ms": 5_000 }),
@@ -351,25 +320,56 @@ async fn a_promotion_moves_all_until_it_ends_and_an_explanation_names_votes_and_
     mesh.kill_region(other).await;
     planned(&mesh, &[leader, promoted], other, |share| share == 0.0).await;
 
+    assert_explained(&mesh, leader, promoted, other).await;
+
+    let body = json!({ "region": mesh.region(other), "by": "ann" });
+    let refused = mesh
+        .api(leader)
+        .post("/v1/failover/promote", &body)
+        .await
+        .unwrap();
+
+    assert_eq!(refused.0, 409, "{}", refused.1);
+
+    // With the second region gone there is no majority: an order is refused for now.
+    mesh.kill_region(promoted).await;
+
+    let api = mesh.api(leader);
+    until(
+        "the leader knows that it has no majority",
+        seconds(30),
+        async || {
+            let output = cli(&mesh, leader, &["hold", "--for", "1m"]).await;
+            let code = output.code;
+            claim(code == Some(3), || format!("{code:?}: {}", output.stdout))?;
+            claim(api.status().await?.leader.is_none(), || {
+                "a leader is named".into()
+            })
+        },
+    )
+    .await;
+}
+
+async fn assert_explained(mesh: &TestMesh, leader: usize, promoted: usize, other: usize) {
     let path = format!("/v1/failover/explain/{}", mesh.region(other));
-    // The history is written behind the plan.
-    let told = until(
+    // The history is written after the plan.
+    let explanation = until(
         "the explanation quotes the plan that took it out",
         seconds(20),
         async || {
-            let told: RegionExplanation = get(&mesh, leader, &path).await;
-            let is_quoted = told
+            let explanation: RegionExplanation = get(mesh, leader, &path).await;
+            let is_quoted = explanation
                 .reasons
                 .iter()
                 .any(|past| past.reason.contains("observing regions say failed"));
 
-            claim(is_quoted, || format!("{:?}", told.reasons))?;
-            Ok(told)
+            claim(is_quoted, || format!("{:?}", explanation.reasons))?;
+            Ok(explanation)
         },
     )
     .await;
 
-    let votes: Vec<(&str, Condition)> = told
+    let votes: Vec<(&str, Condition)> = explanation
         .region
         .votes
         .iter()
@@ -383,7 +383,7 @@ async fn a_promotion_moves_all_until_it_ends_and_an_explanation_names_votes_and_
         );
 
         let observer = mesh.agent(voter).id.to_string();
-        let seen = told
+        let seen = explanation
             .region
             .observations
             .iter()
@@ -397,51 +397,22 @@ async fn a_promotion_moves_all_until_it_ends_and_an_explanation_names_votes_and_
     }
 
     assert!(
-        told.standing
+        explanation
+            .traffic_state
             .contains("automation took it out since it failed"),
         "{}",
-        told.standing
+        explanation.traffic_state
     );
-
-    let body = json!({ "region": mesh.region(other), "by": "ann" });
-    let refused = mesh
-        .api(leader)
-        .post("/v1/failover/promote", &body)
-        .await
-        .unwrap();
-
-    assert_eq!(refused.0, 409, "{}", refused.1);
-
-    // With the second region gone nobody has a majority: an order is refused for now.
-    mesh.kill_region(promoted).await;
-
-    let api = mesh.api(leader);
-    until(
-        "the leader knows that it has no majority",
-        seconds(30),
-        async || {
-            let output = cli(&mesh, leader, &["hold", "--for", "1m"]).await;
-            let code = output.status.code();
-            claim(code == Some(3), || {
-                format!("{code:?}: {}", String::from_utf8_lossy(&output.stdout))
-            })?;
-            claim(api.status().await?.leader.is_none(), || {
-                "a leader is named".into()
-            })
-        },
-    )
-    .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_simulated_kill_measures_until_users_are_moved_and_kills_nothing_else() {
+async fn a_simulated_kill_measures_the_failover_and_kills_nothing_else() {
     let mesh = TestMesh::start().await;
-    let leader = settled(&mesh).await;
+    let leader = converged(&mesh).await;
     let victim = mesh.region(leader);
     let data_dir = mesh.layout().data_dir.display().to_string();
     let simulate = async |region: &str| {
-        let mut command = Command::new(binary());
-        command.args([
+        let mut command = regionmesh(&[
             "failover",
             "simulate",
             "--json",
@@ -452,43 +423,30 @@ async fn a_simulated_kill_measures_until_users_are_moved_and_kills_nothing_else(
             &data_dir,
         ]);
 
-        command
-            .kill_on_drop(true)
-            .output()
-            .await
-            .expect("the command line runs")
+        output_of(&mut command, COMMAND_TIMEOUT).await
     };
 
     let output = simulate("nowhere").await;
-    assert_eq!(
-        output.status.code(),
-        Some(2),
-        "{}",
-        String::from_utf8_lossy(&output.stderr)
-    );
+    assert_eq!(output.code, Some(2), "{}", output.stderr);
 
     // The leader's region: an election is part of what is measured.
     let output = simulate(victim).await;
-    assert!(
-        output.status.success(),
-        "{}",
-        String::from_utf8_lossy(&output.stderr)
-    );
+    assert!(output.code == Some(0), "{}", output.stderr);
 
-    let told: Value = serde_json::from_slice(&output.stdout).unwrap();
-    println!("{victim} killed: {told}");
+    let report: Value = serde_json::from_str(&output.stdout).unwrap();
+    println!("{victim} killed: {report}");
     assert_eq!(
-        (told["share_after"].as_f64(), told["region"].as_str()),
+        (report["share_after"].as_f64(), report["region"].as_str()),
         (Some(0.0), Some(victim))
     );
 
-    assert!(told["plan_ms"].as_u64().unwrap() >= told["verdict_ms"].as_u64().unwrap());
+    assert!(report["plan_ms"].as_u64().unwrap() >= report["verdict_ms"].as_u64().unwrap());
     assert!(
-        told["foretold"]["reason"]
+        report["foretold"]["reason"]
             .as_str()
             .unwrap()
             .contains("as assumed"),
-        "{told}"
+        "{report}"
     );
 
     let survivors = mesh.others(leader);

@@ -1,9 +1,10 @@
 //! The first hour of a new user: `up`, the sample model, a killed region, and a command line that
-//! does what its like does.
+//! follows common conventions.
 
 use regionmesh_tests::{
+    command::{COMMAND_TIMEOUT, CommandOutput, output_of, regionmesh},
     loopback::Loopback,
-    mesh::{Setup, TestMesh, binary},
+    mesh::{Setup, TestMesh},
     models::iris_one,
     skip::has_program,
     wait::{claim, seconds, until},
@@ -12,19 +13,13 @@ use serde_json::Value;
 use std::{
     net::{TcpListener, UdpSocket},
     path::Path,
-    process::{Output, Stdio},
 };
-use tokio::process::Command;
+use tokio::process::{Child, Command};
 
 /// Runs the program in `directory`, without any of the user's settings.
-async fn regionmesh(directory: &Path, arguments: &[&str]) -> Output {
-    let mut command = Command::new(binary());
-    command
-        .args(arguments)
-        .current_dir(directory)
-        .stdin(Stdio::null())
-        .kill_on_drop(true);
-
+async fn run_in(directory: &Path, arguments: &[&str]) -> CommandOutput {
+    let mut command = regionmesh(arguments);
+    command.current_dir(directory);
     for variable in [
         "REGIONMESH_AGENT",
         "REGIONMESH_TOKEN_FILE",
@@ -34,14 +29,7 @@ async fn regionmesh(directory: &Path, arguments: &[&str]) -> Output {
         command.env_remove(variable);
     }
 
-    tokio::time::timeout(seconds(120), command.output())
-        .await
-        .expect("it ends")
-        .expect("it runs")
-}
-
-fn said(output: &Output) -> String {
-    String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr)
+    output_of(&mut command, COMMAND_TIMEOUT).await
 }
 
 /// The commands that `up` printed, by a part of each.
@@ -54,33 +42,13 @@ fn printed<'a>(log: &'a str, part: &str) -> &'a str {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_up_prints_works_at_once_and_a_killed_region_is_explained_until_it_is_back() {
+async fn the_commands_that_up_prints_work_and_a_killed_region_is_explained() {
     if !has_program("curl", "curl") {
         return;
     }
 
     let directory = tempfile::tempdir().unwrap();
-    let network = Loopback::reserve();
-    let log = directory.path().join("log");
-    let output = std::fs::File::create(&log).unwrap();
-    let base = network.at(11).to_string();
-    let front_door = format!("{}:8080", network.at(1));
-    let mut up = Command::new(binary());
-
-    up.args(["up", "--base", &base, "--front-door", &front_door])
-        .current_dir(directory.path());
-    up.stdin(Stdio::null())
-        .stdout(output.try_clone().unwrap())
-        .stderr(output)
-        .kill_on_drop(true);
-
-    let _up = up.spawn().unwrap();
-    let text = until("up is up", seconds(90), async || {
-        let text = std::fs::read_to_string(&log).unwrap();
-        claim(text.contains("Ctrl-C stops it"), || text.clone())?;
-        Ok(text)
-    })
-    .await;
+    let (_up, text) = start_up(directory.path()).await;
 
     // The sample model answers through the front door, at the first attempt.
     let infer = printed(&text, "/v2/models/iris/infer");
@@ -91,11 +59,10 @@ async fn what_up_prints_works_at_once_and_a_killed_region_is_explained_until_it_
             .output()
     };
 
-    let answer = said(
-        &shell(&format!("{infer} --silent --show-error --fail"))
-            .await
-            .unwrap(),
-    );
+    let output = shell(&format!("{infer} --silent --show-error --fail"))
+        .await
+        .unwrap();
+    let answer = String::from_utf8_lossy(&output.stdout) + String::from_utf8_lossy(&output.stderr);
     let answer: Value =
         serde_json::from_str(&answer).unwrap_or_else(|error| panic!("{error}: {answer}"));
 
@@ -105,8 +72,8 @@ async fn what_up_prints_works_at_once_and_a_killed_region_is_explained_until_it_
         "{answer}"
     );
 
-    let listed = regionmesh(directory.path(), &["models", "list"]).await;
-    assert!(said(&listed).contains("production"), "{}", said(&listed));
+    let listed = run_in(directory.path(), &["models", "list"]).await;
+    assert!(listed.text().contains("production"), "{}", listed.text());
 
     // A region is killed with the printed command: `status` says when it is back, and it is.
     assert!(
@@ -118,28 +85,54 @@ async fn what_up_prints_works_at_once_and_a_killed_region_is_explained_until_it_
     );
 
     until("status explains the way back", seconds(60), async || {
-        let status = said(&regionmesh(directory.path(), &["status"]).await);
+        let status = run_in(directory.path(), &["status"]).await.text();
         let flat = status.split_whitespace().collect::<Vec<_>>().join(" ");
         claim(flat.contains("full share at about"), || status)
     })
     .await;
 
     until("it has its full share again", seconds(90), async || {
-        let status = regionmesh(directory.path(), &["status", "-o", "json"]).await;
+        let status = run_in(directory.path(), &["status", "-o", "json"]).await;
         let status: Value =
-            serde_json::from_slice(&status.stdout).map_err(|error| error.to_string())?;
+            serde_json::from_str(&status.stdout).map_err(|error| error.to_string())?;
         let regions = status["regions"].as_array().ok_or("no regions")?;
 
         claim(
-            regions.iter().all(|region| region["standing"] == "serving"),
+            regions
+                .iter()
+                .all(|region| region["traffic_state"] == "serving"),
             || format!("{regions:?}"),
         )
     })
     .await;
 }
 
+/// Starts `up`; the process, and what it printed once it was ready.
+async fn start_up(directory: &Path) -> (Child, String) {
+    let network = Loopback::reserve();
+    let log = directory.join("log");
+    let output = std::fs::File::create(&log).unwrap();
+    let base = network.at(11).to_string();
+    let front_door = format!("{}:8080", network.at(1));
+    let child = regionmesh(&["up", "--base", &base, "--front-door", &front_door])
+        .current_dir(directory)
+        .stdout(output.try_clone().unwrap())
+        .stderr(output)
+        .spawn()
+        .unwrap();
+
+    let text = until("up is up", seconds(90), async || {
+        let text = std::fs::read_to_string(&log).unwrap();
+        claim(text.contains("Ctrl-C stops it"), || text.clone())?;
+        Ok(text)
+    })
+    .await;
+
+    (child, text)
+}
+
 #[tokio::test]
-async fn what_up_refuses_it_refuses_before_it_leaves_anything_behind() {
+async fn up_refuses_bad_arguments_before_it_creates_anything() {
     let directory = tempfile::tempdir().unwrap();
     for (arguments, expected) in [
         (
@@ -156,18 +149,13 @@ async fn what_up_refuses_it_refuses_before_it_leaves_anything_behind() {
             "--demo needs at least 2 regions",
         ),
     ] {
-        let output = regionmesh(directory.path(), arguments).await;
-        assert_eq!(
-            output.status.code(),
-            Some(2),
-            "{arguments:?}: {}",
-            said(&output)
-        );
+        let output = run_in(directory.path(), arguments).await;
+        assert_eq!(output.code, Some(2), "{arguments:?}: {}", output.text());
 
         assert!(
-            said(&output).contains(expected) && !said(&output).contains("sudo"),
+            output.text().contains(expected) && !output.text().contains("sudo"),
             "{}",
-            said(&output)
+            output.text()
         );
 
         let left: Vec<_> = std::fs::read_dir(directory.path())
@@ -178,21 +166,21 @@ async fn what_up_refuses_it_refuses_before_it_leaves_anything_behind() {
         assert!(left.is_empty(), "{arguments:?} left {left:?}");
     }
 
-    // A port that is taken is not known before: nothing is left behind either.
+    // A taken port is only noticed later: nothing is left either.
     let network = Loopback::reserve();
     let taken = TcpListener::bind((network.at(1), 0)).unwrap();
     let front_door = taken.local_addr().unwrap().to_string();
     let base = network.at(11).to_string();
-    let output = regionmesh(
+    let output = run_in(
         directory.path(),
         &["up", "--base", &base, "--front-door", &front_door],
     )
     .await;
 
     assert!(
-        output.status.code() == Some(1) && said(&output).contains(&front_door),
+        output.code == Some(1) && output.text().contains(&front_door),
         "{}",
-        said(&output)
+        output.text()
     );
 
     assert!(
@@ -204,7 +192,7 @@ async fn what_up_refuses_it_refuses_before_it_leaves_anything_behind() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_command_line_does_what_its_like_does() {
+async fn the_command_line_follows_common_conventions() {
     let mesh = TestMesh::start().await;
     let directory = tempfile::tempdir().unwrap();
     let file = directory.path().join("iris.onnx");
@@ -251,7 +239,20 @@ async fn the_command_line_does_what_its_like_does() {
         Some(2)
     );
 
-    // Formats, and options that stand before the command.
+    assert_formats(&mesh).await;
+
+    assert_errors_are_explained(&mesh).await;
+
+    assert_confirmation_needs_yes(&mesh).await;
+
+    mesh.assert_all_run();
+
+    assert_events_are_selected(&mesh).await;
+
+    assert_long_help_explains_exit_codes(&mesh).await;
+}
+
+async fn assert_formats(mesh: &TestMesh) {
     let agent = mesh.agent(0).ip.to_string();
     let output = mesh
         .cli(&["--output", "json", "--agent", &agent, "models", "ls"])
@@ -289,8 +290,10 @@ async fn the_command_line_does_what_its_like_does() {
         "{}",
         output.stderr
     );
+}
 
-    // Errors: in words, as JSON where that is asked for, and with a command as the hint.
+/// In words, as JSON where that is asked for, and with a command as the hint.
+async fn assert_errors_are_explained(mesh: &TestMesh) {
     let output = mesh
         .cli(&["models", "publish", "iris", "3", "./missing.onnx"])
         .await;
@@ -302,24 +305,26 @@ async fn the_command_line_does_what_its_like_does() {
     );
 
     let output = mesh.cli(&["models", "show", "nothing", "-o", "json"]).await;
-    let told: Value = serde_json::from_str(&output.stderr)
+    let error: Value = serde_json::from_str(&output.stderr)
         .unwrap_or_else(|error| panic!("{error}: {}", output.stderr));
 
     assert_eq!(output.code, Some(1));
     assert!(
-        told["error"].as_str().unwrap().contains("nothing"),
-        "{told}"
+        error["error"].as_str().unwrap().contains("nothing"),
+        "{error}"
     );
 
     assert!(
-        told["hint"]
+        error["hint"]
             .as_str()
             .unwrap()
             .contains("regionmesh models list"),
-        "{told}"
+        "{error}"
     );
+}
 
-    // Questions: nobody can be asked here.
+/// There is no terminal to ask at.
+async fn assert_confirmation_needs_yes(mesh: &TestMesh) {
     let region = mesh.region(2).to_owned();
     for arguments in [
         &[
@@ -337,10 +342,10 @@ async fn the_command_line_does_what_its_like_does() {
         assert_eq!(output.code, Some(2), "{arguments:?}: {}", output.stderr);
         assert!(output.stderr.contains("--yes"), "{}", output.stderr);
     }
+}
 
-    mesh.assert_all_run();
-
-    // Events: a region that does not exist is a mistake, and what is long ago is not shown.
+/// A region that does not exist is a mistake, and events before `--since` are not listed.
+async fn assert_events_are_selected(mesh: &TestMesh) {
     let output = mesh.cli(&["events", "--region", "nowhere"]).await;
     assert!(
         output.code == Some(2) && output.stderr.contains(mesh.region(0)),
@@ -364,8 +369,9 @@ async fn the_command_line_does_what_its_like_does() {
         "{}",
         output.stderr
     );
+}
 
-    // Every command's long help says what its exit codes mean.
+async fn assert_long_help_explains_exit_codes(mesh: &TestMesh) {
     for command in [
         &["models", "publish"][..],
         &["status"],
@@ -382,7 +388,7 @@ async fn the_command_line_does_what_its_like_does() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_actor_whose_port_is_taken_says_so_and_does_not_panic() {
+async fn an_actor_whose_port_is_taken_logs_it_and_does_not_panic() {
     let mesh = TestMesh::prepare(Setup { ..Setup::default() }).await;
     let _taken = UdpSocket::bind(mesh.agent(0).mesh()).unwrap();
     mesh.start_agent(&mesh.agent(0).id).await.unwrap();

@@ -6,9 +6,10 @@ use regionmesh::{cli::up::measure::Load, config::Config};
 use regionmesh_core::planning::Strategy;
 use regionmesh_tests::{
     door::Door,
+    load::finish_without_failure,
     mesh::{Setup, TestMesh},
     models::{iris_one, question},
-    scripted::{Mood, Scripted},
+    scripted::{Behaviour, Scripted},
     serve::apart,
     wait::{claim, seconds, until},
 };
@@ -39,7 +40,7 @@ async fn all_traffic_at(mesh: &TestMesh, region: usize) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn no_request_fails_while_the_region_that_serves_dies_under_it() {
+async fn no_request_fails_while_the_serving_region_dies() {
     let mesh = TestMesh::start_with(Setup {
         adjust: Some(one_serves),
         ..Setup::default()
@@ -48,25 +49,12 @@ async fn no_request_fails_while_the_region_that_serves_dies_under_it() {
 
     all_traffic_at(&mesh, 0).await;
     mesh.publish_iris(0, "1", iris_one()).await;
-    mesh.held_by_all("1").await;
-    mesh.answered_by_all("1").await;
+    mesh.until_held_by_all("1").await;
+    mesh.until_answered_by_all("1").await;
 
     let door = Door::open(&mesh, &[]).await;
 
-    // A region by itself queues what it can answer in time, however many these are.
-    let api = mesh.api(1);
-    let direct = join_all((0..BURST).map(|_| async { api.infer(INFER, &question()).await })).await;
-    let refused: Vec<_> = direct
-        .iter()
-        .filter_map(|answer| answer.as_ref().err())
-        .collect();
-
-    assert!(
-        refused.is_empty(),
-        "{} of {BURST}: {:?}",
-        refused.len(),
-        refused.first()
-    );
+    assert_region_answers_a_burst(&mesh).await;
 
     // Some are under way at the kill; the burst waits in front of a dead region and comes upon the
     // next all at once.
@@ -93,19 +81,7 @@ async fn no_request_fails_while_the_region_that_serves_dies_under_it() {
         door.log()
     );
 
-    let samples = load.finish().await;
-    let failed: Vec<_> = samples
-        .iter()
-        .filter(|sample| sample.outcome.is_err())
-        .collect();
-
-    assert!(
-        failed.is_empty(),
-        "{} of {}: {:?}",
-        failed.len(),
-        samples.len(),
-        failed.first()
-    );
+    let samples = finish_without_failure(load).await;
 
     assert!(
         samples
@@ -122,7 +98,28 @@ async fn no_request_fails_while_the_region_that_serves_dies_under_it() {
         samples.len() + BURST
     );
 
-    until("nobody waits any more", seconds(10), async || {
+    until_none_is_held(&door).await;
+}
+
+/// A region by itself queues what it can answer in time, however many these are.
+async fn assert_region_answers_a_burst(mesh: &TestMesh) {
+    let api = mesh.api(1);
+    let direct = join_all((0..BURST).map(|_| async { api.infer(INFER, &question()).await })).await;
+    let refused: Vec<_> = direct
+        .iter()
+        .filter_map(|answer| answer.as_ref().err())
+        .collect();
+
+    assert!(
+        refused.is_empty(),
+        "{} of {BURST}: {:?}",
+        refused.len(),
+        refused.first()
+    );
+}
+
+async fn until_none_is_held(door: &Door) {
+    until("no request is held any more", seconds(10), async || {
         let held = door
             .metric("regionmesh_front_door_held_requests", &[])
             .await?;
@@ -144,7 +141,7 @@ async fn no_request_fails_while_the_region_that_serves_dies_under_it() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_front_door_repeats_what_is_safe_to_repeat_within_a_budget() {
+async fn a_front_door_retries_safe_requests_within_a_budget() {
     // No agent serves: what listens at the regions' addresses is the test's own.
     let mesh = TestMesh::start_with(Setup {
         adjust: Some(apart),
@@ -153,7 +150,45 @@ async fn a_front_door_repeats_what_is_safe_to_repeat_within_a_budget() {
     .await;
     let door = Door::open(&mesh, &["--hold", "2s"]).await;
 
-    // A dead target: held, then answered with the reason.
+    assert_held_then_refused(&door).await;
+
+    let mut regions = Vec::new();
+    for index in 0..3 {
+        let region = Scripted::start(
+            mesh.agent(index).serving(),
+            mesh.region(index),
+            Behaviour::Answers,
+        )
+        .await;
+
+        regions.push(region);
+    }
+
+    until("a region is reached", seconds(30), async || {
+        let (status, answer) = door.post(INFER, &json!({})).await?;
+        claim(status == 200, || format!("{status}: {answer}"))
+    })
+    .await;
+
+    mesh.converged().await;
+
+    assert_single_refusals_are_hidden(&door, &regions).await;
+
+    assert_lasting_refusals_come_through(&door, &regions).await;
+
+    assert_broken_requests_are_repeated_if_safe(&door, &regions).await;
+
+    until_budget_is_used_up(&door).await;
+    regions
+        .iter()
+        .for_each(|region| region.set(Behaviour::Answers));
+
+    let (status, answer) = door.post(INFER, &json!({})).await.unwrap();
+    assert_eq!(status, 200, "{answer}");
+}
+
+/// A dead target: held, then answered with the reason.
+async fn assert_held_then_refused(door: &Door) {
     let begin = Instant::now();
     let (status, answer) = door.post(INFER, &json!({})).await.unwrap();
     let said = answer["error"].as_str().unwrap_or_default();
@@ -169,31 +204,13 @@ async fn a_front_door_repeats_what_is_safe_to_repeat_within_a_budget() {
         "it was held: {:?}",
         begin.elapsed()
     );
+}
 
-    let mut regions = Vec::new();
-    for index in 0..3 {
-        let region = Scripted::start(
-            mesh.agent(index).serving(),
-            mesh.region(index),
-            Mood::Answers,
-        )
-        .await;
-
-        regions.push(region);
-    }
-
-    until("a region is reached", seconds(30), async || {
-        let (status, answer) = door.post(INFER, &json!({})).await?;
-        claim(status == 200, || format!("{status}: {answer}"))
-    })
-    .await;
-
-    mesh.settled().await;
-
-    // Every region refuses once: no client hears of it.
+/// Every region refuses once: no client sees it.
+async fn assert_single_refusals_are_hidden(door: &Door, regions: &[Scripted]) {
     regions
         .iter()
-        .for_each(|region| region.set(Mood::Refuses(1)));
+        .for_each(|region| region.set(Behaviour::Refuses(1)));
     for _ in 0..10 {
         let (status, answer) = door.post(INFER, &json!({})).await.unwrap();
         assert_eq!(status, 200, "{answer}");
@@ -205,11 +222,13 @@ async fn a_front_door_repeats_what_is_safe_to_repeat_within_a_budget() {
         .unwrap();
 
     assert!(refused >= 1.0, "{refused}");
+}
 
-    // All refuse for good: their own answer comes through, after a bounded number of attempts.
+/// All refuse for good: their own answer comes through, after a bounded number of attempts.
+async fn assert_lasting_refusals_come_through(door: &Door, regions: &[Scripted]) {
     regions
         .iter()
-        .for_each(|region| region.set(Mood::Refuses(usize::MAX)));
+        .for_each(|region| region.set(Behaviour::Refuses(usize::MAX)));
 
     let before: usize = regions.iter().map(Scripted::inferences).sum();
     let (status, answer) = door.post(INFER, &json!({})).await.unwrap();
@@ -221,9 +240,13 @@ async fn a_front_door_repeats_what_is_safe_to_repeat_within_a_budget() {
     );
 
     assert!((2..=5).contains(&attempts), "{attempts} attempts");
+}
 
-    // All break: a POST that may have changed something is sent once, an inference twice.
-    regions.iter().for_each(|region| region.set(Mood::Breaks));
+/// All break: a POST that may have changed something is sent once, an inference twice.
+async fn assert_broken_requests_are_repeated_if_safe(door: &Door, regions: &[Scripted]) {
+    regions
+        .iter()
+        .for_each(|region| region.set(Behaviour::Breaks));
     for (path, sent, reason) in [
         ("/v2/repository/models/iris/load", 1, "not safe to repeat"),
         (INFER, 2, "broke twice"),
@@ -241,8 +264,10 @@ async fn a_front_door_repeats_what_is_safe_to_repeat_within_a_budget() {
             "{answer}"
         );
     }
+}
 
-    // All requests together cause a bounded number of retries; then the answer says so.
+/// All requests together cause a bounded number of retries; then the answer says so.
+async fn until_budget_is_used_up(door: &Door) {
     until("the budget is used up", seconds(120), async || {
         let answers =
             join_all((0..100).map(|_| async { door.post(INFER, &json!({})).await })).await;
@@ -262,8 +287,4 @@ async fn a_front_door_repeats_what_is_safe_to_repeat_within_a_budget() {
         .unwrap();
 
     assert!(counted >= 1.0, "{counted}");
-    regions.iter().for_each(|region| region.set(Mood::Answers));
-
-    let (status, answer) = door.post(INFER, &json!({})).await.unwrap();
-    assert_eq!(status, 200, "{answer}");
 }

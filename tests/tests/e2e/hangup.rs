@@ -1,9 +1,12 @@
 //! SIGHUP: an agent reloads its configuration and says what of it is in effect; no process of ours
 //! dies of it undrained.
 
-use regionmesh::{cli::up::children::ChildState, config::Config};
+use regionmesh::cli::up::layout::LocalAgent;
 use regionmesh_tests::{
-    mesh::{SERVICE, Setup, TestMesh, binary},
+    agents::{configure_agent, signal},
+    api::Api,
+    command::regionmesh,
+    mesh::{SERVICE, Setup, TestMesh},
     wait::{claim, seconds, until},
 };
 use std::{
@@ -11,24 +14,10 @@ use std::{
     path::{Path, PathBuf},
     process::Stdio,
 };
-use tokio::process::{Child, Command};
+use tokio::process::Child;
 
-fn pid(mesh: &TestMesh, index: usize) -> u32 {
-    match mesh.state(&mesh.agent(index).id).unwrap() {
-        ChildState::Running { pid } => pid,
-        other => panic!("{other:?}"),
-    }
-}
-
-async fn hang_up(pid: u32) {
-    let sent = Command::new("sh")
-        .args(["-c", &format!("kill -HUP {pid}")])
-        .status()
-        .await
-        .expect("a shell");
-
-    assert!(sent.success());
-}
+/// Needs a token, and names an upload that does not exist.
+const ABORT: &str = "/v1/uploads/none/abort";
 
 /// The line of a log that contains all of `parts`, after the first `skip` bytes.
 async fn logged(log: &Path, skip: usize, parts: &[&str]) -> String {
@@ -49,7 +38,7 @@ fn length(log: &Path) -> usize {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_agent_reloads_on_hangup_says_what_is_in_effect_and_survives_a_bad_file() {
+async fn an_agent_reloads_on_hangup_logs_what_is_in_effect_and_survives_a_bad_file() {
     // A filter of this program's environment would outrank the configuration's.
     let mesh = TestMesh::start_with(Setup {
         environment: &[("RUST_LOG", "")],
@@ -57,16 +46,16 @@ async fn an_agent_reloads_on_hangup_says_what_is_in_effect_and_survives_a_bad_fi
     })
     .await;
 
-    mesh.settled().await;
+    mesh.converged().await;
     let agent = mesh.agent(0);
-    let before = pid(&mesh, 0);
+    let before = mesh.pid(mesh.agent(0));
     let file = agent.config_file();
     let log = agent.log_file.clone();
     let original = std::fs::read_to_string(&file).unwrap();
 
     // Nothing changed, and nothing happens to it.
     let mut skip = length(&log);
-    hang_up(before).await;
+    signal(before, "-HUP");
     logged(
         &log,
         skip,
@@ -77,13 +66,14 @@ async fn an_agent_reloads_on_hangup_says_what_is_in_effect_and_survives_a_bad_fi
     let tokens: PathBuf = mesh.layout().data_dir.join("new-token");
     std::fs::write(&tokens, "ann new-secret\n").unwrap();
 
-    let mut config = Config::load(&file).unwrap();
-    config.log.filter = "debug".into();
-    config.api.token_file = Some(tokens);
-    config.dns.ttl_s += 1;
-    std::fs::write(&file, toml::to_string(&config).unwrap()).unwrap();
+    configure_agent(agent, |config| {
+        config.log.filter = "debug".into();
+        config.api.token_file = Some(tokens);
+        config.dns.ttl_s += 1;
+    });
+
     skip = length(&log);
-    hang_up(before).await;
+    signal(before, "-HUP");
 
     let line = logged(&log, skip, &["configuration reloaded"]).await;
     for part in [
@@ -95,29 +85,42 @@ async fn an_agent_reloads_on_hangup_says_what_is_in_effect_and_survives_a_bad_fi
 
     logged(&log, skip, &["DEBUG"]).await;
     let api = mesh.api(0);
-    let abort = "/v1/uploads/none/abort";
+    assert_new_token_alone_is_taken(&api).await;
 
+    // A bad file changes nothing, and says so.
+    assert_bad_file_changes_nothing(&api, agent, before).await;
+
+    std::fs::write(&file, original).unwrap();
+
+    assert_eq!(mesh.pid(mesh.agent(0)), before, "it is the same process");
+    mesh.assert_all_run();
+    mesh.converged().await;
+}
+
+/// The new token is taken; there is no such upload.
+async fn assert_new_token_alone_is_taken(api: &Api) {
     assert_eq!(
-        api.post(abort, &serde_json::json!({})).await.unwrap().0,
+        api.post(ABORT, &serde_json::json!({})).await.unwrap().0,
         403,
         "the old token is taken"
     );
 
-    // The token is taken; there is no such upload.
     assert_eq!(
         api.with_token(Some("new-secret"))
-            .post(abort, &serde_json::json!({}))
+            .post(ABORT, &serde_json::json!({}))
             .await
             .unwrap()
             .0,
         400
     );
+}
 
-    // A bad file changes nothing, and says so.
-    std::fs::write(&file, "mesh = 7\n").unwrap();
-    skip = length(&log);
-    hang_up(before).await;
-    logged(&log, skip, &["ERROR", "configuration not reloaded"]).await;
+async fn assert_bad_file_changes_nothing(api: &Api, agent: &LocalAgent, pid: u32) {
+    let log = &agent.log_file;
+    std::fs::write(agent.config_file(), "mesh = 7\n").unwrap();
+    let skip = length(log);
+    signal(pid, "-HUP");
+    logged(log, skip, &["ERROR", "configuration not reloaded"]).await;
 
     let metrics = async |outcome: &str| {
         api.metric(
@@ -131,24 +134,18 @@ async fn an_agent_reloads_on_hangup_says_what_is_in_effect_and_survives_a_bad_fi
     assert_eq!((metrics("ok").await, metrics("failed").await), (2.0, 1.0));
     assert_eq!(
         api.with_token(Some("new-secret"))
-            .post(abort, &serde_json::json!({}))
+            .post(ABORT, &serde_json::json!({}))
             .await
             .unwrap()
             .0,
         400
     );
-
-    std::fs::write(&file, original).unwrap();
-
-    assert_eq!(pid(&mesh, 0), before, "it is the same process");
-    mesh.assert_all_run();
-    mesh.settled().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn after_a_reload_every_agent_takes_and_passes_on_orders_by_the_token_file_that_it_names() {
+async fn after_a_reload_agents_take_and_forward_orders_by_the_new_token_file() {
     let mesh = TestMesh::start().await;
-    mesh.settled().await;
+    mesh.converged().await;
 
     let old: PathBuf = mesh.layout().token_file();
     let new: PathBuf = mesh.layout().data_dir.join("new-token");
@@ -156,11 +153,8 @@ async fn after_a_reload_every_agent_takes_and_passes_on_orders_by_the_token_file
     for index in 0..3 {
         let agent = mesh.agent(index);
         let skip = length(&agent.log_file);
-        let mut config = Config::load(&agent.config_file()).unwrap();
-
-        config.api.token_file = Some(new.clone());
-        std::fs::write(agent.config_file(), toml::to_string(&config).unwrap()).unwrap();
-        hang_up(pid(&mesh, index)).await;
+        configure_agent(agent, |config| config.api.token_file = Some(new.clone()));
+        signal(mesh.pid(mesh.agent(index)), "-HUP");
         logged(
             &agent.log_file,
             skip,
@@ -187,21 +181,18 @@ async fn after_a_reload_every_agent_takes_and_passes_on_orders_by_the_token_file
 /// A process of the program whose errors go to a file.
 fn start(arguments: &[&str], log: &Path) -> Child {
     let errors = std::fs::File::create(log).unwrap();
-    Command::new(binary())
-        .args(arguments)
+    regionmesh(arguments)
         .env("RUST_LOG", "info")
-        .stdin(Stdio::null())
         .stdout(Stdio::null())
         .stderr(errors)
-        .kill_on_drop(true)
         .spawn()
         .expect("a process")
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_model_server_and_a_front_door_live_on_after_a_hangup() {
+async fn a_model_server_and_a_front_door_survive_a_hangup() {
     let mesh = TestMesh::start().await;
-    mesh.settled().await;
+    mesh.converged().await;
 
     let directory = tempfile::tempdir().unwrap();
     let models = directory.path().join("models");
@@ -243,7 +234,7 @@ async fn a_model_server_and_a_front_door_live_on_after_a_hangup() {
         };
 
         until(&format!("{name} listens"), seconds(20), connects).await;
-        hang_up(process.id().expect("a running process")).await;
+        signal(process.id().expect("a running process"), "-HUP");
         logged(&log, 0, &["SIGHUP ignored"]).await;
         assert!(process.try_wait().unwrap().is_none(), "{name} ended");
         until(&format!("{name} still listens"), seconds(5), connects).await;

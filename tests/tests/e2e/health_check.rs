@@ -1,8 +1,9 @@
-//! The operator's checks: they pass where all is well, and each fails where something is not.
+//! The operator's checks: they pass on a healthy mesh, and each can fail.
 
 use axum::{Router, http::StatusCode, routing::get};
-use regionmesh::cli::up::children::ChildState;
 use regionmesh_tests::{
+    agents::signal,
+    command::output_of,
     mesh::TestMesh,
     pages::root,
     skip::has_program,
@@ -23,14 +24,8 @@ async fn script(name: &str, arguments: &[String]) -> (Option<i32>, String) {
         .stdin(Stdio::null())
         .kill_on_drop(true);
 
-    let output = tokio::time::timeout(seconds(120), command.output())
-        .await
-        .expect("it ends")
-        .expect("it runs");
-    let said = String::from_utf8_lossy(&output.stdout).into_owned()
-        + &String::from_utf8_lossy(&output.stderr);
-
-    (output.status.code(), said)
+    let output = output_of(&mut command, seconds(120)).await;
+    (output.code, output.text())
 }
 
 /// health_check.sh, asking the agents of these regions.
@@ -45,19 +40,6 @@ async fn health(mesh: &TestMesh, regions: &[usize], options: &[&str]) -> (Option
             .collect::<Vec<_>>(),
     )
     .await
-}
-
-async fn signal(mesh: &TestMesh, region: usize, name: &str) {
-    let Ok(ChildState::Running { pid }) = mesh.state(&mesh.agent(region).id) else {
-        panic!("{region} does not run")
-    };
-    let sent = Command::new("kill")
-        .args([name, &pid.to_string()])
-        .status()
-        .await
-        .expect("kill runs");
-
-    assert!(sent.success());
 }
 
 /// What an agent's status says of each living agent: its links, and the regions that it can't
@@ -92,7 +74,7 @@ async fn connections(
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_region_that_is_stopped_is_shown_as_unreachable_and_fails_the_check() {
+async fn a_stopped_region_is_reported_as_unreachable_and_fails_the_check() {
     if !has_program("jq", "jq") || !has_program("curl", "curl") {
         return;
     }
@@ -100,18 +82,7 @@ async fn a_region_that_is_stopped_is_shown_as_unreachable_and_fails_the_check() 
     let mesh = TestMesh::start().await;
     let name = mesh.region(2).to_owned();
 
-    // Every agent says whom it is connected to, and any agent tells it of all.
-    until("links are published", seconds(30), async || {
-        let all = connections(&mesh, 0).await?;
-        claim(
-            all.len() == 3
-                && all
-                    .iter()
-                    .all(|(_, links, lost)| *links >= 2 && lost.is_empty()),
-            || format!("{all:?}"),
-        )
-    })
-    .await;
+    until_links_are_published(&mesh).await;
 
     let (code, said) = health(&mesh, &[0, 1, 2], &["--wait", "60"]).await;
     assert_eq!(code, Some(0), "{said}");
@@ -120,7 +91,7 @@ async fn a_region_that_is_stopped_is_shown_as_unreachable_and_fails_the_check() 
         "{said}"
     );
 
-    signal(&mesh, 2, "-STOP").await;
+    signal(mesh.pid(mesh.agent(2)), "-STOP");
     until(
         "the survivors say that it is unreachable",
         seconds(60),
@@ -146,30 +117,12 @@ async fn a_region_that_is_stopped_is_shown_as_unreachable_and_fails_the_check() 
         "{said}"
     );
 
-    signal(&mesh, 2, "-CONT").await;
+    signal(mesh.pid(mesh.agent(2)), "-CONT");
     let (code, said) = health(&mesh, &[0, 1, 2], &["--wait", "100"]).await;
     assert_eq!(code, Some(0), "{said}");
 
     if has_program("dig", "bind9-dnsutils") {
-        // Its ramp makes a plan a second.
-        mesh.settled().await;
-        let servers = [0, 1, 2]
-            .map(|region| ["--server".to_owned(), mesh.agent(region).dns().to_string()])
-            .concat();
-        let zone = [
-            "--zone",
-            "regionmesh.test",
-            "--agent",
-            &mesh.agent(0).api_url(),
-        ]
-        .map(str::to_owned);
-
-        let (code, said) = script("verify_dns.sh", &[&zone[..], &servers].concat()).await;
-        assert_eq!(code, Some(0), "{said}");
-
-        let elsewhere = ["--zone".to_owned(), "other.test".to_owned()];
-        let (code, said) = script("verify_dns.sh", &[&elsewhere[..], &servers].concat()).await;
-        assert_eq!(code, Some(1), "{said}");
+        assert_dns_is_verified(&mesh).await;
     }
 
     let (code, said) = health(&mesh, &[0], &["--certificate-days", "10000"]).await;
@@ -178,8 +131,45 @@ async fn a_region_that_is_stopped_is_shown_as_unreachable_and_fails_the_check() 
         "{said}"
     );
 
-    let nobody = ["example", "--region", "nowhere"].map(str::to_owned);
-    assert_eq!(script("health_check.sh", &nobody).await.0, Some(1));
+    let unknown = ["example", "--region", "nowhere"].map(str::to_owned);
+    assert_eq!(script("health_check.sh", &unknown).await.0, Some(1));
+}
+
+/// Every agent says whom it is connected to, and any agent says it of all.
+async fn until_links_are_published(mesh: &TestMesh) {
+    until("links are published", seconds(30), async || {
+        let all = connections(mesh, 0).await?;
+        claim(
+            all.len() == 3
+                && all
+                    .iter()
+                    .all(|(_, links, lost)| *links >= 2 && lost.is_empty()),
+            || format!("{all:?}"),
+        )
+    })
+    .await;
+}
+
+async fn assert_dns_is_verified(mesh: &TestMesh) {
+    // Its ramp makes a plan a second.
+    mesh.converged().await;
+    let servers = [0, 1, 2]
+        .map(|region| ["--server".to_owned(), mesh.agent(region).dns().to_string()])
+        .concat();
+    let zone = [
+        "--zone",
+        "regionmesh.test",
+        "--agent",
+        &mesh.agent(0).api_url(),
+    ]
+    .map(str::to_owned);
+
+    let (code, said) = script("verify_dns.sh", &[&zone[..], &servers].concat()).await;
+    assert_eq!(code, Some(0), "{said}");
+
+    let elsewhere = ["--zone".to_owned(), "other.test".to_owned()];
+    let (code, said) = script("verify_dns.sh", &[&elsewhere[..], &servers].concat()).await;
+    assert_eq!(code, Some(1), "{said}");
 }
 
 /// What a fake agent answers.
@@ -194,8 +184,13 @@ struct Answers {
 
 fn good() -> Answers {
     let agent = |name: &str, peer: &str| {
-        json!({ "agent": name, "alive": true, "holdings": { "missing": 0 }, "unreachable": [],
-            "links": [{ "agent": peer, "round_trip_us": 900 }] })
+        json!({
+            "agent": name,
+            "alive": true,
+            "holdings": { "missing": 0 },
+            "unreachable": [],
+            "links": [{ "agent": peer, "round_trip_us": 900 }],
+        })
     };
     let region = |name: &str| json!({ "region": name, "verdict": "healthy", "verdict_reason": "" });
     let now_s = std::time::SystemTime::now()
@@ -209,8 +204,13 @@ fn good() -> Answers {
         healthz: 200,
         ready: true,
         verdict: 200,
-        status: json!({ "plan": { "seq": 3, "ballot": { "number": 1 } }, "leader": { "agent": "a/x", "ballot": 1 },
-            "regions": [region("a"), region("b")], "agents": [agent("a/x", "b/y"), agent("b/y", "a/x")], "problems": [] }),
+        status: json!({
+            "plan": { "seq": 3, "ballot": { "number": 1 } },
+            "leader": { "agent": "a/x", "ballot": 1 },
+            "regions": [region("a"), region("b")],
+            "agents": [agent("a/x", "b/y"), agent("b/y", "a/x")],
+            "problems": [],
+        }),
         // A pod's certificate: three days long, two of them left.
         metrics: format!(
             "regionmesh_certificate_expiry_timestamp_seconds \
@@ -259,12 +259,37 @@ async fn fake(answers: Arc<Mutex<Answers>>) -> String {
 type Fault = (&'static str, fn(&mut Answers));
 
 #[tokio::test(flavor = "multi_thread")]
-async fn every_check_of_health_can_fail() {
+async fn every_health_check_can_fail() {
     if !has_program("jq", "jq") || !has_program("curl", "curl") {
         return;
     }
 
-    let faults: [Fault; 14] = [
+    let answers = Arc::new(Mutex::new(good()));
+    let arguments = ["--agent".to_owned(), fake(answers.clone()).await];
+    let (code, said) = script("health_check.sh", &arguments).await;
+
+    assert_eq!(code, Some(0), "{said}");
+    for (expected, breaks) in faults() {
+        let mut broken = good();
+        breaks(&mut broken);
+        *answers.lock().unwrap() = broken;
+
+        let (code, said) = script("health_check.sh", &arguments).await;
+        assert_ne!(code, Some(0), "{expected:?} went unnoticed:\n{said}");
+        assert!(
+            said.lines()
+                .any(|line| line.contains("FAIL") && line.contains(expected)),
+            "{said}"
+        );
+    }
+
+    *answers.lock().unwrap() = good();
+    assert_eq!(script("health_check.sh", &arguments).await.0, Some(0));
+}
+
+/// Every fault that the check must notice.
+fn faults() -> [Fault; 14] {
+    [
         ("/healthz", |answers| answers.healthz = 503),
         ("not ready: plan: none", |answers| answers.ready = false),
         ("knows no plan", |answers| {
@@ -291,7 +316,12 @@ async fn every_check_of_health_can_fail() {
             answers.status["agents"][0]["links"] = json!([])
         }),
         ("store-unavailable", |answers| {
-            answers.status["problems"] = json!([{ "agent": "a/x", "kind": "store-unavailable", "subject": "s", "detail": "disk full" }]);
+            answers.status["problems"] = json!([{
+                "agent": "a/x",
+                "kind": "store-unavailable",
+                "subject": "s",
+                "detail": "disk full",
+            }]);
         }),
         ("certificate ends", |answers| {
             answers.metrics = answers.metrics.replace("expiry", "other")
@@ -305,27 +335,5 @@ async fn every_check_of_health_can_fail() {
         ("is not the status of a mesh", |answers| {
             answers.status = json!("nonsense")
         }),
-    ];
-
-    let answers = Arc::new(Mutex::new(good()));
-    let arguments = ["--agent".to_owned(), fake(answers.clone()).await];
-    let (code, said) = script("health_check.sh", &arguments).await;
-
-    assert_eq!(code, Some(0), "{said}");
-    for (expected, breaks) in faults {
-        let mut broken = good();
-        breaks(&mut broken);
-        *answers.lock().unwrap() = broken;
-
-        let (code, said) = script("health_check.sh", &arguments).await;
-        assert_ne!(code, Some(0), "{expected:?} went unnoticed:\n{said}");
-        assert!(
-            said.lines()
-                .any(|line| line.contains("FAIL") && line.contains(expected)),
-            "{said}"
-        );
-    }
-
-    *answers.lock().unwrap() = good();
-    assert_eq!(script("health_check.sh", &arguments).await.0, Some(0));
+    ]
 }

@@ -1,5 +1,5 @@
-//! Models of some hundred bytes that ask for terabytes, or for hours: they end no process, and cost
-//! the other models nothing.
+//! Models of some hundred bytes that need terabytes, or hours: they end no process and do not
+//! disturb other models.
 
 use regionmesh::{
     cli::up::{children::ChildState, measure::Load},
@@ -7,16 +7,17 @@ use regionmesh::{
 };
 use regionmesh_tests::{
     api::{self, Api},
+    load::finish_without_failure,
     mesh::{Setup, TestMesh},
     onnx::{
         constant_of, doubled, grown, resized, scaled, scaled_question, slow_inference, slow_loading,
     },
     wait::{claim, seconds, until},
 };
-use serde_json::{Value, json};
+use serde_json::json;
 use std::time::Duration;
 
-const PATIENCE: Duration = seconds(40);
+const TIMEOUT: Duration = seconds(40);
 const ONE_REGION: &[&str] = &["us-west-2"];
 
 async fn publish(api: &Api, model: &str, onnx: Vec<u8>) {
@@ -42,31 +43,12 @@ fn steady_load(mesh: &TestMesh) -> Load {
 
 /// No request of the load failed.
 async fn assert_undisturbed(load: Load) {
-    let samples = load.finish().await;
-    let failed: Vec<_> = samples
-        .iter()
-        .filter(|sample| sample.outcome.is_err())
-        .collect();
-
-    assert!(
-        failed.is_empty() && !samples.is_empty(),
-        "{} of {}: {failed:?}",
-        failed.len(),
-        samples.len()
-    );
-}
-
-async fn problems(api: &Api, kind: &str) -> Result<Vec<Value>, String> {
-    let (_, status) = api.get("/v1/status").await?;
-    let all = status["problems"].as_array().cloned().unwrap_or_default();
-    Ok(all
-        .into_iter()
-        .filter(|problem| problem["kind"] == kind)
-        .collect())
+    let samples = finish_without_failure(load).await;
+    assert!(!samples.is_empty(), "no request was sent");
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn models_that_ask_for_too_much_memory_are_refused_with_the_reason_and_end_no_process() {
+async fn models_that_need_too_much_memory_are_refused_and_crash_no_process() {
     let mesh = TestMesh::start_with(Setup {
         regions: ONE_REGION,
         ..Setup::default()
@@ -75,7 +57,7 @@ async fn models_that_ask_for_too_much_memory_are_refused_with_the_reason_and_end
     let api = mesh.api(0);
 
     publish(&api, "steady", scaled(3.0)).await;
-    until("the good model answers", PATIENCE, async || {
+    until("the good model answers", TIMEOUT, async || {
         answers(&api, "steady").await
     })
     .await;
@@ -94,12 +76,12 @@ async fn models_that_ask_for_too_much_memory_are_refused_with_the_reason_and_end
     for (name, onnx) in bombs {
         publish(&api, name, onnx).await;
         let path = format!("/v2/models/{name}/infer");
-        until(&format!("{name} is refused"), PATIENCE, async || {
+        until(&format!("{name} is refused"), TIMEOUT, async || {
             mesh.assert_all_run();
-            let told = api.infer(&path, &json!({})).await.err().unwrap_or_default();
+            let error = api.infer(&path, &json!({})).await.err().unwrap_or_default();
             claim(
-                told.contains(" 503") && told.contains("serving.max_tensor_bytes"),
-                || told,
+                error.contains(" 503") && error.contains("serving.max_tensor_bytes"),
+                || error,
             )
         })
         .await;
@@ -131,8 +113,7 @@ fn has_died(mesh: &TestMesh) -> Result<(), String> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_version_that_took_the_process_down_is_quarantined_at_the_next_start_until_it_is_retried_or_deleted()
- {
+async fn a_version_that_crashed_the_process_is_quarantined_until_retried_or_deleted() {
     let setup = Setup {
         regions: ONE_REGION,
         adjust: Some(without_bounds),
@@ -142,7 +123,7 @@ async fn a_version_that_took_the_process_down_is_quarantined_at_the_next_start_u
     let api = mesh.api(0);
 
     publish(&api, "steady", scaled(3.0)).await;
-    until("the good model answers", PATIENCE, async || {
+    until("the good model answers", TIMEOUT, async || {
         answers(&api, "steady").await
     })
     .await;
@@ -151,18 +132,53 @@ async fn a_version_that_took_the_process_down_is_quarantined_at_the_next_start_u
     let _ = api
         .publish("bomb", "1", &[("model.onnx", resized(1_000_000))])
         .await;
-    until("the agent is dead", PATIENCE, async || has_died(&mesh)).await;
+    until("the agent is dead", TIMEOUT, async || has_died(&mesh)).await;
 
     mesh.revive(0).await;
-    until("the good model answers again", PATIENCE, async || {
+    until("the good model answers again", TIMEOUT, async || {
         answers(&api, "steady").await
     })
     .await;
 
-    until("the quarantine is told", PATIENCE, async || {
-        let told = problems(&api, "model-quarantined").await?;
-        claim(told.len() == 1 && told[0]["subject"] == "bomb@1", || {
-            format!("{told:?}")
+    until_quarantine_is_reported(&api).await;
+
+    // It stays quarantined over a restart, and is tried again on request once the cause is fixed.
+    mesh.kill_region(0).await;
+    mesh.configure(|config| config.serving.max_tensor_bytes = 1 << 30);
+    mesh.revive(0).await;
+    until("it is quarantined still", TIMEOUT, async || {
+        let found = api.problems("model-quarantined").await?;
+        claim(found.len() == 1, || format!("{found:?}"))
+    })
+    .await;
+
+    let retried = mesh.cli(&["models", "retry", "bomb", "1"]).await;
+    assert_eq!(retried.code, Some(0), "{retried:?}");
+    until("it was tried again, and is refused", TIMEOUT, async || {
+        let quarantined = api.problems("model-quarantined").await?;
+        let unservable = api.problems("model-unservable").await?;
+        claim(quarantined.is_empty() && unservable.len() == 1, || {
+            format!("{quarantined:?} {unservable:?}")
+        })
+    })
+    .await;
+
+    let deleted = mesh.cli(&["models", "delete", "bomb", "1", "--yes"]).await;
+    assert_eq!(deleted.code, Some(0), "{deleted:?}");
+    until("nothing is left of it", TIMEOUT, async || {
+        let found = api.problems("model-unservable").await?;
+        claim(found.is_empty(), || format!("{found:?}"))
+    })
+    .await;
+
+    mesh.assert_all_run();
+}
+
+async fn until_quarantine_is_reported(api: &Api) {
+    until("the quarantine is reported", TIMEOUT, async || {
+        let found = api.problems("model-quarantined").await?;
+        claim(found.len() == 1 && found[0]["subject"] == "bomb@1", || {
+            format!("{found:?}")
         })?;
         for path in ["/v1/events", "/v1/alerts"] {
             let text = api.get(path).await?.1.to_string();
@@ -182,97 +198,37 @@ async fn a_version_that_took_the_process_down_is_quarantined_at_the_next_start_u
         .unwrap_err();
 
     assert!(refused.contains("quarantined"), "{refused}");
-
-    // It stays over a restart, and whoever mended the cause has it tried again.
-    mesh.kill_region(0).await;
-    mesh.configure(|config| config.serving.max_tensor_bytes = 1 << 30);
-    mesh.revive(0).await;
-    until("it is quarantined still", PATIENCE, async || {
-        let told = problems(&api, "model-quarantined").await?;
-        claim(told.len() == 1, || format!("{told:?}"))
-    })
-    .await;
-
-    let retried = mesh.cli(&["models", "retry", "bomb", "1"]).await;
-    assert_eq!(retried.code, Some(0), "{retried:?}");
-    until("it was tried again, and is refused", PATIENCE, async || {
-        let quarantined = problems(&api, "model-quarantined").await?;
-        let unservable = problems(&api, "model-unservable").await?;
-        claim(quarantined.is_empty() && unservable.len() == 1, || {
-            format!("{quarantined:?} {unservable:?}")
-        })
-    })
-    .await;
-
-    let deleted = mesh.cli(&["models", "delete", "bomb", "1", "--yes"]).await;
-    assert_eq!(deleted.code, Some(0), "{deleted:?}");
-    until("nothing is left of it", PATIENCE, async || {
-        let told = problems(&api, "model-unservable").await?;
-        claim(told.is_empty(), || format!("{told:?}"))
-    })
-    .await;
-
-    mesh.assert_all_run();
 }
 
-fn impatient(config: &mut Config) {
+fn short_timeouts(config: &mut Config) {
     config.serving.load_timeout_ms = 8_000;
     config.serving.inference_timeout_ms = 5_000;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn models_that_compute_for_ever_delay_neither_loading_nor_inference_of_others() {
+async fn models_that_never_finish_do_not_delay_other_models() {
     let setup = Setup {
         regions: ONE_REGION,
-        adjust: Some(impatient),
+        adjust: Some(short_timeouts),
         ..Setup::default()
     };
     let mesh = TestMesh::start_with(setup).await;
     let api = mesh.api(0);
 
     publish(&api, "steady", scaled(3.0)).await;
-    until("the good model answers", PATIENCE, async || {
+    until("the good model answers", TIMEOUT, async || {
         answers(&api, "steady").await
     })
     .await;
 
-    // Loading: two that never end take both places, and not for long.
-    for name in ["slow-a", "slow-b"] {
-        publish(&api, name, slow_loading(3_072)).await;
-    }
-    publish(&api, "late", scaled(3.0)).await;
-    until(
-        "a good model published after two slow ones answers",
-        seconds(10),
-        async || answers(&api, "late").await,
-    )
-    .await;
-
-    for name in ["slow-a", "slow-b"] {
-        until("the slow ones are given up", PATIENCE, async || {
-            let told = api
-                .infer(&format!("/v2/models/{name}/infer"), &json!({}))
-                .await
-                .err()
-                .unwrap_or_default();
-
-            claim(
-                told.contains("can't be loaded") && told.contains("took longer"),
-                || told,
-            )
-        })
-        .await;
-
-        let deleted = mesh.cli(&["models", "delete", name, "1", "--yes"]).await;
-        assert_eq!(deleted.code, Some(0), "{deleted:?}");
-    }
+    assert_slow_loading_gives_way(&mesh, &api).await;
 
     // Inference: one that takes longer than it may is answered in time, and whose clients go away
     // leave nothing behind.
     publish(&api, "long", slow_inference(3_072)).await;
 
     let ready = format!("http://{}/v2/models/long/ready", mesh.agent(0).serving());
-    until("the slow model is loaded", PATIENCE, async || {
+    until("the slow model is loaded", TIMEOUT, async || {
         let answer = api::client()
             .get(&ready)
             .send()
@@ -284,7 +240,9 @@ async fn models_that_compute_for_ever_delay_neither_loading_nor_inference_of_oth
     .await;
 
     let load = steady_load(&mesh);
-    let asked = json!({ "inputs": [{ "name": "x", "datatype": "FP32", "shape": [1, 1], "data": [0.0001] }] });
+    let asked = json!({
+        "inputs": [{ "name": "x", "datatype": "FP32", "shape": [1, 1], "data": [0.0001] }],
+    });
     let url = format!("http://{}/v2/models/long/infer", mesh.agent(0).serving());
     let leaving = (0..6).map(|_| {
         api::client()
@@ -303,14 +261,51 @@ async fn models_that_compute_for_ever_delay_neither_loading_nor_inference_of_oth
         .unwrap_err();
 
     assert!(late.contains(" 503") || late.contains(" 504"), "{late}");
-    until("what nobody waits for has ended", seconds(90), async || {
-        let abandoned = api
-            .metric("regionmesh_serving_abandoned_computations", &[])
-            .await?;
-        claim(abandoned == 0.0, || format!("{abandoned} go on"))
-    })
+    until(
+        "the abandoned computations have ended",
+        seconds(90),
+        async || {
+            let abandoned = api
+                .metric("regionmesh_serving_abandoned_computations", &[])
+                .await?;
+            claim(abandoned == 0.0, || format!("{abandoned} go on"))
+        },
+    )
     .await;
 
     assert_undisturbed(load).await;
     mesh.assert_all_run();
+}
+
+/// Two models that never end loading take both places, and not for long.
+async fn assert_slow_loading_gives_way(mesh: &TestMesh, api: &Api) {
+    for name in ["slow-a", "slow-b"] {
+        publish(api, name, slow_loading(3_072)).await;
+    }
+    publish(api, "late", scaled(3.0)).await;
+    until(
+        "a good model published after two slow ones answers",
+        seconds(10),
+        async || answers(api, "late").await,
+    )
+    .await;
+
+    for name in ["slow-a", "slow-b"] {
+        until("the slow ones are given up", TIMEOUT, async || {
+            let error = api
+                .infer(&format!("/v2/models/{name}/infer"), &json!({}))
+                .await
+                .err()
+                .unwrap_or_default();
+
+            claim(
+                error.contains("can't be loaded") && error.contains("took longer"),
+                || error,
+            )
+        })
+        .await;
+
+        let deleted = mesh.cli(&["models", "delete", name, "1", "--yes"]).await;
+        assert_eq!(deleted.code, Some(0), "{deleted:?}");
+    }
 }

@@ -3,9 +3,10 @@
 
 use regionmesh::config::Config;
 use regionmesh_tests::{
+    converge::until_share,
     mesh::{Setup, TestMesh},
     models::noise,
-    scripted::{Mood, Scripted},
+    scripted::{Behaviour, Scripted},
     serve::apart,
     wait::{claim, seconds, until},
     watch::Watch,
@@ -14,20 +15,18 @@ use std::{collections::BTreeSet, net::IpAddr, time::Duration};
 
 /// A killed region's address must be gone from every survivor's DNS within this.
 const AWAY: Duration = seconds(5);
-/// And at best within this: three probes half a second apart would be a second of evidence alone,
-/// at the very least.
+/// And at best within this: three probes half a second apart would take at least a second.
 const AT_BEST: Duration = Duration::from_millis(900);
 
 #[tokio::test(flavor = "multi_thread")]
-async fn users_leave_each_killed_region_within_seconds_and_return_by_the_ramp() {
+async fn traffic_leaves_each_killed_region_within_seconds_and_returns_by_the_ramp() {
     let mesh = TestMesh::start().await;
     let mut leaders_killed = 0;
     let mut quickest = Duration::MAX;
 
     for victim in 0..3 {
-        mesh.settled().await;
+        mesh.converged().await;
         let survivors = mesh.others(victim);
-        let dead: IpAddr = mesh.agent(victim).ip.into();
         let name = mesh.region(victim);
         let was_leader = mesh.leader(seconds(10)).await.0 == mesh.agent(victim).id.to_string();
         let watches: Vec<Watch> = survivors
@@ -37,41 +36,10 @@ async fn users_leave_each_killed_region_within_seconds_and_return_by_the_ramp() 
 
         mesh.kill_region(victim).await;
         let killed = watches[0].now();
-        for region in &survivors {
-            let api = mesh.api(*region);
-            until(
-                &format!("{} plans without {name}", mesh.region(*region)),
-                AWAY,
-                async || {
-                    let share = api.region(name).await?.share;
-                    claim(share == 0.0, || format!("its share is {share}"))
-                },
-            )
-            .await;
-        }
+        let asked: Vec<_> = survivors.iter().map(|region| mesh.api(*region)).collect();
+        until_share(&asked, name, AWAY, |share| share == 0.0).await;
 
-        // Hundred more answers of each survivor without the dead region, from here to its return.
-        let mut slowest = Duration::ZERO;
-        for (region, watch) in survivors.iter().zip(&watches) {
-            watch.more(100).await;
-            let last = watch
-                .last_with(dead)
-                .unwrap_or_default()
-                .saturating_sub(killed);
-
-            println!(
-                "{name} killed: {} answered it until {last:?} after",
-                mesh.region(*region)
-            );
-
-            assert!(
-                last < AWAY,
-                "{} answered {name} until {last:?} after the kill",
-                mesh.region(*region)
-            );
-
-            slowest = slowest.max(last);
-        }
+        let slowest = slowest_departure(&mesh, victim, &watches, killed).await;
 
         quickest = quickest.min(slowest);
         let (next, _) = mesh.leader(seconds(5)).await;
@@ -79,36 +47,14 @@ async fn users_leave_each_killed_region_within_seconds_and_return_by_the_ramp() 
         leaders_killed += usize::from(was_leader);
 
         mesh.revive(victim).await;
-        let mut standings = Vec::new();
-        let api = mesh.api(survivors[0]);
-
-        until(&format!("{name} is back"), seconds(45), async || {
-            let region = api.region(name).await?;
-            if standings.last() != Some(&(region.standing.clone(), region.ramp_percent)) {
-                standings.push((region.standing.clone(), region.ramp_percent));
-            }
-            claim(region.standing == "serving", || format!("{standings:?}"))
-        })
-        .await;
-
-        let steps: Vec<u8> = standings
-            .iter()
-            .filter_map(|(_, percent)| *percent)
-            .collect();
-
-        println!("{name} came back: {standings:?}");
-        assert!(
-            standings.iter().any(|(standing, _)| standing == "gated"),
-            "{standings:?}"
-        );
-
-        assert!(steps.len() >= 4 && steps.is_sorted(), "{standings:?}");
+        mesh.assert_returns_by_ramp(victim, survivors[0], seconds(45))
+            .await;
         for watch in watches {
             watch.finish_without_fault().await;
         }
     }
 
-    mesh.settled().await;
+    mesh.converged().await;
     assert!(
         leaders_killed >= 1,
         "each agent was killed once, so the leader was"
@@ -130,6 +76,41 @@ async fn users_leave_each_killed_region_within_seconds_and_return_by_the_ramp() 
     }
 }
 
+/// How long after the kill the slowest survivor answered the dead region. Each gives a hundred more
+/// answers without it.
+async fn slowest_departure(
+    mesh: &TestMesh,
+    victim: usize,
+    watches: &[Watch],
+    killed: Duration,
+) -> Duration {
+    let dead: IpAddr = mesh.agent(victim).ip.into();
+    let name = mesh.region(victim);
+    let mut slowest = Duration::ZERO;
+    for (region, watch) in mesh.others(victim).iter().zip(watches) {
+        watch.more(100).await;
+        let last = watch
+            .last_with(dead)
+            .unwrap_or_default()
+            .saturating_sub(killed);
+
+        println!(
+            "{name} killed: {} answered it until {last:?} after",
+            mesh.region(*region)
+        );
+
+        assert!(
+            last < AWAY,
+            "{} answered {name} until {last:?} after the kill",
+            mesh.region(*region)
+        );
+
+        slowest = slowest.max(last);
+    }
+
+    slowest
+}
+
 /// Long enough for a test to bring an endpoint back in between.
 fn apart_with_long_evidence(config: &mut Config) {
     apart(config);
@@ -139,7 +120,7 @@ fn apart_with_long_evidence(config: &mut Config) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_endpoint_that_is_back_within_the_time_of_evidence_keeps_its_traffic() {
+async fn an_endpoint_that_recovers_within_the_evidence_window_keeps_its_traffic() {
     let adjust: Option<fn(&mut Config)> = Some(apart_with_long_evidence);
     let mesh = TestMesh::start_with(Setup {
         adjust,
@@ -150,13 +131,13 @@ async fn an_endpoint_that_is_back_within_the_time_of_evidence_keeps_its_traffic(
         Scripted::start(
             mesh.agent(index).serving(),
             mesh.region(index),
-            Mood::Answers,
+            Behaviour::Answers,
         )
         .await
     };
 
     let mut regions = vec![start(0).await, start(1).await, start(2).await];
-    mesh.settled().await;
+    mesh.converged().await;
 
     let name = mesh.region(2).to_owned();
     let label = format!("region=\"{name}\"");
@@ -174,7 +155,7 @@ async fn an_endpoint_that_is_back_within_the_time_of_evidence_keeps_its_traffic(
             "the endpoint was refused more often than a failure takes",
             seconds(20),
             async || {
-                let seen = confirmed(observer, "positive").await?;
+                let seen = confirmed(observer, "definite_failure").await?;
                 claim(seen >= 5.0, || format!("{seen} confirmations"))
             },
         )
@@ -194,7 +175,7 @@ async fn an_endpoint_that_is_back_within_the_time_of_evidence_keeps_its_traffic(
         .await;
 
         let region = mesh.api(observer).region(&name).await.unwrap();
-        assert_eq!(region.standing, "serving", "{region:?}");
+        assert_eq!(region.traffic_state, "serving", "{region:?}");
     }
 
     assert_eq!(
@@ -208,9 +189,9 @@ async fn an_endpoint_that_is_back_within_the_time_of_evidence_keeps_its_traffic(
 const WHOLE: usize = 200 << 20;
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_region_killed_while_it_receives_a_model_goes_on_where_it_was() {
+async fn a_region_killed_while_it_receives_a_model_resumes_the_download() {
     let mesh = TestMesh::start().await;
-    mesh.settled().await;
+    mesh.converged().await;
 
     let received = async || {
         mesh.api(2)

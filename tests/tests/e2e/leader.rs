@@ -1,27 +1,12 @@
-//! Leaders killed while no traffic depends on them: what one of them decided, the next goes on
-//! with.
+//! Leaders killed while no traffic depends on them: the next leader continues from what the last
+//! one decided.
 
-use futures::future::join_all;
 use regionmesh_tests::{
-    mesh::{Setup, TestMesh},
+    mesh::TestMesh,
     plans::{PlanLog, share},
-    serve::{Serve, apart},
+    serve::{Serve, mesh_apart},
     wait::{claim, seconds, until},
 };
-
-/// A mesh whose regions' models are served by processes of their own.
-async fn mesh_apart() -> (TestMesh, Vec<Serve>) {
-    let mesh = TestMesh::prepare(Setup {
-        adjust: Some(apart),
-        ..Setup::default()
-    })
-    .await;
-    let servings = join_all(mesh.agents().iter().map(Serve::start)).await;
-
-    mesh.start().await.unwrap();
-    mesh.settled().await;
-    (mesh, servings)
-}
 
 /// All running agents have a plan under `ballot`; its highest number.
 async fn planned_under(mesh: &TestMesh, ballot: u64) -> u64 {
@@ -43,9 +28,8 @@ async fn planned_under(mesh: &TestMesh, ballot: u64) -> u64 {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_region_that_a_leader_took_out_stays_out_when_the_leader_dies_and_the_next_takes_it_back()
-{
-    let (mesh, mut servings) = mesh_apart().await;
+async fn the_next_leader_keeps_a_region_out_until_it_is_healthy() {
+    let (mesh, mut servings) = mesh_apart(|_| {}).await;
     let (old, ballot) = mesh.leader(seconds(20)).await;
     let led_from = mesh.region_of(&old);
     let out = mesh.others(led_from)[0];
@@ -53,19 +37,7 @@ async fn a_region_that_a_leader_took_out_stays_out_when_the_leader_dies_and_the_
     let serving = servings.remove(out);
 
     serving.kill().await;
-    for api in mesh.running_apis() {
-        until(
-            &format!("{} plans without {name}", api.url()),
-            seconds(30),
-            async || {
-                let region = api.region(name).await?;
-                claim(region.standing == "out" && region.share == 0.0, || {
-                    format!("{} at {}", region.standing, region.share)
-                })
-            },
-        )
-        .await;
-    }
+    until_taken_out(&mesh, name).await;
 
     let seq = mesh.api(out).plan_seq().await.unwrap();
     let survivors: Vec<_> = mesh
@@ -109,6 +81,26 @@ async fn a_region_that_a_leader_took_out_stays_out_when_the_leader_dies_and_the_
 
     // The next leader begins its return.
     let _serving = Serve::start(mesh.agent(out)).await;
+    until_returning(&mesh, name).await;
+}
+
+async fn until_taken_out(mesh: &TestMesh, name: &str) {
+    for api in mesh.running_apis() {
+        until(
+            &format!("{} plans without {name}", api.url()),
+            seconds(30),
+            async || {
+                let region = api.region(name).await?;
+                claim(region.traffic_state == "out" && region.share == 0.0, || {
+                    format!("{} at {}", region.traffic_state, region.share)
+                })
+            },
+        )
+        .await;
+    }
+}
+
+async fn until_returning(mesh: &TestMesh, name: &str) {
     for api in mesh.running_apis() {
         until(
             &format!("{name} returns, seen from {}", api.url()),
@@ -116,8 +108,8 @@ async fn a_region_that_a_leader_took_out_stays_out_when_the_leader_dies_and_the_
             async || {
                 let region = api.region(name).await?;
                 claim(
-                    region.ramp_percent.is_some() || region.standing == "serving",
-                    || region.standing.clone(),
+                    region.ramp_percent.is_some() || region.traffic_state == "serving",
+                    || region.traffic_state.clone(),
                 )
             },
         )
@@ -129,8 +121,8 @@ async fn a_region_that_a_leader_took_out_stays_out_when_the_leader_dies_and_the_
 const LEADERS: usize = 4;
 
 #[tokio::test(flavor = "multi_thread")]
-async fn each_next_leader_has_a_higher_ballot_and_goes_on_counting_plans() {
-    let (mesh, _servings) = mesh_apart().await;
+async fn each_new_leader_has_a_higher_ballot_and_continues_the_plan_numbers() {
+    let (mesh, _servings) = mesh_apart(|_| {}).await;
     let (mut leader, mut ballot) = mesh.leader(seconds(20)).await;
     let mut seq = planned_under(&mesh, ballot).await;
 
@@ -153,7 +145,7 @@ async fn each_next_leader_has_a_higher_ballot_and_goes_on_counting_plans() {
             "plan {seq} under {leader}, then {next_seq} under {next}"
         );
 
-        // The one that comes back follows.
+        // The one that comes back does not lead.
         mesh.revive(dead).await;
 
         let (now, now_ballot) = mesh.leader(seconds(30)).await;
@@ -166,5 +158,5 @@ async fn each_next_leader_has_a_higher_ballot_and_goes_on_counting_plans() {
         (leader, ballot, seq) = (next, next_ballot, next_seq);
     }
 
-    mesh.settled().await;
+    mesh.converged().await;
 }

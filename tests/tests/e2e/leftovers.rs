@@ -1,5 +1,5 @@
-//! What crashes and givers-up leave behind, and that it goes away by itself; and catalogues of any
-//! size.
+//! What crashes and abandoned uploads leave in stores, and that it is removed; and catalogues of
+//! any size.
 
 use regionmesh::config::Config;
 use regionmesh_protocol::{
@@ -26,7 +26,7 @@ const LARGE: usize = 40 << 20;
 const UPLOADS_MAX: usize = 32;
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_a_killed_publisher_left_is_gone_and_its_name_is_free() {
+async fn a_killed_publishers_leftovers_are_removed_and_its_name_is_free() {
     let (s3, mesh) = S3::with_mesh().await;
     let first = mesh.region(0).to_owned();
 
@@ -80,6 +80,16 @@ async fn what_a_killed_publisher_left_is_gone_and_its_name_is_free() {
     let (code, answer) = corrected().await;
 
     assert_eq!(code, 200, "{answer}");
+    until_only_the_corrected_version_is_left(&s3, &first).await;
+
+    until("every region holds it", seconds(30), async || {
+        let holders = mesh.api(1).holders("large", "2").await?;
+        claim(holders.len() == 3, || format!("{holders:?}"))
+    })
+    .await;
+}
+
+async fn until_only_the_corrected_version_is_left(s3: &S3, first: &str) {
     until(
         "only the corrected version is left",
         seconds(20),
@@ -100,16 +110,10 @@ async fn what_a_killed_publisher_left_is_gone_and_its_name_is_free() {
         },
     )
     .await;
-
-    until("every region holds it", seconds(30), async || {
-        let holders = mesh.api(1).holders("large", "2").await?;
-        claim(holders.len() == 3, || format!("{holders:?}"))
-    })
-    .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_upload_that_failed_and_could_not_be_aborted_is_ended_by_the_process_that_began_it() {
+async fn an_upload_that_could_not_be_aborted_is_aborted_later_by_its_process() {
     let (s3, mesh) = S3::with_mesh().await;
     let first = mesh.region(0).to_owned();
     let left = |folder: &str| s3.keys(&format!("{first}/{folder}/"));
@@ -142,13 +146,8 @@ async fn an_upload_that_failed_and_could_not_be_aborted_is_ended_by_the_process_
     drop(publishing.await);
 }
 
-fn store(mesh: &TestMesh, region: usize) -> PathBuf {
-    let config = Config::load(&mesh.agent(region).config_file()).unwrap();
-    PathBuf::from(config.store.url.strip_prefix("file://").unwrap())
-}
-
 #[tokio::test(flavor = "multi_thread")]
-async fn abandoned_uploads_expire_and_a_version_that_lost_its_files_is_fetched_again() {
+async fn abandoned_uploads_expire_and_lost_files_are_fetched_again() {
     let adjust = |config: &mut Config| {
         config.replication.rescan_ms = 500;
         config.replication.upload_idle_ms = 10_000;
@@ -200,10 +199,16 @@ async fn abandoned_uploads_expire_and_a_version_that_lost_its_files_is_fetched_a
     })
     .await;
 
-    // Files vanish from one region's store; its manifest still says that they are there.
+    assert_lost_files_are_fetched_again(&mesh).await;
+    mesh.publish_iris(1, "2", iris_two()).await;
+    mesh.until_held_by_all("2").await;
+}
+
+/// Files vanish from one region's store; its manifest still says that they are there.
+async fn assert_lost_files_are_fetched_again(mesh: &TestMesh) {
     mesh.publish_iris(0, "1", iris_one()).await;
-    mesh.held_by_all("1").await;
-    std::fs::remove_file(store(&mesh, 1).join("models/iris/1/model.onnx")).unwrap();
+    mesh.until_held_by_all("1").await;
+    std::fs::remove_file(mesh.store_folder(1).join("models/iris/1/model.onnx")).unwrap();
 
     let damaged = mesh.api(1);
     until("it is whole again", seconds(60), async || {
@@ -220,8 +225,6 @@ async fn abandoned_uploads_expire_and_a_version_that_lost_its_files_is_fetched_a
         .unwrap();
 
     assert_eq!(losses, 1.0);
-    mesh.publish_iris(1, "2", iris_two()).await;
-    mesh.held_by_all("2").await;
 }
 
 /// The model and the version that [`place`] puts into a store.
@@ -276,7 +279,7 @@ fn place(store: &Path, number: usize) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_newcomer_learns_a_catalogue_that_no_single_message_carries() {
+async fn a_new_region_learns_a_catalogue_too_large_for_one_message() {
     const VERSIONS: usize = 5_000;
 
     let setup = Setup {
@@ -284,7 +287,7 @@ async fn a_newcomer_learns_a_catalogue_that_no_single_message_carries() {
         ..Setup::default()
     };
     let mesh = TestMesh::prepare(setup).await;
-    let full = store(&mesh, 0);
+    let full = mesh.store_folder(0);
 
     tokio::task::spawn_blocking(move || (0..VERSIONS).for_each(|number| place(&full, number)))
         .await
@@ -330,7 +333,7 @@ async fn a_newcomer_learns_a_catalogue_that_no_single_message_carries() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_version_older_than_all_that_agents_publish_can_be_rolled_back_to() {
+async fn the_oldest_of_many_versions_can_be_rolled_back_to() {
     const VERSIONS: usize = 300;
 
     let mesh = TestMesh::prepare(Setup {
@@ -338,7 +341,7 @@ async fn a_version_older_than_all_that_agents_publish_can_be_rolled_back_to() {
         ..Setup::default()
     })
     .await;
-    let stores: Vec<PathBuf> = (0..3).map(|region| store(&mesh, region)).collect();
+    let stores: Vec<PathBuf> = (0..3).map(|region| mesh.store_folder(region)).collect();
     let fill = move || {
         stores
             .iter()

@@ -1,8 +1,9 @@
 //! What monitors read: metrics, health checks, verdicts, logs.
 
-use regionmesh::config::Config;
+use regionmesh::{cli::up::layout::LocalAgent, config::Config};
 use regionmesh_runtime::logging::LogFormat;
 use regionmesh_tests::{
+    api::Api,
     mesh::{Setup, TestMesh},
     models::{iris_one, question},
     skip::has_program,
@@ -23,7 +24,7 @@ async fn mesh_that_logs_json() -> TestMesh {
     })
     .await;
 
-    mesh.settled().await;
+    mesh.converged().await;
     mesh
 }
 
@@ -31,8 +32,8 @@ async fn mesh_that_logs_json() -> TestMesh {
 /// refused.
 async fn traffic(mesh: &TestMesh) {
     mesh.publish_iris(0, "1", iris_one()).await;
-    mesh.held_by_all("1").await;
-    mesh.answered_by_all("1").await;
+    mesh.until_held_by_all("1").await;
+    mesh.until_answered_by_all("1").await;
 
     let garbage = UdpSocket::bind("127.0.0.1:0").await.unwrap();
     for region in 0..3 {
@@ -48,19 +49,19 @@ async fn traffic(mesh: &TestMesh) {
                 .is_err()
         );
 
-        let stranger = api
+        let refused = api
             .with_token(None)
             .promote("iris", "1", "x")
             .await
             .unwrap();
 
-        assert_eq!(stranger.0, 401, "{}", stranger.1);
+        assert_eq!(refused.0, 401, "{}", refused.1);
         assert_eq!(api.get("/nothing").await.unwrap().0, 404);
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn promtool_has_nothing_to_say_about_any_agents_metrics_after_traffic() {
+async fn promtool_accepts_the_metrics_of_every_agent_after_traffic() {
     if !has_program("promtool", "prometheus") {
         return;
     }
@@ -85,7 +86,7 @@ async fn promtool_has_nothing_to_say_about_any_agents_metrics_after_traffic() {
             );
         }
 
-        // What alerts look at begins at 0, and the plan tells of every region.
+        // Series that alerts use begin at 0, and the plan has series for every region.
         for series in [
             "regionmesh_leader_step_downs_total{reason=\"no-majority\"}",
             "regionmesh_register_slot_errors_total{acceptor=\"region\",reason=\"timeout\"}",
@@ -106,73 +107,51 @@ async fn promtool_has_nothing_to_say_about_any_agents_metrics_after_traffic() {
             }
         }
 
-        let mut promtool = Command::new("promtool")
-            .args(["check", "metrics"])
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .kill_on_drop(true)
-            .spawn()
-            .unwrap();
-
-        promtool
-            .stdin
-            .take()
-            .unwrap()
-            .write_all(text.as_bytes())
-            .await
-            .unwrap();
-
-        let output = promtool.wait_with_output().await.unwrap();
-        let said = [output.stdout, output.stderr].concat();
-        assert!(
-            output.status.success() && said.is_empty(),
-            "{}\n{text}",
-            String::from_utf8_lossy(&said)
-        );
+        assert_promtool_accepts(&text).await;
     }
 }
 
+async fn assert_promtool_accepts(text: &str) {
+    let mut promtool = Command::new("promtool")
+        .args(["check", "metrics"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .kill_on_drop(true)
+        .spawn()
+        .unwrap();
+
+    promtool
+        .stdin
+        .take()
+        .unwrap()
+        .write_all(text.as_bytes())
+        .await
+        .unwrap();
+
+    let output = promtool.wait_with_output().await.unwrap();
+    let said = [output.stdout, output.stderr].concat();
+    assert!(
+        output.status.success() && said.is_empty(),
+        "{}\n{text}",
+        String::from_utf8_lossy(&said)
+    );
+}
+
 #[tokio::test(flavor = "multi_thread")]
-async fn health_checks_say_what_is_so_and_every_line_of_the_logs_is_one_json_object() {
+async fn health_endpoints_are_accurate_and_every_log_line_is_one_json_object() {
     let mesh = mesh_that_logs_json().await;
     traffic(&mesh).await;
 
     let names: Vec<&str> = (0..3).map(|region| mesh.region(region)).collect();
     for api in mesh.running_apis() {
-        let (code, health) = api.get("/healthz").await.unwrap();
-        assert!(code == 200 && health["healthy"] == true, "{health}");
-        for actor in [
-            "mesh",
-            "gossip",
-            "health",
-            "replicator",
-            "dns-leader",
-            "dns",
-            "serving",
-            "api",
-        ] {
-            assert_eq!(
-                health["actors"][actor]["running"], true,
-                "{actor}: {health}"
-            );
-        }
-
-        let (code, ready) = api.get("/readyz").await.unwrap();
-        assert!(code == 200 && ready["ready"] == true, "{ready}");
-        for name in &names {
-            let (code, verdict) = api.get(&format!("/verdict/{name}")).await.unwrap();
-            assert!(code == 200 && verdict["verdict"] == "healthy", "{verdict}");
-        }
-
-        assert_eq!(api.get("/verdict/nowhere").await.unwrap().0, 404);
-        assert_eq!(api.get("/verdict/No_Region").await.unwrap().0, 400);
+        assert_checks_pass(&api, &names).await;
     }
 
     mesh.kill_region(2).await;
     for api in mesh.running_apis() {
         until(
-            &format!("{} tells load balancers of the loss", api.url()),
+            &format!("{} reports the loss to load balancers", api.url()),
             seconds(30),
             async || {
                 let (code, verdict) = api.get(&format!("/verdict/{}", names[2])).await?;
@@ -199,35 +178,69 @@ async fn health_checks_say_what_is_so_and_every_line_of_the_logs_is_one_json_obj
     }
 
     mesh.revive(2).await;
-    mesh.settled().await;
+    mesh.converged().await;
     mesh.stop().await;
     for agent in mesh.agents() {
-        let log = std::fs::read_to_string(&agent.log_file).unwrap();
-        let mut levels = std::collections::BTreeSet::new();
-        for line in log.lines() {
-            let Ok(Value::Object(object)) = serde_json::from_str(line) else {
-                panic!("no JSON object: {line:?}")
-            };
-            for field in ["timestamp", "level", "target", "message"] {
-                assert!(
-                    object.get(field).is_some_and(Value::is_string),
-                    "no {field}: {line}"
-                );
-            }
+        assert_log_is_json(agent);
+    }
+}
 
-            levels.extend(object["level"].as_str().map(str::to_owned));
-        }
-
-        assert!(
-            levels.contains("INFO") && levels.contains("WARN"),
-            "{}: {levels:?} in\n{log}",
-            agent.id
-        );
-
-        assert!(
-            log.contains("\"message\":\"stopping\""),
-            "{} did not end in order:\n{log}",
-            agent.id
+async fn assert_checks_pass(api: &Api, names: &[&str]) {
+    let (code, health) = api.get("/healthz").await.unwrap();
+    assert!(code == 200 && health["healthy"] == true, "{health}");
+    for actor in [
+        "mesh",
+        "gossip",
+        "health",
+        "replicator",
+        "dns-leader",
+        "dns",
+        "serving",
+        "api",
+    ] {
+        assert_eq!(
+            health["actors"][actor]["running"], true,
+            "{actor}: {health}"
         );
     }
+
+    let (code, ready) = api.get("/readyz").await.unwrap();
+    assert!(code == 200 && ready["ready"] == true, "{ready}");
+    for name in names {
+        let (code, verdict) = api.get(&format!("/verdict/{name}")).await.unwrap();
+        assert!(code == 200 && verdict["verdict"] == "healthy", "{verdict}");
+    }
+
+    assert_eq!(api.get("/verdict/nowhere").await.unwrap().0, 404);
+    assert_eq!(api.get("/verdict/No_Region").await.unwrap().0, 400);
+}
+
+fn assert_log_is_json(agent: &LocalAgent) {
+    let log = std::fs::read_to_string(&agent.log_file).unwrap();
+    let mut levels = std::collections::BTreeSet::new();
+    for line in log.lines() {
+        let Ok(Value::Object(object)) = serde_json::from_str(line) else {
+            panic!("no JSON object: {line:?}")
+        };
+        for field in ["timestamp", "level", "target", "message"] {
+            assert!(
+                object.get(field).is_some_and(Value::is_string),
+                "no {field}: {line}"
+            );
+        }
+
+        levels.extend(object["level"].as_str().map(str::to_owned));
+    }
+
+    assert!(
+        levels.contains("INFO") && levels.contains("WARN"),
+        "{}: {levels:?} in\n{log}",
+        agent.id
+    );
+
+    assert!(
+        log.contains("\"message\":\"stopping\""),
+        "{} did not end in order:\n{log}",
+        agent.id
+    );
 }

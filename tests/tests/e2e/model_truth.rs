@@ -1,10 +1,11 @@
-//! What the mesh says about versions that can't be served is true, and reaches whoever asks:
-//! publishers, operators, monitors.
+//! Versions that can't be served are reported to publishers, operators and monitors.
 
 use regionmesh::config::Config;
 use regionmesh_protocol::status::condition::Condition;
 use regionmesh_tests::{
-    mesh::{CommandOutput, Setup, TestMesh},
+    agents::configure_agent,
+    command::CommandOutput,
+    mesh::{Setup, TestMesh},
     models::{iris_one, question},
     onnx::{damaged, scaled, scaled_question},
     wait::{claim, seconds, until},
@@ -13,7 +14,7 @@ use serde_json::{Value, json};
 use std::time::Duration;
 
 const ALL: [usize; 3] = [0, 1, 2];
-const PATIENCE: Duration = seconds(40);
+const TIMEOUT: Duration = seconds(40);
 
 /// A file with a model, for the command line.
 fn file(folder: &tempfile::TempDir, name: &str, model: Vec<u8>) -> String {
@@ -23,12 +24,7 @@ fn file(folder: &tempfile::TempDir, name: &str, model: Vec<u8>) -> String {
 }
 
 fn said(output: &CommandOutput) -> String {
-    format!(
-        "{} {} {}",
-        output.code.unwrap_or(-1),
-        output.stdout,
-        output.stderr
-    )
+    format!("{} {}", output.code.unwrap_or(-1), output.text())
 }
 
 /// `m` answers with version 1 in a region.
@@ -47,39 +43,28 @@ async fn text_of(mesh: &TestMesh, path: &str) -> Result<String, String> {
     Ok(mesh.api(0).get(path).await?.1.to_string())
 }
 
-/// The problems of one kind that `status` names.
-async fn problems(mesh: &TestMesh, kind: &str) -> Result<Vec<Value>, String> {
-    let (_, status) = mesh.api(0).get("/v1/status").await?;
-    let all = status["problems"].as_array().cloned().unwrap_or_default();
-    Ok(all
-        .into_iter()
-        .filter(|problem| problem["kind"] == kind)
-        .collect())
-}
-
 /// Every region says that it serves version 1 in place of what `production` names.
 async fn all_serve_one_instead(mesh: &TestMesh) -> Result<(), String> {
-    let told = problems(mesh, "model-unservable").await?;
+    let found = mesh.api(0).problems("model-unservable").await?;
     let says = |problem: &&Value| {
         problem["detail"]
             .to_string()
             .contains("version 1 is served by default instead")
     };
 
-    claim(told.iter().filter(says).count() == 3, || {
-        format!("{told:?}")
+    claim(found.iter().filter(says).count() == 3, || {
+        format!("{found:?}")
     })
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_version_that_can_not_be_served_is_refused_and_told_everywhere_while_the_old_one_serves()
-{
+async fn an_unservable_version_is_refused_and_reported_while_the_old_one_serves() {
     let mesh = TestMesh::start().await;
     let folder = tempfile::tempdir().unwrap();
     let good = file(&folder, "good", scaled(3.0));
     let bad = file(&folder, "damaged", damaged());
 
-    mesh.settled().await;
+    mesh.converged().await;
     let published = mesh
         .cli(&["models", "publish", "m", "1", &good, "--wait"])
         .await;
@@ -90,15 +75,38 @@ async fn a_version_that_can_not_be_served_is_refused_and_told_everywhere_while_t
         .await;
     assert_eq!(promoted.code, Some(0), "{}", said(&promoted));
     for region in ALL {
-        until("version 1 answers", PATIENCE, async || {
+        until("version 1 answers", TIMEOUT, async || {
             answers_one(&mesh, region).await
         })
         .await;
     }
 
-    // Whoever publishes and whoever promotes hears of it.
+    assert_clients_are_told(&mesh, &bad).await;
+
+    // All others learn of it too, and users notice nothing.
+    until_reported_everywhere(&mesh).await;
+
+    for region in ALL {
+        answers_one(&mesh, region).await.unwrap();
+    }
+
+    force_the_broken_version(&mesh).await;
+
+    mesh.converged().await;
+
+    publish_what_none_can_serve(&mesh, &bad).await;
+
+    mesh.converged().await;
+
+    repair_and_await_no_problem(&mesh).await;
+
+    mesh.assert_all_run();
+}
+
+/// Publishers and operators who promote learn of it.
+async fn assert_clients_are_told(mesh: &TestMesh, bad: &str) {
     let published = mesh
-        .cli(&["models", "publish", "m", "2", &bad, "--wait"])
+        .cli(&["models", "publish", "m", "2", bad, "--wait"])
         .await;
     assert!(
         published.code == Some(1) && published.stderr.contains("can't be served"),
@@ -108,7 +116,7 @@ async fn a_version_that_can_not_be_served_is_refused_and_told_everywhere_while_t
 
     until(
         "a promotion is refused for what every region says",
-        PATIENCE,
+        TIMEOUT,
         async || {
             let promoted = mesh
                 .cli(&["models", "promote", "m", "2", "production", "--by", "test"])
@@ -135,17 +143,18 @@ async fn a_version_that_can_not_be_served_is_refused_and_told_everywhere_while_t
         .unwrap();
 
     assert_eq!(code, 409, "{answer}");
+}
 
-    // So does everybody else, and users notice nothing.
-    until("status, events and alerts tell", PATIENCE, async || {
-        let told = problems(&mesh, "model-unservable").await?;
+async fn until_reported_everywhere(mesh: &TestMesh) {
+    until("status, events and alerts report it", TIMEOUT, async || {
+        let found = mesh.api(0).problems("model-unservable").await?;
         claim(
-            told.len() == 3 && told.iter().all(|problem| problem["subject"] == "m@2"),
-            || format!("{told:?}"),
+            found.len() == 3 && found.iter().all(|problem| problem["subject"] == "m@2"),
+            || format!("{found:?}"),
         )?;
 
         for path in ["/v1/events", "/v1/alerts"] {
-            let text = text_of(&mesh, path).await?;
+            let text = text_of(mesh, path).await?;
             claim(
                 text.contains("m@2") && text.contains("can't be served"),
                 || format!("{path}: {text}"),
@@ -173,13 +182,10 @@ async fn a_version_that_can_not_be_served_is_refused_and_told_everywhere_while_t
             said(&shown)
         );
     }
+}
 
-    for region in ALL {
-        answers_one(&mesh, region).await.unwrap();
-    }
-
-    // Forced on a mesh, it is not served; a region that starts anew falls back to what it can
-    // serve.
+/// Forced on a mesh, it is not served; a region that starts again falls back to what it can serve.
+async fn force_the_broken_version(mesh: &TestMesh) {
     let forced = mesh
         .cli(&[
             "models",
@@ -199,47 +205,48 @@ async fn a_version_that_can_not_be_served_is_refused_and_told_everywhere_while_t
         said(&forced)
     );
 
-    until("all keep version 1", PATIENCE, async || {
-        all_serve_one_instead(&mesh).await
+    until("all stay on version 1", TIMEOUT, async || {
+        all_serve_one_instead(mesh).await
     })
     .await;
 
     mesh.kill_region(1).await;
     mesh.revive(1).await;
     until(
-        "the region that starts anew serves version 1",
-        PATIENCE,
-        async || answers_one(&mesh, 1).await,
+        "the region that starts again serves version 1",
+        TIMEOUT,
+        async || answers_one(mesh, 1).await,
     )
     .await;
 
-    until("it says so", PATIENCE, async || {
-        all_serve_one_instead(&mesh).await
+    until("it says so", TIMEOUT, async || {
+        all_serve_one_instead(mesh).await
     })
     .await;
+}
 
-    mesh.settled().await;
-
-    // A model that nobody can serve takes no region out.
+/// A model that no region can serve takes none out.
+async fn publish_what_none_can_serve(mesh: &TestMesh, bad: &str) {
     let published = mesh
-        .cli(&["models", "publish", "only", "1", &bad, "--by", "test"])
+        .cli(&["models", "publish", "only", "1", bad, "--by", "test"])
         .await;
     assert_eq!(published.code, Some(0), "{}", said(&published));
-    until("all have tried it", PATIENCE, async || {
-        let told = problems(&mesh, "model-unservable").await?;
+    until("all have tried it", TIMEOUT, async || {
+        let found = mesh.api(0).problems("model-unservable").await?;
         claim(
-            told.iter()
+            found
+                .iter()
                 .filter(|problem| problem["subject"] == "only@1")
                 .count()
                 == 3,
-            || format!("{told:?}"),
+            || format!("{found:?}"),
         )
     })
     .await;
+}
 
-    mesh.settled().await;
-
-    // What is mended is over.
+/// What is repaired is over.
+async fn repair_and_await_no_problem(mesh: &TestMesh) {
     for command in [
         &["models", "promote", "m", "1", "production", "--by", "test"][..],
         &["models", "delete", "m", "2", "--yes"],
@@ -249,17 +256,15 @@ async fn a_version_that_can_not_be_served_is_refused_and_told_everywhere_while_t
         assert_eq!(done.code, Some(0), "{command:?}: {}", said(&done));
     }
 
-    until("no problem is left", PATIENCE, async || {
-        let told = problems(&mesh, "model-unservable").await?;
-        claim(told.is_empty(), || format!("{told:?}"))
+    until("no problem is left", TIMEOUT, async || {
+        let found = mesh.api(0).problems("model-unservable").await?;
+        claim(found.is_empty(), || format!("{found:?}"))
     })
     .await;
-
-    mesh.assert_all_run();
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_region_serves_a_model_again_as_soon_as_its_damaged_file_was_fetched_again() {
+async fn a_region_serves_a_model_as_soon_as_its_damaged_file_is_restored() {
     let adjust = |config: &mut Config| config.replication.rescan_ms = 500;
     let mesh = TestMesh::start_with(Setup {
         adjust: Some(adjust),
@@ -267,7 +272,7 @@ async fn a_region_serves_a_model_again_as_soon_as_its_damaged_file_was_fetched_a
     })
     .await;
 
-    mesh.settled().await;
+    mesh.converged().await;
     let (code, answer) = mesh
         .api(0)
         .publish("m", "1", &[("model.onnx", scaled(3.0))])
@@ -276,18 +281,17 @@ async fn a_region_serves_a_model_again_as_soon_as_its_damaged_file_was_fetched_a
 
     assert_eq!(code, 200, "{answer}");
     for region in ALL {
-        until("version 1 answers", PATIENCE, async || {
+        until("version 1 answers", TIMEOUT, async || {
             answers_one(&mesh, region).await
         })
         .await;
     }
 
-    let config = Config::load(&mesh.agent(1).config_file()).unwrap();
-    let store = config.store.url.strip_prefix("file://").unwrap();
+    let store = mesh.store_folder(1);
     mesh.kill_region(1).await;
-    std::fs::write(format!("{store}/models/m/1/model.onnx"), b"damaged").unwrap();
+    std::fs::write(store.join("models/m/1/model.onnx"), b"damaged").unwrap();
     mesh.revive(1).await;
-    until("the file is fetched again", PATIENCE, async || {
+    until("the file is fetched again", TIMEOUT, async || {
         let losses = mesh
             .api(1)
             .metric("regionmesh_replication_losses_total", &[])
@@ -297,61 +301,55 @@ async fn a_region_serves_a_model_again_as_soon_as_its_damaged_file_was_fetched_a
     .await;
 
     // Well before the first retry that is due to time alone.
-    until("version 1 answers again", PATIENCE, async || {
+    until("version 1 answers again", TIMEOUT, async || {
         answers_one(&mesh, 1).await
     })
     .await;
 
-    mesh.settled().await;
+    mesh.converged().await;
 }
 
-/// Starts region 1 anew with so many bytes for models.
+/// Restarts region 1 with so many bytes for models.
 async fn restart_with_memory(mesh: &TestMesh, bytes: u64) {
     let agent = mesh.agent(1).clone();
     mesh.kill_region(1).await;
 
-    let mut config = Config::load(&agent.config_file()).unwrap();
-    config.serving.memory_limit = bytes;
-    std::fs::write(agent.config_file(), toml::to_string(&config).unwrap()).unwrap();
+    configure_agent(&agent, |config| config.serving.memory_limit = bytes);
     mesh.start_agent(&agent.id)
         .await
         .unwrap_or_else(|error| panic!("{error}"));
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_region_that_can_not_serve_what_the_others_serve_gives_up_its_share_until_it_can() {
+async fn a_region_that_cannot_serve_what_others_serve_loses_its_share_until_it_can() {
     let mesh = TestMesh::start().await;
     mesh.publish_iris(0, "1", iris_one()).await;
-    mesh.held_by_all("1").await;
-    mesh.answered_by_all("1").await;
-    mesh.settled().await;
+    mesh.until_held_by_all("1").await;
+    mesh.until_answered_by_all("1").await;
+    mesh.converged().await;
     restart_with_memory(&mesh, 1).await;
 
     let ready = format!("http://{}/v2/health/ready", mesh.agent(1).serving());
     let http = regionmesh_tests::api::client();
-    until(
-        "the region says why it is not ready",
-        PATIENCE,
-        async || {
-            let answer = http
-                .get(&ready)
-                .send()
-                .await
-                .map_err(|error| error.to_string())?;
-            let code = answer.status().as_u16();
-            let text = answer.text().await.map_err(|error| error.to_string())?;
+    until("the region says why it is not ready", TIMEOUT, async || {
+        let answer = http
+            .get(&ready)
+            .send()
+            .await
+            .map_err(|error| error.to_string())?;
+        let code = answer.status().as_u16();
+        let text = answer.text().await.map_err(|error| error.to_string())?;
 
-            claim(
-                code == 503 && text.contains("most other regions serve"),
-                || format!("{code}: {text}"),
-            )
-        },
-    )
+        claim(
+            code == 503 && text.contains("most other regions serve"),
+            || format!("{code}: {text}"),
+        )
+    })
     .await;
 
     let api = mesh.api(0);
     let name = mesh.region(1);
-    until("users are sent to the others", PATIENCE, async || {
+    until("users are sent to the others", TIMEOUT, async || {
         let region = api.region(name).await?;
         claim(
             region.verdict == Condition::Failed && region.share == 0.0,
@@ -360,12 +358,12 @@ async fn a_region_that_can_not_serve_what_the_others_serve_gives_up_its_share_un
     })
     .await;
 
-    let told = problems(&mesh, "model-unservable").await.unwrap();
-    let is_told = told.iter().any(|problem| {
+    let found = mesh.api(0).problems("model-unservable").await.unwrap();
+    let is_reported = found.iter().any(|problem| {
         problem["region"] == name && problem["detail"].to_string().contains("memory")
     });
 
-    assert!(is_told, "{told:?}");
+    assert!(is_reported, "{found:?}");
     for region in [0, 2] {
         let (version, _) = mesh
             .api(region)
@@ -377,6 +375,6 @@ async fn a_region_that_can_not_serve_what_the_others_serve_gives_up_its_share_un
     }
 
     restart_with_memory(&mesh, 1 << 30).await;
-    mesh.settled().await;
-    mesh.answered_by_all("1").await;
+    mesh.converged().await;
+    mesh.until_answered_by_all("1").await;
 }

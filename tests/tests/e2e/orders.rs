@@ -1,15 +1,18 @@
-//! Operators' orders beside each other: nobody ends another's unawares, everybody sees who ordered
-//! what, and a mesh of one region leads again once its store is back.
+//! Concurrent orders of operators: none replaces another's without `--force`, all agents list who
+//! ordered what, and a mesh of one region has a leader again once its store is back.
+
+mod authors;
 
 use regionmesh_tests::{
-    mesh::{CommandOutput, Setup, TestMesh, binary},
+    command::CommandOutput,
+    converge::until_share,
+    mesh::{Setup, TestMesh},
     wait::{claim, seconds, until},
 };
 use serde_json::{Value, json};
-use std::{path::PathBuf, process::Stdio};
-use tokio::process::Command;
+use std::path::PathBuf;
 
-/// A command that gets an answer: right after a start the way to the leader may not be open yet.
+/// Repeats a command until it is answered: right after a start the leader may be out of reach yet.
 async fn answered(mesh: &TestMesh, arguments: &[&str]) -> CommandOutput {
     until(
         &format!("{arguments:?} is answered"),
@@ -54,7 +57,7 @@ async fn get(mesh: &TestMesh, asked: usize, path: &str) -> Value {
     body
 }
 
-/// A region's share as a plan of the API tells it.
+/// A region's share in a plan of the API.
 fn share_of(plan: &Value, region: &str) -> f64 {
     let regions = plan["regions"].as_array().expect("regions");
     regions
@@ -65,22 +68,12 @@ fn share_of(plan: &Value, region: &str) -> f64 {
         .expect("a share")
 }
 
-/// Each agent sees the share.
+/// Waits until each agent gives the region a wanted share.
 async fn shared(mesh: &TestMesh, region: &str, is_wanted: impl Fn(f64) -> bool) {
-    for api in mesh.running_apis() {
-        until(
-            &format!("the share of {region}, seen from {}", api.url()),
-            seconds(40),
-            async || {
-                let share = api.region(region).await?.share;
-                claim(is_wanted(share), || format!("{share}"))
-            },
-        )
-        .await;
-    }
+    until_share(&mesh.running_apis(), region, seconds(40), is_wanted).await;
 }
 
-/// Who ordered what of a region, as `GET /v1/status` tells it.
+/// Who ordered what of a region, by `GET /v1/status`.
 async fn order_of(mesh: &TestMesh, region: &str) -> Option<(String, String)> {
     let status = get(mesh, 0, "/v1/status").await;
     let orders = status["orders"].as_array().cloned().unwrap_or_default();
@@ -90,11 +83,12 @@ async fn order_of(mesh: &TestMesh, region: &str) -> Option<(String, String)> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_order_never_replaces_anothers_unawares_and_a_promotion_goes_by_the_ramp() {
+async fn an_order_replaces_anothers_only_by_force_and_a_promotion_uses_the_ramp() {
     let mesh = TestMesh::start().await;
-    mesh.settled().await;
+    mesh.converged().await;
 
-    let (region, third) = (mesh.region(1).to_owned(), mesh.region(2).to_owned());
+    let region = mesh.region(1).to_owned();
+    let third = mesh.region(2).to_owned();
     let anns = [
         "failover",
         "drain",
@@ -110,13 +104,31 @@ async fn an_order_never_replaces_anothers_unawares_and_a_promotion_goes_by_the_r
     done(&mesh, &anns).await;
     shared(&mesh, &region, |share| share == 0.0).await;
 
+    assert_others_are_refused(&mesh, &region).await;
+
+    assert_drain_is_not_replaced(&mesh, &region).await;
+
+    shared(&mesh, &region, |share| share == 0.0).await;
+
+    assert_order_outlives_plans(&mesh, &region, &third).await;
+
+    assert_hold_outlasts_restoration(&mesh, &region).await;
+
+    done(&mesh, &anns).await;
+
+    promote_by_force(&mesh, &region).await;
+
+    replace_own_order_at_once(&mesh, &region).await;
+}
+
+async fn assert_others_are_refused(mesh: &TestMesh, region: &str) {
     for order in ["promote", "hold"] {
         let why = refused(
-            &mesh,
+            mesh,
             &[
                 "failover",
                 order,
-                &region,
+                region,
                 "--by",
                 "bob",
                 "--why",
@@ -135,7 +147,9 @@ async fn an_order_never_replaces_anothers_unawares_and_a_promotion_goes_by_the_r
             assert!(why.contains(said), "{said:?} is missing in: {why}");
         }
     }
+}
 
+async fn assert_drain_is_not_replaced(mesh: &TestMesh, region: &str) {
     let body = json!({ "region": region, "by": "bob", "why": "look", "for_ms": 2_000 });
     let (code, answer) = mesh.api(0).post("/v1/failover/hold", &body).await.unwrap();
     assert_eq!(
@@ -145,46 +159,42 @@ async fn an_order_never_replaces_anothers_unawares_and_a_promotion_goes_by_the_r
     );
 
     assert_eq!(
-        order_of(&mesh, &region).await,
+        order_of(mesh, region).await,
         Some(("drain".into(), "ann".into()))
     );
+}
 
-    shared(&mesh, &region, |share| share == 0.0).await;
-
-    // Other plans follow; who ordered what still stands in the status.
+/// After later plans the status still lists who ordered what.
+async fn assert_order_outlives_plans(mesh: &TestMesh, region: &str, third: &str) {
     done(
-        &mesh,
-        &["failover", "hold", &third, "--by", "bob", "--why", "look"],
+        mesh,
+        &["failover", "hold", third, "--by", "bob", "--why", "look"],
     )
     .await;
 
     done(
-        &mesh,
-        &[
-            "failover", "restore", &third, "--by", "bob", "--why", "over",
-        ],
+        mesh,
+        &["failover", "restore", third, "--by", "bob", "--why", "over"],
     )
     .await;
 
-    let text = done(&mesh, &["status"]).await;
+    let text = done(mesh, &["status"]).await;
     assert!(
         text.contains(&format!("drain of {region} by ann (disks are out), ")),
         "{text}"
     );
+}
 
-    // Under a hold of the mesh a restored region stays out, and the answer says so.
-    done(
-        &mesh,
-        &["failover", "hold", "--by", "bob", "--why", "storm"],
-    )
-    .await;
+/// Under a hold of the mesh a restored region stays out, and the answer says so.
+async fn assert_hold_outlasts_restoration(mesh: &TestMesh, region: &str) {
+    done(mesh, &["failover", "hold", "--by", "bob", "--why", "storm"]).await;
 
     let text = done(
-        &mesh,
+        mesh,
         &[
             "failover",
             "restore",
-            &region,
+            region,
             "--by",
             "ann",
             "--why",
@@ -201,19 +211,19 @@ async fn an_order_never_replaces_anothers_unawares_and_a_promotion_goes_by_the_r
     );
 
     done(
-        &mesh,
+        mesh,
         &["failover", "restore", "--by", "bob", "--why", "over"],
     )
     .await;
+}
 
-    done(&mesh, &anns).await;
-
-    // Forced it is done, says what it replaced, and the region comes back by cool-down and ramp,
-    // not at once.
+/// By force it is done, reports what it replaced, and the region comes back by cool-down and ramp,
+/// not at once.
+async fn promote_by_force(mesh: &TestMesh, region: &str) {
     let forced = [
         "failover",
         "promote",
-        &region,
+        region,
         "--by",
         "bob",
         "--why",
@@ -222,7 +232,7 @@ async fn an_order_never_replaces_anothers_unawares_and_a_promotion_goes_by_the_r
         "--json",
     ];
 
-    let answer: Value = serde_json::from_str(&done(&mesh, &forced).await).unwrap();
+    let answer: Value = serde_json::from_str(&done(mesh, &forced).await).unwrap();
     let said = answer["done"].as_str().unwrap();
     assert!(
         said.contains(&format!(
@@ -231,28 +241,28 @@ async fn an_order_never_replaces_anothers_unawares_and_a_promotion_goes_by_the_r
         "{said}"
     );
 
-    assert_eq!(share_of(&answer["plan"], &region), 0.0, "{answer}");
-    shared(&mesh, &region, |share| share == 1.0).await;
+    assert_eq!(share_of(&answer["plan"], region), 0.0, "{answer}");
+    shared(mesh, region, |share| share == 1.0).await;
 
-    let history = get(&mesh, 0, "/v1/failover/history").await;
+    let history = get(mesh, 0, "/v1/failover/history").await;
     let shares = history["plans"]
         .as_array()
         .unwrap()
         .iter()
-        .map(|past| share_of(&past["plan"], &region));
+        .map(|past| share_of(&past["plan"], region));
 
     assert!(
         shares.clone().any(|share| share > 0.0 && share < 0.9),
         "{:?}",
         shares.collect::<Vec<_>>()
     );
+}
 
-    // One's own order may be replaced, which is said; an immediate promotion skips the way back.
+/// One's own order may be replaced, which is said; an immediate promotion skips the way back.
+async fn replace_own_order_at_once(mesh: &TestMesh, region: &str) {
     let text = done(
-        &mesh,
-        &[
-            "failover", "drain", &region, "--by", "bob", "--why", "again",
-        ],
+        mesh,
+        &["failover", "drain", region, "--by", "bob", "--why", "again"],
     )
     .await;
 
@@ -260,7 +270,7 @@ async fn an_order_never_replaces_anothers_unawares_and_a_promotion_goes_by_the_r
     let immediate = [
         "failover",
         "promote",
-        &region,
+        region,
         "--by",
         "bob",
         "--why",
@@ -269,263 +279,12 @@ async fn an_order_never_replaces_anothers_unawares_and_a_promotion_goes_by_the_r
         "--json",
     ];
 
-    let answer: Value = serde_json::from_str(&done(&mesh, &immediate).await).unwrap();
-    assert_eq!(share_of(&answer["plan"], &region), 1.0, "{answer}");
-}
-
-/// Runs `failover hold` of a region outside any terminal, in this environment.
-async fn hold(mesh: &TestMesh, region: &str, environment: &[(&str, &str)]) -> CommandOutput {
-    let mut command = Command::new(binary());
-    command.args([
-        "failover",
-        "hold",
-        region,
-        "--json",
-        "--agent",
-        &mesh.agent(0).api_url(),
-        "--token-file",
-    ]);
-
-    command
-        .arg(mesh.layout().token_file())
-        .stdin(Stdio::null())
-        .kill_on_drop(true);
-
-    command
-        .env_remove("USER")
-        .env_remove("LOGNAME")
-        .env_remove("REGIONMESH_BY")
-        .envs(environment.iter().copied());
-
-    let output = command.output().await.expect("the command runs");
-    CommandOutput {
-        code: output.status.code(),
-        stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
-        stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
-    }
+    let answer: Value = serde_json::from_str(&done(mesh, &immediate).await).unwrap();
+    assert_eq!(share_of(&answer["plan"], region), 1.0, "{answer}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn orders_have_an_author_the_last_region_is_kept_and_lists_are_in_order() {
-    let mesh = TestMesh::start().await;
-    mesh.settled().await;
-
-    let regions: Vec<String> = (0..3).map(|index| mesh.region(index).to_owned()).collect();
-
-    // In a container or a pipe nobody is "unknown": the order says who, or is bad usage.
-    until(
-        "an order without author is bad usage",
-        seconds(20),
-        async || {
-            let output = hold(&mesh, &regions[1], &[]).await;
-            claim(output.code == Some(2), || format!("{output:?}"))?;
-            claim(
-                output.stderr.contains("--by") && output.stderr.contains("REGIONMESH_BY"),
-                || output.stderr.clone(),
-            )
-        },
-    )
-    .await;
-
-    let (code, answer) = mesh
-        .api(0)
-        .post("/v1/failover/hold", &json!({ "region": regions[1] }))
-        .await
-        .unwrap();
-
-    assert_eq!(
-        (code, &answer["code"]),
-        (400, &json!("by-required")),
-        "{answer}"
-    );
-
-    until(
-        "an order by the environment's name is carried out",
-        seconds(20),
-        async || {
-            let output = hold(&mesh, &regions[1], &[("REGIONMESH_BY", "deploy-bot")]).await;
-            claim(output.code == Some(0), || format!("{output:?}"))
-        },
-    )
-    .await;
-
-    assert_eq!(
-        order_of(&mesh, &regions[1]).await,
-        Some(("hold".into(), "deploy-bot".into()))
-    );
-
-    // A token with a name says who, whatever the client says.
-    let file = mesh.layout().token_file();
-    let tokens = std::fs::read_to_string(&file).unwrap();
-
-    std::fs::write(
-        &file,
-        format!("{}\n# on call\ncarol carols-secret\n", tokens.trim()),
-    )
-    .unwrap();
-
-    let body = json!({ "region": regions[2], "by": "root", "why": "look" });
-    let carol = mesh.api(0).with_token(Some("carols-secret"));
-    let (code, answer) = carol.post("/v1/failover/hold", &body).await.unwrap();
-
-    assert_eq!(code, 200, "{answer}");
-    assert_eq!(
-        order_of(&mesh, &regions[2]).await,
-        Some(("hold".into(), "carol".into()))
-    );
-
-    for region in &regions[1..] {
-        done(
-            &mesh,
-            &[
-                "failover", "restore", region, "--by", "ann", "--why", "over",
-            ],
-        )
-        .await;
-    }
-
-    // The last region that serves is not drained unless that is confirmed, and then in name only.
-    for region in &regions[1..] {
-        done(
-            &mesh,
-            &[
-                "failover",
-                "drain",
-                region,
-                "--by",
-                "ann",
-                "--why",
-                "all of them",
-            ],
-        )
-        .await;
-    }
-
-    let last = [
-        "failover",
-        "drain",
-        &regions[0],
-        "--by",
-        "ann",
-        "--why",
-        "all of them",
-    ];
-
-    let why = refused(&mesh, &last).await;
-    assert!(
-        why.contains("in name only") && why.contains("--force"),
-        "{why}"
-    );
-
-    let (code, answer) = mesh
-        .api(1)
-        .post(
-            "/v1/failover/drain",
-            &json!({ "region": regions[0], "by": "ann" }),
-        )
-        .await
-        .unwrap();
-
-    assert_eq!(
-        (code, &answer["code"]),
-        (409, &json!("last-serving-region")),
-        "{answer}"
-    );
-
-    assert_eq!(order_of(&mesh, &regions[0]).await, None);
-    let text = done(&mesh, &[&last[..], &["--yes"]].concat()).await;
-    assert!(text.contains("keeps its traffic"), "{text}");
-
-    // Of the drains that yield there is but this one: the others are not let in beside it.
-    let status = get(&mesh, 0, "/v1/failover/status").await;
-    assert_eq!(
-        status["plan"]["yielded"].as_array().map(Vec::len),
-        Some(1),
-        "{status}"
-    );
-
-    shared(&mesh, &regions[0], |share| share == 1.0).await;
-    assert!(
-        !mesh.resolve(1).await.unwrap().is_empty(),
-        "somebody is answered"
-    );
-
-    for region in &regions {
-        done(
-            &mesh,
-            &[
-                "failover", "restore", region, "--by", "ann", "--why", "over",
-            ],
-        )
-        .await;
-    }
-
-    mesh.settled().await;
-
-    // A failure and a return later: events are told in the order in which things happened, and what
-    // ended is not active.
-    mesh.kill_region(2).await;
-    for api in [mesh.api(0), mesh.api(1)] {
-        until("the dead region is out", seconds(30), async || {
-            let share = api.region(&regions[2]).await?.share;
-            claim(share == 0.0, || format!("{share}"))
-        })
-        .await;
-    }
-
-    let firing = get(&mesh, 0, "/v1/alerts").await;
-    assert!(
-        firing.to_string().contains("RegionMeshRegionFailed"),
-        "{firing}"
-    );
-
-    mesh.revive(2).await;
-    mesh.settled().await;
-    for asked in 0..2 {
-        until("the alert has ended", seconds(30), async || {
-            let firing = get(&mesh, asked, "/v1/alerts").await;
-            let ended = get(&mesh, asked, "/v1/alerts?state=ended").await;
-            claim(
-                !firing.to_string().contains("RegionMeshRegionFailed"),
-                || firing.to_string(),
-            )?;
-
-            let is_shown = ended["alerts"].as_array().is_some_and(|alerts| {
-                alerts.iter().any(|alert| {
-                    alert["labels"]["region"] == regions[2].as_str() && alert["state"] == "ended"
-                })
-            });
-
-            claim(is_shown, || ended.to_string())
-        })
-        .await;
-
-        let (code, _) = mesh.api(asked).get("/v1/alerts?state=over").await.unwrap();
-        assert_eq!(code, 400);
-
-        let list = get(&mesh, asked, "/v1/events").await;
-        let times: Vec<u64> = list["events"]
-            .as_array()
-            .unwrap()
-            .iter()
-            .map(|e| e["time_ms"].as_u64().unwrap())
-            .collect();
-
-        assert!(
-            times.len() > 10 && times.is_sorted(),
-            "out of order: {times:?}"
-        );
-    }
-
-    let text = done(&mesh, &["alerts", "--state", "all"]).await;
-    assert!(
-        text.contains("ended") && text.contains("RegionMeshRegionFailed"),
-        "{text}"
-    );
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_mesh_of_one_region_leads_again_within_ten_seconds_of_its_stores_return() {
+async fn a_mesh_of_one_region_has_a_leader_ten_seconds_after_its_store_returns() {
     let mesh = TestMesh::start_with(Setup {
         regions: &["solo"],
         ..Setup::default()
@@ -540,7 +299,7 @@ async fn a_mesh_of_one_region_leads_again_within_ten_seconds_of_its_stores_retur
     until("it leads", seconds(20), async || leads(true).await).await;
     let before = api.plan_seq().await.unwrap();
 
-    // Not a directory any more: no permission keeps root out.
+    // Not a directory any more: root ignores permissions.
     let [store] = &mesh.layout().store_directories()[..] else {
         panic!("one store")
     };
@@ -572,7 +331,7 @@ async fn a_mesh_of_one_region_leads_again_within_ten_seconds_of_its_stores_retur
     std::fs::rename(&aside, store).unwrap();
     until("it leads again", seconds(10), async || leads(true).await).await;
 
-    // It does not only say so: an order is carried out.
+    // It not only claims to lead: an order is carried out.
     done(
         &mesh,
         &[

@@ -6,11 +6,11 @@ use regionmesh_client::ObservationStatus;
 use regionmesh_protocol::status::condition::Condition;
 use regionmesh_tests::{
     api::Api,
+    converge::{one_leader, until_share},
     mesh::{Setup, TestMesh},
     models::{iris_one, iris_two},
     namespaces::{Network, in_network},
     plans::{PlanLog, share},
-    settle::one_leader,
     wait::{claim, seconds, until},
     watch::Watch,
 };
@@ -19,7 +19,7 @@ use std::{collections::BTreeSet, net::IpAddr};
 /// Silence is failure after eight seconds, and the agents may have to share their processors.
 const SILENCE: std::time::Duration = seconds(40);
 
-/// A watch asks more often than the limit on answers allows to a stranger.
+/// A watch asks more often than the rate limit on answers allows.
 fn unlimited(config: &mut Config) {
     config.dns.rate_limit.responses_per_second = 0;
 }
@@ -32,11 +32,11 @@ async fn mesh_in(network: &Network) -> TestMesh {
     })
     .await;
 
-    mesh.settled().await;
+    mesh.converged().await;
     mesh
 }
 
-/// What the agent behind `api` says that `observer` sees of `region`.
+/// What `observer` sees of `region`, by the agent of `api`.
 async fn observation(api: &Api, observer: &str, region: &str) -> Result<ObservationStatus, String> {
     let seen = api.region(region).await?.observations;
     let of_observer = |seen: &ObservationStatus| seen.observer.starts_with(&format!("{observer}/"));
@@ -46,9 +46,9 @@ async fn observation(api: &Api, observer: &str, region: &str) -> Result<Observat
 }
 
 #[test]
-fn a_region_cut_off_commits_nothing_and_answers_its_last_plan_while_the_others_go_on_without_it() {
+fn an_isolated_region_commits_nothing_while_the_majority_plans_without_it() {
     in_network(
-        "partition::a_region_cut_off_commits_nothing_and_answers_its_last_plan_while_the_others_go_on_without_it",
+        "partition::an_isolated_region_commits_nothing_while_the_majority_plans_without_it",
         3,
         cut_off,
     );
@@ -57,41 +57,25 @@ fn a_region_cut_off_commits_nothing_and_answers_its_last_plan_while_the_others_g
 async fn cut_off(network: &Network) {
     let mesh = mesh_in(network).await;
     mesh.publish_iris(0, "1", iris_one()).await;
-    mesh.held_by_all("1").await;
+    mesh.until_held_by_all("1").await;
 
     // The leader itself is cut off: the worst case.
     let (old, old_ballot) = mesh.leader(seconds(20)).await;
-    let lone = mesh.region_of(&old);
-    let name = mesh.region(lone);
-    let address = IpAddr::from(mesh.agent(lone).ip);
-    let lonely = mesh.api(lone);
-    let others = mesh.others(lone);
+    let isolated = mesh.region_of(&old);
+    let name = mesh.region(isolated);
+    let minority = mesh.api(isolated);
+    let others = mesh.others(isolated);
     let majority: Vec<Api> = others.iter().map(|region| mesh.api(*region)).collect();
     let log = PlanLog::start(mesh.running_apis());
 
-    let watches: Vec<Watch> = mesh
-        .agents()
-        .iter()
-        .map(|agent| Watch::start(agent.dns()))
-        .collect();
-    let last = lonely.plan_seq().await.unwrap();
-    let commits = lonely
-        .metric("regionmesh_register_commits_total", &[])
-        .await
-        .unwrap();
+    let watches = mesh.watch_all();
+    let last = minority.plan_seq().await.unwrap();
+    let committed = commits(&minority).await;
 
-    others.iter().for_each(|other| network.cut(lone, *other));
-    for api in &majority {
-        until(
-            &format!("{} plans without {name}", api.url()),
-            SILENCE,
-            async || {
-                let share = api.region(name).await?.share;
-                claim(share == 0.0, || format!("its share is {share}"))
-            },
-        )
-        .await;
-    }
+    others
+        .iter()
+        .for_each(|other| network.cut(isolated, *other));
+    until_share(&majority, name, SILENCE, |share| share == 0.0).await;
 
     let (next, next_ballot) = one_leader(&majority, SILENCE).await;
     assert!(
@@ -99,66 +83,110 @@ async fn cut_off(network: &Network) {
         "{next} under {next_ballot} after {old} under {old_ballot}"
     );
 
-    // The other side holds everybody else for failed, and can do nothing about it.
+    until_it_knows_that_it_is_isolated(&mesh, isolated).await;
+
+    until_isolated_region_answers_all(&watches, isolated).await;
+
+    assert_eq!(
+        minority.plan_seq().await.unwrap(),
+        last,
+        "a plan without a majority"
+    );
+
+    assert_eq!(commits(&minority).await, committed);
+
+    assert_majority_answers_without(&mesh, &watches, isolated).await;
+
+    publish_on_both_sides(&mesh, &majority, isolated).await;
+
+    others
+        .iter()
+        .for_each(|other| network.heal(isolated, *other));
+    mesh.assert_returns_by_ramp(isolated, others[0], seconds(90))
+        .await;
+    mesh.converged().await;
+    mesh.leader(seconds(20)).await;
+    mesh.until_held_by_all("2").await;
+    until_all_know_the_same(&mesh).await;
+
+    let history = log.finish_as_one_history().await;
+    println!("{} plans", history.len());
+    assert!(
+        history
+            .iter()
+            .any(|plan| plan.brief.ballot.number == next_ballot && share(plan, name) == 0.0)
+    );
+
+    for watch in watches {
+        watch.finish_without_fault().await;
+    }
+}
+
+async fn commits(api: &Api) -> f64 {
+    api.metric("regionmesh_register_commits_total", &[])
+        .await
+        .unwrap()
+}
+
+/// The other side takes all others for failed, and can do nothing about it.
+async fn until_it_knows_that_it_is_isolated(mesh: &TestMesh, isolated: usize) {
+    let name = mesh.region(isolated);
+    let minority = mesh.api(isolated);
     until(
-        &format!("{name} knows that it is alone"),
+        &format!("{name} knows that it is isolated"),
         SILENCE,
         async || {
-            for other in &others {
-                let verdict = lonely.region(mesh.region(*other)).await?.verdict;
+            for other in mesh.others(isolated) {
+                let verdict = minority.region(mesh.region(other)).await?.verdict;
                 claim(verdict == Condition::Failed, || {
-                    format!("{} is {verdict}", mesh.region(*other))
+                    format!("{} is {verdict}", mesh.region(other))
                 })?;
             }
 
-            let leads = lonely.metric("regionmesh_leader_is_leader", &[]).await?;
+            let leads = minority.metric("regionmesh_leader_is_leader", &[]).await?;
             claim(leads == 0.0, || format!("{name} still leads"))
         },
     )
     .await;
+}
 
-    let alone = watches[lone].now();
+async fn until_isolated_region_answers_all(watches: &[Watch], isolated: usize) {
+    let begin = watches[isolated].now();
     until(
-        "all regions are answered by the one alone",
+        "all regions are answered by the isolated one",
         seconds(60),
         async || {
-            watches[lone].more(100).await;
-            let (_, answered) = watches[lone].since(alone);
+            watches[isolated].more(100).await;
+            let (_, answered) = watches[isolated].since(begin);
             claim(answered.len() == 3, || format!("{answered:?}"))
         },
     )
     .await;
+}
 
-    assert_eq!(
-        lonely.plan_seq().await.unwrap(),
-        last,
-        "a plan of one region alone"
-    );
+async fn assert_majority_answers_without(mesh: &TestMesh, watches: &[Watch], isolated: usize) {
+    let address = IpAddr::from(mesh.agent(isolated).ip);
+    for other in mesh.others(isolated) {
+        let api = mesh.api(other);
+        let begin = watches[other].now();
+        watches[other].more(100).await;
 
-    assert_eq!(
-        lonely
-            .metric("regionmesh_register_commits_total", &[])
-            .await
-            .unwrap(),
-        commits
-    );
-
-    for (other, api) in others.iter().zip(&majority) {
-        let begin = watches[*other].now();
-        watches[*other].more(100).await;
-
-        let (count, answered) = watches[*other].since(begin);
+        let (count, answered) = watches[other].since(begin);
         assert!(
             count >= 100 && !answered.contains(&address),
             "{} answered {answered:?}",
             api.url()
         );
     }
+}
 
-    // Both sides take in models meanwhile.
-    mesh.publish_iris(others[0], "2", iris_two()).await;
+/// Both sides take in models meanwhile.
+async fn publish_on_both_sides(mesh: &TestMesh, majority: &[Api], isolated: usize) {
+    let minority = mesh.api(isolated);
+    mesh.publish_iris(mesh.others(isolated)[0], "2", iris_two())
+        .await;
 
-    let (code, answer) = lonely
+    let (code, answer) = minority
         .publish("lone", "1", &[("model.onnx", iris_one())])
         .await
         .unwrap();
@@ -175,7 +203,7 @@ async fn cut_off(network: &Network) {
     .await;
 
     assert_eq!(
-        lonely.get("/v1/models/iris/versions/2").await.unwrap().0,
+        minority.get("/v1/models/iris/versions/2").await.unwrap().0,
         404
     );
 
@@ -187,36 +215,12 @@ async fn cut_off(network: &Network) {
             .0,
         404
     );
+}
 
-    others.iter().for_each(|other| network.heal(lone, *other));
-    let mut standings = Vec::new();
-    until(&format!("{name} is back"), seconds(90), async || {
-        let region = majority[0].region(name).await?;
-        if standings.last() != Some(&(region.standing.clone(), region.ramp_percent)) {
-            standings.push((region.standing.clone(), region.ramp_percent));
-        }
-        claim(region.standing == "serving", || format!("{standings:?}"))
-    })
-    .await;
-
-    println!("{name} came back: {standings:?}");
-    let steps: Vec<u8> = standings
-        .iter()
-        .filter_map(|(_, percent)| *percent)
-        .collect();
-
-    assert!(
-        standings.iter().any(|(standing, _)| standing == "gated"),
-        "{standings:?}"
-    );
-
-    assert!(steps.len() >= 4 && steps.is_sorted(), "{standings:?}");
-    mesh.settled().await;
-    mesh.leader(seconds(20)).await;
-    mesh.held_by_all("2").await;
+async fn until_all_know_the_same(mesh: &TestMesh) {
     for api in mesh.running_apis() {
         until(
-            &format!("the lone region's model, seen from {}", api.url()),
+            &format!("the isolated region's model, seen from {}", api.url()),
             seconds(30),
             async || {
                 let holders = api.holders("lone", "1").await?;
@@ -240,24 +244,12 @@ async fn cut_off(network: &Network) {
         claim(plans.len() == 1, || format!("{plans:?}"))
     })
     .await;
-
-    let history = log.finish_as_one_history().await;
-    println!("{} plans", history.len());
-    assert!(
-        history
-            .iter()
-            .any(|plan| plan.brief.ballot.number == next_ballot && share(plan, name) == 0.0)
-    );
-
-    for watch in watches {
-        watch.finish_without_fault().await;
-    }
 }
 
 #[test]
-fn a_link_lost_between_two_regions_that_reach_the_third_moves_no_traffic_and_no_leader() {
+fn a_lost_link_between_two_of_three_regions_moves_no_traffic_and_no_leader() {
     in_network(
-        "partition::a_link_lost_between_two_regions_that_reach_the_third_moves_no_traffic_and_no_leader",
+        "partition::a_lost_link_between_two_of_three_regions_moves_no_traffic_and_no_leader",
         3,
         link_lost,
     );
@@ -273,96 +265,34 @@ async fn link_lost(network: &Network) {
         mesh.region_of(&leader),
         mesh.others(mesh.region_of(&leader))[0],
     ];
-    let stood = async || {
-        let mut sum = 0.0;
-        for api in mesh.running_apis() {
-            sum += api
-                .metric("regionmesh_leader_elections_total", &["outcome=\"stood\""])
-                .await
-                .unwrap();
-        }
-
-        sum
-    };
-
-    let stood_before = stood().await;
+    let candidacies_before = candidacies(&mesh).await;
     let log = PlanLog::start(mesh.running_apis());
-    let watches: Vec<Watch> = mesh
-        .agents()
-        .iter()
-        .map(|agent| Watch::start(agent.dns()))
-        .collect();
+    let watches = mesh.watch_all();
 
     network.cut(ends[0], ends[1]);
     for [here, there] in [ends, [ends[1], ends[0]]] {
-        let api = mesh.api(here);
-        let [from, to] = [here, there].map(|region| mesh.region(region));
-        until(&format!("{from} finds {to} silent"), SILENCE, async || {
-            let seen = observation(&api, from, to).await?;
-            claim(seen.condition == Condition::Failed, || {
-                format!("{} ({})", seen.condition, seen.evidence)
-            })
-        })
-        .await;
-
-        let label = format!("region=\"{to}\"");
-        let probes = async || {
-            api.metric("regionmesh_probes_total", &[&label, "outcome=\"silence\""])
-                .await
-        };
-        let begin = probes().await.unwrap();
-
-        until(&format!("{from} probes {to} on"), SILENCE, async || {
-            let more = probes().await? - begin;
-            claim(more >= MORE_PROBES, || format!("{more} more"))
-        })
-        .await;
+        until_found_silent(&mesh, here, there).await;
     }
 
     // Every agent still judges every region healthy, and what one end publishes reaches the other
     // by way of the third.
-    for api in mesh.running_apis() {
-        for region in api.status().await.unwrap().regions {
-            assert_eq!(
-                region.verdict,
-                Condition::Healthy,
-                "{} of {}: {}",
-                api.url(),
-                region.region,
-                region.verdict_reason
-            );
-        }
-    }
+    assert_all_are_judged_healthy(&mesh).await;
 
     mesh.publish_iris(ends[0], "1", iris_one()).await;
-    mesh.held_by_all("1").await;
+    mesh.until_held_by_all("1").await;
 
     let (_, last_ballot) = mesh.leader(seconds(20)).await;
-    let more_stood = stood().await - stood_before;
-    println!("ballot {ballot}, then {last_ballot}; {more_stood} candidacies");
+    let more_candidacies = candidacies(&mesh).await - candidacies_before;
+    println!("ballot {ballot}, then {last_ballot}; {more_candidacies} candidacies");
     assert!(
-        last_ballot <= ballot + 1 && more_stood <= 1.0,
-        "{ballot}, then {last_ballot}; {more_stood} candidacies"
+        last_ballot <= ballot + 1 && more_candidacies <= 1.0,
+        "{ballot}, then {last_ballot}; {more_candidacies} candidacies"
     );
 
     network.heal(ends[0], ends[1]);
-    let api = mesh.api(ends[1]);
-    until("the link is back", seconds(60), async || {
-        let seen = observation(&api, mesh.region(ends[1]), mesh.region(ends[0])).await?;
-        claim(seen.condition == Condition::Healthy, || {
-            format!("{} ({})", seen.condition, seen.evidence)
-        })?;
+    until_link_is_back(&mesh, ends).await;
 
-        let unreachable = api
-            .metric("regionmesh_mesh_unreachable_regions", &[])
-            .await?;
-        claim(unreachable == 0.0, || {
-            format!("{unreachable} regions unreachable")
-        })
-    })
-    .await;
-
-    mesh.settled().await;
+    mesh.converged().await;
     for plan in log.finish_as_one_history().await {
         let is_even = mesh
             .layout()
@@ -380,4 +310,74 @@ async fn link_lost(network: &Network) {
     for watch in watches {
         watch.finish_without_fault().await;
     }
+}
+
+async fn candidacies(mesh: &TestMesh) -> f64 {
+    let mut sum = 0.0;
+    for api in mesh.running_apis() {
+        sum += api
+            .metric("regionmesh_leader_elections_total", &["outcome=\"stood\""])
+            .await
+            .unwrap();
+    }
+
+    sum
+}
+
+async fn until_found_silent(mesh: &TestMesh, here: usize, there: usize) {
+    let api = mesh.api(here);
+    let [from, to] = [here, there].map(|region| mesh.region(region));
+    until(&format!("{from} finds {to} silent"), SILENCE, async || {
+        let seen = observation(&api, from, to).await?;
+        claim(seen.condition == Condition::Failed, || {
+            format!("{} ({})", seen.condition, seen.evidence)
+        })
+    })
+    .await;
+
+    let label = format!("region=\"{to}\"");
+    let probes = async || {
+        api.metric("regionmesh_probes_total", &[&label, "outcome=\"silence\""])
+            .await
+    };
+    let begin = probes().await.unwrap();
+
+    until(&format!("{from} probes {to} on"), SILENCE, async || {
+        let more = probes().await? - begin;
+        claim(more >= MORE_PROBES, || format!("{more} more"))
+    })
+    .await;
+}
+
+async fn assert_all_are_judged_healthy(mesh: &TestMesh) {
+    for api in mesh.running_apis() {
+        for region in api.status().await.unwrap().regions {
+            assert_eq!(
+                region.verdict,
+                Condition::Healthy,
+                "{} of {}: {}",
+                api.url(),
+                region.region,
+                region.verdict_reason
+            );
+        }
+    }
+}
+
+async fn until_link_is_back(mesh: &TestMesh, ends: [usize; 2]) {
+    let api = mesh.api(ends[1]);
+    until("the link is back", seconds(60), async || {
+        let seen = observation(&api, mesh.region(ends[1]), mesh.region(ends[0])).await?;
+        claim(seen.condition == Condition::Healthy, || {
+            format!("{} ({})", seen.condition, seen.evidence)
+        })?;
+
+        let unreachable = api
+            .metric("regionmesh_mesh_unreachable_regions", &[])
+            .await?;
+        claim(unreachable == 0.0, || {
+            format!("{unreachable} regions unreachable")
+        })
+    })
+    .await;
 }

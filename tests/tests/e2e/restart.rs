@@ -1,13 +1,16 @@
-//! What a mesh remembers, and what a region keeps: everything stopped or killed at once, and all
-//! agents of one region.
+//! What survives when all agents are stopped or killed at once, and when all agents of one region
+//! die.
 
 use futures::future::join_all;
 use regionmesh::cli::up::{children::ChildState, measure::Load};
 use regionmesh_tests::{
-    mesh::{Setup, TestMesh},
+    api::Api,
+    converge::until_share,
+    load::finish_without_failure,
+    mesh::TestMesh,
     models::{iris_one, iris_two, question},
     plans::{PlanLog, share},
-    serve::{Serve, apart},
+    serve::mesh_apart,
     wait::{claim, seconds, until},
     watch::Watch,
 };
@@ -34,16 +37,16 @@ async fn production_is_one(mesh: &TestMesh) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_mesh_stopped_or_killed_as_a_whole_goes_on_where_it_was() {
+async fn a_mesh_stopped_or_killed_as_a_whole_resumes_with_its_state() {
     let mesh = TestMesh::start().await;
-    mesh.settled().await;
+    mesh.converged().await;
     mesh.publish_iris(0, "1", iris_one()).await;
     mesh.promote_iris(0, "1").await;
     mesh.publish_iris(1, "2", iris_two()).await;
     for (how, next) in [("stopped", "3"), ("killed", "4")] {
-        mesh.held_by_all("2").await;
+        mesh.until_held_by_all("2").await;
         production_is_one(&mesh).await;
-        mesh.settled().await;
+        mesh.converged().await;
 
         let (_, ballot) = mesh.leader(seconds(20)).await;
         let mut seq = 0;
@@ -77,16 +80,16 @@ async fn a_mesh_stopped_or_killed_as_a_whole_goes_on_where_it_was() {
             "{how}: ballot {ballot}, then {next_ballot}"
         );
 
-        // What it knew is there, what it could do it can.
-        mesh.held_by_all("1").await;
-        mesh.held_by_all("2").await;
+        // Its state is there, and it works.
+        mesh.until_held_by_all("1").await;
+        mesh.until_held_by_all("2").await;
         production_is_one(&mesh).await;
-        mesh.answered_by_all("1").await;
+        mesh.until_answered_by_all("1").await;
         mesh.publish_iris(2, next, iris_two()).await;
-        mesh.held_by_all(next).await;
+        mesh.until_held_by_all(next).await;
     }
 
-    mesh.settled().await;
+    mesh.converged().await;
 }
 
 /// Successful probes of the region by each survivor: one each half second, hence at least twelve
@@ -94,19 +97,11 @@ async fn a_mesh_stopped_or_killed_as_a_whole_goes_on_where_it_was() {
 const MORE_PROBES: f64 = 24.0;
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_region_whose_agents_all_died_keeps_its_users_as_long_as_its_serving_lives() {
-    let mesh = TestMesh::prepare(Setup {
-        adjust: Some(apart),
-        ..Setup::default()
-    })
-    .await;
-    let mut servings = join_all(mesh.agents().iter().map(Serve::start)).await;
-
-    mesh.start().await.unwrap();
-    mesh.settled().await;
+async fn a_region_without_agents_keeps_its_traffic_while_its_model_server_lives() {
+    let (mesh, mut servings) = mesh_apart(|_| {}).await;
     mesh.publish_iris(0, "1", iris_one()).await;
-    mesh.held_by_all("1").await;
-    mesh.answered_by_all("1").await;
+    mesh.until_held_by_all("1").await;
+    mesh.until_answered_by_all("1").await;
 
     // The leader's region: losing the leader must not move traffic either.
     let (old, ballot) = mesh.leader(seconds(20)).await;
@@ -132,7 +127,46 @@ async fn a_region_whose_agents_all_died_keeps_its_users_as_long_as_its_serving_l
     let load = Load::start(url, question(), Duration::from_millis(100)).unwrap();
 
     mesh.kill_region(victim).await;
-    for api in &survivors {
+    until_missed(&survivors, &old).await;
+
+    let (next, next_ballot) = mesh.leader_after(&old, seconds(30)).await;
+    assert!(
+        next_ballot > ballot,
+        "{old} under {ballot}, then {next} under {next_ballot}"
+    );
+
+    mesh.assert_share_is_stable(victim, MORE_PROBES).await;
+    until_still_answered(&watches, name, address).await;
+
+    mesh.revive(victim).await;
+    mesh.converged().await;
+    for plan in log.finish_as_one_history().await {
+        assert!(
+            (share(&plan, name) - 1.0 / 3.0).abs() < 0.001,
+            "plan {}: {}",
+            plan.brief.seq,
+            plan.brief.reason
+        );
+    }
+
+    let samples = finish_without_failure(load).await;
+    assert!(samples.len() > 100, "{} requests", samples.len());
+
+    // It was the endpoint that counted: without it users are moved, though the agent lives.
+    servings.remove(victim).kill().await;
+    until_share(&mesh.running_apis(), name, seconds(30), |share| {
+        share == 0.0
+    })
+    .await;
+
+    mesh.assert_all_run();
+    for watch in watches {
+        watch.finish_without_fault().await;
+    }
+}
+
+async fn until_missed(survivors: &[Api], old: &str) {
+    for api in survivors {
         until(
             &format!("{} misses {old}", api.url()),
             seconds(30),
@@ -148,63 +182,15 @@ async fn a_region_whose_agents_all_died_keeps_its_users_as_long_as_its_serving_l
         )
         .await;
     }
+}
 
-    let (next, next_ballot) = mesh.leader_after(&old, seconds(30)).await;
-    assert!(
-        next_ballot > ballot,
-        "{old} under {ballot}, then {next} under {next_ballot}"
-    );
-
-    mesh.keeps_its_share(victim, MORE_PROBES).await;
-    for watch in &watches {
+async fn until_still_answered(watches: &[Watch], name: &str, address: IpAddr) {
+    for watch in watches {
         let begin = watch.now();
         until(&format!("{name} is answered"), seconds(20), async || {
             let (_, answered) = watch.since(begin);
             claim(answered.contains(&address), || format!("{answered:?}"))
         })
         .await;
-    }
-
-    mesh.revive(victim).await;
-    mesh.settled().await;
-    for plan in log.finish_as_one_history().await {
-        assert!(
-            (share(&plan, name) - 1.0 / 3.0).abs() < 0.001,
-            "plan {}: {}",
-            plan.brief.seq,
-            plan.brief.reason
-        );
-    }
-
-    let samples = load.finish().await;
-    let failed: Vec<_> = samples
-        .iter()
-        .filter(|sample| sample.outcome.is_err())
-        .collect();
-
-    assert!(
-        failed.is_empty() && samples.len() > 100,
-        "{} of {}: {failed:?}",
-        failed.len(),
-        samples.len()
-    );
-
-    // It was the endpoint that counted: without it users are moved, though the agent lives.
-    servings.remove(victim).kill().await;
-    for api in mesh.running_apis() {
-        until(
-            &format!("{} plans without {name}", api.url()),
-            seconds(30),
-            async || {
-                let share = api.region(name).await?.share;
-                claim(share == 0.0, || format!("its share is {share}"))
-            },
-        )
-        .await;
-    }
-
-    mesh.assert_all_run();
-    for watch in watches {
-        watch.finish_without_fault().await;
     }
 }

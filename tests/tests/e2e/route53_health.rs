@@ -1,6 +1,6 @@
 //! Emergencies: traffic leaves a region by Route 53's health checks alone, with no call of the API.
 
-use regionmesh::dns::providers::DnsProvider;
+use regionmesh_dns::DnsProvider;
 use regionmesh_tests::{
     route53::{
         Options,
@@ -13,14 +13,14 @@ use std::{
     net::SocketAddr,
     sync::{Arc, Mutex},
 };
-use tokio::net::TcpListener;
+use tokio::{net::TcpListener, task::JoinHandle};
 
 /// The agents of one region: what they say about each region.
 #[derive(Clone, Default)]
 struct Verdicts(Arc<Mutex<BTreeMap<String, bool>>>);
 
 impl Verdicts {
-    async fn serve(&self) -> (SocketAddr, tokio::task::JoinHandle<()>) {
+    async fn serve(&self) -> (SocketAddr, JoinHandle<()>) {
         let verdicts = self.clone();
         let answer = move |axum::extract::Path(region): axum::extract::Path<String>| async move {
             let is_good = verdicts
@@ -48,26 +48,15 @@ impl Verdicts {
         )
     }
 
-    fn say(&self, region: &str, is_good: bool) {
+    fn set(&self, region: &str, is_good: bool) {
         self.0.lock().unwrap().insert(region.into(), is_good);
     }
 }
 
 #[tokio::test]
-async fn a_region_is_evacuated_and_taken_back_without_an_api_call() {
+async fn health_checks_evacuate_a_region_and_restore_it_without_an_api_call() {
     let bench = Bench::new(Options::default()).await;
-    let mut agents = Vec::new();
-    let mut running = Vec::new();
-
-    for region in REGIONS {
-        let verdicts = Verdicts::default();
-        let (address, task) = verdicts.serve().await;
-        bench
-            .fake
-            .resolve(&format!("agents.{region}.example.com"), address);
-        agents.push(verdicts);
-        running.push(task);
-    }
+    let (agents, running) = serve_verdicts(&bench).await;
 
     let provider = bench.provider().await;
     let published = publish(&provider, &plan(&bench.config, 1, EVEN))
@@ -91,9 +80,9 @@ async fn a_region_is_evacuated_and_taken_back_without_an_api_call() {
         .await;
     };
 
-    // One region's word is not enough, nor is a region's own.
-    agents[0].say("us-west-2", false);
-    agents[2].say("us-west-2", false);
+    // One observer is not enough, nor is a region's own verdict.
+    agents[0].set("us-west-2", false);
+    agents[2].set("us-west-2", false);
 
     let child = bench.fake.checks().into_iter().find(|check| {
         check.tags["regionmesh:region"] == "us-west-2"
@@ -101,24 +90,26 @@ async fn a_region_is_evacuated_and_taken_back_without_an_api_call() {
     });
     let child = child.unwrap().id;
 
-    until("the first observer is heard", seconds(10), async || {
-        claim(!bench.fake.is_healthy(&child), || "not yet".into())
-    })
+    until(
+        "the first observer has an effect",
+        seconds(10),
+        async || claim(!bench.fake.is_healthy(&child), || "not yet".into()),
+    )
     .await;
 
     assert_eq!(answered(), REGIONS);
-    agents[1].say("us-west-2", false);
+    agents[1].set("us-west-2", false);
     become_("two of two say so", &["ap-south-1", "eu-west-1"]).await;
     for agent in &agents {
-        agent.say("us-west-2", true);
+        agent.set("us-west-2", true);
     }
     become_("it is taken back", &REGIONS).await;
 
     // A region that is gone with its agents: the two others say that it failed, and its own word on
     // them is missing.
     running[2].abort();
-    agents[0].say("us-west-2", false);
-    agents[1].say("us-west-2", false);
+    agents[0].set("us-west-2", false);
+    agents[1].set("us-west-2", false);
     become_(
         "the region is gone with its agents",
         &["ap-south-1", "eu-west-1"],
@@ -132,19 +123,30 @@ async fn a_region_is_evacuated_and_taken_back_without_an_api_call() {
     );
 }
 
-#[tokio::test]
-async fn in_an_active_passive_mesh_a_standby_with_weight_0_takes_over() {
-    let bench = Bench::new(Options::default()).await;
+/// The agents of all regions, and the tasks that answer for them.
+async fn serve_verdicts(bench: &Bench) -> (Vec<Verdicts>, Vec<JoinHandle<()>>) {
+    let mut agents = Vec::new();
     let mut running = Vec::new();
+
     for region in REGIONS {
         let verdicts = Verdicts::default();
-        verdicts.say("ap-south-1", false);
-
         let (address, task) = verdicts.serve().await;
         bench
             .fake
             .resolve(&format!("agents.{region}.example.com"), address);
+        agents.push(verdicts);
         running.push(task);
+    }
+
+    (agents, running)
+}
+
+#[tokio::test]
+async fn in_an_active_passive_mesh_a_standby_with_weight_0_takes_over() {
+    let bench = Bench::new(Options::default()).await;
+    let (agents, _running) = serve_verdicts(&bench).await;
+    for agent in &agents {
+        agent.set("ap-south-1", false);
     }
 
     publish(

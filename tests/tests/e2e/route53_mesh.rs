@@ -1,17 +1,18 @@
 //! A mesh of real agents and a zone in (the fake of) Route 53: first set-up, following plans, an
 //! emergency, drift, and the command line's exit codes.
 
-use regionmesh::config::{Config, Route53Config};
+use regionmesh::config::Config;
+use regionmesh_dns::Route53Config;
 use regionmesh_tests::{
-    mesh::{Setup, TestMesh, binary},
+    command::{CommandOutput, output_of, regionmesh},
+    mesh::{Setup, TestMesh},
     route53::{
         FakeRoute53, Options, Policy, Set, ZONE_ID,
         bench::{FENCE, SERVICE},
     },
     wait::{claim, seconds, until},
 };
-use std::{path::Path, process::Output, sync::OnceLock, time::Instant};
-use tokio::process::Command;
+use std::{path::Path, sync::OnceLock, time::Instant};
 
 /// What agents and command line need to sign with.
 const CREDENTIALS: [(&str, &str); 2] = [
@@ -45,28 +46,20 @@ fn adjust(config: &mut Config) {
     config.dns.route53 = SECTION.get().cloned();
 }
 
-async fn run(arguments: &[&str]) -> Output {
-    let mut command = Command::new(binary());
+async fn run(arguments: &[&str]) -> CommandOutput {
+    let mut command = regionmesh(arguments);
     command
-        .args(arguments)
         .envs(CREDENTIALS)
         .env_remove("REGIONMESH_AGENT")
         .current_dir(std::env::temp_dir());
 
-    let done = tokio::time::timeout(seconds(60), command.kill_on_drop(true).output()).await;
-    done.unwrap_or_else(|_| panic!("{arguments:?} did not end"))
-        .unwrap()
+    output_of(&mut command, seconds(60)).await
 }
 
 #[track_caller]
-fn assert_code(output: &Output, code: i32, words: &str) {
-    let said = format!(
-        "{}{}",
-        String::from_utf8_lossy(&output.stdout),
-        String::from_utf8_lossy(&output.stderr)
-    );
-
-    assert_eq!(output.status.code(), Some(code), "{said}");
+fn assert_code(output: &CommandOutput, code: i32, words: &str) {
+    let said = output.text();
+    assert_eq!(output.code, Some(code), "{said}");
     assert!(said.contains(words), "{words:?} is missing:\n{said}");
 }
 
@@ -89,7 +82,7 @@ fn fence(fake: &FakeRoute53) -> String {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_zone_is_set_up_follows_the_mesh_and_survives_a_region_without_an_api_call() {
+async fn a_zone_is_set_up_tracks_the_plan_and_fails_over_without_an_api_call() {
     let fake = FakeRoute53::start(Options::default()).await;
     SECTION.set(section(&fake)).expect("set once");
 
@@ -106,32 +99,8 @@ async fn a_zone_is_set_up_follows_the_mesh_and_survives_a_region_without_an_api_
         fake.resolve(&host(mesh.region(index)), mesh.agent(index).api());
     }
 
-    // Before any agent runs.
-    assert_code(
-        &run(&["dns", "plan", "--from-config", file, "--check"]).await,
-        1,
-        "never written by RegionMesh",
-    );
-
-    assert_code(
-        &run(&["dns", "apply", "--yes", "--from-config", file]).await,
-        0,
-        "answered by",
-    );
-
-    assert_code(
-        &run(&["dns", "plan", "--from-config", file, "--check"]).await,
-        0,
-        "nothing to do",
-    );
-
-    assert!(fence(&fake).starts_with("\"v1 0 0 "), "{}", fence(&fake));
     let api = mesh.agent(0).api_url();
-    assert_code(
-        &run(&["dns", "plan", "--config", file, "--agent", &api]).await,
-        3,
-        "no agent of the mesh can be reached",
-    );
+    set_up_zone(&fake, file, &api).await;
 
     mesh.start().await.unwrap_or_else(|error| panic!("{error}"));
     until(
@@ -157,6 +126,54 @@ async fn a_zone_is_set_up_follows_the_mesh_and_survives_a_region_without_an_api_
         "written from a later plan",
     );
 
+    until_counted_and_answered(&mesh).await;
+
+    evacuate(&fake, &mesh).await;
+    mesh.revive(1).await;
+    until(
+        "the region has its full weight again",
+        seconds(90),
+        async || {
+            let weight = weight(&fake, mesh.region(1));
+            claim(weight == Some(255), || format!("{weight:?}"))
+        },
+    )
+    .await;
+
+    correct_drift(&fake, file, &api).await;
+    refuse(Path::new(file), &api).await;
+    mesh.assert_all_run();
+}
+
+/// Before any agent runs.
+async fn set_up_zone(fake: &FakeRoute53, file: &str, api: &str) {
+    assert_code(
+        &run(&["dns", "plan", "--from-config", file, "--check"]).await,
+        1,
+        "never written by RegionMesh",
+    );
+
+    assert_code(
+        &run(&["dns", "apply", "--yes", "--from-config", file]).await,
+        0,
+        "answered by",
+    );
+
+    assert_code(
+        &run(&["dns", "plan", "--from-config", file, "--check"]).await,
+        0,
+        "nothing to do",
+    );
+
+    assert!(fence(fake).starts_with("\"v1 0 0 "), "{}", fence(fake));
+    assert_code(
+        &run(&["dns", "plan", "--config", file, "--agent", api]).await,
+        3,
+        "no agent of the mesh can be reached",
+    );
+}
+
+async fn until_counted_and_answered(mesh: &TestMesh) {
     until(
         "the leader has counted it, and seen it answered",
         seconds(30),
@@ -186,26 +203,10 @@ async fn a_zone_is_set_up_follows_the_mesh_and_survives_a_region_without_an_api_
         },
     )
     .await;
-
-    evacuate(&fake, &mesh).await;
-    mesh.revive(1).await;
-    until(
-        "the region has its full weight again",
-        seconds(90),
-        async || {
-            let weight = weight(&fake, mesh.region(1));
-            claim(weight == Some(255), || format!("{weight:?}"))
-        },
-    )
-    .await;
-
-    put_right(&fake, file, &api).await;
-    refuse(Path::new(file), &api).await;
-    mesh.assert_all_run();
 }
 
 /// Kills a region with its agent: the name servers leave it with no call of the API, and the plan
-/// follows.
+/// changes afterwards.
 async fn evacuate(fake: &FakeRoute53, mesh: &TestMesh) {
     let dead = format!("regionmesh:{}", mesh.region(1));
     assert!(
@@ -254,15 +255,15 @@ async fn evacuate(fake: &FakeRoute53, mesh: &TestMesh) {
     );
 
     fake.heal();
-    until("the zone follows the plan", seconds(90), async || {
+    until("the zone has the plan's weights", seconds(90), async || {
         let weight = weight(fake, mesh.region(1));
         claim(weight == Some(0), || format!("{weight:?}"))
     })
     .await;
 }
 
-/// Somebody changes a record by hand.
-async fn put_right(fake: &FakeRoute53, file: &str, api: &str) {
+/// A record is changed by hand.
+async fn correct_drift(fake: &FakeRoute53, file: &str, api: &str) {
     let set = fake.sets_of(SERVICE).remove(0);
     fake.edit(
         "UPSERT",
@@ -278,7 +279,7 @@ async fn put_right(fake: &FakeRoute53, file: &str, api: &str) {
     .await;
 
     assert_code(&shown, 1, "\"is_drift\": true");
-    let outlooks: serde_json::Value = serde_json::from_slice(&shown.stdout).unwrap();
+    let outlooks: serde_json::Value = serde_json::from_str(&shown.stdout).unwrap();
     assert_eq!(
         outlooks[0]["differences"].as_array().unwrap().len(),
         1,
@@ -294,7 +295,7 @@ async fn put_right(fake: &FakeRoute53, file: &str, api: &str) {
     assert_eq!(fake.sets_of(SERVICE).remove(0).ttl, set.ttl);
 }
 
-/// What is wrong with the command line or the configuration is told with exit code 2.
+/// Faults of the command line or the configuration are reported with exit code 2.
 async fn refuse(file: &Path, api: &str) {
     let text = std::fs::read_to_string(file).unwrap();
     let mut config: Config = toml::from_str(&text).unwrap();

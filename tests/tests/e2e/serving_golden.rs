@@ -159,6 +159,12 @@ async fn real_models_answer_as_onnxruntime_does() {
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
 
+    assert_cases(address, &golden).await;
+    stop.cancel();
+    running.await.unwrap().unwrap();
+}
+
+async fn assert_cases(address: std::net::SocketAddr, golden: &Path) {
     let mut answered = std::collections::BTreeSet::new();
     let mut cases: Vec<_> = std::fs::read_dir(golden.join("cases"))
         .unwrap()
@@ -201,6 +207,4 @@ async fn real_models_answer_as_onnxruntime_does() {
     }
 
     assert_eq!(answered.len(), 6, "{answered:?}");
-    stop.cancel();
-    running.await.unwrap().unwrap();
 }

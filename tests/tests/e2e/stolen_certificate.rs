@@ -1,7 +1,10 @@
-//! What one stolen certificate, one region's store and one poisoned disk are worth: no address
-//! outside the configuration is answered, no election ends, no order is taken and no model changes.
+//! What an attacker can do with one stolen certificate, one region's store or one poisoned disk: no
+//! address outside the configuration is answered, no term ends, no order is taken and no model
+//! changes.
 
-use futures::future::join_all;
+mod poisoned;
+
+use regionmesh::store::committed_plan;
 use regionmesh_protocol::{
     plan::{CommittedPlan, Order, OrderAction, OverrideKind},
     register::{
@@ -9,16 +12,15 @@ use regionmesh_protocol::{
         ballot::STEP_MAX,
         members::Incarnation,
     },
-    status::{Fact, LeaderFacts},
+    status::{LeaderStatus, StatusEntry},
     wire::{PeerRefusal, PeerReply, PeerRequest},
 };
-use regionmesh_store::{load_committed_plan, save_committed_plan};
 use regionmesh_tests::{
+    converge::until_share,
     mesh::TestMesh,
     models::{iris_one, iris_two},
-    thief::{EVIL, Thief, acceptor_in, poison_register},
+    thief::{EVIL, Thief, ThievesAgent, acceptor_in},
     wait::{claim, seconds, until},
-    watch::Watch,
 };
 use serde_json::{Value, json};
 use std::time::Duration;
@@ -43,7 +45,7 @@ async fn refusals(mesh: &TestMesh, index: usize, reasons: &[&str]) -> f64 {
 }
 
 /// Every running agent is led by the same living agent, and an order is carried out.
-async fn is_led(mesh: &TestMesh, via: usize) {
+async fn assert_led(mesh: &TestMesh, via: usize) {
     mesh.leader(seconds(30)).await;
     let region = mesh.region(via).to_owned();
     until("an order is carried out", seconds(30), async || {
@@ -55,7 +57,7 @@ async fn is_led(mesh: &TestMesh, via: usize) {
 }
 
 /// Waits for a line of an agent's log that the audit wrote and that holds all of `words`.
-async fn audited(mesh: &TestMesh, index: usize, words: &[&str]) {
+async fn until_audited(mesh: &TestMesh, index: usize, words: &[&str]) {
     until(
         &format!("{} audits {words:?}", mesh.region(index)),
         seconds(10),
@@ -78,19 +80,16 @@ async fn audited(mesh: &TestMesh, index: usize, words: &[&str]) {
     .await;
 }
 
-fn kept(mesh: &TestMesh, index: usize) -> CommittedPlan {
-    load_committed_plan(&mesh.agent(index).directory.join("data"))
+fn committed_plan_of(mesh: &TestMesh, index: usize) -> CommittedPlan {
+    committed_plan::load(&mesh.agent(index).directory.join("data"))
         .unwrap()
         .unwrap()
 }
 
-/// A plan that the thief alone tells of: just later than the last, or as late as can be.
+/// A plan that the thief alone publishes: just later than the last, or as late as can be.
 async fn forged_plans_are_not_answered(mesh: &TestMesh, thief: &Thief) {
-    let watches: Vec<Watch> = ALL
-        .iter()
-        .map(|index| Watch::start(mesh.agent(*index).dns()))
-        .collect();
-    let genuine = kept(mesh, 0);
+    let watches = mesh.watch_all();
+    let genuine = committed_plan_of(mesh, 0);
 
     for number in [genuine.stamp.ballot.number + 1_000, u64::MAX] {
         let reasons = ["plan-not-committed", "ballot-too-far"];
@@ -101,7 +100,9 @@ async fn forged_plans_are_not_answered(mesh: &TestMesh, thief: &Thief) {
 
         let seq = genuine.stamp.seq + 1_000;
         let forged = thief.forge(&genuine.plan, thief.ballot(number), seq);
-        thief.tell(&mesh.agent(0).id, Fact::Plan(forged)).await;
+        thief
+            .publish(&mesh.agent(0).id, StatusEntry::Plan(forged))
+            .await;
         for index in ALL {
             until(
                 &format!("{} refuses the plan", mesh.region(index)),
@@ -132,18 +133,15 @@ async fn forged_plans_are_not_answered(mesh: &TestMesh, thief: &Thief) {
     }
 
     until("the refusals are a problem", seconds(30), async || {
-        let status = mesh.api(0).get("/v1/status").await?.1;
-        let problems = status["problems"].as_array().cloned().unwrap_or_default();
-        let names = |problem: &Value| {
-            problem["kind"] == "peer-refused" && problem["subject"] == thief.id.to_string()
-        };
+        let problems = mesh.api(0).problems("peer-refused").await?;
+        let names = |problem: &Value| problem["subject"] == thief.id.to_string();
 
         claim(problems.iter().any(names), || format!("{problems:?}"))
     })
     .await;
 }
 
-/// Ballots at the end of all numbers: asked for, told of, and led by.
+/// The highest ballots: requested, published, and led by.
 async fn ballots_at_the_end_are_refused(mesh: &TestMesh, thief: &Thief) {
     let last = thief.ballot(u64::MAX);
     for index in ALL {
@@ -171,15 +169,17 @@ async fn ballots_at_the_end_are_refused(mesh: &TestMesh, thief: &Thief) {
             "{refused:?}"
         );
 
-        audited(mesh, index, &["others-ballot", &thief.id.to_string()]).await;
+        until_audited(mesh, index, &["others-ballot", &thief.id.to_string()]).await;
     }
 
-    let facts = LeaderFacts {
+    let status_entries = LeaderStatus {
         leading: Some(last.clone()),
         highest: Some(last),
     };
 
-    thief.tell(&mesh.agent(0).id, Fact::Leader(facts)).await;
+    thief
+        .publish(&mesh.agent(0).id, StatusEntry::Leader(status_entries))
+        .await;
 }
 
 fn order(kind: OverrideKind, region: &str) -> Order {
@@ -194,7 +194,7 @@ fn order(kind: OverrideKind, region: &str) -> Order {
     }
 }
 
-/// Orders that no operator's token stands behind.
+/// Orders without an operator's token.
 async fn orders_without_a_token_are_refused_and_audited(mesh: &TestMesh, thief: &Thief) {
     for index in ALL {
         let order = order(OverrideKind::Drain, mesh.region(index));
@@ -213,7 +213,7 @@ async fn orders_without_a_token_are_refused_and_audited(mesh: &TestMesh, thief: 
             "{refused:?}"
         );
 
-        audited(
+        until_audited(
             mesh,
             index,
             &["no-proof", &thief.id.to_string(), "no token asked for"],
@@ -221,32 +221,32 @@ async fn orders_without_a_token_are_refused_and_audited(mesh: &TestMesh, thief: 
         .await;
 
         let status = mesh.api(index).get("/v1/failover/status").await.unwrap().1;
-        let standing = status["plan"]["overrides"]
+        let orders = status["plan"]["overrides"]
             .as_array()
             .cloned()
             .unwrap_or_default();
 
         assert!(
-            standing.iter().all(|standing| standing["by"] != "thief"),
-            "{standing:?}"
+            orders.iter().all(|order| order["by"] != "thief"),
+            "{orders:?}"
         );
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn one_agents_certificate_moves_no_traffic_ends_no_election_and_changes_no_model() {
+async fn one_stolen_certificate_moves_no_traffic_ends_no_term_and_changes_no_model() {
     let mesh = TestMesh::start().await;
-    mesh.settled().await;
+    mesh.converged().await;
     mesh.publish_iris(0, "1", iris_one()).await;
     mesh.promote_iris(0, "1").await;
-    mesh.held_by_all("1").await;
+    mesh.until_held_by_all("1").await;
 
     let thief = Thief::of(&mesh, STOLEN).await;
 
     forged_plans_are_not_answered(&mesh, &thief).await;
     orders_without_a_token_are_refused_and_audited(&mesh, &thief).await;
     ballots_at_the_end_are_refused(&mesh, &thief).await;
-    is_led(&mesh, 1).await;
+    assert_led(&mesh, 1).await;
     models_of_a_thief_are_not_taken_over(&mesh, thief).await;
 
     // The thief is gone; its region's own acceptor has the vote, which is needed below.
@@ -265,49 +265,66 @@ async fn one_agents_certificate_moves_no_traffic_ends_no_election_and_changes_no
     })
     .await;
 
-    // Orders of an operator arrive wherever they are given, and say who was told.
+    // Orders of an operator reach the leader from any agent, and are audited there.
     let (leader, _) = mesh.leader(seconds(30)).await;
     let led_from = mesh.region_of(&leader);
 
-    is_led(&mesh, mesh.others(led_from)[0]).await;
-    audited(&mesh, led_from, &["order from a peer", "ann"]).await;
+    assert_led(&mesh, mesh.others(led_from)[0]).await;
+    until_audited(&mesh, led_from, &["order from a peer", "ann"]).await;
 
-    dies_and_is_followed(&mesh, led_from).await;
+    kill_and_await_failover(&mesh, led_from).await;
 }
 
-/// The region dies; another leads after it, and DNS follows.
-async fn dies_and_is_followed(mesh: &TestMesh, region: usize) {
+/// The region dies; another agent leads, and DNS leaves the region.
+async fn kill_and_await_failover(mesh: &TestMesh, region: usize) {
     let leader = mesh.leader(seconds(30)).await.0;
     mesh.kill_region(region).await;
     if mesh.region_of(&leader) == region {
         mesh.leader_after(&leader, seconds(30)).await;
     }
 
-    let gone = mesh.region(region).to_owned();
+    let gone = mesh.region(region);
     for index in mesh.others(region) {
-        until(
-            &format!("{} plans without {gone}", mesh.region(index)),
-            seconds(30),
-            async || {
-                let share = mesh.api(index).region(&gone).await?.share;
-                claim(share == 0.0, || format!("its share is {share}"))
-            },
-        )
-        .await;
-
+        until_share(&[mesh.api(index)], gone, seconds(30), |share| share == 0.0).await;
         assert!(!mesh.resolve(index).await.unwrap().contains(&EVIL));
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_acceptor_taken_as_far_as_it_goes_still_votes_and_none_forgets_what_it_promised() {
+async fn a_thief_cannot_exhaust_an_acceptors_ballots_or_reset_its_promises() {
     let mesh = TestMesh::start().await;
-    mesh.settled().await;
+    mesh.converged().await;
 
     let thief = Thief::of(&mesh, STOLEN).await;
-    let genuine = kept(&mesh, 0);
+    let genuine = committed_plan_of(&mesh, 0);
 
-    // Begin anew, in a register of which nobody here is a member.
+    assert_joins_are_not_decided(&mesh, &thief, &genuine).await;
+
+    // One acceptor, further with each request, as long as it goes along; the others are then short
+    // of its vote.
+    let dying = 0;
+    let taken = 1;
+    let mut promised = 0;
+
+    for step in 1..=3 {
+        let ballot = thief.ballot(genuine.stamp.ballot.number + step * STEP_MAX);
+        let request = PeerRequest::Acceptor(AcceptorRequest::Prepare(ballot));
+        match thief.call(&mesh.agent(taken).id, request).await {
+            PeerReply::Acceptor(answer) => {
+                promised += usize::from(matches!(answer.reply, AcceptorReply::Promised { .. }));
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+
+    assert!(promised <= 1, "it went {promised} steps");
+    assert_led(&mesh, taken).await;
+    kill_and_await_failover(&mesh, dying).await;
+    assert_led(&mesh, taken).await;
+}
+
+/// The thief asks all acceptors to start over, in a register of which no agent here is a member.
+async fn assert_joins_are_not_decided(mesh: &TestMesh, thief: &Thief, genuine: &CommittedPlan) {
     let acceptors = || {
         mesh.layout()
             .store_directories()
@@ -345,38 +362,53 @@ async fn an_acceptor_taken_as_far_as_it_goes_still_votes_and_none_forgets_what_i
             "{answer:?}"
         );
 
-        assert!(refusals(&mesh, index, &["join-not-decided"]).await > 0.0);
+        assert!(refusals(mesh, index, &["join-not-decided"]).await > 0.0);
     }
 
     assert_eq!(acceptors(), before);
-
-    // One acceptor, further with each request, as long as it goes along; the others are then short
-    // of its vote.
-    let dying = 0;
-    let taken = 1;
-    let mut promised = 0;
-
-    for step in 1..=3 {
-        let ballot = thief.ballot(genuine.stamp.ballot.number + step * STEP_MAX);
-        let request = PeerRequest::Acceptor(AcceptorRequest::Prepare(ballot));
-        match thief.call(&mesh.agent(taken).id, request).await {
-            PeerReply::Acceptor(answer) => {
-                promised += usize::from(matches!(answer.reply, AcceptorReply::Promised { .. }));
-            }
-            other => panic!("{other:?}"),
-        }
-    }
-
-    assert!(promised <= 1, "it went {promised} steps");
-    is_led(&mesh, taken).await;
-    dies_and_is_followed(&mesh, dying).await;
-    is_led(&mesh, taken).await;
 }
 
 /// The product itself, run elsewhere with the stolen certificate and a token of the thief's own: it
 /// publishes another version, says that `production` is that, and deletes the operator's.
 async fn models_of_a_thief_are_not_taken_over(mesh: &TestMesh, thief: Thief) {
     let agent = thief.run_the_product().await;
+    publish_promote_and_delete(&agent).await;
+
+    let refused = ["answer-not-proven", "wrong-proof"];
+    for index in [0, 1] {
+        let begin = refusals(mesh, index, &refused).await;
+        until(
+            &format!("{} refuses the thief's catalogue", mesh.region(index)),
+            seconds(60),
+            async || {
+                // Asked for twice after all was done.
+                let now = refusals(mesh, index, &refused).await;
+                claim(now >= begin + 2.0, || {
+                    format!("{now} refusals, {begin} before")
+                })
+            },
+        )
+        .await;
+
+        let store = &mesh.layout().store_directories()[index];
+        assert!(!store.join("models/iris/9").exists(), "{}", store.display());
+        assert!(
+            store.join("models/iris/1/model.onnx").exists(),
+            "{}",
+            store.display()
+        );
+
+        let (code, models) = mesh.api(index).get("/v1/models/iris").await.unwrap();
+        let named = models["aliases"].as_array().cloned().unwrap_or_default();
+        let is_ours = named
+            .iter()
+            .all(|alias| alias["alias"] != "production" || alias["version"] == "1");
+
+        assert!(code == 200 && is_ours && !named.is_empty(), "{named:?}");
+    }
+}
+
+async fn publish_promote_and_delete(agent: &ThievesAgent) {
     let base = "/v1/models/iris/versions";
     let upload = until("the thief publishes at home", seconds(60), async || {
         let (code, begun) = agent
@@ -418,176 +450,4 @@ async fn models_of_a_thief_are_not_taken_over(mesh: &TestMesh, thief: Thief) {
         .unwrap();
 
     println!("the thief deletes iris@1: {deleted:?}");
-
-    let refused = ["answer-not-proven", "wrong-proof"];
-    for index in [0, 1] {
-        let begin = refusals(mesh, index, &refused).await;
-        until(
-            &format!("{} refuses the thief's catalogue", mesh.region(index)),
-            seconds(60),
-            async || {
-                // Asked for twice after all was done.
-                let now = refusals(mesh, index, &refused).await;
-                claim(now >= begin + 2.0, || {
-                    format!("{now} refusals, {begin} before")
-                })
-            },
-        )
-        .await;
-
-        let store = &mesh.layout().store_directories()[index];
-        assert!(!store.join("models/iris/9").exists(), "{}", store.display());
-        assert!(
-            store.join("models/iris/1/model.onnx").exists(),
-            "{}",
-            store.display()
-        );
-
-        let (code, models) = mesh.api(index).get("/v1/models/iris").await.unwrap();
-        let named = models["aliases"].as_array().cloned().unwrap_or_default();
-        let is_ours = named
-            .iter()
-            .all(|alias| alias["alias"] != "production" || alias["version"] == "1");
-
-        assert!(code == 200 && is_ours && !named.is_empty(), "{named:?}");
-    }
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn an_address_outside_the_configuration_is_not_answered_after_a_restart_from_a_poisoned_disk()
-{
-    let mesh = TestMesh::start().await;
-    mesh.settled().await;
-
-    let genuine = kept(&mesh, 0);
-    join_all(mesh.agents().iter().map(|agent| mesh.kill(&agent.id))).await;
-
-    let mut forged = genuine.clone();
-    forged.plan.reason = "forged by one agent".into();
-    forged
-        .plan
-        .regions
-        .values_mut()
-        .for_each(|region| region.addresses = vec![EVIL]);
-
-    (forged.stamp.ballot.number, forged.stamp.seq) = (u64::MAX, genuine.stamp.seq + 1_000);
-    for agent in mesh.agents() {
-        save_committed_plan(&agent.directory.join("data"), &forged).unwrap();
-    }
-
-    let watches: Vec<Watch> = ALL
-        .iter()
-        .map(|index| Watch::start(mesh.agent(*index).dns()))
-        .collect();
-
-    mesh.start().await.unwrap();
-    for index in ALL {
-        until(
-            &format!("{} has the register's plan again", mesh.region(index)),
-            seconds(30),
-            async || {
-                let plan = mesh.api(index).plan().await?.brief;
-                claim(
-                    plan.reason != forged.plan.reason && plan.ballot.number < u64::MAX,
-                    || format!("{plan:?}"),
-                )
-            },
-        )
-        .await;
-    }
-
-    is_led(&mesh, 0).await;
-    for index in ALL {
-        until(
-            &format!("{} answers", mesh.region(index)),
-            seconds(30),
-            async || {
-                let answered = mesh.resolve(index).await?;
-                claim(!answered.is_empty() && !answered.contains(&EVIL), || {
-                    format!("{answered:?}")
-                })
-            },
-        )
-        .await;
-    }
-
-    for watch in watches {
-        let (_, answered) = watch.since(Duration::ZERO);
-        assert!(!answered.contains(&EVIL), "{answered:?}");
-    }
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_forged_slot_costs_its_region_its_vote_until_the_register_is_removed_from_that_store() {
-    let mesh = TestMesh::start().await;
-    mesh.settled().await;
-
-    let (leader, _) = mesh.leader(seconds(20)).await;
-    let led_from = mesh.region_of(&leader);
-
-    // Not the leader's, so that its region may die below.
-    let poisoned = mesh.others(led_from)[0];
-    let name = mesh.region(poisoned).to_owned();
-    let other = mesh.others(led_from)[1];
-    let store = mesh.layout().store_directories()[poisoned].clone();
-    let mut ballot = kept(&mesh, poisoned).stamp.ballot;
-
-    ballot.number = u64::MAX;
-    let lost = poison_register(&store, ballot);
-
-    is_led(&mesh, other).await;
-    let is_told = async |index: usize| {
-        let status = mesh.api(index).get("/v1/status").await?.1;
-        let problems = status["problems"].as_array().cloned().unwrap_or_default();
-        let names = |problem: &Value| {
-            problem["kind"] == "acceptor-implausible" && problem["subject"] == name
-        };
-
-        claim(problems.iter().any(names), || format!("{problems:?}"))
-    };
-
-    until("the damage is a problem", seconds(30), async || {
-        is_told(other).await
-    })
-    .await;
-
-    // The documented repair, on the running mesh: the acceptor begins anew and the leader lets it
-    // join.
-    std::fs::remove_dir_all(store.join("register")).unwrap();
-    until(
-        "the acceptor votes again, as another",
-        seconds(60),
-        async || {
-            let members = mesh.api(other).get("/v1/failover/members").await?.1;
-            let members = members["members"].as_array().cloned().unwrap_or_default();
-            let votes = |member: &Value| {
-                let acceptor = member["acceptor"].as_str().unwrap_or_default();
-                member["member"] == name
-                    && member["vote"] == "counts"
-                    && acceptor != lost.to_string()
-            };
-
-            claim(members.iter().any(votes), || format!("{members:?}"))
-        },
-    )
-    .await;
-
-    until("the problem ends", seconds(60), async || {
-        match is_told(other).await {
-            Ok(()) => Err("it is still told".to_owned()),
-            Err(_) => Ok(()),
-        }
-    })
-    .await;
-
-    // Its vote is needed now: the leader's region dies, and two of three decide.
-    mesh.kill_region(led_from).await;
-    mesh.leader_after(&leader, seconds(30)).await;
-
-    let gone = mesh.region(led_from).to_owned();
-    until("traffic leaves the dead region", seconds(30), async || {
-        let share = mesh.api(other).region(&gone).await?.share;
-        claim(share == 0.0, || format!("its share is {share}"))
-    })
-    .await;
 }

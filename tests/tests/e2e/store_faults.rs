@@ -1,10 +1,10 @@
-//! What is said, and what is done, while a region's store is away, full, forgetful, or no store for
-//! this purpose at all.
+//! What agents report and do while a region's store is unreachable, full, loses writes, or is
+//! unsuitable.
 
-use regionmesh::config::Config;
 use regionmesh_tests::{
     api::Api,
-    mesh::{Setup, TestMesh, binary},
+    command::{COMMAND_TIMEOUT, CommandOutput, output_of, regionmesh},
+    mesh::{Setup, TestMesh},
     models::{iris_one, noise},
     s3::{ENVIRONMENT, Fault, S3},
     skip::{has_program, skip},
@@ -19,35 +19,29 @@ use std::{
 
 /// How soon an outage must be seen.
 const SEEN_WITHIN: Duration = seconds(15);
-/// How soon it must be seen that a store refuses writes that nobody else makes.
+/// How soon it must be seen that a store refuses writes while no agent writes.
 const SEEN_IDLE_WITHIN: Duration = seconds(20);
 /// How soon it must be over.
 const OVER_WITHIN: Duration = seconds(20);
-/// How soon a publisher must hear of it.
-const TOLD_WITHIN: Duration = seconds(15);
+/// How soon a publisher must get the refusal.
+const REFUSED_WITHIN: Duration = seconds(15);
 
 /// The problem of the store of `region`, as this agent knows it.
 async fn outage(api: &Api, region: &str) -> Result<Option<String>, String> {
-    let (_, status) = api.get("/v1/status").await?;
-    let problems = status["problems"].as_array().cloned().unwrap_or_default();
-    let is_meant = |problem: &Value| {
-        problem["kind"] == "store-unavailable"
-            && problem["region"] == region
-            && problem["subject"] == region
-    };
+    let problems = api.problems("store-unavailable").await?;
+    let is_meant = |problem: &Value| problem["region"] == region && problem["subject"] == region;
     let found = problems.into_iter().find(is_meant);
 
     Ok(found.map(|problem| problem["detail"].as_str().unwrap_or_default().to_owned()))
 }
 
-/// Every agent comes to name the outage, in words that contain `words`; the agent itself stays
-/// ready.
-async fn is_seen_by_all(mesh: &TestMesh, region: usize, words: &str, patience: Duration) {
+/// Every agent reports the outage in a text that contains `words`; the agent itself stays ready.
+async fn until_reported_by_all(mesh: &TestMesh, region: usize, words: &str, timeout: Duration) {
     let name = mesh.region(region);
     for api in mesh.running_apis() {
         until(
             &format!("{} names the store of {name}", api.url()),
-            patience,
+            timeout,
             async || {
                 let detail = outage(&api, name).await?.ok_or("no such problem")?;
                 claim(detail.contains(words), || detail.clone())?;
@@ -81,16 +75,16 @@ async fn is_seen_by_all(mesh: &TestMesh, region: usize, words: &str, patience: D
         0.0
     );
 
-    let told = mesh.cli(&["status"]).await;
+    let status = mesh.cli(&["status"]).await;
     assert!(
-        told.stdout.contains("store") && told.stdout.contains(name),
+        status.stdout.contains("store") && status.stdout.contains(name),
         "{}{}",
-        told.stdout,
-        told.stderr
+        status.stdout,
+        status.stderr
     );
 }
 
-async fn is_over(mesh: &TestMesh, region: usize) {
+async fn until_over(mesh: &TestMesh, region: usize) {
     let name = mesh.region(region);
     for api in mesh.running_apis() {
         until(
@@ -112,8 +106,8 @@ async fn is_over(mesh: &TestMesh, region: usize) {
     );
 }
 
-/// A publisher is told at once, retryably, and in words.
-async fn is_refused_in_words(api: &Api, version: &str, words: &str) {
+/// A publisher is refused at once, retryably, with an explanation.
+async fn assert_refusal_is_explained(api: &Api, version: &str, words: &str) {
     let begin = Instant::now();
     let (code, answer) = api
         .publish("iris", version, &[("model.onnx", iris_one())])
@@ -127,7 +121,7 @@ async fn is_refused_in_words(api: &Api, version: &str, words: &str) {
 
     assert_eq!(code, 503, "{answer}");
     assert!(
-        begin.elapsed() < TOLD_WITHIN,
+        begin.elapsed() < REFUSED_WITHIN,
         "it took {:?}",
         begin.elapsed()
     );
@@ -146,15 +140,11 @@ async fn is_refused_in_words(api: &Api, version: &str, words: &str) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_store_that_is_away_is_named_by_all_and_a_publisher_is_told_in_words() {
+async fn every_agent_reports_an_unreachable_store_and_publishers_get_an_explanation() {
     let (s3, mesh) = S3::with_mesh().await;
     let first = mesh.region(0).to_owned();
     let api = mesh.api(0);
-    let publish = async |version: &str| {
-        api.publish("iris", version, &[("model.onnx", iris_one())])
-            .await
-            .unwrap()
-    };
+    let publish = async |version: &str| publish_iris(&api, version).await;
     let (code, answer) = publish("1").await;
 
     assert_eq!(code, 200, "{answer}");
@@ -164,31 +154,44 @@ async fn a_store_that_is_away_is_named_by_all_and_a_publisher_is_told_in_words()
         "a small file was uploaded in parts"
     );
 
-    mesh.held_by_all("1").await;
+    mesh.until_held_by_all("1").await;
 
     s3.fails(Fault::Away, &first);
-    is_seen_by_all(&mesh, 0, "bucket \"models\"", SEEN_WITHIN).await;
-    is_refused_in_words(&api, "2", "bucket \"models\"").await;
+    until_reported_by_all(&mesh, 0, "bucket \"models\"", SEEN_WITHIN).await;
+    assert_refusal_is_explained(&api, "2", "bucket \"models\"").await;
 
     // The other regions go on.
     mesh.publish_iris(1, "3", iris_one()).await;
 
     s3.fails(Fault::NoBucket, &first);
-    is_seen_by_all(&mesh, 0, "bucket \"models\" does not exist", SEEN_WITHIN).await;
-    is_refused_in_words(&api, "2", "bucket \"models\" does not exist").await;
+    until_reported_by_all(&mesh, 0, "bucket \"models\" does not exist", SEEN_WITHIN).await;
+    assert_refusal_is_explained(&api, "2", "bucket \"models\" does not exist").await;
 
     s3.works();
-    is_over(&mesh, 0).await;
+    until_over(&mesh, 0).await;
 
-    // Nobody writes, and reads are answered.
+    // No agent writes, and reads are answered.
     s3.fails(Fault::Full, &first);
-    is_seen_by_all(&mesh, 0, "full", SEEN_IDLE_WITHIN).await;
+    until_reported_by_all(&mesh, 0, "full", SEEN_IDLE_WITHIN).await;
 
     s3.works();
-    is_over(&mesh, 0).await;
-    mesh.held_by_all("3").await;
+    until_over(&mesh, 0).await;
+    mesh.until_held_by_all("3").await;
 
-    // What is acknowledged and not kept is no success, whatever part of a version it is.
+    assert_unkept_writes_fail(&s3, &mesh).await;
+}
+
+async fn publish_iris(api: &Api, version: &str) -> (u16, Value) {
+    api.publish("iris", version, &[("model.onnx", iris_one())])
+        .await
+        .unwrap()
+}
+
+/// A write that is acknowledged and lost is an error, whatever part of a version it is.
+async fn assert_unkept_writes_fail(s3: &S3, mesh: &TestMesh) {
+    let first = mesh.region(0);
+    let api = mesh.api(0);
+    let publish = async |version: &str| publish_iris(&api, version).await;
     for (version, forgotten) in [("4", "manifests/iris"), ("5", "models/iris/5")] {
         s3.fails(Fault::Forgetful, &format!("{first}/{forgotten}"));
         let (code, answer) = publish(version).await;
@@ -200,7 +203,7 @@ async fn a_store_that_is_away_is_named_by_all_and_a_publisher_is_told_in_words()
         s3.works();
         let (code, answer) = publish(version).await;
         assert_eq!(code, 200, "{answer}");
-        mesh.held_by_all(version).await;
+        mesh.until_held_by_all(version).await;
     }
 
     s3.fails(Fault::Forgetful, &format!("{first}/aliases/"));
@@ -232,25 +235,14 @@ async fn a_store_that_is_away_is_named_by_all_and_a_publisher_is_told_in_words()
     assert_eq!(code, 200, "{answer}");
 }
 
-fn run(config: &Path, arguments: &[&str]) -> (Option<i32>, String) {
-    let mut command = Command::new(binary());
-    command
-        .arg("agent")
-        .arg("--config")
-        .arg(config)
-        .args(arguments)
-        .envs(ENVIRONMENT);
-
-    let output = command.output().unwrap();
-    let text = [output.stdout, output.stderr].concat();
-    (
-        output.status.code(),
-        String::from_utf8_lossy(&text).into_owned(),
-    )
+async fn run(config: &Path, arguments: &[&str]) -> CommandOutput {
+    let mut command = regionmesh(&["agent", "--config"]);
+    command.arg(config).args(arguments).envs(ENVIRONMENT);
+    output_of(&mut command, COMMAND_TIMEOUT).await
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_store_that_ignores_conditions_is_refused_and_one_that_is_away_is_waited_for() {
+async fn agents_refuse_a_store_without_conditional_writes_and_wait_for_an_unreachable_one() {
     let s3 = S3::start().await;
     let setup = Setup {
         environment: &ENVIRONMENT,
@@ -263,17 +255,17 @@ async fn a_store_that_ignores_conditions_is_refused_and_one_that_is_away_is_wait
     let file = mesh.agent(0).config_file();
 
     s3.fails(Fault::Unconditional, "");
-    let (code, text) = run(&file, &["--check"]);
-    assert_eq!(code, Some(0), "the check needs no store: {text}");
+    let checked = run(&file, &["--check"]).await;
+    assert_eq!(
+        checked.code,
+        Some(0),
+        "the check needs no store: {checked:?}"
+    );
 
-    let started = file.clone();
-    let (code, text) = tokio::task::spawn_blocking(move || run(&started, &[]))
-        .await
-        .unwrap();
-
+    let refused = run(&file, &[]).await;
     assert!(
-        matches!(code, Some(1 | 2)) && text.contains("If-None-Match"),
-        "{code:?}: {text}"
+        matches!(refused.code, Some(1 | 2)) && refused.text().contains("If-None-Match"),
+        "{refused:?}"
     );
 
     // Away at the start is no reason not to start, and nothing is written before the store was
@@ -294,7 +286,7 @@ async fn a_store_that_ignores_conditions_is_refused_and_one_that_is_away_is_wait
     })
     .await;
 
-    is_refused_in_words(&api, "1", "If-None-Match").await;
+    assert_refusal_is_explained(&api, "1", "If-None-Match").await;
     let written = s3
         .keys("us-west-2/")
         .into_iter()
@@ -314,12 +306,6 @@ async fn a_store_that_ignores_conditions_is_refused_and_one_that_is_away_is_wait
         claim(code == 200, || format!("{code}: {answer}"))
     })
     .await;
-}
-
-/// The folder of an agent's store.
-fn folder(mesh: &TestMesh, region: usize) -> PathBuf {
-    let config = Config::load(&mesh.agent(region).config_file()).unwrap();
-    PathBuf::from(config.store.url.strip_prefix("file://").unwrap())
 }
 
 /// A small file system, gone at the end.
@@ -397,7 +383,7 @@ impl Drop for Freezable {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_file_system_that_hangs_is_named_by_all_and_a_publisher_is_told_in_words() {
+async fn every_agent_reports_a_hanging_file_system_and_publishers_get_an_explanation() {
     if !is_root() {
         return skip("only root can freeze a file system");
     }
@@ -406,7 +392,7 @@ async fn a_file_system_that_hangs_is_named_by_all_and_a_publisher_is_told_in_wor
     }
 
     let mesh = TestMesh::prepare(Setup::default()).await;
-    let store = folder(&mesh, 0);
+    let store = mesh.store_folder(0);
     std::fs::create_dir_all(&store).unwrap();
 
     let Some(disk) = Freezable::mount(&store) else {
@@ -414,20 +400,20 @@ async fn a_file_system_that_hangs_is_named_by_all_and_a_publisher_is_told_in_wor
     };
     mesh.start().await.unwrap();
     mesh.publish_iris(0, "1", iris_one()).await;
-    mesh.held_by_all("1").await;
+    mesh.until_held_by_all("1").await;
 
-    // A publisher who comes first is not kept waiting either.
+    // A publisher who comes first does not wait either.
     disk.freeze();
-    is_refused_in_words(&mesh.api(0), "2", "did not answer within").await;
-    is_seen_by_all(&mesh, 0, "did not answer within", SEEN_WITHIN).await;
-    is_refused_in_words(&mesh.api(0), "3", "did not answer within").await;
+    assert_refusal_is_explained(&mesh.api(0), "2", "did not answer within").await;
+    until_reported_by_all(&mesh, 0, "did not answer within", SEEN_WITHIN).await;
+    assert_refusal_is_explained(&mesh.api(0), "3", "did not answer within").await;
     mesh.publish_iris(1, "4", iris_one()).await;
 
     disk.thaw();
-    is_over(&mesh, 0).await;
-    mesh.held_by_all("4").await;
+    until_over(&mesh, 0).await;
+    mesh.until_held_by_all("4").await;
     mesh.publish_iris(0, "5", iris_one()).await;
-    mesh.held_by_all("5").await;
+    mesh.until_held_by_all("5").await;
 }
 
 fn is_root() -> bool {
@@ -436,25 +422,25 @@ fn is_root() -> bool {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_full_disk_and_a_folder_that_is_none_are_named_by_all() {
+async fn every_agent_reports_a_full_disk_and_a_store_that_is_not_a_folder() {
     let mesh = TestMesh::prepare(Setup { ..Setup::default() }).await;
-    let full = folder(&mesh, 0);
-    let gone = folder(&mesh, 1);
+    let full = mesh.store_folder(0);
+    let gone = mesh.store_folder(1);
 
     std::fs::create_dir_all(&full).unwrap();
     let tiny = is_root().then(|| Tiny::mount(&full));
     mesh.start().await.unwrap();
-    mesh.settled().await;
+    mesh.converged().await;
 
-    // The folder is replaced behind the agent's back.
+    // The folder is replaced without the agent's knowledge.
     let aside = gone.with_extension("aside");
     std::fs::rename(&gone, &aside).unwrap();
     std::fs::write(&gone, b"not a folder").unwrap();
-    is_seen_by_all(&mesh, 1, "folder", SEEN_WITHIN).await;
-    is_refused_in_words(&mesh.api(1), "1", "folder").await;
+    until_reported_by_all(&mesh, 1, "folder", SEEN_WITHIN).await;
+    assert_refusal_is_explained(&mesh.api(1), "1", "folder").await;
     std::fs::remove_file(&gone).unwrap();
     std::fs::rename(&aside, &gone).unwrap();
-    is_over(&mesh, 1).await;
+    until_over(&mesh, 1).await;
 
     if tiny.is_none() {
         return skip("only root can mount a small file system");
@@ -467,14 +453,18 @@ async fn a_full_disk_and_a_folder_that_is_none_are_named_by_all() {
         "the small file system is larger than it should be"
     );
 
-    is_seen_by_all(&mesh, 0, "full", SEEN_WITHIN).await;
-    is_refused_in_words(&mesh.api(0), "2", "full").await;
+    until_reported_by_all(&mesh, 0, "full", SEEN_WITHIN).await;
+    assert_refusal_is_explained(&mesh.api(0), "2", "full").await;
     std::fs::remove_file(&filler).unwrap();
-    is_over(&mesh, 0).await;
+    until_over(&mesh, 0).await;
     mesh.publish_iris(0, "2", iris_one()).await;
-    mesh.held_by_all("2").await;
+    mesh.until_held_by_all("2").await;
 
-    // One rule for names and contents, whatever the store.
+    assert_names_and_contents_are_checked(&mesh).await;
+}
+
+/// One rule for names and contents, whatever the store.
+async fn assert_names_and_contents_are_checked(mesh: &TestMesh) {
     let long = "n".repeat(300);
     let (code, answer) = mesh
         .api(2)
@@ -505,5 +495,5 @@ async fn a_full_disk_and_a_folder_that_is_none_are_named_by_all() {
         .unwrap();
 
     assert_eq!(code, 200, "{answer}");
-    mesh.held_by_all("3").await;
+    mesh.until_held_by_all("3").await;
 }

@@ -1,7 +1,7 @@
-//! The guided tour as its user takes it: the program, its output, its exit code, and what it leaves
-//! behind.
+//! The guided tour as its user takes it: the program, its output, its exit code, and the files that
+//! are left.
 
-use regionmesh_tests::{api, loopback::Loopback, mesh::binary, wait::seconds};
+use regionmesh_tests::{api, command::regionmesh, loopback::Loopback, wait::seconds};
 use std::{
     net::TcpListener,
     path::{Path, PathBuf},
@@ -15,30 +15,20 @@ use tokio::{
 
 /// A tour whose regions begin at `.11` of its network.
 fn tour(network: Loopback, front_door: &str) -> Command {
-    let mut command = Command::new(binary());
-    command.args([
-        "up",
-        "--demo",
-        "--base",
-        &network.at(11).to_string(),
-        "--front-door",
-        front_door,
-    ]);
-
-    command
+    let base = network.at(11).to_string();
+    regionmesh(&["up", "--demo", "--base", &base, "--front-door", front_door])
 }
 
 async fn taken(mut tour: Command, temporary: &Path) -> Output {
     tour.env("TMPDIR", temporary)
         .current_dir(temporary)
-        .kill_on_drop(true)
         .output()
         .await
         .expect("the tour runs")
 }
 
 #[tokio::test]
-async fn the_tour_holds_and_leaves_nothing_behind() {
+async fn the_tour_succeeds_and_cleans_up() {
     let temporary = tempfile::tempdir().unwrap();
     let network = Loopback::reserve();
     let output = taken(
@@ -140,30 +130,23 @@ async fn take_the_model_away_for_a_moment(network: Loopback, data_dir: PathBuf) 
     };
 
     while infer().await.is_ok_and(|status| status != 404) {}
-    let mut publish = Command::new(binary());
-    publish
-        .args(["models", "publish", "iris", "2"])
-        .arg(data_dir.join("tour/iris"));
-    publish
+    let _ = regionmesh(&["models", "publish", "iris", "2"])
+        .arg(data_dir.join("tour/iris"))
         .args(["--agent", &agent, "--token-file"])
         .arg(token_file)
-        .kill_on_drop(true);
-
-    let _ = publish.output().await;
+        .output()
+        .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_tour_whose_requests_fail_does_not_hold_and_says_how_the_first_failed() {
+async fn a_tour_with_failed_requests_fails_and_names_the_first_failure() {
     let temporary = tempfile::tempdir().unwrap();
     let data_dir = temporary.path().join("mesh");
     let network = Loopback::reserve();
     let mut command = tour(network, &format!("{}:8080", network.at(1)));
 
     command.arg("--data-dir").arg(&data_dir);
-    command
-        .current_dir(temporary.path())
-        .stdout(Stdio::piped())
-        .kill_on_drop(true);
+    command.current_dir(temporary.path()).stdout(Stdio::piped());
 
     let mut tour = command.spawn().unwrap();
     let mut lines = BufReader::new(tour.stdout.take().unwrap()).lines();

@@ -8,6 +8,8 @@ use regionmesh::{
 use regionmesh_protocol::status::condition::Condition;
 use regionmesh_serving::ServingConfig;
 use regionmesh_tests::{
+    agents::configure_agent,
+    converge::until_share,
     mesh::{Setup, TestMesh},
     models::{expected, iris_one, question},
     wait::{claim, seconds, until},
@@ -20,7 +22,10 @@ const WRONG: usize = 1;
 
 fn with_inference(config: &mut Config) {
     let inference: InferenceConfig = serde_json::from_value(json!({
-        "model": "iris", "every": 4, "request": question().to_string(), "expect": { "probabilities": expected("1") }
+        "model": "iris",
+        "every": 4,
+        "request": question().to_string(),
+        "expect": { "probabilities": expected("1") },
     }))
     .unwrap();
 
@@ -28,7 +33,7 @@ fn with_inference(config: &mut Config) {
     config.health.inference = Some(inference);
 }
 
-/// Long enough on each step for agents to tell what they served.
+/// Long enough on each step for agents to publish what they served.
 fn with_slow_steps(config: &mut Config) {
     config
         .recovery
@@ -37,23 +42,15 @@ fn with_slow_steps(config: &mut Config) {
         .for_each(|step| step.hold_ms = 6_000);
 }
 
-/// Starts the wrong region's agent anew with another configuration of its model server, in which it
+/// Restarts the wrong region's agent with another configuration of its model server, in which it
 /// is ready all the same.
 async fn restart_with(mesh: &TestMesh, change: impl Fn(&mut ServingConfig)) {
     let agent = mesh.agent(WRONG).clone();
     mesh.kill_region(WRONG).await;
 
-    let api = mesh.api(0);
     let name = mesh.region(WRONG);
-    until("the dead region is out", seconds(30), async || {
-        let share = api.region(name).await?.share;
-        claim(share == 0.0, || format!("{share}"))
-    })
-    .await;
-
-    let mut config = Config::load(&agent.config_file()).unwrap();
-    change(&mut config.serving);
-    std::fs::write(agent.config_file(), toml::to_string(&config).unwrap()).unwrap();
+    until_share(&[mesh.api(0)], name, seconds(30), |share| share == 0.0).await;
+    configure_agent(&agent, |config| change(&mut config.serving));
     mesh.revive(WRONG).await;
 }
 
@@ -62,11 +59,18 @@ const FLOWERS: usize = 8_000;
 
 fn many_questions() -> Value {
     let data = vec![1.0; FLOWERS * 4];
-    json!({ "inputs": [{ "name": "measurements", "datatype": "FP32", "shape": [FLOWERS, 4], "data": data }] })
+    json!({
+        "inputs": [{
+            "name": "measurements",
+            "datatype": "FP32",
+            "shape": [FLOWERS, 4],
+            "data": data,
+        }],
+    })
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_region_that_is_ready_and_can_not_infer_is_taken_out_until_it_can() {
+async fn a_region_that_is_ready_but_cannot_infer_is_taken_out_until_it_can() {
     let mesh = TestMesh::start_with(Setup {
         adjust: Some(with_inference),
         ..Setup::default()
@@ -74,8 +78,8 @@ async fn a_region_that_is_ready_and_can_not_infer_is_taken_out_until_it_can() {
     .await;
 
     mesh.publish_iris(0, "1", iris_one()).await;
-    mesh.held_by_all("1").await;
-    mesh.settled().await;
+    mesh.until_held_by_all("1").await;
+    mesh.converged().await;
 
     // No request fits.
     restart_with(&mesh, |serving| serving.body_limit = 1).await;
@@ -101,7 +105,7 @@ async fn a_region_that_is_ready_and_can_not_infer_is_taken_out_until_it_can() {
 
     assert!(failed, "{region:?}");
     restart_with(&mesh, |serving| serving.body_limit = 64 << 20).await;
-    mesh.settled().await;
+    mesh.converged().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -113,9 +117,9 @@ async fn a_region_that_comes_back_and_serves_errors_is_rolled_back() {
     .await;
 
     mesh.publish_iris(0, "1", iris_one()).await;
-    mesh.held_by_all("1").await;
-    mesh.answered_by_all("1").await;
-    mesh.settled().await;
+    mesh.until_held_by_all("1").await;
+    mesh.until_answered_by_all("1").await;
+    mesh.converged().await;
 
     // Every inference comes too late.
     restart_with(&mesh, |serving| serving.inference_timeout_ms = 1).await;

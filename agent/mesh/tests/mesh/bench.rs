@@ -19,16 +19,13 @@ use std::{
 use tempfile::TempDir;
 use tokio::sync::watch;
 
-pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
+pub(crate) const TIMEOUT: Duration = Duration::from_secs(20);
 
 /// Waits until `claim` holds.
 pub(crate) async fn eventually(what: &str, claim: impl Fn() -> bool) {
     let start = Instant::now();
     while !claim() {
-        assert!(
-            start.elapsed() < PATIENCE,
-            "not within {PATIENCE:?}: {what}"
-        );
+        assert!(start.elapsed() < TIMEOUT, "not within {PATIENCE:?}: {what}");
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
 }

@@ -4,7 +4,7 @@
 mod bench;
 mod stranger;
 
-use bench::{Bench, Node, PATIENCE, eventually, files};
+use bench::{Bench, Node, TIMEOUT, eventually, files};
 use ractor::Actor;
 use regionmesh_core::gossip::Verifier;
 use regionmesh_mesh::{GossipTransport, MeshActor, init_authority, issue_certificate};
@@ -25,7 +25,7 @@ async fn agents_connect_exchange_send_datagrams_and_bulk() {
     let to_b: AgentId = "b/0".parse().unwrap();
     assert_eq!(
         a.mesh
-            .exchange(&to_b, b"abc".to_vec(), PATIENCE)
+            .exchange(&to_b, b"abc".to_vec(), TIMEOUT)
             .await
             .unwrap(),
         b"cba"
@@ -83,7 +83,7 @@ async fn a_restarted_mesh_actor_has_its_port_and_its_peers_again() {
         .await
         .is_err()
     {
-        assert!(start.elapsed() < PATIENCE);
+        assert!(start.elapsed() < TIMEOUT);
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
 }
@@ -152,7 +152,7 @@ async fn strangers_are_refused_counted_and_disturb_nobody() {
 
     assert_eq!(
         a.mesh
-            .exchange(&"b/0".parse().unwrap(), b"ok".to_vec(), PATIENCE)
+            .exchange(&"b/0".parse().unwrap(), b"ok".to_vec(), TIMEOUT)
             .await
             .unwrap(),
         b"ko"
@@ -184,7 +184,7 @@ async fn a_flood_of_handshakes_is_shed_and_a_good_peer_stays() {
     assert!(!a.heard("down b/0") && !b.heard("down a/0"));
     assert_eq!(
         a.mesh
-            .exchange(&"b/0".parse().unwrap(), b"ok".to_vec(), PATIENCE)
+            .exchange(&"b/0".parse().unwrap(), b"ok".to_vec(), TIMEOUT)
             .await
             .unwrap(),
         b"ko"

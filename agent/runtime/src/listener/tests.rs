@@ -9,7 +9,7 @@ use tokio::{
     net::TcpSocket,
 };
 
-const PATIENCE: Duration = Duration::from_secs(20);
+const TIMEOUT: Duration = Duration::from_secs(20);
 
 struct Scene {
     address: SocketAddr,
@@ -78,7 +78,7 @@ async fn answers(stream: &mut TcpStream, byte: u8) -> bool {
         stream.read_u8().await.ok()
     };
 
-    tokio::time::timeout(PATIENCE, echoed)
+    tokio::time::timeout(TIMEOUT, echoed)
         .await
         .expect("neither answered nor closed")
         == Some(byte)
@@ -144,7 +144,7 @@ async fn after_the_stop_connections_are_cut_off_in_time() {
 
     assert!(answers(&mut open, b'!').await);
     scene.stop.cancel();
-    tokio::time::timeout(PATIENCE, scene.ended)
+    tokio::time::timeout(TIMEOUT, scene.ended)
         .await
         .expect("ends")
         .unwrap();

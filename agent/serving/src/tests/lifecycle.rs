@@ -10,8 +10,10 @@ fn config(extra_versions: usize) -> ServingConfig {
     }
 }
 
-async fn first_output(rig: &Rig, path: &str) -> (u16, f64) {
-    let (status, body) = rig.call("POST", path, floats([0.0, 0.0]).to_string()).await;
+async fn first_output(fixture: &Rig, path: &str) -> (u16, f64) {
+    let (status, body) = fixture
+        .call("POST", path, floats([0.0, 0.0]).to_string())
+        .await;
     (
         status,
         body["outputs"][0]["data"][0].as_f64().unwrap_or(f64::NAN),
@@ -20,12 +22,12 @@ async fn first_output(rig: &Rig, path: &str) -> (u16, f64) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_hot_swap_under_load_fails_no_request() {
-    let rig = Rig::with(&[("add", models::add(1.0))]).await;
+    let fixture = Rig::with(&[("add", models::add(1.0))]).await;
     let is_over = Arc::new(AtomicBool::new(false));
     let mut clients = Vec::new();
 
     for _ in 0..4 {
-        let mut connection = rig.connect().await;
+        let mut connection = fixture.connect().await;
         let is_over = is_over.clone();
         clients.push(tokio::spawn(async move {
             let mut count = 0;
@@ -46,12 +48,12 @@ async fn a_hot_swap_under_load_fails_no_request() {
     }
 
     for version in 2..=12u32 {
-        rig.put("add", &version.to_string(), models::add(version as f32));
+        fixture.put("add", &version.to_string(), models::add(version as f32));
         if version > 6 {
-            rig.remove("add", &(version - 5).to_string());
+            fixture.remove("add", &(version - 5).to_string());
         }
-        rig.publish();
-        rig.wait_default("add", &version.to_string()).await;
+        fixture.publish();
+        fixture.wait_default("add", &version.to_string()).await;
     }
 
     is_over.store(true, Ordering::SeqCst);
@@ -61,93 +63,108 @@ async fn a_hot_swap_under_load_fails_no_request() {
     }
     assert!(total > 50, "only {total} requests were under way");
     assert!(
-        rig.metrics()
+        fixture
+            .metrics()
             .contains("regionmesh_serving_swaps_total{model=\"add\"} 12"),
         "{}",
-        rig.metrics()
+        fixture.metrics()
     );
 }
 
 #[tokio::test]
 async fn an_alias_switches_the_default_to_and_fro_without_loading_again() {
-    let rig = Rig::with(&[("add", models::add(1.0))]).await;
-    rig.put("add", "2", models::add(2.0));
-    rig.publish_with(&[("add", "1")]);
+    let fixture = Rig::with(&[("add", models::add(1.0))]).await;
+    fixture.put("add", "2", models::add(2.0));
+    fixture.publish_with(&[("add", "1")]);
     assert_eq!(
-        first_output(&rig, "/v2/models/add/versions/2/infer").await,
+        first_output(&fixture, "/v2/models/add/versions/2/infer").await,
         (200, 2.0)
     );
 
-    assert_eq!(first_output(&rig, "/v2/models/add/infer").await, (200, 1.0));
-    let reads = rig.memory.reads.load(Ordering::SeqCst);
+    assert_eq!(
+        first_output(&fixture, "/v2/models/add/infer").await,
+        (200, 1.0)
+    );
+    let reads = fixture.memory.reads.load(Ordering::SeqCst);
     for version in ["2", "1", "2"] {
-        rig.publish_with(&[("add", version)]);
-        rig.wait_default("add", version).await;
+        fixture.publish_with(&[("add", version)]);
+        fixture.wait_default("add", version).await;
     }
 
-    assert_eq!(rig.memory.reads.load(Ordering::SeqCst), reads);
+    assert_eq!(fixture.memory.reads.load(Ordering::SeqCst), reads);
 }
 
 #[tokio::test]
 async fn a_deleted_model_is_gone_and_a_deleted_default_gives_way() {
-    let rig = Rig::with(&[("add", models::add(1.0)), ("other", models::add(5.0))]).await;
-    rig.put("add", "2", models::add(2.0));
-    rig.publish();
-    rig.wait_default("add", "2").await;
-    rig.remove("add", "2");
-    rig.publish();
-    rig.wait_default("add", "1").await;
-    rig.wait("unknown version", async || {
-        rig.get("/v2/models/add/versions/2/ready").await.0 == 404
-    })
-    .await;
+    let fixture = Rig::with(&[("add", models::add(1.0)), ("other", models::add(5.0))]).await;
+    fixture.put("add", "2", models::add(2.0));
+    fixture.publish();
+    fixture.wait_default("add", "2").await;
+    fixture.remove("add", "2");
+    fixture.publish();
+    fixture.wait_default("add", "1").await;
+    fixture
+        .wait("unknown version", async || {
+            fixture.get("/v2/models/add/versions/2/ready").await.0 == 404
+        })
+        .await;
 
-    rig.remove("add", "1");
-    rig.publish();
-    rig.wait("gone", async || rig.get("/v2/models/add").await.0 == 404)
+    fixture.remove("add", "1");
+    fixture.publish();
+    fixture
+        .wait("gone", async || {
+            fixture.get("/v2/models/add").await.0 == 404
+        })
         .await;
     assert_eq!(
-        first_output(&rig, "/v2/models/other/infer").await,
+        first_output(&fixture, "/v2/models/other/infer").await,
         (200, 5.0)
     );
 
-    rig.wait("unloaded", async || {
-        rig.metrics()
-            .contains("regionmesh_serving_models_loaded 1\n")
-    })
-    .await;
+    fixture
+        .wait("unloaded", async || {
+            fixture
+                .metrics()
+                .contains("regionmesh_serving_models_loaded 1\n")
+        })
+        .await;
 
     assert!(
-        !rig.metrics().contains("model=\"add\""),
+        !fixture.metrics().contains("model=\"add\""),
         "{}",
-        rig.metrics()
+        fixture.metrics()
     );
 }
 
 #[tokio::test]
 async fn a_version_published_anew_with_other_content_is_loaded_anew() {
-    let rig = Rig::with(&[("add", models::add(1.0))]).await;
-    rig.put("add", "1", models::add(7.0));
-    rig.publish();
-    rig.wait("other content", async || {
-        first_output(&rig, "/v2/models/add/infer").await.1 == 7.0
-    })
-    .await;
+    let fixture = Rig::with(&[("add", models::add(1.0))]).await;
+    fixture.put("add", "1", models::add(7.0));
+    fixture.publish();
+    fixture
+        .wait("other content", async || {
+            first_output(&fixture, "/v2/models/add/infer").await.1 == 7.0
+        })
+        .await;
 }
 
 #[tokio::test]
 async fn a_broken_new_default_leaves_the_old_one_serving() {
-    let rig = Rig::with(&[("add", models::add(1.0))]).await;
-    rig.put("add", "2", models::missing_output());
-    rig.publish();
+    let fixture = Rig::with(&[("add", models::add(1.0))]).await;
+    fixture.put("add", "2", models::missing_output());
+    fixture.publish();
 
     let gauge = "regionmesh_serving_default_failed{model=\"add\"} 1";
-    rig.wait("reported", async || rig.metrics().contains(gauge))
+    fixture
+        .wait("reported", async || fixture.metrics().contains(gauge))
         .await;
-    assert_eq!(first_output(&rig, "/v2/models/add/infer").await, (200, 1.0));
-    assert_eq!(rig.get("/v2/health/ready").await.0, 200);
+    assert_eq!(
+        first_output(&fixture, "/v2/models/add/infer").await,
+        (200, 1.0)
+    );
+    assert_eq!(fixture.get("/v2/health/ready").await.0, 200);
 
-    let (status, body) = rig.get("/v2/models/add/versions/2/ready").await;
+    let (status, body) = fixture.get("/v2/models/add/versions/2/ready").await;
     assert_eq!(status, 503, "{body}");
     assert!(
         body["error"].as_str().unwrap().contains("panicked"),
@@ -157,67 +174,77 @@ async fn a_broken_new_default_leaves_the_old_one_serving() {
 
 #[tokio::test]
 async fn a_region_is_ready_once_the_catalogue_was_read_and_stays_so_whatever_is_published() {
-    let rig = Rig::start(config(1)).await;
+    let fixture = Rig::start(config(1)).await;
     assert_eq!(
-        rig.get("/v2/health/ready").await.0,
+        fixture.get("/v2/health/ready").await.0,
         503,
         "nothing is known yet"
     );
 
-    assert_eq!(rig.get("/v2/health/live").await.0, 200);
-    rig.publish();
-    rig.wait_ready().await;
-    rig.put("add", "1", models::add(1.0));
-    rig.put("bad", "1", models::unknown_operator());
-    rig.put("junk", "1", b"not onnx".to_vec());
+    assert_eq!(fixture.get("/v2/health/live").await.0, 200);
+    fixture.publish();
+    fixture.wait_ready().await;
+    fixture.put("add", "1", models::add(1.0));
+    fixture.put("bad", "1", models::unknown_operator());
+    fixture.put("junk", "1", b"not onnx".to_vec());
 
-    let ready = async || assert_eq!(rig.get("/v2/health/ready").await.0, 200);
-    rig.publish();
+    let ready = async || assert_eq!(fixture.get("/v2/health/ready").await.0, 200);
+    fixture.publish();
     for name in ["bad", "junk"] {
-        rig.wait("named", async || {
-            ready().await;
-            rig.infer(name, json!({}))
-                .await
-                .1
-                .to_string()
-                .contains("can't be loaded")
-        })
-        .await;
+        fixture
+            .wait("named", async || {
+                ready().await;
+                fixture
+                    .infer(name, json!({}))
+                    .await
+                    .1
+                    .to_string()
+                    .contains("can't be loaded")
+            })
+            .await;
 
-        assert_eq!(rig.get(&format!("/v2/models/{name}/ready")).await.0, 503);
+        assert_eq!(
+            fixture.get(&format!("/v2/models/{name}/ready")).await.0,
+            503
+        );
     }
 
-    rig.wait_default("add", "1").await;
+    fixture.wait_default("add", "1").await;
     ready().await;
-    assert!(rig.facts.borrow().is_ready);
+    assert!(fixture.status_entries.borrow().is_ready);
 }
 
 #[tokio::test]
 async fn a_region_that_starts_is_ready_with_all_that_can_be_served() {
-    let rig = Rig::start(config(1)).await;
-    rig.memory.is_broken.store(true, Ordering::SeqCst);
-    rig.put("add", "1", models::add(1.0));
-    rig.put("bad", "1", models::unknown_operator());
-    rig.publish();
+    let fixture = Rig::start(config(1)).await;
+    fixture.memory.is_broken.store(true, Ordering::SeqCst);
+    fixture.put("add", "1", models::add(1.0));
+    fixture.put("bad", "1", models::unknown_operator());
+    fixture.publish();
 
     let told = async |part: &str| {
-        rig.get("/v2/health/ready")
+        fixture
+            .get("/v2/health/ready")
             .await
             .1
             .to_string()
             .contains(part)
     };
 
-    rig.wait("the store's fault is told", async || {
-        told("model add@1 can't be loaded").await
-    })
-    .await;
+    fixture
+        .wait("the store's fault is told", async || {
+            told("model add@1 can't be loaded").await
+        })
+        .await;
 
-    rig.memory.is_broken.store(false, Ordering::SeqCst);
-    rig.wait_ready().await;
-    assert_eq!(first_output(&rig, "/v2/models/add/infer").await, (200, 1.0));
+    fixture.memory.is_broken.store(false, Ordering::SeqCst);
+    fixture.wait_ready().await;
+    assert_eq!(
+        first_output(&fixture, "/v2/models/add/infer").await,
+        (200, 1.0)
+    );
 
-    let (status, body) = rig.infer("bad", json!({})).await;
+    let (status, body) = fixture.infer("bad", json!({})).await;
     assert!(
         status == 503 && body.to_string().contains("Frobnicate"),
         "{body}"
@@ -226,49 +253,52 @@ async fn a_region_that_starts_is_ready_with_all_that_can_be_served() {
 
 #[tokio::test]
 async fn a_draining_region_is_not_ready_and_goes_on_serving() {
-    let rig = Rig::with(&[("add", models::add(1.0))]).await;
-    rig.draining.send_replace(true);
+    let fixture = Rig::with(&[("add", models::add(1.0))]).await;
+    fixture.draining.send_replace(true);
 
-    let (parts, body) = rig.exchange("GET", "/v2/health/ready", "").await;
+    let (parts, body) = fixture.exchange("GET", "/v2/health/ready", "").await;
     assert_eq!(
         (parts.status.as_u16(), body["error"].as_str().unwrap()),
         (503, "the region is draining")
     );
 
-    assert_eq!(first_output(&rig, "/v2/models/add/infer").await, (200, 1.0));
-    rig.draining.send_replace(false);
-    assert_eq!(rig.get("/v2/health/ready").await.0, 200);
+    assert_eq!(
+        first_output(&fixture, "/v2/models/add/infer").await,
+        (200, 1.0)
+    );
+    fixture.draining.send_replace(false);
+    assert_eq!(fixture.get("/v2/health/ready").await.0, 200);
 }
 
 #[tokio::test]
 async fn extra_versions_are_bounded_and_the_least_used_goes() {
-    let rig = Rig::start(config(2)).await;
+    let fixture = Rig::start(config(2)).await;
     for version in ["1", "2", "3", "4"] {
-        rig.put("add", version, models::add(version.parse().unwrap()));
+        fixture.put("add", version, models::add(version.parse().unwrap()));
     }
-    rig.publish();
-    rig.wait_ready().await;
+    fixture.publish();
+    fixture.wait_ready().await;
 
     let path = |version: u32| format!("/v2/models/add/versions/{version}/infer");
     for version in [1, 2, 1, 3, 1] {
         assert_eq!(
-            first_output(&rig, &path(version)).await,
+            first_output(&fixture, &path(version)).await,
             (200, f64::from(version))
         );
     }
 
-    let reads = rig.memory.reads.load(Ordering::SeqCst);
-    first_output(&rig, &path(1)).await;
-    first_output(&rig, &path(3)).await;
+    let reads = fixture.memory.reads.load(Ordering::SeqCst);
+    first_output(&fixture, &path(1)).await;
+    first_output(&fixture, &path(3)).await;
     assert_eq!(
-        rig.memory.reads.load(Ordering::SeqCst),
+        fixture.memory.reads.load(Ordering::SeqCst),
         reads,
         "1 and 3 are kept"
     );
 
-    first_output(&rig, &path(2)).await;
+    first_output(&fixture, &path(2)).await;
     assert_eq!(
-        rig.memory.reads.load(Ordering::SeqCst),
+        fixture.memory.reads.load(Ordering::SeqCst),
         reads + 1,
         "2 was given up"
     );
@@ -276,11 +306,11 @@ async fn extra_versions_are_bounded_and_the_least_used_goes() {
 
 #[tokio::test]
 async fn facts_tell_what_is_served() {
-    let mut rig = Rig::with(&[("add", models::add(1.0))]).await;
+    let mut fixture = Rig::with(&[("add", models::add(1.0))]).await;
     let wanted = [("add".parse().unwrap(), "1".parse().unwrap())];
-    let is_told = rig
-        .facts
-        .wait_for(|facts| facts.is_ready && facts.models == wanted);
+    let is_told = fixture
+        .status_entries
+        .wait_for(|status_entries| status_entries.is_ready && status_entries.models == wanted);
 
     tokio::time::timeout(Duration::from_secs(10), is_told)
         .await
@@ -290,19 +320,20 @@ async fn facts_tell_what_is_served() {
 
 #[tokio::test]
 async fn stopping_lets_a_request_in_progress_end_and_takes_no_new_one() {
-    let rig = Rig::with(&[("add", models::add(1.0))]).await;
-    rig.put("add", "0", models::add(4.0));
-    rig.publish();
-    rig.wait("known", async || {
-        rig.get("/v2/models/add").await.1["versions"] == json!(["0", "1"])
-    })
-    .await;
+    let fixture = Rig::with(&[("add", models::add(1.0))]).await;
+    fixture.put("add", "0", models::add(4.0));
+    fixture.publish();
+    fixture
+        .wait("known", async || {
+            fixture.get("/v2/models/add").await.1["versions"] == json!(["0", "1"])
+        })
+        .await;
 
     // The request hangs at the store, which stands for an inference that takes long.
     let gate = Arc::new(tokio::sync::Semaphore::new(0));
-    *rig.memory.gate.lock().unwrap() = Some(gate.clone());
+    *fixture.memory.gate.lock().unwrap() = Some(gate.clone());
 
-    let mut connection = rig.connect().await;
+    let mut connection = fixture.connect().await;
     let request = tokio::spawn(async move {
         send(
             &mut connection,
@@ -313,17 +344,20 @@ async fn stopping_lets_a_request_in_progress_end_and_takes_no_new_one() {
         .await
     });
 
-    rig.wait("held", async || rig.memory.held.load(Ordering::SeqCst) == 1)
+    fixture
+        .wait("held", async || {
+            fixture.memory.held.load(Ordering::SeqCst) == 1
+        })
         .await;
 
     let deadline = Instant::now() + Duration::from_secs(10);
-    rig.stop.cancel();
-    while TcpStream::connect(rig.address).await.is_ok() {
+    fixture.stop.cancel();
+    while TcpStream::connect(fixture.address).await.is_ok() {
         assert!(Instant::now() < deadline, "still accepts connections");
         tokio::task::yield_now().await;
     }
 
-    assert!(!rig.server.is_finished());
+    assert!(!fixture.server.is_finished());
     gate.add_permits(1);
 
     let (parts, body) = request.await.unwrap();
@@ -332,19 +366,19 @@ async fn stopping_lets_a_request_in_progress_end_and_takes_no_new_one() {
         (200, &json!([4.0, 4.0]))
     );
 
-    rig.server.await.unwrap().unwrap();
+    fixture.server.await.unwrap().unwrap();
 }
 
 #[tokio::test]
 async fn a_new_version_is_warmed_with_the_shapes_that_the_old_one_serves() {
-    let rig = Rig::with(&[]).await;
+    let fixture = Rig::with(&[]).await;
     let metrics = ServingMetrics::new(&prometheus::Registry::new()).unwrap();
-    let loading = loading_from(&rig.memory, config(1), metrics);
+    let loading = loading_from(&fixture.memory, config(1), metrics);
     let model = "add".parse().unwrap();
     let content = Digest([0; 32]);
 
-    rig.put("add", "1", models::add(1.0));
-    rig.put("add", "2", models::add(2.0));
+    fixture.put("add", "1", models::add(1.0));
+    fixture.put("add", "2", models::add(2.0));
 
     let old = loading
         .load(&model, &"1".parse().unwrap(), content, None, || false)
@@ -375,20 +409,21 @@ async fn a_new_version_is_warmed_with_the_shapes_that_the_old_one_serves() {
 
 #[tokio::test]
 async fn every_version_is_tried_once_and_what_can_not_be_served_is_told_with_the_reason() {
-    let rig = Rig::start_with(config(1), true).await;
-    rig.put("add", "1", models::add(1.0));
-    rig.put("add", "0", models::unknown_operator());
-    rig.put("divide", "1", models::divide());
-    rig.publish();
-    rig.wait("all tried", async || {
-        rig.servability.borrow().versions.len() == 3
-    })
-    .await;
+    let fixture = Rig::start_with(config(1), true).await;
+    fixture.put("add", "1", models::add(1.0));
+    fixture.put("add", "0", models::unknown_operator());
+    fixture.put("divide", "1", models::divide());
+    fixture.publish();
+    fixture
+        .wait("all tried", async || {
+            fixture.servability.borrow().versions.len() == 3
+        })
+        .await;
 
     // Zeros can't be divided by: a model that refuses one made-up input may take another.
     for (model, version) in [("add", "1"), ("divide", "1")] {
         assert_eq!(
-            rig.outcome(model, version),
+            fixture.outcome(model, version),
             Some(Outcome::Servable),
             "{model}@{version}"
         );
@@ -397,114 +432,128 @@ async fn every_version_is_tried_once_and_what_can_not_be_served_is_told_with_the
     let Some(Outcome::Unservable {
         reason,
         is_quarantined: false,
-    }) = rig.outcome("add", "0")
+    }) = fixture.outcome("add", "0")
     else {
         panic!()
     };
 
     assert!(reason.contains("Frobnicate"), "{reason}");
-    assert_eq!(rig.servability.borrow().unserved, []);
+    assert_eq!(fixture.servability.borrow().unserved, []);
     assert!(
-        rig.metrics()
+        fixture
+            .metrics()
             .contains("regionmesh_serving_versions_unservable 1\n"),
         "{}",
-        rig.metrics()
+        fixture.metrics()
     );
 }
 
 #[tokio::test]
 async fn a_version_whose_damaged_files_were_replaced_in_place_is_loaded_again() {
-    let rig = Rig::start_with(config(1), true).await;
+    let fixture = Rig::start_with(config(1), true).await;
     for version in ["1", "2"] {
-        rig.put("add", version, b"damaged".to_vec());
+        fixture.put("add", version, b"damaged".to_vec());
     }
-    rig.publish();
-    rig.wait("refused", async || {
-        rig.infer("add", json!({}))
-            .await
-            .1
-            .to_string()
-            .contains("can't be loaded")
-    })
-    .await;
+    fixture.publish();
+    fixture
+        .wait("refused", async || {
+            fixture
+                .infer("add", json!({}))
+                .await
+                .1
+                .to_string()
+                .contains("can't be loaded")
+        })
+        .await;
 
     let is_bad = |version: &str| {
         matches!(
-            rig.outcome("add", version),
+            fixture.outcome("add", version),
             Some(Outcome::Unservable { .. })
         )
     };
 
-    rig.wait("both tried", async || is_bad("1") && is_bad("2"))
+    fixture
+        .wait("both tried", async || is_bad("1") && is_bad("2"))
         .await;
 
     // The catalogue stays as it is.
     for version in ["1", "2"] {
-        rig.put("add", version, models::add(version.parse().unwrap()));
-        rig.quarantine
+        fixture.put("add", version, models::add(version.parse().unwrap()));
+        fixture
+            .quarantine
             .try_again(&"add".parse().unwrap(), &version.parse().unwrap());
     }
 
-    rig.wait_default("add", "2").await;
-    rig.wait("both servable", async || {
-        ["1", "2"]
-            .iter()
-            .all(|name| rig.outcome("add", name) == Some(Outcome::Servable))
-    })
-    .await;
+    fixture.wait_default("add", "2").await;
+    fixture
+        .wait("both servable", async || {
+            ["1", "2"]
+                .iter()
+                .all(|name| fixture.outcome("add", name) == Some(Outcome::Servable))
+        })
+        .await;
 }
 
 #[tokio::test]
 async fn an_attempt_that_read_files_which_were_replaced_under_it_is_repeated() {
-    let rig = Rig::start_with(config(1), true).await;
+    let fixture = Rig::start_with(config(1), true).await;
     let gate = Arc::new(tokio::sync::Semaphore::new(0));
-    *rig.memory.gate.lock().unwrap() = Some(gate.clone());
-    rig.put("add", "1", b"damaged".to_vec());
-    rig.publish();
-    rig.wait("held", async || rig.memory.held.load(Ordering::SeqCst) == 1)
+    *fixture.memory.gate.lock().unwrap() = Some(gate.clone());
+    fixture.put("add", "1", b"damaged".to_vec());
+    fixture.publish();
+    fixture
+        .wait("held", async || {
+            fixture.memory.held.load(Ordering::SeqCst) == 1
+        })
         .await;
 
-    rig.put("add", "1", models::add(1.0));
-    rig.quarantine
+    fixture.put("add", "1", models::add(1.0));
+    fixture
+        .quarantine
         .try_again(&"add".parse().unwrap(), &"1".parse().unwrap());
 
     // The server has taken note by the time it answers.
-    rig.get("/v2/health/ready").await;
+    fixture.get("/v2/health/ready").await;
     gate.add_permits(100);
-    rig.wait_default("add", "1").await;
-    assert_eq!(rig.outcome("add", "1"), Some(Outcome::Servable));
+    fixture.wait_default("add", "1").await;
+    assert_eq!(fixture.outcome("add", "1"), Some(Outcome::Servable));
 }
 
 #[tokio::test]
 async fn where_the_wanted_version_never_loaded_the_newest_older_one_that_does_is_served() {
-    let rig = Rig::start(config(1)).await;
-    rig.put("add", "1", models::add(1.0));
-    rig.put("add", "2", models::add(2.0));
-    rig.put("add", "3", models::unknown_operator());
-    rig.put("add", "4", b"not onnx".to_vec());
-    rig.publish();
-    rig.wait_default("add", "2").await;
-    rig.wait_ready().await;
-    assert_eq!(first_output(&rig, "/v2/models/add/infer").await, (200, 2.0));
+    let fixture = Rig::start(config(1)).await;
+    fixture.put("add", "1", models::add(1.0));
+    fixture.put("add", "2", models::add(2.0));
+    fixture.put("add", "3", models::unknown_operator());
+    fixture.put("add", "4", b"not onnx".to_vec());
+    fixture.publish();
+    fixture.wait_default("add", "2").await;
+    fixture.wait_ready().await;
+    assert_eq!(
+        first_output(&fixture, "/v2/models/add/infer").await,
+        (200, 2.0)
+    );
 
     let gauge = "regionmesh_serving_default_failed{model=\"add\"} 1";
-    assert!(rig.metrics().contains(gauge), "{}", rig.metrics());
-    rig.put("add", "5", models::add(5.0));
-    rig.publish();
-    rig.wait_default("add", "5").await;
+    assert!(fixture.metrics().contains(gauge), "{}", fixture.metrics());
+    fixture.put("add", "5", models::add(5.0));
+    fixture.publish();
+    fixture.wait_default("add", "5").await;
 }
 
 #[tokio::test]
 async fn a_region_is_not_ready_while_it_lacks_what_most_others_serve() {
-    let rig = Rig::with(&[("add", models::add(1.0))]).await;
-    rig.put("bad", "1", models::unknown_operator());
-    rig.publish();
-    rig.wait("unserved", async || {
-        rig.servability.borrow().unserved.len() == 1
-    })
-    .await;
+    let fixture = Rig::with(&[("add", models::add(1.0))]).await;
+    fixture.put("bad", "1", models::unknown_operator());
+    fixture.publish();
+    fixture
+        .wait("unserved", async || {
+            fixture.servability.borrow().unserved.len() == 1
+        })
+        .await;
 
-    assert_eq!(rig.get("/v2/health/ready").await.0, 200);
+    assert_eq!(fixture.get("/v2/health/ready").await.0, 200);
     let serving = |models: &[&str]| {
         let served = models.iter().map(|name| name.parse().unwrap()).collect();
         regionmesh_core::planning::servability::RegionModels {
@@ -516,18 +565,23 @@ async fn a_region_is_not_ready_while_it_lacks_what_most_others_serve() {
     let peers = |first: &[&str], second: &[&str]| {
         let regions = [("b", first), ("c", second)];
         let regions = regions.map(|(name, models)| (name.parse().unwrap(), serving(models)));
-        rig.peers
+        fixture
+            .peers
             .send_replace(Arc::new(regions.into_iter().collect()));
     };
 
     peers(&["add", "bad"], &["add", "bad"]);
-    rig.wait("not ready", async || {
-        rig.get("/v2/health/ready").await.0 == 503
-    })
-    .await;
+    fixture
+        .wait("not ready", async || {
+            fixture.get("/v2/health/ready").await.0 == 503
+        })
+        .await;
 
-    assert!(!rig.facts.borrow().is_ready);
-    assert_eq!(first_output(&rig, "/v2/models/add/infer").await, (200, 1.0));
+    assert!(!fixture.status_entries.borrow().is_ready);
+    assert_eq!(
+        first_output(&fixture, "/v2/models/add/infer").await,
+        (200, 1.0)
+    );
     peers(&["add", "bad"], &["add"]);
-    rig.wait_ready().await;
+    fixture.wait_ready().await;
 }

@@ -12,10 +12,14 @@ use tract_onnx::pb::tensor_proto::DataType;
 /// The routes, and the one model's version, whose places the test holds too.
 async fn routes_with(config: ServingConfig) -> (axum::Router, Arc<loading::Loaded>) {
     let metrics = ServingMetrics::new(&prometheus::Registry::new()).unwrap();
-    let rig = Rig::with(&[("add", models::add(1.0))]).await;
-    let shelf = loader::Shelf::new(loader::ShelfArguments {
+    let fixture = Rig::with(&[("add", models::add(1.0))]).await;
+    let version_registry = loader::VersionRegistry::new(loader::VersionRegistryArguments {
         region: "here".parse().unwrap(),
-        loading: Arc::new(loading_from(&rig.memory, config.clone(), metrics.clone())),
+        loading: Arc::new(loading_from(
+            &fixture.memory,
+            config.clone(),
+            metrics.clone(),
+        )),
         extra_versions: 1,
         places: 1,
         tests_versions: false,
@@ -23,17 +27,20 @@ async fn routes_with(config: ServingConfig) -> (axum::Router, Arc<loading::Loade
     });
 
     tokio::spawn(
-        shelf
+        version_registry
             .clone()
-            .follow(rig.announce.subscribe(), rig.peers.subscribe()),
+            .follow(fixture.announce.subscribe(), fixture.peers.subscribe()),
     );
 
-    rig.wait("loaded", async || shelf.resolve("add", None).await.is_ok())
+    fixture
+        .wait("loaded", async || {
+            version_registry.resolve("add", None).await.is_ok()
+        })
         .await;
 
-    let loaded = shelf.resolve("add", None).await.unwrap();
+    let loaded = version_registry.resolve("add", None).await.unwrap();
     let service = routes::Service {
-        shelf,
+        version_registry,
         admission: Arc::new(admission::Admission::new(&config, metrics.clone())),
         computing: Arc::new(Semaphore::new(routes::computing_max(config.parallel))),
         inference_timeout: Duration::from_secs(30),
@@ -229,17 +236,17 @@ async fn bodies_in_progress_are_bounded_together() {
 
 #[tokio::test]
 async fn a_body_over_the_limit_is_413_with_or_without_a_declared_length() {
-    let rig = Rig::start(ServingConfig {
+    let fixture = Rig::start(ServingConfig {
         body_limit: 1_000,
         ..ServingConfig::default()
     })
     .await;
 
-    rig.put("add", "1", models::add(1.0));
-    rig.publish();
-    rig.wait_ready().await;
+    fixture.put("add", "1", models::add(1.0));
+    fixture.publish();
+    fixture.wait_ready().await;
 
-    let (parts, body) = rig
+    let (parts, body) = fixture
         .exchange("POST", "/v2/models/add/infer", vec![b' '; 1_001])
         .await;
     assert_eq!(parts.status, 413, "{body}");
@@ -251,7 +258,7 @@ async fn a_body_over_the_limit_is_413_with_or_without_a_declared_length() {
         "{body}"
     );
 
-    assert_eq!(rig.infer("add", floats([1.0, 2.0])).await.0, 200);
+    assert_eq!(fixture.infer("add", floats([1.0, 2.0])).await.0, 200);
 
     let config = ServingConfig {
         body_limit: 1_000,
@@ -274,14 +281,15 @@ async fn a_body_over_the_limit_is_413_with_or_without_a_declared_length() {
 
 #[tokio::test]
 async fn a_panic_of_the_engine_is_a_500_and_nothing_else() {
-    let rig = Rig::with(&[("divide", models::divide())]).await;
+    let fixture = Rig::with(&[("divide", models::divide())]).await;
     let ask = async |b: [i64; 2]| {
         let tensor = |name: &str, data: [i64; 2]| json!({"name": name, "datatype": "INT64", "shape": [2], "data": data});
-        rig.infer(
-            "divide",
-            json!({"inputs": [tensor("a", [8, 9]), tensor("b", b)]}),
-        )
-        .await
+        fixture
+            .infer(
+                "divide",
+                json!({"inputs": [tensor("a", [8, 9]), tensor("b", b)]}),
+            )
+            .await
     };
 
     for _ in 0..20 {
@@ -295,10 +303,11 @@ async fn a_panic_of_the_engine_is_a_500_and_nothing_else() {
     let (status, body) = ask([2, 3]).await;
     assert_eq!((status, &body["outputs"][0]["data"]), (200, &json!([4, 3])));
     assert!(
-        rig.metrics()
+        fixture
+            .metrics()
             .contains("regionmesh_inference_panics_total 20\n"),
         "{}",
-        rig.metrics()
+        fixture.metrics()
     );
 }
 
@@ -306,19 +315,19 @@ async fn a_panic_of_the_engine_is_a_500_and_nothing_else() {
 async fn memory_for_models_is_bounded_and_defaults_come_first() {
     let model = models::add(1.0);
     let resident = engine::Engine::resident_bytes(model.len() as u64);
-    let rig = Rig::start(ServingConfig {
+    let fixture = Rig::start(ServingConfig {
         memory_limit: 2 * resident,
         ..ServingConfig::default()
     })
     .await;
 
     for version in ["1", "2", "3"] {
-        rig.put("add", version, models::add(version.parse().unwrap()));
+        fixture.put("add", version, models::add(version.parse().unwrap()));
     }
-    rig.publish();
-    rig.wait_ready().await;
+    fixture.publish();
+    fixture.wait_ready().await;
     for version in ["1", "2", "1"] {
-        let (status, body) = rig
+        let (status, body) = fixture
             .get(&format!("/v2/models/add/versions/{version}/ready"))
             .await;
         assert_eq!(
@@ -327,11 +336,11 @@ async fn memory_for_models_is_bounded_and_defaults_come_first() {
         );
     }
 
-    rig.put("second", "1", models::add(5.0));
-    rig.publish();
-    rig.wait_default("second", "1").await;
+    fixture.put("second", "1", models::add(5.0));
+    fixture.publish();
+    fixture.wait_default("second", "1").await;
 
-    let (status, body) = rig.get("/v2/models/add/versions/1/ready").await;
+    let (status, body) = fixture.get("/v2/models/add/versions/1/ready").await;
     assert!(
         status == 503
             && body["error"]
@@ -342,24 +351,26 @@ async fn memory_for_models_is_bounded_and_defaults_come_first() {
     );
 
     // Something that can never fit pushes nothing out.
-    rig.put_files(
+    fixture.put_files(
         "third",
         "1",
         [("model.onnx".to_owned(), vec![0u8; 10_000].into())].into(),
     );
 
-    rig.publish();
-    rig.wait("named", async || {
-        rig.infer("third", json!({}))
-            .await
-            .1
-            .to_string()
-            .contains("third@1 can't")
-    })
-    .await;
+    fixture.publish();
+    fixture
+        .wait("named", async || {
+            fixture
+                .infer("third", json!({}))
+                .await
+                .1
+                .to_string()
+                .contains("third@1 can't")
+        })
+        .await;
 
-    assert_eq!(rig.get("/v2/health/ready").await.0, 200);
-    assert_eq!(rig.infer("second", floats([1.0, 2.0])).await.0, 200);
+    assert_eq!(fixture.get("/v2/health/ready").await.0, 200);
+    assert_eq!(fixture.infer("second", floats([1.0, 2.0])).await.0, 200);
 }
 
 #[tokio::test]
@@ -369,29 +380,31 @@ async fn a_version_that_found_no_room_is_tried_again_once_memory_was_freed() {
         memory_limit: 2 * resident,
         ..ServingConfig::default()
     };
-    let rig = Rig::start_with(config, true).await;
+    let fixture = Rig::start_with(config, true).await;
 
-    rig.put("add", "1", models::add(1.0));
-    rig.put("second", "1", models::add(5.0));
-    rig.publish();
-    rig.wait_default("add", "1").await;
-    rig.wait_default("second", "1").await;
-    rig.put("add", "2", models::add(2.0));
-    rig.publish_with(&[("add", "1")]);
-    rig.wait("refused for want of memory", async || {
-        match rig.outcome("add", "2") {
-            Some(Outcome::Unservable { reason, .. }) => reason.contains("serving.memory_limit"),
-            _ => false,
-        }
-    })
-    .await;
+    fixture.put("add", "1", models::add(1.0));
+    fixture.put("second", "1", models::add(5.0));
+    fixture.publish();
+    fixture.wait_default("add", "1").await;
+    fixture.wait_default("second", "1").await;
+    fixture.put("add", "2", models::add(2.0));
+    fixture.publish_with(&[("add", "1")]);
+    fixture
+        .wait("refused for want of memory", async || {
+            match fixture.outcome("add", "2") {
+                Some(Outcome::Unservable { reason, .. }) => reason.contains("serving.memory_limit"),
+                _ => false,
+            }
+        })
+        .await;
 
-    rig.remove("second", "1");
-    rig.publish_with(&[("add", "1")]);
-    rig.wait("servable", async || {
-        rig.outcome("add", "2") == Some(Outcome::Servable)
-    })
-    .await;
+    fixture.remove("second", "1");
+    fixture.publish_with(&[("add", "1")]);
+    fixture
+        .wait("servable", async || {
+            fixture.outcome("add", "2") == Some(Outcome::Servable)
+        })
+        .await;
 }
 
 #[tokio::test]
@@ -416,7 +429,7 @@ async fn weights_in_files_beside_the_model_are_read_from_the_version_only() {
         proto.encode_to_vec()
     };
 
-    let rig = Rig::with(&[]).await;
+    let fixture = Rig::with(&[]).await;
     let weights = Bytes::from([1.0f32.to_le_bytes(), 6.0f32.to_le_bytes()].concat());
     let files = |model: Vec<u8>| {
         [
@@ -425,11 +438,11 @@ async fn weights_in_files_beside_the_model_are_read_from_the_version_only() {
         ]
     };
 
-    rig.put_files("add", "1", files(external("w.bin", "4")).into());
-    rig.publish();
-    rig.wait_default("add", "1").await;
+    fixture.put_files("add", "1", files(external("w.bin", "4")).into());
+    fixture.publish();
+    fixture.wait_default("add", "1").await;
     assert_eq!(
-        rig.infer("add", floats([0.0, 1.0])).await.1["outputs"][0]["data"],
+        fixture.infer("add", floats([0.0, 1.0])).await.1["outputs"][0]["data"],
         json!([6.0, 7.0])
     );
 
@@ -438,18 +451,20 @@ async fn weights_in_files_beside_the_model_are_read_from_the_version_only() {
         ("away", "/etc/passwd", "4"),
         ("max", "w.bin", "18446744073709551615"),
     ] {
-        rig.put_files(name, "1", files(external(location, length)).into());
-        rig.publish();
+        fixture.put_files(name, "1", files(external(location, length)).into());
+        fixture.publish();
 
         let fault = format!("model {name}@1 can't be loaded: ");
-        rig.wait("refused", async || {
-            rig.infer(name, json!({}))
-                .await
-                .1
-                .to_string()
-                .contains(&fault)
-        })
-        .await;
+        fixture
+            .wait("refused", async || {
+                fixture
+                    .infer(name, json!({}))
+                    .await
+                    .1
+                    .to_string()
+                    .contains(&fault)
+            })
+            .await;
     }
 }
 
@@ -457,7 +472,7 @@ async fn weights_in_files_beside_the_model_are_read_from_the_version_only() {
 async fn garbage_and_half_requests_disturb_nothing() {
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-    let rig = Rig::with(&[("add", models::add(1.0))]).await;
+    let fixture = Rig::with(&[("add", models::add(1.0))]).await;
     let mut half_open = Vec::new();
     for bytes in [
         &b"\x16\x03\x01\x02\x00\x01"[..],
@@ -465,14 +480,14 @@ async fn garbage_and_half_requests_disturb_nothing() {
         &[0xff; 100_000],
         b"POST /v2/models/add/infer HTTP/1.1\r\n",
     ] {
-        let mut stream = TcpStream::connect(rig.address).await.unwrap();
+        let mut stream = TcpStream::connect(fixture.address).await.unwrap();
         let _ = stream.write_all(bytes).await;
         half_open.push(stream);
     }
 
     let mut answer = Vec::new();
     let _ = half_open[1].read_to_end(&mut answer).await;
-    assert_eq!(rig.infer("add", floats([1.0, 2.0])).await.0, 200);
+    assert_eq!(fixture.infer("add", floats([1.0, 2.0])).await.0, 200);
 }
 
 /// `y = x` grown to `shape`: what it makes is known before it is made.
@@ -502,32 +517,35 @@ fn grown_of(element: DataType, shape: &[i64]) -> Vec<u8> {
 
 #[tokio::test]
 async fn a_model_that_would_make_too_large_a_tensor_is_refused_before_anything_is_allocated() {
-    let rig = Rig::with(&[("add", models::add(1.0)), ("small", grown(&[1_000]))]).await;
+    let fixture = Rig::with(&[("add", models::add(1.0)), ("small", grown(&[1_000]))]).await;
     let asked = json!({"inputs": [{"name": "x", "datatype": "FP32", "shape": [1], "data": [1.0]}]});
     for (name, shape) in [
         ("large", vec![1 << 20, 1 << 20]),
         ("absurd", vec![1 << 30, 1 << 30]),
     ] {
-        rig.put(name, "1", grown(&shape));
-        rig.publish();
-        rig.wait("refused", async || {
-            let told = rig.infer(name, asked.clone()).await.1.to_string();
-            told.contains("can't be loaded") && told.contains("serving.max_tensor_bytes")
-        })
-        .await;
+        fixture.put(name, "1", grown(&shape));
+        fixture.publish();
+        fixture
+            .wait("refused", async || {
+                let told = fixture.infer(name, asked.clone()).await.1.to_string();
+                told.contains("can't be loaded") && told.contains("serving.max_tensor_bytes")
+            })
+            .await;
     }
 
-    assert_eq!(rig.infer("small", asked).await.0, 200);
-    assert_eq!(rig.infer("add", floats([1.0, 2.0])).await.0, 200);
+    assert_eq!(fixture.infer("small", asked).await.0, 200);
+    assert_eq!(fixture.infer("add", floats([1.0, 2.0])).await.0, 200);
 }
 
 #[tokio::test]
 async fn a_text_that_a_model_repeats_too_often_is_refused_and_a_short_one_is_answered() {
-    let rig = Rig::with(&[("repeat", grown_of(DataType::String, &[100_000]))]).await;
+    let fixture = Rig::with(&[("repeat", grown_of(DataType::String, &[100_000]))]).await;
     let asked = |text: &str| json!({"inputs": [{"name": "x", "datatype": "BYTES", "shape": [1], "data": [text]}]});
-    assert_eq!(rig.infer("repeat", asked("short")).await.0, 200);
+    assert_eq!(fixture.infer("repeat", asked("short")).await.0, 200);
 
-    let (code, told) = rig.infer("repeat", asked(&"long ".repeat(10_000))).await;
+    let (code, told) = fixture
+        .infer("repeat", asked(&"long ".repeat(10_000)))
+        .await;
     assert!(
         code != 200 && told.to_string().contains("serving.max_tensor_bytes"),
         "{code}: {told}"

@@ -4,13 +4,13 @@ use super::*;
 
 #[tokio::test]
 async fn a_request_is_answered_with_names_types_and_shapes() {
-    let rig = Rig::with(&[("add", models::add(1.0)), ("mixed", models::mixed())]).await;
+    let fixture = Rig::with(&[("add", models::add(1.0)), ("mixed", models::mixed())]).await;
     let request = json!({
         "id": "42", "parameters": {"any": ["thing"]},
         "inputs": [{"name": "x", "datatype": "FP32", "shape": [2, 2], "data": [[1, 2.5], [3, -4]], "parameters": {}}],
         "outputs": [{"name": "y", "parameters": {"binary_data": true}}],
     });
-    let (parts, body) = rig
+    let (parts, body) = fixture
         .exchange("POST", "/v2/models/add/infer", request.to_string())
         .await;
 
@@ -30,7 +30,7 @@ async fn a_request_is_answered_with_names_types_and_shapes() {
         {"name": "byte", "datatype": "UINT8", "shape": [], "data": [255]},
         {"name": "flag", "datatype": "BOOL", "shape": [3], "data": [true, false, true]},
     ]);
-    let (_, body) = rig.infer("mixed", json!({"inputs": inputs})).await;
+    let (_, body) = fixture.infer("mixed", json!({"inputs": inputs})).await;
     let outputs = json!([
         {"name": "not", "datatype": "BOOL", "shape": [3], "data": [false, true, false]},
         {"name": "same", "datatype": "UINT8", "shape": [], "data": [255]},
@@ -41,7 +41,7 @@ async fn a_request_is_answered_with_names_types_and_shapes() {
         "inputs are taken by name, in any order"
     );
 
-    let (_, body) = rig
+    let (_, body) = fixture
         .infer(
             "mixed",
             json!({"inputs": inputs, "outputs": [{"name": "same"}]}),
@@ -53,15 +53,16 @@ async fn a_request_is_answered_with_names_types_and_shapes() {
 
 #[tokio::test]
 async fn metadata_and_health_are_as_the_protocol_says() {
-    let rig = Rig::with(&[("add", models::add(1.0))]).await;
-    rig.put("add", "2", models::add(2.0));
-    rig.publish_with(&[("add", "1")]);
-    rig.wait("two versions", async || {
-        rig.get("/v2/models/add").await.1["versions"] == json!(["1", "2"])
-    })
-    .await;
+    let fixture = Rig::with(&[("add", models::add(1.0))]).await;
+    fixture.put("add", "2", models::add(2.0));
+    fixture.publish_with(&[("add", "1")]);
+    fixture
+        .wait("two versions", async || {
+            fixture.get("/v2/models/add").await.1["versions"] == json!(["1", "2"])
+        })
+        .await;
 
-    let (_, body) = rig.get("/v2/models/add/versions/2").await;
+    let (_, body) = fixture.get("/v2/models/add/versions/2").await;
     assert_eq!(body["versions"], json!(["2"]));
     assert_eq!(
         body["inputs"],
@@ -85,12 +86,12 @@ async fn metadata_and_health_are_as_the_protocol_says() {
             json!("1"),
         ),
     ] {
-        let (status, body) = rig.get(path).await;
+        let (status, body) = fixture.get(path).await;
         assert_eq!((status, &body[field]), (200, &value), "{path}");
     }
 
     for method in ["GET", "POST"] {
-        let (status, body) = rig.call(method, "/v2/repository/index", "{}").await;
+        let (status, body) = fixture.call(method, "/v2/repository/index", "{}").await;
         assert_eq!(
             (
                 status,
@@ -104,7 +105,7 @@ async fn metadata_and_health_are_as_the_protocol_says() {
 
 #[tokio::test]
 async fn what_is_wrong_is_refused_with_the_tensor_the_expected_and_the_given() {
-    let rig = Rig::with(&[("add", models::add(1.0)), ("mixed", models::mixed())]).await;
+    let fixture = Rig::with(&[("add", models::add(1.0)), ("mixed", models::mixed())]).await;
     let input = |name: &str, datatype: &str, shape: Value, data: Value| json!({"name": name, "datatype": datatype, "shape": shape, "data": data});
     let x = || input("x", "FP32", json!([1, 2]), json!([1, 2]));
     let add = "/v2/models/add/infer";
@@ -263,7 +264,7 @@ async fn what_is_wrong_is_refused_with_the_tensor_the_expected_and_the_given() {
     ];
 
     for (method, path, body, status, part) in cases {
-        let (parts, answer) = rig.exchange(method, path, body.to_string()).await;
+        let (parts, answer) = fixture.exchange(method, path, body.to_string()).await;
         let error = answer["error"]
             .as_str()
             .unwrap_or_else(|| panic!("{method} {path} {body}: {answer}"));
@@ -287,11 +288,11 @@ async fn what_is_wrong_is_refused_with_the_tensor_the_expected_and_the_given() {
         &"[".repeat(100_000),
         "{\"inputs\":[{\"name\":\"x\"}]}",
     ] {
-        assert_eq!(rig.call("POST", add, body.to_owned()).await.0, 400);
+        assert_eq!(fixture.call("POST", add, body.to_owned()).await.0, 400);
     }
 
     assert_eq!(
-        rig.infer("add", floats([1.0, 2.0])).await.0,
+        fixture.infer("add", floats([1.0, 2.0])).await.0,
         200,
         "and it still serves"
     );
@@ -299,19 +300,20 @@ async fn what_is_wrong_is_refused_with_the_tensor_the_expected_and_the_given() {
 
 #[tokio::test]
 async fn only_models_of_the_catalogue_become_metric_labels() {
-    let rig = Rig::with(&[("add", models::add(1.0))]).await;
+    let fixture = Rig::with(&[("add", models::add(1.0))]).await;
     for number in 0..50 {
-        rig.infer(&format!("made-up-{number}"), json!({})).await;
-        rig.call(
-            "POST",
-            &format!("/v2/models/add/versions/{number}9/infer"),
-            "{}",
-        )
-        .await;
+        fixture.infer(&format!("made-up-{number}"), json!({})).await;
+        fixture
+            .call(
+                "POST",
+                &format!("/v2/models/add/versions/{number}9/infer"),
+                "{}",
+            )
+            .await;
     }
 
-    rig.infer("add", floats([1.0, 2.0])).await;
-    let metrics = rig.metrics();
+    fixture.infer("add", floats([1.0, 2.0])).await;
+    let metrics = fixture.metrics();
     assert!(
         !metrics.contains("made-up") && !metrics.contains("version=\"19\""),
         "{metrics}"

@@ -5,7 +5,7 @@ use super::{CostArguments, CostMetrics};
 use crate::{
     actors::messages::CostMessage,
     config::CostConfig,
-    cost::answers::{self, BudgetBasis, BudgetStanding, Figures, Sources},
+    cost::answers::{self, BudgetBasis, BudgetProgress, Figures, Sources},
 };
 use ractor::ActorRef;
 use regionmesh_cost::{
@@ -50,7 +50,7 @@ struct Known {
 #[derive(Debug)]
 pub struct Verdict {
     known: BTreeMap<String, Known>,
-    budgets: Vec<BudgetStanding>,
+    budgets: Vec<BudgetProgress>,
     notices: Vec<CostNotice>,
     /// Incidents that are over.
     ended: Vec<CostNotice>,
@@ -64,7 +64,7 @@ pub(super) struct Judge {
     is_running: bool,
     ran_at: Option<Instant>,
     known: BTreeMap<String, Known>,
-    budgets: Vec<BudgetStanding>,
+    budgets: Vec<BudgetProgress>,
     billed: Vec<Anomaly>,
     /// The day that what bills say was worked out on; none once they have changed.
     billed_on: Option<Date>,
@@ -102,7 +102,7 @@ impl Judge {
     }
 
     /// How the budgets stand.
-    pub(super) fn budgets(&self) -> &[BudgetStanding] {
+    pub(super) fn budgets(&self) -> &[BudgetProgress] {
         &self.budgets
     }
 
@@ -115,7 +115,7 @@ impl Judge {
     pub(super) fn published(&self) -> Vec<BudgetUse> {
         let basis_points =
             |ratio: f64| (ratio * 1e4).clamp(0.0, f64::from(u32::MAX)).round() as u32;
-        let used = |view: &BudgetStanding| BudgetUse {
+        let used = |view: &BudgetProgress| BudgetUse {
             name: view.budget.name.clone(),
             spent_bp: basis_points(view.state.ratio),
             forecast_bp: view.state.forecast_ratio.map(basis_points),
@@ -272,10 +272,10 @@ fn judge(
                 continue;
             }
         };
-        let standing = sources.standing(budget, &mut basis);
+        let traffic_state = sources.traffic_state(budget, &mut basis);
 
-        if let Some(BudgetProblem::OtherCurrencies { .. }) = &standing.state.problem {
-            let problem = &standing.state.problem;
+        if let Some(BudgetProblem::OtherCurrencies { .. }) = &traffic_state.state.problem {
+            let problem = &traffic_state.state.problem;
             tracing::debug!(
                 budget = budget.name,
                 ?problem,
@@ -285,12 +285,12 @@ fn judge(
 
         notices.extend(budget_notices(
             budget,
-            standing.window,
-            &standing.state,
+            traffic_state.window,
+            &traffic_state.state,
             now_ms,
         ));
 
-        budgets.push(standing);
+        budgets.push(traffic_state);
         known.insert(
             budget.name.clone(),
             Known {

@@ -261,9 +261,9 @@ impl CostMetrics {
             }
         }
 
-        for standing in &view.budgets {
-            let name = &*standing.budget.name;
-            let state = &standing.state;
+        for traffic_state in &view.budgets {
+            let name = &*traffic_state.budget.name;
+            let state = &traffic_state.state;
             self.budgets
                 .with_label_values(&[name, "actual"])
                 .set(state.ratio);

@@ -5,7 +5,7 @@ use async_trait::async_trait;
 use regionmesh_mesh::GossipInbox;
 use regionmesh_protocol::{
     identity::AgentId,
-    status::{Fact, Links},
+    status::{StatusEntry, Links},
 };
 use std::time::Duration;
 
@@ -45,6 +45,6 @@ impl GossipInbox for Address<GossipMessage> {
     }
 
     fn publish(&self, links: Links) {
-        let _ = self.cast(GossipMessage::Publish(Box::new(Fact::Links(links))));
+        let _ = self.cast(GossipMessage::Publish(Box::new(StatusEntry::Links(links))));
     }
 }

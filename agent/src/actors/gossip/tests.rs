@@ -3,7 +3,7 @@ use crate::address::Address;
 use async_trait::async_trait;
 use prometheus::Registry;
 use regionmesh_mesh::{LinkInfo, Peer};
-use regionmesh_protocol::status::{FactKind, LeaderFacts, Links, ServingFacts};
+use regionmesh_protocol::status::{StatusKind, LeaderStatus, Links, ServingStatus};
 
 /// A toy key: a signature is a hash under a secret that only tests know.
 struct Key(AgentId, AtomicU64);
@@ -160,9 +160,9 @@ impl Node {
         self.home.vacate();
     }
 
-    fn publish(&self, fact: Fact) {
+    fn publish(&self, status_entry: StatusEntry) {
         self.home
-            .cast(GossipMessage::Publish(Box::new(fact)))
+            .cast(GossipMessage::Publish(Box::new(status_entry)))
             .unwrap();
     }
 
@@ -200,18 +200,18 @@ struct Mesh {
     wires: Arc<Mutex<Wires>>,
 }
 
-fn serving(requests_total: u64) -> Fact {
-    Fact::Serving(ServingFacts {
+fn serving(requests_total: u64) -> StatusEntry {
+    StatusEntry::Serving(ServingStatus {
         requests_total,
-        ..ServingFacts::default()
+        ..ServingStatus::default()
     })
 }
 
-fn has(view: &BoardView, owner: &AgentId, fact: &Fact) -> bool {
+fn has(view: &BoardView, owner: &AgentId, status_entry: &StatusEntry) -> bool {
     view.agents
         .get(owner)
-        .and_then(|agent| agent.facts.get(&fact.kind()))
-        .is_some_and(|seen| *seen.fact == *fact)
+        .and_then(|agent| agent.status_entries.get(&status_entry.kind()))
+        .is_some_and(|seen| *seen.status_entry == *status_entry)
 }
 
 fn is_alive(view: &BoardView, agent: &AgentId) -> bool {
@@ -342,7 +342,7 @@ async fn a_fact_reaches_everybody_through_the_node_in_the_middle() {
     assert!(
         view.agents
             .values()
-            .all(|agent| agent.facts.contains_key(&FactKind::Certificate))
+            .all(|agent| agent.status_entries.contains_key(&StatusKind::Certificate))
     );
 
     // A direct peer hears of it with the request itself.
@@ -483,13 +483,13 @@ async fn an_actor_that_crashed_goes_on_with_its_board_and_nobody_sees_it_die() {
 async fn a_restarted_process_replaces_its_facts() {
     let mut mesh = Mesh::star().await;
     mesh.nodes[2].publish(serving(1));
-    mesh.nodes[2].publish(Fact::Leader(LeaderFacts::default()));
+    mesh.nodes[2].publish(StatusEntry::Leader(LeaderStatus::default()));
     mesh.all_alive().await;
     mesh.all_see(|view| {
         has(
             view,
             &mesh.nodes[2].id,
-            &Fact::Leader(LeaderFacts::default()),
+            &StatusEntry::Leader(LeaderStatus::default()),
         )
     })
     .await;
@@ -507,7 +507,7 @@ async fn a_restarted_process_replaces_its_facts() {
     assert!(!has(
         &mesh.nodes[4].snapshots.board.borrow(),
         &id,
-        &Fact::Leader(LeaderFacts::default())
+        &StatusEntry::Leader(LeaderStatus::default())
     ));
 }
 
@@ -523,7 +523,7 @@ async fn a_new_certificate_reaches_everybody_with_all_facts() {
         .cast(GossipMessage::CertificateReloaded)
         .unwrap();
 
-    let certificate = Fact::Certificate(mesh.nodes[1].key.chain());
+    let certificate = StatusEntry::Certificate(mesh.nodes[1].key.chain());
     let id = &mesh.nodes[1].id;
     mesh.all_see(|view| has(view, id, &certificate) && has(view, id, &serving(1)))
         .await;
@@ -604,8 +604,8 @@ async fn a_quiet_mesh_stays_quiet() {
     let mesh = Mesh::star().await;
     mesh.all_alive().await;
     tokio::time::sleep(Duration::from_secs(5)).await;
-    mesh.nodes[1].publish(Fact::Links(Links::default()));
-    mesh.nodes[1].publish(Fact::Links(Links::default()));
+    mesh.nodes[1].publish(StatusEntry::Links(Links::default()));
+    mesh.nodes[1].publish(StatusEntry::Links(Links::default()));
     tokio::time::sleep(Duration::from_secs(5)).await;
 
     let before = mesh.wires.lock().unwrap().exchanges;

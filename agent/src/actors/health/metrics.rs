@@ -40,7 +40,7 @@ impl HealthMetrics {
                 Opts::new(
                     "regionmesh_probe_confirmations_total",
                     "Probes that followed a definite failure at the quicker pace, by outcome: success (the endpoint was \
-                     back at once), positive, silence.",
+                     back at once), definite_failure, silence.",
                 ),
                 &["region", "outcome"],
             )?,
@@ -159,7 +159,7 @@ impl HealthMetrics {
 fn outcome(result: &ProbeResult) -> &'static str {
     match result {
         ProbeResult::Success { .. } => "success",
-        ProbeResult::Positive(_) => "positive",
+        ProbeResult::DefiniteFailure(_) => "definite_failure",
         ProbeResult::Silence(_) => "silence",
     }
 }

@@ -4,7 +4,7 @@
 
 use super::*;
 use async_trait::async_trait;
-use regionmesh_core::gossip::{AgentView, SeenFact};
+use regionmesh_core::gossip::{AgentView, SeenStatus};
 use regionmesh_protocol::status::entry::EntryVersion;
 use std::{collections::HashMap, sync::Mutex};
 
@@ -43,7 +43,7 @@ impl Prober for Script {
                 round_trip_us: 700,
                 evidence: "200 in 0.7 ms".into(),
             },
-            Endpoint::Refuses => ProbeResult::Positive("connection refused".into()),
+            Endpoint::Refuses => ProbeResult::DefiniteFailure("connection refused".into()),
             Endpoint::Hangs => {
                 tokio::time::sleep(Duration::from_millis(50)).await;
                 ProbeResult::Silence("no answer in 50 ms".into())
@@ -73,8 +73,8 @@ impl Actor for Collector {
         message: GossipMessage,
         seen: &mut Self::State,
     ) -> Result<(), ActorProcessingErr> {
-        if let GossipMessage::Publish(fact) = message
-            && let Fact::Observations(observations) = *fact
+        if let GossipMessage::Publish(status_entry) = message
+            && let StatusEntry::Observations(observations) = *status_entry
         {
             seen.send_modify(|seen| seen.push(observations));
         }
@@ -122,7 +122,7 @@ fn config(canaries: &str) -> Arc<Config> {
 impl Bench {
     async fn start(
         canaries: &str,
-        own_serving: Option<watch::Receiver<ServingFacts>>,
+        own_serving: Option<watch::Receiver<ServingStatus>>,
         script: Script,
     ) -> Self {
         Self::start_with(config(canaries), own_serving, script).await
@@ -130,7 +130,7 @@ impl Bench {
 
     async fn start_with(
         config: Arc<Config>,
-        own_serving: Option<watch::Receiver<ServingFacts>>,
+        own_serving: Option<watch::Receiver<ServingStatus>>,
         script: Script,
     ) -> Self {
         let (seen, published) = watch::channel(Vec::new());
@@ -226,17 +226,17 @@ impl Bench {
             own,
             own_address: None,
         };
-        let fact = Arc::new(Fact::Observations(observations));
+        let status_entry = Arc::new(StatusEntry::Observations(observations));
         let seen_at = std::time::Instant::now().checked_sub(age).unwrap();
 
         self.snapshots.board.send_modify(|board| {
             let mut next = (**board).clone();
             let view = AgentView {
                 is_alive,
-                facts: [(
-                    FactKind::Observations,
-                    SeenFact {
-                        fact,
+                status_entries: [(
+                    StatusKind::Observations,
+                    SeenStatus {
+                        status_entry,
                         version: EntryVersion::default(),
                         seen_at,
                     },
@@ -463,15 +463,15 @@ async fn a_restarted_actor_abstains_first_and_goes_on_draining() {
 
 #[tokio::test]
 async fn the_embedded_server_is_reported_failed_only_after_it_was_ready() {
-    let (serving, receiver) = watch::channel(ServingFacts::default());
+    let (serving, receiver) = watch::channel(ServingStatus::default());
     let mut bench = Bench::start("", Some(receiver), Script::default()).await;
     bench.until_observed("b", Condition::Healthy).await;
     assert_eq!(bench.published.borrow().last().unwrap().own, None);
-    serving.send_modify(|facts| facts.is_ready = true);
+    serving.send_modify(|status_entries| status_entries.is_ready = true);
     bench
         .until_published(|seen| seen.own == Some(Condition::Healthy))
         .await;
-    serving.send_modify(|facts| facts.is_ready = false);
+    serving.send_modify(|status_entries| status_entries.is_ready = false);
     bench
         .until_published(|seen| seen.own == Some(Condition::Failed))
         .await;
@@ -552,11 +552,11 @@ async fn a_dead_address_is_judged_by_itself_and_fails_its_region_with_the_last_o
 
 #[tokio::test]
 async fn an_agent_that_drains_takes_out_its_own_address_and_not_its_region() {
-    let facts = ServingFacts {
+    let status_entries = ServingStatus {
         is_ready: true,
-        ..ServingFacts::default()
+        ..ServingStatus::default()
     };
-    let (_serving, receiver) = watch::channel(facts);
+    let (_serving, receiver) = watch::channel(status_entries);
     let mut bench = Bench::start_with(of_two_addresses(), Some(receiver), Script::default()).await;
     let healthy = ["a", "b", "c"].map(|region| (region, Condition::Healthy));
 

@@ -5,19 +5,19 @@ use crate::config::{Config, RegionConfig};
 use regionmesh_core::{
     gossip::{AgentView, BoardView},
     health::verdict::{RegionVerdict, answered},
-    leader::election::{KnownLeader, Sight},
+    leader::election::{KnownLeader, ElectionView},
     planning::{PlanInputs, RegionInput, load::LoadMeter},
-    recovery::trial::Evidence,
+    recovery::canary::Evidence,
 };
 use regionmesh_protocol::{
     identity::{AgentId, RegionName},
-    plan::{CommittedPlan, Plan, RegionPlan, Standing},
+    plan::{CommittedPlan, Plan, RegionPlan, TrafficState},
     register::{
         ballot::{Ballot, Stamp},
         members::Members,
     },
     status::{
-        Fact, FactKind, Holdings, LeaderFacts, ServingFacts, condition::Condition, served::Served,
+        StatusEntry, StatusKind, Holdings, LeaderStatus, ServingStatus, condition::Condition, served::Served,
     },
 };
 use std::{
@@ -27,17 +27,17 @@ use std::{
 };
 
 /// What an agent says of the leader.
-pub(super) fn leader_facts(view: &AgentView) -> Option<&LeaderFacts> {
-    match &*view.facts.get(&FactKind::Leader)?.fact {
-        Fact::Leader(facts) => Some(facts),
+pub(super) fn leader_facts(view: &AgentView) -> Option<&LeaderStatus> {
+    match &*view.status_entries.get(&StatusKind::Leader)?.status_entry {
+        StatusEntry::Leader(status_entries) => Some(status_entries),
         _ => None,
     }
 }
 
 /// The plan that an agent says is committed.
 pub(super) fn plan_of(view: &AgentView) -> Option<&CommittedPlan> {
-    match &*view.facts.get(&FactKind::Plan)?.fact {
-        Fact::Plan(plan) => Some(plan),
+    match &*view.status_entries.get(&StatusKind::Plan)?.status_entry {
+        StatusEntry::Plan(plan) => Some(plan),
         _ => None,
     }
 }
@@ -45,13 +45,13 @@ pub(super) fn plan_of(view: &AgentView) -> Option<&CommittedPlan> {
 /// Every ballot on the board, and the agent that published it.
 pub(super) fn ballots(board: &BoardView) -> impl Iterator<Item = (&AgentId, &Ballot)> {
     board.agents.iter().flat_map(|(agent, view)| {
-        let facts = leader_facts(view);
+        let status_entries = leader_facts(view);
         let plan = plan_of(view).map(|plan| &plan.stamp.ballot);
-        let leading = facts.and_then(|facts| facts.leading.as_ref());
+        let leading = status_entries.and_then(|status_entries| status_entries.leading.as_ref());
         let told = plan
             .into_iter()
             .chain(leading)
-            .chain(facts.and_then(|facts| facts.highest.as_ref()));
+            .chain(status_entries.and_then(|status_entries| status_entries.highest.as_ref()));
 
         told.map(move |ballot| (agent, ballot))
     })
@@ -67,7 +67,7 @@ pub(super) fn plans<'a>(
         .iter()
         .filter(move |(agent, _)| *agent != me)
         .filter_map(|(agent, view)| {
-            let seen = view.facts.get(&FactKind::Plan)?;
+            let seen = view.status_entries.get(&StatusKind::Plan)?;
             Some((agent, plan_of(view)?, seen.seen_at))
         })
 }
@@ -90,7 +90,7 @@ pub(super) fn claims<'a>(
         .iter()
         .filter(move |(agent, _)| *agent != me)
         .filter_map(|(agent, view)| {
-            let seen = view.facts.get(&FactKind::Leader)?;
+            let seen = view.status_entries.get(&StatusKind::Leader)?;
             // An agent speaks for itself alone.
             let ballot = leader_facts(view)?
                 .leading
@@ -117,17 +117,17 @@ pub(super) fn known_leader(
 }
 
 /// What an election is decided by.
-pub(super) fn sight(
+pub(super) fn view(
     leader: Option<KnownLeader>,
     verdicts: &BTreeMap<RegionName, RegionVerdict>,
     members: BTreeSet<RegionName>,
-) -> Sight {
+) -> ElectionView {
     let failed = verdicts
         .iter()
         .filter(|(_, verdict)| verdict.condition == Condition::Failed);
     let failed = failed.map(|(region, _)| region.clone()).collect();
 
-    Sight {
+    ElectionView {
         leader,
         failed,
         members,
@@ -142,10 +142,10 @@ pub(super) fn served(board: &BoardView) -> impl Iterator<Item = (&AgentId, Serve
         .iter()
         .filter(|(_, view)| view.is_alive)
         .filter_map(|(agent, view)| {
-            let Fact::Serving(facts) = &*view.facts.get(&FactKind::Serving)?.fact else {
+            let StatusEntry::Serving(status_entries) = &*view.status_entries.get(&StatusKind::Serving)?.status_entry else {
                 return None;
             };
-            Some((agent, facts.served()))
+            Some((agent, status_entries.served()))
         })
 }
 
@@ -169,7 +169,7 @@ pub(super) fn plan_inputs(
         .map(|region| {
             let verdict = verdicts.get(&region.name);
             let places = serving(board, &region.name)
-                .fold(0u32, |sum, facts| sum.saturating_add(facts.places));
+                .fold(0u32, |sum, status_entries| sum.saturating_add(status_entries.places));
             let measured = meter.most_rps(&region.name, places);
             let input = RegionInput {
                 weight_bp: region.weight_bp,
@@ -208,9 +208,9 @@ pub(super) fn plan_inputs(
     let ramping = current
         .iter()
         .flat_map(|plan| &plan.regions)
-        .filter(|(_, part)| is_ramping(&part.standing));
+        .filter(|(_, part)| is_ramping(&part.traffic_state));
 
-    meter.keep_trials(&ramping.map(|(name, _)| name.clone()).collect());
+    meter.retain_comparisons(&ramping.map(|(name, _)| name.clone()).collect());
     PlanInputs {
         regions,
         strategy: config.traffic.strategy,
@@ -280,23 +280,23 @@ fn addresses(
     answered(&configured, judged, stands)
 }
 
-fn is_ramping(standing: &Standing) -> bool {
-    matches!(standing, Standing::Ramping { .. })
+fn is_ramping(traffic_state: &TrafficState) -> bool {
+    matches!(traffic_state, TrafficState::Ramping { .. })
 }
 
 /// How a region on the ramp does beside those that serve their share.
 fn evidence(plan: &Plan, meter: &mut LoadMeter, name: &RegionName) -> Evidence {
-    let Some(Standing::Ramping { step, since_ms }) =
-        plan.regions.get(name).map(|part| part.standing.clone())
+    let Some(TrafficState::Ramping { step, since_ms }) =
+        plan.regions.get(name).map(|part| part.traffic_state.clone())
     else {
         return Evidence::NotMeasured;
     };
     let control = plan
         .regions
         .iter()
-        .filter(|(_, part)| part.weight_bp > 0 && part.standing == Standing::Serving);
+        .filter(|(_, part)| part.weight_bp > 0 && part.traffic_state == TrafficState::Serving);
 
-    meter.trial(
+    meter.comparison(
         name,
         step,
         since_ms,
@@ -308,14 +308,14 @@ fn evidence(plan: &Plan, meter: &mut LoadMeter, name: &RegionName) -> Evidence {
 fn serving<'a>(
     board: &'a BoardView,
     region: &'a RegionName,
-) -> impl Iterator<Item = &'a ServingFacts> {
+) -> impl Iterator<Item = &'a ServingStatus> {
     board
         .agents
         .iter()
         .filter(|(agent, view)| agent.region == *region && view.is_alive)
         .filter_map(
-            |(_, view)| match &*view.facts.get(&FactKind::Serving)?.fact {
-                Fact::Serving(facts) => Some(facts),
+            |(_, view)| match &*view.status_entries.get(&StatusKind::Serving)?.status_entry {
+                StatusEntry::Serving(status_entries) => Some(status_entries),
                 _ => None,
             },
         )
@@ -324,7 +324,7 @@ fn serving<'a>(
 /// Whether all of a region's living agents that tell say that their models are loaded. Not known is
 /// not loaded.
 fn is_loaded(board: &BoardView, region: &RegionName) -> bool {
-    serving(board, region).next().is_some() && serving(board, region).all(|facts| facts.is_ready)
+    serving(board, region).next().is_some() && serving(board, region).all(|status_entries| status_entries.is_ready)
 }
 
 /// Whether the last synthetic inference passed, at each address of the region that is not down, for
@@ -338,10 +338,10 @@ fn inference_passes(board: &BoardView, region: &RegionName) -> bool {
         .filter(|(agent, view)| agent.region != *region && view.is_alive)
     {
         let seen = view
-            .facts
-            .get(&FactKind::Observations)
-            .map(|seen| &*seen.fact);
-        let Some(Fact::Observations(observations)) = seen else {
+            .status_entries
+            .get(&StatusKind::Observations)
+            .map(|seen| &*seen.status_entry);
+        let Some(StatusEntry::Observations(observations)) = seen else {
             continue;
         };
         let Some(of_region) = observations
@@ -352,11 +352,11 @@ fn inference_passes(board: &BoardView, region: &RegionName) -> bool {
             continue;
         };
 
-        let standing = of_region
+        let traffic_state = of_region
             .addresses
             .iter()
             .filter(|seen| seen.condition != Condition::Failed);
-        let results: Vec<bool> = standing.filter_map(|seen| seen.inference).collect();
+        let results: Vec<bool> = traffic_state.filter_map(|seen| seen.inference).collect();
 
         asked += usize::from(!results.is_empty());
         passed += usize::from(!results.is_empty() && results.iter().all(|passes| *passes));
@@ -395,22 +395,22 @@ fn is_complete(board: &BoardView, region: &RegionName, current: Option<&Plan>) -
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
-    use regionmesh_core::gossip::SeenFact;
+    use regionmesh_core::gossip::SeenStatus;
     use regionmesh_protocol::status::entry::EntryVersion;
     use std::sync::Arc;
 
     fn board(told: &[(&str, Holdings)]) -> BoardView {
         let mut board = BoardView::default();
         for (agent, held) in told {
-            let fact = Arc::new(Fact::Holdings(held.clone()));
-            let seen = SeenFact {
-                fact,
+            let status_entry = Arc::new(StatusEntry::Holdings(held.clone()));
+            let seen = SeenStatus {
+                status_entry,
                 version: EntryVersion::default(),
                 seen_at: Instant::now(),
             };
             let view = AgentView {
                 is_alive: true,
-                facts: [(FactKind::Holdings, seen)].into(),
+                status_entries: [(StatusKind::Holdings, seen)].into(),
             };
 
             board.agents.insert(agent.parse().unwrap(), view);

@@ -16,7 +16,7 @@ use ractor::{ActorRef, RpcReplyPort};
 use regionmesh_core::{
     gossip::BoardView,
     leader::{
-        election::{Election, ElectionEffect, ElectionSettings, Sight},
+        election::{Election, ElectionEffect, ElectionSettings, ElectionView},
         proposer::{Acceptors, Effect, Proposer, ProposerSettings, StepDown},
     },
     planning::{
@@ -32,7 +32,7 @@ use regionmesh_protocol::{
         members::{Members, configured, register_id},
         prevote::{PreVoteReply, PreVoteRequest},
     },
-    status::{Fact, FactKind, LeaderFacts},
+    status::{StatusEntry, StatusKind, LeaderStatus},
     wire::OrderRefusal,
 };
 use regionmesh_runtime::time::unix_ms;
@@ -78,7 +78,7 @@ pub(super) struct Driver {
     pub(super) change: Option<Change>,
     calls: BTreeMap<RegionName, usize>,
     proposed_at: Option<Instant>,
-    published: BTreeMap<FactKind, (Instant, Fact)>,
+    published: BTreeMap<StatusKind, (Instant, StatusEntry)>,
     meter: LoadMeter,
     /// Notices when the plan is frozen.
     pub(super) freeze: FreezeWatch,
@@ -166,9 +166,9 @@ impl Driver {
     }
 
     pub(super) fn vote(&mut self, request: &PreVoteRequest) -> PreVoteReply {
-        let sight = self.sight();
+        let view = self.view();
         let now_ms = self.now_ms();
-        let reply = self.election.vote(request, &sight, now_ms);
+        let reply = self.election.vote(request, &view, now_ms);
 
         // Perhaps it is us who were away: what the acceptors say shows it.
         self.trust.is_due |= request.ballot.number > self.election.known().allowance().number;
@@ -188,14 +188,14 @@ impl Driver {
         self.look_at_clocks(&board);
         self.judge_currency(&board);
 
-        let sight = self.sight();
-        self.notice_successor(&sight);
+        let view = self.view();
+        self.notice_successor(&view);
 
         let now_ms = self.now_ms();
         let effects = self.proposer.tick(now_ms);
         self.carry_out(effects);
 
-        let effect = self.election.tick(&sight, now_ms, rand::random());
+        let effect = self.election.tick(&view, now_ms, rand::random());
         self.carry_out_election(effect);
         self.plan_ahead(&board);
         self.publish_changes();
@@ -288,8 +288,8 @@ impl Driver {
 
     /// A leader or a plan under a higher ballot than ours means that a majority promised it: we are
     /// fenced already.
-    fn notice_successor(&mut self, sight: &Sight) {
-        let leader = sight
+    fn notice_successor(&mut self, view: &ElectionView) {
+        let leader = view
             .leader
             .as_ref()
             .filter(|leader| leader.is_alive)
@@ -363,13 +363,13 @@ impl Driver {
             Err(error) => tracing::debug!(%from, %ballot, %error, "no vote"),
         }
 
-        let sight = self.sight();
+        let view = self.view();
         let now_ms = self.now_ms();
         let effect = self.election.voted(
             &from,
             &ballot,
             vote.as_ref().ok(),
-            &sight,
+            &view,
             now_ms,
             rand::random(),
         );
@@ -660,7 +660,7 @@ impl Driver {
             tracing::info!(stamp = %plan.stamp, reason = %plan.plan.reason, "plan adopted");
         }
 
-        self.publish(Fact::Plan(plan.clone()));
+        self.publish(StatusEntry::Plan(plan.clone()));
     }
 
     /// The register's members as far as known; none while no plan is.
@@ -707,24 +707,24 @@ impl Driver {
             is_news
         });
 
-        self.publish(Fact::Leader(LeaderFacts { leading, highest }));
+        self.publish(StatusEntry::Leader(LeaderStatus { leading, highest }));
         let plan = self.arguments.snapshots.plan.borrow().clone();
         if let Some(plan) = plan {
-            self.publish(Fact::Plan((*plan).clone()));
+            self.publish(StatusEntry::Plan((*plan).clone()));
         }
     }
 
     /// Publishes a fact until our own entry on the board shows it: the gossip actor may have been
     /// restarted meanwhile.
-    fn publish(&mut self, fact: Fact) {
-        let kind = fact.kind();
+    fn publish(&mut self, status_entry: StatusEntry) {
+        let kind = status_entry.kind();
         let board = self.board();
         let shown = board
             .agents
             .get(&self.arguments.id)
-            .and_then(|view| view.facts.get(&kind));
+            .and_then(|view| view.status_entries.get(&kind));
 
-        if shown.is_some_and(|seen| *seen.fact == fact) {
+        if shown.is_some_and(|seen| *seen.status_entry == status_entry) {
             self.published.remove(&kind);
             return;
         }
@@ -732,17 +732,17 @@ impl Driver {
         if self
             .published
             .get(&kind)
-            .is_some_and(|(at, last)| at.elapsed() < REPUBLISH && *last == fact)
+            .is_some_and(|(at, last)| at.elapsed() < REPUBLISH && *last == status_entry)
         {
             return;
         }
 
-        self.published.insert(kind, (Instant::now(), fact.clone()));
+        self.published.insert(kind, (Instant::now(), status_entry.clone()));
         // A vacant address is tried again by the rule above.
         let _ = self
             .arguments
             .gossip
-            .cast(GossipMessage::Publish(Box::new(fact)));
+            .cast(GossipMessage::Publish(Box::new(status_entry)));
     }
 
     pub(super) fn now_ms(&self) -> u64 {
@@ -753,18 +753,18 @@ impl Driver {
         self.arguments.snapshots.board.borrow().clone()
     }
 
-    fn sight(&self) -> Sight {
+    fn view(&self) -> ElectionView {
         let verdicts = self.arguments.snapshots.verdicts.borrow().clone();
         let is_clock_off = self.arguments.snapshots.clocks.is_off();
-        let sight = board::sight(
+        let view = board::view(
             self.known_leader(&self.board()),
             &verdicts,
             self.member_names(),
         );
 
-        Sight {
+        ElectionView {
             is_clock_off,
-            ..sight
+            ..view
         }
     }
 

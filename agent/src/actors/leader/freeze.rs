@@ -155,7 +155,7 @@ impl Driver {
         };
 
         let places = config.regions.iter().map(place).collect();
-        let seen = self.arguments.snapshots.own_sight.borrow().clone();
+        let seen = self.arguments.snapshots.own_view.borrow().clone();
         local_answer(
             plan,
             config.traffic.withdraws(plan),

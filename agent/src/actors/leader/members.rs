@@ -5,7 +5,7 @@ use super::driver::{Driver, OrderReply};
 use regionmesh_core::{
     gossip::BoardView,
     leader::proposer::NoJoin,
-    planning::{MemberSight, MemberStep, check_membership, plan_membership},
+    planning::{MemberView, MemberStep, check_membership, plan_membership},
 };
 use regionmesh_protocol::{
     identity::RegionName,
@@ -61,7 +61,7 @@ impl Driver {
                 check_membership(
                     plan,
                     &order,
-                    MemberSight {
+                    MemberView {
                         leader,
                         configured,
                         answering: &answering,

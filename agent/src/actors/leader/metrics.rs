@@ -5,7 +5,7 @@ use prometheus::{
     Gauge, Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts,
     Registry,
 };
-use regionmesh_protocol::plan::{OverrideKind, Plan, RegionPlan, Standing};
+use regionmesh_protocol::plan::{OverrideKind, Plan, RegionPlan, TrafficState};
 
 /// Metrics of elections, commits and the register's state as this agent knows it.
 #[derive(Debug, Clone)]
@@ -247,18 +247,18 @@ impl LeaderMetrics {
             OverrideKind::Hold,
             OverrideKind::Promote,
         ] {
-            let standing = plan
+            let traffic_state = plan
                 .overrides
                 .iter()
-                .filter(|standing| standing.kind == kind)
+                .filter(|traffic_state| traffic_state.kind == kind)
                 .count();
 
             self.overrides
                 .with_label_values(&[kind.as_str()])
-                .set(count(standing));
+                .set(count(traffic_state));
         }
 
-        let is_limited = |part: &&RegionPlan| matches!(part.standing, Standing::Limited { .. });
+        let is_limited = |part: &&RegionPlan| matches!(part.traffic_state, TrafficState::Limited { .. });
         self.limited
             .set(count(plan.regions.values().filter(is_limited).count()));
         self.taken_out.set(count(plan.taken_out().count()));

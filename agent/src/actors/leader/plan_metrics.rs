@@ -2,14 +2,14 @@
 //! when.
 
 use prometheus::{GaugeVec, IntGaugeVec, Opts, Registry};
-use regionmesh_protocol::plan::{FULL_WEIGHT_BP, Plan, Standing};
+use regionmesh_protocol::plan::{FULL_WEIGHT_BP, Plan, TrafficState};
 
 /// Series by region; those of a region that leaves the mesh end with the process, as its
 /// configuration does.
 #[derive(Debug, Clone)]
 pub(super) struct PlanMetrics {
     share: GaugeVec,
-    standing: IntGaugeVec,
+    traffic_state: IntGaugeVec,
     since: GaugeVec,
     ramp_step: IntGaugeVec,
     cost_factor: GaugeVec,
@@ -25,16 +25,16 @@ impl PlanMetrics {
                 ),
                 &["region"],
             )?,
-            standing: IntGaugeVec::new(
+            traffic_state: IntGaugeVec::new(
                 Opts::new(
-                    "regionmesh_plan_standing",
+                    "regionmesh_plan_traffic_state",
                     "1 for where the region stands in the last plan known, else 0.",
                 ),
-                &["region", "standing"],
+                &["region", "state"],
             )?,
             since: GaugeVec::new(
                 Opts::new(
-                    "regionmesh_plan_standing_timestamp_seconds",
+                    "regionmesh_plan_traffic_state_timestamp_seconds",
                     "When the region's standing, or its present step of the ramp, began, leader's clock, Unix time; \
                      0 while it serves or is suspected only.",
                 ),
@@ -58,7 +58,7 @@ impl PlanMetrics {
         };
 
         registry.register(Box::new(metrics.share.clone()))?;
-        registry.register(Box::new(metrics.standing.clone()))?;
+        registry.register(Box::new(metrics.traffic_state.clone()))?;
         registry.register(Box::new(metrics.since.clone()))?;
         registry.register(Box::new(metrics.ramp_step.clone()))?;
         registry.register(Box::new(metrics.cost_factor.clone()))?;
@@ -77,20 +77,20 @@ impl PlanMetrics {
                 .set(factor);
 
             let name = name.as_str();
-            let standing = &region.standing;
-            for word in Standing::WORDS {
-                self.standing
+            let traffic_state = &region.traffic_state;
+            for word in TrafficState::WORDS {
+                self.traffic_state
                     .with_label_values(&[name, word])
-                    .set(i64::from(word == standing.as_str()));
+                    .set(i64::from(word == traffic_state.as_str()));
             }
 
-            let since_s = standing
+            let since_s = traffic_state
                 .since_ms()
                 .map_or(0.0, |ms| std::time::Duration::from_millis(ms).as_secs_f64());
             self.since.with_label_values(&[name]).set(since_s);
 
-            let step = match standing {
-                Standing::Ramping { step, .. } => i64::try_from(step + 1).unwrap_or(i64::MAX),
+            let step = match traffic_state {
+                TrafficState::Ramping { step, .. } => i64::try_from(step + 1).unwrap_or(i64::MAX),
                 _ => 0,
             };
 
@@ -105,10 +105,10 @@ mod tests {
     use super::*;
     use regionmesh_protocol::plan::RegionPlan;
 
-    fn region(weight_bp: u16, standing: Standing) -> RegionPlan {
+    fn region(weight_bp: u16, traffic_state: TrafficState) -> RegionPlan {
         RegionPlan {
             weight_bp,
-            standing,
+            traffic_state,
             ..RegionPlan::default()
         }
     }
@@ -118,13 +118,13 @@ mod tests {
         let registry = Registry::new();
         let metrics = PlanMetrics::new(&registry).unwrap();
         let mut plan = Plan::default();
-        let climbing = Standing::Ramping {
+        let climbing = TrafficState::Ramping {
             step: 1,
             since_ms: 1_500,
         };
 
         plan.regions
-            .insert("a".parse().unwrap(), region(10_000, Standing::Serving));
+            .insert("a".parse().unwrap(), region(10_000, TrafficState::Serving));
         plan.regions
             .insert("b".parse().unwrap(), region(2_500, climbing));
         metrics.show(&plan);
@@ -135,16 +135,16 @@ mod tests {
         assert_eq!(metrics.since.with_label_values(&["b"]).get(), 1.5);
 
         plan.regions
-            .insert("b".parse().unwrap(), region(10_000, Standing::Serving));
+            .insert("b".parse().unwrap(), region(10_000, TrafficState::Serving));
         metrics.show(&plan);
         assert_eq!(metrics.since.with_label_values(&["b"]).get(), 0.0);
         assert_eq!(metrics.ramp_step.with_label_values(&["b"]).get(), 0);
 
         for name in ["a", "b"] {
             let stands =
-                |word: &&str| metrics.standing.with_label_values(&[name, *word]).get() == 1;
+                |word: &&str| metrics.traffic_state.with_label_values(&[name, *word]).get() == 1;
             assert_eq!(
-                Standing::WORDS
+                TrafficState::WORDS
                     .iter()
                     .filter(|word| stands(word))
                     .collect::<Vec<_>>(),
@@ -157,17 +157,17 @@ mod tests {
     fn every_standing_has_a_word_of_the_list() {
         let since_ms = 1;
         let all = [
-            Standing::Serving,
-            Standing::Reduced,
-            Standing::Limited {
+            TrafficState::Serving,
+            TrafficState::Reduced,
+            TrafficState::Limited {
                 since_ms,
                 healthy_ms: None,
             },
-            Standing::Out { since_ms },
-            Standing::Gated { since_ms },
-            Standing::Ramping { step: 0, since_ms },
+            TrafficState::Out { since_ms },
+            TrafficState::CoolingDown { since_ms },
+            TrafficState::Ramping { step: 0, since_ms },
         ];
 
-        assert_eq!(all.each_ref().map(Standing::as_str), Standing::WORDS);
+        assert_eq!(all.each_ref().map(TrafficState::as_str), TrafficState::WORDS);
     }
 }

@@ -10,18 +10,18 @@ use object_store::{ObjectStore, ObjectStoreExt, memory::InMemory};
 use prometheus::Registry;
 use ractor::ActorStatus;
 use regionmesh_core::{
-    gossip::{BoardView, SeenFact},
+    gossip::{BoardView, SeenStatus},
     health::verdict::RegionVerdict,
     planning::load::LoadMeter,
-    recovery::trial::Evidence,
+    recovery::canary::Evidence,
 };
 use regionmesh_mesh::{Peer, PeerError};
 use regionmesh_protocol::{
     identity::RegionName,
     plan::{
-        CommittedPlan, MemberOrder, Order, OrderAction, OverrideKind, Plan, RegionPlan, Standing,
+        CommittedPlan, MemberOrder, Order, OrderAction, OverrideKind, Plan, RegionPlan, TrafficState,
     },
-    status::{Fact, LeaderFacts, ServingFacts, condition::Condition, entry::EntryVersion},
+    status::{StatusEntry, LeaderStatus, ServingStatus, condition::Condition, entry::EntryVersion},
     wire::{OrderRefusal, PeerReply, PeerRequest},
 };
 use regionmesh_store::{
@@ -60,29 +60,29 @@ impl Actor for Gossip {
         message: GossipMessage,
         state: &mut GossipArguments,
     ) -> Result<(), ActorProcessingErr> {
-        if let GossipMessage::Publish(fact) = message {
+        if let GossipMessage::Publish(status_entry) = message {
             state
                 .boards
                 .iter()
-                .for_each(|snapshots| show(snapshots, &state.id, &fact));
+                .for_each(|snapshots| show(snapshots, &state.id, &status_entry));
         }
 
         Ok(())
     }
 }
 
-fn show(snapshots: &Snapshots, id: &AgentId, fact: &Fact) {
+fn show(snapshots: &Snapshots, id: &AgentId, status_entry: &StatusEntry) {
     snapshots.board.send_modify(|board| {
         let view = Arc::make_mut(board).agents.entry(id.clone()).or_default();
         view.is_alive = true;
 
-        let seen = SeenFact {
-            fact: Arc::new(fact.clone()),
+        let seen = SeenStatus {
+            status_entry: Arc::new(status_entry.clone()),
             version: EntryVersion::default(),
             seen_at: Instant::now(),
         };
 
-        view.facts.insert(fact.kind(), seen);
+        view.status_entries.insert(status_entry.kind(), seen);
     });
 }
 
@@ -614,7 +614,7 @@ async fn a_plan_that_one_agent_alone_tells_of_is_refused_and_a_restarted_agent_w
         .unwrap()
         .clone();
 
-    show(&fresh.snapshots, &fresh.id, &Fact::Plan((*plan).clone()));
+    show(&fresh.snapshots, &fresh.id, &StatusEntry::Plan((*plan).clone()));
     let (actor, _) = Actor::spawn(None, LeaderActor, fresh.clone())
         .await
         .unwrap();
@@ -624,13 +624,13 @@ async fn a_plan_that_one_agent_alone_tells_of_is_refused_and_a_restarted_agent_w
     );
 
     for number in [plan.stamp.ballot.number, plan.stamp.ballot.number + 1_000] {
-        show(&fresh.snapshots, &other, &Fact::Plan(forged(&plan, number)));
+        show(&fresh.snapshots, &other, &StatusEntry::Plan(forged(&plan, number)));
         // Reported once a while for each agent.
         let is_refused = || (fresh.refusals.count(reason::PLAN_NOT_COMMITTED) > 0).then_some(());
         eventually("the forged plan is refused", is_refused).await;
     }
 
-    show(&fresh.snapshots, &other, &Fact::Plan((*plan).clone()));
+    show(&fresh.snapshots, &other, &StatusEntry::Plan((*plan).clone()));
     let mut is_current = fresh.snapshots.is_current.subscribe();
     is_current.wait_for(|&is_current| is_current).await.unwrap();
 
@@ -693,7 +693,7 @@ async fn no_ballot_that_somebody_tells_of_ends_elections() {
         agent: thief.clone(),
         boot: 7,
     };
-    let facts = LeaderFacts {
+    let status_entries = LeaderStatus {
         leading: Some(last.clone()),
         highest: Some(last.clone()),
     };
@@ -707,7 +707,7 @@ async fn no_ballot_that_somebody_tells_of_ends_elections() {
     mesh.kill(&leader).await;
     for agent in &others {
         // Its agent lives on for all that can be seen.
-        show(&agent.snapshots, &thief, &Fact::Leader(facts.clone()));
+        show(&agent.snapshots, &thief, &StatusEntry::Leader(status_entries.clone()));
         let actor = mesh.network.actors.lock().unwrap()[&agent.id.region].clone();
         let prepare = AcceptorRequest::Prepare(last.clone());
         let asked = actor.call(
@@ -736,11 +736,11 @@ async fn no_ballot_that_somebody_tells_of_ends_elections() {
 }
 
 /// A board on which each region's agent tells what it served.
-fn serving_board(told: &[(&str, bool, ServingFacts)]) -> BoardView {
+fn serving_board(told: &[(&str, bool, ServingStatus)]) -> BoardView {
     let snapshots = Snapshots::default();
-    for (region, is_alive, facts) in told {
+    for (region, is_alive, status_entries) in told {
         let id: AgentId = format!("{region}/a").parse().unwrap();
-        show(&snapshots, &id, &Fact::Serving(facts.clone()));
+        show(&snapshots, &id, &StatusEntry::Serving(status_entries.clone()));
         snapshots.board.send_modify(|board| {
             Arc::make_mut(board).agents.get_mut(&id).unwrap().is_alive = *is_alive;
         });
@@ -749,12 +749,12 @@ fn serving_board(told: &[(&str, bool, ServingFacts)]) -> BoardView {
     (**snapshots.board.borrow()).clone()
 }
 
-fn told(requests_total: u64, errors_total: u64) -> ServingFacts {
-    ServingFacts {
+fn told(requests_total: u64, errors_total: u64) -> ServingStatus {
+    ServingStatus {
         is_ready: true,
         requests_total,
         errors_total,
-        ..ServingFacts::default()
+        ..ServingStatus::default()
     }
 }
 
@@ -764,22 +764,22 @@ fn what_agents_tell_of_their_service_is_what_a_ramp_is_judged_by() {
     let mut config = config("us-west-2", dir.path());
     config.regions[1].capacity_rps = Some(500);
 
-    let part = |standing| RegionPlan {
+    let part = |traffic_state| RegionPlan {
         weight_bp: 100,
-        standing,
+        traffic_state,
         ..RegionPlan::default()
     };
     let regions = REGIONS.map(|name| {
-        let standing = if name == "eu-west-1" {
-            Standing::Ramping {
+        let traffic_state = if name == "eu-west-1" {
+            TrafficState::Ramping {
                 step: 2,
                 since_ms: 5,
             }
         } else {
-            Standing::Serving
+            TrafficState::Serving
         };
 
-        (name.parse().unwrap(), part(standing))
+        (name.parse().unwrap(), part(traffic_state))
     });
 
     let plan = Plan {
@@ -803,7 +803,7 @@ fn what_agents_tell_of_their_service_is_what_a_ramp_is_judged_by() {
             .clone()
     };
 
-    let all = |eu: ServingFacts, others: u64| {
+    let all = |eu: ServingStatus, others: u64| {
         serving_board(&[
             ("ap-south-1", true, told(others, 0)),
             ("eu-west-1", true, eu),
@@ -813,27 +813,27 @@ fn what_agents_tell_of_their_service_is_what_a_ramp_is_judged_by() {
 
     look(&config, &all(told(1_000, 0), 1_000), 0);
     let input = look(&config, &all(told(1_090, 10), 2_000), 5_000);
-    let Evidence::Measured(trial) = &input.evidence else {
+    let Evidence::Measured(comparison) = &input.evidence else {
         panic!("{input:?}")
     };
 
     assert_eq!(
         (
-            trial.step,
-            trial.since_ms,
-            trial.own.answered,
-            trial.own.errors
+            comparison.step,
+            comparison.since_ms,
+            comparison.own.answered,
+            comparison.own.errors
         ),
         (2, 5, 90, 10)
     );
 
-    assert_eq!(trial.control.unwrap().answered, 2_000);
+    assert_eq!(comparison.control.unwrap().answered, 2_000);
     assert_eq!(
         (input.load_rps, input.capacity_rps, input.is_loaded),
         (Some(20), Some(500), true)
     );
 
-    let loading = ServingFacts {
+    let loading = ServingStatus {
         is_ready: false,
         ..told(1_090, 10)
     };

@@ -19,7 +19,7 @@ fn changes() -> impl Iterator<Item = String> {
 
 #[tokio::test]
 async fn every_change_needs_the_token() {
-    let rig = Rig::start().await;
+    let fixture = Rig::start().await;
     assert!(
         ROUTES
             .iter()
@@ -28,8 +28,8 @@ async fn every_change_needs_the_token() {
 
     assert_eq!(changes().count(), 18);
     for path in changes() {
-        let post = || rig.http.post(rig.url(&path));
-        let without = rig.send(post()).await;
+        let post = || fixture.http.post(fixture.url(&path));
+        let without = fixture.send(post()).await;
         assert!(
             without.error(401).contains("Authorization: Bearer"),
             "{path}"
@@ -43,7 +43,7 @@ async fn every_change_needs_the_token() {
             "Basic dXNlcjpwYXNz",
             "the-right-token",
         ] {
-            rig.send(post().header("authorization", useless))
+            fixture.send(post().header("authorization", useless))
                 .await
                 .error(401);
         }
@@ -55,11 +55,11 @@ async fn every_change_needs_the_token() {
             "the-right-token2",
             &"t".repeat(5_000),
         ] {
-            let answer = rig.send(post().bearer_auth(wrong)).await.error(403);
+            let answer = fixture.send(post().bearer_auth(wrong)).await.error(403);
             assert!(!answer.contains("the-right"), "{answer}");
         }
 
-        let right = rig
+        let right = fixture
             .send(post().header("authorization", format!("bearer  {TOKEN} ")))
             .await;
         assert!(
@@ -72,27 +72,27 @@ async fn every_change_needs_the_token() {
 
 #[tokio::test]
 async fn a_new_token_counts_without_a_restart() {
-    let rig = Rig::start().await;
+    let fixture = Rig::start().await;
     let abort = "/v1/uploads/0000000000000000/abort";
-    rig.post(abort, "").await.error(404);
-    std::fs::write(rig.token_file(), "  another\n").unwrap();
-    rig.post(abort, "").await.error(403);
-    rig.send(rig.http.post(rig.url(abort)).bearer_auth("another"))
+    fixture.post(abort, "").await.error(404);
+    std::fs::write(fixture.token_file(), "  another\n").unwrap();
+    fixture.post(abort, "").await.error(403);
+    fixture.send(fixture.http.post(fixture.url(abort)).bearer_auth("another"))
         .await
         .error(404);
 }
 
 #[tokio::test]
 async fn without_a_usable_token_all_changes_are_off() {
-    let rig = Rig::start().await;
+    let fixture = Rig::start().await;
     for (name, content) in [("empty", " \n".to_owned()), ("large", "x".repeat(5_000))] {
-        std::fs::write(rig.token_file(), content).unwrap();
+        std::fs::write(fixture.token_file(), content).unwrap();
         // Also the empty token must not open an empty file's door.
         for token in ["", TOKEN] {
-            let reply = rig
+            let reply = fixture
                 .send(
-                    rig.http
-                        .post(rig.url("/v1/uploads/none/abort"))
+                    fixture.http
+                        .post(fixture.url("/v1/uploads/none/abort"))
                         .bearer_auth(token),
                 )
                 .await;
@@ -101,17 +101,17 @@ async fn without_a_usable_token_all_changes_are_off() {
         }
     }
 
-    std::fs::remove_file(rig.token_file()).unwrap();
+    std::fs::remove_file(fixture.token_file()).unwrap();
     assert!(
-        rig.post("/v1/uploads/none/abort", "")
+        fixture.post("/v1/uploads/none/abort", "")
             .await
             .error(503)
             .contains("can't be read")
     );
 
-    let rig = Rig::with(Limits::default(), |config| config.api.token_file = None).await;
+    let fixture = Rig::with(Limits::default(), |config| config.api.token_file = None).await;
     for path in changes() {
-        let reply = rig.post(&path, "").await;
+        let reply = fixture.post(&path, "").await;
         assert!(
             reply
                 .error(503)
@@ -125,14 +125,14 @@ async fn without_a_usable_token_all_changes_are_off() {
 
 #[tokio::test]
 async fn a_stranger_is_refused_before_a_byte_of_the_body_is_read() {
-    let rig = Rig::start().await;
-    let mut stream = TcpStream::connect(rig.address).await.unwrap();
+    let fixture = Rig::start().await;
+    let mut stream = TcpStream::connect(fixture.address).await.unwrap();
     let head = "POST /v1/uploads/1/files?path=a HTTP/1.1\r\nhost: localhost\r\ncontent-length: \
         1000000000000\r\n\r\n";
 
     stream.write_all(head.as_bytes()).await.unwrap();
     let mut answer = [0; 12];
-    tokio::time::timeout(PATIENCE, stream.read_exact(&mut answer))
+    tokio::time::timeout(TIMEOUT, stream.read_exact(&mut answer))
         .await
         .unwrap()
         .unwrap();
@@ -171,7 +171,7 @@ impl Write for Lines {
 #[tokio::test]
 async fn every_change_leaves_one_audit_line_that_names_who_and_never_the_token() {
     let lines = Lines::default();
-    let rig = Rig::start().await;
+    let fixture = Rig::start().await;
     let writer = lines.clone();
     let subscriber = tracing_subscriber::fmt()
         .with_ansi(false)
@@ -182,15 +182,15 @@ async fn every_change_leaves_one_audit_line_that_names_who_and_never_the_token()
     let _guard = tracing::subscriber::set_default(subscriber);
 
     let body = json!({ "publisher": "eve" }).to_string();
-    let upload = rig
+    let upload = fixture
         .post("/v1/models/resnet/versions/1/uploads", body)
         .await
         .ok(201)
         .json();
     let upload = upload["upload"].as_str().unwrap();
 
-    rig.add(upload, "model.onnx", "weights").await.ok(201);
-    rig.post("/v1/uploads/none/abort?x=a%0Ab", "")
+    fixture.add(upload, "model.onnx", "weights").await.ok(201);
+    fixture.post("/v1/uploads/none/abort?x=a%0Ab", "")
         .await
         .error(400);
 
@@ -204,7 +204,7 @@ async fn every_change_leaves_one_audit_line_that_names_who_and_never_the_token()
     let start = Instant::now();
 
     while audit().len() < 3 {
-        assert!(start.elapsed() < PATIENCE, "{}", lines.text());
+        assert!(start.elapsed() < TIMEOUT, "{}", lines.text());
         tokio::task::yield_now().await;
     }
 

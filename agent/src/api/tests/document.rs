@@ -4,18 +4,18 @@ use super::*;
 use crate::api::{Answer, Route};
 use http::header::ALLOW;
 use regionmesh_core::notify::alert::Alert;
-use regionmesh_protocol::status::AgentFacts;
+use regionmesh_protocol::status::AgentInfo;
 
 const METHODS: [&str; 7] = ["get", "head", "post", "put", "patch", "delete", "options"];
 
-async fn document(rig: &Rig) -> Value {
-    rig.get("/v1/openapi.json").await.ok(200).json()
+async fn document(fixture: &Rig) -> Value {
+    fixture.get("/v1/openapi.json").await.ok(200).json()
 }
 
 #[tokio::test]
 async fn every_described_path_is_served_with_the_described_methods_and_no_others() {
-    let rig = Rig::start().await;
-    let document = document(&rig).await;
+    let fixture = Rig::start().await;
+    let document = document(&fixture).await;
     let paths = document["paths"].as_object().unwrap();
 
     assert!(!paths.is_empty());
@@ -34,8 +34,8 @@ async fn every_described_path_is_served_with_the_described_methods_and_no_others
 
         described.sort();
         // A method that no route has makes the router tell those that it has.
-        let reply = rig
-            .send(rig.http.request(Method::TRACE, rig.url(&example(path))))
+        let reply = fixture
+            .send(fixture.http.request(Method::TRACE, fixture.url(&example(path))))
             .await;
         reply.error(405);
 
@@ -52,8 +52,8 @@ async fn every_described_path_is_served_with_the_described_methods_and_no_others
 
 #[tokio::test]
 async fn what_the_document_does_not_list_is_not_served() {
-    let rig = Rig::start().await;
-    let document = document(&rig).await;
+    let fixture = Rig::start().await;
+    let document = document(&fixture).await;
     for route in ROUTES {
         assert!(
             document["paths"][route.path][route.method].is_object(),
@@ -137,20 +137,20 @@ fn conforms(document: &Value, schema: &Value, value: &Value, at: &str) {
 
 #[tokio::test]
 async fn every_answer_is_what_its_schema_says_field_by_field() {
-    let rig = Rig::start().await;
-    rig.plan();
-    rig.judge("us-west-2", Condition::Healthy);
-    rig.link("eu-west-1/node-0", 140_000);
+    let fixture = Rig::start().await;
+    fixture.plan();
+    fixture.judge("us-west-2", Condition::Healthy);
+    fixture.link("eu-west-1/node-0", 140_000);
 
     let up = ChildHealth {
         is_running: true,
         ..ChildHealth::default()
     };
 
-    rig.actors
+    fixture.actors
         .send_replace(Arc::new(BTreeMap::from([("gossip", up)])));
 
-    let agent = AgentFacts {
+    let agent = AgentInfo {
         version: "1".into(),
         started_ms: 1,
         boot: 1,
@@ -158,22 +158,22 @@ async fn every_answer_is_what_its_schema_says_field_by_field() {
         cloud: "gcp".into(),
     };
 
-    rig.tell("eu-west-1/node-0", true, vec![Fact::Agent(agent)]);
-    rig.publish("resnet", "1", "weights").await;
-    rig.post(
+    fixture.tell("eu-west-1/node-0", true, vec![StatusEntry::Agent(agent)]);
+    fixture.publish("resnet", "1", "weights").await;
+    fixture.post(
         "/v1/models/resnet/versions/1/promote",
         r#"{"alias":"production","force":true}"#,
     )
     .await
     .ok(200);
 
-    rig.catalogued(|catalogue| !catalogue.aliases.is_empty())
+    fixture.catalogued(|catalogue| !catalogue.aliases.is_empty())
         .await;
 
     let told =
         crate::events::tests::event(1, regionmesh_protocol::event::EventKind::Plan, "us-west-2");
-    rig.snapshots.events.send_modify(|log| log.add(told));
-    rig.snapshots.alerts.send_replace(Arc::new(vec![Alert {
+    fixture.snapshots.events.send_modify(|log| log.add(told));
+    fixture.snapshots.alerts.send_replace(Arc::new(vec![Alert {
         labels: [("alertname", "A".into())].into(),
         kind: regionmesh_protocol::event::EventKind::Plan,
         severity: Default::default(),
@@ -184,7 +184,7 @@ async fn every_answer_is_what_its_schema_says_field_by_field() {
         witness: None,
     }]));
 
-    let document = document(&rig).await;
+    let document = document(&fixture).await;
     let mut compared = 0;
 
     // A stream does not end; its data are the events of the list.
@@ -194,7 +194,7 @@ async fn every_answer_is_what_its_schema_says_field_by_field() {
         .filter(|route| route.method == "get")
         .filter(is_finite)
     {
-        let reply = rig.get(&example(route.path)).await;
+        let reply = fixture.get(&example(route.path)).await;
         let responses = &document["paths"][route.path]["get"]["responses"];
         let described = &responses[reply.status.as_str()];
 
@@ -214,7 +214,7 @@ async fn every_answer_is_what_its_schema_says_field_by_field() {
 
     assert!(compared >= 10, "only {compared} answers were compared");
     for path in ["/v1/models/none", "/nothing"] {
-        let error = rig.get(path).await.json();
+        let error = fixture.get(path).await.json();
         conforms(
             &document,
             &document["components"]["schemas"]["Error"],

@@ -42,7 +42,7 @@ impl Rig {
             }
         };
 
-        tokio::time::timeout(PATIENCE * 2, all)
+        tokio::time::timeout(TIMEOUT * 2, all)
             .await
             .unwrap_or_else(|_| panic!("{reason}: {}", self.ended(reason)));
     }
@@ -94,7 +94,7 @@ impl Stream {
                 ));
             }
 
-            let piece = tokio::time::timeout(PATIENCE, self.reply.chunk())
+            let piece = tokio::time::timeout(TIMEOUT, self.reply.chunk())
                 .await
                 .expect("nothing came")
                 .unwrap()?;
@@ -125,11 +125,11 @@ fn numbers(list: &Value) -> Vec<u64> {
 
 #[tokio::test]
 async fn a_list_is_filtered_limited_and_goes_on_where_it_ended() {
-    let rig = Rig::start().await;
-    rig.happen(3, EventKind::Plan, "us-west-2");
-    rig.happen(2, EventKind::Verdict, "eu-west-1");
+    let fixture = Rig::start().await;
+    fixture.happen(3, EventKind::Plan, "us-west-2");
+    fixture.happen(2, EventKind::Verdict, "eu-west-1");
 
-    let list = async |query: &str| rig.get(&format!("/v1/events?{query}")).await.ok(200).json();
+    let list = async |query: &str| fixture.get(&format!("/v1/events?{query}")).await.ok(200).json();
     assert_eq!(numbers(&list("").await), [1, 2, 3, 4, 5]);
     assert_eq!(numbers(&list("limit=2").await), [4, 5]);
     assert_eq!(numbers(&list("kind=plan,ramp&limit=2").await), [2, 3]);
@@ -154,20 +154,20 @@ async fn a_list_is_filtered_limited_and_goes_on_where_it_ended() {
         "severity=loud",
         "colour=red",
     ] {
-        rig.get(&format!("/v1/events?{bad}")).await.error(400);
+        fixture.get(&format!("/v1/events?{bad}")).await.error(400);
     }
 
-    rig.get("/v1/events/stream?kind=verdicts").await.error(400);
+    fixture.get("/v1/events/stream?kind=verdicts").await.error(400);
 }
 
 #[tokio::test]
 async fn a_stream_begins_now_resumes_where_it_was_and_skips_what_is_not_wanted() {
-    let rig = Rig::start().await;
-    rig.happen(3, EventKind::Plan, "us-west-2");
+    let fixture = Rig::start().await;
+    fixture.happen(3, EventKind::Plan, "us-west-2");
 
-    let mut stream = rig.stream("?kind=plan,verdict", None).await;
-    rig.happen(1, EventKind::Ramp, "us-west-2");
-    rig.happen(2, EventKind::Verdict, "us-west-2");
+    let mut stream = fixture.stream("?kind=plan,verdict", None).await;
+    fixture.happen(1, EventKind::Ramp, "us-west-2");
+    fixture.happen(2, EventKind::Verdict, "us-west-2");
 
     let (kind, id, event) = stream.next().await.unwrap();
     assert_eq!(
@@ -178,31 +178,31 @@ async fn a_stream_begins_now_resumes_where_it_was_and_skips_what_is_not_wanted()
     assert_eq!(event["cursor"], id.as_str());
     assert_eq!(stream.numbers(1).await, [6]);
     drop(stream);
-    rig.until_ended("left", 1).await;
-    rig.happen(1, EventKind::Plan, "us-west-2");
+    fixture.until_ended("left", 1).await;
+    fixture.happen(1, EventKind::Plan, "us-west-2");
 
-    let mut resumed = rig.stream("?kind=plan,verdict", Some(&id)).await;
+    let mut resumed = fixture.stream("?kind=plan,verdict", Some(&id)).await;
     assert_eq!(resumed.numbers(2).await, [6, 7]);
 
     // Of another agent's stream nothing is known here: all that is kept may be new.
-    let mut foreign = rig.stream("?since=0", Some("ffff.900")).await;
+    let mut foreign = fixture.stream("?since=0", Some("ffff.900")).await;
     assert_eq!(foreign.numbers(7).await, [1, 2, 3, 4, 5, 6, 7]);
-    assert_eq!(rig.stream("?since=5", None).await.numbers(2).await, [6, 7]);
+    assert_eq!(fixture.stream("?since=5", None).await.numbers(2).await, [6, 7]);
 }
 
 #[tokio::test]
 async fn a_reader_that_was_away_for_too_long_is_told_of_the_gap_and_can_go_on() {
-    let rig = Rig::start().await;
-    rig.snapshots.events.send_replace(EventLog::new(7));
-    rig.happen(KEPT as u64 + 10, EventKind::Plan, "us-west-2");
+    let fixture = Rig::start().await;
+    fixture.snapshots.events.send_replace(EventLog::new(7));
+    fixture.happen(KEPT as u64 + 10, EventKind::Plan, "us-west-2");
 
-    let mut stream = rig.stream("", Some("7.3")).await;
+    let mut stream = fixture.stream("", Some("7.3")).await;
     let (kind, id, _) = stream.next().await.unwrap();
     assert_eq!((kind.as_str(), id.as_str()), ("gap", "7.10"));
     assert!(stream.next().await.is_none());
-    rig.until_ended("lagged", 1).await;
+    fixture.until_ended("lagged", 1).await;
 
-    let mut resumed = rig.stream("", Some(&id)).await;
+    let mut resumed = fixture.stream("", Some(&id)).await;
     assert_eq!(resumed.numbers(3).await, [11, 12, 13]);
 }
 
@@ -212,8 +212,8 @@ async fn a_reader_that_takes_nothing_is_cut_off_and_counted() {
         stall: Duration::from_millis(300),
         ..Limits::default()
     };
-    let rig = Rig::with(limits, |_| {}).await;
-    let mut stream = TcpStream::connect(rig.address).await.unwrap();
+    let fixture = Rig::with(limits, |_| {}).await;
+    let mut stream = TcpStream::connect(fixture.address).await.unwrap();
 
     stream
         .write_all(b"GET /v1/events/stream HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
@@ -225,39 +225,39 @@ async fn a_reader_that_takes_nothing_is_cut_off_and_counted() {
 
     // More than the buffers of both sides take; the log is never longer than it may be.
     let fill = async {
-        while rig.ended("slow") + rig.ended("lagged") == 0 {
-            rig.happen(500, EventKind::Plan, "us-west-2");
+        while fixture.ended("slow") + fixture.ended("lagged") == 0 {
+            fixture.happen(500, EventKind::Plan, "us-west-2");
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
     };
 
-    tokio::time::timeout(PATIENCE * 2, fill)
+    tokio::time::timeout(TIMEOUT * 2, fill)
         .await
         .expect("the reader is still served");
 }
 
 #[tokio::test]
 async fn streams_are_limited_and_end_when_the_agent_drains() {
-    let rig = Rig::start().await;
+    let fixture = Rig::start().await;
     let mut streams = Vec::new();
     for _ in 0..32 {
-        streams.push(rig.stream("", None).await);
+        streams.push(fixture.stream("", None).await);
     }
 
-    let refused = rig.get("/v1/events/stream").await.error(503);
+    let refused = fixture.get("/v1/events/stream").await.error(503);
     assert!(refused.contains("32 streams"), "{refused}");
 
     let from = |address: [u8; 4]| {
         let client = reqwest::Client::builder()
             .no_proxy()
             .local_address(std::net::IpAddr::from(address));
-        client.timeout(PATIENCE).build().unwrap()
+        client.timeout(TIMEOUT).build().unwrap()
     };
     let other = from([127, 0, 0, 2]);
 
     for _ in 0..32 {
         let reply = other
-            .get(rig.url("/v1/events/stream"))
+            .get(fixture.url("/v1/events/stream"))
             .send()
             .await
             .unwrap();
@@ -269,22 +269,22 @@ async fn streams_are_limited_and_end_when_the_agent_drains() {
         });
     }
 
-    let refused = rig
-        .send(from([127, 0, 0, 3]).get(rig.url("/v1/events/stream")))
+    let refused = fixture
+        .send(from([127, 0, 0, 3]).get(fixture.url("/v1/events/stream")))
         .await
         .error(503);
 
     assert!(refused.contains("64 streams"), "{refused}");
-    assert_eq!(rig.ended("refused"), 2);
+    assert_eq!(fixture.ended("refused"), 2);
     drop(streams.remove(0));
-    rig.until_ended("left", 1).await;
-    streams.push(rig.stream("", None).await);
+    fixture.until_ended("left", 1).await;
+    streams.push(fixture.stream("", None).await);
 
     // Requests have places of their own.
-    rig.get("/v1/status").await.ok(200);
-    rig.drain.send_replace(true);
+    fixture.get("/v1/status").await.ok(200);
+    fixture.drain.send_replace(true);
     for stream in &mut streams {
         assert!(stream.next().await.is_none());
     }
-    assert_eq!(rig.ended("stopping"), 64);
+    assert_eq!(fixture.ended("stopping"), 64);
 }

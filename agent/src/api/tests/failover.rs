@@ -5,7 +5,7 @@ use crate::actors::messages::LeaderMessage;
 use ractor::{Actor, ActorProcessingErr, ActorRef};
 use regionmesh_core::{
     planning::{PlanInputs, RegionInput, Strategy, plan_order},
-    recovery::{ramp::RecoveryPolicy, trial::Evidence},
+    recovery::{ramp::RecoveryPolicy, canary::Evidence},
 };
 use regionmesh_protocol::{
     status::{Observations, condition::Observation},
@@ -131,8 +131,8 @@ impl Rig {
 
 #[tokio::test]
 async fn without_a_leader_an_order_is_refused_for_now_and_says_that_nothing_was_done() {
-    let rig = Rig::start().await;
-    let refused = rig.order("drain", json!({ "region": "us-west-2" })).await;
+    let fixture = Rig::start().await;
+    let refused = fixture.order("drain", json!({ "region": "us-west-2" })).await;
     assert!(
         refused.error(503).contains("no leader is known"),
         "{}",
@@ -140,9 +140,9 @@ async fn without_a_leader_an_order_is_refused_for_now_and_says_that_nothing_was_
     );
 
     // A leader that is not connected.
-    rig.plan();
+    fixture.plan();
 
-    let refused = rig.order("drain", json!({ "region": "us-west-2" })).await;
+    let refused = fixture.order("drain", json!({ "region": "us-west-2" })).await;
     assert!(
         refused.error(503).contains("the leader can't be reached"),
         "{}",
@@ -152,12 +152,12 @@ async fn without_a_leader_an_order_is_refused_for_now_and_says_that_nothing_was_
 
 #[tokio::test]
 async fn a_drain_is_answered_with_the_committed_plan_and_stands_in_the_status() {
-    let rig = Rig::start().await;
-    rig.lead().await;
+    let fixture = Rig::start().await;
+    fixture.lead().await;
 
     let body =
         json!({ "region": "eu-west-1", "by": "ann", "why": "maintenance", "for_ms": 60_000 });
-    let done = rig.order("drain", body).await.ok(200).json();
+    let done = fixture.order("drain", body).await.ok(200).json();
 
     assert!(
         done["done"]
@@ -177,7 +177,7 @@ async fn a_drain_is_answered_with_the_committed_plan_and_stands_in_the_status() 
     };
 
     assert_eq!(eu(&done["plan"]).unwrap()["share"], 0.0);
-    let status = rig.get("/v1/failover/status").await.ok(200).json();
+    let status = fixture.get("/v1/failover/status").await.ok(200).json();
     let stands = &status["plan"]["overrides"][0];
 
     assert_eq!(
@@ -185,19 +185,19 @@ async fn a_drain_is_answered_with_the_committed_plan_and_stands_in_the_status() 
         (&json!("drain"), &json!("ann"), &json!(61_000))
     );
 
-    rig.order("restore", json!({ "region": "eu-west-1" }))
+    fixture.order("restore", json!({ "region": "eu-west-1" }))
         .await
         .ok(200);
-    rig.order("hold", json!({})).await.ok(200);
-    rig.order("promote", json!({ "region": "us-west-2" }))
+    fixture.order("hold", json!({})).await.ok(200);
+    fixture.order("promote", json!({ "region": "us-west-2" }))
         .await
         .ok(200);
 }
 
 #[tokio::test]
 async fn wrong_orders_are_told_apart() {
-    let rig = Rig::start().await;
-    rig.lead().await;
+    let fixture = Rig::start().await;
+    fixture.lead().await;
     for (what, body, code) in [
         ("drain", json!({ "region": "EU" }), 400),
         ("drain", json!({ "region": "nowhere" }), 404),
@@ -212,10 +212,10 @@ async fn wrong_orders_are_told_apart() {
         ("restore", json!({ "region": "eu-west-1" }), 404),
         ("promote", json!({ "region": "ap-south-1" }), 409),
     ] {
-        rig.order(what, body).await.error(code);
+        fixture.order(what, body).await.error(code);
     }
 
-    let why = rig
+    let why = fixture
         .order("promote", json!({ "region": "ap-south-1" }))
         .await
         .error(409);
@@ -225,19 +225,19 @@ async fn wrong_orders_are_told_apart() {
         "{why}"
     );
 
-    let status = rig.get("/v1/failover/status").await.ok(200).json();
+    let status = fixture.get("/v1/failover/status").await.ok(200).json();
     assert_eq!(status["plan"]["overrides"], json!([]));
 }
 
 #[tokio::test]
 async fn what_if_answers_the_plan_that_would_be_made_and_changes_nothing() {
-    let rig = Rig::start().await;
-    rig.order("what-if", json!({})).await.error(503);
-    rig.plan();
-    rig.inputs();
+    let fixture = Rig::start().await;
+    fixture.order("what-if", json!({})).await.error(503);
+    fixture.plan();
+    fixture.inputs();
 
-    let before = rig.snapshots.plan.borrow().clone();
-    let told = rig
+    let before = fixture.snapshots.plan.borrow().clone();
+    let told = fixture
         .order("what-if", json!({ "assume": { "us-west-2": "failed" } }))
         .await
         .ok(200)
@@ -252,22 +252,22 @@ async fn what_if_answers_the_plan_that_would_be_made_and_changes_nothing() {
         "{told}"
     );
 
-    assert_eq!(rig.snapshots.plan.borrow().clone(), before);
-    rig.order("what-if", json!({ "assume": { "nowhere": "failed" } }))
+    assert_eq!(fixture.snapshots.plan.borrow().clone(), before);
+    fixture.order("what-if", json!({ "assume": { "nowhere": "failed" } }))
         .await
         .error(404);
-    rig.order("what-if", json!({ "assume": { "us-west-2": "sleepy" } }))
+    fixture.order("what-if", json!({ "assume": { "us-west-2": "sleepy" } }))
         .await
         .error(400);
 }
 
 #[tokio::test]
 async fn an_explanation_names_observers_votes_own_reports_and_what_led_here() {
-    let rig = Rig::start().await;
-    rig.get("/v1/failover/explain/nowhere").await.error(404);
-    rig.plan();
-    rig.inputs();
-    rig.judge("ap-south-1", Condition::Failed);
+    let fixture = Rig::start().await;
+    fixture.get("/v1/failover/explain/nowhere").await.error(404);
+    fixture.plan();
+    fixture.inputs();
+    fixture.judge("ap-south-1", Condition::Failed);
 
     let seen = Observation {
         region: "ap-south-1".parse().unwrap(),
@@ -283,15 +283,15 @@ async fn an_explanation_names_observers_votes_own_reports_and_what_led_here() {
         ..Observations::default()
     };
 
-    rig.tell("eu-west-1/node-0", true, vec![Fact::Observations(observed)]);
+    fixture.tell("eu-west-1/node-0", true, vec![StatusEntry::Observations(observed)]);
     let own = Observations {
         own: Some(Condition::Failed),
         ..Observations::default()
     };
 
-    rig.tell("ap-south-1/node-0", true, vec![Fact::Observations(own)]);
-    let committed = (**rig.snapshots.plan.borrow().as_ref().unwrap()).clone();
-    History::open(&rig.api.config.data_dir)
+    fixture.tell("ap-south-1/node-0", true, vec![StatusEntry::Observations(own)]);
+    let committed = (**fixture.snapshots.plan.borrow().as_ref().unwrap()).clone();
+    History::open(&fixture.api.config.data_dir)
         .unwrap()
         .add(&PastPlan {
             seen_ms: 9,
@@ -299,7 +299,7 @@ async fn an_explanation_names_observers_votes_own_reports_and_what_led_here() {
         })
         .unwrap();
 
-    let told = rig
+    let told = fixture
         .get("/v1/failover/explain/ap-south-1")
         .await
         .ok(200)
@@ -326,15 +326,15 @@ async fn an_explanation_names_observers_votes_own_reports_and_what_led_here() {
         json!([{ "seen_ms": 9, "seq": 12, "reason": "ap-south-1 failed" }])
     );
 
-    let history = rig.get("/v1/failover/history").await.ok(200).json();
+    let history = fixture.get("/v1/failover/history").await.ok(200).json();
     assert_eq!(history["plans"][0]["plan"]["seq"], 12);
 }
 
 #[tokio::test]
 async fn an_order_that_would_replace_anothers_is_refused_with_a_code_and_force_replaces_it() {
-    let rig = Rig::start().await;
-    rig.lead().await;
-    rig.order(
+    let fixture = Rig::start().await;
+    fixture.lead().await;
+    fixture.order(
         "drain",
         json!({ "region": "eu-west-1", "why": "disks", "for_ms": 7_200_000 }),
     )
@@ -342,7 +342,7 @@ async fn an_order_that_would_replace_anothers_is_refused_with_a_code_and_force_r
     .ok(200);
 
     let body = json!({ "region": "eu-west-1", "by": "bob", "why": "look" });
-    let refused = rig.order("hold", body.clone()).await;
+    let refused = fixture.order("hold", body.clone()).await;
     let why = refused.error(409);
 
     assert!(
@@ -354,7 +354,7 @@ async fn an_order_that_would_replace_anothers_is_refused_with_a_code_and_force_r
     let mut forced = body;
     forced["force"] = true.into();
 
-    let done = rig.order("hold", forced).await.ok(200).json();
+    let done = fixture.order("hold", forced).await.ok(200).json();
     assert!(
         done["done"]
             .as_str()
@@ -363,7 +363,7 @@ async fn an_order_that_would_replace_anothers_is_refused_with_a_code_and_force_r
         "{done}"
     );
 
-    let orders = rig.get("/v1/status").await.ok(200).json()["orders"].clone();
+    let orders = fixture.get("/v1/status").await.ok(200).json()["orders"].clone();
     assert_eq!(
         (&orders[0]["kind"], &orders[0]["by"], &orders[1]),
         (&json!("hold"), &json!("bob"), &Value::Null)
@@ -372,13 +372,13 @@ async fn an_order_that_would_replace_anothers_is_refused_with_a_code_and_force_r
 
 #[tokio::test]
 async fn the_last_region_that_can_serve_is_drained_only_by_force() {
-    let rig = Rig::start().await;
-    rig.lead().await;
-    rig.order("drain", json!({ "region": "eu-west-1" }))
+    let fixture = Rig::start().await;
+    fixture.lead().await;
+    fixture.order("drain", json!({ "region": "eu-west-1" }))
         .await
         .ok(200);
 
-    let refused = rig.order("drain", json!({ "region": "us-west-2" })).await;
+    let refused = fixture.order("drain", json!({ "region": "us-west-2" })).await;
     assert!(
         refused.error(409).contains("drained in name only"),
         "{}",
@@ -386,7 +386,7 @@ async fn the_last_region_that_can_serve_is_drained_only_by_force() {
     );
 
     assert_eq!(refused.json()["code"], "last-serving-region");
-    let done = rig
+    let done = fixture
         .order("drain", json!({ "region": "us-west-2", "force": true }))
         .await
         .ok(200)
@@ -400,10 +400,10 @@ async fn the_last_region_that_can_serve_is_drained_only_by_force() {
 
 #[tokio::test]
 async fn who_orders_is_the_tokens_name_or_must_be_said() {
-    let rig = Rig::start().await;
-    rig.lead().await;
+    let fixture = Rig::start().await;
+    fixture.lead().await;
 
-    let nobody = rig
+    let nobody = fixture
         .post("/v1/failover/hold", r#"{"region": "eu-west-1"}"#)
         .await;
     assert!(
@@ -414,26 +414,26 @@ async fn who_orders_is_the_tokens_name_or_must_be_said() {
 
     assert_eq!(nobody.json()["code"], "by-required");
     std::fs::write(
-        rig.token_file(),
+        fixture.token_file(),
         format!("# operators\ncarol carols-token\n{TOKEN}\n"),
     )
     .unwrap();
 
-    let carol = rig
+    let carol = fixture
         .http
-        .post(rig.url("/v1/failover/hold"))
+        .post(fixture.url("/v1/failover/hold"))
         .bearer_auth("carols-token");
     let body = r#"{"region": "eu-west-1", "by": "root"}"#;
-    let done = rig
+    let done = fixture
         .send(carol.header("content-type", "application/json").body(body))
         .await
         .ok(200)
         .json();
 
     assert_eq!(done["plan"]["overrides"][0]["by"], "carol");
-    rig.send(
-        rig.http
-            .post(rig.url("/v1/failover/hold"))
+    fixture.send(
+        fixture.http
+            .post(fixture.url("/v1/failover/hold"))
             .bearer_auth("carol"),
     )
     .await

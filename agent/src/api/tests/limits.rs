@@ -8,8 +8,8 @@ use tokio::{
 };
 
 /// What a connection answers to these bytes until the server closes it.
-async fn raw(rig: &Rig, bytes: &[u8]) -> String {
-    let mut stream = TcpStream::connect(rig.address).await.unwrap();
+async fn raw(fixture: &Rig, bytes: &[u8]) -> String {
+    let mut stream = TcpStream::connect(fixture.address).await.unwrap();
     stream.write_all(bytes).await.unwrap();
     until_closed(&mut stream).await
 }
@@ -17,7 +17,7 @@ async fn raw(rig: &Rig, bytes: &[u8]) -> String {
 async fn until_closed(stream: &mut TcpStream) -> String {
     let mut answer = Vec::new();
     // A reset is a close as well.
-    let _ = tokio::time::timeout(PATIENCE, stream.read_to_end(&mut answer))
+    let _ = tokio::time::timeout(TIMEOUT, stream.read_to_end(&mut answer))
         .await
         .expect("the server did not close");
 
@@ -37,21 +37,21 @@ async fn an_oversized_body_is_refused_whether_its_length_is_declared_or_not() {
         json_bytes: 100,
         ..Limits::default()
     };
-    let rig = Rig::with(limits, |_| {}).await;
+    let fixture = Rig::with(limits, |_| {}).await;
     let path = "/v1/models/resnet/versions/1/uploads";
 
     assert!(
-        rig.post(path, vec![b' '; 101])
+        fixture.post(path, vec![b' '; 101])
             .await
             .error(413)
             .contains("longer than 100 bytes")
     );
 
     let pieces = futures::stream::iter((0..101).map(|_| Ok::<_, std::io::Error>(" ")));
-    rig.post(path, reqwest::Body::wrap_stream(pieces))
+    fixture.post(path, reqwest::Body::wrap_stream(pieces))
         .await
         .error(413);
-    rig.post(path, format!("{{}}{}", " ".repeat(98)))
+    fixture.post(path, format!("{{}}{}", " ".repeat(98)))
         .await
         .ok(201);
 }
@@ -62,8 +62,8 @@ async fn a_body_that_does_not_come_is_not_waited_for() {
         json_body: Duration::from_millis(200),
         ..Limits::default()
     };
-    let rig = Rig::with(limits, |_| {}).await;
-    let answer = raw(&rig, begin("content-length: 10\r\n\r\n{").as_bytes()).await;
+    let fixture = Rig::with(limits, |_| {}).await;
+    let answer = raw(&fixture, begin("content-length: 10\r\n\r\n{").as_bytes()).await;
 
     assert!(answer.starts_with("HTTP/1.1 408"), "{answer}");
 }
@@ -74,29 +74,29 @@ async fn a_client_that_never_ends_its_head_is_cut_off() {
         head: Duration::from_millis(200),
         ..Limits::default()
     };
-    let rig = Rig::with(limits, |_| {}).await;
-    let answer = raw(&rig, b"GET /v1/status HTTP/1.1\r\nhost: ").await;
+    let fixture = Rig::with(limits, |_| {}).await;
+    let answer = raw(&fixture, b"GET /v1/status HTTP/1.1\r\nhost: ").await;
 
     assert!(!answer.starts_with("HTTP/1.1 200"), "{answer}");
-    rig.get("/v1/status").await.ok(200);
+    fixture.get("/v1/status").await.ok(200);
 }
 
 #[tokio::test]
 async fn a_head_too_long_and_bytes_that_are_no_http_are_refused() {
-    let rig = Rig::start().await;
+    let fixture = Rig::start().await;
     let long = format!(
         "GET /v1/status HTTP/1.1\r\nhost: localhost\r\nx: {}\r\n\r\n",
         "y".repeat(64 << 10)
     );
-    let answer = raw(&rig, long.as_bytes()).await;
+    let answer = raw(&fixture, long.as_bytes()).await;
 
     assert!(!answer.starts_with("HTTP/1.1 2"), "{answer}");
-    let answer = raw(&rig, b"\x16\x03\x01\x00\xff\r\n\r\n").await;
+    let answer = raw(&fixture, b"\x16\x03\x01\x00\xff\r\n\r\n").await;
     assert!(!answer.starts_with("HTTP/1.1 2"), "{answer}");
 
     let start = Instant::now();
     for reason in ["head-too-large", "not-http"] {
-        while rig
+        while fixture
             .api
             .metrics
             .refused_connections
@@ -104,12 +104,12 @@ async fn a_head_too_long_and_bytes_that_are_no_http_are_refused() {
             .get()
             == 0
         {
-            assert!(start.elapsed() < PATIENCE, "{reason} is not counted");
+            assert!(start.elapsed() < TIMEOUT, "{reason} is not counted");
             tokio::task::yield_now().await;
         }
     }
 
-    rig.get("/v1/status").await.ok(200);
+    fixture.get("/v1/status").await.ok(200);
 }
 
 #[tokio::test]
@@ -118,11 +118,11 @@ async fn a_crowd_is_told_so_and_does_not_look_like_a_dead_process() {
         connections: 1,
         ..Limits::default()
     };
-    let rig = Rig::with(limits, |_| {}).await;
-    let upload = rig.begin("resnet", "1").await;
+    let fixture = Rig::with(limits, |_| {}).await;
+    let upload = fixture.begin("resnet", "1").await;
 
     // Holds the only place: the server is busy with it until the rest of the file comes.
-    let mut holder = TcpStream::connect(rig.address).await.unwrap();
+    let mut holder = TcpStream::connect(fixture.address).await.unwrap();
     let head = format!(
         "POST /v1/uploads/{upload}/files?path=a HTTP/1.1\r\nhost: localhost\r\nauthorization: \
             Bearer {TOKEN}\r\ncontent-length: 9\r\nexpect: 100-continue\r\n\r\n"
@@ -130,20 +130,20 @@ async fn a_crowd_is_told_so_and_does_not_look_like_a_dead_process() {
 
     holder.write_all(head.as_bytes()).await.unwrap();
     let mut answer = [0; 12];
-    tokio::time::timeout(PATIENCE, holder.read_exact(&mut answer))
+    tokio::time::timeout(TIMEOUT, holder.read_exact(&mut answer))
         .await
         .unwrap()
         .unwrap();
 
     assert_eq!(&answer, b"HTTP/1.1 100");
-    let crowded = rig.get("/v1/status").await;
+    let crowded = fixture.get("/v1/status").await;
     assert!(crowded.error(503).contains("as many connections as it may"));
     assert_eq!(crowded.header("connection"), "close");
-    rig.get("/healthz").await.ok(200);
-    rig.get("/verdict/us-west-2").await.ok(200);
-    assert_eq!(rig.get("/readyz").await.json()["ready"], false);
+    fixture.get("/healthz").await.ok(200);
+    fixture.get("/verdict/us-west-2").await.ok(200);
+    assert_eq!(fixture.get("/readyz").await.json()["ready"], false);
 
-    let counted = rig
+    let counted = fixture
         .api
         .metrics
         .refused_connections
@@ -154,17 +154,17 @@ async fn a_crowd_is_told_so_and_does_not_look_like_a_dead_process() {
 
     drop(holder);
     let start = Instant::now();
-    while rig
+    while fixture
         .send(
-            rig.http
-                .get(rig.url("/v1/status"))
+            fixture.http
+                .get(fixture.url("/v1/status"))
                 .header("connection", "close"),
         )
         .await
         .status
         != 200
     {
-        assert!(start.elapsed() < PATIENCE, "the place was not given back");
+        assert!(start.elapsed() < TIMEOUT, "the place was not given back");
         tokio::task::yield_now().await;
     }
 }
@@ -178,22 +178,22 @@ async fn connections_that_ask_for_nothing_give_way_and_slow_heads_are_cut_off_an
         idle: Duration::from_secs(60),
         ..Limits::default()
     };
-    let rig = Rig::with(limits, |_| {}).await;
+    let fixture = Rig::with(limits, |_| {}).await;
     let mut silent = Vec::new();
 
     for _ in 0..20 {
-        let mut stream = TcpStream::connect(rig.address).await.unwrap();
+        let mut stream = TcpStream::connect(fixture.address).await.unwrap();
         stream
             .write_all(b"GET /v1/status HTTP/1.1\r\nhost: ")
             .await
             .unwrap();
 
         silent.push(stream);
-        rig.get("/v1/status").await.ok(200);
+        fixture.get("/v1/status").await.ok(200);
     }
 
     let counted = |reason| {
-        rig.api
+        fixture.api
             .metrics
             .refused_connections
             .with_label_values(&[reason])
@@ -207,12 +207,12 @@ async fn connections_that_ask_for_nothing_give_way_and_slow_heads_are_cut_off_an
 
     let start = Instant::now();
     while counted("slow-head") == 0 {
-        assert!(start.elapsed() < PATIENCE, "slow heads are not counted");
+        assert!(start.elapsed() < TIMEOUT, "slow heads are not counted");
         tokio::task::yield_now().await;
     }
 
     // A connection that was answered may wait longer for its next request than a head may take.
-    let mut kept = TcpStream::connect(rig.address).await.unwrap();
+    let mut kept = TcpStream::connect(fixture.address).await.unwrap();
     for _ in 0..2 {
         kept.write_all(b"HEAD /healthz HTTP/1.1\r\nhost: localhost\r\n\r\n")
             .await
@@ -221,7 +221,7 @@ async fn connections_that_ask_for_nothing_give_way_and_slow_heads_are_cut_off_an
         let mut answer = Vec::new();
         let mut piece = [0; 4_096];
         while !answer.ends_with(b"\r\n\r\n") {
-            let length = tokio::time::timeout(PATIENCE, kept.read(&mut piece))
+            let length = tokio::time::timeout(TIMEOUT, kept.read(&mut piece))
                 .await
                 .unwrap()
                 .unwrap();
@@ -242,78 +242,78 @@ async fn connections_that_ask_for_nothing_give_way_and_slow_heads_are_cut_off_an
 
 #[tokio::test]
 async fn a_foreign_host_is_misdirected_on_every_route() {
-    let rig = Rig::with(Limits::default(), |config| {
+    let fixture = Rig::with(Limits::default(), |config| {
         config.api.hosts.push(".example.org".into())
     })
     .await;
 
     for route in ROUTES {
         let method = Method::from_bytes(route.method.to_uppercase().as_bytes()).unwrap();
-        let request = rig
+        let request = fixture
             .http
-            .request(method, rig.url(&example(route.path)))
+            .request(method, fixture.url(&example(route.path)))
             .bearer_auth(TOKEN);
 
-        rig.send(request.header("host", "evil.example"))
+        fixture.send(request.header("host", "evil.example"))
             .await
             .error(421);
     }
 
-    rig.send(
-        rig.http
-            .get(rig.url("/nothing"))
+    fixture.send(
+        fixture.http
+            .get(fixture.url("/nothing"))
             .header("host", "evil.example"),
     )
     .await
     .error(421);
 
     // Without a token nothing is told but that one is needed.
-    rig.send(
-        rig.http
-            .post(rig.url("/v1/failover/drain"))
+    fixture.send(
+        fixture.http
+            .post(fixture.url("/v1/failover/drain"))
             .header("host", "evil.example"),
     )
     .await
     .error(401);
 
-    rig.send(
-        rig.http
-            .post(rig.url("/v1/status"))
+    fixture.send(
+        fixture.http
+            .post(fixture.url("/v1/status"))
             .header("host", "evil.example"),
     )
     .await
     .error(421);
 
-    rig.send(
-        rig.http
-            .get(rig.url("/v1/status"))
+    fixture.send(
+        fixture.http
+            .get(fixture.url("/v1/status"))
             .header("host", "api.example.org"),
     )
     .await
     .ok(200);
 
     let answer = raw(
-        &rig,
+        &fixture,
         b"GET /v1/status HTTP/1.1\r\nconnection: close\r\n\r\n",
     )
     .await;
 
     assert!(answer.starts_with("HTTP/1.1 400"), "{answer}");
-    let answer = raw(&rig, b"GET /healthz HTTP/1.0\r\n\r\n").await;
+    let answer = raw(&fixture, b"GET /healthz HTTP/1.0\r\n\r\n").await;
     assert!(answer.contains(" 200 "), "{answer}");
 }
 
 #[tokio::test]
 async fn a_stopping_server_does_not_wait_for_an_idle_client() {
-    let mut rig = Rig::start().await;
-    let mut idle = TcpStream::connect(rig.address).await.unwrap();
+    let mut fixture = Rig::start().await;
+    let mut idle = TcpStream::connect(fixture.address).await.unwrap();
     idle.write_all(b"GET /healthz HTTP/1.1\r\nhost: localhost\r\n")
         .await
         .unwrap();
-    rig.get("/healthz").await.ok(200);
-    rig.stop.cancel();
+    fixture.get("/healthz").await.ok(200);
+    fixture.stop.cancel();
 
-    let ended = tokio::time::timeout(PATIENCE, &mut rig.server)
+    let ended = tokio::time::timeout(TIMEOUT, &mut fixture.server)
         .await
         .expect("the server did not end");
     assert_eq!(ended.unwrap(), Ok(()));
@@ -336,18 +336,18 @@ async fn promtool_has_nothing_to_say_about_the_apis_metrics() {
         return;
     }
 
-    let rig = Rig::start().await;
-    rig.get("/verdict/mars-1").await.error(404);
-    rig.api
+    let fixture = Rig::start().await;
+    fixture.get("/verdict/mars-1").await.error(404);
+    fixture.api
         .metrics
         .refused_connections
         .with_label_values(&["crowded"])
         .inc();
 
-    let text = rig.get("/metrics").await.ok(200).text;
+    let text = fixture.get("/metrics").await.ok(200).text;
     assert!(text.contains("regionmesh_api_requests_total{"), "{text}");
 
-    let file = rig.dir.path().join("metrics");
+    let file = fixture.dir.path().join("metrics");
     std::fs::write(&file, text).unwrap();
 
     let output = tokio::process::Command::new("promtool")

@@ -17,11 +17,11 @@ use regionmesh_protocol::{
 };
 use regionmesh_runtime::models::ModelError;
 
-fn holding(versions: &[(&str, &str, Digest)], aliases: Vec<AliasEntry>) -> Fact {
+fn holding(versions: &[(&str, &str, Digest)], aliases: Vec<AliasEntry>) -> StatusEntry {
     let versions = versions.iter().map(|(model, version, content)| {
         (model.parse().unwrap(), version.parse().unwrap(), *content)
     });
-    Fact::Holdings(Holdings {
+    StatusEntry::Holdings(Holdings {
         versions: versions.collect(),
         aliases,
         ..Holdings::default()
@@ -44,7 +44,7 @@ fn alias(version: &str, set_ms: u64, origin: &str) -> AliasEntry {
 
 #[tokio::test]
 async fn a_model_is_where_living_agents_say_it_is() {
-    let rig = Rig::start().await;
+    let fixture = Rig::start().await;
     let one = Digest::of(b"1");
     let two = Digest::of(b"2");
     let summary = VersionSummary {
@@ -59,7 +59,7 @@ async fn a_model_is_where_living_agents_say_it_is() {
         origin: "eu-west-1".parse().unwrap(),
     };
 
-    rig.snapshots.catalogue.send_modify(|own| {
+    fixture.snapshots.catalogue.send_modify(|own| {
         let own = Arc::make_mut(own);
         own.versions.push(summary);
         own.aliases.push(alias("1", 10, "us-west-2"));
@@ -67,7 +67,7 @@ async fn a_model_is_where_living_agents_say_it_is() {
 
     // Two agents of a region speak for one region; what an agent says of its own region does not
     // count over the store.
-    rig.tell(
+    fixture.tell(
         "us-west-2/node-1",
         true,
         vec![holding(&[("gone", "1", one)], vec![])],
@@ -78,16 +78,16 @@ async fn a_model_is_where_living_agents_say_it_is() {
             &[("resnet", "1", one), ("resnet", "2", two)],
             vec![alias("2", 11, "eu-west-1")],
         );
-        rig.tell(agent, true, vec![held]);
+        fixture.tell(agent, true, vec![held]);
     }
 
-    rig.tell(
+    fixture.tell(
         "ap-south-1/node-0",
         false,
         vec![holding(&[("resnet", "1", one), ("bert", "1", two)], vec![])],
     );
 
-    let models = rig.get("/v1/models").await.ok(200).json();
+    let models = fixture.get("/v1/models").await.ok(200).json();
     let expected = json!({
         "model": "resnet",
         "versions": [
@@ -107,16 +107,16 @@ async fn a_model_is_where_living_agents_say_it_is() {
     });
 
     assert_eq!(models, json!({ "models": [expected] }));
-    assert_eq!(rig.get("/v1/models/resnet").await.ok(200).json(), expected);
+    assert_eq!(fixture.get("/v1/models/resnet").await.ok(200).json(), expected);
     assert_eq!(
-        rig.get("/v1/status").await.ok(200).json()["models"],
+        fixture.get("/v1/status").await.ok(200).json()["models"],
         models["models"]
     );
 
-    assert!(rig.get("/v1/models/bert").await.error(404).contains("bert"));
+    assert!(fixture.get("/v1/models/bert").await.error(404).contains("bert"));
     // Known elsewhere, not held here: its files can't be shown, and it can be promoted and deleted.
-    rig.get("/v1/models/resnet/versions/2").await.error(404);
-    rig.post(
+    fixture.get("/v1/models/resnet/versions/2").await.error(404);
+    fixture.post(
         "/v1/models/resnet/versions/2/promote",
         r#"{"alias":"canary","force":true}"#,
     )
@@ -126,11 +126,11 @@ async fn a_model_is_where_living_agents_say_it_is() {
 
 #[tokio::test]
 async fn an_alias_is_set_and_told_with_who_set_it() {
-    let rig = Rig::start().await;
-    rig.publish("resnet", "1", "weights").await;
+    let fixture = Rig::start().await;
+    fixture.publish("resnet", "1", "weights").await;
 
     let promote = "/v1/models/resnet/versions/1/promote";
-    let set = rig
+    let set = fixture
         .post(promote, r#"{"alias":"production","by":"ada","force":true}"#)
         .await
         .ok(200)
@@ -154,10 +154,10 @@ async fn an_alias_is_set_and_told_with_who_set_it() {
         (&json!("production"), &json!("1"), &json!("ada"))
     );
 
-    rig.catalogued(|catalogue| !catalogue.aliases.is_empty())
+    fixture.catalogued(|catalogue| !catalogue.aliases.is_empty())
         .await;
     assert_eq!(
-        rig.get("/v1/models/resnet").await.ok(200).json()["aliases"],
+        fixture.get("/v1/models/resnet").await.ok(200).json()["aliases"],
         json!([set])
     );
 
@@ -169,13 +169,13 @@ async fn an_alias_is_set_and_told_with_who_set_it() {
         r#"{"alias":"a+conflict.eu-west-1"}"#,
         "nonsense",
     ] {
-        rig.post(promote, body).await.error(400);
+        fixture.post(promote, body).await.error(400);
     }
 
     let long = json!({ "alias": "production", "by": "x".repeat(1_025) }).to_string();
-    rig.post(promote, long).await.error(400);
+    fixture.post(promote, long).await.error(400);
 
-    let unknown = rig
+    let unknown = fixture
         .post(
             "/v1/models/resnet/versions/2/promote",
             r#"{"alias":"production"}"#,
@@ -188,15 +188,15 @@ async fn an_alias_is_set_and_told_with_who_set_it() {
 #[tokio::test]
 async fn what_was_just_published_may_be_promoted_and_deleted_before_the_replicator_has_read_the_store()
  {
-    let rig = Rig::start().await;
-    rig.reader.abort();
+    let fixture = Rig::start().await;
+    fixture.reader.abort();
 
-    let upload = rig.begin("resnet", "1").await;
-    rig.add(&upload, "model.onnx", "weights").await.ok(201);
-    rig.commit(&upload).await.ok(200);
-    assert!(rig.snapshots.catalogue.borrow().versions.is_empty());
+    let upload = fixture.begin("resnet", "1").await;
+    fixture.add(&upload, "model.onnx", "weights").await.ok(201);
+    fixture.commit(&upload).await.ok(200);
+    assert!(fixture.snapshots.catalogue.borrow().versions.is_empty());
 
-    let early = rig
+    let early = fixture
         .post(
             "/v1/models/resnet/versions/1/promote",
             r#"{"alias":"production"}"#,
@@ -209,17 +209,17 @@ async fn what_was_just_published_may_be_promoted_and_deleted_before_the_replicat
         "{early}"
     );
 
-    rig.post(
+    fixture.post(
         "/v1/models/resnet/versions/1/promote",
         r#"{"alias":"production","force":true}"#,
     )
     .await
     .ok(200);
 
-    rig.post("/v1/models/resnet/versions/1/delete?force=true", "")
+    fixture.post("/v1/models/resnet/versions/1/delete?force=true", "")
         .await
         .ok(200);
-    rig.post(
+    fixture.post(
         "/v1/models/resnet/versions/1/promote",
         r#"{"alias":"production"}"#,
     )
@@ -229,67 +229,67 @@ async fn what_was_just_published_may_be_promoted_and_deleted_before_the_replicat
 
 #[tokio::test]
 async fn a_damaged_version_is_found_and_named() {
-    let rig = Rig::start().await;
-    let committed = rig.publish("resnet", "1", "weights").await;
+    let fixture = Rig::start().await;
+    let committed = fixture.publish("resnet", "1", "weights").await;
     let verify = "/v1/models/resnet/versions/1/verify";
 
-    assert_eq!(rig.post(verify, "").await.ok(200).json(), committed);
+    assert_eq!(fixture.post(verify, "").await.ok(200).json(), committed);
     std::fs::write(
-        rig.dir.path().join("store/models/resnet/1/model.onnx"),
+        fixture.dir.path().join("store/models/resnet/1/model.onnx"),
         "weighty",
     )
     .unwrap();
 
-    let error = rig.post(verify, "").await.error(422);
+    let error = fixture.post(verify, "").await.error(422);
     assert!(
         error.contains("resnet@1 is damaged") && error.contains("model.onnx"),
         "{error}"
     );
 
-    rig.post("/v1/models/resnet/versions/2/verify", "")
+    fixture.post("/v1/models/resnet/versions/2/verify", "")
         .await
         .error(404);
 }
 
 #[tokio::test]
 async fn a_deleted_version_is_gone_and_its_name_is_not_reused_by_accident() {
-    let rig = Rig::start().await;
-    rig.publish("resnet", "1", "weights").await;
+    let fixture = Rig::start().await;
+    fixture.publish("resnet", "1", "weights").await;
 
     let delete = "/v1/models/resnet/versions/1/delete";
     assert!(
-        rig.post(delete, "").await.ok(200).json()["done"]
+        fixture.post(delete, "").await.ok(200).json()["done"]
             .as_str()
             .unwrap()
             .contains("resnet@1")
     );
 
-    rig.catalogued(|catalogue| catalogue.versions.is_empty() && !catalogue.tombstones.is_empty())
+    fixture.catalogued(|catalogue| catalogue.versions.is_empty() && !catalogue.tombstones.is_empty())
         .await;
-    rig.get("/v1/models/resnet/versions/1").await.error(404);
-    rig.post(delete, "").await.error(404);
+    fixture.get("/v1/models/resnet/versions/1").await.error(404);
+    fixture.post(delete, "").await.error(404);
     assert!(
-        !rig.dir
+        !fixture.dir
             .path()
             .join("store/models/resnet/1/model.onnx")
             .exists()
     );
 
     // The name never stands for other content; what it stood for may come back.
-    let upload = rig.begin("resnet", "1").await;
-    rig.add(&upload, "model.onnx", "other weights")
+    let upload = fixture.begin("resnet", "1").await;
+    fixture.add(&upload, "model.onnx", "other weights")
         .await
         .ok(201);
-    assert!(rig.commit(&upload).await.error(409).contains("was deleted"));
-    rig.publish("resnet", "1", "weights").await;
-    rig.get("/v1/models/resnet/versions/1").await.ok(200);
+    assert!(fixture.commit(&upload).await.error(409).contains("was deleted"));
+    fixture.publish("resnet", "1", "weights").await;
+    fixture.get("/v1/models/resnet/versions/1").await.ok(200);
 }
 
 #[tokio::test]
 async fn a_version_that_an_alias_names_is_deleted_by_force_alone() {
-    let rig = Rig::start().await;
-    rig.publish("resnet", "1", "weights").await;
-    rig.post(
+    let fixture = Rig::start().await;
+    fixture.publish("resnet", "1", "weights").await;
+    fixture.post(
         "/v1/models/resnet/versions/1/promote",
         r#"{"alias":"production","force":true}"#,
     )
@@ -297,10 +297,10 @@ async fn a_version_that_an_alias_names_is_deleted_by_force_alone() {
     .ok(200);
 
     let delete = "/v1/models/resnet/versions/1/delete";
-    assert!(rig.post(delete, "").await.error(409).contains("production"));
-    rig.get("/v1/models/resnet/versions/1").await.ok(200);
+    assert!(fixture.post(delete, "").await.error(409).contains("production"));
+    fixture.get("/v1/models/resnet/versions/1").await.ok(200);
 
-    let done = rig
+    let done = fixture
         .post(&format!("{delete}?force=true"), "")
         .await
         .ok(200)
@@ -333,12 +333,12 @@ fn a_full_disk_is_told_apart_from_other_failures() {
 
 #[tokio::test]
 async fn a_version_is_promoted_once_most_regions_have_run_it_and_refused_with_the_reasons_before() {
-    let rig = Rig::start().await;
-    rig.publish("resnet", "1", "weights").await;
-    rig.catalogued(|catalogue| !catalogue.versions.is_empty())
+    let fixture = Rig::start().await;
+    fixture.publish("resnet", "1", "weights").await;
+    fixture.catalogued(|catalogue| !catalogue.versions.is_empty())
         .await;
 
-    let content = rig.snapshots.catalogue.borrow().versions[0].content;
+    let content = fixture.snapshots.catalogue.borrow().versions[0].content;
     let model: ModelName = "resnet".parse().unwrap();
     let version: VersionName = "1".parse().unwrap();
     let held = Holdings {
@@ -358,10 +358,10 @@ async fn a_version_is_promoted_once_most_regions_have_run_it_and_refused_with_th
             unserved: vec![],
         };
 
-        rig.tell(
+        fixture.tell(
             agent,
             true,
-            vec![Fact::Holdings(held.clone()), Fact::Servability(servability)],
+            vec![StatusEntry::Holdings(held.clone()), StatusEntry::Servability(servability)],
         );
     };
 
@@ -374,7 +374,7 @@ async fn a_version_is_promoted_once_most_regions_have_run_it_and_refused_with_th
     tell("eu-west-1/node-0", None);
     tell("ap-south-1/node-0", Some(bad.clone()));
 
-    let promote = |body: &'static str| rig.post("/v1/models/resnet/versions/1/promote", body);
+    let promote = |body: &'static str| fixture.post("/v1/models/resnet/versions/1/promote", body);
     let early = promote(r#"{"alias":"production","wait_ms":10}"#)
         .await
         .error(409);
@@ -394,7 +394,7 @@ async fn a_version_is_promoted_once_most_regions_have_run_it_and_refused_with_th
         json!(["ap-south-1: can't be served: operator Frobnicate"])
     );
 
-    let shown = rig.get("/v1/models/resnet").await.ok(200).json();
+    let shown = fixture.get("/v1/models/resnet").await.ok(200).json();
     assert_eq!(
         shown["versions"][0]["unservable"],
         json!([{"region": "ap-south-1", "reason": "operator Frobnicate"}])
@@ -410,8 +410,8 @@ async fn a_version_is_promoted_once_most_regions_have_run_it_and_refused_with_th
 
 #[tokio::test]
 async fn a_version_older_than_the_newest_that_agents_publish_is_held_and_may_be_promoted() {
-    let rig = Rig::start().await;
-    rig.reader.abort();
+    let fixture = Rig::start().await;
+    fixture.reader.abort();
 
     let version = |number: usize| VersionSummary {
         model: "resnet".parse().unwrap(),
@@ -451,10 +451,10 @@ async fn a_version_older_than_the_newest_that_agents_publish_is_held_and_may_be_
         let newest = newest().map(|held| outcome(held, Outcome::Servable));
         let servability = Servability::bounded(oldest.into_iter().chain(newest), vec![]);
 
-        rig.tell(
+        fixture.tell(
             agent,
             true,
-            vec![Fact::Holdings(held.clone()), Fact::Servability(servability)],
+            vec![StatusEntry::Holdings(held.clone()), StatusEntry::Servability(servability)],
         );
     };
 
@@ -462,12 +462,12 @@ async fn a_version_older_than_the_newest_that_agents_publish_is_held_and_may_be_
     regions
         .iter()
         .for_each(|region| tell(&format!("{region}/node-0"), None));
-    rig.snapshots
+    fixture.snapshots
         .catalogue
         .send_replace(Arc::new(catalogue.clone()));
 
     let promote = || {
-        rig.post(
+        fixture.post(
             "/v1/models/resnet/versions/0/promote",
             r#"{"alias":"production"}"#,
         )
@@ -480,7 +480,7 @@ async fn a_version_older_than_the_newest_that_agents_publish_is_held_and_may_be_
             .contains("eu-west-1: not replicated yet")
     );
 
-    rig.snapshots.peer_catalogues.send_modify(|known| {
+    fixture.snapshots.peer_catalogues.send_modify(|known| {
         let read = regions[1..]
             .iter()
             .map(|region| (region.parse().unwrap(), Arc::new(catalogue.clone())));
@@ -496,7 +496,7 @@ async fn a_version_older_than_the_newest_that_agents_publish_is_held_and_may_be_
         "{warnings}"
     );
 
-    let shown = rig.get("/v1/models/resnet").await.ok(200).json();
+    let shown = fixture.get("/v1/models/resnet").await.ok(200).json();
     let oldest = shown["versions"]
         .as_array()
         .unwrap()
@@ -527,25 +527,25 @@ async fn a_version_older_than_the_newest_that_agents_publish_is_held_and_may_be_
 
 #[tokio::test]
 async fn versions_and_aliases_of_a_model_never_share_a_name() {
-    let rig = Rig::start().await;
-    rig.publish("resnet", "1", "weights").await;
+    let fixture = Rig::start().await;
+    fixture.publish("resnet", "1", "weights").await;
 
     let promote = "/v1/models/resnet/versions/1/promote";
     assert!(
-        rig.post(promote, r#"{"alias":"1","force":true}"#)
+        fixture.post(promote, r#"{"alias":"1","force":true}"#)
             .await
             .error(409)
             .contains("has a version 1")
     );
 
-    rig.post(promote, r#"{"alias":"canary","force":true}"#)
+    fixture.post(promote, r#"{"alias":"canary","force":true}"#)
         .await
         .ok(200);
-    rig.catalogued(|catalogue| !catalogue.aliases.is_empty())
+    fixture.catalogued(|catalogue| !catalogue.aliases.is_empty())
         .await;
 
     for name in ["canary", "production"] {
-        let refused = rig
+        let refused = fixture
             .post(&format!("/v1/models/resnet/versions/{name}/uploads"), "{}")
             .await
             .error(409);

@@ -2,7 +2,7 @@
 
 use super::*;
 use regionmesh_client::{PlanDetail, Status};
-use regionmesh_protocol::status::{AgentFacts, Holdings, problem::ProblemKind};
+use regionmesh_protocol::status::{AgentInfo, Holdings, problem::ProblemKind};
 
 fn actor(is_running: bool, failures_in_a_row: u32, down_for: Option<Duration>) -> ChildHealth {
     let down_since = down_for.map(|down_for| Instant::now().checked_sub(down_for).unwrap());
@@ -17,8 +17,8 @@ fn actor(is_running: bool, failures_in_a_row: u32, down_for: Option<Duration>) -
 
 #[tokio::test]
 async fn the_index_names_the_agent_and_every_route() {
-    let rig = Rig::start().await;
-    let reply = rig.get("/").await.ok(200);
+    let fixture = Rig::start().await;
+    let reply = fixture.get("/").await.ok(200);
     assert!(reply.header("content-type").starts_with("text/plain"));
     assert!(
         reply.text.contains("us-west-2/node-0") && reply.text.contains("regionmesh.test"),
@@ -35,9 +35,9 @@ async fn the_index_names_the_agent_and_every_route() {
 
 #[tokio::test]
 async fn an_agent_that_knows_nothing_yet_says_so_and_does_not_fail() {
-    let rig = Rig::start().await;
+    let fixture = Rig::start().await;
     let status: Status =
-        serde_json::from_value(rig.get("/v1/status").await.ok(200).json()).unwrap();
+        serde_json::from_value(fixture.get("/v1/status").await.ok(200).json()).unwrap();
 
     assert!(
         status.plan.is_none()
@@ -49,7 +49,7 @@ async fn an_agent_that_knows_nothing_yet_says_so_and_does_not_fail() {
     assert_eq!(status.regions.len(), 3);
     for region in &status.regions {
         assert_eq!(
-            (region.verdict, region.standing.as_str(), region.share),
+            (region.verdict, region.traffic_state.as_str(), region.share),
             (Condition::Unknown, "unplanned", 0.0)
         );
 
@@ -57,23 +57,23 @@ async fn an_agent_that_knows_nothing_yet_says_so_and_does_not_fail() {
         assert_eq!(region.addresses.len(), 1);
     }
 
-    let missing = rig.get("/v1/plan").await;
+    let missing = fixture.get("/v1/plan").await;
     assert!(missing.error(503).contains("no plan"));
     assert_eq!(missing.header("retry-after"), "1");
     assert_eq!(
-        rig.get("/v1/models").await.ok(200).json(),
+        fixture.get("/v1/models").await.ok(200).json(),
         json!({ "models": [] })
     );
 }
 
 #[tokio::test]
 async fn status_tells_the_plan_the_leader_and_every_region_and_agent() {
-    let rig = Rig::start().await;
-    rig.plan();
-    rig.judge("ap-south-1", Condition::Failed);
-    rig.link("eu-west-1/node-0", 140_000);
+    let fixture = Rig::start().await;
+    fixture.plan();
+    fixture.judge("ap-south-1", Condition::Failed);
+    fixture.link("eu-west-1/node-0", 140_000);
 
-    let facts = AgentFacts {
+    let status_entries = AgentInfo {
         version: "1.2.3".into(),
         started_ms: regionmesh_runtime::time::unix_ms() - 60_000,
         boot: 1,
@@ -88,15 +88,15 @@ async fn status_tells_the_plan_the_leader_and_every_region_and_agent() {
         ..Holdings::default()
     };
 
-    rig.tell(
+    fixture.tell(
         "eu-west-1/node-0",
         true,
-        vec![Fact::Agent(facts.clone()), Fact::Holdings(holdings)],
+        vec![StatusEntry::Agent(status_entries.clone()), StatusEntry::Holdings(holdings)],
     );
 
-    rig.tell("ap-south-1/node-0", false, vec![Fact::Agent(facts)]);
+    fixture.tell("ap-south-1/node-0", false, vec![StatusEntry::Agent(status_entries)]);
 
-    let status = rig.get("/v1/status").await.ok(200).json();
+    let status = fixture.get("/v1/status").await.ok(200).json();
     assert_eq!(status["mesh"], "regionmesh.test");
     assert_eq!(status["answered_by"], "us-west-2/node-0");
     assert_eq!(
@@ -132,7 +132,7 @@ async fn status_tells_the_plan_the_leader_and_every_region_and_agent() {
     let out = region("ap-south-1");
 
     assert_eq!(
-        (&up["standing"], &up["weight_bp"], &up["share"]),
+        (&up["traffic_state"], &up["weight_bp"], &up["share"]),
         (&json!("serving"), &json!(7_500), &json!(0.75))
     );
 
@@ -147,7 +147,7 @@ async fn status_tells_the_plan_the_leader_and_every_region_and_agent() {
     );
 
     assert_eq!(
-        (&ramping["standing"], &ramping["ramp_percent"]),
+        (&ramping["traffic_state"], &ramping["ramp_percent"]),
         (&json!("ramping"), &json!(25))
     );
 
@@ -157,7 +157,7 @@ async fn status_tells_the_plan_the_leader_and_every_region_and_agent() {
     );
 
     assert_eq!(
-        (&out["standing"], &out["verdict"]),
+        (&out["traffic_state"], &out["verdict"]),
         (&json!("out"), &json!("failed"))
     );
 
@@ -206,11 +206,11 @@ async fn status_tells_the_plan_the_leader_and_every_region_and_agent() {
         (&json!(false), &Value::Null, &json!(0))
     );
 
-    let regions = rig.get("/v1/regions").await.ok(200).json();
+    let regions = fixture.get("/v1/regions").await.ok(200).json();
     assert_eq!(regions["regions"].as_array().unwrap().len(), 3);
 
     let plan: PlanDetail =
-        serde_json::from_value(rig.get("/v1/plan").await.ok(200).json()).unwrap();
+        serde_json::from_value(fixture.get("/v1/plan").await.ok(200).json()).unwrap();
     let out = plan
         .regions
         .iter()
@@ -225,13 +225,13 @@ async fn status_tells_the_plan_the_leader_and_every_region_and_agent() {
 
 #[tokio::test]
 async fn a_ramp_that_was_made_shorter_does_not_hide_a_regions_share() {
-    let rig = Rig::with(Limits::default(), |config| {
+    let fixture = Rig::with(Limits::default(), |config| {
         config.recovery.steps.truncate(1)
     })
     .await;
 
-    rig.plan();
-    let status = rig.get("/v1/status").await.ok(200).json();
+    fixture.plan();
+    let status = fixture.get("/v1/status").await.ok(200).json();
     let ramping = status["regions"]
         .as_array()
         .unwrap()
@@ -245,9 +245,9 @@ async fn a_ramp_that_was_made_shorter_does_not_hide_a_regions_share() {
 
 #[tokio::test]
 async fn a_verdict_is_a_status_that_a_load_balancer_understands() {
-    let rig = Rig::start().await;
+    let fixture = Rig::start().await;
     assert_eq!(
-        rig.get("/verdict/us-west-2").await.ok(200).json()["verdict"],
+        fixture.get("/verdict/us-west-2").await.ok(200).json()["verdict"],
         "unknown"
     );
 
@@ -258,8 +258,8 @@ async fn a_verdict_is_a_status_that_a_load_balancer_understands() {
         (Condition::Failed, 503),
         (Condition::Draining, 503),
     ] {
-        rig.judge("us-west-2", condition);
-        let body = rig.get("/verdict/us-west-2").await.ok(status).json();
+        fixture.judge("us-west-2", condition);
+        let body = fixture.get("/verdict/us-west-2").await.ok(status).json();
         assert_eq!(
             body,
             json!({ "region": "us-west-2", "verdict": condition, "reason": "as the test says" })
@@ -267,14 +267,14 @@ async fn a_verdict_is_a_status_that_a_load_balancer_understands() {
     }
 
     assert!(
-        rig.get("/verdict/mars-1")
+        fixture.get("/verdict/mars-1")
             .await
             .error(404)
             .contains("no region mars-1")
     );
 
     assert!(
-        rig.get("/verdict/..%2Fx")
+        fixture.get("/verdict/..%2Fx")
             .await
             .error(400)
             .contains("region name")
@@ -283,9 +283,9 @@ async fn a_verdict_is_a_status_that_a_load_balancer_understands() {
 
 #[tokio::test]
 async fn liveness_forgives_a_restart_and_names_an_actor_that_does_not_come_back() {
-    let rig = Rig::start().await;
+    let fixture = Rig::start().await;
     let set = |gossip: ChildHealth| {
-        rig.actors.send_replace(Arc::new(BTreeMap::from([
+        fixture.actors.send_replace(Arc::new(BTreeMap::from([
             ("mesh", actor(true, 9, None)),
             ("gossip", gossip),
         ])));
@@ -299,7 +299,7 @@ async fn liveness_forgives_a_restart_and_names_an_actor_that_does_not_come_back(
         (false, actor(false, 4, Some(second))),
     ] {
         set(gossip.clone());
-        let body = rig
+        let body = fixture
             .get("/healthz")
             .await
             .ok(if is_well { 200 } else { 503 })
@@ -319,17 +319,17 @@ async fn liveness_forgives_a_restart_and_names_an_actor_that_does_not_come_back(
 
 #[tokio::test]
 async fn readiness_needs_every_check_and_names_the_one_that_fails() {
-    let rig = Rig::start().await;
-    let own = |facts| rig.tell("us-west-2/node-0", true, facts);
+    let fixture = Rig::start().await;
+    let own = |status_entries| fixture.tell("us-west-2/node-0", true, status_entries);
     let both = || {
         vec![
-            Fact::Certificate(vec![vec![1]]),
-            Fact::Holdings(Holdings::default()),
+            StatusEntry::Certificate(vec![vec![1]]),
+            StatusEntry::Holdings(Holdings::default()),
         ]
     };
 
     let failing = async || {
-        let reply = rig.get("/readyz").await;
+        let reply = fixture.get("/readyz").await;
         let body = reply.json();
         let checks: Vec<_> = body["checks"]
             .as_object()
@@ -350,31 +350,31 @@ async fn readiness_needs_every_check_and_names_the_one_that_fails() {
         ["catalogues", "gossip", "mesh", "plan", "store"]
     );
 
-    own(vec![Fact::Certificate(vec![vec![1]])]);
+    own(vec![StatusEntry::Certificate(vec![vec![1]])]);
     assert_eq!(failing().await, ["catalogues", "mesh", "plan", "store"]);
     own(both());
     assert_eq!(failing().await, ["catalogues", "mesh", "plan"]);
-    rig.snapshots.has_catalogues.send_replace(true);
-    rig.plan();
+    fixture.snapshots.has_catalogues.send_replace(true);
+    fixture.plan();
     assert_eq!(failing().await, ["mesh"]);
-    rig.snapshots.is_current.send_replace(true);
+    fixture.snapshots.is_current.send_replace(true);
     assert!(failing().await.is_empty());
-    rig.actors.send_replace(Arc::new(BTreeMap::from([(
+    fixture.actors.send_replace(Arc::new(BTreeMap::from([(
         "gossip",
         actor(false, 1, Some(Duration::ZERO)),
     )])));
 
     assert_eq!(failing().await, ["actors"]);
-    rig.actors.send_replace(Arc::default());
+    fixture.actors.send_replace(Arc::default());
 
     // Without its store an agent goes on, and says what is wrong.
-    rig.snapshots.problems.set(
+    fixture.snapshots.problems.set(
         ProblemKind::StoreUnavailable,
         "us-west-2",
         "bucket \"models\" does not exist",
     );
 
-    let reply = rig.get("/readyz").await.ok(200).json();
+    let reply = fixture.get("/readyz").await.ok(200).json();
     assert!(
         reply["checks"]["store"]
             .as_str()
@@ -383,34 +383,34 @@ async fn readiness_needs_every_check_and_names_the_one_that_fails() {
         "{reply}"
     );
 
-    rig.snapshots
+    fixture.snapshots
         .problems
         .clear(ProblemKind::StoreUnavailable, "us-west-2");
-    rig.drain.send_replace(true);
+    fixture.drain.send_replace(true);
     assert_eq!(failing().await, ["stopping"]);
 }
 
 #[tokio::test]
 async fn what_is_not_there_is_refused_in_json() {
-    let rig = Rig::start().await;
-    rig.get("/v2/health/ready").await.error(404);
-    rig.get("/v1/models/resnet/").await.error(404);
-    rig.get("/v1/models/resnet").await.error(404);
-    rig.get("/v1/models/..%2F..%2Fetc").await.error(400);
-    rig.get("/v1/models/resnet/versions/1").await.error(404);
-    rig.get("/v1/models/resnet/versions/..").await.error(404);
-    rig.get("/v1/models/resnet/versions/%2e%2e%2f")
+    let fixture = Rig::start().await;
+    fixture.get("/v2/health/ready").await.error(404);
+    fixture.get("/v1/models/resnet/").await.error(404);
+    fixture.get("/v1/models/resnet").await.error(404);
+    fixture.get("/v1/models/..%2F..%2Fetc").await.error(400);
+    fixture.get("/v1/models/resnet/versions/1").await.error(404);
+    fixture.get("/v1/models/resnet/versions/..").await.error(404);
+    fixture.get("/v1/models/resnet/versions/%2e%2e%2f")
         .await
         .error(400);
-    rig.get("/v1/models/%ff").await.error(400);
+    fixture.get("/v1/models/%ff").await.error(400);
 
-    let wrong_method = rig.send(rig.http.delete(rig.url("/v1/status"))).await;
+    let wrong_method = fixture.send(fixture.http.delete(fixture.url("/v1/status"))).await;
     wrong_method.error(405);
     assert_eq!(wrong_method.header("allow"), "GET,HEAD");
-    rig.get("/v1/uploads/1/commit").await.error(405);
+    fixture.get("/v1/uploads/1/commit").await.error(405);
 
-    let head = rig
-        .send(rig.http.request(Method::HEAD, rig.url("/v1/status")))
+    let head = fixture
+        .send(fixture.http.request(Method::HEAD, fixture.url("/v1/status")))
         .await
         .ok(200);
 
@@ -419,12 +419,12 @@ async fn what_is_not_there_is_refused_in_json() {
 
 #[tokio::test]
 async fn requests_are_counted_by_route_and_not_by_path() {
-    let rig = Rig::start().await;
-    rig.get("/verdict/us-west-2").await.ok(200);
-    rig.get("/verdict/mars-1").await.error(404);
-    rig.get("/wp-login.php").await.error(404);
+    let fixture = Rig::start().await;
+    fixture.get("/verdict/us-west-2").await.ok(200);
+    fixture.get("/verdict/mars-1").await.error(404);
+    fixture.get("/wp-login.php").await.error(404);
 
-    let reply = rig.get("/metrics").await.ok(200);
+    let reply = fixture.get("/metrics").await.ok(200);
     assert_eq!(
         reply.header("content-type"),
         "text/plain; version=0.0.4; charset=utf-8"

@@ -10,17 +10,17 @@ use tokio::{
 
 #[tokio::test]
 async fn a_version_is_published_with_its_files_publisher_and_metadata() {
-    let rig = Rig::start().await;
+    let fixture = Rig::start().await;
     let body = json!({ "publisher": "ada", "metadata": { "framework": "onnx", "commit": "3f2a" } })
         .to_string();
-    let begun = rig
+    let begun = fixture
         .post("/v1/models/resnet/versions/1/uploads", body)
         .await
         .ok(201)
         .json();
     let upload = begun["upload"].as_str().unwrap();
 
-    let added = rig
+    let added = fixture
         .add(upload, "model.onnx", "weights")
         .await
         .ok(201)
@@ -32,12 +32,12 @@ async fn a_version_is_published_with_its_files_publisher_and_metadata() {
     );
 
     assert_eq!(added["digest"], blake3::hash(b"weights").to_hex().as_str());
-    rig.add(upload, "labels/en us.txt", "cat").await.ok(201);
+    fixture.add(upload, "labels/en us.txt", "cat").await.ok(201);
 
     // Nothing is visible before the commit.
-    rig.get("/v1/models/resnet/versions/1").await.error(404);
+    fixture.get("/v1/models/resnet/versions/1").await.error(404);
 
-    let committed = rig.commit(upload).await.ok(200).json();
+    let committed = fixture.commit(upload).await.ok(200).json();
     assert_eq!(
         (&committed["model"], &committed["version"]),
         (&json!("resnet"), &json!("1"))
@@ -50,7 +50,7 @@ async fn a_version_is_published_with_its_files_publisher_and_metadata() {
 
     assert_eq!(committed["content"].as_str().unwrap().len(), 64);
 
-    let shown = rig.get("/v1/models/resnet/versions/1").await.ok(200).json();
+    let shown = fixture.get("/v1/models/resnet/versions/1").await.ok(200).json();
     assert_eq!(
         (&shown["publisher"], &shown["content"]),
         (&json!("ada"), &committed["content"])
@@ -69,21 +69,21 @@ async fn a_version_is_published_with_its_files_publisher_and_metadata() {
         .collect();
 
     assert_eq!(paths, ["labels/en us.txt", "model.onnx"]);
-    let stored = rig.dir.path().join("store/models/resnet/1/model.onnx");
+    let stored = fixture.dir.path().join("store/models/resnet/1/model.onnx");
     assert_eq!(std::fs::read_to_string(stored).unwrap(), "weights");
 
     // The upload is over.
-    rig.commit(upload).await.error(404);
-    rig.add(upload, "late", "x").await.error(404);
+    fixture.commit(upload).await.error(404);
+    fixture.add(upload, "late", "x").await.error(404);
 }
 
 #[tokio::test]
 async fn a_file_may_be_large_and_empty_bodies_are_files_too() {
-    let rig = Rig::start().await;
-    let upload = rig.begin("resnet", "1").await;
+    let fixture = Rig::start().await;
+    let upload = fixture.begin("resnet", "1").await;
     let large = vec![7u8; 24 << 20];
     let digest = blake3::hash(&large).to_hex().to_string();
-    let added = rig.add(&upload, "large", large).await.ok(201).json();
+    let added = fixture.add(&upload, "large", large).await.ok(201).json();
 
     assert_eq!(
         (&added["size"], &added["digest"]),
@@ -91,40 +91,40 @@ async fn a_file_may_be_large_and_empty_bodies_are_files_too() {
     );
 
     // Without a declared length it would be a file of unknown length.
-    let empty = rig
+    let empty = fixture
         .http
-        .post(rig.url(&format!("/v1/uploads/{upload}/files?path=empty")))
+        .post(fixture.url(&format!("/v1/uploads/{upload}/files?path=empty")))
         .bearer_auth(TOKEN);
 
-    rig.send(empty.header("content-length", "0")).await.ok(201);
-    rig.commit(&upload).await.ok(200);
+    fixture.send(empty.header("content-length", "0")).await.ok(201);
+    fixture.commit(&upload).await.ok(200);
 }
 
 #[tokio::test]
 async fn the_same_content_again_is_fine_and_other_content_is_refused() {
-    let rig = Rig::start().await;
-    let first = rig.publish("resnet", "1", "weights").await;
-    let again = rig.publish("resnet", "1", "weights").await;
+    let fixture = Rig::start().await;
+    let first = fixture.publish("resnet", "1", "weights").await;
+    let again = fixture.publish("resnet", "1", "weights").await;
 
     assert_eq!(first["content"], again["content"]);
-    let upload = rig.begin("resnet", "1").await;
-    rig.add(&upload, "model.onnx", "other weights")
+    let upload = fixture.begin("resnet", "1").await;
+    fixture.add(&upload, "model.onnx", "other weights")
         .await
         .ok(201);
     assert!(
-        rig.commit(&upload)
+        fixture.commit(&upload)
             .await
             .error(409)
             .contains("publish it as a new version")
     );
 
-    let shown = rig.get("/v1/models/resnet/versions/1").await.ok(200).json();
+    let shown = fixture.get("/v1/models/resnet/versions/1").await.ok(200).json();
     assert_eq!(shown["content"], first["content"]);
 }
 
 #[tokio::test]
 async fn a_bad_request_to_begin_begins_nothing() {
-    let rig = Rig::start().await;
+    let fixture = Rig::start().await;
     let begin = "/v1/models/resnet/versions/1/uploads";
     for body in [
         "{",
@@ -136,38 +136,38 @@ async fn a_bad_request_to_begin_begins_nothing() {
         "{} {}",
     ] {
         assert!(
-            rig.post(begin, body).await.error(400).contains("JSON"),
+            fixture.post(begin, body).await.error(400).contains("JSON"),
             "{body}"
         );
     }
 
     let long = "x".repeat(1_025);
-    rig.post(begin, json!({ "publisher": long }).to_string())
+    fixture.post(begin, json!({ "publisher": long }).to_string())
         .await
         .error(400);
-    rig.post(begin, json!({ "metadata": { &long: "" } }).to_string())
+    fixture.post(begin, json!({ "metadata": { &long: "" } }).to_string())
         .await
         .error(400);
-    rig.post(begin, json!({ "metadata": { "key": &long } }).to_string())
+    fixture.post(begin, json!({ "metadata": { "key": &long } }).to_string())
         .await
         .error(400);
 
     let many: BTreeMap<String, &str> = (0..65).map(|number| (number.to_string(), "")).collect();
-    rig.post(begin, json!({ "metadata": many }).to_string())
+    fixture.post(begin, json!({ "metadata": many }).to_string())
         .await
         .error(400);
-    rig.post(begin, vec![b' '; (1 << 20) + 1]).await.error(413);
+    fixture.post(begin, vec![b' '; (1 << 20) + 1]).await.error(413);
     for path in [
         "/v1/models/..%2Fx/versions/1/uploads",
         "/v1/models/-x/versions/1/uploads",
         "/v1/models/resnet/versions/a%20b/uploads",
         "/v1/models/resnet/versions/1+conflict.eu-west-1/uploads",
     ] {
-        rig.post(path, "").await.error(400);
+        fixture.post(path, "").await.error(400);
     }
 
     assert!(
-        std::fs::read_dir(rig.dir.path().join("store"))
+        std::fs::read_dir(fixture.dir.path().join("store"))
             .unwrap()
             .next()
             .is_none()
@@ -176,8 +176,8 @@ async fn a_bad_request_to_begin_begins_nothing() {
 
 #[tokio::test]
 async fn a_bad_file_is_refused_and_the_upload_goes_on() {
-    let rig = Rig::start().await;
-    let upload = rig.begin("resnet", "1").await;
+    let fixture = Rig::start().await;
+    let upload = fixture.begin("resnet", "1").await;
     for path in [
         "",
         "..",
@@ -190,99 +190,99 @@ async fn a_bad_file_is_refused_and_the_upload_goes_on() {
         "caf%C3%A9",
         &"x".repeat(513),
     ] {
-        let error = rig.add(&upload, path, "x").await.error(400);
+        let error = fixture.add(&upload, path, "x").await.error(400);
         assert!(error.contains("path"), "{path}: {error}");
     }
 
-    rig.post(&format!("/v1/uploads/{upload}/files"), "x")
+    fixture.post(&format!("/v1/uploads/{upload}/files"), "x")
         .await
         .error(400);
-    rig.add(&upload, "model.onnx", "weights").await.ok(201);
+    fixture.add(&upload, "model.onnx", "weights").await.ok(201);
     assert!(
-        rig.add(&upload, "model.onnx", "weights")
+        fixture.add(&upload, "model.onnx", "weights")
             .await
             .error(409)
             .contains("added before")
     );
 
-    rig.add("0123456789abcdef", "model.onnx", "weights")
+    fixture.add("0123456789abcdef", "model.onnx", "weights")
         .await
         .error(404);
-    rig.add("..%2F..", "model.onnx", "weights").await.error(400);
-    rig.commit(&upload).await.ok(200);
+    fixture.add("..%2F..", "model.onnx", "weights").await.error(400);
+    fixture.commit(&upload).await.ok(200);
 }
 
 #[tokio::test]
 async fn a_file_of_unknown_length_is_refused() {
-    let rig = Rig::start().await;
-    let upload = rig.begin("resnet", "1").await;
+    let fixture = Rig::start().await;
+    let upload = fixture.begin("resnet", "1").await;
     let pieces =
         futures::stream::iter([Ok::<_, std::io::Error>(Bytes::from_static(b"weights"))]).boxed();
-    let reply = rig
+    let reply = fixture
         .add(&upload, "model.onnx", reqwest::Body::wrap_stream(pieces))
         .await;
 
     assert!(reply.error(411).contains("Content-Length"));
-    rig.add(&upload, "model.onnx", "weights").await.ok(201);
+    fixture.add(&upload, "model.onnx", "weights").await.ok(201);
 }
 
 #[tokio::test]
 async fn an_upload_without_files_or_with_one_below_another_is_no_version() {
-    let rig = Rig::start().await;
-    let upload = rig.begin("resnet", "1").await;
+    let fixture = Rig::start().await;
+    let upload = fixture.begin("resnet", "1").await;
     assert!(
-        rig.commit(&upload)
+        fixture.commit(&upload)
             .await
             .error(409)
             .contains("at least one file")
     );
 
-    let upload = rig.begin("resnet", "1").await;
-    let empty = rig
+    let upload = fixture.begin("resnet", "1").await;
+    let empty = fixture
         .http
-        .post(rig.url(&format!("/v1/uploads/{upload}/files?path=empty")))
+        .post(fixture.url(&format!("/v1/uploads/{upload}/files?path=empty")))
         .bearer_auth(TOKEN);
 
-    rig.send(empty.header("content-length", "0")).await.ok(201);
-    assert!(rig.commit(&upload).await.error(409).contains("not empty"));
+    fixture.send(empty.header("content-length", "0")).await.ok(201);
+    assert!(fixture.commit(&upload).await.error(409).contains("not empty"));
 
-    let upload = rig.begin("resnet", "1").await;
-    rig.add(&upload, "a", "x").await.ok(201);
-    rig.add(&upload, "a/b", "x").await.ok(201);
-    rig.commit(&upload).await.error(409);
-    rig.get("/v1/models/resnet/versions/1").await.error(404);
+    let upload = fixture.begin("resnet", "1").await;
+    fixture.add(&upload, "a", "x").await.ok(201);
+    fixture.add(&upload, "a/b", "x").await.ok(201);
+    fixture.commit(&upload).await.error(409);
+    fixture.get("/v1/models/resnet/versions/1").await.error(404);
 }
 
 #[tokio::test]
 async fn an_aborted_upload_leaves_nothing_behind() {
-    let rig = Rig::start().await;
-    let upload = rig.begin("resnet", "1").await;
-    rig.add(&upload, "model.onnx", "weights").await.ok(201);
-    rig.post(&format!("/v1/uploads/{upload}/abort"), "")
+    let fixture = Rig::start().await;
+    let upload = fixture.begin("resnet", "1").await;
+    fixture.add(&upload, "model.onnx", "weights").await.ok(201);
+    fixture.post(&format!("/v1/uploads/{upload}/abort"), "")
         .await
         .ok(200);
-    rig.post(&format!("/v1/uploads/{upload}/abort"), "")
+    fixture.post(&format!("/v1/uploads/{upload}/abort"), "")
         .await
         .error(404);
-    rig.commit(&upload).await.error(404);
+    fixture.commit(&upload).await.error(404);
 
-    let staged = rig.dir.path().join("store/.staging/uploads/node-0");
+    let staged = fixture.dir.path().join("store/.staging/uploads/node-0");
     assert!(std::fs::read_dir(staged).unwrap().next().is_none());
 }
 
 #[tokio::test]
 async fn uploads_beyond_the_limit_wait_their_turn() {
-    let rig = Rig::start().await;
+    let fixture = Rig::start().await;
     let mut open = Vec::new();
     for _ in 0..32 {
-        open.push(rig.begin("resnet", "1").await);
+        open.push(fixture.begin("resnet", "1").await);
     }
 
-    let reply = rig.post("/v1/models/resnet/versions/1/uploads", "").await;
+    let reply = fixture.post("/v1/models/resnet/versions/1/uploads", "").await;
     assert!(reply.error(503).contains("open already"));
     assert_eq!(reply.header("retry-after"), "1");
 
-    let listed = rig.get("/v1/uploads").await.ok(200).json();
+    let listed = fixture.get("/v1/uploads").await.ok(200).json();
     assert_eq!(
         (
             listed["uploads"].as_array().unwrap().len(),
@@ -291,15 +291,15 @@ async fn uploads_beyond_the_limit_wait_their_turn() {
         (32, &json!("us-west-2/node-0"))
     );
 
-    rig.post(&format!("/v1/uploads/{}/abort", open[0]), "")
+    fixture.post(&format!("/v1/uploads/{}/abort", open[0]), "")
         .await
         .ok(200);
-    rig.begin("resnet", "1").await;
+    fixture.begin("resnet", "1").await;
 }
 
 /// Sends a file's head and half of its bytes.
-async fn half_a_file(rig: &Rig, upload: &str) -> TcpStream {
-    let mut stream = TcpStream::connect(rig.address).await.unwrap();
+async fn half_a_file(fixture: &Rig, upload: &str) -> TcpStream {
+    let mut stream = TcpStream::connect(fixture.address).await.unwrap();
     let head = format!(
         "POST /v1/uploads/{upload}/files?path=model.onnx HTTP/1.1\r\nhost: \
             localhost\r\nauthorization: Bearer {TOKEN}\r\ncontent-length: 14\r\n\r\nweights"
@@ -311,23 +311,23 @@ async fn half_a_file(rig: &Rig, upload: &str) -> TcpStream {
 
 #[tokio::test]
 async fn a_sender_that_breaks_off_may_send_the_file_again() {
-    let rig = Rig::start().await;
-    let upload = rig.begin("resnet", "1").await;
-    drop(half_a_file(&rig, &upload).await);
+    let fixture = Rig::start().await;
+    let upload = fixture.begin("resnet", "1").await;
+    drop(half_a_file(&fixture, &upload).await);
 
     let start = Instant::now();
     // Until the server has noticed, the path is taken.
     loop {
-        let reply = rig.add(&upload, "model.onnx", "weightsweights").await;
+        let reply = fixture.add(&upload, "model.onnx", "weightsweights").await;
         if reply.status == 201 {
             break;
         }
         reply.error(409);
-        assert!(start.elapsed() < PATIENCE, "the path stayed taken");
+        assert!(start.elapsed() < TIMEOUT, "the path stayed taken");
         tokio::task::yield_now().await;
     }
 
-    assert_eq!(rig.commit(&upload).await.ok(200).json()["size"], 14);
+    assert_eq!(fixture.commit(&upload).await.ok(200).json()["size"], 14);
 }
 
 #[tokio::test]
@@ -336,12 +336,12 @@ async fn a_sender_that_falls_silent_is_not_waited_for() {
         file_pause: Duration::from_millis(200),
         ..Limits::default()
     };
-    let rig = Rig::with(limits, |_| {}).await;
-    let upload = rig.begin("resnet", "1").await;
-    let mut stream = half_a_file(&rig, &upload).await;
+    let fixture = Rig::with(limits, |_| {}).await;
+    let upload = fixture.begin("resnet", "1").await;
+    let mut stream = half_a_file(&fixture, &upload).await;
     let mut answer = Vec::new();
 
-    tokio::time::timeout(PATIENCE, stream.read_to_end(&mut answer))
+    tokio::time::timeout(TIMEOUT, stream.read_to_end(&mut answer))
         .await
         .unwrap()
         .unwrap();
@@ -352,5 +352,5 @@ async fn a_sender_that_falls_silent_is_not_waited_for() {
         "{answer}"
     );
 
-    rig.add(&upload, "model.onnx", "weights").await.ok(201);
+    fixture.add(&upload, "model.onnx", "weights").await.ok(201);
 }

@@ -26,7 +26,7 @@ use std::{
 const PAUSE: Duration = Duration::from_millis(50);
 /// How long users may take to be moved: silence is judged within 10 s, and a leader may have died
 /// with the region.
-const PATIENCE: Duration = Duration::from_secs(30);
+const TIMEOUT: Duration = Duration::from_secs(30);
 
 /// What happened.
 #[derive(Debug, Serialize)]
@@ -86,7 +86,7 @@ pub(super) async fn run(client: &Client, region: &RegionName, common: &Common) -
                 }
 
                 if let Some(verdict_ms) = verdict_ms
-                    && matches!(seen.standing.as_str(), "out" | "limited")
+                    && matches!(seen.traffic_state.as_str(), "out" | "limited")
                 {
                     let reason = status
                         .plan
@@ -109,8 +109,8 @@ pub(super) async fn run(client: &Client, region: &RegionName, common: &Common) -
             }
         }
 
-        if begin.elapsed() > PATIENCE {
-            let seconds = PATIENCE.as_secs();
+        if begin.elapsed() > TIMEOUT {
+            let seconds = TIMEOUT.as_secs();
             let why = format!(
                 "{region} was killed and its users are not moved after {seconds} s; see `failover \
                     explain`"

@@ -134,7 +134,7 @@ pub(super) fn explanation(told: &RegionExplanation, paint: Paint) -> String {
         "standing  ",
         &format!(
             "{}; {} of the traffic",
-            told.standing,
+            told.traffic_state,
             percent(region.share)
         ),
     );
@@ -142,7 +142,7 @@ pub(super) fn explanation(told: &RegionExplanation, paint: Paint) -> String {
     for (head, lines) in [
         ("orders", &told.overrides),
         ("guards", &told.guards),
-        ("gate", &told.gate),
+        ("cool-down", &told.cool_down),
         ("ramp", &told.ramp),
         ("judged by", &told.thresholds),
     ] {
@@ -368,23 +368,23 @@ fn regions_with_verdicts(
             part.region.to_string(),
             percent(part.share),
             paint.tone(Tone::of(verdict), verdict.as_str()),
-            standing(part, paint),
+            traffic_state(part, paint),
         ]);
     }
 
     table.render()
 }
 
-fn standing(part: &PlannedRegion, paint: Paint) -> String {
-    let standing = match part.ramp_percent {
-        Some(percent) => format!("{} {percent} %", plain(&part.standing, 20)),
-        None => plain(&part.standing, 20),
+fn traffic_state(part: &PlannedRegion, paint: Paint) -> String {
+    let traffic_state = match part.ramp_percent {
+        Some(percent) => format!("{} {percent} %", plain(&part.traffic_state, 20)),
+        None => plain(&part.traffic_state, 20),
     };
 
-    match part.standing.as_str() {
-        "serving" => standing,
-        "out" => paint.tone(Tone::Bad, standing),
-        _ => paint.tone(Tone::Uneasy, standing),
+    match part.traffic_state.as_str() {
+        "serving" => traffic_state,
+        "out" => paint.tone(Tone::Bad, traffic_state),
+        _ => paint.tone(Tone::Uneasy, traffic_state),
     }
 }
 
@@ -402,20 +402,20 @@ fn regions(parts: &[PlannedRegion], before: Option<&[PlannedRegion]>, paint: Pai
             row.push(was.map_or_else(|| "-".into(), |was| percent(was.share)));
         }
 
-        row.extend([percent(part.share), standing(part, paint)]);
+        row.extend([percent(part.share), traffic_state(part, paint)]);
         table.row(row);
     }
 
     table.render()
 }
 
-fn overrides(standing: &[OverrideStatus], now_ms: u64, paint: Paint) -> String {
-    if standing.is_empty() {
+fn overrides(traffic_state: &[OverrideStatus], now_ms: u64, paint: Paint) -> String {
+    if traffic_state.is_empty() {
         return "no orders stand\n".into();
     }
 
     let mut table = Table::new(&["ORDER", "REGION", "BY", "ENDS IN", "WHY"]).heading(paint);
-    for order in standing {
+    for order in traffic_state {
         table.row(vec![
             order.kind.to_string(),
             order
@@ -447,8 +447,8 @@ mod tests {
 
     const PLAIN: Paint = Paint { is_on: false };
 
-    fn part(region: &str, share: f64, standing: &str) -> Value {
-        json!({ "region": region, "weight_bp": 1, "share": share, "standing": standing, "since_ms": null,
+    fn part(region: &str, share: f64, traffic_state: &str) -> Value {
+        json!({ "region": region, "weight_bp": 1, "share": share, "traffic_state": traffic_state, "since_ms": null,
             "ramp_percent": null, "addresses": [], "flaps": 0, "failed_ms": null })
     }
 

@@ -17,7 +17,7 @@ use std::{
 /// How often it is looked.
 const LOOK_EVERY: Duration = Duration::from_millis(250);
 /// How long one agent may take to say.
-const PATIENCE: Duration = Duration::from_secs(3);
+const TIMEOUT: Duration = Duration::from_secs(3);
 
 /// Where a version is, as one status tells.
 #[derive(Debug, PartialEq, Eq)]
@@ -98,15 +98,15 @@ fn spread(status: &Status, brief: &VersionBrief) -> Spread {
 pub(super) async fn everywhere(
     client: &Client,
     brief: &VersionBrief,
-    patience: Duration,
+    timeout: Duration,
 ) -> Result<()> {
     let start = Instant::now();
     let progress = Progress::new();
-    let mut last = format!("nothing was heard within {}", duration::format(patience));
+    let mut last = format!("nothing was heard within {}", duration::format(timeout));
 
     loop {
         // Agents may come and go meanwhile: that is no reason to stop waiting.
-        match client.ask::<Status>("/v1/status", PATIENCE).await {
+        match client.ask::<Status>("/v1/status", TIMEOUT).await {
             Ok(answer) => {
                 let spread = spread(&answer.value, brief);
                 if let Some(name) = spread.renamed.as_ref().filter(|_| spread.differs) {
@@ -166,19 +166,19 @@ pub(super) async fn everywhere(
             Err(error) => return Err(error.into()),
         }
 
-        if start.elapsed() >= patience {
+        if start.elapsed() >= timeout {
             progress.end();
             return Err(CommandError::Deadline(format!(
                 "{}@{} is published, but after {} {last}; replication goes on, see `regionmesh \
                     status`",
                 brief.model,
                 brief.version,
-                duration::format(patience)
+                duration::format(timeout)
             ))
             .into());
         }
 
-        tokio::time::sleep(LOOK_EVERY.min(patience.saturating_sub(start.elapsed()))).await;
+        tokio::time::sleep(LOOK_EVERY.min(timeout.saturating_sub(start.elapsed()))).await;
     }
 }
 
@@ -257,7 +257,7 @@ mod tests {
             .map(|region| {
                 json!({"region": region, "cloud": "", "endpoint": "", "serving_url": "", "verdict": "healthy",
                     "verdict_since_ms": 0, "verdict_reason": "", "votes": [], "weight_bp": 1, "share": 0.3,
-                    "standing": "serving", "ramp_percent": null, "addresses": [], "flaps": 0})
+                    "traffic_state": "serving", "ramp_percent": null, "addresses": [], "flaps": 0})
             })
             .collect();
 

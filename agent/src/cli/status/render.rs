@@ -195,7 +195,7 @@ fn regions(status: &Status, paint: Paint) -> String {
             since,
             votes(region),
             percent(region.share),
-            standing(region, paint),
+            traffic_state(region, paint),
             addresses.join(" "),
         ]);
     }
@@ -366,13 +366,13 @@ fn votes(region: &RegionStatus) -> String {
     }
 }
 
-fn standing(region: &RegionStatus, paint: Paint) -> String {
+fn traffic_state(region: &RegionStatus, paint: Paint) -> String {
     let text = match region.ramp_percent {
-        Some(percent) => format!("{} {percent} %", plain(&region.standing, 20)),
-        None => plain(&region.standing, 20),
+        Some(percent) => format!("{} {percent} %", plain(&region.traffic_state, 20)),
+        None => plain(&region.traffic_state, 20),
     };
 
-    match region.standing.as_str() {
+    match region.traffic_state.as_str() {
         "serving" => text,
         "out" => paint.tone(Tone::Bad, text),
         _ => paint.tone(Tone::Uneasy, text),
@@ -400,13 +400,13 @@ pub(super) mod tests {
     use crate::cli::text::WIDTH;
     use serde_json::{Value, json};
 
-    fn region(name: &str, verdict: &str, standing: &str, address: u8) -> Value {
+    fn region(name: &str, verdict: &str, traffic_state: &str, address: u8) -> Value {
         json!({
             "region": name, "cloud": "local", "endpoint": "h:1", "serving_url": "http://h:2", "verdict": verdict,
             "verdict_since_ms": 1_700_000_000_000u64 - 12_000, "verdict_reason": format!("2 of 2 observing regions say {verdict} \
             (us-west-2 {verdict}: connection refused, ap-south-1 {verdict}: no answer in 1 s)"),
             "votes": [{"region": "a", "condition": verdict}, {"region": "b", "condition": "unknown"}],
-            "weight_bp": 5_000, "share": 0.5, "standing": standing, "ramp_percent": null,
+            "weight_bp": 5_000, "share": 0.5, "traffic_state": traffic_state, "ramp_percent": null,
             "addresses": [format!("127.0.0.{address}")], "flaps": 0,
         })
     }

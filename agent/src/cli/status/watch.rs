@@ -18,7 +18,7 @@ use std::{
 const EVERY: Duration = Duration::from_secs(1);
 /// How long an agent may take before the next is asked: shorter than elsewhere, since a frozen view
 /// says nothing.
-const PATIENCE: Duration = Duration::from_secs(2);
+const TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Shows the mesh until Ctrl-C.
 pub(super) async fn run(client: &Client, format: Format) -> Result<ExitCode> {
@@ -37,7 +37,7 @@ pub(super) async fn run(client: &Client, format: Format) -> Result<ExitCode> {
     loop {
         let answer = async {
             ticks.tick().await;
-            client.ask::<Status>(PATH, PATIENCE).await
+            client.ask::<Status>(PATH, TIMEOUT).await
         };
         let answer = tokio::select! {
             answer = answer => answer,

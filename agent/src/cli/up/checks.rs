@@ -10,7 +10,7 @@ use std::{
 };
 
 /// How long a leftover process may take to end after each signal.
-const LEFTOVER_PATIENCE: Duration = Duration::from_secs(5);
+const LEFTOVER_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Ends agents that an earlier run of this data directory left behind; returns those ended.
 ///
@@ -34,7 +34,7 @@ pub(crate) async fn end_leftovers(data_dir: &Path) -> Result<Vec<String>, UpErro
             && is_ours(pid, &directory.path())
         {
             let line = format!("{name} (pid {pid})");
-            if process::end(pid, LEFTOVER_PATIENCE).await {
+            if process::end(pid, LEFTOVER_TIMEOUT).await {
                 ended.push(line)
             } else {
                 stuck.push(line)

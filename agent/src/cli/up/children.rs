@@ -21,7 +21,7 @@ use tokio::{
 };
 
 /// How long a child may take to end by itself after SIGTERM.
-pub const STOP_PATIENCE: Duration = Duration::from_secs(5);
+pub const STOP_TIMEOUT: Duration = Duration::from_secs(5);
 /// A log is put aside at a start once it is longer than this, bytes.
 const LOG_LIMIT: u64 = 16 << 20;
 /// A child that ran this long had a good start: its next back-off begins anew.
@@ -166,7 +166,7 @@ impl ChildHandle {
         self.order(Order::Kill).await;
     }
 
-    /// Ends the process gracefully, by force after [`STOP_PATIENCE`], and leaves it down.
+    /// Ends the process gracefully, by force after [`STOP_TIMEOUT`], and leaves it down.
     pub async fn stop(&self) {
         self.order(Order::Stop).await;
     }
@@ -240,7 +240,7 @@ impl Keeper {
             Order::Stop(reply) => {
                 if let Some((mut child, pid, _)) = self.running.take() {
                     process::terminate(pid);
-                    if timeout(STOP_PATIENCE, child.wait()).await.is_err() {
+                    if timeout(STOP_TIMEOUT, child.wait()).await.is_err() {
                         let _ = child.kill().await;
                     }
                 }

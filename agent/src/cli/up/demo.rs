@@ -53,7 +53,7 @@ const CALM: usize = 100;
 const PAUSE: Duration = Duration::from_millis(20);
 /// Longest wait for any one condition. The goals are far lower, and measured by the figures; the
 /// tour also runs on machines that have other things to do.
-const PATIENCE: Duration = Duration::from_secs(30);
+const TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Refuses a mesh that can't take the tour: a region is killed, and another must be left.
 pub(super) fn check(regions: usize) -> Result<(), UpError> {
@@ -204,7 +204,7 @@ impl<'a> Tour<'a> {
             let since = samples.iter().filter(|sample| sample.sent > moved).count();
             has_failed(samples) || since >= CALM && load.ended_until() > moved
         };
-        let samples = wait(PATIENCE, || async { load.samples() }, is_calm)
+        let samples = wait(TIMEOUT, || async { load.samples() }, is_calm)
             .await
             .context("users were not served again")?;
 
@@ -231,7 +231,7 @@ impl<'a> Tour<'a> {
             has_failed(samples)
                 || samples.len() >= count && samples.iter().rev().take(count).all(is_from)
         };
-        let samples = wait(PATIENCE, || async { load.samples() }, is_served)
+        let samples = wait(TIMEOUT, || async { load.samples() }, is_served)
             .await
             .with_context(|| format!("users were not served by {home}"))?;
 
@@ -244,13 +244,13 @@ impl<'a> Tour<'a> {
             status.plan.is_some()
                 && status.leader.is_some()
                 && status.regions.iter().all(|region| {
-                    region.standing == "serving" && region.verdict.as_str() == "healthy"
+                    region.traffic_state == "serving" && region.verdict.as_str() == "healthy"
                 })
         };
         let look =
             || async { join_all(self.mesh.agents().iter().map(|agent| self.status(agent))).await };
 
-        let all = wait(PATIENCE, look, |all| {
+        let all = wait(TIMEOUT, look, |all| {
             all.iter().all(|status| status.as_ref().is_ok_and(is_well))
         })
         .await
@@ -298,7 +298,7 @@ impl<'a> Tour<'a> {
         let begin = Instant::now();
         let words = ["verify", MODEL, "1"].map(std::ffi::OsStr::new);
         wait(
-            PATIENCE,
+            TIMEOUT,
             || publish::models(self.mesh, &words),
             Result::is_ok,
         )
@@ -325,7 +325,7 @@ impl<'a> Tour<'a> {
             join_all(self.mesh.agents().iter().map(ask)).await
         };
 
-        wait(PATIENCE, look, |ready| {
+        wait(TIMEOUT, look, |ready| {
             ready.iter().all(|&is_ready| is_ready)
         })
         .await
@@ -362,7 +362,7 @@ impl<'a> Tour<'a> {
                 .as_ref()
                 .map_or(true, |(region, _)| region == home.as_str())
         };
-        let answer = wait(PATIENCE, ask, is_from)
+        let answer = wait(TIMEOUT, ask, is_from)
             .await
             .with_context(|| format!("{home} did not answer"))?;
         let (region, body) = answer.map_err(|why| anyhow!(why))?;
@@ -397,7 +397,7 @@ impl<'a> Tour<'a> {
     ) -> Vec<Result<Duration, NotWithin>> {
         let servers: Vec<_> = survivors.iter().map(|agent| agent.dns()).collect();
         let gone: Vec<_> = victims.iter().map(|agent| agent.ip.into()).collect();
-        measure::watch_dns(&servers, &self.mesh.layout().service(), &gone, PATIENCE).await
+        measure::watch_dns(&servers, &self.mesh.layout().service(), &gone, TIMEOUT).await
     }
 
     /// Starts the region's agents and follows its way back, step by step.
@@ -412,7 +412,7 @@ impl<'a> Tour<'a> {
             self.mesh.start_agent(&agent.id).await?;
         }
 
-        let deadline = tokio::time::Instant::now() + PATIENCE;
+        let deadline = tokio::time::Instant::now() + TIMEOUT;
         for agent in agents {
             self.mesh.wait_until_ready(&agent.id, deadline).await?;
         }
@@ -436,24 +436,24 @@ impl<'a> Tour<'a> {
             let percent = region
                 .ramp_percent
                 .map_or_else(String::new, |percent| format!(" {percent} %"));
-            let standing = format!("{}{percent}", region.standing);
+            let traffic_state = format!("{}{percent}", region.traffic_state);
 
-            if standing != seen {
+            if traffic_state != seen {
                 self.tell(
                     Tone::Faint,
-                    &format!("{home}: {standing}, {:.0} % of users", region.share * 100.0),
+                    &format!("{home}: {traffic_state}, {:.0} % of users", region.share * 100.0),
                 )?;
 
                 changed = Instant::now();
-                seen = standing;
+                seen = traffic_state;
             }
 
             // Killed for seconds, it is out of the plan by now: "serving" means again.
-            if region.standing == "serving" {
+            if region.traffic_state == "serving" {
                 return Ok(begin.elapsed());
             }
             ensure!(
-                changed.elapsed() < PATIENCE,
+                changed.elapsed() < TIMEOUT,
                 "{home} stayed {seen} for {}",
                 seconds(changed.elapsed())
             );

@@ -348,8 +348,8 @@ pub fn fast_recovery() -> RecoveryPolicy {
     };
 
     RecoveryPolicy {
-        gate_ms: 2_000,
-        gate_max_ms: 8_000,
+        cool_down_ms: 2_000,
+        cool_down_max_ms: 8_000,
         forget_flaps_ms: 60_000,
         steps: vec![step(1), step(5), step(10), step(25), step(50), step(75)],
         // No time to wait for caches and requests; worse errors than elsewhere still send a region

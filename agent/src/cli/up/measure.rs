@@ -49,13 +49,13 @@ impl Progress {
 
 /// How long a client waits for an answer before it counts an error: longer than the front door
 /// holds a request, so that the client hears why.
-const PATIENCE: Duration = Duration::from_secs(15);
+const TIMEOUT: Duration = Duration::from_secs(15);
 /// How much of an error's text is kept, characters.
 const QUOTE_MAX: usize = 300;
 /// Between two looks.
 const PAUSE: Duration = Duration::from_millis(20);
 /// How long one DNS question waits while a change is watched for.
-const DNS_PATIENCE: Duration = Duration::from_millis(500);
+const DNS_TIMEOUT: Duration = Duration::from_millis(500);
 
 impl Load {
     /// Starts sending `body` to `url`, one request every `interval`, whether or not earlier ones
@@ -68,7 +68,7 @@ impl Load {
         // No kept-alive connections: every request is a new client that resolves and connects.
         let client = reqwest::Client::builder()
             .pool_max_idle_per_host(0)
-            .timeout(PATIENCE)
+            .timeout(TIMEOUT)
             .build()?;
         let load = Self {
             started: Instant::now(),
@@ -195,18 +195,18 @@ pub struct NotWithin(pub Duration);
 
 /// Looks again and again until what is seen is as wanted.
 pub async fn wait<T, F: Future<Output = T>>(
-    patience: Duration,
+    timeout: Duration,
     mut look: impl FnMut() -> F,
     is_wanted: impl Fn(&T) -> bool,
 ) -> Result<T, NotWithin> {
-    let deadline = Instant::now() + patience;
+    let deadline = Instant::now() + timeout;
     loop {
         let seen = look().await;
         if is_wanted(&seen) {
             return Ok(seen);
         }
         if Instant::now() >= deadline {
-            return Err(NotWithin(patience));
+            return Err(NotWithin(timeout));
         }
         tokio::time::sleep(PAUSE).await;
     }
@@ -217,7 +217,7 @@ pub async fn watch_dns(
     servers: &[SocketAddr],
     service: &str,
     gone: &[IpAddr],
-    patience: Duration,
+    timeout: Duration,
 ) -> Vec<Result<Duration, NotWithin>> {
     let begin = Instant::now();
     let has_moved = |answer: &Result<Vec<IpAddr>, String>| {
@@ -227,8 +227,8 @@ pub async fn watch_dns(
     };
     let watch = |server| async move {
         wait(
-            patience,
-            || resolve(server, service, DNS_PATIENCE),
+            timeout,
+            || resolve(server, service, DNS_TIMEOUT),
             has_moved,
         )
         .await
@@ -242,7 +242,7 @@ pub async fn watch_dns(
 pub async fn resolve(
     server: SocketAddr,
     name: &str,
-    patience: Duration,
+    timeout: Duration,
 ) -> Result<Vec<IpAddr>, String> {
     let name = Name::from_ascii(name).map_err(|error| error.to_string())?;
     let id = rand::random();
@@ -265,9 +265,9 @@ pub async fn resolve(
         std::io::Result::Ok(buffer[..length].to_vec())
     };
 
-    let reply = tokio::time::timeout(patience, exchange)
+    let reply = tokio::time::timeout(timeout, exchange)
         .await
-        .map_err(|_| format!("{server} did not answer within {patience:?}"))?
+        .map_err(|_| format!("{server} did not answer within {timeout:?}"))?
         .map_err(|error| format!("{server}: {error}"))?;
     let reply = Message::from_vec(&reply).map_err(|error| format!("{server}: {error}"))?;
 

@@ -137,10 +137,10 @@ pub(crate) fn command_line(pid: u32) -> Option<String> {
 }
 
 /// Ends a process that is not our child: SIGTERM, then SIGKILL. Says whether it is gone.
-pub(crate) async fn end(pid: u32, patience: Duration) -> bool {
+pub(crate) async fn end(pid: u32, timeout: Duration) -> bool {
     for stop in [terminate, kill] {
         stop(pid);
-        let deadline = Instant::now() + patience;
+        let deadline = Instant::now() + timeout;
         while Instant::now() < deadline {
             if command_line(pid).is_none() {
                 return true;

@@ -136,7 +136,7 @@ impl NextSteps<'_> {
             );
         }
 
-        let back_ms = layout.recovery.gate_for(1)
+        let back_ms = layout.recovery.cool_down_for(1)
             + layout
                 .recovery
                 .steps

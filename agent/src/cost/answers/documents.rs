@@ -1,6 +1,6 @@
 //! Answers that are not reports, as tables.
 
-use super::{BudgetStanding, Expected, Span, verifications::Verified};
+use super::{BudgetProgress, Expected, Span, verifications::Verified};
 use regionmesh_cost::{
     Amount, Anomaly, AnomalyKind, BudgetScope, EgressReport, Group, LiveRegion, Plane, Price,
     Recommendations, Reconciliation, SourceState, Totals,
@@ -289,7 +289,7 @@ pub(super) fn anomalies(found: &[Anomaly]) -> Document {
 }
 
 /// Budgets.
-pub(super) fn budgets(found: &[BudgetStanding]) -> Document {
+pub(super) fn budgets(found: &[BudgetProgress]) -> Document {
     let mut columns = vec![column("budget"), column("period")];
     columns.extend(["amount", "spent", "used", "forecast", "will be used"].map(number));
     columns.extend([column("currency"), column("crossed")]);
@@ -336,8 +336,8 @@ pub(super) fn budgets(found: &[BudgetStanding]) -> Document {
 }
 
 /// A budget and how it stands, for programs.
-pub(super) fn budget(answer: &BudgetStanding) -> Value {
-    let BudgetStanding {
+pub(super) fn budget(answer: &BudgetProgress) -> Value {
+    let BudgetProgress {
         budget,
         window,
         state,

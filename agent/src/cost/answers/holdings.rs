@@ -264,7 +264,7 @@ fn relay(
 #[allow(clippy::unwrap_used, clippy::panic)]
 mod tests {
     use super::*;
-    use crate::config::rig;
+    use crate::config::fixture;
     use regionmesh_cost::{Currency, Ledger, Money, Prices, Totals};
     use regionmesh_protocol::{clock::HybridTime, models::digest::Digest};
     use std::sync::Arc;
@@ -294,7 +294,7 @@ mod tests {
 
     #[test]
     fn a_copy_that_came_from_two_regions_saves_only_on_what_came_the_dear_way() {
-        let mut config = rig::config(&REGIONS.map(|name| (name, "192.0.2.1")), "");
+        let mut config = fixture::config(&REGIONS.map(|name| (name, "192.0.2.1")), "");
         config
             .regions
             .iter_mut()

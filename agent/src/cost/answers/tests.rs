@@ -3,8 +3,8 @@
 #![allow(clippy::unwrap_used)]
 
 use super::*;
-use crate::{config::rig, cost::questions::Wishes};
-use regionmesh_core::gossip::{AgentView, BoardView, SeenFact};
+use crate::{config::fixture, cost::questions::Wishes};
+use regionmesh_core::gossip::{AgentView, BoardView, SeenStatus};
 use regionmesh_cost::{
     Counters, ImportOptions, Importer, ModelCounters, NodeChange, NodeCounts, NodeGroup,
     PricingClass, Proposal, Recommendation, RecommendationKind, Recommendations, SourceCounters,
@@ -13,7 +13,7 @@ use regionmesh_cost::{
 use regionmesh_protocol::{
     clock::HybridTime,
     models::{catalogue::Catalogue, manifest::VersionSummary},
-    status::{Fact, money::CostFacts},
+    status::{StatusEntry, money::CostStatus},
 };
 use time::macros::date;
 
@@ -31,7 +31,7 @@ fn sources(days: u64) -> Sources {
 
 /// The same, where the first region has so many nodes in each quarter of an hour.
 fn scaling(days: u64, count: impl Fn(u64) -> u32) -> Sources {
-    let mut config = rig::config(&REGIONS.map(|name| (name, "192.0.2.1")), "");
+    let mut config = fixture::config(&REGIONS.map(|name| (name, "192.0.2.1")), "");
     for (region, (cloud, instance)) in config
         .regions
         .iter_mut()
@@ -700,13 +700,13 @@ fn counters_beyond_all_bounds_are_taken() {
 
 #[test]
 fn a_region_is_heard_of_once_a_living_agent_has_published_its_counters() {
-    let config = rig::config(&[(REGIONS[0], "192.0.2.1")], "");
-    let board = |is_alive: bool, facts: Vec<Fact>| {
-        let seen = |fact: Fact| {
+    let config = fixture::config(&[(REGIONS[0], "192.0.2.1")], "");
+    let board = |is_alive: bool, status_entries: Vec<StatusEntry>| {
+        let seen = |status_entry: StatusEntry| {
             (
-                fact.kind(),
-                SeenFact {
-                    fact: Arc::new(fact),
+                status_entry.kind(),
+                SeenStatus {
+                    status_entry: Arc::new(status_entry),
                     version: Default::default(),
                     seen_at: Instant::now(),
                 },
@@ -715,7 +715,7 @@ fn a_region_is_heard_of_once_a_living_agent_has_published_its_counters() {
 
         let view = AgentView {
             is_alive,
-            facts: facts.into_iter().map(seen).collect(),
+            status_entries: status_entries.into_iter().map(seen).collect(),
         };
         let mut board = BoardView::default();
 
@@ -725,7 +725,7 @@ fn a_region_is_heard_of_once_a_living_agent_has_published_its_counters() {
         board
     };
 
-    let counters = || vec![Fact::Cost(CostFacts::default())];
+    let counters = || vec![StatusEntry::Cost(CostStatus::default())];
     let is_heard = |board: BoardView| observe::is_heard(&config.regions[0], &board);
     assert!(is_heard(board(true, counters())));
     assert!(!is_heard(board(false, counters())));

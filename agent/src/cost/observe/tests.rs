@@ -17,7 +17,7 @@ proptest! {
         steps in proptest::collection::vec(proptest::collection::vec((0usize..600, 1u64..1_000_000), 1..400), 1..6),
     ) {
         let mut counts = Counts::default();
-        let mut before: Option<CostFacts> = None;
+        let mut before: Option<CostStatus> = None;
         let mut requests = BTreeMap::new();
         let mut sent = BTreeMap::new();
         let mut read_requests = 0;
@@ -54,10 +54,10 @@ proptest! {
                 read_bytes += bytes.bytes.saturating_sub(known);
             }
 
-            before = Some(CostFacts {
+            before = Some(CostStatus {
                 models,
                 egress,
-                ..CostFacts::default()
+                ..CostStatus::default()
             });
         }
 

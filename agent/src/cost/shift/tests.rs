@@ -1,19 +1,19 @@
 #![allow(clippy::unwrap_used)]
 
 use super::*;
-use crate::{config::rig, cost::observe};
+use crate::{config::fixture, cost::observe};
 use regionmesh_core::{
-    gossip::{AgentView, SeenFact},
+    gossip::{AgentView, SeenStatus},
     planning::{RegionInput, Strategy},
-    recovery::{ramp::RecoveryPolicy, trial::Evidence},
+    recovery::{ramp::RecoveryPolicy, canary::Evidence},
 };
 use regionmesh_cost::{Budget, BudgetPeriod, Money, Prices, evaluate_budget};
 use regionmesh_protocol::{
     plan::RegionPlan,
     status::{
-        Fact, Links, ServingFacts,
+        StatusEntry, Links, ServingStatus,
         entry::EntryVersion,
-        money::{CostFacts, EgressUse, ModelUse},
+        money::{CostStatus, EgressUse, ModelUse},
     },
 };
 use std::{sync::Arc, time::Instant};
@@ -25,7 +25,7 @@ const DEAR: &str = "eu-west-1";
 
 /// Two regions whose nodes have a price of the built-in table: 0.096 and 0.14743092 USD an hour.
 fn config() -> Config {
-    let mut config = rig::config(
+    let mut config = fixture::config(
         &[(CHEAP, "192.0.2.1"), (DEAR, "192.0.2.2")],
         "traffic = { cost = true }\n",
     );
@@ -56,28 +56,28 @@ fn board(requests: [u64; 2], round_trip_us: u64) -> BoardView {
         }];
 
         let told = [
-            Fact::Cost(CostFacts {
+            StatusEntry::Cost(CostStatus {
                 counted_since_ms: START_MS,
                 models,
                 egress,
-                ..CostFacts::default()
+                ..CostStatus::default()
             }),
-            Fact::Serving(ServingFacts {
+            StatusEntry::Serving(ServingStatus {
                 places: 2,
-                ..ServingFacts::default()
+                ..ServingStatus::default()
             }),
-            Fact::Links(Links {
+            StatusEntry::Links(Links {
                 peers: vec![(format!("{other}/n"), round_trip_us)],
                 unreachable: vec![],
             }),
         ];
 
-        let facts = told.into_iter().map(|fact| {
-            let kind = fact.kind();
+        let status_entries = told.into_iter().map(|status_entry| {
+            let kind = status_entry.kind();
             (
                 kind,
-                SeenFact {
-                    fact: Arc::new(fact),
+                SeenStatus {
+                    status_entry: Arc::new(status_entry),
                     version: EntryVersion::default(),
                     seen_at: Instant::now(),
                 },
@@ -88,7 +88,7 @@ fn board(requests: [u64; 2], round_trip_us: u64) -> BoardView {
             format!("{region}/n").parse().unwrap(),
             AgentView {
                 is_alive: true,
-                facts: facts.collect(),
+                status_entries: status_entries.collect(),
             },
         );
     }
@@ -96,7 +96,7 @@ fn board(requests: [u64; 2], round_trip_us: u64) -> BoardView {
     board
 }
 
-fn costs(config: &Config, requests: [u64; 2], budgets: &[BudgetStanding]) -> RequestCosts {
+fn costs(config: &Config, requests: [u64; 2], budgets: &[BudgetProgress]) -> RequestCosts {
     let prices = Prices::default();
     let map = observe::region_map(config);
     let pricing = Pricing {
@@ -318,7 +318,7 @@ fn a_used_up_budget_moves_traffic_where_it_asks_for_that_and_its_own_region_take
 
         let state = evaluate_budget(&budget, &totals, None);
         let window = budget.period.window(time::macros::date!(2026 - 09 - 21));
-        BudgetStanding {
+        BudgetProgress {
             budget,
             window,
             state,

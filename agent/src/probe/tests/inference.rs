@@ -67,15 +67,15 @@ async fn the_expected_answer_is_success_and_any_other_is_named() {
 
     assert_eq!(
         result,
-        ProbeResult::Positive("output p[0] is 0.6, 0.5 is expected".into())
+        ProbeResult::DefiniteFailure("output p[0] is 0.6, 0.5 is expected".into())
     );
 
     let (_, result) = infer("400 Bad Request", b"{}".to_vec()).await;
-    assert!(is_positive(&result, "HTTP 400"), "{result:?}");
+    assert!(is_definite_failure(&result, "HTTP 400"), "{result:?}");
 }
 
 #[tokio::test]
 async fn an_answer_without_end_is_not_kept() {
     let (_, result) = infer("200 OK", vec![b' '; 10 << 20]).await;
-    assert!(is_positive(&result, "larger than"), "{result:?}");
+    assert!(is_definite_failure(&result, "larger than"), "{result:?}");
 }

@@ -91,7 +91,7 @@ async fn a_good_certificate_is_a_success_and_a_bad_one_is_positive_evidence_that
         ("models.example.org", 9, false, "its certificate is "),
     ] {
         let result = probe_certificate(name, days, is_trusted).await;
-        assert!(is_positive(&result, why), "{why}: {result:?}");
+        assert!(is_definite_failure(&result, why), "{why}: {result:?}");
     }
 }
 
@@ -106,7 +106,7 @@ async fn an_endpoint_that_speaks_no_tls_is_positive_evidence_and_missing_authori
     });
 
     let result = probe_url(&url, &config()).await;
-    assert!(is_positive(&result, "TLS"), "{result:?}");
+    assert!(is_definite_failure(&result, "TLS"), "{result:?}");
 
     let config = HealthConfig {
         ca_file: Some("/nowhere/ca.pem".into()),

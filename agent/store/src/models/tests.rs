@@ -496,21 +496,21 @@ async fn a_rename_never_overwrites_a_version_that_has_the_name() {
         let ours: Files = &[("f", b"ours")];
         let theirs: Files = &[("f", b"theirs")];
         let loser = manifest("m@1", 2, ours);
-        let standing = manifest("m@1+conflict.a", 1, theirs);
+        let traffic_state = manifest("m@1+conflict.a", 1, theirs);
 
         commit(&store, folder.path(), &loser, ours).await.unwrap();
-        commit(&store, folder.path(), &standing, theirs)
+        commit(&store, folder.path(), &traffic_state, theirs)
             .await
             .unwrap();
 
-        let refused = store.rename(&loser.summary(), &standing.version).await;
+        let refused = store.rename(&loser.summary(), &traffic_state.version).await;
         assert!(
             matches!(refused, Err(ModelError::Exists { .. })),
             "{refused:?}"
         );
 
         store
-            .verify(&standing.model, &standing.version)
+            .verify(&traffic_state.model, &traffic_state.version)
             .await
             .unwrap();
 

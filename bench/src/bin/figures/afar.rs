@@ -7,7 +7,7 @@ use crate::{
     apart::{WATCHED, serve, watch},
     distance::{self, Distance},
     failover::{self, Times, others, settled},
-    mesh::{Ground, Measured, PATIENCE},
+    mesh::{Ground, Measured, TIMEOUT},
     report::{Report, distribution},
     side_by_side::{Rounds, side_by_side},
 };
@@ -155,7 +155,7 @@ async fn silence(number: u8, rounds: Arc<Rounds>) -> Result<Vec<Duration>> {
             &servers,
             &mesh.layout().service(),
             &[home.ip.into()],
-            PATIENCE,
+            TIMEOUT,
         )
         .await;
 
@@ -256,7 +256,7 @@ async fn kill_agents_once(
         if victim.id != leader.id {
             return Ok(None);
         }
-        wait(PATIENCE, || mesh.all(&survivors), has_committed)
+        wait(TIMEOUT, || mesh.all(&survivors), has_committed)
             .await
             .map(|_| Some(begin.elapsed()))
     };
@@ -270,7 +270,7 @@ async fn kill_agents_once(
     found.moved += watched.moved;
     found.looks += watched.looks;
     mesh.start_agent(&victim.id).await?;
-    mesh.wait_until_ready(&victim.id, tokio::time::Instant::now() + PATIENCE)
+    mesh.wait_until_ready(&victim.id, tokio::time::Instant::now() + TIMEOUT)
         .await?;
     Ok(())
 }

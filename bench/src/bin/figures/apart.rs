@@ -1,7 +1,7 @@
 //! Agents die while their region serves on: no traffic may move.
 
 use crate::{
-    mesh::{Ground, Measured, PATIENCE},
+    mesh::{Ground, Measured, TIMEOUT},
     report::Report,
 };
 use anyhow::{Context, Result};
@@ -53,7 +53,7 @@ pub(crate) async fn measure(report: &mut Report) -> Result<()> {
         moved += watched.moved;
         looks += watched.looks;
         mesh.start_agent(&victim.id).await?;
-        mesh.wait_until_ready(&victim.id, tokio::time::Instant::now() + PATIENCE)
+        mesh.wait_until_ready(&victim.id, tokio::time::Instant::now() + TIMEOUT)
             .await?;
     }
 
@@ -103,7 +103,7 @@ pub(crate) async fn watch(
                 .filter(|region| (region.share - 1.0 / 3.0).abs() > 0.001)
                 .count();
 
-            let found = resolve(agent.dns(), &mesh.layout().service(), PATIENCE).await;
+            let found = resolve(agent.dns(), &mesh.layout().service(), TIMEOUT).await;
             answered.extend(found.map_err(anyhow::Error::msg)?);
             watched.looks += 1;
         }

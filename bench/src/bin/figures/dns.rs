@@ -8,7 +8,7 @@ mod perf;
 
 use crate::{
     idle::cpu_time,
-    mesh::{Ground, Measured, PATIENCE},
+    mesh::{Ground, Measured, TIMEOUT},
     report::Report,
 };
 use anyhow::{Context, Result, bail};
@@ -290,7 +290,7 @@ async fn changing(report: &mut Report, mesh: &Measured, agent: &LocalAgent) -> R
     let took = begin.elapsed();
     let watched = watcher.await??;
     let plans = wait(
-        PATIENCE,
+        TIMEOUT,
         || async { seq().await.unwrap_or(before) },
         |seq| *seq > before,
     )

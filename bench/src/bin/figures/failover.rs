@@ -5,7 +5,7 @@
 //! request on a new connection.
 
 use crate::{
-    mesh::{Ground, Measured, PATIENCE},
+    mesh::{Ground, Measured, TIMEOUT},
     report::{Report, distribution},
     side_by_side::{Rounds, side_by_side},
 };
@@ -186,7 +186,7 @@ async fn round_of_kills(
     let load = Load::start(url.to_owned(), question(), INTERVAL)?;
     let is_warm = |samples: &Vec<Sample>| calm(samples, Duration::ZERO);
 
-    wait(PATIENCE, || async { load.samples() }, is_warm)
+    wait(TIMEOUT, || async { load.samples() }, is_warm)
         .await
         .context("no calm before the kill")?;
 
@@ -208,7 +208,7 @@ async fn round_of_kills(
 
     let (killed, moved, elected) = tokio::join!(
         mesh.kill(&home.id),
-        watch_dns(&servers, &service, &gone, PATIENCE),
+        watch_dns(&servers, &service, &gone, TIMEOUT),
         elected
     );
 
@@ -226,7 +226,7 @@ async fn round_of_kills(
     }
 
     let is_calm = |samples: &Vec<Sample>| calm(samples, at + slowest);
-    wait(PATIENCE, || async { load.samples() }, is_calm)
+    wait(TIMEOUT, || async { load.samples() }, is_calm)
         .await
         .context("no calm after the kill")?;
 
@@ -288,7 +288,7 @@ pub(crate) async fn elected(
             && leaders.all(|leader| leader == first)
     };
 
-    wait(PATIENCE, || mesh.all(survivors), is_elected)
+    wait(TIMEOUT, || mesh.all(survivors), is_elected)
         .await
         .context("no leader was elected")?;
     Ok(begin.elapsed())
@@ -297,7 +297,7 @@ pub(crate) async fn elected(
 async fn revive(mesh: &Measured, agent: &LocalAgent, times: &mut Times) -> Result<()> {
     let begin = Instant::now();
     mesh.start_agent(&agent.id).await?;
-    mesh.wait_until_ready(&agent.id, tokio::time::Instant::now() + PATIENCE)
+    mesh.wait_until_ready(&agent.id, tokio::time::Instant::now() + TIMEOUT)
         .await?;
     times.starts.push(begin.elapsed());
     Ok(())

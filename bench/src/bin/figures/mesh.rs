@@ -18,10 +18,10 @@ use std::{ffi::OsString, net::Ipv4Addr, ops::Deref, path::PathBuf, time::Duratio
 use tempfile::TempDir;
 
 /// Longest wait for any one condition: a goal that is missed shall be measured, not cut off.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+pub(crate) const TIMEOUT: Duration = Duration::from_secs(60);
 /// Between two looks at a mesh that settles: often enough, and no load on meshes that are measured
 /// meanwhile.
-const LOOK: Duration = Duration::from_millis(100);
+const POLL_INTERVAL: Duration = Duration::from_millis(100);
 
 /// Where a mesh lives.
 #[derive(Clone, Copy)]
@@ -113,8 +113,8 @@ impl Measured {
         }
 
         options.recovery = RecoveryPolicy {
-            gate_ms: 500,
-            gate_max_ms: 500,
+            cool_down_ms: 500,
+            cool_down_max_ms: 500,
             forget_flaps_ms: 1_000,
             steps: Vec::new(),
             ..RecoveryPolicy::default()
@@ -208,15 +208,15 @@ impl Measured {
                     .iter()
                     .flat_map(|status| &status.regions)
                     .all(|region| {
-                        region.standing == "serving" && region.verdict.as_str() == "healthy"
+                        region.traffic_state == "serving" && region.verdict.as_str() == "healthy"
                     })
         };
 
         let look = || async {
-            tokio::time::sleep(LOOK).await;
+            tokio::time::sleep(POLL_INTERVAL).await;
             self.all(&everyone).await
         };
-        let seen = wait(PATIENCE, look, is_settled)
+        let seen = wait(TIMEOUT, look, is_settled)
             .await
             .context("the mesh did not settle")?;
 
@@ -228,7 +228,7 @@ impl Measured {
         let hold = |seen: &Vec<Status>| {
             seen.len() == agents.len() && seen.iter().all(|status| holds(status, model))
         };
-        wait(PATIENCE * 2, || self.all(agents), hold)
+        wait(TIMEOUT * 2, || self.all(agents), hold)
             .await
             .context("the model did not arrive everywhere")?;
         Ok(())

@@ -4,34 +4,34 @@ use super::Board;
 use crate::gossip::{Signer, outcome::PublishError};
 use regionmesh_protocol::{
     codec,
-    status::{Fact, FactKind, entry::Entry},
+    status::{StatusEntry, StatusKind, entry::Entry},
 };
 use std::time::Instant;
 
 impl Board {
-    /// Puts `fact` into our own entry of its kind; returns whether the board changed. A fact equal
+    /// Puts `status_entry` into our own entry of its kind; returns whether the board changed. A fact equal
     /// to the held one changes nothing, except for observations: their age says whether the
     /// observer still probes. If the signer's chain is not the one on the board, the certificate is
     /// published first and everything is signed again.
     pub fn publish(
         &mut self,
-        fact: Fact,
+        status_entry: StatusEntry,
         signer: &dyn Signer,
         now: Instant,
     ) -> Result<bool, PublishError> {
         let is_recertified = self.certify(signer, now)?;
-        let kind = fact.kind();
-        if kind == FactKind::Certificate {
+        let kind = status_entry.kind();
+        if kind == StatusKind::Certificate {
             return Ok(is_recertified);
         }
 
         let is_equal = self
             .get(&self.own, kind)
-            .is_some_and(|held| *held.fact == fact);
-        if is_equal && kind != FactKind::Observations {
+            .is_some_and(|held| *held.status_entry == status_entry);
+        if is_equal && kind != StatusKind::Observations {
             return Ok(is_recertified);
         }
-        self.sign_and_hold(fact, signer, now)?;
+        self.sign_and_hold(status_entry, signer, now)?;
         Ok(true)
     }
 
@@ -54,27 +54,27 @@ impl Board {
     /// Signs all our entries again with newer versions, the certificate first: after a rotation, or
     /// when outranked.
     pub fn sign_anew(&mut self, signer: &dyn Signer, now: Instant) -> Result<(), PublishError> {
-        let facts: Vec<Fact> = self
+        let status_entries: Vec<StatusEntry> = self
             .entries(&self.own)
-            .filter(|held| held.entry.kind != FactKind::Certificate)
-            .map(|held| (*held.fact).clone())
+            .filter(|held| held.entry.kind != StatusKind::Certificate)
+            .map(|held| (*held.status_entry).clone())
             .collect();
 
-        self.sign_and_hold(Fact::Certificate(signer.chain()), signer, now)?;
-        facts
+        self.sign_and_hold(StatusEntry::Certificate(signer.chain()), signer, now)?;
+        status_entries
             .into_iter()
-            .try_for_each(|fact| self.sign_and_hold(fact, signer, now))
+            .try_for_each(|status_entry| self.sign_and_hold(status_entry, signer, now))
     }
 
     fn sign_and_hold(
         &mut self,
-        fact: Fact,
+        status_entry: StatusEntry,
         signer: &dyn Signer,
         now: Instant,
     ) -> Result<(), PublishError> {
-        let kind = fact.kind();
+        let kind = status_entry.kind();
         let payload =
-            codec::encode(&fact).map_err(|source| PublishError::Encode { kind, source })?;
+            codec::encode(&status_entry).map_err(|source| PublishError::Encode { kind, source })?;
 
         if payload.len() > self.limits.entry_bytes {
             return Err(PublishError::TooLarge {
@@ -100,7 +100,7 @@ impl Board {
                 payload,
                 signature,
             },
-            fact,
+            status_entry,
             now,
         );
 

@@ -9,7 +9,7 @@ use crate::gossip::{
 use regionmesh_protocol::{
     codec,
     identity::AgentId,
-    status::{Fact, entry::Entry},
+    status::{StatusEntry, entry::Entry},
 };
 use std::{collections::BTreeSet, time::Instant};
 
@@ -78,7 +78,7 @@ impl Board {
             return Ok(false);
         }
         self.check_size(entry)?;
-        if let Fact::Certificate(chain) = decode_fact(entry)? {
+        if let StatusEntry::Certificate(chain) = decode_fact(entry)? {
             self.check(entry, &chain, true, judge)?;
             *ghost = Some(chain);
         } else {
@@ -115,9 +115,9 @@ impl Board {
             }
         }
 
-        let fact = decode_fact(&entry)?;
-        match (&fact, held) {
-            (Fact::Certificate(chain), _) => self.check(&entry, chain, true, judge)?,
+        let status_entry = decode_fact(&entry)?;
+        match (&status_entry, held) {
+            (StatusEntry::Certificate(chain), _) => self.check(&entry, chain, true, judge)?,
             (_, None) => return Err(Rejection::NoCertificate),
             (_, Some(held)) => {
                 let is_due = judge.now.saturating_duration_since(held.chain_checked_at)
@@ -130,7 +130,7 @@ impl Board {
         }
 
         self.make_room(&entry, judge)?;
-        self.hold(entry, fact, judge.now);
+        self.hold(entry, status_entry, judge.now);
         Ok(true)
     }
 
@@ -203,10 +203,11 @@ impl Board {
     }
 }
 
-fn decode_fact(entry: &Entry) -> Result<Fact, Rejection> {
-    let fact: Fact = codec::decode(&entry.payload).map_err(|_| Rejection::Malformed)?;
-    if fact.kind() == entry.kind {
-        Ok(fact.printable())
+fn decode_fact(entry: &Entry) -> Result<StatusEntry, Rejection> {
+    let status_entry: StatusEntry =
+        codec::decode(&entry.payload).map_err(|_| Rejection::Malformed)?;
+    if status_entry.kind() == entry.kind {
+        Ok(status_entry.printable())
     } else {
         Err(Rejection::Malformed)
     }

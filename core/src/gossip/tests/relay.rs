@@ -8,13 +8,13 @@ fn a_withheld_entry_comes_by_another_way() {
     let key = Key(agent(1), 0);
     let now = Instant::now();
 
-    owner.publish(fact(0, 1), &key, now).unwrap();
-    owner.publish(fact(4, 2), &key, now).unwrap();
+    owner.publish(status_entry(0, 1), &key, now).unwrap();
+    owner.publish(status_entry(4, 2), &key, now).unwrap();
 
     let mut censored = owner.delta_for(&Digest::default(), MAX);
     censored
         .entries
-        .retain(|entry| entry.kind != FactKind::Serving);
+        .retain(|entry| entry.kind != StatusKind::Serving);
 
     let mut board = reader();
     apply(&mut board, censored);
@@ -33,7 +33,7 @@ fn a_forgotten_owner_is_not_brought_back_by_a_stale_relay_but_by_itself() {
     let key = Key(agent(1), 0);
     let now = Instant::now();
 
-    owner.publish(fact(0, 1), &key, now).unwrap();
+    owner.publish(status_entry(0, 1), &key, now).unwrap();
     let mut board = reader();
     merge(&mut board, &owner);
 
@@ -47,7 +47,7 @@ fn a_forgotten_owner_is_not_brought_back_by_a_stale_relay_but_by_itself() {
 
     assert_eq!(merge(&mut board, &relay).rejected[&Rejection::Forgotten], 2);
     let mut reborn = board_of(1, 6);
-    reborn.publish(fact(0, 1), &key, now).unwrap();
+    reborn.publish(status_entry(0, 1), &key, now).unwrap();
     merge(&mut board, &reborn);
     assert_eq!(contents(&board), contents(&reborn));
 }
@@ -63,7 +63,7 @@ fn the_longest_dead_makes_room_and_the_living_never_do() {
     let newcomer = |index: usize| {
         let mut owner = board_of(index, 5);
         owner
-            .publish(fact(0, 1), &Key(agent(index), 0), start)
+            .publish(status_entry(0, 1), &Key(agent(index), 0), start)
             .unwrap();
         owner.delta_for(&Digest::default(), MAX)
     };

@@ -6,8 +6,12 @@ use super::*;
 fn a_rotated_certificate_carries_all_entries_over() {
     let mut owner = board_of(1, 5);
     let now = Instant::now();
-    owner.publish(fact(0, 1), &Key(agent(1), 0), now).unwrap();
-    owner.publish(fact(4, 2), &Key(agent(1), 0), now).unwrap();
+    owner
+        .publish(status_entry(0, 1), &Key(agent(1), 0), now)
+        .unwrap();
+    owner
+        .publish(status_entry(4, 2), &Key(agent(1), 0), now)
+        .unwrap();
 
     let mut board = reader();
     merge(&mut board, &owner);
@@ -30,10 +34,10 @@ fn an_expired_certificate_can_not_go_on_signing() {
     let key = Key(agent(1), 0);
     let start = Instant::now();
 
-    owner.publish(fact(0, 1), &key, start).unwrap();
+    owner.publish(status_entry(0, 1), &key, start).unwrap();
     let mut board = reader();
     apply_at(&mut board, owner.delta_for(&Digest::default(), MAX), start);
-    owner.publish(fact(0, 2), &key, start).unwrap();
+    owner.publish(status_entry(0, 2), &key, start).unwrap();
 
     let late = Judge {
         verifier: &Expired,
@@ -51,14 +55,14 @@ fn an_agent_whose_clock_was_set_back_outranks_its_past_again() {
     let key = Key(agent(1), 0);
     let now = Instant::now();
 
-    past.publish(fact(0, 1), &key, now).unwrap();
-    past.publish(fact(4, 7), &key, now).unwrap();
+    past.publish(status_entry(0, 1), &key, now).unwrap();
+    past.publish(status_entry(4, 7), &key, now).unwrap();
 
     let mut board = reader();
     merge(&mut board, &past);
 
     let mut reborn = board_of(1, 10);
-    reborn.publish(fact(0, 2), &key, now).unwrap();
+    reborn.publish(status_entry(0, 2), &key, now).unwrap();
     assert!(merge(&mut board, &reborn).changes.is_empty());
 
     let past = board.delta_for(&reborn.digest(), MAX);
@@ -76,7 +80,7 @@ fn nobody_else_can_outrank_us() {
     let key = Key(agent(1), 0);
     let now = Instant::now();
 
-    owner.publish(fact(0, 1), &key, now).unwrap();
+    owner.publish(status_entry(0, 1), &key, now).unwrap();
     let mut delta = owner.delta_for(&Digest::default(), MAX);
     delta
         .entries
@@ -97,7 +101,7 @@ fn an_entry_of_another_mesh_is_refused() {
     );
 
     foreign
-        .publish(fact(0, 1), &Key(agent(1), 0), Instant::now())
+        .publish(status_entry(0, 1), &Key(agent(1), 0), Instant::now())
         .unwrap();
     assert!(merge(&mut reader(), &foreign).changes.is_empty());
 }
@@ -106,7 +110,9 @@ fn an_entry_of_another_mesh_is_refused() {
 fn a_flood_of_forgeries_is_not_looked_at() {
     let mut owner = board_of(1, 5);
     let now = Instant::now();
-    owner.publish(fact(0, 1), &Key(agent(1), 0), now).unwrap();
+    owner
+        .publish(status_entry(0, 1), &Key(agent(1), 0), now)
+        .unwrap();
 
     let mut entry = owner.delta_for(&Digest::default(), MAX).entries.remove(0);
     entry.signature[0] ^= 1;
@@ -136,7 +142,7 @@ fn a_fact_that_is_too_large_is_refused_before_it_is_signed() {
         peers: vec![("x".repeat(1000), 1); 300],
         unreachable: vec![],
     };
-    let refused = owner.publish(Fact::Links(links), &Key(agent(1), 0), Instant::now());
+    let refused = owner.publish(StatusEntry::Links(links), &Key(agent(1), 0), Instant::now());
 
     assert!(
         matches!(refused, Err(PublishError::TooLarge { .. })),

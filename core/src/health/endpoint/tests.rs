@@ -31,7 +31,7 @@ fn success() -> ProbeResult {
     }
 }
 fn refused() -> ProbeResult {
-    ProbeResult::Positive("connection refused".into())
+    ProbeResult::DefiniteFailure("connection refused".into())
 }
 
 fn tracker(addresses: u8) -> EndpointTracker {

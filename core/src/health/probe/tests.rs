@@ -19,7 +19,7 @@ fn success() -> ProbeResult {
     }
 }
 fn refused() -> ProbeResult {
-    ProbeResult::Positive("connection refused".into())
+    ProbeResult::DefiniteFailure("connection refused".into())
 }
 fn silence() -> ProbeResult {
     ProbeResult::Silence("no answer in 1 s".into())

@@ -115,11 +115,11 @@ proptest! {
         own in said(),
     ) {
         let ladder = [Condition::Healthy, Condition::Suspect, Condition::Failed];
-        let mut worse = said.clone();
-        prop_assume!(!worse.is_empty());
+        let mut regression = said.clone();
+        prop_assume!(!regression.is_empty());
 
-        let index = which.index(worse.len());
-        let opinion = &mut worse[index];
+        let index = which.index(regression.len());
+        let opinion = &mut regression[index];
         if let Some(step) = ladder
             .iter()
             .position(|condition| *condition == opinion.1)
@@ -129,7 +129,7 @@ proptest! {
         }
 
         prop_assert!(
-            severity(judge(&worse, &own).condition) >= severity(judge(&said, &own).condition)
+            severity(judge(&regression, &own).condition) >= severity(judge(&said, &own).condition)
         );
     }
 

@@ -17,8 +17,8 @@ fn election(agent: &str) -> Election {
     Election::new(ElectionSettings::default(), agent.parse().unwrap(), 1)
 }
 
-fn sight(leader: Option<(Ballot, bool)>, failed: &[&str]) -> Sight {
-    Sight {
+fn view(leader: Option<(Ballot, bool)>, failed: &[&str]) -> ElectionView {
+    ElectionView {
         leader: leader.map(|(ballot, is_alive)| KnownLeader { ballot, is_alive }),
         failed: failed
             .iter()
@@ -32,10 +32,10 @@ fn sight(leader: Option<(Ballot, bool)>, failed: &[&str]) -> Sight {
     }
 }
 
-fn asked(election: &mut Election, sight: &Sight) -> Option<(u64, Ballot)> {
+fn asked(election: &mut Election, view: &ElectionView) -> Option<(u64, Ballot)> {
     (0..=400)
         .step_by(10)
-        .find_map(|now_ms| match election.tick(sight, now_ms, 77) {
+        .find_map(|now_ms| match election.tick(view, now_ms, 77) {
             Some(ElectionEffect::AskVotes(ballot, regions)) => {
                 assert!(!regions.contains(&election.me.region));
                 Some((now_ms, ballot))
@@ -51,7 +51,7 @@ proptest! {
         random: u64,
     ) {
         let mut election = election("a/x");
-        let sight = sight(None, &[]);
+        let view = view(None, &[]);
         for region in ["b", "c"] {
             election.acceptor_says(
                 &region.parse().unwrap(),
@@ -63,7 +63,7 @@ proptest! {
 
         let mut first = None;
         for now_ms in (0..=400).step_by(10) {
-            if let Some(ElectionEffect::AskVotes(ballot, _)) = election.tick(&sight, now_ms, random)
+            if let Some(ElectionEffect::AskVotes(ballot, _)) = election.tick(&view, now_ms, random)
             {
                 first.get_or_insert((now_ms, ballot));
             }
@@ -84,14 +84,14 @@ proptest! {
         // The third region is dead. The second asks while the first's question is on its way.
         let mut first = election(names.0);
         let mut second = election(names.1);
-        let sight = sight(None, &[]);
+        let view = view(None, &[]);
 
-        first.tick(&sight, 0, 0);
-        second.tick(&sight, apart_ms, 0);
+        first.tick(&view, 0, 0);
+        second.tick(&view, apart_ms, 0);
 
         let (Some(ElectionEffect::AskVotes(one, _)), Some(ElectionEffect::AskVotes(two, _))) = (
-            first.tick(&sight, 50, 0),
-            second.tick(&sight, 50 + apart_ms, 0),
+            first.tick(&view, 50, 0),
+            second.tick(&view, 50 + apart_ms, 0),
         ) else {
             panic!("neither asks")
         };
@@ -100,7 +100,7 @@ proptest! {
             &PreVoteRequest {
                 ballot: one.clone(),
             },
-            &sight,
+            &view,
             50 + way_ms,
         );
 
@@ -108,7 +108,7 @@ proptest! {
             &PreVoteRequest {
                 ballot: two.clone(),
             },
-            &sight,
+            &view,
             50 + apart_ms + way_ms,
         );
         let back_ms = 50 + apart_ms + 2 * way_ms;
@@ -116,7 +116,7 @@ proptest! {
             &second.me.region.clone(),
             &one,
             Some(&from_second),
-            &sight,
+            &view,
             back_ms,
             0,
         );
@@ -125,7 +125,7 @@ proptest! {
             &first.me.region.clone(),
             &two,
             Some(&from_first),
-            &sight,
+            &view,
             back_ms,
             0,
         );
@@ -145,9 +145,9 @@ proptest! {
         outcomes in prop::collection::vec((any::<bool>(), 0u64..5_000, any::<u64>()), 1..20),
     ) {
         let mut election = election("a/x");
-        let mut sight = sight(None, &[]);
+        let mut view = view(None, &[]);
         if is_alone {
-            sight.members.retain(|region| region.as_str() == "a");
+            view.members.retain(|region| region.as_str() == "a");
         }
 
         let grant = PreVoteReply {
@@ -161,12 +161,12 @@ proptest! {
         for (is_seen, pause_ms, random) in outcomes {
             let next = (0..1_000).find_map(|_| {
                 now_ms += 10;
-                match election.tick(&sight, now_ms, random)? {
+                match election.tick(&view, now_ms, random)? {
                     ElectionEffect::AskVotes(ballot, _) => election.voted(
                         &"b".parse().unwrap(),
                         &ballot,
                         Some(&grant),
-                        &sight,
+                        &view,
                         now_ms,
                         random,
                     ),
@@ -199,9 +199,9 @@ proptest! {
 
 #[test]
 fn an_agent_whose_clock_is_off_does_not_stand_and_still_votes() {
-    let off = Sight {
+    let off = ElectionView {
         is_clock_off: true,
-        ..sight(None, &[])
+        ..view(None, &[])
     };
 
     assert_eq!(asked(&mut election("a/x"), &off), None);
@@ -221,7 +221,7 @@ fn an_agent_whose_clock_is_off_does_not_stand_and_still_votes() {
 #[test]
 fn a_vote_given_to_another_is_not_given_again_however_high_the_ballot() {
     let mut voter = election("a/x");
-    let nobody_leads = sight(None, &[]);
+    let nobody_leads = view(None, &[]);
     assert!(
         voter
             .vote(
@@ -261,7 +261,7 @@ fn a_vote_given_to_another_is_not_given_again_however_high_the_ballot() {
 
 #[test]
 fn nobody_stands_against_a_living_leader_and_nobody_votes_against_it() {
-    let led = sight(Some((ballot(3, "c/x"), true)), &[]);
+    let led = view(Some((ballot(3, "c/x"), true)), &[]);
     assert_eq!(asked(&mut election("a/x"), &led), None);
     assert!(
         !election("a/x")
@@ -275,7 +275,7 @@ fn nobody_stands_against_a_living_leader_and_nobody_votes_against_it() {
             .is_granted
     );
 
-    let gone = sight(Some((ballot(3, "c/x"), false)), &[]);
+    let gone = view(Some((ballot(3, "c/x"), false)), &[]);
     assert!(asked(&mut election("a/x"), &gone).is_some());
     assert!(
         election("a/x")
@@ -293,16 +293,16 @@ fn nobody_stands_against_a_living_leader_and_nobody_votes_against_it() {
 #[test]
 fn a_leader_in_a_failed_region_makes_room_unless_the_candidate_is_no_better() {
     let leader = Some((ballot(3, "c/x"), true));
-    assert!(asked(&mut election("a/x"), &sight(leader.clone(), &["c"])).is_some());
+    assert!(asked(&mut election("a/x"), &view(leader.clone(), &["c"])).is_some());
     assert_eq!(
-        asked(&mut election("a/x"), &sight(leader, &["a", "b", "c"])),
+        asked(&mut election("a/x"), &view(leader, &["a", "b", "c"])),
         None
     );
 }
 
 #[test]
 fn a_leader_that_lost_its_majority_may_stand_again() {
-    let seen = sight(Some((ballot(3, "c/x"), true)), &[]);
+    let seen = view(Some((ballot(3, "c/x"), true)), &[]);
     assert!(
         election("a/x")
             .vote(
@@ -319,8 +319,8 @@ fn a_leader_that_lost_its_majority_may_stand_again() {
 #[test]
 fn a_majority_of_votes_and_no_less_makes_a_candidate_stand() {
     let mut election = election("a/x");
-    let sight = sight(None, &[]);
-    let (now_ms, ballot) = asked(&mut election, &sight).unwrap();
+    let view = view(None, &[]);
+    let (now_ms, ballot) = asked(&mut election, &view).unwrap();
     let vote = |is_granted| PreVoteReply {
         is_granted,
         highest: None,
@@ -329,11 +329,11 @@ fn a_majority_of_votes_and_no_less_makes_a_candidate_stand() {
     let from = |name: &str| name.parse::<RegionName>().unwrap();
 
     assert_eq!(
-        election.voted(&from("b"), &ballot, Some(&vote(false)), &sight, now_ms, 0),
+        election.voted(&from("b"), &ballot, Some(&vote(false)), &view, now_ms, 0),
         None
     );
 
-    let stands = election.voted(&from("c"), &ballot, Some(&vote(true)), &sight, now_ms, 0);
+    let stands = election.voted(&from("c"), &ballot, Some(&vote(true)), &view, now_ms, 0);
     assert_eq!(stands, Some(ElectionEffect::Stand(ballot)));
 }
 
@@ -344,22 +344,22 @@ fn a_candidate_waits_for_a_failed_region_only_as_long_as_others_could_elect_it()
         highest: None,
         reason: String::new(),
     };
-    let patience = |failed: &[&str]| {
+    let timeout = |failed: &[&str]| {
         let mut election = election("a/x");
-        let sight = sight(None, failed);
-        let (asked_ms, ballot) = asked(&mut election, &sight).unwrap();
+        let view = view(None, failed);
+        let (asked_ms, ballot) = asked(&mut election, &view).unwrap();
 
         election.voted(
             &"b".parse().unwrap(),
             &ballot,
             Some(&vote),
-            &sight,
+            &view,
             asked_ms,
             0,
         );
 
         let is_waiting = |now_ms: &u64| {
-            election.tick(&sight, *now_ms, 0);
+            election.tick(&view, *now_ms, 0);
             matches!(election.phase, Phase::Asking { .. })
         };
 
@@ -367,14 +367,14 @@ fn a_candidate_waits_for_a_failed_region_only_as_long_as_others_could_elect_it()
     };
 
     assert_eq!(
-        (patience(&[]), patience(&["c"]), patience(&["a", "b", "c"])),
+        (timeout(&[]), timeout(&["c"]), timeout(&["a", "b", "c"])),
         (1_000, 300, 1_000)
     );
 }
 
 #[test]
 fn a_region_that_is_no_member_neither_stands_nor_is_voted_for() {
-    let nobody_leads = sight(None, &[]);
+    let nobody_leads = view(None, &[]);
     assert_eq!(asked(&mut election("d/x"), &nobody_leads), None);
 
     let vote = election("a/x").vote(
@@ -394,7 +394,7 @@ fn a_region_that_is_no_member_neither_stands_nor_is_voted_for() {
 #[test]
 fn a_ballot_at_the_end_of_all_numbers_ends_no_election_whoever_tells_of_it() {
     let mut election = election("a/x");
-    let nobody_leads = sight(None, &[]);
+    let nobody_leads = view(None, &[]);
     let last = ballot(u64::MAX, "c/x");
 
     election.tick(&nobody_leads, 0, 0);
@@ -444,7 +444,7 @@ fn a_ballot_at_the_end_of_all_numbers_ends_no_election_whoever_tells_of_it() {
 #[test]
 fn a_ballot_number_is_never_wrapped() {
     let mut election = election("a/x");
-    let nobody_leads = sight(None, &[]);
+    let nobody_leads = view(None, &[]);
     for region in REGIONS {
         let last = AcceptorReply::Refused {
             promised: ballot(u64::MAX, "c/x"),

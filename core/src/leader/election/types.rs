@@ -54,7 +54,7 @@ pub struct KnownLeader {
 
 /// What this agent sees when it decides.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Sight {
+pub struct ElectionView {
     /// The leader, unless it is this agent.
     pub leader: Option<KnownLeader>,
     /// Regions whose verdict is failed.
@@ -66,7 +66,7 @@ pub struct Sight {
     pub is_clock_off: bool,
 }
 
-impl Sight {
+impl ElectionView {
     /// Whether a candidate could not improve on the leader: the leader's agent lives, and its
     /// region serves, or the candidate's does not either (otherwise a mesh whose regions all failed
     /// would elect forever).

@@ -10,7 +10,7 @@ fn alert(region: &str, starts_ms: u64) -> Alert {
         description: format!("as seen at {starts_ms}"),
         starts_ms,
         ended_ms: None,
-        witness: None,
+        reported_by: None,
     }
 }
 

@@ -1,9 +1,9 @@
 use super::*;
 use proptest::prelude::*;
 
-fn region(standing: Standing, flaps: u32) -> RegionPlan {
+fn region(traffic_state: TrafficState, flaps: u32) -> RegionPlan {
     RegionPlan {
-        standing,
+        traffic_state,
         flaps,
         ..RegionPlan::default()
     }
@@ -12,14 +12,14 @@ fn region(standing: Standing, flaps: u32) -> RegionPlan {
 #[test]
 fn the_default_way_back_takes_forty_minutes() {
     let recovery = RecoveryPolicy::default();
-    let gated = forecast(
-        &region(Standing::Gated { since_ms: 1_000 }, 1),
+    let cooling_down = forecast(
+        &region(TrafficState::CoolingDown { since_ms: 1_000 }, 1),
         &recovery,
         5_000,
     );
 
     assert_eq!(
-        gated,
+        cooling_down,
         Some(Forecast {
             ramp_ms: Some(301_000),
             full_ms: 2_401_000
@@ -28,7 +28,7 @@ fn the_default_way_back_takes_forty_minutes() {
 
     let last = forecast(
         &region(
-            Standing::Ramping {
+            TrafficState::Ramping {
                 step: 5,
                 since_ms: 0,
             },
@@ -47,7 +47,11 @@ fn the_default_way_back_takes_forty_minutes() {
     );
 
     assert_eq!(
-        forecast(&region(Standing::Out { since_ms: 0 }, 1), &recovery, 5_000),
+        forecast(
+            &region(TrafficState::Out { since_ms: 0 }, 1),
+            &recovery,
+            5_000
+        ),
         None
     );
 }
@@ -59,19 +63,19 @@ proptest! {
         since_ms in 0u64..1 << 50, doublings in 0u8..9, ttl_ms in 0u64..1 << 30, flaps in 0u32..80,
     ) {
         let recovery = RecoveryPolicy::default();
-        let mut ramping = region(Standing::Ramping { step, since_ms }, flaps);
+        let mut ramping = region(TrafficState::Ramping { step, since_ms }, flaps);
         ramping.hold_doublings = doublings;
 
         let ramping = forecast(&ramping, &recovery, ttl_ms).map(|forecast| forecast.full_ms);
-        let gated = forecast(
-            &region(Standing::Gated { since_ms }, flaps),
+        let cooling_down = forecast(
+            &region(TrafficState::CoolingDown { since_ms }, flaps),
             &recovery,
             ttl_ms,
         );
 
         prop_assert!(ramping >= Some(since_ms));
-        prop_assert!(gated.is_some_and(
-            |gated| gated.ramp_ms >= Some(since_ms) && Some(gated.full_ms) >= gated.ramp_ms
+        prop_assert!(cooling_down.is_some_and(
+            |cooling_down| cooling_down.ramp_ms >= Some(since_ms) && Some(cooling_down.full_ms) >= cooling_down.ramp_ms
         ));
     }
 }

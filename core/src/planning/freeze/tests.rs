@@ -48,21 +48,21 @@ fn places(names: &[&str]) -> BTreeMap<RegionName, Place> {
     (0..).zip(names).map(place).collect()
 }
 
-const HEALTHY: OwnSight = OwnSight {
+const HEALTHY: OwnView = OwnView {
     condition: Condition::Healthy,
     is_definite: false,
 };
-const SILENT: OwnSight = OwnSight {
+const SILENT: OwnView = OwnView {
     condition: Condition::Failed,
     is_definite: false,
 };
-const REFUSED: OwnSight = OwnSight {
+const REFUSED: OwnView = OwnView {
     condition: Condition::Failed,
     is_definite: true,
 };
 
-fn sight() -> impl Generator<Value = OwnSight> {
-    let suspect = OwnSight {
+fn view() -> impl Generator<Value = OwnView> {
+    let suspect = OwnView {
         condition: Condition::Suspect,
         is_definite: false,
     };
@@ -76,7 +76,7 @@ proptest! {
             (prop_oneof![Just(0u16), 1u16..=10_000], any::<bool>(), any::<bool>()),
             1..6,
         ),
-        sights in prop::collection::vec(prop::option::weighted(0.9, sight()), 6),
+        sights in prop::collection::vec(prop::option::weighted(0.9, view()), 6),
         weights in prop::collection::vec(prop_oneof![Just(0u16), 1u16..=10_000], 6),
         is_active_passive: bool,
         is_withdrawn: bool,
@@ -97,7 +97,7 @@ proptest! {
         let seen: BTreeMap<_, _> = names
             .iter()
             .zip(sights)
-            .filter_map(|(region, sight)| Some((name(region), sight?)))
+            .filter_map(|(region, view)| Some((name(region), view?)))
             .collect();
         let mut places = places(&names);
 
@@ -117,7 +117,7 @@ proptest! {
             .carrying()
             .map(|(region, _)| region.clone())
             .filter(|region| {
-                !is_withdrawn && seen.get(region).is_some_and(|sight| sight.is_definite)
+                !is_withdrawn && seen.get(region).is_some_and(|view| view.is_definite)
             })
             .collect();
         let is_healthy = |region: &RegionName| {

@@ -80,11 +80,11 @@ fn a_trial_counts_from_its_step_on_and_is_missing_while_anybody_is_not_heard() {
         1_000,
     );
 
-    let Evidence::Measured(trial) = meter.trial(&own, 0, 7, &control) else {
+    let Evidence::Measured(comparison) = meter.comparison(&own, 0, 7, &control) else {
         panic!("measured")
     };
     assert_eq!(
-        (trial.own, trial.control),
+        (comparison.own, comparison.control),
         (Served::default(), Some(Served::default()))
     );
 
@@ -98,29 +98,29 @@ fn a_trial_counts_from_its_step_on_and_is_missing_while_anybody_is_not_heard() {
         2_000,
     );
 
-    let Evidence::Measured(trial) = meter.trial(&own, 0, 7, &control) else {
+    let Evidence::Measured(comparison) = meter.comparison(&own, 0, 7, &control) else {
         panic!("measured")
     };
     assert_eq!(
-        (trial.own, trial.control),
+        (comparison.own, comparison.control),
         (served(5, 1), Some(served(100, 2)))
     );
 
-    let Evidence::Measured(trial) = meter.trial(&own, 1, 9, &control) else {
+    let Evidence::Measured(comparison) = meter.comparison(&own, 1, 9, &control) else {
         panic!("measured")
     };
     assert_eq!(
-        (trial.step, trial.since_ms, trial.own),
+        (comparison.step, comparison.since_ms, comparison.own),
         (1, 9, Served::default())
     );
 
     observe(&mut meter, &[("a/1", served(30, 1))], 3_000);
-    assert_eq!(meter.trial(&own, 1, 9, &control), Evidence::Missing);
+    assert_eq!(meter.comparison(&own, 1, 9, &control), Evidence::Missing);
 
     let nobody = BTreeSet::new();
-    let Evidence::Measured(trial) = meter.trial(&own, 1, 9, &nobody) else {
+    let Evidence::Measured(comparison) = meter.comparison(&own, 1, 9, &nobody) else {
         panic!("measured")
     };
 
-    assert_eq!((trial.own, trial.control), (served(5, 0), None));
+    assert_eq!((comparison.own, comparison.control), (served(5, 0), None));
 }

@@ -11,7 +11,7 @@ use regionmesh_protocol::{
     identity::RegionName,
     plan::{
         Absence, CostShift, Override, OverrideKind, Plan, PlannedLoad, RegionPlan, Shortfall,
-        Standing, YieldedOrder,
+        TrafficState, YieldedOrder,
     },
     register::members::Members,
     status::condition::Condition,
@@ -41,7 +41,7 @@ impl<'a> Draft<'a> {
 
         let is_held = overrides
             .iter()
-            .any(|standing| standing.kind == OverrideKind::Hold);
+            .any(|traffic_state| traffic_state.kind == OverrideKind::Hold);
         let load = weights::load(inputs, current.and_then(|plan| plan.load), is_held, now_ms);
 
         let known = current
@@ -82,7 +82,7 @@ impl<'a> Draft<'a> {
         let order_of = |one: &YieldedOrder| {
             self.overrides
                 .iter()
-                .find(|standing| standing.region == one.order)
+                .find(|traffic_state| traffic_state.region == one.order)
         };
 
         let begins = self
@@ -202,7 +202,7 @@ fn unplanned(input: &RegionInput, now_ms: u64) -> RegionPlan {
 
 fn out(absence: Absence, now_ms: u64) -> RegionPlan {
     RegionPlan {
-        standing: Standing::Out { since_ms: now_ms },
+        traffic_state: TrafficState::Out { since_ms: now_ms },
         absence: Some(absence),
         ..RegionPlan::default()
     }
@@ -215,17 +215,17 @@ fn remaining_overrides(
     now_ms: u64,
     reasons: &mut Vec<String>,
 ) -> Vec<Override> {
-    let has_region = |standing: &Override| {
-        let region = standing.region.as_ref();
+    let has_region = |traffic_state: &Override| {
+        let region = traffic_state.region.as_ref();
         region.is_none_or(|region| inputs.regions.contains_key(region))
     };
 
     let mut overrides = Vec::new();
-    for standing in current.iter().flat_map(|plan| &plan.overrides) {
-        if standing.is_expired(now_ms) {
-            reasons.push(format!("expired: {standing}"));
-        } else if has_region(standing) {
-            overrides.push(standing.clone());
+    for traffic_state in current.iter().flat_map(|plan| &plan.overrides) {
+        if traffic_state.is_expired(now_ms) {
+            reasons.push(format!("expired: {traffic_state}"));
+        } else if has_region(traffic_state) {
+            overrides.push(traffic_state.clone());
         }
     }
 

@@ -1,7 +1,7 @@
 //! The guard that keeps the answer from being empty.
 
 use super::draft::Draft;
-use crate::planning::{Strategy, standing::serve, words::LAST_SHARES};
+use crate::planning::{Strategy, traffic_state::serve, words::LAST_SHARES};
 use regionmesh_protocol::{
     identity::RegionName,
     plan::{OverrideKind, Plan, RegionPlan},

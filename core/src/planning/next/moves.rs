@@ -4,14 +4,14 @@ use super::draft::Draft;
 use crate::{
     planning::{
         overrides::Orders,
-        standing::{Situation, gate_passed, serve, settle},
+        traffic_state::{Situation, has_cooled_down, serve, settle},
         words,
     },
     recovery::ramp::RampMove,
 };
 use regionmesh_protocol::{
     identity::RegionName,
-    plan::{Absence, Plan, Standing},
+    plan::{Absence, Plan, TrafficState},
     status::condition::Condition,
 };
 
@@ -53,10 +53,10 @@ impl Draft<'_> {
 
         let mut failed: Vec<(u64, RegionName)> = Vec::new();
         for (name, region) in &self.regions {
-            if let Standing::Limited {
+            if let TrafficState::Limited {
                 since_ms,
                 healthy_ms: None,
-            } = region.standing
+            } = region.traffic_state
                 && self.condition(name) == Condition::Failed
             {
                 failed.push((since_ms, name.clone()));
@@ -67,7 +67,7 @@ impl Draft<'_> {
         for (_, name) in failed.into_iter().take(places) {
             if let Some(region) = self.regions.get_mut(&name) {
                 region.absence = Some(Absence::Failed);
-                region.standing = Standing::Out {
+                region.traffic_state = TrafficState::Out {
                     since_ms: self.now_ms,
                 };
             }
@@ -78,7 +78,8 @@ impl Draft<'_> {
     pub(super) fn say_who_is_limited(&mut self, current: Option<&Plan>) {
         let was_limited = |name: &RegionName| {
             let region = current.and_then(|plan| plan.regions.get(name));
-            region.is_some_and(|region| matches!(region.standing, Standing::Limited { .. }))
+            region
+                .is_some_and(|region| matches!(region.traffic_state, TrafficState::Limited { .. }))
         };
         let out: Vec<&str> = self
             .regions
@@ -91,7 +92,7 @@ impl Draft<'_> {
         let said: Vec<String> = self
             .regions
             .iter()
-            .filter(|(_, region)| matches!(region.standing, Standing::Limited { .. }))
+            .filter(|(_, region)| matches!(region.traffic_state, TrafficState::Limited { .. }))
             .filter(|(name, _)| !was_limited(name))
             .map(|(name, _)| format!("{name}: {limit}"))
             .collect();
@@ -100,11 +101,11 @@ impl Draft<'_> {
     }
 
     /// Opens the gate of the region that has waited longest, unless another is on the ramp.
-    pub(super) fn open_gates(&mut self) {
+    pub(super) fn end_cool_downs(&mut self) {
         while !self
             .regions
             .values()
-            .any(|region| matches!(region.standing, Standing::Ramping { .. }))
+            .any(|region| matches!(region.traffic_state, TrafficState::Ramping { .. }))
         {
             let mut ready = self.passed_gates().into_iter();
             let Some(name) = ready.next() else { return };
@@ -129,7 +130,7 @@ impl Draft<'_> {
             .filter_map(|(name, region)| {
                 let input = self.inputs.regions.get(name)?;
                 let condition = self.condition(name);
-                let since_ms = gate_passed(region, condition, input, recovery, self.now_ms)?;
+                let since_ms = has_cooled_down(region, condition, input, recovery, self.now_ms)?;
                 Some((since_ms, name))
             })
             .collect();
@@ -146,14 +147,14 @@ impl Draft<'_> {
         else {
             return;
         };
-        let has_percent = match region.standing {
-            Standing::Limited { .. } => self.inputs.suspect_percent.min(100),
+        let has_percent = match region.traffic_state {
+            TrafficState::Limited { .. } => self.inputs.suspect_percent.min(100),
             _ => 0,
         };
 
         match self.inputs.recovery.enter(has_percent) {
             RampMove::Step(step) => {
-                region.standing = Standing::Ramping {
+                region.traffic_state = TrafficState::Ramping {
                     step,
                     since_ms: self.now_ms.max(input.judged_ms(self.now_ms)),
                 };

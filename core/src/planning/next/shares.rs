@@ -4,7 +4,7 @@ use super::draft::Draft;
 use crate::planning::{cost, weights, words};
 use regionmesh_protocol::{
     identity::RegionName,
-    plan::{Plan, PlannedLoad, Standing, weighted_bp},
+    plan::{Plan, PlannedLoad, TrafficState, weighted_bp},
 };
 use std::collections::BTreeMap;
 
@@ -12,7 +12,7 @@ impl Draft<'_> {
     /// Sets the weights that follow from the standings, within capacity.
     pub(super) fn share_out(&mut self, current: Option<&Plan>) {
         let (promoted, climbing) = self.promoted();
-        let mut weights = weights::by_standing(&self.regions, self.inputs, promoted.as_ref());
+        let mut weights = weights::by_traffic_state(&self.regions, self.inputs, promoted.as_ref());
         if let Some((name, percent)) = &climbing {
             weights::lift(&mut weights, name, *percent);
         }
@@ -43,17 +43,17 @@ impl Draft<'_> {
     /// The region that an operator promoted, if it serves; or, while it is on the ramp, the region
     /// and its step's percentage.
     fn promoted(&self) -> (Option<RegionName>, Option<(RegionName, u8)>) {
-        let promoted = self.overrides.iter().find_map(|standing| {
-            let name = standing.region.as_ref()?;
+        let promoted = self.overrides.iter().find_map(|traffic_state| {
+            let name = traffic_state.region.as_ref()?;
             let input = self.inputs.regions.get(name)?;
             let region = self.regions.get(name)?;
             self.orders(name).promotion(input)?;
-            (!region.addresses.is_empty()).then_some((name, &region.standing))
+            (!region.addresses.is_empty()).then_some((name, &region.traffic_state))
         });
 
         match promoted {
-            Some((name, Standing::Serving)) => (Some(name.clone()), None),
-            Some((name, Standing::Ramping { step, .. })) => {
+            Some((name, TrafficState::Serving)) => (Some(name.clone()), None),
+            Some((name, TrafficState::Ramping { step, .. })) => {
                 let percent = self.inputs.recovery.percent_at(*step);
                 (None, Some((name.clone(), percent)))
             }

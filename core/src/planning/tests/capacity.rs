@@ -59,7 +59,7 @@ proptest! {
             let Some(capacity) = world.inputs.regions[&region].capacity_rps.map(f64::from) else {
                 continue;
             };
-            if plan.regions[&region].standing != Standing::Serving {
+            if plan.regions[&region].traffic_state != TrafficState::Serving {
                 continue;
             }
 
@@ -214,15 +214,18 @@ fn what_stays_for_want_of_capacity_stays_through_gate_and_ramp() {
     let kept = world.weight("a");
     world.judge("a", Condition::Healthy);
     assert_eq!(
-        (world.weight("a"), world.standing("a")),
+        (world.weight("a"), world.traffic_state("a")),
         (
             kept,
-            Standing::Gated {
+            TrafficState::CoolingDown {
                 since_ms: world.now_ms
             }
         )
     );
 
     world.wait(10 * SECOND);
-    assert!(matches!(world.standing("a"), Standing::Ramping { .. }) && world.weight("a") >= kept);
+    assert!(
+        matches!(world.traffic_state("a"), TrafficState::Ramping { .. })
+            && world.weight("a") >= kept
+    );
 }

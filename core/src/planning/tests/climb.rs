@@ -4,7 +4,7 @@
 use super::*;
 use crate::{
     planning::{Strategy, explain, next_plan},
-    recovery::trial::{Evidence, Trial},
+    recovery::canary::{CanaryComparison, Evidence},
 };
 use regionmesh_protocol::status::{
     condition::Condition,
@@ -29,8 +29,8 @@ fn climbing() -> World {
     world.judge("a", Condition::Healthy);
     world.wait(10 * SECOND);
     assert_eq!(
-        world.standing("a"),
-        Standing::Ramping {
+        world.traffic_state("a"),
+        TrafficState::Ramping {
             step: 0,
             since_ms: world.now_ms
         }
@@ -54,13 +54,13 @@ impl World {
     /// The measurement of region a on its present step, compared with 10,000 good requests of the
     /// others.
     fn measure(&mut self, own: Served) -> Option<String> {
-        let Standing::Ramping { step, since_ms } = self.standing("a") else {
+        let TrafficState::Ramping { step, since_ms } = self.traffic_state("a") else {
             panic!("not on the ramp")
         };
         let control = Some(served(10_000, 0, 0));
 
         self.inputs.regions.get_mut(&name("a")).unwrap().evidence =
-            Evidence::Measured(Box::new(Trial {
+            Evidence::Measured(Box::new(CanaryComparison {
                 step,
                 since_ms,
                 own,
@@ -87,16 +87,16 @@ proptest! {
     ) {
         let mut world = climbing();
         for (seconds, answered, errors) in looks {
-            if !matches!(world.standing("a"), Standing::Ramping { .. }) {
+            if !matches!(world.traffic_state("a"), TrafficState::Ramping { .. }) {
                 break;
             }
 
-            let before = world.standing("a");
+            let before = world.traffic_state("a");
             let doublings = world.doublings();
             world.now_ms += seconds * SECOND;
             world.measure(served(answered, errors, 0));
 
-            let Standing::Ramping {
+            let TrafficState::Ramping {
                 step: from,
                 since_ms,
             } = before
@@ -104,8 +104,8 @@ proptest! {
                 unreachable!()
             };
 
-            match world.standing("a") {
-                Standing::Ramping { step: to, .. } if to > from => {
+            match world.traffic_state("a") {
+                TrafficState::Ramping { step: to, .. } if to > from => {
                     prop_assert_eq!(to, from + 1);
                     prop_assert!(answered + errors >= 500, "too few requests");
                     prop_assert!(
@@ -115,18 +115,18 @@ proptest! {
 
                     prop_assert_eq!(world.doublings(), 0);
                 }
-                Standing::Ramping { step: to, .. } if to < from => {
+                TrafficState::Ramping { step: to, .. } if to < from => {
                     prop_assert_eq!((to, world.doublings()), (from - 1, (doublings + 1).min(6)));
                     prop_assert!(errors > 0);
                 }
-                Standing::Ramping {
+                TrafficState::Ramping {
                     step,
                     since_ms: since,
                 } => prop_assert_eq!((step, since), (from, since_ms)),
-                Standing::Gated { .. } => {
+                TrafficState::CoolingDown { .. } => {
                     prop_assert!(from == 0 && errors > 0 && world.weight("a") == 0)
                 }
-                Standing::Serving => {
+                TrafficState::Serving => {
                     prop_assert!(from == STEPS.len() - 1 && answered + errors >= 500)
                 }
                 other => prop_assert!(false, "{other:?}"),
@@ -167,7 +167,7 @@ fn missing_or_outdated_measurements_hold() {
     world.inputs.regions.get_mut(&name("a")).unwrap().evidence = Evidence::Missing;
     assert_eq!(world.wait(60 * MINUTE), None);
 
-    let trial = Trial {
+    let comparison = CanaryComparison {
         step: 0,
         since_ms: 7,
         own: served(9_999, 0, 0),
@@ -175,7 +175,7 @@ fn missing_or_outdated_measurements_hold() {
     };
 
     world.inputs.regions.get_mut(&name("a")).unwrap().evidence =
-        Evidence::Measured(Box::new(trial));
+        Evidence::Measured(Box::new(comparison));
     assert_eq!(world.wait(MINUTE), None, "that was about another step");
 
     let words = explain(
@@ -221,8 +221,8 @@ fn worse_errors_cost_a_step_and_double_its_hold_and_on_the_first_step_everything
 
     assert_eq!((world.weight("a"), world.flaps("a")), (0, 2));
     assert_eq!(
-        world.standing("a"),
-        Standing::Gated {
+        world.traffic_state("a"),
+        TrafficState::CoolingDown {
             since_ms: world.now_ms
         }
     );
@@ -251,7 +251,10 @@ fn the_gate_stays_shut_until_models_are_loaded_and_says_so() {
     world.inputs.regions.get_mut(&name("a")).unwrap().is_loaded = false;
     world.judge("a", Condition::Healthy);
     world.wait(MINUTE);
-    assert!(matches!(world.standing("a"), Standing::Gated { .. }));
+    assert!(matches!(
+        world.traffic_state("a"),
+        TrafficState::CoolingDown { .. }
+    ));
 
     let words = explain(
         world.plan.as_ref().unwrap(),
@@ -263,7 +266,7 @@ fn the_gate_stays_shut_until_models_are_loaded_and_says_so() {
 
     assert!(
         words
-            .gate
+            .cool_down
             .contains(&"waits: its models are loaded".to_owned()),
         "{words:?}"
     );
@@ -285,7 +288,10 @@ fn the_gate_stays_shut_while_the_synthetic_inference_fails() {
 
     world.judge("a", Condition::Healthy);
     world.wait(MINUTE);
-    assert!(matches!(world.standing("a"), Standing::Gated { .. }));
+    assert!(matches!(
+        world.traffic_state("a"),
+        TrafficState::CoolingDown { .. }
+    ));
 
     let words = explain(
         world.plan.as_ref().unwrap(),
@@ -297,7 +303,7 @@ fn the_gate_stays_shut_while_the_synthetic_inference_fails() {
 
     assert!(
         words
-            .gate
+            .cool_down
             .contains(&"waits: a synthetic inference passes there".to_owned()),
         "{words:?}"
     );

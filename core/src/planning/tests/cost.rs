@@ -71,7 +71,7 @@ proptest! {
             let all_serve = plan
                 .regions
                 .values()
-                .all(|part| part.standing == Standing::Serving);
+                .all(|part| part.traffic_state == TrafficState::Serving);
             let is_free = all_serve
                 && plan.overrides.is_empty()
                 && world.inputs.strategy == Strategy::Weighted;

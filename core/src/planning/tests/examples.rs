@@ -37,15 +37,19 @@ fn a_suspect_region_keeps_a_tenth_and_gets_all_back_at_once() {
     let mut world = World::of(&THREE, Strategy::Weighted);
     world.judge("a", Condition::Suspect);
     assert_eq!(
-        (world.weight("a"), world.standing("a")),
-        (1_000, Standing::Reduced)
+        (world.weight("a"), world.traffic_state("a")),
+        (1_000, TrafficState::Reduced)
     );
 
     world.wait(SECOND);
     world.judge("a", Condition::Healthy);
     assert_eq!(
-        (world.weight("a"), world.standing("a"), world.flaps("a")),
-        (10_000, Standing::Serving, 0)
+        (
+            world.weight("a"),
+            world.traffic_state("a"),
+            world.flaps("a")
+        ),
+        (10_000, TrafficState::Serving, 0)
     );
 }
 
@@ -60,10 +64,14 @@ fn a_failed_region_is_out_at_once_and_the_reason_tells_why() {
     );
 
     assert_eq!(
-        (world.weight("a"), world.standing("a"), world.flaps("a")),
+        (
+            world.weight("a"),
+            world.traffic_state("a"),
+            world.flaps("a")
+        ),
         (
             0,
-            Standing::Out {
+            TrafficState::Out {
                 since_ms: 1_000_000
             },
             1
@@ -78,8 +86,8 @@ fn draining_is_no_flap_and_comes_back_by_the_gate() {
     assert_eq!((world.weight("a"), world.flaps("a")), (0, 0));
     world.judge("a", Condition::Healthy);
     assert_eq!(
-        world.standing("a"),
-        Standing::Gated {
+        world.traffic_state("a"),
+        TrafficState::CoolingDown {
             since_ms: world.now_ms
         }
     );
@@ -115,7 +123,10 @@ fn the_gate_stays_shut_while_models_are_missing() {
 
     world.judge("a", Condition::Healthy);
     world.wait(MINUTE);
-    assert!(matches!(world.standing("a"), Standing::Gated { .. }));
+    assert!(matches!(
+        world.traffic_state("a"),
+        TrafficState::CoolingDown { .. }
+    ));
     world
         .inputs
         .regions
@@ -125,8 +136,8 @@ fn the_gate_stays_shut_while_models_are_missing() {
 
     world.apply();
     assert!(matches!(
-        world.standing("a"),
-        Standing::Ramping { step: 0, .. }
+        world.traffic_state("a"),
+        TrafficState::Ramping { step: 0, .. }
     ));
 }
 
@@ -136,16 +147,22 @@ fn a_failure_on_the_ramp_means_out_again_and_a_longer_gate() {
     world.judge("a", Condition::Failed);
     world.judge("a", Condition::Healthy);
     world.wait(10 * SECOND);
-    assert!(matches!(world.standing("a"), Standing::Ramping { .. }));
+    assert!(matches!(
+        world.traffic_state("a"),
+        TrafficState::Ramping { .. }
+    ));
     world.judge("a", Condition::Failed);
     assert_eq!((world.weight("a"), world.flaps("a")), (0, 2));
     world.judge("a", Condition::Healthy);
     world.wait(19 * SECOND);
-    assert!(matches!(world.standing("a"), Standing::Gated { .. }));
+    assert!(matches!(
+        world.traffic_state("a"),
+        TrafficState::CoolingDown { .. }
+    ));
     world.wait(SECOND);
     assert!(matches!(
-        world.standing("a"),
-        Standing::Ramping { step: 0, .. }
+        world.traffic_state("a"),
+        TrafficState::Ramping { step: 0, .. }
     ));
 }
 
@@ -166,8 +183,8 @@ fn a_suspicion_on_the_ramp_costs_one_step_however_long_it_lasts() {
         world.wait(5 * SECOND);
     }
     assert!(matches!(
-        world.standing("a"),
-        Standing::Ramping { step: 3, .. }
+        world.traffic_state("a"),
+        TrafficState::Ramping { step: 3, .. }
     ));
 
     world.wait(SECOND);
@@ -176,14 +193,17 @@ fn a_suspicion_on_the_ramp_costs_one_step_however_long_it_lasts() {
         world.wait(SECOND);
     }
     assert!(matches!(
-        world.standing("a"),
-        Standing::Ramping { step: 2, .. }
+        world.traffic_state("a"),
+        TrafficState::Ramping { step: 2, .. }
     ));
 
     world.judge("a", Condition::Healthy);
     world.wait(SECOND);
     world.judge("a", Condition::Suspect);
-    assert!(matches!(world.standing("a"), Standing::Ramping { .. }));
+    assert!(matches!(
+        world.traffic_state("a"),
+        TrafficState::Ramping { .. }
+    ));
     assert_eq!(world.flaps("a"), 1);
 }
 
@@ -198,14 +218,20 @@ fn one_region_ramps_at_a_time_and_the_plan_says_so() {
 
     let reason = world.wait(10 * SECOND).unwrap();
     assert!(reason.contains("b must wait"), "{reason}");
-    assert!(matches!(world.standing("a"), Standing::Ramping { .. }));
-    assert!(matches!(world.standing("b"), Standing::Gated { .. }));
-    world.wait(5 * SECOND);
-    world.wait(5 * SECOND);
-    assert_eq!(world.standing("a"), Standing::Serving);
     assert!(matches!(
-        world.standing("b"),
-        Standing::Ramping { step: 0, .. }
+        world.traffic_state("a"),
+        TrafficState::Ramping { .. }
+    ));
+    assert!(matches!(
+        world.traffic_state("b"),
+        TrafficState::CoolingDown { .. }
+    ));
+    world.wait(5 * SECOND);
+    world.wait(5 * SECOND);
+    assert_eq!(world.traffic_state("a"), TrafficState::Serving);
+    assert!(matches!(
+        world.traffic_state("b"),
+        TrafficState::Ramping { step: 0, .. }
     ));
 }
 
@@ -218,8 +244,8 @@ fn failures_are_forgotten_after_a_while() {
         world.wait(SECOND);
     }
     assert_eq!(
-        (world.flaps("a"), world.standing("a")),
-        (0, Standing::Serving)
+        (world.flaps("a"), world.traffic_state("a")),
+        (0, TrafficState::Serving)
     );
 }
 
@@ -281,7 +307,7 @@ fn a_draining_region_outranks_a_failed_one_when_nobody_else_is_left() {
 fn active_passive_sends_all_to_the_first_and_moves_to_the_next() {
     let mut world = World::of(&THREE, Strategy::ActivePassive);
     assert_eq!(THREE.map(|region| world.weight(region)), [10_000, 0, 0]);
-    assert_eq!(world.standing("b"), Standing::Serving);
+    assert_eq!(world.traffic_state("b"), TrafficState::Serving);
     world.judge("a", Condition::Suspect);
     assert_eq!(THREE.map(|region| world.weight(region)), [1_000, 9_000, 0]);
     world.judge("a", Condition::Failed);

@@ -57,8 +57,8 @@ impl World {
             prop_assert_eq!(&part.addresses, &input.addresses);
             prop_assert!(part.weight_bp <= FULL_WEIGHT_BP);
             if input.condition == Condition::Failed && is_anybody_usable {
-                let most = match part.standing {
-                    Standing::Limited { .. } => {
+                let most = match part.traffic_state {
+                    TrafficState::Limited { .. } => {
                         FULL_WEIGHT_BP.div_ceil(100) * u16::from(self.inputs.suspect_percent)
                     }
                     _ => 0,
@@ -90,8 +90,8 @@ impl World {
             let last = before.regions.get(*region);
             last.is_some_and(|last| {
                 matches!(
-                    last.standing,
-                    Standing::Serving | Standing::Reduced | Standing::Limited { .. }
+                    last.traffic_state,
+                    TrafficState::Serving | TrafficState::Reduced | TrafficState::Limited { .. }
                 )
             })
         });
@@ -133,7 +133,7 @@ impl World {
                 continue;
             };
             let is_healthy = input.condition == Condition::Healthy && !input.addresses.is_empty();
-            let was_limited = matches!(last.standing, Standing::Limited { .. });
+            let was_limited = matches!(last.traffic_state, TrafficState::Limited { .. });
 
             if is_healthy && !was_limited && last.weight_bp > 0 && last.weight_bp <= input.weight_bp
             {
@@ -167,28 +167,31 @@ impl World {
                 || before.is_some_and(|plan| {
                     plan.regions.get(other).is_none_or(|part| {
                         !matches!(
-                            part.standing,
-                            Standing::Serving | Standing::Reduced | Standing::Ramping { .. }
+                            part.traffic_state,
+                            TrafficState::Serving
+                                | TrafficState::Reduced
+                                | TrafficState::Ramping { .. }
                         )
                     })
                 })
         });
 
-        match (&last.standing, &part.standing) {
-            (Standing::Out { .. }, Standing::Ramping { .. } | Standing::Serving)
+        match (&last.traffic_state, &part.traffic_state) {
+            (TrafficState::Out { .. }, TrafficState::Ramping { .. } | TrafficState::Serving)
                 if !is_last_resort =>
             {
                 prop_assert!(
-                    self.inputs.recovery.gate_for(last.flaps) == 0,
+                    self.inputs.recovery.cool_down_for(last.flaps) == 0,
                     "{region} passed no gate: {before:?} then {:?}",
                     self.plan
                 );
             }
-            (Standing::Gated { since_ms }, Standing::Ramping { .. } | Standing::Serving)
-                if !is_last_resort =>
-            {
+            (
+                TrafficState::CoolingDown { since_ms },
+                TrafficState::Ramping { .. } | TrafficState::Serving,
+            ) if !is_last_resort => {
                 prop_assert!(
-                    self.now_ms - since_ms >= self.inputs.recovery.gate_for(last.flaps),
+                    self.now_ms - since_ms >= self.inputs.recovery.cool_down_for(last.flaps),
                     "{region}'s gate was shut"
                 );
                 prop_assert!(self.inputs.regions[region].is_complete);
@@ -203,17 +206,23 @@ impl World {
             .values()
             .all(|input| !self.is_usable(input));
 
-        match (&last.standing, &part.standing) {
-            (Standing::Out { .. } | Standing::Gated { .. }, Standing::Serving) if !all_down => {
+        match (&last.traffic_state, &part.traffic_state) {
+            (
+                TrafficState::Out { .. } | TrafficState::CoolingDown { .. },
+                TrafficState::Serving,
+            ) if !all_down => {
                 prop_assert!(may_pass(0, steps.len()))
             }
-            (Standing::Out { .. } | Standing::Gated { .. }, Standing::Ramping { step, .. }) => {
+            (
+                TrafficState::Out { .. } | TrafficState::CoolingDown { .. },
+                TrafficState::Ramping { step, .. },
+            ) => {
                 prop_assert!(may_pass(0, *step))
             }
-            (Standing::Ramping { step, .. }, Standing::Serving) => {
+            (TrafficState::Ramping { step, .. }, TrafficState::Serving) => {
                 prop_assert!(*step >= steps.len() || may_pass(step + 1, steps.len()));
             }
-            (Standing::Ramping { step: from, .. }, Standing::Ramping { step: to, .. })
+            (TrafficState::Ramping { step: from, .. }, TrafficState::Ramping { step: to, .. })
                 if to > from =>
             {
                 prop_assert!(may_pass(from + 1, *to));

@@ -52,8 +52,8 @@ fn a_limited_region_that_recovers_keeps_its_cut_share_through_its_gate() {
     assert_eq!(world.weight("b"), 1_000);
     world.wait(SECOND);
     assert!(matches!(
-        world.standing("b"),
-        Standing::Ramping { step: 0, .. }
+        world.traffic_state("b"),
+        TrafficState::Ramping { step: 0, .. }
     ));
 
     assert_eq!(world.weight("b"), 1_000);

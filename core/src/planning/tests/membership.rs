@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::planning::{
-    MemberSight, MemberStep, Strategy, check_membership, next_plan, plan_membership, plan_order,
+    MemberStep, MemberView, Strategy, check_membership, next_plan, plan_membership, plan_order,
 };
 use regionmesh_protocol::{
     identity::RegionName,
@@ -54,13 +54,13 @@ fn judge(
         .map(|region| (name(region), incarnation(&name(region))))
         .collect();
     let leader = "a/x".parse().unwrap();
-    let sight = MemberSight {
+    let view = MemberView {
         leader: &leader,
         configured: &configured,
         answering: &answering,
     };
 
-    check_membership(plan, &order, sight).map_err(|error| match error {
+    check_membership(plan, &order, view).map_err(|error| match error {
         OrderError::Member(error) => error,
         other => panic!("{other}"),
     })

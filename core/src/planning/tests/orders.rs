@@ -62,14 +62,16 @@ impl World {
             .as_ref()
             .unwrap()
             .override_of(region.as_ref())
-            .map(|standing| standing.kind)
+            .map(|traffic_state| traffic_state.kind)
     }
 
     /// Whether the region can take traffic: not known to be down, and not drained.
     fn is_open(&self, region: &RegionName) -> bool {
         let plan = self.plan.as_ref().unwrap();
         let input = self.inputs.regions.get(region);
-        let kind = plan.override_of(Some(region)).map(|standing| standing.kind);
+        let kind = plan
+            .override_of(Some(region))
+            .map(|traffic_state| traffic_state.kind);
 
         input.is_some_and(|input| self.is_usable(input)) && kind != Some(Drain)
     }
@@ -80,8 +82,8 @@ impl World {
         let input = &self.inputs.regions[region];
         let part = &self.plan.as_ref().unwrap().regions[region];
         let is_in_service = matches!(
-            part.standing,
-            Standing::Serving | Standing::Reduced | Standing::Ramping { .. }
+            part.traffic_state,
+            TrafficState::Serving | TrafficState::Reduced | TrafficState::Ramping { .. }
         );
         let is_fit = input.condition == Condition::Healthy && input.is_complete;
 
@@ -90,12 +92,12 @@ impl World {
 
     fn check_orders(&self, before: &Plan) -> Result<(), TestCaseError> {
         let plan = self.plan.as_ref().unwrap();
-        let is_expired = |standing: &Override| standing.is_expired(self.now_ms);
+        let is_expired = |traffic_state: &Override| traffic_state.is_expired(self.now_ms);
         prop_assert!(!plan.overrides.iter().any(is_expired));
 
         let can_any_serve = self.inputs.regions.keys().any(|name| self.can_serve(name));
-        for standing in &plan.overrides {
-            match (&standing.region, standing.kind) {
+        for traffic_state in &plan.overrides {
+            match (&traffic_state.region, traffic_state.kind) {
                 (Some(region), Drain) if can_any_serve => {
                     prop_assert_eq!(
                         plan.regions[region].weight_bp,
@@ -130,7 +132,7 @@ impl World {
         let changed = plan.regions.iter().filter(|(region, part)| {
             let last = before.regions.get(*region);
             let is_ordered = plan.override_of(Some(region)).is_some() || plan.overrides.len() > 1;
-            !is_ordered && last.is_some_and(|last| last.standing != part.standing)
+            !is_ordered && last.is_some_and(|last| last.traffic_state != part.traffic_state)
         });
         let was_held = before.override_of(None).is_some() && before.overrides == plan.overrides;
 
@@ -256,11 +258,14 @@ fn a_drain_takes_all_at_once_names_who_and_why_and_ends_in_the_gate() {
         "{reason}"
     );
 
-    assert!(matches!(world.standing("a"), Standing::Gated { .. }));
+    assert!(matches!(
+        world.traffic_state("a"),
+        TrafficState::CoolingDown { .. }
+    ));
     world.wait(10 * SECOND);
     assert_eq!(
-        world.standing("a"),
-        Standing::Ramping {
+        world.traffic_state("a"),
+        TrafficState::Ramping {
             step: 0,
             since_ms: world.now_ms
         }

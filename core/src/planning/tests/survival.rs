@@ -40,8 +40,8 @@ impl World {
                 continue;
             }
 
-            let is_limited =
-                matches!(part.standing, Standing::Limited { .. }) && part.weight_bp <= most_limited;
+            let is_limited = matches!(part.traffic_state, TrafficState::Limited { .. })
+                && part.weight_bp <= most_limited;
             prop_assert!(
                 is_limited || plan.shortfall.is_some(),
                 "{region} failed and another is healthy: {plan:?}"

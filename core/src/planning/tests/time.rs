@@ -337,8 +337,8 @@ fn a_verdict_told_by_a_clock_that_was_an_hour_ahead_holds_no_region_on_the_ramp(
     world.inputs.regions.get_mut(&name("b")).unwrap().since_ms = world.now_ms + HOUR;
     world.wait(10 * SECOND);
     assert_eq!(
-        world.standing("b"),
-        Standing::Ramping {
+        world.traffic_state("b"),
+        TrafficState::Ramping {
             step: 0,
             since_ms: world.now_ms
         }
@@ -346,8 +346,8 @@ fn a_verdict_told_by_a_clock_that_was_an_hour_ahead_holds_no_region_on_the_ramp(
 
     world.wait(5 * SECOND);
     assert_eq!(
-        world.standing("b"),
-        Standing::Ramping {
+        world.traffic_state("b"),
+        TrafficState::Ramping {
             step: 1,
             since_ms: world.now_ms
         }
@@ -358,5 +358,5 @@ fn a_verdict_told_by_a_clock_that_was_an_hour_ahead_holds_no_region_on_the_ramp(
     assert_eq!(world.wait(SECOND), None);
     world.judge("b", Condition::Healthy);
     world.wait(5 * SECOND);
-    assert_eq!(world.standing("b"), Standing::Serving);
+    assert_eq!(world.traffic_state("b"), TrafficState::Serving);
 }

@@ -66,9 +66,9 @@ impl World {
         self.plan.as_ref().unwrap().regions[&name(region)].weight_bp
     }
 
-    pub(super) fn standing(&self, region: &str) -> Standing {
+    pub(super) fn traffic_state(&self, region: &str) -> TrafficState {
         self.plan.as_ref().unwrap().regions[&name(region)]
-            .standing
+            .traffic_state
             .clone()
     }
 
@@ -126,22 +126,24 @@ pub(super) fn policy() -> impl Generator<Value = RecoveryPolicy> {
         0u64..1_000_000,
         steps,
     )
-        .prop_map(|(gate_ms, gate_max_ms, forget_flaps_ms, mut steps)| {
-            // As the configuration must have them.
-            steps.sort_by_key(|(percent, _)| *percent);
-            let steps = steps
-                .into_iter()
-                .map(|(percent, hold_ms)| RampStep { percent, hold_ms })
-                .collect();
+        .prop_map(
+            |(cool_down_ms, cool_down_max_ms, forget_flaps_ms, mut steps)| {
+                // As the configuration must have them.
+                steps.sort_by_key(|(percent, _)| *percent);
+                let steps = steps
+                    .into_iter()
+                    .map(|(percent, hold_ms)| RampStep { percent, hold_ms })
+                    .collect();
 
-            RecoveryPolicy {
-                gate_ms,
-                gate_max_ms,
-                forget_flaps_ms,
-                steps,
-                ..RecoveryPolicy::default()
-            }
-        })
+                RecoveryPolicy {
+                    cool_down_ms,
+                    cool_down_max_ms,
+                    forget_flaps_ms,
+                    steps,
+                    ..RecoveryPolicy::default()
+                }
+            },
+        )
 }
 
 pub(super) fn world() -> impl Generator<Value = World> {

@@ -3,23 +3,25 @@ use proptest::prelude::*;
 
 fn policy() -> impl Strategy<Value = RecoveryPolicy> {
     let steps = prop::collection::vec((any::<u8>(), 0u64..100_000), 0..8);
-    (0u64..1 << 40, 0u64..1 << 40, steps).prop_map(|(gate_ms, gate_max_ms, steps)| RecoveryPolicy {
-        gate_ms,
-        gate_max_ms,
-        forget_flaps_ms: 0,
-        steps: steps
-            .into_iter()
-            .map(|(percent, hold_ms)| RampStep { percent, hold_ms })
-            .collect(),
-        ..RecoveryPolicy::default()
+    (0u64..1 << 40, 0u64..1 << 40, steps).prop_map(|(cool_down_ms, cool_down_max_ms, steps)| {
+        RecoveryPolicy {
+            cool_down_ms,
+            cool_down_max_ms,
+            forget_flaps_ms: 0,
+            steps: steps
+                .into_iter()
+                .map(|(percent, hold_ms)| RampStep { percent, hold_ms })
+                .collect(),
+            ..RecoveryPolicy::default()
+        }
     })
 }
 
 proptest! {
     #[test]
     fn a_gate_grows_with_failures_up_to_its_cap(policy in policy(), flaps in 0u32..200) {
-        prop_assert!(policy.gate_for(flaps) <= policy.gate_for(flaps + 1));
-        prop_assert!(policy.gate_for(flaps) <= policy.gate_max_ms);
+        prop_assert!(policy.cool_down_for(flaps) <= policy.cool_down_for(flaps + 1));
+        prop_assert!(policy.cool_down_for(flaps) <= policy.cool_down_max_ms);
     }
 
     #[test]
@@ -100,10 +102,10 @@ proptest! {
 
 #[test]
 fn the_default_gate_is_five_minutes_doubled_up_to_an_hour() {
-    let gates: Vec<u64> = (0..7)
-        .map(|flaps| RecoveryPolicy::default().gate_for(flaps) / 60_000)
+    let cool_downs: Vec<u64> = (0..7)
+        .map(|flaps| RecoveryPolicy::default().cool_down_for(flaps) / 60_000)
         .collect();
-    assert_eq!(gates, [5, 5, 10, 20, 40, 60, 60]);
+    assert_eq!(cool_downs, [5, 5, 10, 20, 40, 60, 60]);
 }
 
 #[test]

@@ -4,7 +4,7 @@ use super::{Advisor, TRAFFIC_SPREAD_PERCENT, percent};
 use crate::{
     money::Amount,
     optimiser::{
-        describe::Fact,
+        describe::StatusEntry,
         outcome::NodeCounts,
         recommendation::{Proposal, RecommendationKind, Saving},
         state::{BaselineName, Utilisation},
@@ -97,7 +97,7 @@ impl Advisor<'_> {
             "autoscale",
             Proposal::Autoscale { nodes },
             saving,
-            Fact::Autoscale,
+            StatusEntry::Autoscale,
         );
     }
 

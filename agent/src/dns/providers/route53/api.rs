@@ -39,7 +39,7 @@ const TAGGED_AT_ONCE: usize = 10;
 
 /// How long is waited for what.
 #[derive(Debug, Clone)]
-pub struct Patience {
+pub struct Timeouts {
     /// One request.
     pub request: Duration,
     /// One request with all its repetitions.
@@ -52,7 +52,7 @@ pub struct Patience {
     pub visible: Duration,
 }
 
-impl Default for Patience {
+impl Default for Timeouts {
     fn default() -> Self {
         Self {
             request: Duration::from_secs(10),
@@ -94,7 +94,7 @@ pub struct Api {
     client: Client,
     zone_id: String,
     bucket: Mutex<TokenBucket>,
-    patience: Patience,
+    timeout: Timeouts,
     metrics: ProviderMetrics,
 }
 
@@ -104,7 +104,7 @@ impl Api {
         client: Client,
         zone_id: String,
         per_second: u32,
-        patience: Patience,
+        timeout: Timeouts,
         metrics: ProviderMetrics,
     ) -> Self {
         let bucket = Mutex::new(TokenBucket::new(per_second, Instant::now()));
@@ -112,14 +112,14 @@ impl Api {
             client,
             zone_id,
             bucket,
-            patience,
+            timeout,
             metrics,
         }
     }
 
     /// How long is waited for what.
-    pub fn patience(&self) -> &Patience {
-        &self.patience
+    pub fn timeout(&self) -> &Timeouts {
+        &self.timeout
     }
 
     /// The zone itself.
@@ -419,7 +419,7 @@ impl Api {
                 Meaning::Refused { .. } => false,
             };
 
-            if !may_repeat || begin.elapsed() + pause > self.patience.operation {
+            if !may_repeat || begin.elapsed() + pause > self.timeout.operation {
                 return Err(error(operation, meaning, begin.elapsed()));
             }
 

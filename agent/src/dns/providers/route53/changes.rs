@@ -114,7 +114,7 @@ pub fn plan_zone(
     mut nonce: impl FnMut() -> String,
 ) -> Result<ZonePlan, Refusal> {
     let fence = read_fence(settings, found)?;
-    let standing = fence_record(settings, found).cloned();
+    let traffic_state = fence_record(settings, found).cloned();
     if let Some(found) = fence
         .as_ref()
         .filter(|fence| fence.outranks(&committed.stamp))
@@ -178,7 +178,7 @@ pub fn plan_zone(
         let mut chain = Chain {
             settings,
             committed,
-            standing,
+            traffic_state,
             owns,
             batches: Vec::new(),
         };
@@ -332,7 +332,7 @@ struct Chain<'a> {
     settings: &'a Settings,
     committed: &'a CommittedPlan,
     /// The fence's record set, exactly as it stands: its TTL may be that of another configuration.
-    standing: Option<RecordSet>,
+    traffic_state: Option<RecordSet>,
     owns: BTreeSet<String>,
     batches: Vec<Batch>,
 }
@@ -394,7 +394,7 @@ impl Chain<'_> {
     fn push(&mut self, records: Vec<Change>, owns: BTreeSet<String>, nonce: String) {
         let fence = Fence::new(&self.committed.stamp, nonce, owns);
         let next = fence.record(self.settings);
-        let old = self.standing.replace(next.clone()).map(|set| Change {
+        let old = self.traffic_state.replace(next.clone()).map(|set| Change {
             action: Action::Delete,
             set,
         });

@@ -26,7 +26,7 @@ use super::{
     metrics::ProviderMetrics,
 };
 use crate::config::{Config, Route53Config};
-use api::{Api, HostedZone, PROVIDER, Patience};
+use api::{Api, HostedZone, PROVIDER, Timeouts};
 use async_trait::async_trait;
 use aws_config::{BehaviorVersion, Region, retry::RetryConfig, timeout::TimeoutConfig};
 use aws_sdk_route53::{
@@ -68,10 +68,10 @@ impl Route53 {
         section: &Route53Config,
         metrics: ProviderMetrics,
     ) -> Self {
-        let patience = Patience::default();
+        let timeout = Timeouts::default();
         let ambient = None::<SharedCredentialsProvider>;
-        let client = client(section.endpoint_url.as_deref(), &patience, ambient).await;
-        Self::new(config, section, client, patience, metrics)
+        let client = client(section.endpoint_url.as_deref(), &timeout, ambient).await;
+        Self::new(config, section, client, timeout, metrics)
     }
 
     /// With a client that is already made.
@@ -79,7 +79,7 @@ impl Route53 {
         config: &Config,
         section: &Route53Config,
         client: Client,
-        patience: Patience,
+        timeout: Timeouts,
         metrics: ProviderMetrics,
     ) -> Self {
         metrics.begin(PROVIDER);
@@ -89,7 +89,7 @@ impl Route53 {
                 client,
                 section.zone_id.clone(),
                 section.requests_per_second,
-                patience,
+                timeout,
                 metrics.clone(),
             ),
             zone: OnceCell::new(),
@@ -260,7 +260,7 @@ impl DnsProvider for Route53 {
             return Ok(settled);
         }
 
-        verify::until_visible(&servers, expected, self.api.patience()).await?;
+        verify::until_visible(&servers, expected, self.api.timeout()).await?;
         settled.verified = servers.iter().map(ToString::to_string).collect();
         if published.batches > 0 && published.made_ms > 0 {
             let visible_ms = regionmesh_runtime::time::unix_ms().saturating_sub(published.made_ms);
@@ -292,7 +292,7 @@ fn ids(checks: &CheckPlan) -> Vec<String> {
 /// A client of the API. Credentials, unless given, are those of the environment or the platform.
 pub async fn client(
     endpoint_url: Option<&str>,
-    patience: &Patience,
+    timeout: &Timeouts,
     credentials: Option<impl ProvideCredentials + 'static>,
 ) -> Client {
     // The provider of TLS that everything here uses; see the workspace's Cargo.toml.
@@ -302,7 +302,7 @@ pub async fn client(
         .build_https();
     let timeouts = TimeoutConfig::builder()
         .connect_timeout(CONNECT_TIMEOUT)
-        .operation_attempt_timeout(patience.request)
+        .operation_attempt_timeout(timeout.request)
         .build();
     let mut loader = aws_config::defaults(BehaviorVersion::latest())
         .http_client(http)

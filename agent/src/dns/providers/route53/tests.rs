@@ -19,7 +19,7 @@ use crate::config::{HealthCheckConfig, RecordKind};
 use proptest::prelude::*;
 use regionmesh_protocol::{
     identity::RegionName,
-    plan::{CommittedPlan, Plan, RegionPlan, Standing},
+    plan::{CommittedPlan, Plan, RegionPlan, TrafficState},
     register::ballot::{Ballot, Stamp},
 };
 use std::{
@@ -63,10 +63,10 @@ fn committed(number: u64, seq: u64, regions: &[(u16, Vec<IpAddr>)]) -> Committed
     let planned = |(index, (weight_bp, addresses)): (usize, &(u16, Vec<IpAddr>))| {
         let plan = RegionPlan {
             weight_bp: *weight_bp,
-            standing: if *weight_bp == 0 {
-                Standing::Out { since_ms: 1 }
+            traffic_state: if *weight_bp == 0 {
+                TrafficState::Out { since_ms: 1 }
             } else {
-                Standing::Serving
+                TrafficState::Serving
             },
             addresses: addresses.clone(),
             ..RegionPlan::default()

@@ -1,6 +1,6 @@
 //! Asks the zone's own name servers what they answer.
 
-use super::api::{HostedZone, Patience};
+use super::api::{HostedZone, Timeouts};
 use crate::dns::providers::{Expected, ProviderError};
 use futures::future::join_all;
 use hickory_resolver::{
@@ -102,7 +102,7 @@ pub async fn servers(
 pub async fn until_visible(
     servers: &[NameServer],
     expected: &[Expected],
-    patience: &Patience,
+    timeout: &Timeouts,
 ) -> Result<(), ProviderError> {
     let begin = Instant::now();
     loop {
@@ -111,7 +111,7 @@ pub async fn until_visible(
             return Ok(());
         };
 
-        if begin.elapsed() + PAUSE > patience.visible {
+        if begin.elapsed() + PAUSE > timeout.visible {
             return Err(ProviderError::NotYetVisible {
                 what,
                 waited: begin.elapsed(),

@@ -11,7 +11,7 @@ use super::{
 use crate::config::RecordKind;
 use regionmesh_protocol::{
     identity::RegionName,
-    plan::{CommittedPlan, RegionPlan, Standing},
+    plan::{CommittedPlan, RegionPlan, TrafficState},
 };
 use std::{collections::BTreeMap, net::IpAddr};
 
@@ -167,13 +167,13 @@ fn routed<'a, 'b>(
 /// Who answers first: the larger share, then who is in better standing, then the order of the
 /// configuration.
 fn preference(settings: &Settings, member: &Member<'_>) -> impl Ord + use<> {
-    let standing = match member.plan.standing {
-        Standing::Serving => 0,
-        Standing::Reduced => 1,
-        Standing::Ramping { .. } => 2,
-        Standing::Gated { .. } => 3,
-        Standing::Limited { .. } => 4,
-        Standing::Out { .. } => 5,
+    let traffic_state = match member.plan.traffic_state {
+        TrafficState::Serving => 0,
+        TrafficState::Reduced => 1,
+        TrafficState::Ramping { .. } => 2,
+        TrafficState::CoolingDown { .. } => 3,
+        TrafficState::Limited { .. } => 4,
+        TrafficState::Out { .. } => 5,
     };
     let priority = settings
         .region(member.name)
@@ -181,7 +181,7 @@ fn preference(settings: &Settings, member: &Member<'_>) -> impl Ord + use<> {
 
     (
         std::cmp::Reverse(member.plan.weight_bp),
-        standing,
+        traffic_state,
         priority,
         member.name.clone(),
     )

@@ -304,10 +304,10 @@ impl Route53 {
         changes: &[String],
         begin: Instant,
     ) -> Result<(), ProviderError> {
-        let patience = self.api.patience();
+        let timeout = self.api.timeout();
         for change in changes {
             while !self.api.is_in_sync(change).await? {
-                if begin.elapsed() > patience.in_sync {
+                if begin.elapsed() > timeout.in_sync {
                     let what = format!("change {change} is not on all of Route 53's name servers");
                     return Err(ProviderError::NotYetVisible {
                         what,
@@ -315,7 +315,7 @@ impl Route53 {
                     });
                 }
 
-                tokio::time::sleep(patience.poll).await;
+                tokio::time::sleep(timeout.poll).await;
             }
         }
 
