@@ -231,10 +231,6 @@ pub struct NetworkConfig {
     pub regions: Vec<RegionName>,
 }
 
-        }
-    }
-}
-
 /// The API.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
