@@ -27,7 +27,11 @@ use tokio::sync::watch;
 const BOARD_PAUSE: Duration = Duration::from_millis(500);
 
 fn servability(view: &AgentView) -> Option<&Servability> {
-    match &*view.status_entries.get(&StatusKind::Servability)?.status_entry {
+    match &*view
+        .status_entries
+        .get(&StatusKind::Servability)?
+        .status_entry
+    {
         StatusEntry::Servability(servability) => Some(servability),
         _ => None,
     }
@@ -68,8 +72,10 @@ pub fn others(board: &BoardView, own: &RegionName) -> BTreeMap<RegionName, Regio
         let models = regions.entry(id.region.clone()).or_default();
 
         models.unserved.extend(told.unserved.iter().cloned());
-        if let Some(StatusEntry::Serving(serving)) =
-            view.status_entries.get(&StatusKind::Serving).map(|seen| &*seen.status_entry)
+        if let Some(StatusEntry::Serving(serving)) = view
+            .status_entries
+            .get(&StatusKind::Serving)
+            .map(|seen| &*seen.status_entry)
         {
             models
                 .served

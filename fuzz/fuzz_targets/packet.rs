@@ -12,65 +12,93 @@ use hickory_proto::{
     rr::{DNSClass, Name, RecordType},
 };
 use libfuzzer_sys::fuzz_target;
-use regionmesh::dns::{
-    answer::UDP_PAYLOAD,
-    cookies::Secrets,
-    fast,
-    wire::{Asker, QUERY_LIMIT, Transport, respond, respond_generally},
-    zone::Zone,
+use regionmesh_core::planning::Strategy;
+use regionmesh_dns::{
+    Config, NetworkConfig, Region, Settings, Traffic, WhenAllDown,
+    packet::{
+        Asker, QUERY_LIMIT, Secrets, Transport, UDP_PAYLOAD, Zone, respond, respond_fast,
+        respond_generally,
+    },
 };
-use std::{net::IpAddr, sync::LazyLock};
+use std::{
+    net::{IpAddr, Ipv4Addr, SocketAddr},
+    sync::LazyLock,
+};
 
 /// How the input begins.
 const CHOICES: usize = 8;
 const NOW_S: u32 = 1_700_000_000;
 
-/// By weight; by latency; no share at all; more addresses than UDP holds.
-static ZONES: LazyLock<Vec<Zone>> = LazyLock::new(|| {
-    let many: Vec<String> = (0..100).map(|host| format!("10.0.1.{host}")).collect();
-    let few = ["10.0.0.1".to_owned(), "fd00::1".to_owned()];
+/// A zone to answer from.
+struct Case {
+    zone: Zone,
+    /// Whether `serving` has an address of IPv4.
+    has_v4: bool,
+}
+
+/// By weight; by latency; no share but of one region; more addresses than UDP holds.
+static CASES: LazyLock<Vec<Case>> = LazyLock::new(|| {
+    let many: Vec<IpAddr> = (0..100)
+        .map(|host| IpAddr::from([10, 0, 1, host]))
+        .collect();
+    let few = ["10.0.0.1", "fd00::1"].map(|ip| ip.parse().expect("an address"));
+    let one = [IpAddr::from([10, 9, 0, 1])];
     vec![
-        zone("weighted", [1, 2, 3], &few),
-        zone("latency", [10_000, 10_000, 100], &few),
-        zone("weighted", [0, 0, 1], &[]),
-        zone("weighted", [1, 1, 1], &many),
+        case(Strategy::Weighted, [1, 2, 3], &few),
+        case(Strategy::Latency, [10_000, 10_000, 100], &few),
+        case(Strategy::Weighted, [0, 0, 1], &one),
+        case(Strategy::Weighted, [1, 1, 1], &many),
     ]
 });
 
-fn zone(strategy: &str, weights: [u16; 3], addresses: &[String]) -> Zone {
-    let mut text = format!(
-        r#"
-        mesh = "m.test"
-        region = "east"
-        agent = "node-0"
-        data_dir = "/nowhere"
-        tls = {{ ca = "/nowhere", certificate = "/nowhere", key = "/nowhere" }}
-        listen = {{ mesh = "127.0.0.1:0", dns = "127.0.0.1:0", api = "127.0.0.1:0", serving = "127.0.0.1:0" }}
-        store = {{ url = "file:///nowhere" }}
-        dns = {{ zone = "m.test" }}
-        traffic.strategy = "{strategy}"
-        "#
-    );
+fn case(strategy: Strategy, weights: [u16; 3], addresses: &[IpAddr]) -> Case {
+    let region = |(name, weight_bp): (&str, u16)| Region {
+        name: name.parse().expect("a region"),
+        endpoint: "10.9.0.1:1".into(),
+        addresses: addresses.to_vec(),
+        weight_bp,
+        priority: 0,
+    };
+    let network = |(cidr, regions): (&str, &[&str])| NetworkConfig {
+        cidr: cidr.parse().expect("a network"),
+        regions: regions
+            .iter()
+            .map(|name| name.parse().expect("a region"))
+            .collect(),
+    };
 
-    if strategy == "latency" {
-        text += r#"
-        traffic.networks = [
-            { cidr = "198.51.100.0/24", regions = ["west", "south"] },
-            { cidr = "198.51.0.0/16", regions = ["south"] },
-            { cidr = "2001:db8::/32", regions = ["west"] },
-        ]
-        "#;
+    let networks: &[(&str, &[&str])] = match strategy {
+        Strategy::Latency => &[
+            ("198.51.100.0/24", &["west", "south"]),
+            ("198.51.0.0/16", &["south"]),
+            ("2001:db8::/32", &["west"]),
+        ],
+        _ => &[],
+    };
+    let config = Config {
+        settings: Settings {
+            zone: "m.test".into(),
+            ..Settings::default()
+        },
+        listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
+        mesh: "m.test".parse().expect("a mesh"),
+        own: "east/node-0".parse().expect("an agent"),
+        regions: ["east", "south", "west"]
+            .into_iter()
+            .zip(weights)
+            .map(region)
+            .collect(),
+        traffic: Traffic {
+            strategy,
+            when_all_down: WhenAllDown::Last,
+            networks: networks.iter().copied().map(network).collect(),
+        },
+    };
+
+    Case {
+        zone: Zone::compile(&config, None).expect("a zone"),
+        has_v4: addresses.iter().any(IpAddr::is_ipv4),
     }
-
-    for (name, weight) in ["east", "south", "west"].iter().zip(weights) {
-        text += &format!(
-            "[[regions]]\nname = \"{name}\"\nendpoint = \"10.9.0.1:1\"\nserving_url = \"http://10.9.0.1:1\"\n\
-             addresses = {addresses:?}\nweight_bp = {weight}\n"
-        );
-    }
-
-    let config = toml::from_str(&text).expect("a configuration");
-    Zone::compile(&config, None).expect("a zone")
 }
 
 fuzz_target!(|input: &[u8]| {
@@ -79,7 +107,8 @@ fuzz_target!(|input: &[u8]| {
     else {
         return;
     };
-    let zone = &ZONES[usize::from(choice) % ZONES.len()];
+    let case = &CASES[usize::from(choice) % CASES.len()];
+    let zone = &case.zone;
     let transport = if transport & 1 == 0 {
         Transport::Udp
     } else {
@@ -108,10 +137,10 @@ fuzz_target!(|input: &[u8]| {
         packet.len() >= 12 && packet[2] & 0x80 == 0,
         "what is no query was answered"
     );
-    check(&out, packet, zone, &asker, reply.code);
+    check(&out, packet, case, &asker, reply.code);
 
     let (mut fast, mut general) = (Vec::new(), Vec::new());
-    if fast::respond(zone, packet, &asker, &mut fast).is_some() {
+    if respond_fast(zone, packet, &asker, &mut fast).is_some() {
         respond_generally(zone, packet, &asker, &mut general).expect("an answer");
         assert_eq!(fast, general, "the two ways differ");
     }
@@ -128,7 +157,7 @@ fuzz_target!(|input: &[u8]| {
     );
 });
 
-fn check(out: &[u8], packet: &[u8], zone: &Zone, asker: &Asker<'_>, code: ResponseCode) {
+fn check(out: &[u8], packet: &[u8], case: &Case, asker: &Asker<'_>, code: ResponseCode) {
     assert_eq!(out[..2], packet[..2], "the identifier");
     assert!(out[2] & 0x80 != 0, "an answer is marked as one");
     if asker.transport == Transport::Udp {
@@ -168,9 +197,8 @@ fn check(out: &[u8], packet: &[u8], zone: &Zone, asker: &Asker<'_>, code: Respon
 
     if is_lookup && *question.name() == serving && question.query_type() == RecordType::A {
         assert_eq!(question.query_class(), DNSClass::IN);
-        let has_address = zone.regions.iter().any(|region| !region.v4.is_empty());
         assert!(
-            !has_address || answer.metadata.truncation || !answer.answers.is_empty(),
+            !case.has_v4 || answer.metadata.truncation || !answer.answers.is_empty(),
             "serving has no answer"
         );
     }

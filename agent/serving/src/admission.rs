@@ -184,7 +184,7 @@ impl Admission {
             return Err(self.overloaded(&what, expected));
         }
 
-        match timeout(timeout, self.running.clone().acquire_owned()).await {
+        match tokio::time::timeout(timeout, self.running.clone().acquire_owned()).await {
             Ok(Ok(running)) => Ok(running),
             Ok(Err(_)) => Err(Refusal::unavailable("the server is stopping")),
             Err(_) => {

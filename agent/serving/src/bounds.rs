@@ -109,18 +109,16 @@ pub(crate) fn analyse(
         }
         node.outputs
             .iter()
-            .try_for_each(|output| check_fact(node, &output.status_entry, 0, limit))?;
+            .try_for_each(|output| check_fact(node, &output.fact, 0, limit))?;
     }
 
     let mut pending: BTreeSet<usize> = graph.nodes().iter().map(|node| node.id).collect();
     while let Some(id) = pending.pop_first() {
         control.check()?;
         let changed = analyse_one(graph, id, limit);
-        for (outlet, status_entry) in
-            changed.with_context(|| format!("analysing {}", graph.node(id)))?
-        {
+        for (outlet, fact) in changed.with_context(|| format!("analysing {}", graph.node(id)))? {
             let source = graph.node(outlet.node);
-            check_fact(source, &status_entry, 0, limit)?;
+            check_fact(source, &fact, 0, limit)?;
             pending.extend(
                 source.outputs[outlet.slot]
                     .successors
@@ -130,7 +128,7 @@ pub(crate) fn analyse(
 
             pending.insert(outlet.node);
             pending.extend(observers.get(&outlet).into_iter().flatten());
-            graph.set_outlet_fact(outlet, status_entry)?;
+            graph.set_outlet_fact(outlet, fact)?;
         }
 
         pending.remove(&id);
@@ -188,7 +186,7 @@ fn analyse_one(
             let text = longest_text(values.iter().map(|value| &**value))?;
 
             made.iter()
-                .try_for_each(|status_entry| check_fact(node, status_entry, text, limit))?;
+                .try_for_each(|fact| check_fact(node, fact, text, limit))?;
         }
     }
 
@@ -200,10 +198,10 @@ fn analyse_one(
     let all = node.inputs.iter().chain(&outlets).chain(&observed);
     let mut changed = Vec::new();
 
-    for (outlet, status_entry) in all.zip(inferred.0.iter().chain(&inferred.1).chain(&inferred.2)) {
+    for (outlet, fact) in all.zip(inferred.0.iter().chain(&inferred.1).chain(&inferred.2)) {
         let known = graph.outlet_fact(*outlet)?;
         let unified = known
-            .unify(status_entry)
+            .unify(fact)
             .with_context(|| format!("unifying what is known of {node}"))?;
 
         if unified != *known {
@@ -219,7 +217,7 @@ type InferenceNode = Node<InferenceFact, Box<dyn InferenceOp>>;
 
 fn check_fact(
     node: &InferenceNode,
-    status_entry: &InferenceFact,
+    fact: &InferenceFact,
     text: usize,
     limit: u64,
 ) -> TractResult<()> {
@@ -228,8 +226,8 @@ fn check_fact(
     }
 
     let (Some(datatype), Some(shape)) = (
-        status_entry.datum_type.concretize(),
-        status_entry.shape.as_concrete_finite()?,
+        fact.datum_type.concretize(),
+        fact.shape.as_concrete_finite()?,
     ) else {
         return Ok(());
     };
@@ -247,11 +245,11 @@ fn check_fact(
 pub(crate) fn check_typed(graph: &TypedModel, limit: u64) -> Result<(), TooLarge> {
     for node in graph.nodes().iter().filter(|node| !node.op_is::<Const>()) {
         for output in &node.outputs {
-            if let Some(shape) = output.status_entry.shape.as_concrete() {
+            if let Some(shape) = output.fact.shape.as_concrete() {
                 check(
                     &node.op().name(),
                     &node.name,
-                    bytes_of(output.status_entry.datum_type, shape, 0),
+                    bytes_of(output.fact.datum_type, shape, 0),
                     limit,
                 )?;
             }
@@ -265,17 +263,12 @@ type TypedNode = Node<TypedFact, Box<dyn TypedOp>>;
 
 /// By node: whether some output's size depends on values, so that it has to be checked at run time.
 pub(crate) fn open_nodes(graph: &TypedModel) -> Vec<bool> {
-    let is_open = |status_entry: &TypedFact| {
-        !status_entry.shape.is_concrete() || status_entry.datum_type == DatumType::String
-    };
+    let is_open =
+        |fact: &TypedFact| !fact.shape.is_concrete() || fact.datum_type == DatumType::String;
     graph
         .nodes()
         .iter()
-        .map(|node| {
-            node.outputs
-                .iter()
-                .any(|output| is_open(&output.status_entry))
-        })
+        .map(|node| node.outputs.iter().any(|output| is_open(&output.fact)))
         .collect()
 }
 
@@ -302,7 +295,7 @@ pub(crate) fn check_inputs(node: &TypedNode, inputs: &[TValue], limit: u64) -> T
         return Ok(());
     }
 
-    let status_entry = |value: &TValue| {
+    let fact = |value: &TValue| {
         let is_small = value.len() <= VALUES_MAX;
         if is_small {
             TypedFact::try_from(value.clone().into_tensor())
@@ -310,15 +303,12 @@ pub(crate) fn check_inputs(node: &TypedNode, inputs: &[TValue], limit: u64) -> T
             Ok(TypedFact::shape_and_dt_of(value))
         }
     };
-    let status_entries = inputs
-        .iter()
-        .map(status_entry)
-        .collect::<TractResult<Vec<_>>>()?;
-    let status_entries: Vec<&TypedFact> = status_entries.iter().collect();
+    let facts = inputs.iter().map(fact).collect::<TractResult<Vec<_>>>()?;
+    let facts: Vec<&TypedFact> = facts.iter().collect();
     let text = longest_text(inputs.iter().map(|value| &**value))?;
 
     // Where this fails the evaluation fails in the same way, and says it better.
-    let Ok(outputs) = node.op.output_facts(&status_entries) else {
+    let Ok(outputs) = node.op.output_facts(&facts) else {
         return Ok(());
     };
     for output in outputs {

@@ -78,7 +78,7 @@ pub(crate) struct VersionRegistry {
     arguments: VersionRegistryArguments,
     view: ArcSwap<View>,
     extras: Arc<Extras>,
-    status_entries: watch::Sender<ServingStatus>,
+    facts: watch::Sender<ServingStatus>,
     servability: watch::Sender<Servability>,
     problems: watch::Sender<Vec<ServingProblem>>,
     counts: Counts,
@@ -92,7 +92,7 @@ impl VersionRegistry {
             arguments,
             view: ArcSwap::default(),
             extras,
-            status_entries: watch::Sender::default(),
+            facts: watch::Sender::default(),
             servability: watch::Sender::default(),
             problems: watch::Sender::default(),
             counts: Counts::default(),
@@ -132,8 +132,8 @@ impl VersionRegistry {
     }
 
     /// What the mesh is told.
-    pub(crate) fn status_entries(&self) -> watch::Receiver<ServingStatus> {
-        self.status_entries.subscribe()
+    pub(crate) fn facts(&self) -> watch::Receiver<ServingStatus> {
+        self.facts.subscribe()
     }
 
     /// Counts an inference that was answered, and how long that took.
@@ -780,7 +780,7 @@ impl VersionRegistry {
     fn publish_facts(&self, progress: &Progress) {
         let view = self.view.load();
         let outcome = |key: &VersionKey| self.outcome(key);
-        let status_entries = view.status_entries(ServingStatus {
+        let facts = view.facts(ServingStatus {
             requests_total: self.counts.answered.load(Relaxed),
             errors_total: self.counts.errors.load(Relaxed),
             probes_total: self.counts.probes.load(Relaxed),
@@ -789,7 +789,7 @@ impl VersionRegistry {
             ..ServingStatus::default()
         });
 
-        send(&self.status_entries, status_entries);
+        send(&self.facts, facts);
         send(
             &self.servability,
             view.servability(outcome, progress.unserved.clone()),

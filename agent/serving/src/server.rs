@@ -117,8 +117,8 @@ impl Server {
 
     /// What the mesh is told of the server; changes at most every few seconds unless a model
     /// changes.
-    pub fn status_entries(&self) -> watch::Receiver<ServingStatus> {
-        self.version_registry.status_entries()
+    pub fn facts(&self) -> watch::Receiver<ServingStatus> {
+        self.version_registry.facts()
     }
 
     /// Loads and serves until `stop`; then requests in progress end, for at most 20 s.

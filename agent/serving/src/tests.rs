@@ -113,7 +113,7 @@ struct Rig {
     peers: watch::Sender<
         Arc<BTreeMap<RegionName, regionmesh_core::planning::servability::RegionModels>>,
     >,
-    status_entries: watch::Receiver<ServingStatus>,
+    facts: watch::Receiver<ServingStatus>,
     servability: watch::Receiver<Servability>,
     quarantine: Arc<quarantine::Quarantine>,
     registry: prometheus::Registry,
@@ -148,7 +148,7 @@ impl Rig {
             metrics: ServingMetrics::new(&registry).unwrap(),
         });
 
-        let status_entries = server.status_entries();
+        let facts = server.facts();
         let servability = server.servability();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
@@ -160,7 +160,7 @@ impl Rig {
             announce,
             draining,
             peers,
-            status_entries,
+            facts,
             servability,
             quarantine,
             registry,

@@ -225,7 +225,7 @@ impl View {
     }
 
     /// The facts with these counters.
-    pub(crate) fn status_entries(&self, counted: ServingStatus) -> ServingStatus {
+    pub(crate) fn facts(&self, counted: ServingStatus) -> ServingStatus {
         ServingStatus {
             is_ready: self.faults().is_empty(),
             models: self.defaults(),

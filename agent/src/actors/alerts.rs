@@ -27,7 +27,7 @@ use regionmesh_core::{
 };
 use regionmesh_protocol::{
     identity::AgentId,
-    status::{AlertStatus, StatusEntry, StatusKind, RECEIPTS, ReceiverStatus},
+    status::{AlertStatus, RECEIPTS, ReceiverStatus, StatusEntry, StatusKind},
 };
 use regionmesh_runtime::{logging::Throttle, time::unix_ms};
 use std::{
@@ -160,7 +160,9 @@ async fn publish(mut told: watch::Receiver<AlertStatus>, gossip: Address<GossipM
     loop {
         let status_entries = told.borrow_and_update().clone();
         // Gossip is being restarted: said again soon.
-        let _ = gossip.cast(GossipMessage::Publish(Box::new(StatusEntry::Alerts(status_entries))));
+        let _ = gossip.cast(GossipMessage::Publish(Box::new(StatusEntry::Alerts(
+            status_entries,
+        ))));
 
         tokio::select! {
             Ok(()) = told.changed() => {}
@@ -380,7 +382,10 @@ fn receiver<'a>(
     name: &str,
 ) -> Option<&'a ReceiverStatus> {
     match &*view.status_entries.get(&StatusKind::Alerts)?.status_entry {
-        StatusEntry::Alerts(status_entries) => status_entries.receivers.iter().find(|status_entries| status_entries.name == name),
+        StatusEntry::Alerts(status_entries) => status_entries
+            .receivers
+            .iter()
+            .find(|status_entries| status_entries.name == name),
         _ => None,
     }
 }
@@ -425,7 +430,10 @@ async fn tell_events(mut receiver_task: ReceiverTask, make: impl Fn() -> Result<
         receiver_task.dropped("queue-full", pushed as u64);
         let board = receiver_task.snapshots.board.borrow().clone();
         if !outbox.is_empty() {
-            let others = board.agents.iter().filter(|(agent, _)| **agent != receiver_task.own);
+            let others = board
+                .agents
+                .iter()
+                .filter(|(agent, _)| **agent != receiver_task.own);
             let told = others.filter_map(|(_, view)| receiver(view, &receiver_task.config.name));
             outbox.strike(
                 &told
@@ -451,7 +459,8 @@ async fn tell_events(mut receiver_task: ReceiverTask, make: impl Fn() -> Result<
                     receiver_task.sent(now);
                 }
                 Err(error @ SendError::Refused { .. }) => {
-                    receiver_task.metrics
+                    receiver_task
+                        .metrics
                         .failed
                         .with_label_values(&[&receiver_task.config.name, error.reason()])
                         .inc();
@@ -477,7 +486,10 @@ async fn tell_events(mut receiver_task: ReceiverTask, make: impl Fn() -> Result<
 }
 
 /// Tells an Alertmanager what is the case.
-async fn tell_alerts(mut receiver_task: ReceiverTask, make: impl Fn() -> Result<Alertmanager, String>) {
+async fn tell_alerts(
+    mut receiver_task: ReceiverTask,
+    make: impl Fn() -> Result<Alertmanager, String>,
+) {
     let alertmanager = made(&mut receiver_task, make).await;
     let mut all = receiver_task.snapshots.alerts.subscribe();
     let resend = Duration::from_secs(receiver_task.config.resend_s);
@@ -493,7 +505,7 @@ async fn tell_alerts(mut receiver_task: ReceiverTask, make: impl Fn() -> Result<
 
         // The one before may be telling it just now.
         let has_settled = responsible_since.is_some_and(|since| now >= since + TAKEOVER);
-        let is_ours = |alert: &&Alert| match &alert.witness {
+        let is_ours = |alert: &&Alert| match &alert.reported_by {
             Some(witness) => *witness == receiver_task.own,
             None => has_settled,
         };
@@ -710,7 +722,8 @@ mod tests {
 
         assert_eq!(made(&mut receiver_task, make).await, 7);
         assert_eq!(
-            receiver_task.metrics
+            receiver_task
+                .metrics
                 .failed
                 .with_label_values(&["hook", "unready"])
                 .get(),

@@ -234,7 +234,10 @@ impl CostState {
         let regions = self.kept.live.regions(now_ms, pricing);
         self.kept.watch_rates(&regions, now_ms);
         for view in board.agents.values().filter(|view| view.is_alive) {
-            if let Some(StatusEntry::Cost(status_entries)) = view.status_entries.get(&StatusKind::Cost).map(|seen| &*seen.status_entry)
+            if let Some(StatusEntry::Cost(status_entries)) = view
+                .status_entries
+                .get(&StatusKind::Cost)
+                .map(|seen| &*seen.status_entry)
             {
                 for notice in &status_entries.notices {
                     self.kept.notices.take(notice, now_ms);
@@ -380,7 +383,9 @@ impl CostState {
             && self
                 .arguments
                 .gossip
-                .cast(GossipMessage::Publish(Box::new(StatusEntry::Cost(status_entries.clone()))))
+                .cast(GossipMessage::Publish(Box::new(StatusEntry::Cost(
+                    status_entries.clone(),
+                ))))
                 .is_ok()
         {
             self.published = Some(status_entries);

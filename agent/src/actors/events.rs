@@ -121,7 +121,8 @@ async fn follow(arguments: EventsArguments) {
         snapshots,
         metrics,
     } = arguments;
-    let mut changes = ChangeDetector::new(config.mesh.clone(), config.id(), config.recovery.clone());
+    let mut changes =
+        ChangeDetector::new(config.mesh.clone(), config.id(), config.recovery.clone());
     let mut verdicts = snapshots.verdicts.subscribe();
     let mut plans = snapshots.plan.subscribe();
     let mut leaders = snapshots.leader.subscribe();
@@ -297,8 +298,12 @@ fn since(board: &BoardView, region: &RegionName, verdict: &RegionVerdict) -> (Op
         .agents
         .iter()
         .filter(|(agent, view)| agent.region != *region && view.is_alive)
-        .filter_map(
-            |(agent, view)| match &*view.status_entries.get(&StatusKind::Observations)?.status_entry {
+        .filter_map(|(agent, view)| {
+            match &*view
+                .status_entries
+                .get(&StatusKind::Observations)?
+                .status_entry
+            {
                 StatusEntry::Observations(observations) => {
                     let of_region = observations
                         .regions
@@ -307,8 +312,8 @@ fn since(board: &BoardView, region: &RegionName, verdict: &RegionVerdict) -> (Op
                     agrees(of_region.condition).then_some((&agent.region, of_region.since_ms))
                 }
                 _ => None,
-            },
-        )
+            }
+        })
         .collect();
 
     let is_missing = |(observer, vote): &(RegionName, Condition)| {
@@ -333,21 +338,23 @@ fn since(board: &BoardView, region: &RegionName, verdict: &RegionVerdict) -> (Op
 fn published_problems(board: &BoardView) -> BTreeMap<AgentId, Vec<Problem>> {
     let living = board.agents.iter().filter(|(_, view)| view.is_alive);
     living
-        .filter_map(
-            |(agent, view)| match &*view.status_entries.get(&StatusKind::Problems)?.status_entry {
+        .filter_map(|(agent, view)| {
+            match &*view.status_entries.get(&StatusKind::Problems)?.status_entry {
                 StatusEntry::Problems(problems) => Some((agent.clone(), problems.clone())),
                 _ => None,
-            },
-        )
+            }
+        })
         .collect()
 }
 
 /// The notices about money that the living publish.
 fn published_notices(board: &BoardView) -> Vec<CostNotice> {
     let living = board.agents.values().filter(|view| view.is_alive);
-    let status_entries = living.filter_map(|view| match &*view.status_entries.get(&StatusKind::Cost)?.status_entry {
-        StatusEntry::Cost(status_entries) => Some(status_entries),
-        _ => None,
+    let status_entries = living.filter_map(|view| {
+        match &*view.status_entries.get(&StatusKind::Cost)?.status_entry {
+            StatusEntry::Cost(status_entries) => Some(status_entries),
+            _ => None,
+        }
     });
 
     status_entries
@@ -359,8 +366,12 @@ fn published_notices(board: &BoardView) -> Vec<CostNotice> {
 fn certificates(board: &BoardView) -> BTreeMap<AgentId, Validity> {
     let living = board.agents.iter().filter(|(_, view)| view.is_alive);
     living
-        .filter_map(
-            |(agent, view)| match &*view.status_entries.get(&StatusKind::Certificate)?.status_entry {
+        .filter_map(|(agent, view)| {
+            match &*view
+                .status_entries
+                .get(&StatusKind::Certificate)?
+                .status_entry
+            {
                 StatusEntry::Certificate(chain) => {
                     let (_, leaf) = x509_parser::parse_x509_certificate(chain.first()?).ok()?;
                     let valid = leaf.validity();
@@ -376,8 +387,8 @@ fn certificates(board: &BoardView) -> BTreeMap<AgentId, Validity> {
                     ))
                 }
                 _ => None,
-            },
-        )
+            }
+        })
         .collect()
 }
 

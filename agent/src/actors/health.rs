@@ -38,7 +38,7 @@ use regionmesh_core::{
 use regionmesh_protocol::{
     identity::{AgentId, RegionName},
     status::{
-        StatusEntry, StatusKind, Observations, ServingStatus,
+        Observations, ServingStatus, StatusEntry, StatusKind,
         condition::{Condition, Observation},
     },
 };

@@ -5,13 +5,9 @@
 //! takes them only the latest is written. The provider refuses whatever is not newer than what it
 //! has, so an agent that leads no longer can't do harm.
 
-use crate::{
-    config::Config,
-    dns::providers::{DnsProvider, ProviderError, Published},
-    known_plan,
-    snapshots::Snapshots,
-};
+use crate::snapshots::Snapshots;
 use regionmesh_core::notify::changes::ZoneState;
+use regionmesh_dns::{Config, DnsProvider, ProviderError, Published, restrict_plan};
 use regionmesh_protocol::{plan::CommittedPlan, register::ballot::Stamp};
 use std::{sync::Arc, time::Duration};
 use tokio_util::sync::CancellationToken;
@@ -47,7 +43,7 @@ impl ProviderArguments {
     fn due(&self) -> Option<Arc<CommittedPlan>> {
         let is_ours = self.snapshots.leader.borrow().is_self && *self.snapshots.is_current.borrow();
         let plan = self.snapshots.plan.borrow().clone().filter(|_| is_ours)?;
-        Some(Arc::new(known_plan::restrict(&self.config, &plan)))
+        Some(Arc::new(restrict_plan(&self.config.regions, &plan)))
     }
 
     /// Shows how the zone does.
@@ -197,12 +193,9 @@ async fn look_for_drift(
 #[allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 mod tests {
     use super::*;
-    use crate::{
-        config::fixture,
-        dns::providers::{Difference, Outlook, Receipt, Settled, Tell},
-        snapshots::LeaderView,
-    };
+    use crate::{config::fixture, snapshots::LeaderView};
     use async_trait::async_trait;
+    use regionmesh_dns::{Difference, Outlook, Receipt, Settled, Tell};
     use regionmesh_protocol::{plan::Plan, register::ballot::Ballot};
     use std::sync::Mutex;
     use tokio::sync::watch;
@@ -305,7 +298,7 @@ mod tests {
         let snapshots = Snapshots::default();
         snapshots.is_current.send_replace(true);
 
-        let config = Arc::new(fixture::config(&[("r", "127.0.0.1")], ""));
+        let config = Arc::new(fixture::config(&[("r", "127.0.0.1")], "").for_dns());
         let task = tokio::spawn(follow(ProviderArguments::new(
             config,
             provider.clone(),

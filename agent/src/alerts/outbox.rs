@@ -106,7 +106,8 @@ impl Outbox {
     }
 
     fn is_ours(&self, event: &Event) -> bool {
-        self.is_witnessed(event) || (event.reported_by.is_none() && self.responsible_since.is_some())
+        self.is_witnessed(event)
+            || (event.reported_by.is_none() && self.responsible_since.is_some())
     }
 
     /// Nobody else can tell of it.

@@ -136,7 +136,11 @@ fn today() -> (Date, u64) {
 
 /// A request of the right form that asks for something that can't be.
 fn conflict(error: impl Into<String>) -> ApiError {
-    ApiError::new(StatusCode::CONFLICT, error, "see docs/how-to/import-bills.md")
+    ApiError::new(
+        StatusCode::CONFLICT,
+        error,
+        "see docs/how-to/import-bills.md",
+    )
 }
 
 impl From<QuestionError> for ApiError {

@@ -55,7 +55,7 @@ impl Hosts {
             }
 
             if let Some(route53) = &config.dns.route53 {
-                hosts.add(&route53.agent_host(region));
+                hosts.add(&route53.agent_host(&region.name, &region.endpoint));
             }
         }
 

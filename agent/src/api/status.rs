@@ -21,7 +21,7 @@ use regionmesh_protocol::{
     },
     plan::{CommittedPlan, Plan, RegionPlan, TrafficState, YieldedOrder},
     status::{
-        AgentInfo, StatusEntry, StatusKind, Holdings,
+        AgentInfo, Holdings, StatusEntry, StatusKind,
         condition::{AddressObservation, Condition},
         problem::PROBLEMS_MAX,
     },
@@ -340,7 +340,9 @@ pub fn regions(config: &Config, snapshots: &Snapshots, plan: Option<&Plan>) -> V
 }
 
 fn status_entry(view: &AgentView, kind: StatusKind) -> Option<&StatusEntry> {
-    view.status_entries.get(&kind).map(|seen| &*seen.status_entry)
+    view.status_entries
+        .get(&kind)
+        .map(|seen| &*seen.status_entry)
 }
 
 fn fact_name(kind: StatusKind) -> &'static str {
@@ -400,7 +402,8 @@ fn agents(snapshots: &Snapshots, now_ms: u64) -> Vec<AgentStatus> {
         };
 
         // What a dead agent said last is not true any more.
-        let (told_links, unreachable) = match status_entry(view, StatusKind::Links).filter(|_| view.is_alive)
+        let (told_links, unreachable) = match status_entry(view, StatusKind::Links)
+            .filter(|_| view.is_alive)
         {
             Some(StatusEntry::Links(links)) => (links.peers.as_slice(), links.unreachable.clone()),
             _ => (&[][..], Vec::new()),

@@ -6,13 +6,10 @@
 mod render;
 
 use super::{common::Common, confirm::confirm};
-use crate::{
-    cli::error::CommandError,
-    config::Config,
-    dns::providers::{self, DnsProvider, Outlook, ProviderError, Published, Settled},
-};
+use crate::{cli::error::CommandError, config::Config};
 use anyhow::Result;
 use regionmesh_client::{PlanDetail, PlannedRegion};
+use regionmesh_dns::{DnsProvider, Outlook, ProviderError, Published, Settled};
 use regionmesh_protocol::{
     identity::IdentityError,
     plan::{CommittedPlan, Plan, RegionPlan, TrafficState},
@@ -165,8 +162,8 @@ impl Source {
             }
         };
 
-        let config = Config::load(path)?;
-        let providers = providers::configured(&config, &prometheus::Registry::new()).await?;
+        let config = Config::load(path)?.for_dns();
+        let providers = regionmesh_dns::configured(&config, &prometheus::Registry::new()).await?;
         if providers.is_empty() {
             let missing = format!(
                 "{} has no [dns.route53], so there is no zone to look at",
@@ -176,7 +173,7 @@ impl Source {
         }
 
         let plan = if is_first {
-            providers::first_plan(&config, unix_ms())
+            regionmesh_dns::first_plan(&config, unix_ms())
         } else {
             committed(
                 &self

@@ -201,7 +201,7 @@ fn exit_code(error: &anyhow::Error) -> u8 {
         );
 
     if error
-        .downcast_ref::<crate::dns::providers::ProviderError>()
+        .downcast_ref::<regionmesh_dns::ProviderError>()
         .is_some_and(|error| error.is_passing())
     {
         return UNAVAILABLE;

@@ -15,7 +15,7 @@ use regionmesh_protocol::{
     models::catalogue::Catalogue,
     plan::Plan,
     status::{
-        StatusEntry, StatusKind, ServingStatus,
+        ServingStatus, StatusEntry, StatusKind,
         money::{CostStatus, EGRESS_MAX, EgressUse, MODELS_MAX, ModelUse, REGIONS_MAX},
     },
 };
@@ -68,14 +68,16 @@ pub fn observe(
             .agents
             .iter()
             .filter(|(agent, view)| agent.region == region.name && view.is_alive)
-            .filter_map(
-                |(agent, view)| match &*view.status_entries.get(&StatusKind::Cost)?.status_entry {
-                    StatusEntry::Cost(status_entries) => {
-                        Some((agent.to_string(), status_entries.counted_since_ms, counters(status_entries)))
-                    }
+            .filter_map(|(agent, view)| {
+                match &*view.status_entries.get(&StatusKind::Cost)?.status_entry {
+                    StatusEntry::Cost(status_entries) => Some((
+                        agent.to_string(),
+                        status_entries.counted_since_ms,
+                        counters(status_entries),
+                    )),
                     _ => None,
-                },
-            )
+                }
+            })
             .collect();
 
         let sources: Vec<_> = counted
@@ -117,11 +119,17 @@ pub fn bytes_per_answer(board: &BoardView) -> f64 {
     let mut bytes = 0u64;
     let mut requests = 0u64;
     for view in board.agents.values() {
-        let Some(StatusEntry::Cost(status_entries)) = view.status_entries.get(&StatusKind::Cost).map(|seen| &*seen.status_entry)
+        let Some(StatusEntry::Cost(status_entries)) = view
+            .status_entries
+            .get(&StatusKind::Cost)
+            .map(|seen| &*seen.status_entry)
         else {
             continue;
         };
-        let to_users = status_entries.egress.iter().filter(|sent| sent.to.is_none());
+        let to_users = status_entries
+            .egress
+            .iter()
+            .filter(|sent| sent.to.is_none());
 
         bytes = to_users.fold(bytes, |sum, sent| sum.saturating_add(sent.bytes));
         requests = status_entries
@@ -154,8 +162,10 @@ fn capacity(region: &RegionConfig, board: &BoardView) -> RegionCapacity {
 
     for (_, view) in living {
         agents += 1;
-        if let Some(StatusEntry::Serving(ServingStatus { places: own, .. })) =
-            view.status_entries.get(&StatusKind::Serving).map(|seen| &*seen.status_entry)
+        if let Some(StatusEntry::Serving(ServingStatus { places: own, .. })) = view
+            .status_entries
+            .get(&StatusKind::Serving)
+            .map(|seen| &*seen.status_entry)
         {
             places = places.saturating_add(*own);
         }
@@ -259,7 +269,10 @@ pub fn away_share(config: &Config, plan: &Plan, own: &RegionName) -> f64 {
 pub fn round_trips_ms(board: &BoardView) -> BTreeMap<(String, String), f64> {
     let mut found: BTreeMap<(String, String), f64> = BTreeMap::new();
     for (agent, view) in board.agents.iter().filter(|(_, view)| view.is_alive) {
-        let Some(StatusEntry::Links(links)) = view.status_entries.get(&StatusKind::Links).map(|seen| &*seen.status_entry)
+        let Some(StatusEntry::Links(links)) = view
+            .status_entries
+            .get(&StatusKind::Links)
+            .map(|seen| &*seen.status_entry)
         else {
             continue;
         };
@@ -293,7 +306,10 @@ pub fn published(
     before: Option<&CostStatus>,
 ) -> (Vec<ModelUse>, Vec<EgressUse>) {
     let (models_before, egress_before) = before.map_or((&[][..], &[][..]), |status_entries| {
-        (status_entries.models.as_slice(), status_entries.egress.as_slice())
+        (
+            status_entries.models.as_slice(),
+            status_entries.egress.as_slice(),
+        )
     });
     (
         used_models(counts, models_before),

@@ -261,8 +261,12 @@ pub fn target(
         (name.clone(), region)
     };
 
-    let is_returning =
-        |traffic_state: &TrafficState| matches!(traffic_state, TrafficState::Ramping { .. } | TrafficState::CoolingDown { .. });
+    let is_returning = |traffic_state: &TrafficState| {
+        matches!(
+            traffic_state,
+            TrafficState::Ramping { .. } | TrafficState::CoolingDown { .. }
+        )
+    };
     let outcome = next_factors(&ShiftInput {
         regions: inputs.regions.iter().map(region).collect(),
         total_rps: load.max(plan.load.map_or(0, |load| load.rps)),

@@ -1,13 +1,11 @@
 //! The front door between a client and regions that are played by the test.
 
 use super::*;
-use crate::{
-    config::fixture,
-    dns::{DnsArguments, metrics::DnsMetrics, server::DnsServer},
-};
+use crate::config::fixture;
 use axum::{Router, body::Body, extract::State};
 use http::{Response, StatusCode};
 use prometheus::Registry;
+use regionmesh_dns::{DnsArguments, DnsMetrics, DnsServer};
 use regionmesh_protocol::{
     plan::{CommittedPlan, Plan, RegionPlan, TrafficState},
     register::ballot::{Ballot, Stamp},
@@ -63,7 +61,7 @@ async fn dns(
     let config = fixture::config(&[("a", ADDRESSES[0]), ("b", ADDRESSES[1])], "");
     let metrics = DnsMetrics::new(&Registry::new()).unwrap();
     let server = DnsServer::bind(DnsArguments {
-        config: Arc::new(config),
+        config: Arc::new(config.for_dns()),
         plan,
         board: watch::channel(Arc::default()).1,
         metrics,

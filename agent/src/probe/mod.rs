@@ -13,12 +13,9 @@ pub use target::{Question, Target, TargetError};
 
 use crate::config::HealthConfig;
 use async_trait::async_trait;
-use hickory_resolver::TokioResolver;
 use regionmesh_core::health::probe::ProbeResult;
+use regionmesh_dns::Resolver;
 use std::{net::SocketAddr, time::Duration};
-
-/// Most addresses of a name that are considered.
-const ADDRESSES_MAX: usize = 16;
 
 /// Probes endpoints. In production over the network; in tests a script.
 #[async_trait]
@@ -31,15 +28,14 @@ pub trait Prober: Send + Sync + 'static {
 #[derive(Debug)]
 pub struct NetworkProber {
     timeout: Duration,
-    resolver: Option<TokioResolver>,
+    resolver: Option<Resolver>,
     tls: tls::Tls,
 }
 
 impl NetworkProber {
     /// A prober with the time-out of `config`, resolving names as the system is configured to.
     pub fn new(config: &HealthConfig) -> Self {
-        let resolver = TokioResolver::builder_tokio().and_then(|builder| builder.build());
-        let resolver = resolver
+        let resolver = Resolver::system()
             .inspect_err(|error| {
                 tracing::warn!(%error, "the system's resolver configuration can't be read; \
                     endpoints given by name can't be probed");
@@ -70,22 +66,15 @@ impl NetworkProber {
             .resolver
             .as_ref()
             .ok_or_else(|| silence("no resolver is configured".into()))?;
-        let found = resolver
-            .lookup_ip(target.host.as_str())
+        let addresses = resolver
+            .lookup(&target.host)
             .await
             .map_err(|error| silence(error.to_string()))?;
 
-        let addresses: Vec<SocketAddr> = found
-            .iter()
-            .take(ADDRESSES_MAX)
+        Ok(addresses
+            .into_iter()
             .map(|ip| SocketAddr::new(ip, target.port))
-            .collect();
-
-        if addresses.is_empty() {
-            Err(silence("it has no addresses".into()))
-        } else {
-            Ok(addresses)
-        }
+            .collect())
     }
 
     /// Two attempts, to different addresses if the name has several. The second begins when the
@@ -113,10 +102,12 @@ impl NetworkProber {
             // Clients go on to the next address, as is usual where a name has an IPv6 and an IPv4
             // address and one is not served. The same address is not asked again: a refusal is an
             // answer.
-            Some(refused @ ProbeResult::DefiniteFailure(_)) if other.is_some() => match second.await {
-                success @ ProbeResult::Success { .. } => success,
-                _ => refused,
-            },
+            Some(refused @ ProbeResult::DefiniteFailure(_)) if other.is_some() => {
+                match second.await {
+                    success @ ProbeResult::Success { .. } => success,
+                    _ => refused,
+                }
+            }
             Some(result) => result,
             None => {
                 let mut second = Box::pin(second);

@@ -119,7 +119,10 @@ async fn a_reset_is_positive_evidence() {
     })
     .await;
 
-    assert!(matches!(result, ProbeResult::DefiniteFailure(_)), "{result:?}");
+    assert!(
+        matches!(result, ProbeResult::DefiniteFailure(_)),
+        "{result:?}"
+    );
 }
 
 #[tokio::test]
@@ -133,7 +136,10 @@ async fn statuses_other_than_2xx_are_positive_evidence() {
         let result =
             probe_answer(format!("HTTP/1.1 {status}\r\ncontent-length: 0\r\n\r\n").into_bytes())
                 .await;
-        assert!(is_definite_failure(&result, &status[..3]), "{status}: {result:?}");
+        assert!(
+            is_definite_failure(&result, &status[..3]),
+            "{status}: {result:?}"
+        );
     }
 }
 
@@ -150,7 +156,10 @@ async fn garbage_is_positive_evidence() {
         },
     ] {
         let result = probe_answer(garbage).await;
-        assert!(matches!(result, ProbeResult::DefiniteFailure(_)), "{result:?}");
+        assert!(
+            matches!(result, ProbeResult::DefiniteFailure(_)),
+            "{result:?}"
+        );
     }
 }
 

@@ -25,7 +25,7 @@ pub(crate) const TIMEOUT: Duration = Duration::from_secs(20);
 pub(crate) async fn eventually(what: &str, claim: impl Fn() -> bool) {
     let start = Instant::now();
     while !claim() {
-        assert!(start.elapsed() < TIMEOUT, "not within {PATIENCE:?}: {what}");
+        assert!(start.elapsed() < TIMEOUT, "not within {TIMEOUT:?}: {what}");
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
 }

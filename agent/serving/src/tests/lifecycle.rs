@@ -211,7 +211,7 @@ async fn a_region_is_ready_once_the_catalogue_was_read_and_stays_so_whatever_is_
 
     fixture.wait_default("add", "1").await;
     ready().await;
-    assert!(fixture.status_entries.borrow().is_ready);
+    assert!(fixture.facts.borrow().is_ready);
 }
 
 #[tokio::test]
@@ -309,8 +309,8 @@ async fn facts_tell_what_is_served() {
     let mut fixture = Rig::with(&[("add", models::add(1.0))]).await;
     let wanted = [("add".parse().unwrap(), "1".parse().unwrap())];
     let is_told = fixture
-        .status_entries
-        .wait_for(|status_entries| status_entries.is_ready && status_entries.models == wanted);
+        .facts
+        .wait_for(|facts| facts.is_ready && facts.models == wanted);
 
     tokio::time::timeout(Duration::from_secs(10), is_told)
         .await
@@ -577,7 +577,7 @@ async fn a_region_is_not_ready_while_it_lacks_what_most_others_serve() {
         })
         .await;
 
-    assert!(!fixture.status_entries.borrow().is_ready);
+    assert!(!fixture.facts.borrow().is_ready);
     assert_eq!(
         first_output(&fixture, "/v2/models/add/infer").await,
         (200, 1.0)

@@ -5,7 +5,7 @@ use async_trait::async_trait;
 use regionmesh_mesh::GossipInbox;
 use regionmesh_protocol::{
     identity::AgentId,
-    status::{StatusEntry, Links},
+    status::{Links, StatusEntry},
 };
 use std::time::Duration;
 

@@ -3,7 +3,7 @@ use crate::address::Address;
 use async_trait::async_trait;
 use prometheus::Registry;
 use regionmesh_mesh::{LinkInfo, Peer};
-use regionmesh_protocol::status::{StatusKind, LeaderStatus, Links, ServingStatus};
+use regionmesh_protocol::status::{LeaderStatus, Links, ServingStatus, StatusKind};
 
 /// A toy key: a signature is a hash under a secret that only tests know.
 struct Key(AgentId, AtomicU64);

@@ -5,7 +5,7 @@ use crate::config::{Config, RegionConfig};
 use regionmesh_core::{
     gossip::{AgentView, BoardView},
     health::verdict::{RegionVerdict, answered},
-    leader::election::{KnownLeader, ElectionView},
+    leader::election::{ElectionView, KnownLeader},
     planning::{PlanInputs, RegionInput, load::LoadMeter},
     recovery::canary::Evidence,
 };
@@ -17,7 +17,8 @@ use regionmesh_protocol::{
         members::Members,
     },
     status::{
-        StatusEntry, StatusKind, Holdings, LeaderStatus, ServingStatus, condition::Condition, served::Served,
+        Holdings, LeaderStatus, ServingStatus, StatusEntry, StatusKind, condition::Condition,
+        served::Served,
     },
 };
 use std::{
@@ -142,7 +143,9 @@ pub(super) fn served(board: &BoardView) -> impl Iterator<Item = (&AgentId, Serve
         .iter()
         .filter(|(_, view)| view.is_alive)
         .filter_map(|(agent, view)| {
-            let StatusEntry::Serving(status_entries) = &*view.status_entries.get(&StatusKind::Serving)?.status_entry else {
+            let StatusEntry::Serving(status_entries) =
+                &*view.status_entries.get(&StatusKind::Serving)?.status_entry
+            else {
                 return None;
             };
             Some((agent, status_entries.served()))
@@ -168,8 +171,9 @@ pub(super) fn plan_inputs(
         .filter(|region| members.may_serve(&region.name))
         .map(|region| {
             let verdict = verdicts.get(&region.name);
-            let places = serving(board, &region.name)
-                .fold(0u32, |sum, status_entries| sum.saturating_add(status_entries.places));
+            let places = serving(board, &region.name).fold(0u32, |sum, status_entries| {
+                sum.saturating_add(status_entries.places)
+            });
             let measured = meter.most_rps(&region.name, places);
             let input = RegionInput {
                 weight_bp: region.weight_bp,
@@ -286,8 +290,10 @@ fn is_ramping(traffic_state: &TrafficState) -> bool {
 
 /// How a region on the ramp does beside those that serve their share.
 fn evidence(plan: &Plan, meter: &mut LoadMeter, name: &RegionName) -> Evidence {
-    let Some(TrafficState::Ramping { step, since_ms }) =
-        plan.regions.get(name).map(|part| part.traffic_state.clone())
+    let Some(TrafficState::Ramping { step, since_ms }) = plan
+        .regions
+        .get(name)
+        .map(|part| part.traffic_state.clone())
     else {
         return Evidence::NotMeasured;
     };
@@ -313,18 +319,19 @@ fn serving<'a>(
         .agents
         .iter()
         .filter(|(agent, view)| agent.region == *region && view.is_alive)
-        .filter_map(
-            |(_, view)| match &*view.status_entries.get(&StatusKind::Serving)?.status_entry {
+        .filter_map(|(_, view)| {
+            match &*view.status_entries.get(&StatusKind::Serving)?.status_entry {
                 StatusEntry::Serving(status_entries) => Some(status_entries),
                 _ => None,
-            },
-        )
+            }
+        })
 }
 
 /// Whether all of a region's living agents that tell say that their models are loaded. Not known is
 /// not loaded.
 fn is_loaded(board: &BoardView, region: &RegionName) -> bool {
-    serving(board, region).next().is_some() && serving(board, region).all(|status_entries| status_entries.is_ready)
+    serving(board, region).next().is_some()
+        && serving(board, region).all(|status_entries| status_entries.is_ready)
 }
 
 /// Whether the last synthetic inference passed, at each address of the region that is not down, for

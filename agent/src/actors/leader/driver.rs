@@ -32,7 +32,7 @@ use regionmesh_protocol::{
         members::{Members, configured, register_id},
         prevote::{PreVoteReply, PreVoteRequest},
     },
-    status::{StatusEntry, StatusKind, LeaderStatus},
+    status::{LeaderStatus, StatusEntry, StatusKind},
     wire::OrderRefusal,
 };
 use regionmesh_runtime::time::unix_ms;
@@ -737,7 +737,8 @@ impl Driver {
             return;
         }
 
-        self.published.insert(kind, (Instant::now(), status_entry.clone()));
+        self.published
+            .insert(kind, (Instant::now(), status_entry.clone()));
         // A vacant address is tried again by the rule above.
         let _ = self
             .arguments

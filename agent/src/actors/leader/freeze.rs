@@ -158,7 +158,7 @@ impl Driver {
         let seen = self.arguments.snapshots.own_view.borrow().clone();
         local_answer(
             plan,
-            config.traffic.withdraws(plan),
+            config.traffic.when_all_down.withdraws(plan),
             &seen,
             config.traffic.strategy,
             &places,

@@ -5,7 +5,7 @@ use super::driver::{Driver, OrderReply};
 use regionmesh_core::{
     gossip::BoardView,
     leader::proposer::NoJoin,
-    planning::{MemberView, MemberStep, check_membership, plan_membership},
+    planning::{MemberStep, MemberView, check_membership, plan_membership},
 };
 use regionmesh_protocol::{
     identity::RegionName,

@@ -258,7 +258,8 @@ impl LeaderMetrics {
                 .set(count(traffic_state));
         }
 
-        let is_limited = |part: &&RegionPlan| matches!(part.traffic_state, TrafficState::Limited { .. });
+        let is_limited =
+            |part: &&RegionPlan| matches!(part.traffic_state, TrafficState::Limited { .. });
         self.limited
             .set(count(plan.regions.values().filter(is_limited).count()));
         self.taken_out.set(count(plan.taken_out().count()));

@@ -141,8 +141,13 @@ mod tests {
         assert_eq!(metrics.ramp_step.with_label_values(&["b"]).get(), 0);
 
         for name in ["a", "b"] {
-            let stands =
-                |word: &&str| metrics.traffic_state.with_label_values(&[name, *word]).get() == 1;
+            let stands = |word: &&str| {
+                metrics
+                    .traffic_state
+                    .with_label_values(&[name, *word])
+                    .get()
+                    == 1
+            };
             assert_eq!(
                 TrafficState::WORDS
                     .iter()
@@ -168,6 +173,9 @@ mod tests {
             TrafficState::Ramping { step: 0, since_ms },
         ];
 
-        assert_eq!(all.each_ref().map(TrafficState::as_str), TrafficState::WORDS);
+        assert_eq!(
+            all.each_ref().map(TrafficState::as_str),
+            TrafficState::WORDS
+        );
     }
 }

@@ -13,7 +13,7 @@ use super::{
     calls::{CALL_TIMEOUT, ask_acceptor},
     driver::Driver,
 };
-use crate::{actors::messages::LeaderMessage, known_plan, refusals::reason};
+use crate::{actors::messages::LeaderMessage, refusals::reason};
 use regionmesh_core::{
     gossip::BoardView,
     leader::{
@@ -21,6 +21,7 @@ use regionmesh_core::{
         election::KnownLeader,
     },
 };
+use regionmesh_dns::unknown_addresses;
 use regionmesh_protocol::{
     identity::{AgentId, RegionName},
     plan::{CommittedPlan, Plan},
@@ -543,7 +544,7 @@ impl Driver {
     /// Says which regions and addresses of a plan are not in our configuration, and so are not
     /// answered.
     pub(super) fn tell_addresses(&self, plan: &CommittedPlan) {
-        let unknown = known_plan::unknown(&self.arguments.config, &plan.plan);
+        let unknown = unknown_addresses(&self.arguments.config.dns_regions(), &plan.plan);
         let problems = &self.arguments.snapshots.problems;
         problems.retain(ProblemKind::PlanAddressUnknown, |subject| {
             unknown.keys().any(|region| region.as_str() == subject)

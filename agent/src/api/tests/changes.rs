@@ -43,7 +43,8 @@ async fn every_change_needs_the_token() {
             "Basic dXNlcjpwYXNz",
             "the-right-token",
         ] {
-            fixture.send(post().header("authorization", useless))
+            fixture
+                .send(post().header("authorization", useless))
                 .await
                 .error(401);
         }
@@ -77,7 +78,8 @@ async fn a_new_token_counts_without_a_restart() {
     fixture.post(abort, "").await.error(404);
     std::fs::write(fixture.token_file(), "  another\n").unwrap();
     fixture.post(abort, "").await.error(403);
-    fixture.send(fixture.http.post(fixture.url(abort)).bearer_auth("another"))
+    fixture
+        .send(fixture.http.post(fixture.url(abort)).bearer_auth("another"))
         .await
         .error(404);
 }
@@ -91,7 +93,8 @@ async fn without_a_usable_token_all_changes_are_off() {
         for token in ["", TOKEN] {
             let reply = fixture
                 .send(
-                    fixture.http
+                    fixture
+                        .http
                         .post(fixture.url("/v1/uploads/none/abort"))
                         .bearer_auth(token),
                 )
@@ -103,7 +106,8 @@ async fn without_a_usable_token_all_changes_are_off() {
 
     std::fs::remove_file(fixture.token_file()).unwrap();
     assert!(
-        fixture.post("/v1/uploads/none/abort", "")
+        fixture
+            .post("/v1/uploads/none/abort", "")
             .await
             .error(503)
             .contains("can't be read")
@@ -190,7 +194,8 @@ async fn every_change_leaves_one_audit_line_that_names_who_and_never_the_token()
     let upload = upload["upload"].as_str().unwrap();
 
     fixture.add(upload, "model.onnx", "weights").await.ok(201);
-    fixture.post("/v1/uploads/none/abort?x=a%0Ab", "")
+    fixture
+        .post("/v1/uploads/none/abort?x=a%0Ab", "")
         .await
         .error(400);
 

@@ -35,7 +35,11 @@ async fn every_described_path_is_served_with_the_described_methods_and_no_others
         described.sort();
         // A method that no route has makes the router tell those that it has.
         let reply = fixture
-            .send(fixture.http.request(Method::TRACE, fixture.url(&example(path))))
+            .send(
+                fixture
+                    .http
+                    .request(Method::TRACE, fixture.url(&example(path))),
+            )
             .await;
         reply.error(405);
 
@@ -147,7 +151,8 @@ async fn every_answer_is_what_its_schema_says_field_by_field() {
         ..ChildHealth::default()
     };
 
-    fixture.actors
+    fixture
+        .actors
         .send_replace(Arc::new(BTreeMap::from([("gossip", up)])));
 
     let agent = AgentInfo {
@@ -160,14 +165,16 @@ async fn every_answer_is_what_its_schema_says_field_by_field() {
 
     fixture.tell("eu-west-1/node-0", true, vec![StatusEntry::Agent(agent)]);
     fixture.publish("resnet", "1", "weights").await;
-    fixture.post(
-        "/v1/models/resnet/versions/1/promote",
-        r#"{"alias":"production","force":true}"#,
-    )
-    .await
-    .ok(200);
+    fixture
+        .post(
+            "/v1/models/resnet/versions/1/promote",
+            r#"{"alias":"production","force":true}"#,
+        )
+        .await
+        .ok(200);
 
-    fixture.catalogued(|catalogue| !catalogue.aliases.is_empty())
+    fixture
+        .catalogued(|catalogue| !catalogue.aliases.is_empty())
         .await;
 
     let told =
@@ -181,7 +188,7 @@ async fn every_answer_is_what_its_schema_says_field_by_field() {
         description: "d".into(),
         starts_ms: 1,
         ended_ms: None,
-        witness: None,
+        reported_by: None,
     }]));
 
     let document = document(&fixture).await;

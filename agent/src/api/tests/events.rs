@@ -129,7 +129,13 @@ async fn a_list_is_filtered_limited_and_goes_on_where_it_ended() {
     fixture.happen(3, EventKind::Plan, "us-west-2");
     fixture.happen(2, EventKind::Verdict, "eu-west-1");
 
-    let list = async |query: &str| fixture.get(&format!("/v1/events?{query}")).await.ok(200).json();
+    let list = async |query: &str| {
+        fixture
+            .get(&format!("/v1/events?{query}"))
+            .await
+            .ok(200)
+            .json()
+    };
     assert_eq!(numbers(&list("").await), [1, 2, 3, 4, 5]);
     assert_eq!(numbers(&list("limit=2").await), [4, 5]);
     assert_eq!(numbers(&list("kind=plan,ramp&limit=2").await), [2, 3]);
@@ -157,7 +163,10 @@ async fn a_list_is_filtered_limited_and_goes_on_where_it_ended() {
         fixture.get(&format!("/v1/events?{bad}")).await.error(400);
     }
 
-    fixture.get("/v1/events/stream?kind=verdicts").await.error(400);
+    fixture
+        .get("/v1/events/stream?kind=verdicts")
+        .await
+        .error(400);
 }
 
 #[tokio::test]
@@ -187,7 +196,10 @@ async fn a_stream_begins_now_resumes_where_it_was_and_skips_what_is_not_wanted()
     // Of another agent's stream nothing is known here: all that is kept may be new.
     let mut foreign = fixture.stream("?since=0", Some("ffff.900")).await;
     assert_eq!(foreign.numbers(7).await, [1, 2, 3, 4, 5, 6, 7]);
-    assert_eq!(fixture.stream("?since=5", None).await.numbers(2).await, [6, 7]);
+    assert_eq!(
+        fixture.stream("?since=5", None).await.numbers(2).await,
+        [6, 7]
+    );
 }
 
 #[tokio::test]

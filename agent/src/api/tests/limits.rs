@@ -41,17 +41,20 @@ async fn an_oversized_body_is_refused_whether_its_length_is_declared_or_not() {
     let path = "/v1/models/resnet/versions/1/uploads";
 
     assert!(
-        fixture.post(path, vec![b' '; 101])
+        fixture
+            .post(path, vec![b' '; 101])
             .await
             .error(413)
             .contains("longer than 100 bytes")
     );
 
     let pieces = futures::stream::iter((0..101).map(|_| Ok::<_, std::io::Error>(" ")));
-    fixture.post(path, reqwest::Body::wrap_stream(pieces))
+    fixture
+        .post(path, reqwest::Body::wrap_stream(pieces))
         .await
         .error(413);
-    fixture.post(path, format!("{{}}{}", " ".repeat(98)))
+    fixture
+        .post(path, format!("{{}}{}", " ".repeat(98)))
         .await
         .ok(201);
 }
@@ -156,7 +159,8 @@ async fn a_crowd_is_told_so_and_does_not_look_like_a_dead_process() {
     let start = Instant::now();
     while fixture
         .send(
-            fixture.http
+            fixture
+                .http
                 .get(fixture.url("/v1/status"))
                 .header("connection", "close"),
         )
@@ -193,7 +197,8 @@ async fn connections_that_ask_for_nothing_give_way_and_slow_heads_are_cut_off_an
     }
 
     let counted = |reason| {
-        fixture.api
+        fixture
+            .api
             .metrics
             .refused_connections
             .with_label_values(&[reason])
@@ -254,43 +259,52 @@ async fn a_foreign_host_is_misdirected_on_every_route() {
             .request(method, fixture.url(&example(route.path)))
             .bearer_auth(TOKEN);
 
-        fixture.send(request.header("host", "evil.example"))
+        fixture
+            .send(request.header("host", "evil.example"))
             .await
             .error(421);
     }
 
-    fixture.send(
-        fixture.http
-            .get(fixture.url("/nothing"))
-            .header("host", "evil.example"),
-    )
-    .await
-    .error(421);
+    fixture
+        .send(
+            fixture
+                .http
+                .get(fixture.url("/nothing"))
+                .header("host", "evil.example"),
+        )
+        .await
+        .error(421);
 
     // Without a token nothing is told but that one is needed.
-    fixture.send(
-        fixture.http
-            .post(fixture.url("/v1/failover/drain"))
-            .header("host", "evil.example"),
-    )
-    .await
-    .error(401);
+    fixture
+        .send(
+            fixture
+                .http
+                .post(fixture.url("/v1/failover/drain"))
+                .header("host", "evil.example"),
+        )
+        .await
+        .error(401);
 
-    fixture.send(
-        fixture.http
-            .post(fixture.url("/v1/status"))
-            .header("host", "evil.example"),
-    )
-    .await
-    .error(421);
+    fixture
+        .send(
+            fixture
+                .http
+                .post(fixture.url("/v1/status"))
+                .header("host", "evil.example"),
+        )
+        .await
+        .error(421);
 
-    fixture.send(
-        fixture.http
-            .get(fixture.url("/v1/status"))
-            .header("host", "api.example.org"),
-    )
-    .await
-    .ok(200);
+    fixture
+        .send(
+            fixture
+                .http
+                .get(fixture.url("/v1/status"))
+                .header("host", "api.example.org"),
+        )
+        .await
+        .ok(200);
 
     let answer = raw(
         &fixture,
@@ -338,7 +352,8 @@ async fn promtool_has_nothing_to_say_about_the_apis_metrics() {
 
     let fixture = Rig::start().await;
     fixture.get("/verdict/mars-1").await.error(404);
-    fixture.api
+    fixture
+        .api
         .metrics
         .refused_connections
         .with_label_values(&["crowded"])

@@ -91,10 +91,17 @@ async fn status_tells_the_plan_the_leader_and_every_region_and_agent() {
     fixture.tell(
         "eu-west-1/node-0",
         true,
-        vec![StatusEntry::Agent(status_entries.clone()), StatusEntry::Holdings(holdings)],
+        vec![
+            StatusEntry::Agent(status_entries.clone()),
+            StatusEntry::Holdings(holdings),
+        ],
     );
 
-    fixture.tell("ap-south-1/node-0", false, vec![StatusEntry::Agent(status_entries)]);
+    fixture.tell(
+        "ap-south-1/node-0",
+        false,
+        vec![StatusEntry::Agent(status_entries)],
+    );
 
     let status = fixture.get("/v1/status").await.ok(200).json();
     assert_eq!(status["mesh"], "regionmesh.test");
@@ -267,14 +274,16 @@ async fn a_verdict_is_a_status_that_a_load_balancer_understands() {
     }
 
     assert!(
-        fixture.get("/verdict/mars-1")
+        fixture
+            .get("/verdict/mars-1")
             .await
             .error(404)
             .contains("no region mars-1")
     );
 
     assert!(
-        fixture.get("/verdict/..%2Fx")
+        fixture
+            .get("/verdict/..%2Fx")
             .await
             .error(400)
             .contains("region name")
@@ -383,7 +392,8 @@ async fn readiness_needs_every_check_and_names_the_one_that_fails() {
         "{reply}"
     );
 
-    fixture.snapshots
+    fixture
+        .snapshots
         .problems
         .clear(ProblemKind::StoreUnavailable, "us-west-2");
     fixture.drain.send_replace(true);
@@ -398,19 +408,29 @@ async fn what_is_not_there_is_refused_in_json() {
     fixture.get("/v1/models/resnet").await.error(404);
     fixture.get("/v1/models/..%2F..%2Fetc").await.error(400);
     fixture.get("/v1/models/resnet/versions/1").await.error(404);
-    fixture.get("/v1/models/resnet/versions/..").await.error(404);
-    fixture.get("/v1/models/resnet/versions/%2e%2e%2f")
+    fixture
+        .get("/v1/models/resnet/versions/..")
+        .await
+        .error(404);
+    fixture
+        .get("/v1/models/resnet/versions/%2e%2e%2f")
         .await
         .error(400);
     fixture.get("/v1/models/%ff").await.error(400);
 
-    let wrong_method = fixture.send(fixture.http.delete(fixture.url("/v1/status"))).await;
+    let wrong_method = fixture
+        .send(fixture.http.delete(fixture.url("/v1/status")))
+        .await;
     wrong_method.error(405);
     assert_eq!(wrong_method.header("allow"), "GET,HEAD");
     fixture.get("/v1/uploads/1/commit").await.error(405);
 
     let head = fixture
-        .send(fixture.http.request(Method::HEAD, fixture.url("/v1/status")))
+        .send(
+            fixture
+                .http
+                .request(Method::HEAD, fixture.url("/v1/status")),
+        )
         .await
         .ok(200);
 

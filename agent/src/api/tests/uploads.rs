@@ -50,7 +50,11 @@ async fn a_version_is_published_with_its_files_publisher_and_metadata() {
 
     assert_eq!(committed["content"].as_str().unwrap().len(), 64);
 
-    let shown = fixture.get("/v1/models/resnet/versions/1").await.ok(200).json();
+    let shown = fixture
+        .get("/v1/models/resnet/versions/1")
+        .await
+        .ok(200)
+        .json();
     assert_eq!(
         (&shown["publisher"], &shown["content"]),
         (&json!("ada"), &committed["content"])
@@ -96,7 +100,10 @@ async fn a_file_may_be_large_and_empty_bodies_are_files_too() {
         .post(fixture.url(&format!("/v1/uploads/{upload}/files?path=empty")))
         .bearer_auth(TOKEN);
 
-    fixture.send(empty.header("content-length", "0")).await.ok(201);
+    fixture
+        .send(empty.header("content-length", "0"))
+        .await
+        .ok(201);
     fixture.commit(&upload).await.ok(200);
 }
 
@@ -108,17 +115,23 @@ async fn the_same_content_again_is_fine_and_other_content_is_refused() {
 
     assert_eq!(first["content"], again["content"]);
     let upload = fixture.begin("resnet", "1").await;
-    fixture.add(&upload, "model.onnx", "other weights")
+    fixture
+        .add(&upload, "model.onnx", "other weights")
         .await
         .ok(201);
     assert!(
-        fixture.commit(&upload)
+        fixture
+            .commit(&upload)
             .await
             .error(409)
             .contains("publish it as a new version")
     );
 
-    let shown = fixture.get("/v1/models/resnet/versions/1").await.ok(200).json();
+    let shown = fixture
+        .get("/v1/models/resnet/versions/1")
+        .await
+        .ok(200)
+        .json();
     assert_eq!(shown["content"], first["content"]);
 }
 
@@ -142,21 +155,28 @@ async fn a_bad_request_to_begin_begins_nothing() {
     }
 
     let long = "x".repeat(1_025);
-    fixture.post(begin, json!({ "publisher": long }).to_string())
+    fixture
+        .post(begin, json!({ "publisher": long }).to_string())
         .await
         .error(400);
-    fixture.post(begin, json!({ "metadata": { &long: "" } }).to_string())
+    fixture
+        .post(begin, json!({ "metadata": { &long: "" } }).to_string())
         .await
         .error(400);
-    fixture.post(begin, json!({ "metadata": { "key": &long } }).to_string())
+    fixture
+        .post(begin, json!({ "metadata": { "key": &long } }).to_string())
         .await
         .error(400);
 
     let many: BTreeMap<String, &str> = (0..65).map(|number| (number.to_string(), "")).collect();
-    fixture.post(begin, json!({ "metadata": many }).to_string())
+    fixture
+        .post(begin, json!({ "metadata": many }).to_string())
         .await
         .error(400);
-    fixture.post(begin, vec![b' '; (1 << 20) + 1]).await.error(413);
+    fixture
+        .post(begin, vec![b' '; (1 << 20) + 1])
+        .await
+        .error(413);
     for path in [
         "/v1/models/..%2Fx/versions/1/uploads",
         "/v1/models/-x/versions/1/uploads",
@@ -194,21 +214,27 @@ async fn a_bad_file_is_refused_and_the_upload_goes_on() {
         assert!(error.contains("path"), "{path}: {error}");
     }
 
-    fixture.post(&format!("/v1/uploads/{upload}/files"), "x")
+    fixture
+        .post(&format!("/v1/uploads/{upload}/files"), "x")
         .await
         .error(400);
     fixture.add(&upload, "model.onnx", "weights").await.ok(201);
     assert!(
-        fixture.add(&upload, "model.onnx", "weights")
+        fixture
+            .add(&upload, "model.onnx", "weights")
             .await
             .error(409)
             .contains("added before")
     );
 
-    fixture.add("0123456789abcdef", "model.onnx", "weights")
+    fixture
+        .add("0123456789abcdef", "model.onnx", "weights")
         .await
         .error(404);
-    fixture.add("..%2F..", "model.onnx", "weights").await.error(400);
+    fixture
+        .add("..%2F..", "model.onnx", "weights")
+        .await
+        .error(400);
     fixture.commit(&upload).await.ok(200);
 }
 
@@ -231,7 +257,8 @@ async fn an_upload_without_files_or_with_one_below_another_is_no_version() {
     let fixture = Rig::start().await;
     let upload = fixture.begin("resnet", "1").await;
     assert!(
-        fixture.commit(&upload)
+        fixture
+            .commit(&upload)
             .await
             .error(409)
             .contains("at least one file")
@@ -243,8 +270,17 @@ async fn an_upload_without_files_or_with_one_below_another_is_no_version() {
         .post(fixture.url(&format!("/v1/uploads/{upload}/files?path=empty")))
         .bearer_auth(TOKEN);
 
-    fixture.send(empty.header("content-length", "0")).await.ok(201);
-    assert!(fixture.commit(&upload).await.error(409).contains("not empty"));
+    fixture
+        .send(empty.header("content-length", "0"))
+        .await
+        .ok(201);
+    assert!(
+        fixture
+            .commit(&upload)
+            .await
+            .error(409)
+            .contains("not empty")
+    );
 
     let upload = fixture.begin("resnet", "1").await;
     fixture.add(&upload, "a", "x").await.ok(201);
@@ -258,10 +294,12 @@ async fn an_aborted_upload_leaves_nothing_behind() {
     let fixture = Rig::start().await;
     let upload = fixture.begin("resnet", "1").await;
     fixture.add(&upload, "model.onnx", "weights").await.ok(201);
-    fixture.post(&format!("/v1/uploads/{upload}/abort"), "")
+    fixture
+        .post(&format!("/v1/uploads/{upload}/abort"), "")
         .await
         .ok(200);
-    fixture.post(&format!("/v1/uploads/{upload}/abort"), "")
+    fixture
+        .post(&format!("/v1/uploads/{upload}/abort"), "")
         .await
         .error(404);
     fixture.commit(&upload).await.error(404);
@@ -278,7 +316,9 @@ async fn uploads_beyond_the_limit_wait_their_turn() {
         open.push(fixture.begin("resnet", "1").await);
     }
 
-    let reply = fixture.post("/v1/models/resnet/versions/1/uploads", "").await;
+    let reply = fixture
+        .post("/v1/models/resnet/versions/1/uploads", "")
+        .await;
     assert!(reply.error(503).contains("open already"));
     assert_eq!(reply.header("retry-after"), "1");
 
@@ -291,7 +331,8 @@ async fn uploads_beyond_the_limit_wait_their_turn() {
         (32, &json!("us-west-2/node-0"))
     );
 
-    fixture.post(&format!("/v1/uploads/{}/abort", open[0]), "")
+    fixture
+        .post(&format!("/v1/uploads/{}/abort", open[0]), "")
         .await
         .ok(200);
     fixture.begin("resnet", "1").await;

@@ -1,9 +1,7 @@
 //! What `regionmesh dns` prints for people.
 
-use crate::{
-    cli::text::{self, Paint, Tone},
-    dns::providers::{Difference, Outlook, Published, Settled},
-};
+use crate::cli::text::{self, Paint, Tone};
+use regionmesh_dns::{Difference, Outlook, Published, Settled};
 
 /// Longest content of a record set that is shown, characters.
 const CONTENT_MAX: usize = 160;

@@ -441,7 +441,10 @@ impl<'a> Tour<'a> {
             if traffic_state != seen {
                 self.tell(
                     Tone::Faint,
-                    &format!("{home}: {traffic_state}, {:.0} % of users", region.share * 100.0),
+                    &format!(
+                        "{home}: {traffic_state}, {:.0} % of users",
+                        region.share * 100.0
+                    ),
                 )?;
 
                 changed = Instant::now();

@@ -226,13 +226,9 @@ pub async fn watch_dns(
         })
     };
     let watch = |server| async move {
-        wait(
-            timeout,
-            || resolve(server, service, DNS_TIMEOUT),
-            has_moved,
-        )
-        .await
-        .map(|_| begin.elapsed())
+        wait(timeout, || resolve(server, service, DNS_TIMEOUT), has_moved)
+            .await
+            .map(|_| begin.elapsed())
     };
 
     join_all(servers.iter().map(|&server| watch(server))).await

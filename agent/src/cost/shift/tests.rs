@@ -5,13 +5,13 @@ use crate::{config::fixture, cost::observe};
 use regionmesh_core::{
     gossip::{AgentView, SeenStatus},
     planning::{RegionInput, Strategy},
-    recovery::{ramp::RecoveryPolicy, canary::Evidence},
+    recovery::{canary::Evidence, ramp::RecoveryPolicy},
 };
 use regionmesh_cost::{Budget, BudgetPeriod, Money, Prices, evaluate_budget};
 use regionmesh_protocol::{
     plan::RegionPlan,
     status::{
-        StatusEntry, Links, ServingStatus,
+        Links, ServingStatus, StatusEntry,
         entry::EntryVersion,
         money::{CostStatus, EgressUse, ModelUse},
     },

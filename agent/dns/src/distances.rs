@@ -1,0 +1,261 @@
+//! How far the regions are from each other, as their agents measure it: the time of their probes of
+//! each other's endpoints.
+//!
+//! A measurement is smoothed, and what is smoothed counts only once it differs clearly from what
+//! counted before. So a link that is slow for a moment changes no answer, and two regions that are
+//! about equally far do not change places all the time. Pure: the board is handed in.
+
+use regionmesh_core::gossip::{AgentView, BoardView};
+use regionmesh_protocol::{
+    identity::RegionName,
+    status::{Observations, StatusEntry, StatusKind, condition::Condition},
+};
+use std::{collections::BTreeMap, time::Duration};
+
+/// How often the board is looked at.
+pub(crate) const POLL_INTERVAL: Duration = Duration::from_secs(5);
+/// An agent's observations older than this are those of one that does not look any more.
+const FRESH: Duration = Duration::from_secs(10);
+/// Weight of one look in what is smoothed: half of a change is seen after three looks.
+const WEIGHT: f64 = 0.2;
+/// What is smoothed counts once it differs by this part,
+const CLEARLY: f64 = 0.2;
+/// and by so much, microseconds: less than anybody notices.
+const CLEARLY_US: f64 = 2_000.0;
+
+/// Times between regions.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Distances(BTreeMap<(RegionName, RegionName), Distance>);
+
+#[derive(Debug, Clone, Copy)]
+struct Distance {
+    smoothed_us: f64,
+    counts_us: f64,
+}
+
+impl Distances {
+    /// Takes in what the board says now; whether anything counts differently from now on.
+    pub(crate) fn look(&mut self, board: &BoardView) -> bool {
+        let mut nearest = BTreeMap::<(RegionName, RegionName), u64>::new();
+        for (agent, view) in &board.agents {
+            let Some(observations) = fresh(view) else {
+                continue;
+            };
+            for seen in observations
+                .regions
+                .iter()
+                .filter(|seen| seen.condition == Condition::Healthy)
+            {
+                let Some(round_trip_us) = seen.round_trip_us else {
+                    continue;
+                };
+
+                // The best of a region's agents: the others are not farther, only busier.
+                let best = nearest
+                    .entry((agent.region.clone(), seen.region.clone()))
+                    .or_insert(u64::MAX);
+                *best = round_trip_us.min(*best);
+            }
+        }
+
+        let mut is_changed = false;
+        for (pair, round_trip_us) in nearest {
+            is_changed |= self.record(pair, round_trip_us as f64);
+        }
+
+        is_changed
+    }
+
+    fn record(&mut self, pair: (RegionName, RegionName), round_trip_us: f64) -> bool {
+        let mut is_changed = false;
+        let distance = self.0.entry(pair).or_insert_with(|| {
+            is_changed = true;
+            Distance {
+                smoothed_us: round_trip_us,
+                counts_us: round_trip_us,
+            }
+        });
+
+        distance.smoothed_us += WEIGHT * (round_trip_us - distance.smoothed_us);
+        let difference = (distance.smoothed_us - distance.counts_us).abs();
+        if difference > CLEARLY_US && difference > CLEARLY * distance.counts_us {
+            distance.counts_us = distance.smoothed_us;
+            is_changed = true;
+        }
+
+        is_changed
+    }
+
+    /// The time that counts between two regions, if any was measured.
+    pub(crate) fn between(&self, from: &RegionName, to: &RegionName) -> Option<Duration> {
+        let distance = self.0.get(&(from.clone(), to.clone()))?;
+        Some(Duration::from_micros(distance.counts_us.max(0.0) as u64))
+    }
+
+    /// All of them.
+    pub(crate) fn all(&self) -> impl Iterator<Item = (&RegionName, &RegionName, Duration)> {
+        self.0.iter().map(|((from, to), distance)| {
+            (
+                from,
+                to,
+                Duration::from_micros(distance.counts_us.max(0.0) as u64),
+            )
+        })
+    }
+}
+
+fn fresh(view: &AgentView) -> Option<&Observations> {
+    let seen = view.status_entries.get(&StatusKind::Observations)?;
+    match &*seen.status_entry {
+        StatusEntry::Observations(observations)
+            if view.is_alive && seen.seen_at.elapsed() <= FRESH =>
+        {
+            Some(observations)
+        }
+        _ => None,
+    }
+}
+
+/// Boards and distances for tests.
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+pub(super) mod tests_support {
+    use super::*;
+    use regionmesh_core::gossip::SeenStatus;
+    use regionmesh_protocol::{
+        identity::AgentId,
+        status::{condition::Observation, entry::EntryVersion},
+    };
+    use std::{sync::Arc, time::Instant};
+
+    /// A board on which these agents saw these regions answer after so many microseconds.
+    pub(crate) fn board(seen: &[(&str, &str, Condition, u64)]) -> BoardView {
+        let mut board = BoardView::default();
+        for (agent, region, condition, round_trip_us) in seen {
+            let id: AgentId = agent.parse().unwrap();
+            let observation = Observation {
+                addresses: Vec::new(),
+                region: region.parse().unwrap(),
+                condition: *condition,
+                evidence: String::new(),
+                since_ms: 0,
+                round_trip_us: Some(*round_trip_us),
+            };
+
+            let status_entry = StatusEntry::Observations(Observations {
+                regions: vec![observation],
+                own: None,
+                own_address: None,
+            });
+            let seen_at = Instant::now();
+            let seen = SeenStatus {
+                status_entry: Arc::new(status_entry),
+                version: EntryVersion::default(),
+                seen_at,
+            };
+            let status_entries = BTreeMap::from([(StatusKind::Observations, seen)]);
+
+            board.agents.insert(
+                id,
+                AgentView {
+                    is_alive: true,
+                    status_entries,
+                },
+            );
+        }
+
+        board
+    }
+
+    /// Distances between regions, milliseconds.
+    pub(crate) fn measured(seen: &[(&str, &str, u64)]) -> Distances {
+        let mut distances = Distances::default();
+        for (from, to, ms) in seen {
+            distances.look(&board(&[(
+                &format!("{from}/0"),
+                to,
+                Condition::Healthy,
+                ms * 1_000,
+            )]));
+        }
+
+        distances
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+mod tests {
+    use super::{tests_support::board, *};
+    use proptest::prelude::*;
+
+    fn name(text: &str) -> RegionName {
+        text.parse().unwrap()
+    }
+
+    #[test]
+    fn the_best_of_a_regions_agents_counts_and_who_is_dead_or_unwell_does_not() {
+        let mut distances = Distances::default();
+        let mut seen = board(&[
+            ("a/0", "b", Condition::Healthy, 70_000),
+            ("a/1", "b", Condition::Healthy, 60_000),
+            ("a/2", "b", Condition::Suspect, 1),
+            ("a/3", "b", Condition::Healthy, 2),
+        ]);
+
+        seen.agents
+            .get_mut(&"a/3".parse().unwrap())
+            .unwrap()
+            .is_alive = false;
+
+        assert!(distances.look(&seen));
+        assert_eq!(
+            distances.between(&name("a"), &name("b")),
+            Some(Duration::from_millis(60))
+        );
+
+        assert_eq!(distances.between(&name("b"), &name("a")), None);
+        assert!(!distances.look(&seen), "nothing is new");
+    }
+
+    #[test]
+    fn a_moment_changes_nothing_and_a_lasting_change_counts_within_a_minute() {
+        let mut distances = Distances::default();
+        let at = |round_trip_us| board(&[("a/0", "b", Condition::Healthy, round_trip_us)]);
+        distances.look(&at(60_000));
+        assert!(!distances.look(&at(100_000)), "one look");
+        for _ in 0..20 {
+            distances.look(&at(60_000));
+        }
+        assert_eq!(
+            distances
+                .between(&name("a"), &name("b"))
+                .unwrap()
+                .as_millis(),
+            60
+        );
+
+        let looks = (0..100).position(|_| distances.look(&at(150_000))).unwrap();
+        assert!(looks < 12, "{looks} looks");
+    }
+
+    proptest! {
+        #[test]
+        fn noise_of_a_tenth_never_changes_what_counts(
+            base in 100u64..1_000_000,
+            noise in proptest::collection::vec(-0.09f64..0.09, 1..200),
+        ) {
+            let mut distances = Distances::default();
+            distances.look(&board(&[("a/0", "b", Condition::Healthy, base)]));
+            for part in noise {
+                let round_trip_us = (base as f64 * (1.0 + part)) as u64;
+                prop_assert!(!distances.look(&board(&[(
+                    "a/0",
+                    "b",
+                    Condition::Healthy,
+                    round_trip_us
+                )])));
+            }
+        }
+    }
+}

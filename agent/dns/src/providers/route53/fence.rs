@@ -1,0 +1,154 @@
+//! The fence: a TXT record set that says which plan the zone was written from.
+//!
+//! Every change batch deletes the fence that its writer read, value by value, and creates the next
+//! one. Route 53 refuses a batch whose DELETE does not match exactly, as a whole, so a writer that
+//! has not seen the latest fence changes nothing. A nonce makes every fence unlike all others, so
+//! that even two writers of the same plan can't both succeed.
+
+use super::{
+    records::{RecordSet, Routing},
+    settings::Settings,
+};
+use regionmesh_protocol::register::ballot::Stamp;
+use serde::Serialize;
+use std::{collections::BTreeSet, fmt};
+
+/// Longest character-string of a TXT record (RFC 1035 §3.3).
+const STRING_MAX: usize = 255;
+/// Begins the value that names the plan.
+const VERSION: &str = "v1";
+/// Begins a value that lists regions whose own, simple record sets are ours: those carry no set
+/// identifier.
+const OWNS: &str = "owns";
+
+/// What the zone was written from.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub(crate) struct Fence {
+    /// Number of the plan's ballot; 0 for the first set-up.
+    pub(crate) ballot: u64,
+    /// Number of the plan.
+    pub(crate) seq: u64,
+    /// Who wrote: `<region>/<agent>`.
+    pub(crate) agent: String,
+    /// Drawn for each write.
+    pub(crate) nonce: String,
+    /// Labels of the regions whose own record sets are ours.
+    pub(crate) owns: BTreeSet<String>,
+}
+
+/// A record set stands where the fence should, and is not one.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{name} TXT is not a fence of RegionMesh: {values:?}; remove it if nothing needs it")]
+pub(crate) struct NoFence {
+    /// Where.
+    pub(crate) name: String,
+    /// What stands there, cut short.
+    pub(crate) values: String,
+}
+
+impl Fence {
+    /// The fence of a plan.
+    pub(crate) fn new(stamp: &Stamp, nonce: String, owns: BTreeSet<String>) -> Self {
+        Self {
+            ballot: stamp.ballot.number,
+            seq: stamp.seq,
+            agent: stamp.ballot.agent.to_string(),
+            nonce,
+            owns,
+        }
+    }
+
+    /// Where the plan stands in the order of plans. `seq` grows with every committed plan, whoever
+    /// leads.
+    pub(crate) fn order(&self) -> (u64, u64) {
+        (self.ballot, self.seq)
+    }
+
+    /// Whether a plan may not be written any more: a later one was.
+    pub(crate) fn outranks(&self, stamp: &Stamp) -> bool {
+        self.order() > (stamp.ballot.number, stamp.seq)
+    }
+
+    /// The record set.
+    pub(crate) fn record(&self, settings: &Settings) -> RecordSet {
+        let mut values = vec![self.to_string()];
+        let mut list = OWNS.to_owned();
+        for label in &self.owns {
+            if list.len() + 1 + label.len() > STRING_MAX {
+                values.push(std::mem::replace(&mut list, OWNS.to_owned()));
+            }
+            list.push(' ');
+            list += label;
+        }
+
+        if list != OWNS {
+            values.push(list);
+        }
+        RecordSet {
+            name: settings.fence_name(),
+            record_type: "TXT".into(),
+            routing: Routing::Simple,
+            // Nobody resolves it to reach anything; low, so that who verifies sees the latest.
+            ttl_s: Some(settings.ttl_s),
+            values: values
+                .into_iter()
+                .map(|text| format!("\"{text}\""))
+                .collect(),
+            health_check: None,
+            has_other_parts: false,
+        }
+    }
+
+    /// Reads it back.
+    pub(crate) fn parse(record: &RecordSet) -> Result<Self, NoFence> {
+        Self::read(record).ok_or_else(|| NoFence {
+            name: record.name.clone(),
+            values: record.values.join(" ").chars().take(200).collect(),
+        })
+    }
+
+    fn read(record: &RecordSet) -> Option<Self> {
+        if record.routing != Routing::Simple || record.has_other_parts {
+            return None;
+        }
+
+        let mut fence = None;
+        let mut owns = BTreeSet::new();
+        for value in &record.values {
+            let text = value.strip_prefix('"')?.strip_suffix('"')?;
+            match text.split(' ').collect::<Vec<_>>()[..] {
+                [VERSION, ballot, seq, agent, nonce] if fence.is_none() => {
+                    fence = Some((
+                        ballot.parse().ok()?,
+                        seq.parse().ok()?,
+                        agent.to_owned(),
+                        nonce.to_owned(),
+                    ));
+                }
+                [OWNS, ref labels @ ..] => {
+                    owns.extend(labels.iter().map(|&label| label.to_owned()))
+                }
+                _ => return None,
+            }
+        }
+
+        let (ballot, seq, agent, nonce) = fence?;
+        Some(Self {
+            ballot,
+            seq,
+            agent,
+            nonce,
+            owns,
+        })
+    }
+}
+
+impl fmt::Display for Fence {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "{VERSION} {} {} {} {}",
+            self.ballot, self.seq, self.agent, self.nonce
+        )
+    }
+}

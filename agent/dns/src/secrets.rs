@@ -1,0 +1,71 @@
+//! The secrets of DNS cookies: read from a file that all agents share, or random.
+
+use super::{DnsError, cookies::Secrets, server::Shared};
+use crate::config::CookieConfig;
+use std::{io, path::Path, sync::Arc, time::Duration};
+use tracing::{info, warn};
+
+/// How often the file of secrets is looked at.
+const SECRETS_CHECK: Duration = Duration::from_secs(10);
+/// How long a secret of our own makes cookies; for as long again they are accepted.
+const SECRETS_LIFE: Duration = Duration::from_secs(24 * 3_600);
+/// Largest file of secrets, bytes.
+const SECRETS_LIMIT: u64 = 4_096;
+
+/// The secrets to begin with; none where cookies are off.
+pub(super) fn first(cookies: &CookieConfig) -> Result<Option<Secrets>, DnsError> {
+    match &cookies.secret_file {
+        _ if !cookies.enabled => Ok(None),
+        None => Ok(Some(Secrets::new(rand::random()))),
+        Some(path) => match read(path) {
+            Ok(secrets) => Ok(Some(secrets)),
+            Err(why) => Err(DnsError::Secrets {
+                path: path.clone(),
+                why,
+            }),
+        },
+    }
+}
+
+fn read(path: &Path) -> Result<Secrets, String> {
+    let file = std::fs::File::open(path).map_err(|error| error.to_string())?;
+    let mut text = String::new();
+    io::Read::read_to_string(&mut io::Read::take(file, SECRETS_LIMIT), &mut text)
+        .map_err(|error| error.to_string())?;
+    Secrets::parse(&text).map_err(|error| error.to_string())
+}
+
+/// Reads the file of secrets again when it changes; without one makes a new secret every day.
+pub(super) async fn keep(shared: Arc<Shared>) {
+    let mut told = None;
+    loop {
+        let Some(current) = shared.secrets.load_full() else {
+            return;
+        };
+        let Some(path) = &shared.config.settings.cookies.secret_file else {
+            tokio::time::sleep(SECRETS_LIFE).await;
+            shared
+                .secrets
+                .store(Some(Arc::new(current.rotated(rand::random()))));
+            info!("DNS cookies are made with a new secret");
+            continue;
+        };
+
+        tokio::time::sleep(SECRETS_CHECK).await;
+        match read(path) {
+            Ok(secrets) if secrets != *current => {
+                shared.secrets.store(Some(Arc::new(secrets)));
+                told = None;
+                info!(path = %path.display(), "DNS cookies are made with the secrets of a changed \
+                    file");
+            }
+            Ok(_) => told = None,
+            Err(error) if told.as_ref() == Some(&error) => {}
+            Err(error) => {
+                warn!(path = %path.display(), %error, "DNS cookies keep their secrets: the file \
+                    can't be used");
+                told = Some(error);
+            }
+        }
+    }
+}
