@@ -31,18 +31,10 @@ use crate::{
     peer_service::RequestHandler,
     refusals::Refusals,
     reload::Reloader,
-    replication::{
-        clock::HybridClock, fetch::Fetcher, metrics::ReplicationMetrics, publish::Publisher,
-        serve::BulkServer,
-    },
+    replication_adapters::{BulkAdapter, MeshTransport, StoreAdapter, fetcher, publisher},
     service::{Service, ServiceArguments},
     serving::BucketModels,
     snapshots::Snapshots,
-    store::{
-        self,
-        models::ModelStore,
-        slots::{SlotMetrics, SlotStore},
-    },
     supervisor::{
         Child, Health, Supervisor, SupervisorArguments, SupervisorMessage, SupervisorMetrics,
     },
@@ -60,8 +52,10 @@ use regionmesh_protocol::{
     identity::RegionName,
     status::{AgentInfo, ServingStatus, StatusEntry, servability::Servability},
 };
+use regionmesh_replication::{BulkServer, HybridClock, ReplicationMetrics};
 use regionmesh_runtime::{describe::io_error, meter::Meter, problems::Problems, time::unix_ms};
 use regionmesh_serving::{Quarantine, Server, ServingArguments, ServingMetrics};
+use regionmesh_store::{ModelStore, SlotMetrics, SlotStore};
 use std::{collections::BTreeMap, path::Path, sync::Arc, time::Duration};
 use stores::Stores;
 use tokio::{net::TcpListener, sync::watch};
@@ -122,7 +116,7 @@ impl Agent {
         let monitor = stores.monitor(&config, snapshots.problems.clone(), &registry)?;
         let models = Arc::new(ModelStore::new(stores.region.clone()));
         let slot_metrics = SlotMetrics::new(&registry)?;
-        let slots = |opened: &store::OpenStore, acceptor| {
+        let slots = |opened: &regionmesh_store::OpenStore, acceptor| {
             let objects = opened.objects.clone();
             let root = object_store::path::Path::default();
             Arc::new(SlotStore::new(
@@ -147,11 +141,11 @@ impl Agent {
             identity: identity.clone(),
             links: snapshots.links.clone(),
             gossip: Arc::new(gossip.clone()),
-            bulk: Arc::new(BulkServer::new(
-                models.clone(),
+            bulk: Arc::new(BulkAdapter(BulkServer::new(
+                Arc::new(StoreAdapter(models.clone())),
                 replication_metrics.clone(),
                 meter.clone(),
-            )),
+            ))),
             metrics: MeshMetrics::new(&registry)?,
         });
 
@@ -184,17 +178,6 @@ impl Agent {
             watch::channel(config.serving.embedded.then(Servability::default));
 
         let clock = HybridClock::default();
-        let fetcher = Fetcher {
-            store: models.clone(),
-            transport: peers.clone(),
-            metrics: replication_metrics,
-            staging: models
-                .staging_folder(&config.data_dir)
-                .join("fetch")
-                .join(id.agent.as_str()),
-            streams: config.replication.parallel_streams,
-        };
-
         let refusals = Refusals::new(&registry, snapshots.problems.clone())?;
         let operators = Operators::new(config.mesh.clone(), id.clone(), reloader.live());
 
@@ -204,23 +187,19 @@ impl Agent {
             operators: operators.clone(),
             refusals: refusals.clone(),
         });
-        let publisher = Publisher::new(
-            models.clone(),
-            config.region.clone(),
-            id.agent.as_str(),
-            clock.clone(),
-            snapshots.clone(),
-            &config.data_dir,
-        )?
-        .with_peers(proven.clone())
-        .with_upload_idle_max(Duration::from_millis(config.replication.upload_idle_ms));
+        let transport = Arc::new(MeshTransport {
+            mesh: mesh.clone(),
+            peers: proven.clone(),
+            links: snapshots.links.subscribe(),
+        });
+        let fetcher = fetcher(&config, &models, transport.clone(), replication_metrics);
+        let publisher = publisher(&config, &models, &clock, &snapshots, Some(transport))?;
 
         let archive = Archive {
             store: models.clone(),
             publisher: publisher.clone(),
             clock: clock.clone(),
             region: config.region.clone(),
-            replicator: replicator.clone(),
             staging: models
                 .staging_folder(&config.data_dir)
                 .join("cost")
@@ -429,7 +408,7 @@ impl Agent {
             ),
             service(
                 "store-monitor",
-                Arc::new(move |stop| store::monitor::run(monitor.clone(), stop).boxed()),
+                Arc::new(move |stop| regionmesh_store::run_monitor(monitor.clone(), stop).boxed()),
             ),
             service("uploads", {
                 let publisher = publisher.clone();
@@ -474,7 +453,6 @@ impl Agent {
             store: models,
             publisher,
             clock,
-            replicator,
             orders,
             cost,
             quarantine,

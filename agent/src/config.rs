@@ -55,10 +55,10 @@ pub struct Config {
     #[serde(default)]
     pub local_peers: Vec<String>,
     /// The region's object store.
-    pub store: StoreConfig,
+    pub store: regionmesh_store::Settings,
     /// A further acceptor of the register, needed where the number of regions is even.
     #[serde(default)]
-    pub witness: Option<StoreConfig>,
+    pub witness: Option<regionmesh_store::Settings>,
     /// The zone that this mesh answers for.
     #[serde(default)]
     pub dns: regionmesh_dns::Settings,
@@ -73,7 +73,7 @@ pub struct Config {
     pub recovery: RecoveryPolicy,
     /// Copying of models.
     #[serde(default)]
-    pub replication: ReplicationConfig,
+    pub replication: regionmesh_replication::Settings,
     /// The embedded model server.
     #[serde(default)]
     pub serving: ServingConfig,
@@ -150,18 +150,6 @@ fn local_cloud() -> String {
     "local".into()
 }
 
-/// An object store.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct StoreConfig {
-    /// `file:///dir`, `s3://bucket/prefix`, `gs://bucket/prefix`, `azure://container/prefix`.
-    pub url: String,
-    /// Options of the object_store crate, for example `aws_region`; credentials come from the
-    /// environment or the platform's workload identity, never from here.
-    #[serde(default)]
-    pub options: BTreeMap<String, String>,
-}
-
 /// Sharing of traffic.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -201,35 +189,6 @@ impl Default for TrafficConfig {
             cost: false,
             when_all_down: WhenAllDown::Last,
             networks: Vec::new(),
-        }
-    }
-}
-
-/// Copying of models.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct ReplicationConfig {
-    /// How often the region's store is read for changes made by others, milliseconds.
-    pub rescan_ms: u64,
-    /// Versions fetched at once.
-    pub parallel_versions: usize,
-    /// Bulk streams per version.
-    pub parallel_streams: usize,
-    /// An upload that nothing was added to for this long is dropped, milliseconds.
-    pub upload_idle_ms: u64,
-    /// How long a version of 64 MiB or more is at most waited for that is cheaper to fetch from
-    /// another region once that has it, seconds; 0: it is fetched at once from where it is.
-    pub relay_wait_s: u64,
-}
-
-impl Default for ReplicationConfig {
-    fn default() -> Self {
-        Self {
-            rescan_ms: 10_000,
-            parallel_versions: 2,
-            parallel_streams: 4,
-            upload_idle_ms: 15 * 60 * 1_000,
-            relay_wait_s: 120,
         }
     }
 }
@@ -319,6 +278,12 @@ impl Config {
             region: self.region.clone(),
             agent: self.agent.clone(),
         }
+    }
+
+    /// The cloud that each region is in.
+    pub fn clouds(&self) -> BTreeMap<RegionName, String> {
+        let cloud = |region: &RegionConfig| (region.name.clone(), region.cloud.clone());
+        self.regions.iter().map(cloud).collect()
     }
 
     /// The entry of a region.

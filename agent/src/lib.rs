@@ -1,7 +1,7 @@
 //! The RegionMesh agent: one binary, run identically in every region.
 //!
-//! Imports run one way: `cli`, `api` → `actors` → `mesh`, `store`, `replication`, `dns`, `serving`
-//! → `regionmesh-protocol`. A newcomer's path: `main.rs` → `agent.rs` (what is started, in what
+//! Imports run one way: `cli`, `api` → `actors` → `mesh`, `dns`, `serving` and the crates
+//! `regionmesh-store`, `regionmesh-replication` → `regionmesh-protocol`. A newcomer's path: `main.rs` → `agent.rs` (what is started, in what
 //! order, who supervises whom) → one actor → the protocol file that it drives.
 
 pub mod actors;
@@ -21,12 +21,11 @@ pub mod peer_service;
 pub mod probe;
 pub mod refusals;
 pub mod reload;
-pub mod replication;
+mod replication_adapters;
 pub mod servability;
 pub mod service;
 mod serving;
 pub mod snapshots;
-pub mod store;
 pub mod supervisor;
 mod tokens;
 

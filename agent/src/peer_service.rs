@@ -11,7 +11,6 @@ use crate::{
     failover::{HOPS, OrderHandler},
     operators::Operators,
     refusals::{Refusals, reason},
-    replication::publish::Publisher,
 };
 use async_trait::async_trait;
 use regionmesh_mesh::PeerService;
@@ -25,6 +24,7 @@ use regionmesh_protocol::{
     },
     wire::{Attested, OrderOrigin, PeerRefusal, PeerReply, PeerRequest},
 };
+use regionmesh_replication::Publisher;
 use std::time::Duration;
 
 /// How long our own actors may take to answer what a peer asks.

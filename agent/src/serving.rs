@@ -1,6 +1,5 @@
 //! What the model server reads: models from the region's bucket.
 
-use crate::store::models::ModelStore;
 use async_trait::async_trait;
 use bytes::Bytes;
 use regionmesh_protocol::models::{
@@ -8,6 +7,7 @@ use regionmesh_protocol::models::{
     manifest::{ModelName, VersionName},
 };
 use regionmesh_serving::{CatalogueSource, ModelSource};
+use regionmesh_store::ModelStore;
 use std::sync::Arc;
 
 /// The region's bucket, as the model server reads it.

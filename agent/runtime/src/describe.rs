@@ -2,9 +2,28 @@
 
 use std::io;
 
+/// Longest text that is quoted within a sentence, characters.
+pub const QUOTED_MAX: usize = 160;
+
 /// The error in words.
 pub fn io_error(error: &io::Error) -> String {
     without_numbers(&error.to_string())
+}
+
+/// The error as it stands within a sentence: "connection refused".
+pub fn io_words(error: &io::Error) -> String {
+    let text = error.to_string();
+    let text = text.split(" (os error ").next().unwrap_or_default();
+    let mut characters = text.chars();
+
+    match characters.next() {
+        Some(first) => first
+            .to_lowercase()
+            .chain(characters)
+            .take(QUOTED_MAX)
+            .collect(),
+        None => "unknown error".into(),
+    }
 }
 
 /// The text without each " (os error N)".
@@ -36,6 +55,7 @@ mod tests {
     fn numbers_of_the_system_are_left_out_and_nothing_else_is() {
         let missing = io::Error::from_raw_os_error(2);
         assert_eq!(io_error(&missing), "No such file or directory");
+        assert_eq!(io_words(&missing), "no such file or directory");
         assert_eq!(
             without_numbers("a: b (os error 98); c (os error 111)"),
             "a: b; c"

@@ -6,6 +6,7 @@ pub mod listener;
 pub mod logging;
 pub mod meter;
 pub mod metrics;
+pub mod models;
 pub mod problems;
 pub mod time;
 

@@ -23,11 +23,6 @@ use crate::{
     config::Config,
     refusals::Refusals,
     snapshots::Snapshots,
-    store::{
-        committed_plan,
-        history::{self, History, PastPlan},
-        slots::SlotStore,
-    },
 };
 use driver::Driver;
 pub use metrics::LeaderMetrics;
@@ -42,6 +37,9 @@ use regionmesh_protocol::{
     },
 };
 use regionmesh_runtime::time::unix_ms;
+use regionmesh_store::{
+    History, PastPlan, SlotStore, load_committed_plan, read_history, save_committed_plan,
+};
 use std::{
     path::Path,
     sync::Arc,
@@ -105,15 +103,15 @@ impl Actor for LeaderActor {
         arguments: LeaderArguments,
     ) -> Result<LeaderState, ActorProcessingErr> {
         let data_dir = arguments.config.data_dir.clone();
-        let kept =
-            match tokio::task::spawn_blocking(move || committed_plan::load(&data_dir)).await? {
-                Ok(kept) => kept,
-                Err(error) => {
-                    tracing::warn!(%error, "the last committed plan is not known from before the \
+        let kept = match tokio::task::spawn_blocking(move || load_committed_plan(&data_dir)).await?
+        {
+            Ok(kept) => kept,
+            Err(error) => {
+                tracing::warn!(%error, "the last committed plan is not known from before the \
                     start");
-                    None
-                }
-            };
+                None
+            }
+        };
 
         let acceptor = Acceptor {
             store: arguments.store.clone(),
@@ -277,7 +275,7 @@ async fn keep_plan(arguments: LeaderArguments) {
         let data_dir = arguments.config.data_dir.clone();
         let mut writer = history.take();
         let saved = tokio::task::spawn_blocking(move || {
-            let saved = committed_plan::save(&data_dir, &plan);
+            let saved = save_committed_plan(&data_dir, &plan);
             let remembered = remember(&data_dir, &mut writer, &plan);
             (
                 writer,
@@ -311,7 +309,7 @@ fn remember(
     let history = match writer {
         Some(history) => history,
         None => {
-            let last = history::read(data_dir).map_err(failed)?.pop();
+            let last = read_history(data_dir).map_err(failed)?.pop();
             if last.is_some_and(|last| last.committed.stamp == plan.stamp) {
                 return Ok(());
             }

@@ -1,10 +1,6 @@
 //! Every message that one actor may send to another.
 
-use crate::{
-    actors::cost::Verdict,
-    cost::books::Books,
-    store::{clean::Cleaned, metadata::Scan},
-};
+use crate::{actors::cost::Verdict, cost::books::Books};
 use ractor::RpcReplyPort;
 use regionmesh_core::health::probe::ProbeResult;
 use regionmesh_mesh::PeerError;
@@ -20,6 +16,7 @@ use regionmesh_protocol::{
     status::StatusEntry,
     wire::{OrderRefusal, PeerReply},
 };
+use regionmesh_store::{Cleaned, Scan};
 use std::{sync::Arc, time::Instant};
 
 /// To the gossip actor.
@@ -144,7 +141,7 @@ pub enum LeaderMessage {
 /// To the replicator actor.
 #[derive(Debug)]
 pub enum ReplicatorMessage {
-    /// The region's store changed here (publish, delete, promote): read it again and tell the mesh.
+    /// Its own: this agent wrote to the region's store.
     StoreChanged,
     /// A peer asks for part of what the region holds: of which catalogue, from which byte on.
     CataloguePage(Option<Digest>, u64, RpcReplyPort<PeerReply>),

@@ -16,12 +16,7 @@ use crate::{
     address::Address,
     config::Config,
     cost::books::Books,
-    replication::{clock::HybridClock, fetch::Fetcher},
     snapshots::Snapshots,
-    store::{
-        metadata::Scan,
-        models::{ModelError, ModelStore},
-    },
 };
 use ractor::{Actor, ActorProcessingErr, ActorRef};
 use regionmesh_core::replication::{SyncAction, plan_sync};
@@ -36,8 +31,10 @@ use regionmesh_protocol::{
     status::{Holdings, StatusEntry},
     wire::PeerReply,
 };
-use regionmesh_runtime::logging::Reminder;
+use regionmesh_replication::{Fetcher, HybridClock};
+use regionmesh_runtime::{logging::Reminder, models::ModelError};
 use regionmesh_serving::Quarantine;
+use regionmesh_store::{ModelStore, Scan};
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::Arc,
@@ -108,8 +105,10 @@ pub struct ReplicatorState {
     is_scanning: bool,
     is_stale: bool,
     scanned_at: Instant,
-    /// The board watcher and whatever is running; they end with the actor.
-    watcher: Option<AbortOnDropHandle<()>>,
+    /// Writes to the store since it was last read.
+    changes: watch::Receiver<u64>,
+    /// The watchers of board and store, and whatever is running; they end with the actor.
+    watchers: [AbortOnDropHandle<()>; 2],
     tasks: tokio::task::JoinSet<()>,
 }
 
@@ -127,7 +126,7 @@ impl Actor for ReplicatorActor {
         arguments: ReplicatorArguments,
     ) -> Result<ReplicatorState, ActorProcessingErr> {
         let mut board = arguments.snapshots.board.subscribe();
-        let watcher = {
+        let board_watcher = {
             let me = me.clone();
             tokio::spawn(async move {
                 while board.changed().await.is_ok()
@@ -136,6 +135,17 @@ impl Actor for ReplicatorActor {
                     // The board changes many times a second; what is held changes rarely.
                     tokio::time::sleep(Duration::from_millis(50)).await;
                 }
+            })
+        };
+
+        let changes = arguments.store.changes();
+        let store_watcher = {
+            let me = me.clone();
+            let mut changes = changes.clone();
+            tokio::spawn(async move {
+                while changes.changed().await.is_ok()
+                    && me.cast(ReplicatorMessage::StoreChanged).is_ok()
+                {}
             })
         };
 
@@ -161,7 +171,8 @@ impl Actor for ReplicatorActor {
             is_scanning: false,
             is_stale: false,
             scanned_at: Instant::now(),
-            watcher: Some(AbortOnDropHandle::new(watcher)),
+            changes,
+            watchers: [board_watcher, store_watcher].map(AbortOnDropHandle::new),
             tasks: tokio::task::JoinSet::new(),
         };
 
@@ -177,7 +188,7 @@ impl Actor for ReplicatorActor {
     ) -> Result<(), ActorProcessingErr> {
         while state.tasks.try_join_next().is_some() {}
         match message {
-            ReplicatorMessage::StoreChanged => state.scan(&me),
+            ReplicatorMessage::StoreChanged => state.catch_up(&me),
             ReplicatorMessage::CataloguePage(digest, offset, reply) => {
                 let page = match &state.own {
                     Some(own) => state.documents.page(own, state.own_digest, digest, offset),
@@ -186,12 +197,8 @@ impl Actor for ReplicatorActor {
                 drop(reply.send(page));
             }
             ReplicatorMessage::Tick => {
-                if state
-                    .watcher
-                    .as_ref()
-                    .is_none_or(|watcher| watcher.is_finished())
-                {
-                    return Err("the board's watcher ended".into());
+                if state.watchers.iter().any(AbortOnDropHandle::is_finished) {
+                    return Err("the watcher of the board or of the store ended".into());
                 }
 
                 if state.scanned_at.elapsed()
@@ -221,7 +228,7 @@ impl Actor for ReplicatorActor {
                     state.settle_after = Instant::now() + RETRY;
                 }
 
-                state.scan(&me);
+                state.catch_up(&me);
             }
             ReplicatorMessage::FetchEnded(version, outcome) => {
                 state.fetching.remove(&version);
@@ -241,7 +248,7 @@ impl Actor for ReplicatorActor {
                     }
                 }
 
-                state.scan(&me);
+                state.catch_up(&me);
             }
         }
 
@@ -250,6 +257,16 @@ impl Actor for ReplicatorActor {
 }
 
 impl ReplicatorState {
+    /// Reads the store if it was written to since that was last begun, and goes on with what is
+    /// lacking once what is known of it is up to date.
+    fn catch_up(&mut self, me: &ActorRef<ReplicatorMessage>) {
+        if self.changes.has_changed().unwrap_or(true) {
+            self.scan(me);
+        } else if !self.is_scanning {
+            self.sync(me);
+        }
+    }
+
     fn scan(&mut self, me: &ActorRef<ReplicatorMessage>) {
         if self.is_scanning {
             self.is_stale = true;
@@ -257,6 +274,7 @@ impl ReplicatorState {
         }
 
         (self.is_scanning, self.is_stale, self.scanned_at) = (true, false, Instant::now());
+        self.changes.mark_unchanged();
         let me = me.clone();
         let store = self.arguments.store.clone();
 

@@ -1,17 +1,14 @@
 //! The stores of an agent: opened, checked as far as they answer, and watched from then on.
 
-use crate::{
-    config::Config,
-    store::{
-        self, OpenStore, Owner,
-        conditional::{self, CheckError},
-        monitor::{CHECK_TIMEOUT, MonitorArguments, MonitoredStore, StoreMetrics},
-    },
-};
+use crate::config::Config;
 use anyhow::{Context, Result};
 use futures::future::join_all;
 use prometheus::Registry;
 use regionmesh_runtime::problems::Problems;
+use regionmesh_store::{
+    CHECK_TIMEOUT, CheckError, MonitorArguments, MonitoredStore, OpenStore, Owner, StoreMetrics,
+    check_conditional_writes,
+};
 
 /// The open stores.
 pub(super) struct Stores {
@@ -31,11 +28,11 @@ impl Stores {
             agent: config.agent.to_string(),
             boot,
         };
-        let region = store::open(&config.store)?.owned_by(owner);
+        let region = regionmesh_store::open(&config.store)?.owned_by(owner);
         let witness = config
             .witness
             .as_ref()
-            .map(store::open)
+            .map(regionmesh_store::open)
             .transpose()
             .context("witness")?;
 
@@ -72,7 +69,10 @@ impl Stores {
             .iter()
             .map(|MonitoredStore { what, store, .. }| async move {
                 store.health.require_check();
-                (*what, conditional::check(store, what, CHECK_TIMEOUT).await)
+                (
+                    *what,
+                    check_conditional_writes(store, what, CHECK_TIMEOUT).await,
+                )
             });
 
         for (what, outcome) in join_all(checks).await {

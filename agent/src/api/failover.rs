@@ -8,10 +8,7 @@ use super::{
     reply::ApiError,
     status,
 };
-use crate::{
-    failover::HOPS,
-    store::history::{self, PastPlan},
-};
+use crate::failover::HOPS;
 use axum::{
     Extension, Json,
     body::Bytes,
@@ -34,6 +31,7 @@ use regionmesh_protocol::{
     wire::OrderRefusal,
 };
 use regionmesh_runtime::time::unix_ms;
+use regionmesh_store::{PastPlan, read_history};
 use std::{sync::Arc, time::Duration};
 
 /// How long an order stands if nothing else is said, milliseconds: an hour, so that a forgotten one
@@ -255,7 +253,7 @@ pub async fn show(State(api): State<Api>) -> Json<FailoverStatus> {
 
 /// `GET /v1/failover/history`
 pub async fn past(State(api): State<Api>) -> Result<Json<FailoverHistory>, ApiError> {
-    let plans = read_history(&api).await?;
+    let plans = past_plans(&api).await?;
     let plan = |past: &PastPlan| PastPlanStatus {
         seen_ms: past.seen_ms,
         plan: status::plan_detail(&api.config, &past.committed),
@@ -267,9 +265,9 @@ pub async fn past(State(api): State<Api>) -> Result<Json<FailoverHistory>, ApiEr
     }))
 }
 
-async fn read_history(api: &Api) -> Result<Vec<PastPlan>, ApiError> {
+async fn past_plans(api: &Api) -> Result<Vec<PastPlan>, ApiError> {
     let data_dir = api.config.data_dir.clone();
-    let read = tokio::task::spawn_blocking(move || history::read(&data_dir)).await;
+    let read = tokio::task::spawn_blocking(move || read_history(&data_dir)).await;
     let failed = |error: String| {
         let error = format!("the history of plans can't be read: {error}");
         ApiError::new(
@@ -304,7 +302,7 @@ pub async fn why(
         .find(|known| known.region == region)
         .ok_or_else(unknown)?;
     let mentions = |past: &&PastPlan| past.committed.plan.reason.contains(region.as_str());
-    let plans = read_history(&api).await?;
+    let plans = past_plans(&api).await?;
     let reason = |past: &PastPlan| PastReason {
         seen_ms: past.seen_ms,
         seq: past.committed.stamp.seq,

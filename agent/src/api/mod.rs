@@ -24,14 +24,7 @@ pub mod status;
 mod tests;
 
 use crate::{
-    actors::messages::ReplicatorMessage,
-    address::Address,
-    config::Config,
-    cost::view::CostHandler,
-    failover::OrderHandler,
-    replication::{clock::HybridClock, publish::Publisher},
-    snapshots::Snapshots,
-    store::models::ModelStore,
+    config::Config, cost::view::CostHandler, failover::OrderHandler, snapshots::Snapshots,
     supervisor::Health,
 };
 use access::Guarded;
@@ -46,7 +39,9 @@ use http::{StatusCode, header};
 use metrics::ApiMetrics;
 use prometheus::Registry;
 use regionmesh_protocol::models::manifest::ModelName;
+use regionmesh_replication::{HybridClock, Publisher};
 use regionmesh_serving::Quarantine;
+use regionmesh_store::ModelStore;
 use reply::ApiError;
 use server::Limits;
 use std::{sync::Arc, time::Instant};
@@ -74,8 +69,6 @@ pub struct Api {
     pub publisher: Publisher,
     /// The agent's clock.
     pub clock: HybridClock,
-    /// Notified when the store changes.
-    pub replicator: Address<ReplicatorMessage>,
     /// Takes operators' orders to the leader.
     pub orders: OrderHandler,
     /// Bills, prices and the live plane.

@@ -1,14 +1,11 @@
 //! `/v1/models` and `/v1/uploads`.
 
+use regionmesh_replication::OpenUpload;
 use super::{
     Api,
     access::{By, Operator},
     reply::ApiError,
     server::Limits,
-};
-use crate::{
-    actors::messages::ReplicatorMessage, replication::publish::OpenUpload,
-    store::models::ModelError,
 };
 use axum::{
     Extension, Json,
@@ -31,6 +28,7 @@ use regionmesh_protocol::{
     },
     text::unprintable,
 };
+use regionmesh_runtime::models::ModelError;
 use regionmesh_serving::PRODUCTION;
 use serde::{Deserialize, de::DeserializeOwned};
 use std::{collections::BTreeMap, str::FromStr, time::Duration};
@@ -256,8 +254,6 @@ pub async fn commit(
         )
     })?;
 
-    // Also a version that lost its name is there, and gets another.
-    store_changed(&api);
     Ok(Json((&committed?).into()))
 }
 
@@ -344,7 +340,6 @@ pub async fn delete(
         )
     })??;
 
-    store_changed(&api);
     Ok(Json(Done { done }))
 }
 
@@ -406,7 +401,6 @@ pub async fn promote(
     };
 
     api.store.set_alias(&entry).await?;
-    store_changed(&api);
 
     let by = Extension(By(entry.by.clone()));
     Ok((
@@ -645,9 +639,4 @@ async fn content(
         }
         Err(error) => Err(error.into()),
     }
-}
-
-fn store_changed(api: &Api) {
-    // If the replicator is being restarted it reads the store anyway.
-    let _ = api.replicator.cast(ReplicatorMessage::StoreChanged);
 }

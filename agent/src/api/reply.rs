@@ -1,6 +1,5 @@
 //! Errors as HTTP answers.
 
-use crate::{replication::publish::PublishError, store::models::ModelError};
 use axum::{
     Json,
     response::{IntoResponse, Response},
@@ -8,6 +7,8 @@ use axum::{
 use http::{HeaderValue, StatusCode, header};
 use regionmesh_client::ErrorBody;
 use regionmesh_protocol::{models::manifest::ManifestError, text::visible};
+use regionmesh_replication::PublishError;
+use regionmesh_runtime::models::ModelError;
 
 /// Longest error message, characters.
 const ERROR_MAX: usize = 2_000;

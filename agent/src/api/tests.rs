@@ -18,20 +18,18 @@ use super::{
     server::{self, Limits},
 };
 use crate::{
-    actors::{cost::CostMetrics, messages::ReplicatorMessage},
+    actors::cost::CostMetrics,
     address::Address,
-    config::{Config, StoreConfig, fixture},
+    config::{Config, fixture},
     cost::{archive::Archive, view::CostHandler},
     failover::OrderHandler,
     operators::Operators,
-    replication::{clock::HybridClock, publish::Publisher},
+    replication_adapters::publisher,
     snapshots::{LeaderView, Snapshots},
-    store::{self, models::ModelStore},
     supervisor::ChildHealth,
 };
 use http::{Method, StatusCode};
 use prometheus::Registry;
-use ractor::{Actor, ActorProcessingErr, ActorRef};
 use regionmesh_core::{
     gossip::{AgentView, SeenStatus},
     health::verdict::RegionVerdict,
@@ -44,6 +42,8 @@ use regionmesh_protocol::{
     status::{StatusEntry, condition::Condition, entry::EntryVersion},
     wire::{PeerReply, PeerRequest},
 };
+use regionmesh_replication::HybridClock;
+use regionmesh_store::{ModelStore, Settings};
 use serde_json::{Value, json};
 use std::{
     collections::BTreeMap,
@@ -65,34 +65,11 @@ const REGIONS: [(&str, &str); 3] = [
 ];
 
 /// Does of a replicator's work only this: reads the store when it changed.
-struct Reader;
-
-impl Actor for Reader {
-    type Msg = ReplicatorMessage;
-    type State = (Arc<ModelStore>, Snapshots);
-    type Arguments = (Arc<ModelStore>, Snapshots);
-
-    async fn pre_start(
-        &self,
-        _: ActorRef<ReplicatorMessage>,
-        arguments: Self::Arguments,
-    ) -> Result<Self::State, ActorProcessingErr> {
-        Ok(arguments)
-    }
-
-    async fn handle(
-        &self,
-        _: ActorRef<ReplicatorMessage>,
-        message: ReplicatorMessage,
-        (store, snapshots): &mut Self::State,
-    ) -> Result<(), ActorProcessingErr> {
-        if let ReplicatorMessage::StoreChanged = message {
-            snapshots
-                .catalogue
-                .send_replace(Arc::new(store.catalogue().await?));
-        }
-
-        Ok(())
+async fn read_changes(store: Arc<ModelStore>, snapshots: Snapshots) {
+    let mut changes = store.changes();
+    while changes.changed().await.is_ok() {
+        let catalogue = store.catalogue().await.unwrap();
+        snapshots.catalogue.send_replace(Arc::new(catalogue));
     }
 }
 
@@ -116,6 +93,7 @@ struct Rig {
     drain: watch::Sender<bool>,
     dir: TempDir,
     stop: CancellationToken,
+    reader: JoinHandle<()>,
     server: JoinHandle<Result<(), String>>,
 }
 
@@ -186,32 +164,18 @@ impl Rig {
         let config = Arc::new(config);
         let snapshots = Snapshots::default();
         let clock = HybridClock::default();
-        let replicator = Address::vacant("replicator");
         let url = format!("file://{}/store", dir.path().display());
         let models = Arc::new(ModelStore::new(
-            store::open(&StoreConfig {
+            regionmesh_store::open(&Settings {
                 url,
                 options: BTreeMap::new(),
             })
             .unwrap(),
         ));
 
-        let region = config.region.clone();
-        let publisher = Publisher::new(
-            models.clone(),
-            region,
-            "node-0",
-            clock.clone(),
-            snapshots.clone(),
-            &config.data_dir,
-        )
-        .unwrap();
+        let publisher = publisher(&config, &models, &clock, &snapshots, None).unwrap();
 
-        let (reader, _) = Actor::spawn(None, Reader, (models.clone(), snapshots.clone()))
-            .await
-            .unwrap();
-        replicator.occupy(reader);
-
+        let reader = tokio::spawn(read_changes(models.clone(), snapshots.clone()));
         let (actors, health) = watch::channel(Arc::default());
         let (drain, draining) = watch::channel(false);
         let registry = Registry::new();
@@ -224,7 +188,6 @@ impl Rig {
             publisher: publisher.clone(),
             clock: clock.clone(),
             region: config.region.clone(),
-            replicator: replicator.clone(),
             staging: dir.path().join("cost"),
         };
 
@@ -238,7 +201,6 @@ impl Rig {
             store: models,
             publisher,
             clock,
-            replicator,
             orders: OrderHandler {
                 leader: Address::vacant("dns-leader"),
                 peers: Arc::new(Nobody),
@@ -275,6 +237,7 @@ impl Rig {
             drain,
             dir,
             stop,
+            reader,
             server,
         }
     }

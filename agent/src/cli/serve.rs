@@ -8,11 +8,7 @@ use super::{
     common::{ignore_hangups, serve_metrics},
     duration,
 };
-use crate::{
-    config::{Config, StoreConfig},
-    serving::BucketModels,
-    store::models::ModelStore,
-};
+use crate::{config::Config, serving::BucketModels};
 use anyhow::Context;
 use prometheus::Registry;
 use regionmesh_protocol::identity::RegionName;
@@ -24,6 +20,7 @@ use regionmesh_serving::{
     CatalogueSource, Directory, ModelSource, Quarantine, Server, ServingArguments, ServingConfig,
     ServingMetrics, poll_catalogue,
 };
+use regionmesh_store::{ModelStore, Settings};
 use std::{net::SocketAddr, path::PathBuf, process::ExitCode, sync::Arc, time::Duration};
 use tokio::{net::TcpListener, signal::unix, sync::watch};
 use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
@@ -79,8 +76,8 @@ struct Setup {
 }
 
 /// The region's bucket.
-fn open_store(store: &StoreConfig) -> anyhow::Result<Sources> {
-    let models = Arc::new(ModelStore::new(crate::store::open(store)?));
+fn open_store(store: &Settings) -> anyhow::Result<Sources> {
+    let models = Arc::new(ModelStore::new(regionmesh_store::open(store)?));
     let models = Arc::new(BucketModels(models));
     Ok((models.clone(), models))
 }

@@ -1,6 +1,6 @@
 //! `[cost]`: bills, budgets, and what runs where.
 
-use super::{RegionConfig, StoreConfig};
+use super::RegionConfig;
 use regionmesh_cost::{Budget, BudgetScope, Currency, Period, PricingClass, check_budgets};
 use regionmesh_protocol::{identity::RegionName, status::money::BUDGETS_MAX};
 use serde::{Deserialize, Serialize};
@@ -75,8 +75,8 @@ fn hour() -> u64 {
 
 impl ExportConfig {
     /// The store that it is in.
-    pub fn store(&self) -> StoreConfig {
-        StoreConfig {
+    pub fn store(&self) -> regionmesh_store::Settings {
+        regionmesh_store::Settings {
             url: self.url.clone(),
             options: self.options.clone(),
         }

@@ -1,7 +1,7 @@
 //! What can be wrong with a configuration whose form is right: every fault, each with its place and
 //! what is meant.
 
-use super::{Config, ListenConfig, RegionConfig, StoreConfig, TrafficConfig};
+use super::{Config, ListenConfig, RegionConfig, TrafficConfig};
 use regionmesh_core::planning::Strategy;
 use regionmesh_dns::NetworkConfig;
 use regionmesh_mesh::is_host_port;
@@ -99,33 +99,7 @@ impl Config {
 
         faults.extend(self.for_dns().faults());
 
-        if self.replication.rescan_ms < 100 {
-            faults.push(format!(
-                "replication.rescan_ms: {} is less than 100",
-                self.replication.rescan_ms
-            ));
-        }
-
-        if self.replication.parallel_versions == 0 || self.replication.parallel_streams == 0 {
-            faults.push(
-                "replication.parallel_versions and parallel_streams must be at least 1".into(),
-            );
-        }
-
-        if self.replication.relay_wait_s > 3_600 {
-            faults.push(format!(
-                "replication.relay_wait_s: {} is more than 3600",
-                self.replication.relay_wait_s
-            ));
-        }
-
-        if self.replication.upload_idle_ms < 1_000 {
-            let given = self.replication.upload_idle_ms;
-            faults.push(format!(
-                "replication.upload_idle_ms: {given} is less than 1000"
-            ));
-        }
-
+        faults.extend(self.replication.faults());
         faults.extend(self.serving.faults());
         faults
     }
@@ -169,29 +143,6 @@ impl ListenConfig {
         };
 
         [clashes(&tcp, "tcp"), clashes(&udp, "udp")].concat()
-    }
-}
-
-impl StoreConfig {
-    /// What is wrong with the URL, if anything; whether the store is there shows when it is opened.
-    pub(super) fn fault(&self) -> Option<String> {
-        const SCHEMES: [&str; 4] = ["file", "s3", "gs", "azure"];
-
-        let scheme = self.url.split_once("://").map(|(scheme, _)| scheme);
-        if !scheme.is_some_and(|scheme| SCHEMES.contains(&scheme)) {
-            return Some(format!(
-                "{:?} is not {}://...",
-                self.url,
-                SCHEMES.join(":// or ")
-            ));
-        }
-
-        let is_relative = self
-            .url
-            .strip_prefix("file://")
-            .is_some_and(|path| !path.starts_with('/'));
-
-        is_relative.then(|| format!("{:?}: the folder must be absolute", self.url))
     }
 }
 

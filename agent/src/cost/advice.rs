@@ -135,14 +135,10 @@ impl Advice {
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
-    use crate::{
-        address::Address,
-        config::StoreConfig,
-        replication::{clock::HybridClock, publish::Publisher},
-        snapshots::Snapshots,
-        store::{self, models::ModelStore},
-    };
+    use crate::{config::fixture, replication_adapters::publisher, snapshots::Snapshots};
     use regionmesh_cost::{Amount, Baseline, BaselineName, Saving};
+    use regionmesh_replication::HybridClock;
+    use regionmesh_store::{ModelStore, Settings};
     use std::{collections::BTreeMap, sync::Arc};
     use time::macros::date;
 
@@ -176,32 +172,24 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let url = format!("file://{}/store", dir.path().display());
         let store = Arc::new(ModelStore::new(
-            store::open(&StoreConfig {
+            regionmesh_store::open(&Settings {
                 url,
                 options: BTreeMap::new(),
             })
             .unwrap(),
         ));
 
-        let region = "eu-west-1".parse().unwrap();
+        let mut config = fixture::config(&[("eu-west-1", "192.0.2.1")], "");
+        config.data_dir = dir.path().into();
+
         let clock = HybridClock::default();
-        let snapshots = Snapshots::default();
-        let publisher = Publisher::new(
-            store.clone(),
-            region,
-            "node-0",
-            clock.clone(),
-            snapshots,
-            dir.path(),
-        )
-        .unwrap();
+        let publisher = publisher(&config, &store, &clock, &Snapshots::default(), None).unwrap();
 
         let archive = Archive {
             store,
             publisher,
             clock,
             region: "eu-west-1".parse().unwrap(),
-            replicator: Address::vacant("replicator"),
             staging: dir.path().join("cost"),
         };
 

@@ -5,15 +5,6 @@
 //! `<kind>.<period>.<hash of the source>.<random>`; the one that was published last fills the slot,
 //! and those before it are deleted.
 
-use crate::{
-    actors::messages::ReplicatorMessage,
-    address::Address,
-    replication::{
-        clock::HybridClock,
-        publish::{PublishError, Publisher},
-    },
-    store::models::{ModelError, ModelStore},
-};
 use bytes::Bytes;
 use regionmesh_cost::Period;
 use regionmesh_protocol::{
@@ -24,6 +15,9 @@ use regionmesh_protocol::{
         manifest::{ModelName, VersionName, VersionSummary},
     },
 };
+use regionmesh_replication::{HybridClock, PublishError, Publisher};
+use regionmesh_runtime::models::ModelError;
+use regionmesh_store::ModelStore;
 use std::{collections::BTreeMap, fmt, path::PathBuf, sync::Arc};
 
 /// The internal model that all documents are versions of.
@@ -149,8 +143,6 @@ pub struct Archive {
     pub clock: HybridClock,
     /// The region.
     pub region: RegionName,
-    /// Notified when the store changes.
-    pub replicator: Address<ReplicatorMessage>,
     /// Where files are kept while they are read.
     pub staging: PathBuf,
 }
@@ -214,8 +206,6 @@ impl Archive {
             self.remove(held).await?;
         }
 
-        // Gossip hears of it at the next scan at the latest.
-        let _ = self.replicator.cast(ReplicatorMessage::StoreChanged);
         Ok(kept)
     }
 
@@ -230,7 +220,6 @@ impl Archive {
         };
 
         self.store.bury(&stone).await?;
-        let _ = self.replicator.cast(ReplicatorMessage::StoreChanged);
         Ok(())
     }
 

@@ -4,7 +4,7 @@
 
 mod poisoned;
 
-use regionmesh::store::committed_plan;
+use regionmesh_store::load_committed_plan;
 use regionmesh_protocol::{
     plan::{CommittedPlan, Order, OrderAction, OverrideKind},
     register::{
@@ -81,7 +81,7 @@ async fn until_audited(mesh: &TestMesh, index: usize, words: &[&str]) {
 }
 
 fn committed_plan_of(mesh: &TestMesh, index: usize) -> CommittedPlan {
-    committed_plan::load(&mesh.agent(index).directory.join("data"))
+    load_committed_plan(&mesh.agent(index).directory.join("data"))
         .unwrap()
         .unwrap()
 }

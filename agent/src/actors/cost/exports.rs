@@ -5,7 +5,6 @@ use crate::{
     actors::messages::CostMessage,
     config::{Config, ExportConfig},
     cost::import::{self, BillFile, ImportError, LISTED_MAX, MANIFEST_MAX},
-    store,
 };
 use futures::TryStreamExt;
 use object_store::{ObjectStore, ObjectStoreExt, path::Path as ObjectPath};
@@ -166,7 +165,7 @@ async fn read(
     arguments: &CostArguments,
     config: &Config,
 ) -> Result<(), String> {
-    let opened = store::open(&export.store()).map_err(|error| error.to_string())?;
+    let opened = regionmesh_store::open(&export.store()).map_err(|error| error.to_string())?;
     let objects = opened.unguarded;
     let files = list(&*objects).await?;
     let mut contents = BTreeMap::new();

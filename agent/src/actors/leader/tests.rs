@@ -2,13 +2,7 @@
 //! all share.
 
 use super::*;
-use crate::{
-    refusals::reason,
-    store::{
-        history,
-        slots::{SlotMetrics, SlotStore},
-    },
-};
+use crate::refusals::reason;
 use futures::TryStreamExt;
 use object_store::{ObjectStore, ObjectStoreExt, memory::InMemory};
 use prometheus::Registry;
@@ -28,6 +22,9 @@ use regionmesh_protocol::{
     },
     status::{LeaderStatus, ServingStatus, StatusEntry, condition::Condition, entry::EntryVersion},
     wire::{OrderRefusal, PeerReply, PeerRequest},
+};
+use regionmesh_store::{
+    SlotMetrics, SlotStore, load_committed_plan, read_history, save_committed_plan,
 };
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -492,7 +489,7 @@ async fn an_order_is_answered_once_committed_and_survives_the_leader_that_took_i
 
     let dir = &mesh.agents[&next].config.data_dir;
     eventually("the history tells of the order", || {
-        history::read(dir)
+        read_history(dir)
             .unwrap()
             .iter()
             .any(|past| past.committed.stamp == committed.stamp)
@@ -532,7 +529,7 @@ async fn restarted(mesh: &Mesh) -> (LeaderArguments, Arc<CommittedPlan>) {
     let dir = &known.config.data_dir;
 
     eventually("the plan is on disk", || {
-        committed_plan::load(dir)
+        load_committed_plan(dir)
             .ok()
             .flatten()
             .filter(|kept| kept.stamp >= plan.stamp)
@@ -663,7 +660,7 @@ async fn a_plan_on_disk_that_was_never_committed_gives_way_to_the_register() {
     let (fresh, plan) = restarted(&mesh).await;
     let dir = tempfile::tempdir().unwrap();
 
-    committed_plan::save(dir.path(), &forged(&plan, u64::MAX)).unwrap();
+    save_committed_plan(dir.path(), &forged(&plan, u64::MAX)).unwrap();
     let config = Config {
         data_dir: dir.path().into(),
         ..(*fresh.config).clone()

@@ -1,14 +1,12 @@
 //! From where a version is fetched, and when it is better to wait.
 
 use super::ReplicatorState;
-use crate::{
-    cost::{day::date, observe, view::pricing},
-    replication::route::{RELAYED_MIN_BYTES, Routes, timeout},
-};
+use crate::cost::{day::date, observe, view::pricing};
 use regionmesh_protocol::{
     identity::{AgentId, RegionName},
     models::manifest::VersionSummary,
 };
+use regionmesh_replication::{RELAYED_MIN_BYTES, Routes, relay_timeout};
 use regionmesh_runtime::time::unix_ms;
 use std::{
     collections::BTreeSet,
@@ -22,7 +20,8 @@ impl ReplicatorState {
         let regions = observe::region_map(&self.arguments.config);
 
         find(&Routes {
-            config: &self.arguments.config,
+            own: &self.arguments.id.region,
+            clouds: &self.arguments.config.clouds(),
             pricing: pricing(&books, &regions),
             today: date(unix_ms()),
             round_trips_ms: observe::round_trips_ms(&board),
@@ -32,6 +31,11 @@ impl ReplicatorState {
     /// The connected agents of the regions that hold a version, the cheapest first.
     pub(super) fn sources(&self, holders: &[RegionName]) -> Vec<Vec<AgentId>> {
         let links = self.arguments.snapshots.links.borrow().clone();
+        let links = links
+            .iter()
+            .map(|(agent, link)| (agent.clone(), link.round_trip_us))
+            .collect();
+
         self.with_routes(|routes| routes.sources(holders, &links))
     }
 
@@ -49,7 +53,7 @@ impl ReplicatorState {
             .map(Instant::elapsed)
             .unwrap_or_default();
         let may_wait =
-            version.size >= RELAYED_MIN_BYTES && missing < timeout(version.size, longest);
+            version.size >= RELAYED_MIN_BYTES && missing < relay_timeout(version.size, longest);
         let relay = if may_wait { self.relay(holders) } else { None };
         let model = &version.model;
         let name = &version.version;

@@ -1,9 +1,10 @@
 //! Maintenance of the store: cleaning up after crashes, and finding versions that lost files.
 
 use super::ReplicatorState;
-use crate::{actors::messages::ReplicatorMessage, store::clean::Cleaned};
+use crate::actors::messages::ReplicatorMessage;
 use ractor::ActorRef;
 use regionmesh_protocol::models::{catalogue::Catalogue, manifest::VersionSummary};
+use regionmesh_store::Cleaned;
 use std::time::{Duration, Instant};
 
 /// How often leftovers of crashes are cleaned up, beside once after the start.
@@ -97,7 +98,7 @@ impl ReplicatorState {
                         "cleaned up what crashed writers left in the store"
                     );
 
-                    self.scan(me);
+                    self.catch_up(me);
                 }
             }
             Err(why) => tracing::warn!(why, "cleaning up the store failed; retrying"),

@@ -1,10 +1,8 @@
 //! `/v1/failover` from scripted snapshots, and with a leader that does what the protocol says.
 
 use super::*;
-use crate::{
-    actors::messages::LeaderMessage,
-    store::history::{History, PastPlan},
-};
+use crate::actors::messages::LeaderMessage;
+use ractor::{Actor, ActorProcessingErr, ActorRef};
 use regionmesh_core::{
     planning::{PlanInputs, RegionInput, Strategy, plan_order},
     recovery::{canary::Evidence, ramp::RecoveryPolicy},
@@ -13,6 +11,7 @@ use regionmesh_protocol::{
     status::{Observations, condition::Observation},
     wire::OrderRefusal,
 };
+use regionmesh_store::{History, PastPlan};
 
 /// Answers every order as a leader with a majority would, at once.
 struct Leader;

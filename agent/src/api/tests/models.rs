@@ -1,7 +1,7 @@
 //! Models that exist: where they are, what they are called, whether they are whole.
 
 use super::*;
-use crate::{api::reply::ApiError, store::models::ModelError};
+use crate::api::reply::ApiError;
 use axum::response::IntoResponse;
 use regionmesh_protocol::{
     clock::HybridTime,
@@ -15,6 +15,7 @@ use regionmesh_protocol::{
         servability::{Outcome, Servability, VERSIONS_MAX, VersionServability, content_tag},
     },
 };
+use regionmesh_runtime::models::ModelError;
 
 fn holding(versions: &[(&str, &str, Digest)], aliases: Vec<AliasEntry>) -> StatusEntry {
     let versions = versions.iter().map(|(model, version, content)| {
@@ -199,7 +200,7 @@ async fn an_alias_is_set_and_told_with_who_set_it() {
 async fn what_was_just_published_may_be_promoted_and_deleted_before_the_replicator_has_read_the_store()
  {
     let fixture = Rig::start().await;
-    fixture.api.replicator.vacate();
+    fixture.reader.abort();
 
     let upload = fixture.begin("resnet", "1").await;
     fixture.add(&upload, "model.onnx", "weights").await.ok(201);
@@ -445,7 +446,7 @@ async fn a_version_is_promoted_once_most_regions_have_run_it_and_refused_with_th
 #[tokio::test]
 async fn a_version_older_than_the_newest_that_agents_publish_is_held_and_may_be_promoted() {
     let fixture = Rig::start().await;
-    fixture.api.replicator.vacate();
+    fixture.reader.abort();
 
     let version = |number: usize| VersionSummary {
         model: "resnet".parse().unwrap(),

@@ -5,7 +5,7 @@
 
 use crate::config::{
     AlertsConfig, ApiConfig, Config, CostConfig, HealthConfig, ListenConfig, RegionConfig,
-    ReplicationConfig, StoreConfig, TrafficConfig,
+    TrafficConfig,
 };
 use regionmesh_core::{
     planning::Strategy,
@@ -277,7 +277,7 @@ impl Layout {
                 ..TrafficConfig::default()
             },
             recovery: self.recovery.clone(),
-            replication: ReplicationConfig::default(),
+            replication: regionmesh_replication::Settings::default(),
             serving: ServingConfig::default(),
             api: ApiConfig {
                 token_file: Some(self.token_file()),
@@ -317,8 +317,8 @@ impl Layout {
 
 const WITNESS: &str = "witness";
 
-fn store(directory: &Path) -> StoreConfig {
-    StoreConfig {
+fn store(directory: &Path) -> regionmesh_store::Settings {
+    regionmesh_store::Settings {
         url: file_url(directory),
         options: BTreeMap::new(),
     }

@@ -1,0 +1,35 @@
+//! The agent's hybrid logical clock: one per process, shared by what publishes and what receives.
+
+use regionmesh_protocol::{clock::HybridTime, models::catalogue::Catalogue};
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// A clock. Clones are the same clock.
+#[derive(Debug, Clone, Default)]
+pub struct HybridClock(Arc<Mutex<HybridTime>>);
+
+impl HybridClock {
+    /// A time later than every time given or observed before.
+    pub fn next(&self) -> HybridTime {
+        let mut last = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        *last = last.next(regionmesh_runtime::time::unix_ms());
+        *last
+    }
+
+    /// Takes note of one time that a peer told.
+    pub(crate) fn hear(&self, time: HybridTime) {
+        let mut last = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        *last = last.observe(time, regionmesh_runtime::time::unix_ms());
+    }
+
+    /// Takes note of every time in a catalogue, so that what we publish next is later than what we
+    /// know of.
+    pub fn observe(&self, catalogue: &Catalogue) {
+        let times = catalogue.versions.iter().map(|version| version.published);
+        let times = times.chain(catalogue.aliases.iter().map(|alias| alias.set));
+        let times = times.chain(catalogue.tombstones.iter().map(|stone| stone.deleted));
+        let now_ms = regionmesh_runtime::time::unix_ms();
+        let mut last = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+
+        *last = times.fold(*last, |last, seen| last.observe(seen, now_ms));
+    }
+}

@@ -1,0 +1,85 @@
+//! Having a growing file written to disk before it is complete.
+
+use std::{
+    fs::File,
+    io,
+    path::Path,
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
+};
+use tokio::task::JoinHandle;
+
+/// Bytes of a growing file that may wait in memory until the disk is told to write them.
+pub(crate) const SYNC_EVERY: u64 = 64 << 20;
+
+/// Has the disk write a file while it still grows, so that the sync at its end finds little left to
+/// write: receiving and writing a large model then take the longer of both times and not their sum.
+/// Clones share the file.
+#[derive(Debug, Clone)]
+pub(crate) struct EarlySync {
+    file: Arc<File>,
+    waiting: Arc<AtomicU64>,
+    /// The one sync under way, or the last.
+    running: Arc<Mutex<Option<JoinHandle<()>>>>,
+    /// The kernel tells an error of writing once; whoever syncs later would not see it.
+    failure: Arc<Mutex<Option<io::Error>>>,
+}
+
+impl EarlySync {
+    /// For a file that exists. Must be called before what it is told of is written.
+    pub(crate) fn new(path: &Path) -> io::Result<Self> {
+        let file = Arc::new(File::open(path)?);
+        Ok(Self {
+            file,
+            waiting: Arc::default(),
+            running: Arc::default(),
+            failure: Arc::default(),
+        })
+    }
+
+    /// So many bytes were written. Returns at once; must be called within a tokio runtime.
+    pub(crate) fn wrote(&self, bytes: u64) {
+        if self.waiting.fetch_add(bytes, Ordering::Relaxed) + bytes >= SYNC_EVERY {
+            self.begin();
+        }
+    }
+
+    fn begin(&self) {
+        let mut running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
+        if running.as_ref().is_some_and(|sync| !sync.is_finished()) {
+            return;
+        }
+        self.waiting.store(0, Ordering::Relaxed);
+
+        let file = self.file.clone();
+        let failure = self.failure.clone();
+        *running = Some(tokio::task::spawn_blocking(move || {
+            if let Err(error) = file.sync_data() {
+                failure
+                    .lock()
+                    .unwrap_or_else(PoisonError::into_inner)
+                    .get_or_insert(error);
+            }
+        }));
+    }
+
+    /// Waits for what is under way; fails if any sync did.
+    pub(crate) async fn finish(self) -> io::Result<()> {
+        let running = self
+            .running
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take();
+
+        if let Some(sync) = running {
+            sync.await.map_err(io::Error::other)?;
+        }
+        self.failure
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take()
+            .map_or(Ok(()), Err)
+    }
+}

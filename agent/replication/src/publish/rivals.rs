@@ -1,0 +1,168 @@
+//! Detects publications of one name in several regions at the same time, before their publishers
+//! are answered.
+//!
+//! An agent announces a publication, with its timestamp, inside its own process before anything of
+//! it is visible. Once the version is visible, the agent asks every connected agent of the other
+//! regions for a rival, visible or announced, and sends its own timestamp along. Of two agents that
+//! can reach each other, one of two things is true: the agent that is asked has already announced,
+//! and both compare the same two timestamps; or it takes its timestamp later, because it has heard
+//! ours, and finds our version when it asks in turn. Regions that cannot reach each other detect
+//! the conflict by replication.
+
+use crate::{Transport, clock::HybridClock};
+use futures::future::join_all;
+use regionmesh_core::replication::keeps_name;
+use regionmesh_protocol::{
+    identity::RegionName,
+    models::manifest::{Manifest, VersionSummary},
+    wire::{PeerReply, PeerRequest},
+};
+use std::{
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+/// How long a publisher waits for the answers of other regions.
+const TIMEOUT: Duration = Duration::from_secs(2);
+
+/// The publications in progress. Clones share them.
+#[derive(Clone, Default)]
+pub(super) struct Rivals {
+    transport: Option<Arc<dyn Transport>>,
+    announced: Arc<Mutex<Vec<VersionSummary>>>,
+}
+
+/// Withdraws the announcement when dropped.
+pub(super) struct Announced {
+    summary: VersionSummary,
+    all: Arc<Mutex<Vec<VersionSummary>>>,
+}
+
+impl Drop for Announced {
+    fn drop(&mut self) {
+        let mut all = self.all.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(place) = all.iter().position(|known| *known == self.summary) {
+            all.swap_remove(place);
+        }
+    }
+}
+
+impl Rivals {
+    /// No publications; rivals in other regions are asked for over `transport`, where there is one.
+    pub(super) fn new(transport: Option<Arc<dyn Transport>>) -> Self {
+        Self {
+            transport,
+            ..Self::default()
+        }
+    }
+
+    /// Timestamps a publication and announces it under the same lock.
+    pub(super) fn announce(&self, manifest: &mut Manifest, clock: &HybridClock) -> Announced {
+        let mut all = self
+            .announced
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+
+        manifest.published = clock.next();
+        let summary = manifest.summary();
+        all.push(summary.clone());
+        Announced {
+            summary,
+            all: self.announced.clone(),
+        }
+    }
+
+    /// The earliest announced publication of the same name with other content.
+    pub(super) fn announced(&self, published: &VersionSummary) -> Option<VersionSummary> {
+        let all = self
+            .announced
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+
+        all.iter()
+            .filter(|known| is_rival(known, published))
+            .reduce(|a, b| keeps_name(a, b))
+            .cloned()
+    }
+
+    /// The earliest rival known to a connected agent of another region.
+    pub(super) async fn among(
+        &self,
+        own: &RegionName,
+        published: &VersionSummary,
+    ) -> Option<VersionSummary> {
+        let transport = self.transport.as_ref()?;
+        let connected = transport.connected().into_iter();
+        let others = connected.filter(|agent| agent.region != *own);
+        let asked = others.map(|agent| async move {
+            let request = PeerRequest::Publication(published.clone());
+            match transport.call(&agent, request, TIMEOUT).await {
+                Ok(PeerReply::Rival(rival)) => rival.filter(|rival| is_rival(rival, published)),
+                Ok(other) => {
+                    tracing::debug!(%agent, ?other, "an agent could not tell of rivals");
+                    None
+                }
+                Err(error) => {
+                    tracing::debug!(%agent, %error, "an agent could not be asked for rivals");
+                    None
+                }
+            }
+        });
+
+        let found = join_all(asked).await;
+        found
+            .into_iter()
+            .flatten()
+            .reduce(|a, b| keeps_name(&a, &b).clone())
+    }
+}
+
+fn is_rival(known: &VersionSummary, published: &VersionSummary) -> bool {
+    (&known.model, &known.version) == (&published.model, &published.version)
+        && known.content != published.content
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use regionmesh_protocol::{clock::HybridTime, models::manifest::ManifestFile};
+
+    fn manifest(path: &str) -> Manifest {
+        let digest = regionmesh_protocol::models::digest::Digest::of(path.as_bytes());
+        Manifest {
+            model: "m".parse().unwrap(),
+            version: "1".parse().unwrap(),
+            files: vec![ManifestFile {
+                path: path.into(),
+                size: 0,
+                digest,
+                chunks: vec![],
+            }],
+            origin: "a".parse().unwrap(),
+            publisher: String::new(),
+            published: HybridTime::default(),
+            metadata: vec![],
+        }
+    }
+
+    #[test]
+    fn a_publication_under_way_is_a_rival_until_it_ends() {
+        let rivals = Rivals::default();
+        let clock = HybridClock::default();
+        let mut ours = manifest("x");
+        let theirs = manifest("y").summary();
+        let announced = rivals.announce(&mut ours, &clock);
+
+        assert!(ours.published > HybridTime::default());
+        assert_eq!(rivals.announced(&theirs), Some(ours.summary()));
+        assert_eq!(
+            rivals.announced(&ours.summary()),
+            None,
+            "the same content is no rival"
+        );
+
+        drop(announced);
+        assert_eq!(rivals.announced(&theirs), None);
+    }
+}

@@ -1,0 +1,188 @@
+//! Answering other regions' requests for manifests and chunks.
+
+use crate::{
+    Store,
+    frames::{in_time, read_frame, write_frame},
+    metrics::ReplicationMetrics,
+};
+use bytes::Bytes;
+use futures::{StreamExt, stream};
+use regionmesh_protocol::{
+    identity::AgentId,
+    models::{chunking::CHUNK_MAX, digest::Digest},
+    wire::{BulkReply, BulkRequest},
+};
+use regionmesh_runtime::{meter::Meter, models::ModelError};
+use std::{collections::HashMap, io, sync::Arc};
+use tokio::{
+    io::{AsyncRead, AsyncWrite, AsyncWriteExt},
+    sync::{Mutex, Semaphore},
+};
+
+/// Ranges of one request.
+const RANGES_MAX: usize = 4_096;
+/// Bytes of one request.
+const REQUEST_MAX: u64 = 256 << 20;
+/// Bytes read from the store at once; the next block is read while one is sent.
+const BLOCK: u64 = 4 << 20;
+/// Requests answered at once; each holds two blocks in memory.
+const AT_ONCE: usize = 16;
+/// Versions whose content digest is remembered, so that a request need not read the manifest again.
+const REMEMBERED: usize = 256;
+
+/// Serves the region's store to peers. Clones share limits and memory.
+#[derive(Clone)]
+pub struct BulkServer {
+    store: Arc<dyn Store>,
+    metrics: ReplicationMetrics,
+    meter: Meter,
+    places: Arc<Semaphore>,
+    contents: Arc<Mutex<HashMap<(String, String), Digest>>>,
+}
+
+impl BulkServer {
+    /// A server of `store`.
+    pub fn new(store: Arc<dyn Store>, metrics: ReplicationMetrics, meter: Meter) -> Self {
+        Self {
+            store,
+            metrics,
+            meter,
+            places: Arc::new(Semaphore::new(AT_ONCE)),
+            contents: Arc::default(),
+        }
+    }
+
+    /// Answers the one request of a stream.
+    pub async fn answer(
+        &self,
+        from: &AgentId,
+        send: &mut (impl AsyncWrite + Unpin + Send),
+        receive: &mut (impl AsyncRead + Unpin + Send),
+    ) -> io::Result<()> {
+        let request: BulkRequest = in_time(read_frame(receive)).await?;
+        let _place = self.places.acquire().await.map_err(io::Error::other)?;
+        match request {
+            BulkRequest::Manifest { model, version } => {
+                match self.store.manifest_bytes(&model, &version).await {
+                    Ok(bytes) => {
+                        in_time(write_frame(send, &BulkReply::Bytes(bytes.len() as u64))).await?;
+                        in_time(send.write_all(&bytes)).await?;
+                    }
+                    Err(error) => in_time(write_frame(send, &refusal(error))).await?,
+                }
+            }
+            BulkRequest::Ranges {
+                model,
+                version,
+                content,
+                path,
+                ranges,
+            } => {
+                let total = match check(&ranges) {
+                    Ok(total) => total,
+                    Err(why) => return Err(io::Error::other(why)),
+                };
+                let key = (model.to_string(), version.to_string());
+
+                if self.contents.lock().await.get(&key) != Some(&content) {
+                    match self.store.manifest(&model, &version).await {
+                        Ok(manifest) if manifest.content() == content => {
+                            let mut contents = self.contents.lock().await;
+                            if contents.len() >= REMEMBERED {
+                                contents.clear();
+                            }
+                            contents.insert(key, content);
+                        }
+                        Ok(_) => return in_time(write_frame(send, &BulkReply::NotHeld)).await,
+                        Err(error) => return in_time(write_frame(send, &refusal(error))).await,
+                    }
+                }
+
+                let mut blocks = stream::iter(blocks(&ranges))
+                    .map(|block| self.store.read_range(&model, &version, &path, block))
+                    .buffered(2);
+                let mut is_begun = false;
+
+                while let Some(block) = blocks.next().await {
+                    match block {
+                        Ok(block) => {
+                            if !is_begun {
+                                in_time(write_frame(send, &BulkReply::Bytes(total))).await?;
+                                is_begun = true;
+                            }
+
+                            send_block(send, &block).await?;
+                            let region = from.region.as_str();
+                            self.metrics
+                                .bytes
+                                .with_label_values(&["sent", region])
+                                .inc_by(block.len() as u64);
+
+                            self.meter
+                                .replicated(&from.region, &model, block.len() as u64);
+                        }
+                        Err(error) if !is_begun => {
+                            return in_time(write_frame(send, &refusal(error))).await;
+                        }
+                        // Bytes are on their way: only an end too early can tell.
+                        Err(error) => return Err(io::Error::other(error)),
+                    }
+                }
+            }
+        }
+
+        in_time(send.shutdown()).await
+    }
+}
+
+async fn send_block(send: &mut (impl AsyncWrite + Unpin), block: &Bytes) -> io::Result<()> {
+    // In pieces, so that slow but living links are not taken for dead ones.
+    for piece in block.chunks(256 << 10) {
+        in_time(send.write_all(piece)).await?;
+    }
+    Ok(())
+}
+
+fn refusal(error: ModelError) -> BulkReply {
+    match error {
+        ModelError::NotFound { .. } => BulkReply::NotHeld,
+        error => BulkReply::Failed(error.to_string()),
+    }
+}
+
+fn check(ranges: &[(u64, u32)]) -> Result<u64, String> {
+    if ranges.len() > RANGES_MAX {
+        return Err(format!(
+            "{} ranges were asked for, the limit is {RANGES_MAX}",
+            ranges.len()
+        ));
+    }
+
+    let total: u64 = ranges.iter().map(|(_, length)| u64::from(*length)).sum();
+    let is_possible = ranges.iter().all(|(offset, length)| {
+        (1..=CHUNK_MAX).contains(&(*length as usize))
+            && offset.checked_add(u64::from(*length)).is_some()
+    });
+
+    if total > REQUEST_MAX || !is_possible {
+        return Err(format!(
+            "{total} bytes were asked for in one request, the limit is {REQUEST_MAX}"
+        ));
+    }
+
+    Ok(total)
+}
+
+/// Adjacent ranges joined, then cut into blocks.
+fn blocks(ranges: &[(u64, u32)]) -> Vec<std::ops::Range<u64>> {
+    let mut blocks: Vec<std::ops::Range<u64>> = Vec::new();
+    for (offset, length) in ranges {
+        let end = offset + u64::from(*length);
+        match blocks.last_mut() {
+            Some(last) if last.end == *offset && end - last.start <= BLOCK => last.end = end,
+            _ => blocks.push(*offset..end),
+        }
+    }
+
+    blocks
+}

@@ -1,0 +1,194 @@
+//! The last committed plan on the agent's disk, so that its DNS goes on answering from it after a
+//! restart without peers.
+//!
+//! A cache: the register holds the truth, and a lost or broken file costs no more than waiting for
+//! a peer.
+
+use regionmesh_protocol::{
+    codec::{self, CodecError},
+    plan::CommittedPlan,
+};
+use regionmesh_runtime::files::replace_file;
+use std::{
+    fs::File,
+    io::{ErrorKind, Read},
+    path::{Path, PathBuf},
+};
+
+/// Name of the file in the data directory.
+pub(crate) const FILE_NAME: &str = "committed-plan";
+
+const CHECKSUM_BYTES: usize = 32;
+/// Names the layout of plans; to be changed with it, since what was encoded otherwise may decode to
+/// nonsense.
+const LAYOUT: &str = "regionmesh committed plan, layout 5";
+
+/// The checksum of a plan in today's layout.
+fn checksum(body: &[u8]) -> blake3::Hash {
+    let mut hasher = blake3::Hasher::new_derive_key(LAYOUT);
+    hasher.update(body);
+    hasher.finalize()
+}
+
+/// Why the file could not be used.
+#[derive(Debug, thiserror::Error)]
+pub enum CommittedPlanError {
+    /// The file system's reason.
+    #[error("cannot {action} {path}: {error}")]
+    Io {
+        /// What was tried.
+        action: &'static str,
+        /// Where.
+        path: PathBuf,
+        /// Why not.
+        error: std::io::Error,
+    },
+    /// Cut short or altered.
+    #[error(
+        "{path} is damaged (its checksum is wrong); it is ignored and written anew with the next \
+            plan"
+    )]
+    Damaged {
+        /// The file.
+        path: PathBuf,
+    },
+    /// Written by a version that lays plans out otherwise.
+    #[error(
+        "{path} was written by another version of regionmesh; it is ignored and written anew with \
+            the next plan"
+    )]
+    OtherLayout {
+        /// The file.
+        path: PathBuf,
+    },
+    /// Not a plan, or too large.
+    #[error("{path}: {error}")]
+    Codec {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        error: CodecError,
+    },
+}
+
+/// Reads the plan kept in `data_dir`; none if none was kept yet.
+pub fn load_committed_plan(data_dir: &Path) -> Result<Option<CommittedPlan>, CommittedPlanError> {
+    let path = data_dir.join(FILE_NAME);
+    let mut bytes = Vec::new();
+    let limit = (codec::MESSAGE_LIMIT + CHECKSUM_BYTES + 1) as u64;
+
+    match File::open(&path).and_then(|file| file.take(limit).read_to_end(&mut bytes)) {
+        Ok(_) => {}
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+        Err(error) => {
+            return Err(CommittedPlanError::Io {
+                action: "read",
+                path,
+                error,
+            });
+        }
+    }
+
+    match bytes.split_at_checked(CHECKSUM_BYTES) {
+        Some((found, body)) if checksum(body).as_bytes() == found => codec::decode(body)
+            .map(Some)
+            .map_err(|error| CommittedPlanError::Codec { path, error }),
+        // Layout 1 had a checksum without a name.
+        Some((found, body)) if blake3::hash(body).as_bytes() == found => {
+            Err(CommittedPlanError::OtherLayout { path })
+        }
+        _ => Err(CommittedPlanError::Damaged { path }),
+    }
+}
+
+/// Keeps `plan` in `data_dir`.
+pub fn save_committed_plan(
+    data_dir: &Path,
+    plan: &CommittedPlan,
+) -> Result<(), CommittedPlanError> {
+    let path = data_dir.join(FILE_NAME);
+    let body = codec::encode(plan).map_err(|error| CommittedPlanError::Codec {
+        path: path.clone(),
+        error,
+    })?;
+    let content = [checksum(&body).as_bytes(), &body[..]].concat();
+    let written = std::fs::create_dir_all(data_dir).and_then(|()| replace_file(&path, &content));
+
+    written.map_err(|error| CommittedPlanError::Io {
+        action: "write",
+        path,
+        error,
+    })
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+mod tests {
+    use super::*;
+    use regionmesh_protocol::{
+        plan::Plan,
+        register::ballot::{Ballot, Stamp},
+    };
+
+    fn plan() -> CommittedPlan {
+        let ballot = Ballot {
+            number: 3,
+            agent: "r/a".parse().unwrap(),
+            boot: 1,
+        };
+
+        CommittedPlan {
+            stamp: Stamp { ballot, seq: 7 },
+            plan: Plan {
+                reason: "first".into(),
+                ..Plan::default()
+            },
+        }
+    }
+
+    #[test]
+    fn what_was_saved_is_loaded_and_nothing_before() {
+        let dir = tempfile::tempdir().unwrap();
+        assert_eq!(load_committed_plan(dir.path()).unwrap(), None);
+        save_committed_plan(dir.path(), &plan()).unwrap();
+        save_committed_plan(dir.path(), &plan()).unwrap();
+        assert_eq!(load_committed_plan(dir.path()).unwrap(), Some(plan()));
+    }
+
+    #[test]
+    fn a_plan_of_an_older_layout_is_named_as_such_and_replaced() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join(FILE_NAME);
+
+        // As the first layout was written: here even of bytes that would decode.
+        let body = codec::encode(&plan()).unwrap();
+        std::fs::write(&path, [blake3::hash(&body).as_bytes(), &body[..]].concat()).unwrap();
+
+        let error = load_committed_plan(dir.path()).unwrap_err();
+        assert!(
+            error.to_string().contains("another version of regionmesh"),
+            "{error}"
+        );
+
+        save_committed_plan(dir.path(), &plan()).unwrap();
+        assert_eq!(load_committed_plan(dir.path()).unwrap(), Some(plan()));
+    }
+
+    #[test]
+    fn a_file_cut_or_altered_anywhere_is_refused() {
+        let dir = tempfile::tempdir().unwrap();
+        save_committed_plan(dir.path(), &plan()).unwrap();
+
+        let path = dir.path().join(FILE_NAME);
+        let good = std::fs::read(&path).unwrap();
+        for at in 0..good.len() {
+            std::fs::write(&path, &good[..at]).unwrap();
+            assert!(load_committed_plan(dir.path()).is_err(), "cut at {at}");
+
+            let mut altered = good.clone();
+            altered[at] ^= 1;
+            std::fs::write(&path, altered).unwrap();
+            assert!(load_committed_plan(dir.path()).is_err(), "altered at {at}");
+        }
+    }
+}

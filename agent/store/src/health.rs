@@ -1,0 +1,265 @@
+//! The health of a store: the outcome of every operation, and whether the store may be written to.
+
+use crate::fault::{Cause, StoreFault, cause, is_answer};
+use object_store::{Error as ObjectError, path::Path as ObjectPath};
+use regionmesh_core::health::store::{Access, Outage, StoreJudge};
+use regionmesh_runtime::describe::io_words;
+use std::{
+    io,
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+/// An operation cancelled after this long counts as unanswered. One cancelled sooner counts as
+/// nothing: its caller lost interest.
+const SILENT_AFTER: Duration = Duration::from_millis(2_500);
+
+/// Whether a store can be used as a region's.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Fitness {
+    Unchecked,
+    Fit,
+    Unfit(String),
+}
+
+#[derive(Debug)]
+struct Inner {
+    place: String,
+    begin: Instant,
+    judge: Mutex<StoreJudge>,
+    fitness: Mutex<Fitness>,
+    /// A write that was begun and does not end.
+    hung: Mutex<Option<StoreFault>>,
+    failures: [AtomicU64; 2],
+}
+
+/// The health of one store. Clones share it.
+#[derive(Debug, Clone)]
+pub struct StoreHealth(Arc<Inner>);
+
+impl StoreHealth {
+    /// Health of the store that errors call `place`. It counts as fit until
+    /// [`StoreHealth::require_check`].
+    pub(crate) fn new(place: impl Into<String>) -> Self {
+        Self(Arc::new(Inner {
+            place: place.into(),
+            begin: Instant::now(),
+            judge: Mutex::default(),
+            fitness: Mutex::new(Fitness::Fit),
+            hung: Mutex::default(),
+            failures: Default::default(),
+        }))
+    }
+
+    /// What errors call the store: `bucket "models"`.
+    pub(crate) fn place(&self) -> &str {
+        &self.0.place
+    }
+
+    /// Blocks all writes until [`StoreHealth::found_fit`].
+    pub fn require_check(&self) {
+        *lock(&self.0.fitness) = Fitness::Unchecked;
+    }
+
+    /// The store supports what a region's store needs.
+    pub(crate) fn found_fit(&self) {
+        *lock(&self.0.fitness) = Fitness::Fit;
+    }
+
+    /// The store lacks something that a region's store needs.
+    pub(crate) fn found_unfit(&self, why: impl Into<String>) {
+        *lock(&self.0.fitness) = Fitness::Unfit(why.into());
+    }
+
+    /// Why writes are blocked; none if they are not.
+    pub(crate) fn obstacle(&self) -> Option<StoreFault> {
+        let cause = match &*lock(&self.0.fitness) {
+            Fitness::Fit => return None,
+            Fitness::Unchecked => Cause::Unchecked,
+            Fitness::Unfit(why) => Cause::Unfit(why.clone()),
+        };
+
+        Some(self.fault(cause))
+    }
+
+    /// A fault of this store.
+    pub(crate) fn fault(&self, cause: Cause) -> StoreFault {
+        StoreFault {
+            place: self.0.place.clone(),
+            cause,
+        }
+    }
+
+    /// Whether the store is unavailable now.
+    pub(crate) fn outage(&self) -> Option<Outage> {
+        lock(&self.0.judge).outage(self.now_ms())
+    }
+
+    /// How long ago an operation last succeeded, or since the start if none did.
+    pub(crate) fn quiet_for(&self) -> Duration {
+        let last_ms = lock(&self.0.judge).succeeded_ms().unwrap_or(0);
+        Duration::from_millis(self.now_ms().saturating_sub(last_ms))
+    }
+
+    /// How long ago a write last succeeded, or since the start if none did.
+    pub(crate) fn unwritten_for(&self) -> Duration {
+        let last_ms = lock(&self.0.judge)
+            .succeeded_by_ms(Access::Write)
+            .unwrap_or(0);
+        Duration::from_millis(self.now_ms().saturating_sub(last_ms))
+    }
+
+    /// A write in `area` did not end within `waited` and is still running. Until
+    /// [`StoreHealth::writes_end`] further writes are refused: on a file system that hangs each of
+    /// them would occupy a thread.
+    pub(crate) fn writes_hang(&self, area: &str, waited: Duration) {
+        let fault = self.fault(Cause::Silent(waited.as_millis() as u64));
+        self.record(Access::Write, area, Err(fault.to_string()));
+        *lock(&self.0.hung) = Some(fault);
+    }
+
+    /// No write hangs.
+    pub(crate) fn writes_end(&self) {
+        *lock(&self.0.hung) = None;
+    }
+
+    /// Why writes are refused while one of them hangs.
+    pub(crate) fn hung(&self) -> Option<StoreFault> {
+        lock(&self.0.hung).clone()
+    }
+
+    /// Whether writes failed and none succeeded since.
+    pub(crate) fn are_writes_in_doubt(&self) -> bool {
+        lock(&self.0.judge).is_in_doubt(Access::Write)
+    }
+
+    /// How many operations of this kind failed so far.
+    pub(crate) fn failures(&self, access: Access) -> u64 {
+        self.0.failures[access as usize].load(Ordering::Relaxed)
+    }
+
+    /// Starts observing an operation on `path`.
+    pub(crate) fn begin(&self, access: Access, path: Option<&ObjectPath>) -> Operation {
+        let area = path
+            .and_then(|path| path.parts().next())
+            .map(|part| part.as_ref().to_owned())
+            .unwrap_or_default();
+
+        Operation {
+            health: self.clone(),
+            access,
+            area,
+            begin: Instant::now(),
+            is_settled: false,
+        }
+    }
+
+    /// Runs an operation and records its outcome. A failure comes back as a [`StoreFault`].
+    pub(crate) async fn observe<T>(
+        &self,
+        access: Access,
+        path: Option<&ObjectPath>,
+        operation: impl Future<Output = Result<T, ObjectError>>,
+    ) -> Result<T, ObjectError> {
+        let mut observed = self.begin(access, path);
+        match operation.await {
+            Ok(value) => {
+                observed.succeeded();
+                Ok(value)
+            }
+            Err(error) => Err(observed.failed(error)),
+        }
+    }
+
+    /// Records the outcome of a direct operation on the folder of a local store.
+    pub(crate) fn observe_file<T>(&self, access: Access, area: &str, outcome: &io::Result<T>) {
+        let why = outcome.as_ref().map(drop).map_err(|error| {
+            let cause = match error.kind() {
+                io::ErrorKind::StorageFull => Cause::Full,
+                io::ErrorKind::PermissionDenied => Cause::Refused("permission denied".into()),
+                _ => Cause::Failed(io_words(error)),
+            };
+
+            self.fault(cause).to_string()
+        });
+
+        self.record(access, area, why);
+    }
+
+    fn record(&self, access: Access, area: &str, outcome: Result<(), String>) {
+        if outcome.is_err() {
+            self.0.failures[access as usize].fetch_add(1, Ordering::Relaxed);
+        }
+        lock(&self.0.judge).observe(access, area, outcome, self.now_ms());
+    }
+
+    fn now_ms(&self) -> u64 {
+        // 500 million years fit.
+        self.0.begin.elapsed().as_millis() as u64
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// An operation in progress. Dropped without an outcome after [`SILENT_AFTER`], it counts as
+/// unanswered.
+#[derive(Debug)]
+pub(crate) struct Operation {
+    health: StoreHealth,
+    access: Access,
+    area: String,
+    begin: Instant,
+    is_settled: bool,
+}
+
+impl Operation {
+    /// It succeeded.
+    pub(crate) fn succeeded(&mut self) {
+        self.is_settled = true;
+        self.health.record(self.access, &self.area, Ok(()));
+    }
+
+    /// It failed, or the store answered that something is missing or exists already. Returns the
+    /// error to pass on.
+    pub(crate) fn failed(&mut self, error: ObjectError) -> ObjectError {
+        if is_answer(&error) {
+            self.succeeded();
+            return error;
+        }
+
+        self.is_settled = true;
+        let fault = self.health.fault(cause(&error));
+        self.health
+            .record(self.access, &self.area, Err(fault.to_string()));
+        fault.into_error()
+    }
+
+    /// The same operation, not started yet.
+    #[must_use]
+    pub(crate) fn idle(mut self) -> Self {
+        self.is_settled = true;
+        self
+    }
+
+    /// The next answer of a streaming operation is awaited.
+    pub(crate) fn goes_on(&mut self) {
+        self.begin = Instant::now();
+        self.is_settled = false;
+    }
+}
+
+impl Drop for Operation {
+    fn drop(&mut self) {
+        let waited = self.begin.elapsed();
+        if !self.is_settled && waited >= SILENT_AFTER {
+            let silent = self.health.fault(Cause::Silent(waited.as_millis() as u64));
+            self.health
+                .record(self.access, &self.area, Err(silent.to_string()));
+        }
+    }
+}

@@ -1,0 +1,311 @@
+//! Watches the stores of an agent: reports one that is unavailable, and looks whether one that is
+//! quiet still answers.
+
+use crate::{
+    OpenStore,
+    conditional::{CheckError, check_conditional_writes},
+    fault::Cause,
+    health::StoreHealth,
+};
+use futures::{StreamExt, future::join_all};
+use object_store::path::Path as ObjectPath;
+use prometheus::{IntCounterVec, IntGaugeVec, Opts, Registry};
+use regionmesh_core::health::store::{Access, PROBE_AREA};
+use regionmesh_protocol::status::problem::ProblemKind;
+use regionmesh_runtime::problems::Problems;
+use std::{
+    io,
+    path::{Path, PathBuf},
+    time::{Duration, Instant},
+};
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+/// How often a store is judged.
+const TICK: Duration = Duration::from_secs(1);
+/// A store that answered nothing for this long is asked.
+const QUIET: Duration = Duration::from_secs(3);
+/// A store that nothing was written to for this long is written to: one may answer reads and refuse
+/// writes.
+const UNWRITTEN: Duration = Duration::from_secs(10);
+/// How long a probe may take.
+const PROBE_TIMEOUT: Duration = Duration::from_secs(3);
+/// Pause between two probes for writing. A local store is probed always, another one while its
+/// writes fail or nobody writes.
+const WRITE_PROBE_EVERY: Duration = Duration::from_secs(3);
+/// How long a check for conditional writes may take.
+pub const CHECK_TIMEOUT: Duration = Duration::from_secs(5);
+/// Pause between two checks of a store that could not be checked.
+const CHECK_EVERY: Duration = Duration::from_secs(5);
+/// Pause between two checks of a store that was found unfit: somebody may have repaired it.
+const CHECK_UNFIT_EVERY: Duration = Duration::from_secs(30);
+/// What a write probe writes: a block, so that a full disk refuses it.
+const PROBE_BYTES: usize = 4_096;
+
+/// Metrics of an agent's stores.
+#[derive(Clone)]
+pub struct StoreMetrics {
+    available: IntGaugeVec,
+    failures: IntCounterVec,
+}
+
+impl StoreMetrics {
+    /// Registers them.
+    pub fn new(registry: &Registry) -> prometheus::Result<Self> {
+        let available = IntGaugeVec::new(
+            Opts::new(
+                "regionmesh_store_available",
+                "1 while the store can be read and written, 0 while it is unavailable.",
+            ),
+            &["store"],
+        )?;
+
+        let failures = IntCounterVec::new(
+            Opts::new(
+                "regionmesh_store_failures_total",
+                "Failed operations of a store, after their repetitions.",
+            ),
+            &["store", "access"],
+        )?;
+
+        registry.register(Box::new(available.clone()))?;
+        registry.register(Box::new(failures.clone()))?;
+        Ok(Self {
+            available,
+            failures,
+        })
+    }
+}
+
+/// One store to watch.
+#[derive(Clone)]
+pub struct MonitoredStore {
+    /// `region` or `witness`: the label of its metrics.
+    pub label: &'static str,
+    /// What its problem is about: the region's name, or `witness`.
+    pub subject: String,
+    /// What errors call it.
+    pub what: &'static str,
+    /// The store.
+    pub store: OpenStore,
+    /// What does not work without it.
+    pub consequence: &'static str,
+}
+
+/// What the monitor is started with, each time.
+#[derive(Clone)]
+pub struct MonitorArguments {
+    /// The stores.
+    pub stores: Vec<MonitoredStore>,
+    /// Tells the probes of a region's agents apart.
+    pub agent: String,
+    /// Where an outage is reported.
+    pub problems: Problems,
+    /// Metrics.
+    pub metrics: StoreMetrics,
+}
+
+/// Watches all stores until `stop`.
+pub async fn run_monitor(
+    arguments: MonitorArguments,
+    stop: CancellationToken,
+) -> Result<(), String> {
+    let watches = arguments
+        .stores
+        .iter()
+        .map(|store| Watch::new(store.clone(), &arguments).run());
+    let _ = stop.run_until_cancelled(join_all(watches)).await;
+
+    Ok(())
+}
+
+struct Watch {
+    monitored: MonitoredStore,
+    agent: String,
+    problems: Problems,
+    metrics: StoreMetrics,
+    checked_at: Option<Instant>,
+    wrote_at: Option<Instant>,
+    /// A write to the folder of a local store that did not end in time.
+    hanging: Option<JoinHandle<io::Result<()>>>,
+    counted: [u64; 2],
+}
+
+impl Watch {
+    fn new(monitored: MonitoredStore, arguments: &MonitorArguments) -> Self {
+        Self {
+            monitored,
+            agent: arguments.agent.clone(),
+            problems: arguments.problems.clone(),
+            metrics: arguments.metrics.clone(),
+            checked_at: None,
+            wrote_at: None,
+            hanging: None,
+            counted: [0; 2],
+        }
+    }
+
+    async fn run(mut self) {
+        let mut ticks = tokio::time::interval(TICK);
+        ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        loop {
+            ticks.tick().await;
+            self.check().await;
+            self.probe().await;
+            self.report();
+        }
+    }
+
+    /// Checks a store that could not be checked at the start, or was found unfit.
+    async fn check(&mut self) {
+        let health = &self.monitored.store.health;
+        let pause = match health.obstacle().map(|fault| fault.cause) {
+            None => return,
+            Some(Cause::Unfit(_)) => CHECK_UNFIT_EVERY,
+            Some(_) => CHECK_EVERY,
+        };
+
+        if self.checked_at.is_some_and(|at| at.elapsed() < pause) {
+            return;
+        }
+
+        let outcome =
+            check_conditional_writes(&self.monitored.store, self.monitored.what, CHECK_TIMEOUT)
+                .await;
+        self.checked_at = Some(Instant::now());
+        match outcome {
+            Ok(()) => {
+                tracing::info!(
+                    store = self.monitored.label,
+                    place = health.place(),
+                    "the store can be written to"
+                )
+            }
+            Err(error @ CheckError::Unfit { .. }) => {
+                tracing::error!(store = self.monitored.label, %error, "nothing is written")
+            }
+            Err(CheckError::Away(fault)) => {
+                tracing::debug!(store = self.monitored.label, %fault, "it is checked again")
+            }
+        }
+    }
+
+    async fn probe(&mut self) {
+        let store = self.monitored.store.clone();
+        // A reader would hang beside a writer that does, and occupy a thread for each probe.
+        if store.health.hung().is_none() && store.health.quiet_for() >= QUIET {
+            probe_read(&store).await;
+        }
+
+        let is_due = self
+            .wrote_at
+            .is_none_or(|at| at.elapsed() >= WRITE_PROBE_EVERY);
+        let is_unwritten = store.health.unwritten_for() >= UNWRITTEN;
+        let is_wanted = store.root.is_some() || store.health.are_writes_in_doubt() || is_unwritten;
+
+        if is_due && is_wanted {
+            self.wrote_at = Some(Instant::now());
+            match &store.root {
+                Some(root) => {
+                    let path = root.join(format!(".probe-{}", self.agent));
+                    self.probe_folder(&store.health, move || write_and_remove(&path))
+                        .await;
+                }
+                None => probe_write(&store, &self.agent).await,
+            }
+        }
+    }
+
+    /// Writes to the folder of a local store. The file system has no timeouts: a write that hangs
+    /// is waited for again, and no further one is begun.
+    async fn probe_folder(
+        &mut self,
+        health: &StoreHealth,
+        write: impl FnOnce() -> io::Result<()> + Send + 'static,
+    ) {
+        let mut writing = match self.hanging.take() {
+            Some(writing) => writing,
+            None => tokio::task::spawn_blocking(write),
+        };
+
+        match tokio::time::timeout(PROBE_TIMEOUT, &mut writing).await {
+            Ok(written) => {
+                let written = written.unwrap_or_else(|error| Err(io::Error::other(error)));
+                health.writes_end();
+                health.observe_file(Access::Write, PROBE_AREA, &written);
+            }
+            Err(_) => {
+                health.writes_hang(PROBE_AREA, PROBE_TIMEOUT);
+                self.hanging = Some(writing);
+            }
+        }
+    }
+
+    fn report(&mut self) {
+        let health = &self.monitored.store.health;
+        let label = self.monitored.label;
+        let subject = &self.monitored.subject;
+
+        for (index, access) in [Access::Read, Access::Write].into_iter().enumerate() {
+            let failures = health.failures(access);
+            let counter = self
+                .metrics
+                .failures
+                .with_label_values(&[label, access.as_str()]);
+
+            counter.inc_by(failures.saturating_sub(self.counted[index]));
+            self.counted[index] = failures;
+        }
+
+        let why = match (health.outage(), health.obstacle()) {
+            (Some(outage), _) => Some(outage.why),
+            (None, Some(fault)) => Some(fault.to_string()),
+            (None, None) => None,
+        };
+
+        self.metrics
+            .available
+            .with_label_values(&[label])
+            .set(i64::from(why.is_none()));
+
+        match why {
+            Some(why) => {
+                let detail = format!("{why}; {}", self.monitored.consequence);
+                self.problems
+                    .set(ProblemKind::StoreUnavailable, subject, detail);
+            }
+            None => self.problems.clear(ProblemKind::StoreUnavailable, subject),
+        }
+    }
+}
+
+/// Reads what is there or not; the store's health sees how that ends, also that it takes too long.
+async fn probe_read(store: &OpenStore) {
+    let folder = ObjectPath::from(PROBE_AREA);
+    let mut listing = store.prober.list(Some(&folder));
+    let _ = tokio::time::timeout(PROBE_TIMEOUT, listing.next()).await;
+}
+
+async fn probe_write(store: &OpenStore, agent: &str) {
+    let path = ObjectPath::from(format!("{PROBE_AREA}/write-{agent}"));
+    let put = store
+        .prober
+        .put_opts(&path, vec![0u8; PROBE_BYTES].into(), Default::default());
+    let _ = tokio::time::timeout(PROBE_TIMEOUT, put).await;
+}
+
+fn write_and_remove(path: &Path) -> io::Result<()> {
+    let folder = path.parent().map(PathBuf::from).unwrap_or_default();
+    if !folder.is_dir() {
+        return Err(io::Error::new(
+            io::ErrorKind::NotADirectory,
+            "it is not a folder any more",
+        ));
+    }
+
+    let written = std::fs::write(path, [0; PROBE_BYTES]);
+    // Also half of a block that did not fit.
+    let _ = std::fs::remove_file(path);
+
+    written
+}

@@ -1,0 +1,66 @@
+//! The settings of a store.
+
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+/// Where an object store is.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Settings {
+    /// `file:///dir`, `s3://bucket/prefix`, `gs://bucket/prefix`, `azure://container/prefix`.
+    pub url: String,
+    /// Options of the object_store crate, for example `aws_region`; credentials come from the
+    /// environment or the platform's workload identity, never from here.
+    #[serde(default)]
+    pub options: BTreeMap<String, String>,
+}
+
+impl Settings {
+    /// What is wrong with the URL, if anything; whether the store is there shows when it is opened.
+    pub fn fault(&self) -> Option<String> {
+        const SCHEMES: [&str; 4] = ["file", "s3", "gs", "azure"];
+
+        let scheme = self.url.split_once("://").map(|(scheme, _)| scheme);
+        if !scheme.is_some_and(|scheme| SCHEMES.contains(&scheme)) {
+            return Some(format!(
+                "{:?} is not {}://...",
+                self.url,
+                SCHEMES.join(":// or ")
+            ));
+        }
+
+        let is_relative = self
+            .url
+            .strip_prefix("file://")
+            .is_some_and(|path| !path.starts_with('/'));
+
+        is_relative.then(|| format!("{:?}: the folder must be absolute", self.url))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_url_names_a_store_that_is_understood_or_is_a_fault() {
+        let fault = |url: &str| {
+            let options = BTreeMap::new();
+            let url = url.into();
+            Settings { url, options }.fault()
+        };
+
+        for url in ["file:///models", "s3://b/p", "gs://b", "azure://c/p"] {
+            assert_eq!(fault(url), None, "{url}");
+        }
+
+        assert_eq!(
+            fault("ftp://a").as_deref(),
+            Some("\"ftp://a\" is not file:// or s3:// or gs:// or azure://...")
+        );
+        assert_eq!(
+            fault("file://models").as_deref(),
+            Some("\"file://models\": the folder must be absolute")
+        );
+    }
+}
