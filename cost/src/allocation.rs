@@ -96,7 +96,7 @@ pub struct Allocation {
     /// The last day; included.
     #[serde(serialize_with = "serialize_day")]
     pub end: Date,
-    /// Models over all regions: by currency, the dearest first, then by name.
+    /// Models over all regions: by currency, most expensive first, then by name.
     pub models: Vec<ModelCost>,
     /// Models by region, in the same order.
     pub by_region: Vec<ModelCost>,

@@ -168,7 +168,7 @@ pub struct Crossing {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub enum BudgetProblem {
-    /// Some of the cost is in other currencies and counts neither as spent nor as forecast.
+    /// Some cost is in other currencies and counts neither as spent nor as forecast.
     OtherCurrencies {
         /// Cost in other currencies.
         spent: Totals,
@@ -219,7 +219,7 @@ pub struct BudgetState {
 
 /// Compares a budget with what was spent in its current period and what the whole period is
 /// forecast to cost, both within its scope and by its metric. Only amounts in the budget's currency
-/// are compared; where there are others, the state says so.
+/// are compared; the state reports others.
 pub fn evaluate_budget(budget: &Budget, spent: &Totals, forecast: Option<&Totals>) -> BudgetState {
     let currency = budget.amount.currency;
     let limit = budget.amount.amount;

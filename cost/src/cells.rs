@@ -82,8 +82,7 @@ impl Metric {
 pub enum Dimension {
     /// `AWS`, `Microsoft`, `Google Cloud`.
     Provider,
-    /// The account, subscription or project (`SubAccountId`), or the billing account where there is
-    /// none.
+    /// The account, subscription or project (`SubAccountId`), or else the billing account.
     Account,
     /// The provider's name of the region (`RegionId`): `us-west-2`, `europe-west1`.
     Region,

@@ -161,7 +161,7 @@ fn parse_exponent(text: &[u8]) -> Result<i32, AmountError> {
 
 /// The magnitude of `mantissa` × 10^`exponent` in units of 1e-15, and whether it was rounded.
 fn scale(mantissa: &[u8], exponent: i32) -> Result<(i128, bool), AmountError> {
-    // Where the digit's place is: 0 for the one before the point.
+    // The digit's position; 0 is the one before the point.
     let whole = mantissa
         .iter()
         .position(|byte| *byte == b'.')

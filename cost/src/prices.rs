@@ -36,7 +36,7 @@ const TIERS_LIMIT: usize = 32;
 pub enum PriceItem {
     /// An hour of a node.
     Node {
-        /// Where it runs; `aws:*` is any region without a price of its own.
+        /// Its region; `aws:*` is any region without its own price.
         at: CloudRegion,
         /// The instance type, small letters: `g5.xlarge`, `e2-standard-4`, `nc4as_t4_v3`.
         sku: String,
@@ -131,7 +131,7 @@ fn pricing_name(pricing: PricingClass) -> &'static str {
     }
 }
 
-/// Where bytes go to.
+/// Destination of bytes.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Destination {
@@ -238,7 +238,7 @@ impl FromStr for Unit {
 /// The price of a part of a month's quantity.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Tier {
-    /// Where the part ends, in units counted from the start of the month; none for the last one.
+    /// End of the tier, in units from the start of the month; `None` for the last one.
     pub up_to: Option<u64>,
     /// The price per unit.
     pub amount: Amount,

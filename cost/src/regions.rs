@@ -21,7 +21,7 @@ pub struct CloudRegion {
     region: String,
 }
 
-/// A text that is no region of a cloud.
+/// A text that is not a cloud region.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
     "{0:?} is not a cloud region; write it as aws:us-west-2, or as aws:* for all regions of the \
@@ -296,7 +296,7 @@ impl RegionMap {
         map
     }
 
-    /// Where a region of the mesh is billed; `None` if it is not known.
+    /// The billing region of a mesh region, if known.
     pub fn billing_of(&self, mesh_region: &str) -> Option<&CloudRegion> {
         self.billing.get(mesh_region)
     }

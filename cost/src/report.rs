@@ -177,8 +177,7 @@ pub struct Report {
     pub by: Vec<Group>,
     /// Which cost.
     pub metric: Metric,
-    /// By currency, then by time if that is the first group, then by amount, the largest first,
-    /// then by name.
+    /// Sorted by currency, then time if that is the first group, then descending amount, then name.
     pub rows: Vec<ReportRow>,
     /// The sum of the rows.
     pub totals: Totals,

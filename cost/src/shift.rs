@@ -73,7 +73,6 @@ pub struct ShiftInput {
 /// The factors to apply.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ShiftOutcome {
-    /// By region.
     pub factors_bp: BTreeMap<RegionName, u16>,
     /// Whether they differ from those that apply: then this is the time of the last step.
     pub is_step: bool,

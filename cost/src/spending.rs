@@ -19,7 +19,7 @@ use time::Date;
 pub struct BilledDays {
     scope: BudgetScope,
     metric: Metric,
-    /// By day and region, as the mesh names it.
+    /// Keyed by day and mesh region.
     amounts: BTreeMap<(Date, String), Totals>,
     /// The last day that is complete in the bills of all sources.
     settled: Option<Date>,
@@ -252,7 +252,7 @@ pub fn outlook(
             .sum();
         let mut total = spent.clone();
 
-        // Where credits are expected, too: what is spent is spent.
+        // Even if credits are expected: spent cost stays spent.
         total
             .0
             .insert(currency, (known + expected).max(spent.of(currency)));

@@ -143,7 +143,7 @@ fn measure(stream: &Stream) -> Outcome<Figures> {
     Ok(figures)
 }
 
-/// Where spikes begin: after two days, where there is load.
+/// Start of spikes: after two days, at times with load.
 fn places(stream: &Stream) -> Vec<usize> {
     let mean =
         |minute: usize| stream.minutes[minute - DAY..minute].iter().sum::<f64>() / DAY as f64;

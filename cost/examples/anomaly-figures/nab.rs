@@ -115,7 +115,7 @@ pub(crate) fn print(data: &Path, results: Option<&Path>) -> Outcome<()> {
     Ok(())
 }
 
-/// By folder of the corpus: windows found and missed, false detections.
+/// Results by corpus folder: windows found and missed, false detections.
 fn groups(corpus: &[Series], scored: &[Scored], threshold: f64) {
     let mut by_group: BTreeMap<&str, (usize, usize, usize)> = BTreeMap::new();
     for (series, scored) in corpus.iter().zip(scored) {

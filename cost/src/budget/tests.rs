@@ -220,7 +220,7 @@ fn bad_budgets() -> impl IntoIterator<Item = (String, &'static str)> {
             "the amount is not a decimal number",
         ),
         (named("amount = \"5 XXX\""), "amount has no currency"),
-        (named("amount = \"5 €\""), "is no currency"),
+        (named("amount = \"5 €\""), "is not a currency"),
         (
             named("amount = \"5 USD\"\nactual_thresholds = [0]"),
             "actual_thresholds contains 0; thresholds are percents",

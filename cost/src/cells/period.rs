@@ -11,7 +11,7 @@ pub struct Period {
     pub month: Month,
 }
 
-/// A text that is no month.
+/// A text that is not a month.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0:?} is not a month; write it as 2026-09")]
 pub struct PeriodError(String);

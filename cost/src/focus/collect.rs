@@ -29,7 +29,7 @@ const NO_CELL: u32 = u32::MAX;
 /// A row's texts and tags without its day: what is the same for many rows.
 #[derive(Debug)]
 struct Series {
-    /// Where its key lies.
+    /// Range of its key.
     key: (u32, u32),
     slot: u32,
     kind: ChargeKind,
@@ -248,7 +248,7 @@ impl Collector {
         }
     }
 
-    /// Where a row belongs, if known.
+    /// A row's cell, if known.
     #[cfg(feature = "parquet")]
     #[inline]
     pub(super) fn place(&self, series: u32, day: i32) -> Option<Place> {

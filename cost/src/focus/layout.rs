@@ -39,9 +39,8 @@ pub struct StoredFile {
 pub struct ExportSet {
     /// The folder of the export that it belongs to; empty for the whole listing.
     pub root: String,
-    /// The billing month, as paths say; `None` if they don't. Rows have the last word: where they
-    /// name other months, import all sets of the root at once, or one would take the place of
-    /// another.
+    /// The billing month according to the paths, if any. The months in rows take precedence: if
+    /// they differ, import all sets of the root together, or one would replace another.
     pub period: Option<Period>,
     /// Paths, sorted.
     pub files: Vec<String>,

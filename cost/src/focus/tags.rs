@@ -26,7 +26,7 @@ struct Remembered {
 }
 
 impl TagSets {
-    /// Where no tag has a value.
+    /// The set without values.
     pub(super) const NONE: u32 = 0;
 
     pub(super) fn new(keys: Vec<String>) -> Self {

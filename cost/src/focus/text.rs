@@ -186,7 +186,7 @@ fn header(records: &mut Records<impl Read>, file: &str) -> Result<Vec<String>, F
     }
 }
 
-/// Makes charges of the records of one file.
+/// Turns the records of one file into charges.
 struct Rows {
     columns: Columns,
     context: FileContext,
@@ -241,7 +241,7 @@ impl Rows {
         let effective = cost(effective, COST_NAMES[0])?;
         let billed = cost(billed, COST_NAMES[1])?;
 
-        // Counts for usage alone.
+        // Counts only for usage.
         let list = match collector
             .is_usage(series)
             .then(|| cost(list, COST_NAMES[2]))

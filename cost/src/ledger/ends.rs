@@ -1,4 +1,4 @@
-//! Where series of daily costs end: a day that a bill does not reach yet is unknown, not free.
+//! Ends of daily cost series: the cost of days that a bill doesn't cover yet is unknown, not zero.
 
 use super::{ENDED_DAYS, Ledger, StoredPart};
 use crate::date::{day_number, day_of};
@@ -15,9 +15,8 @@ const SPARSE_DAYS: i32 = 7;
 pub struct BillEnds(BTreeMap<String, i32>);
 
 impl BillEnds {
-    /// Where a series of these sources ends: on the last day that all of them reach. Those that
-    /// have ended don't count; a series of those alone ends where all others do. None without
-    /// bills.
+    /// The end of a series of these sources: the last day that all of them reach. Ended sources
+    /// don't count; a series of only those ends with all others. `None` without bills.
     pub fn of<'a>(&self, sources: impl IntoIterator<Item = &'a str>) -> Option<i32> {
         let own = sources
             .into_iter()
@@ -31,7 +30,7 @@ impl BillEnds {
 type Days<'a> = BTreeMap<&'a str, BTreeSet<i32>>;
 
 impl Ledger {
-    /// Where bills end on `today`. Purchases, credits and taxes may be dated ahead: only bills
+    /// The ends of bills on `today`. Purchases, credits and taxes may be dated ahead: only bills
     /// without any usage end with those.
     pub fn ends(&self, today: Date) -> BillEnds {
         let days = self.delivered(today);

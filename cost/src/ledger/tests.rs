@@ -184,7 +184,7 @@ fn the_state_of_a_source_says_what_is_held_of_it() {
     assert_eq!(json["Microsoft 2"]["complete_day"], serde_json::Value::Null);
     assert_eq!(sources["AWS 1"].rows, 2);
 
-    // Of the newer one no day is complete; it began after the first.
+    // The newer one has no complete day; it began after the first.
     assert_eq!(
         ledger.settled_day(day_of(FIRST + 9).unwrap()),
         day_of(FIRST)

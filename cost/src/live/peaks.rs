@@ -5,8 +5,8 @@ use crate::date::DAY_MS;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
-/// A quarter of an hour, milliseconds: long enough that a burst between two observations is none,
-/// short enough for a peak.
+/// A quarter of an hour, milliseconds: long enough to smooth bursts between two observations, short
+/// enough for a peak.
 pub(super) const QUARTER_MS: u64 = 900_000;
 
 /// The quarter of an hour that is being counted.

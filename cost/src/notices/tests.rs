@@ -172,8 +172,8 @@ proptest! {
         let judged_ms = at_ms(told_s + judged_s - behind_s);
         prop_assert!(!is_budget_over(notice, &configurations[older], judged_ms));
 
-        // The configuration that it was told by keeps it for as long as its period lasts, and none
-        // keeps it longer.
+        // Its own configuration keeps it for its whole period, and no configuration keeps it
+        // longer.
         let current = std::slice::from_ref(&budget);
         let last_ms = end_of_day_ms(window.last) - 1;
 

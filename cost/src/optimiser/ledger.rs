@@ -16,7 +16,6 @@ type CopyKey = (ModelName, VersionName, RegionName);
 
 pub(super) struct Ledger {
     pub(super) fleet: Fleet,
-    /// Of the fleet, in a month.
     fleet_cost: Amount,
     copies: BTreeMap<CopyKey, ModelCopy>,
 }

@@ -193,7 +193,7 @@ impl<'a> Prepared<'a> {
         }
     }
 
-    /// Where the quotas are too small.
+    /// Regions with too small quotas.
     fn shortages(&self) -> Vec<Infeasibility> {
         let share = self.spot_share_max.min(1.0 - 1e-9);
         let mut most = Vec::with_capacity(self.regions.len());

@@ -156,7 +156,7 @@ impl Advisor<'_> {
                 ReplicationChange::Relay { via, .. } => format!("from/{via}"),
             };
 
-            // Of two findings of one subject the first counts.
+            // The first finding of a subject counts.
             let subject = format!("{model}/{version}/{region}/{change}");
             if !seen.insert(subject.clone()) {
                 continue;

@@ -76,7 +76,6 @@ pub struct IdleModel {
 pub struct ModelCopy {
     pub model: ModelName,
     pub version: VersionName,
-    /// Where the copy is.
     pub region: RegionName,
     /// For storage.
     pub storage: Amount,
@@ -104,7 +103,6 @@ pub enum ReplicationChange {
 pub struct ReplicationFinding {
     pub model: ModelName,
     pub version: VersionName,
-    /// Where the copy is.
     pub region: RegionName,
     /// What to do.
     pub change: ReplicationChange,

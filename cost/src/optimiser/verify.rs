@@ -19,7 +19,6 @@ const NOISE_ERRORS: f64 = 2.0;
 pub struct BillWindow {
     /// Cost of each day.
     pub days: Vec<Amount>,
-    /// Of all days.
     pub currency: Currency,
     /// Mean load over these days, requests per second.
     pub load: f64,

@@ -179,7 +179,7 @@ fn entry(
 #[derive(Default)]
 struct Assembly {
     entries: BTreeMap<(PriceItem, Date), EntryTiers>,
-    /// Of what a tier was rejected, and in which line.
+    /// Items with a rejected tier, and its line.
     spoiled: BTreeMap<PriceItem, u64>,
     rejected: Rejections,
 }

@@ -142,7 +142,7 @@ pub(super) fn read_csv(file: &str, bytes: &[u8]) -> Result<Records, PriceFileErr
     Ok(found)
 }
 
-/// Where a row begins, without the blank lines before it.
+/// Start of a row, after blank lines.
 fn row_start(bytes: &[u8], row: &csv::ByteRecord) -> usize {
     let start = row
         .position()

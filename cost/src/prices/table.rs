@@ -245,9 +245,9 @@ impl Prices {
         self.first(day, here, &[anywhere])
     }
 
-    /// The price of sending a gigabyte to a region, or out to the internet where there is none.
-    /// Another cloud is reached through the internet where no price between the two is known;
-    /// another region of the same cloud never is.
+    /// The price of sending a gigabyte to a region, or to the internet without one. Another cloud
+    /// is priced as internet if no price between the two is known; another region of the same cloud
+    /// never is.
     pub fn egress(
         &self,
         day: Date,

@@ -35,7 +35,7 @@ pub enum Group {
     Tag(String),
 }
 
-/// A text that names no group or is no filter.
+/// An invalid group or filter.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum GroupError {
     /// Not one of the groups.

@@ -165,7 +165,7 @@ pub struct Trends {
     pub periods: Vec<TrendPeriod>,
     /// Which days [`TrendSeries::to_date`] compares; `None` if no complete day was asked for.
     pub to_date: Option<PeriodToDate>,
-    /// By currency, then by what they cost in all, the dearest first, then by name.
+    /// Sorted by currency, then descending total cost, then name.
     pub series: Vec<TrendSeries>,
     /// The sum of the series of each currency; without values.
     pub totals: Vec<TrendSeries>,

@@ -3,7 +3,7 @@
 #[cfg(target_arch = "x86_64")]
 mod avx2;
 
-/// Bytes that are looked at together.
+/// Bytes per block.
 pub(super) const BLOCK: usize = 64;
 
 /// A bit per byte of a block.
@@ -15,7 +15,7 @@ struct Masks {
     line_feeds: u64,
 }
 
-/// Where a record ends.
+/// End of a record.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct RecordEnd {
     /// Separators up to and with its line feed.

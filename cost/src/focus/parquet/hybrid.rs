@@ -13,7 +13,7 @@ const UNPACKED: usize = 256;
 #[derive(Debug)]
 pub(super) struct Hybrid {
     bytes: Bytes,
-    /// Where the next run begins.
+    /// Start of the next run.
     at: usize,
     /// Bits of a number.
     width: usize,
@@ -165,7 +165,7 @@ impl Hybrid {
         }
     }
 
-    /// None at the end, and where the rest is no run.
+    /// `None` at the end and if the rest is not a run.
     fn next_run(&mut self) -> Option<Run> {
         let header = self.header()?;
         let rest = self.bytes.get(self.at..)?;

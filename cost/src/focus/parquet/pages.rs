@@ -7,7 +7,7 @@ use parquet::basic::Encoding;
 use parquet::column::page::{Page, PageReader};
 use parquet::errors::{ParquetError, Result};
 
-/// Levels that are looked at together.
+/// Levels per block.
 const LEVELS: usize = 256;
 
 /// Reads values of one kind.

@@ -16,13 +16,13 @@ use arrow_array::RecordBatch;
 use std::borrow::Cow;
 use std::fmt::Display;
 
-/// Rows that are decoded together: all that is kept of them fits the second-level cache.
+/// Rows decoded together; their decoded form fits the L2 cache.
 pub(super) const BATCH_ROWS: usize = 1024;
 /// A code for each text, then the tags and the month.
 const KEY_BYTES: usize = (TEXT_NAMES.len() + 2) * 4;
 
-/// Rows whose cells are looked up together: independent loads overlap, loads between additions
-/// hardly do.
+/// Rows whose cells are looked up together, because independent loads overlap, loads between
+/// additions hardly do.
 const BLOCK_ROWS: usize = 64;
 
 pub(super) struct Output<'a> {
@@ -42,7 +42,7 @@ impl Output<'_> {
     }
 }
 
-/// Makes charges of the rows of one file.
+/// Turns the rows of one file into charges.
 pub(super) struct Rows {
     /// Places among the needed columns.
     columns: Columns,
@@ -298,7 +298,7 @@ impl Rows {
         let effective = cost(0)?;
         let billed = cost(1)?;
 
-        // Counts for usage alone.
+        // Counts only for usage.
         let list = match is_usage.then(|| cost(2)) {
             None => Amount::ZERO,
             // Not everything has a list price; its other costs still count.
@@ -364,7 +364,7 @@ enum Bad {
     Value(&'static str, Option<usize>, BadReason),
 }
 
-/// The code of a row; that of no text where the file lacks the column.
+/// The code of a row; [`values::MISSING`] if the file lacks the column.
 fn code_of(codes: &[u32], row: usize) -> u32 {
     codes.get(row).copied().unwrap_or(values::MISSING)
 }

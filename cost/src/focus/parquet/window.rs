@@ -13,9 +13,9 @@ const WINDOW: usize = 128 << 10;
 /// An input, and the piece of it that was read last.
 pub(super) struct Window<R> {
     input: Arc<R>,
-    /// Where the piece ends that may be read ahead.
+    /// End of the range that may be read ahead.
     end: u64,
-    /// Where the piece begins, and its bytes.
+    /// Start of the piece, and its bytes.
     piece: Mutex<(u64, Bytes)>,
 }
 
@@ -81,7 +81,7 @@ impl<R: ChunkReader> ChunkReader for Window<R> {
 pub(super) struct WindowReader<R: ChunkReader> {
     bytes: Reader<Bytes>,
     input: Arc<R>,
-    /// Where the known bytes end.
+    /// End of the known bytes.
     next: u64,
     rest: Option<R::T>,
 }

@@ -12,8 +12,8 @@ use crate::{
 use std::collections::BTreeMap;
 
 /// A report as a table and charts. `top` rows of each currency are shown and the others summed up
-/// as `(other)`; all of them where it is none, or where the report is in the order of time.
-/// `over_time` is the answer to [`crate::Query::over_time`], for a chart over time.
+/// as `(other)`; all of them if it is `None` or the report is ordered by time. `over_time` is the
+/// answer to [`crate::Query::over_time`], for a chart over time.
 pub fn report_document(
     report: &Report,
     over_time: Option<&Report>,

@@ -15,11 +15,11 @@ use parquet::errors::ParquetError;
 const MONTHS_MAX: usize = 64;
 /// A bad row's month.
 const NO_MONTH: u32 = u32::MAX;
-/// The tags of a text that is no JSON.
+/// The tags of invalid JSON.
 const BAD_TAGS: u32 = u32::MAX;
 
 impl Rows {
-    /// Forgets texts where they are too many; whether it did.
+    /// Clears texts if there are too many. Returns whether it did.
     pub(super) fn make_room(&mut self, collector: &mut Collector) -> bool {
         let is_full = self.texts.iter().map(Dictionary::bytes).sum::<usize>() > values::KNOWN_MAX;
         if is_full {
@@ -153,7 +153,7 @@ impl Rows {
         Ok(())
     }
 
-    /// Puts sets of tags where the codes of their texts are.
+    /// Replaces the codes of texts by sets of tags.
     fn sets_of_tags(&mut self, collector: &mut Collector) {
         let Self {
             tags,
@@ -175,7 +175,7 @@ impl Rows {
         }
 
         for set in tag_sets {
-            // Until here, a code.
+            // Until now, a code.
             *set = sets_of_codes[*set as usize];
             if *set == BAD_TAGS {
                 *set = TagSets::NONE;
@@ -184,7 +184,7 @@ impl Rows {
         }
     }
 
-    /// Finds the billing month of each row; that of a bad row means nothing.
+    /// Finds the billing month of each row; for bad rows it is arbitrary.
     pub(super) fn find_periods(&mut self, rows: usize) {
         if self.months.len() > MONTHS_MAX {
             self.months.clear();
