@@ -1,6 +1,5 @@
 //! `/v1/models` and `/v1/uploads`.
 
-use regionmesh_replication::OpenUpload;
 use super::{
     Api,
     access::{By, Operator},
@@ -28,6 +27,7 @@ use regionmesh_protocol::{
     },
     text::unprintable,
 };
+use regionmesh_replication::OpenUpload;
 use regionmesh_runtime::models::ModelError;
 use regionmesh_serving::PRODUCTION;
 use serde::{Deserialize, de::DeserializeOwned};

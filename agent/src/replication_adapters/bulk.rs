@@ -1,7 +1,7 @@
 //! Answers bulk streams of the mesh.
 
-use regionmesh_mesh::BulkService;
 use async_trait::async_trait;
+use regionmesh_mesh::BulkService;
 use regionmesh_protocol::identity::AgentId;
 use regionmesh_replication::BulkServer;
 

@@ -1,7 +1,7 @@
 //! Replication's way to other agents: the mesh.
 
-use regionmesh_mesh::{LinkInfo, Mesh, Peer, PeerError, PeerLink};
 use async_trait::async_trait;
+use regionmesh_mesh::{LinkInfo, Mesh, Peer, PeerError, PeerLink};
 use regionmesh_protocol::{
     identity::AgentId,
     wire::{PeerReply, PeerRequest},

@@ -5,7 +5,6 @@ mod changes;
 
 use regionmesh::config::Config;
 use regionmesh_client::MembersStatus;
-use regionmesh_protocol::identity::RegionName;
 use regionmesh_tests::{
     agents::configure_agent,
     api::Api,

@@ -7,7 +7,7 @@ use regionmesh_dns::{DnsProvider, ProviderError, first_plan};
 use regionmesh_tests::{
     route53::{
         CheckKind, Fault, Options, Policy, Set, ZONE_ID,
-        bench::{Bench, EVEN, FENCE, REGIONS, SERVICE, config, plan, publish, quiet},
+        bench::{Bench, EVEN, FENCE, REGIONS, SERVICE, plan, publish, quiet},
         client,
     },
     wait::{claim, seconds, until},

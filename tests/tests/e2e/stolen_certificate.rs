@@ -4,7 +4,6 @@
 
 mod poisoned;
 
-use regionmesh_store::load_committed_plan;
 use regionmesh_protocol::{
     plan::{CommittedPlan, Order, OrderAction, OverrideKind},
     register::{
@@ -15,6 +14,7 @@ use regionmesh_protocol::{
     status::{LeaderStatus, StatusEntry},
     wire::{PeerRefusal, PeerReply, PeerRequest},
 };
+use regionmesh_store::load_committed_plan;
 use regionmesh_tests::{
     converge::until_share,
     mesh::TestMesh,

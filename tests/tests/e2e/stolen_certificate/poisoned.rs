@@ -2,8 +2,8 @@
 
 use super::{ALL, assert_led, committed_plan_of};
 use futures::future::join_all;
-use regionmesh_store::save_committed_plan;
 use regionmesh_protocol::register::members::Incarnation;
+use regionmesh_store::save_committed_plan;
 use regionmesh_tests::{
     mesh::TestMesh,
     thief::{EVIL, poison_register},
