@@ -27,7 +27,7 @@ use tracing_subscriber::{
 pub struct LogConfig {
     /// `text` or `json`.
     pub format: LogFormat,
-    /// A tracing filter, for example `info,regionmesh::mesh=debug`; `RUST_LOG` outranks it.
+    /// A tracing filter, for example `info,regionmesh_mesh=debug`; `RUST_LOG` outranks it.
     pub filter: String,
 }
 
@@ -59,7 +59,7 @@ static FILTER: OnceLock<reload::Handle<EnvFilter, Registry>> = OnceLock::new();
 #[derive(Debug, thiserror::Error)]
 pub enum LogError {
     /// The filter is not one.
-    #[error("log.filter (or RUST_LOG) {0:?} is not a filter: {1}; try info,regionmesh::mesh=debug")]
+    #[error("log.filter (or RUST_LOG) {0:?} is not a filter: {1}; try info,regionmesh_mesh=debug")]
     Filter(String, tracing_subscriber::filter::ParseError),
     /// Something has set up logging before.
     #[error("logging is set up already: {0}")]
