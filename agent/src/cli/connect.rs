@@ -11,6 +11,10 @@ use reqwest::Url;
 use serde::Deserialize;
 use std::path::{Path, PathBuf};
 
+/// The variable that names the data directory.
+pub(super) const DATA_DIRECTORY_VARIABLE: &str = "REGIONMESH_DATA_DIR";
+/// The data directory of `up`, where other commands find the mesh, unless another is given.
+pub(super) const DATA_DIRECTORY: &str = ".regionmesh";
 /// Longest token, bytes.
 const TOKEN_MAX: usize = 4_096;
 
@@ -43,7 +47,7 @@ pub(super) struct ClientOptions {
     #[arg(
         long,
         value_name = "DIR",
-        env = "REGIONMESH_DATA_DIR",
+        env = DATA_DIRECTORY_VARIABLE,
         global = true,
         help_heading = "Global options"
     )]
@@ -55,7 +59,7 @@ impl ClientOptions {
     pub(super) fn data_dir(&self) -> &Path {
         self.data_dir
             .as_deref()
-            .unwrap_or_else(|| Path::new(super::up::DATA_DIRECTORY))
+            .unwrap_or_else(|| Path::new(DATA_DIRECTORY))
     }
 
     /// A mesh of `up`, by its data directory.
@@ -196,15 +200,4 @@ fn read_token(path: &Path) -> Result<String, String> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_variable_that_is_set_to_nothing_names_no_agent() {
-        assert_eq!(
-            [given_agent(""), given_agent("  ")],
-            [Ok(String::new()), Ok(String::new())]
-        );
-        assert!(given_agent("ftp://x").is_err());
-    }
-}
+mod tests;

@@ -1,4 +1,9 @@
-//! Why a command could not be carried out, where the mesh did not say.
+//! Errors of the commands themselves, and exit codes.
+
+/// Bad usage or bad configuration.
+pub(super) const USAGE: u8 = 2;
+/// The mesh can't do it now: no agent, no majority.
+pub(super) const UNAVAILABLE: u8 = 3;
 
 /// Why a command could not be carried out; decides the exit code.
 #[derive(Debug, thiserror::Error)]

@@ -1,6 +1,7 @@
 //! `regionmesh models`: publish, look at, verify, delete and promote versions; list uploads.
 
 mod files;
+mod names;
 mod publish;
 mod retry;
 pub(super) mod table;
@@ -8,15 +9,12 @@ mod uploads;
 mod verify;
 mod wait;
 
-use super::{
-    common::{self, Common, text_within},
-    confirm::confirm,
-    duration, text,
-};
+use super::{common::Common, confirm::confirm, duration, text};
 use anyhow::Result;
 use clap::{Args, Subcommand};
+use names::{author, short_text, version_or_alias};
 use regionmesh_client::{Done, ModelStatus, Models, Promoted, VersionDetail};
-use regionmesh_protocol::models::manifest::{ModelName, TEXT_MAX, VersionName};
+use regionmesh_protocol::models::manifest::{ModelName, VersionName};
 use serde_json::json;
 use std::{process::ExitCode, time::Duration};
 
@@ -90,8 +88,8 @@ struct Promote {
     model: ModelName,
     /// The version's name
     version: VersionName,
-    /// The alias
-    #[arg(value_parser = own_name)]
+    /// The alias to set
+    #[arg(value_parser = version_or_alias)]
     alias: VersionName,
     /// Promote although no majority of regions can serve the version
     #[arg(long)]
@@ -100,7 +98,7 @@ struct Promote {
     #[arg(long, value_name = "DURATION", default_value = "30s", value_parser = duration::parse)]
     timeout: Duration,
     /// Who promotes; the user's name if not given
-    #[arg(long, value_name = "WHO", value_parser = short)]
+    #[arg(long, value_name = "WHO", value_parser = short_text)]
     by: Option<String>,
     #[command(flatten)]
     common: Common,
@@ -195,7 +193,12 @@ impl Promote {
 
         let client = common.client.connect()?;
         let path = format!("/v1/models/{model}/versions/{version}/promote");
-        let body = json!({ "alias": alias, "by": whoever(by), "force": force, "wait_ms": timeout.as_millis() as u64 });
+        let body = json!({
+            "alias": alias,
+            "by": author(by),
+            "force": force,
+            "wait_ms": timeout.as_millis() as u64,
+        });
         let set: Promoted = client.post(&path, &body).await?;
 
         for warning in &set.warnings {
@@ -208,23 +211,4 @@ impl Promote {
             )
         })
     }
-}
-
-/// A name that a person may give: names with a conflict's suffix are given by conflict resolution
-/// alone.
-fn own_name(text: &str) -> Result<VersionName, String> {
-    let name: VersionName = text.parse().map_err(|error| format!("{error}"))?;
-    if name.as_str().contains('+') {
-        return Err("names with '+conflict.' are given by conflict resolution alone".into());
-    }
-    Ok(name)
-}
-
-/// A text that travels with a version or an alias.
-fn short(text: &str) -> Result<String, String> {
-    text_within(text, TEXT_MAX)
-}
-
-fn whoever(given: Option<String>) -> String {
-    common::whoever(given, TEXT_MAX)
 }

@@ -11,9 +11,6 @@ use std::process::ExitCode;
 pub(super) use render::render;
 pub(in crate::cli) use render::{frozen, suspended};
 
-/// Where the state of the mesh is.
-const PATH: &str = "/v1/status";
-
 /// Show regions, verdicts, shares of traffic, agents, models and the leader
 #[derive(Debug, clap::Args)]
 pub(super) struct StatusCommand {
@@ -32,7 +29,7 @@ impl StatusCommand {
             return watch::run(&client, self.common.output.format()).await;
         }
 
-        let status: Status = client.get(PATH).await?;
+        let status: Status = client.get(watch::PATH).await?;
         self.common.tell(&status, |paint| render(&status, paint))
     }
 }

@@ -5,6 +5,7 @@
 //! with that agent's configuration. `up` starts dead agents again, so those of the region are
 //! killed until the plan is without it.
 
+use super::requests;
 use crate::cli::{
     common::Common,
     error::CommandError,
@@ -64,7 +65,7 @@ pub(super) async fn run(client: &Client, region: &RegionName, common: &Common) -
         .context("the mesh does not have that region")?
         .share;
     let assume = BTreeMap::from([(region.clone(), Condition::Failed)]);
-    let foretold = super::suppose(client, assume).await?;
+    let foretold = requests::what_if(client, assume).await?;
     let witness = surviving(client, &before, region)?;
 
     let begin = Instant::now();

@@ -1,11 +1,11 @@
 //! `regionmesh models publish`: one upload to one agent, whole or not at all.
 
 use super::{
-    Common,
     files::{self, FilesError, LocalFile},
-    own_name, short, wait, whoever,
+    names::{author, short_text, version_or_alias},
+    wait,
 };
-use crate::cli::{duration, error::CommandError, text::bytes};
+use crate::cli::{common::Common, duration, error::CommandError, text::bytes};
 use anyhow::{Result, bail};
 use clap::Args;
 use futures::TryStreamExt;
@@ -32,12 +32,12 @@ pub(super) struct Publish {
     #[arg(value_name = "NAME")]
     model: ModelName,
     /// The version's name; a version never changes, other content needs another name
-    #[arg(value_parser = own_name)]
+    #[arg(value_parser = version_or_alias)]
     version: VersionName,
     /// A file (.onnx is stored as model.onnx) or a folder
     path: PathBuf,
     /// Who publishes; the user's name if not given
-    #[arg(long, value_name = "WHO", value_parser = short)]
+    #[arg(long, value_name = "WHO", value_parser = short_text)]
     by: Option<String>,
     /// A note; may be given several times
     #[arg(long = "meta", value_name = "KEY=VALUE", value_parser = pair)]
@@ -58,10 +58,13 @@ fn pair(text: &str) -> Result<(String, String), String> {
     let value = if value.is_empty() {
         String::new()
     } else {
-        short(value)?
+        short_text(value)?
     };
 
-    Ok((short(key).map_err(|why| format!("the key: {why}"))?, value))
+    Ok((
+        short_text(key).map_err(|why| format!("the key: {why}"))?,
+        value,
+    ))
 }
 
 /// The notes as the API takes them.
@@ -96,7 +99,7 @@ impl Publish {
         // Everything goes to the agent that began the upload.
         let one = client.reachable().await?;
         let before = self.held(&one).await?;
-        let start = json!({ "publisher": whoever(self.by.clone()), "metadata": notes });
+        let start = json!({ "publisher": author(self.by.clone()), "metadata": notes });
         let model = &self.model;
         let version = &self.version;
         let begun: UploadBegun = one

@@ -1,6 +1,6 @@
 //! `regionmesh models uploads`: what is being published now, at every agent, and what was given up.
 
-use super::Common;
+use crate::cli::common::Common;
 use crate::cli::text::{Paint, Table, ago, bytes, plain};
 use anyhow::{Result, bail};
 use clap::Args;
