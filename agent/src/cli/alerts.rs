@@ -1,4 +1,4 @@
-//! `regionmesh alerts`: the alerts that hold, as any agent sees them.
+//! `regionmesh alerts`: active alerts, as any agent sees them.
 
 use super::{
     common::Common,
@@ -11,7 +11,7 @@ use std::process::ExitCode;
 /// Show the active alerts, and on request those that ended lately
 #[derive(Debug, clap::Args)]
 pub(super) struct AlertsCommand {
-    /// Which alerts: those that hold, those that ended within the last five minutes, or both
+    /// Which alerts: active, ended within the last five minutes, or both
     #[arg(long, value_enum, default_value_t = StateOption::Firing)]
     state: StateOption,
     #[command(flatten)]
@@ -41,7 +41,7 @@ impl AlertsCommand {
             .get(&format!("/v1/alerts?state={state}"))
             .await?;
 
-        self.common.tell(&list, |paint| render(&list, paint))
+        self.common.print(&list, |paint| render(&list, paint))
     }
 }
 

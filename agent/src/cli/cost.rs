@@ -65,7 +65,7 @@ struct Spent {
 
 #[derive(Debug, Args)]
 struct Trends {
-    /// What is put side by side: month or week
+    /// What to compare: month or week
     #[arg(long, value_name = "INTERVAL", default_value = "month")]
     interval: String,
     #[command(flatten)]

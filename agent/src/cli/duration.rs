@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-/// The units, the largest first: in a duration each may stand once, in this order.
+/// The units, largest first: a duration uses each at most once, in this order.
 const UNITS: [(&str, u64); 5] = [
     ("d", 86_400_000),
     ("h", 3_600_000),

@@ -85,7 +85,7 @@ struct Drain {
 /// Take an order back; a drained region comes back by its gate and the ramp
 #[derive(Debug, Args)]
 struct Restore {
-    /// The region; without it, the hold of the whole mesh is taken back
+    /// The region; without it, the hold of the whole mesh is cancelled
     region: Option<RegionName>,
     #[command(flatten)]
     signature: Signature,
@@ -98,7 +98,7 @@ struct Restore {
 struct Promote {
     /// The region to promote
     region: RegionName,
-    /// Move all traffic at once also if the region is out, without cool-down and ramp
+    /// Also if the region is out: move all traffic now, without cool-down and ramp
     #[arg(long)]
     immediate: bool,
     #[command(flatten)]
@@ -221,34 +221,48 @@ impl FailoverCommand {
                 signature,
                 common,
             }) => order("restore", &signed(region, signature, json!({})), &common).await,
-            Action::Status(Show { common }) => {
-                let status: FailoverStatus =
-                    common.client.connect()?.get("/v1/failover/status").await?;
-                common.tell(&status, |paint| render::status(&status, paint))
-            }
-            Action::History(History { limit, common }) => {
-                let mut history: FailoverHistory =
-                    common.client.connect()?.get("/v1/failover/history").await?;
-                let surplus = history.plans.len().saturating_sub(limit);
-
-                history.plans.drain(..surplus);
-                common.tell(&history, |paint| render::history(&history, surplus, paint))
-            }
-            Action::Explain(Explain { region, common }) => {
-                let path = format!("/v1/failover/explain/{region}");
-                let explanation: RegionExplanation = common.client.connect()?.get(&path).await?;
-
-                common.tell(&explanation, |paint| {
-                    render::explanation(&explanation, paint)
-                })
-            }
+            Action::Status(action) => action.run().await,
+            Action::History(action) => action.run().await,
+            Action::Explain(action) => action.run().await,
             Action::Simulate(simulate) => simulate.run().await,
             Action::Members(command) => command.run().await,
         }
     }
 }
 
-/// An order's body: who, why, to which region, and `how`.
+impl Show {
+    async fn run(self) -> Result<ExitCode> {
+        let client = self.common.client.connect()?;
+        let status: FailoverStatus = client.get("/v1/failover/status").await?;
+        self.common
+            .print(&status, |paint| render::status(&status, paint))
+    }
+}
+
+impl History {
+    async fn run(self) -> Result<ExitCode> {
+        let client = self.common.client.connect()?;
+        let mut history: FailoverHistory = client.get("/v1/failover/history").await?;
+        let surplus = history.plans.len().saturating_sub(self.limit);
+
+        history.plans.drain(..surplus);
+        self.common
+            .print(&history, |paint| render::history(&history, surplus, paint))
+    }
+}
+
+impl Explain {
+    async fn run(self) -> Result<ExitCode> {
+        let client = self.common.client.connect()?;
+        let path = format!("/v1/failover/explain/{}", self.region);
+        let explanation: RegionExplanation = client.get(&path).await?;
+        self.common.print(&explanation, |paint| {
+            render::explanation(&explanation, paint)
+        })
+    }
+}
+
+/// The body of an order: operator, reason, region, and `how`.
 fn signed(region: Option<RegionName>, signature: Signature, mut how: Value) -> Value {
     how["region"] = json!(region);
     how["by"] = operator(signature.by).unwrap_or_default().into();
@@ -258,7 +272,7 @@ fn signed(region: Option<RegionName>, signature: Signature, mut how: Value) -> V
 
 async fn order(what: &str, body: &Value, common: &Common) -> Result<ExitCode> {
     let done = requests::post(&common.client.connect()?, what, body).await?;
-    common.tell(&done, |paint| render::done(&done, paint))
+    common.print(&done, |paint| render::done(&done, paint))
 }
 
 /// Drains a region; asks before it drains the last that can serve.
@@ -268,7 +282,7 @@ async fn drain(mut body: Value, is_confirmed: bool, common: &Common) -> Result<E
         answered => return answered,
     };
 
-    // In a pipe the refusal is the answer; it says what to do.
+    // Without a terminal, return the refusal; it says what to do.
     let may_ask = io::stdin().is_terminal() && io::stderr().is_terminal();
     if !may_ask && !is_confirmed {
         return Err(refusal);
@@ -307,7 +321,7 @@ impl Simulate {
         }
 
         let answer = requests::what_if(&client, what_if.into_iter().collect()).await?;
-        common.tell(&answer, |paint| render::what_if(&answer, paint))
+        common.print(&answer, |paint| render::what_if(&answer, paint))
     }
 }
 

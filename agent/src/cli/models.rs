@@ -123,7 +123,7 @@ impl ModelsCommand {
 impl List {
     async fn run(self) -> Result<ExitCode> {
         let models: Models = self.common.client.connect()?.get("/v1/models").await?;
-        self.common.tell(&models, |paint| {
+        self.common.print(&models, |paint| {
             if models.models.is_empty() {
                 return "no models yet; publish one with: regionmesh models publish NAME VERSION \
                     PATH"
@@ -145,13 +145,13 @@ impl Show {
         let client = common.client.connect()?;
         let Some(version) = version else {
             let model: ModelStatus = client.get(&format!("/v1/models/{model}")).await?;
-            return common.tell(&model, |paint| table::model(&model, paint));
+            return common.print(&model, |paint| table::model(&model, paint));
         };
         let detail: VersionDetail = client
             .get(&format!("/v1/models/{model}/versions/{version}"))
             .await?;
 
-        common.tell(&detail, |paint| table::detail(&detail, paint))
+        common.print(&detail, |paint| table::detail(&detail, paint))
     }
 }
 
@@ -175,7 +175,7 @@ impl Delete {
         let path = format!("/v1/models/{model}/versions/{version}/delete{query}");
         let done: Done = client.post(&path, &json!({})).await?;
 
-        common.tell(&done, |_| done.done.clone())
+        common.print(&done, |_| done.done.clone())
     }
 }
 
@@ -204,7 +204,7 @@ impl Promote {
         for warning in &set.warnings {
             eprintln!("warning: {}", text::plain(warning, 500));
         }
-        common.tell(&set, |_| {
+        common.print(&set, |_| {
             format!(
                 "{model}: {} is version {}",
                 set.alias.alias, set.alias.version

@@ -1,4 +1,4 @@
-//! `regionmesh optimizer`: what would cost less, and the command that does it.
+//! `regionmesh optimizer`: recommendations that reduce cost, with the commands for them.
 
 use super::{cost::options::fetch, output::Output, text};
 use crate::{
@@ -17,7 +17,7 @@ use std::process::ExitCode;
 #[derive(Debug, Args)]
 pub(super) struct OptimizerCommand {
     /// Write the recommendations to this file, JSON [default: show a table]
-    // The id is that of the global option, whose place this one takes.
+    // Has the id of the global option, which it replaces here.
     #[arg(
         long,
         short,

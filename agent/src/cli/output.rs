@@ -18,7 +18,7 @@ pub(super) enum Format {
     Table,
     /// JSON, as the API answers
     Json,
-    /// The same as YAML
+    /// YAML
     Yaml,
     /// Names alone, one a line
     Name,
@@ -32,7 +32,7 @@ pub(super) enum Output {
     File(PathBuf),
 }
 
-/// Options of every command about what it prints.
+/// Output options, common to all commands.
 #[derive(Debug, Clone, Args)]
 pub(super) struct OutputOptions {
     /// Output format
@@ -47,7 +47,7 @@ pub(super) struct OutputOptions {
         help_heading = "Global options"
     )]
     output: Output,
-    /// The same as --output json
+    /// As --output json
     #[arg(long, hide = true, global = true)]
     json: bool,
     /// Colours of tables
@@ -90,7 +90,7 @@ pub(super) fn serialize(format: Format, value: &impl serde::Serialize) -> Result
     })
 }
 
-/// The same on one line, for streams.
+/// [`serialize`] on one line, for streams.
 pub(super) fn serialize_line(
     format: Format,
     value: &impl serde::Serialize,
@@ -127,7 +127,7 @@ fn names(value: &Value) -> Vec<String> {
             .get(list)
             .filter(|listed| listed.is_array() || listed.is_object())
         {
-            // The regions of a mesh name it, although its models are told as well.
+            // A status lists regions and models; its names are those of the regions.
             let listed = if list == "models" {
                 value.get("regions").unwrap_or(listed)
             } else {

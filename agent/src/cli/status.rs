@@ -14,7 +14,7 @@ pub(in crate::cli) use render::{frozen, suspended};
 /// Show regions, verdicts, shares of traffic, agents, models and the leader
 #[derive(Debug, clap::Args)]
 pub(super) struct StatusCommand {
-    /// Show it again every second, until Ctrl-C; goes on while agents, or all of them, are gone
+    /// Refresh every second until Ctrl-C, also while agents are gone
     #[arg(long, short)]
     watch: bool,
     #[command(flatten)]
@@ -30,6 +30,6 @@ impl StatusCommand {
         }
 
         let status: Status = client.get(watch::PATH).await?;
-        self.common.tell(&status, |paint| render(&status, paint))
+        self.common.print(&status, |paint| render(&status, paint))
     }
 }

@@ -1,4 +1,4 @@
-//! What is printed for people: tables, sizes, ages, colours; and how anything is printed.
+//! Output for people: tables, sizes, ages, colours.
 
 use regionmesh_protocol::{status::condition::Condition, text::is_unprintable};
 use std::{
@@ -6,7 +6,7 @@ use std::{
     sync::OnceLock,
 };
 
-/// Lines are kept to this many columns where that can be done without losing anything.
+/// Longest line, columns, where nothing is lost by it.
 pub(super) const WIDTH: usize = 100;
 
 /// Standard output can't be written to.
@@ -28,9 +28,9 @@ pub(super) enum ColourChoice {
     /// On a terminal
     #[default]
     Auto,
-    /// Always
+    /// Also in files and pipes
     Always,
-    /// Never
+    /// Not even on a terminal
     Never,
 }
 
@@ -48,12 +48,12 @@ pub(super) fn set_style(colour: ColourChoice, is_verbose: bool) {
     let _ = STYLE.set(Style { colour, is_verbose });
 }
 
-/// Whether the user asked for every detail.
+/// Whether `--verbose` is given.
 pub(super) fn is_verbose() -> bool {
     STYLE.get().is_some_and(|style| style.is_verbose)
 }
 
-/// Prints a detail to standard error, where the user asked for every detail.
+/// Prints a detail to standard error if `--verbose` is given.
 pub(super) fn trace(text: impl FnOnce() -> String) {
     if is_verbose() {
         eprintln!("debug: {}", text());
@@ -82,20 +82,18 @@ pub(super) fn takes_colour() -> bool {
 /// A colour, by its meaning.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Tone {
-    /// As it should be.
     Good,
-    /// To be looked at.
+    /// Needs attention.
     Uneasy,
-    /// Broken.
     Bad,
-    /// Of less weight.
+    /// Of minor importance.
     Faint,
-    /// A heading.
+    /// For headings.
     Strong,
 }
 
 impl Tone {
-    /// How a verdict or an observation feels.
+    /// The tone of a verdict or an observation.
     pub(super) fn of(condition: Condition) -> Self {
         match condition {
             Condition::Healthy => Self::Good,
@@ -106,7 +104,7 @@ impl Tone {
     }
 }
 
-/// Puts a tone on words, or leaves them as they are.
+/// Colours text, or leaves it as it is.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Paint {
     /// Whether to colour at all.

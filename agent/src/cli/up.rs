@@ -52,7 +52,7 @@ pub struct UpCommand {
     agents_per_region: Option<u8>,
     /// Where all state lives: certificates, stores, logs [default: .regionmesh; with --demo a
     /// directory of its own]
-    // The id is that of the global option, whose place this one takes.
+    // Has the id of the global option, which it replaces here.
     #[arg(long, value_name = "DIR", env = DATA_DIRECTORY_VARIABLE)]
     data_dir: Option<PathBuf>,
     /// Publish this directory or file as version 1 of the model once the mesh is ready; may be
@@ -75,7 +75,7 @@ pub struct UpCommand {
     /// How fast a region that failed gets its traffic back
     #[arg(long, value_enum, default_value_t)]
     recovery: RecoveryOption,
-    /// The same as --recovery fast, as earlier versions took it
+    /// As --recovery fast; for earlier versions
     #[arg(long, hide = true, conflicts_with = "recovery")]
     fast_recovery: bool,
     /// Settings to add to every agent's configuration, TOML: [cost], [alerts], [[regions]] by name,

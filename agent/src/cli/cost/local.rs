@@ -21,7 +21,7 @@ const QUOTED_MAX: usize = 3;
 
 /// Answers a question of a kind from files, and says whether all of them could be read to their
 /// end. Warnings about the files are part of the answer. As CSV has no place for them, and a saved
-/// page may not be read at once, these two also print them to standard error.
+/// page may be read later, these two also print them to standard error.
 pub(super) fn answer(
     paths: &[PathBuf],
     currency: Option<Currency>,
@@ -32,7 +32,7 @@ pub(super) fn answer(
     let now_ms = regionmesh_runtime::time::unix_ms();
     let today = crate::cost::day::date(now_ms);
 
-    // First without the bills: what is misspelt is said before they are read.
+    // Parsed before the bills are read, so that a misspelling is reported at once.
     let question = Question::parse(kind, parameters, today)
         .map_err(|error| CommandError::Usage(error.to_string()))?;
     let cost = CostConfig {
@@ -72,7 +72,7 @@ pub(super) fn answer(
         ledger.insert(Arc::new(stored));
     }
 
-    // The days that are asked for end where the bills do, not today.
+    // The default last day is that of the bills, not today.
     let question = Question::parse(kind, parameters, last)
         .map_err(|error| CommandError::Usage(error.to_string()))?;
     let sources = Sources::of_files(ledger, cost, last);
@@ -82,7 +82,7 @@ pub(super) fn answer(
     Ok((answer.render(format), report.is_complete()))
 }
 
-/// The tags that a question is about.
+/// The tags that a question names.
 fn tags(question: &Question) -> Vec<String> {
     let span = match question {
         Question::Report(span)
@@ -118,7 +118,7 @@ fn first_fault(report: &ImportReport) -> Option<String> {
     of_file.or_else(|| report.bad_rows.first().map(ToString::to_string))
 }
 
-/// What was left out of files, then what they lack.
+/// What was left out of the files, then what they lack.
 fn warnings(report: &ImportReport, passed_over: Vec<String>) -> Vec<String> {
     let errors = report.files.iter().filter_map(|file| file.error.as_ref());
     let mut all: Vec<String> = errors

@@ -34,7 +34,7 @@ pub(super) struct Import {
     /// File of prices, TOML or CSV
     #[arg(value_name = "FILE")]
     file: PathBuf,
-    /// The day that prices without one hold from
+    /// First day of prices that name none
     #[arg(long, value_name = "DATE")]
     valid_from: Option<String>,
     /// The currency of prices that name none
@@ -85,7 +85,7 @@ impl Import {
             .connect()?
             .post("/v1/cost/prices", &body)
             .await?;
-        self.common.tell(&summary, |_| render(&summary))
+        self.common.print(&summary, |_| render(&summary))
     }
 }
 

@@ -159,7 +159,7 @@ impl MembersCommand {
 
 async fn list(common: Common) -> Result<ExitCode> {
     let members: MembersStatus = common.client.connect()?.get("/v1/failover/members").await?;
-    common.tell(&members, |paint| show(&members, paint))
+    common.print(&members, |paint| show(&members, paint))
 }
 
 async fn order(
@@ -172,7 +172,7 @@ async fn order(
     body["why"] = signature.why.unwrap_or_default().into();
     let client = common.client.connect()?;
     let done: OrderDone = requests::post(&client, &format!("members/{what}"), &body).await?;
-    common.tell(&done, |paint| render::done(&done, paint))
+    common.print(&done, |paint| render::done(&done, paint))
 }
 
 fn show(status: &MembersStatus, paint: Paint) -> String {

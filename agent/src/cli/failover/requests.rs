@@ -1,6 +1,6 @@
 //! What the commands of failover send to the mesh.
 
-use crate::cli::common::{text_within, who_is_it};
+use crate::cli::common::{text_within, unknown_operator};
 use anyhow::Result;
 use clap::Args;
 use regionmesh_client::{BY_REQUIRED, Client, ClientError, OrderDone, WhatIf};
@@ -34,7 +34,9 @@ pub(super) async fn post(client: &Client, what: &str, body: &Value) -> Result<Or
         .post_within(&format!("/v1/failover/{what}"), body, TIMEOUT)
         .await
     {
-        Err(ClientError::Refused { code, .. }) if code == BY_REQUIRED => Err(who_is_it().into()),
+        Err(ClientError::Refused { code, .. }) if code == BY_REQUIRED => {
+            Err(unknown_operator().into())
+        }
         answered => Ok(answered?),
     }
 }

@@ -1,4 +1,4 @@
-//! What is to be published: the files below a path, checked before anything is sent.
+//! The files to publish, checked before anything is sent.
 
 use crate::cli::error::CommandError;
 use regionmesh_protocol::models::manifest::{
@@ -43,16 +43,15 @@ pub(super) enum FilesError {
     /// A socket, device or the like.
     #[error("{} is neither a file nor a folder", .0.display())]
     Special(PathBuf),
-    /// A link that leads out of the folder: what it points to may be anybody's.
+    /// A link that leads out of the folder: its target may not be meant for publication.
     #[error(
         "{} is a link to {}, outside the folder that is published; replace it by a copy (`cp -rL` \
             does)",
         .link.display(), .target.display()
     )]
     Outside {
-        /// The link.
         link: PathBuf,
-        /// Where it leads.
+        /// Where it points.
         target: PathBuf,
     },
     /// A link to a folder: it could lead in circles.
@@ -84,7 +83,7 @@ pub(super) fn collect(path: &Path) -> Result<Vec<LocalFile>, FilesError> {
     let metadata = std::fs::metadata(path).map_err(unreadable(path))?;
     let mut files = Vec::new();
     if metadata.is_file() {
-        // Model servers look for model.onnx, whatever the file was called.
+        // Model servers expect the name model.onnx.
         let is_onnx = path
             .extension()
             .is_some_and(|extension| extension.eq_ignore_ascii_case("onnx"));
@@ -129,7 +128,7 @@ pub(super) fn collect(path: &Path) -> Result<Vec<LocalFile>, FilesError> {
     Ok(files)
 }
 
-/// The first of `files`, collected at `path`, that is not what it was any more.
+/// Fails with the first of `files`, collected at `path`, that has changed.
 pub(super) fn check_unchanged(path: &Path, files: &[LocalFile]) -> Result<(), FilesError> {
     let now = collect(path)?;
     let changed = files
@@ -203,10 +202,10 @@ fn check_name(path: &Path, name: &str) -> Result<(), FilesError> {
     })
 }
 
-/// Opens the file, so that what can't be read is known before anything is sent.
+/// Opens the file, so that an unreadable one is refused before anything is sent.
 fn checked(path: &Path, name: String) -> Result<LocalFile, FilesError> {
     check_name(path, &name)?;
-    // Asked before it is opened: opening a pipe would wait for somebody who writes.
+    // Checked before it is opened: opening a pipe would block until it has a writer.
     if !std::fs::metadata(path).map_err(unreadable(path))?.is_file() {
         return Err(FilesError::Special(path.into()));
     }

@@ -17,7 +17,7 @@ pub(super) fn short_text(text: &str) -> Result<String, String> {
     text_within(text, TEXT_MAX)
 }
 
-/// The publisher or promoter, if `--by` names none: see [`common::whoever`].
+/// The publisher or promoter, if `--by` names none: see [`common::author`].
 pub(super) fn author(given: Option<String>) -> String {
-    common::whoever(given, TEXT_MAX)
+    common::author(given, TEXT_MAX)
 }

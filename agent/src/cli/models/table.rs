@@ -91,7 +91,7 @@ fn servable(version: &VersionStatus, paint: Paint) -> String {
     }
 
     match (servable.len(), untested.len()) {
-        // Something else serves the models, or nobody has said anything yet.
+        // Something else serves the models, or no agent has reported yet.
         (0, 0) => "-".into(),
         (_, 0) => paint.tone(Tone::Good, "yes"),
         (good, untested) => paint.tone(
@@ -117,7 +117,7 @@ fn failures(model: &ModelStatus) -> String {
     text
 }
 
-/// One model: its versions, then who named which by what.
+/// One model: its versions, then its aliases and who set them.
 pub(super) fn model(model: &ModelStatus, paint: Paint) -> String {
     let mut text = versions(std::slice::from_ref(model), None, paint);
     let failures = failures(model);

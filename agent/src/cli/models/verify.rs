@@ -32,17 +32,17 @@ pub(super) struct Verify {
     common: Common,
 }
 
-/// How it went in one region.
+/// The outcome in one region.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 struct Outcome {
     region: RegionName,
-    /// Whether every byte is right, and the content that of the other regions.
+    /// Whether every byte is right and the content is that of the other regions.
     verified: bool,
     /// In words.
     result: String,
     /// Digest of the content, where it was verified.
     content: Option<String>,
-    /// Whether it may be known at another time: nobody there could be asked.
+    /// Whether no agent of the region could be asked.
     #[serde(skip)]
     is_unknown: bool,
 }
@@ -85,7 +85,7 @@ impl Verify {
 
         compare(&mut outcomes);
         self.common
-            .tell(&outcomes, |paint| render(&outcomes, paint))?;
+            .print(&outcomes, |paint| render(&outcomes, paint))?;
         Ok(code(&outcomes))
     }
 
@@ -143,8 +143,7 @@ impl Verify {
     }
 }
 
-/// Versions that are right in themselves may still differ from each other, until a conflict is
-/// settled.
+/// Marks intact versions that differ between regions, as they may until a conflict is resolved.
 fn compare(outcomes: &mut [Outcome]) {
     let Some(first) = outcomes
         .iter()

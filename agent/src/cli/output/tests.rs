@@ -3,7 +3,8 @@ use serde_json::json;
 
 #[test]
 fn names_are_those_of_what_is_listed() {
-    let iris = json!({ "model": "iris", "versions": [{ "version": "1" }, { "version": "2" }], "aliases": [] });
+    let iris = json!({ "model": "iris", "versions": [{ "version": "1" }, { "version": "2" }],
+        "aliases": [] });
     let status =
         json!({ "mesh": "m", "regions": [{ "region": "a" }, { "region": "b" }], "models": [iris] });
     for (value, expected) in [

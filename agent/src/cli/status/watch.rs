@@ -63,7 +63,7 @@ pub(super) async fn run(client: &Client, format: Format) -> Result<ExitCode> {
     }
 }
 
-/// What is shown next, given what was answered.
+/// Turns answers into what is shown.
 struct View {
     last: Option<(Status, Instant)>,
     paint: Paint,
@@ -108,14 +108,14 @@ impl View {
     }
 }
 
-/// A terminal that is drawn over, or a stream that views are appended to.
+/// A terminal that is redrawn, or a stream to which views are appended.
 struct Screen(Option<Term>);
 
 impl Screen {
     fn open(is_for_programs: bool) -> Self {
         let term = Some(Term::stdout()).filter(|term| !is_for_programs && term.is_term());
         if let Some(term) = &term {
-            // A cursor that can't be hidden is only ugly.
+            // Best effort: a visible cursor does no harm.
             let _ = term.hide_cursor().and_then(|()| term.clear_screen());
         }
 

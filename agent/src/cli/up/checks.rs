@@ -1,5 +1,4 @@
-//! What is looked at before the first process starts, so that an error says what to do and not what
-//! went wrong later.
+//! Checks before the first process starts, so that an error says what to do.
 
 use super::{error::UpError, layout::LocalAgent, process};
 use std::{
@@ -14,8 +13,7 @@ const LEFTOVER_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Ends agents that an earlier run of this data directory left behind; returns those ended.
 ///
-/// The directory is locked, so the `up` that started them is gone: nobody watches over them any
-/// more.
+/// The directory is locked, so the `up` that started them is gone.
 pub(crate) async fn end_leftovers(data_dir: &Path) -> Result<Vec<String>, UpError> {
     let mut ended = Vec::new();
     let mut stuck = Vec::new();
@@ -59,74 +57,21 @@ pub(crate) fn is_ours(pid: u32, directory: &Path) -> bool {
 
 /// Tries every address that the mesh and the front door will listen on.
 pub(crate) fn addresses(agents: &[LocalAgent], front_door: &[SocketAddr]) -> Result<(), UpError> {
-    let mut missing: Vec<IpAddr> = Vec::new();
-    let mut taken = Vec::new();
-    let mut note =
-        |address: SocketAddr, transport: &str, what: &str, result: io::Result<()>| match result {
-            Ok(()) => {}
-            Err(error) if error.kind() == ErrorKind::AddrNotAvailable => {
-                if !missing.contains(&address.ip()) {
-                    missing.push(address.ip());
-                }
-            }
-            Err(error) if error.kind() == ErrorKind::AddrInUse => {
-                taken.push(format!("{address}/{transport} ({what})"))
-            }
-            Err(error) => taken.push(format!("{address}/{transport} ({what}): {error}")),
-        };
-
-    let tcp = |address: SocketAddr| TcpListener::bind(address).map(drop);
-    let udp = |address: SocketAddr| UdpSocket::bind(address).map(drop);
+    let mut findings = Findings::default();
     for agent in agents {
         let id = &agent.id;
-        note(
-            agent.mesh(),
-            "udp",
-            &format!("mesh of {id}"),
-            udp(agent.mesh()),
-        );
-
-        note(
-            agent.dns(),
-            "udp",
-            &format!("DNS of {id}"),
-            udp(agent.dns()),
-        );
-
-        note(
-            agent.dns(),
-            "tcp",
-            &format!("DNS of {id}"),
-            tcp(agent.dns()),
-        );
-
-        note(
-            agent.api(),
-            "tcp",
-            &format!("API of {id}"),
-            tcp(agent.api()),
-        );
-
-        note(
-            agent.serving(),
-            "tcp",
-            &format!("serving of {id}"),
-            tcp(agent.serving()),
-        );
+        findings.try_udp(agent.mesh(), &format!("mesh of {id}"));
+        findings.try_udp(agent.dns(), &format!("DNS of {id}"));
+        findings.try_tcp(agent.dns(), &format!("DNS of {id}"));
+        findings.try_tcp(agent.api(), &format!("API of {id}"));
+        findings.try_tcp(agent.serving(), &format!("serving of {id}"));
     }
 
     for address in front_door {
-        let result = tcp(*address);
-        // A machine without IPv6 has no ::1; the front door then does with 127.0.0.1.
-        let is_in_use = result
-            .as_ref()
-            .is_err_and(|error| error.kind() == ErrorKind::AddrInUse);
-
-        if address.is_ipv4() || is_in_use {
-            note(*address, "tcp", "front door, see --front-door", result);
-        }
+        findings.try_front_door(*address);
     }
 
+    let Findings { missing, taken } = findings;
     if !missing.is_empty() {
         return Err(no_loopback(&missing, cfg!(target_os = "linux")));
     }
@@ -135,6 +80,55 @@ pub(crate) fn addresses(agents: &[LocalAgent], front_door: &[SocketAddr]) -> Res
         Ok(())
     } else {
         Err(UpError::PortsInUse(taken))
+    }
+}
+
+/// Addresses that can't be listened on.
+#[derive(Default)]
+struct Findings {
+    /// Addresses that no interface has.
+    missing: Vec<IpAddr>,
+    /// Each `address/transport (use)`.
+    taken: Vec<String>,
+}
+
+impl Findings {
+    fn try_udp(&mut self, address: SocketAddr, what: &str) {
+        self.note(address, "udp", what, UdpSocket::bind(address).map(drop));
+    }
+
+    fn try_tcp(&mut self, address: SocketAddr, what: &str) {
+        self.note(address, "tcp", what, TcpListener::bind(address).map(drop));
+    }
+
+    /// A machine without IPv6 has no ::1; the front door then listens on 127.0.0.1 only.
+    fn try_front_door(&mut self, address: SocketAddr) {
+        let result = TcpListener::bind(address).map(drop);
+        let is_in_use = result
+            .as_ref()
+            .is_err_and(|error| error.kind() == ErrorKind::AddrInUse);
+
+        if address.is_ipv4() || is_in_use {
+            self.note(address, "tcp", "front door, see --front-door", result);
+        }
+    }
+
+    fn note(&mut self, address: SocketAddr, transport: &str, what: &str, result: io::Result<()>) {
+        match result {
+            Ok(()) => {}
+            Err(error) if error.kind() == ErrorKind::AddrNotAvailable => {
+                if !self.missing.contains(&address.ip()) {
+                    self.missing.push(address.ip());
+                }
+            }
+            Err(error) if error.kind() == ErrorKind::AddrInUse => {
+                self.taken.push(format!("{address}/{transport} ({what})"));
+            }
+            Err(error) => {
+                self.taken
+                    .push(format!("{address}/{transport} ({what}): {error}"));
+            }
+        }
     }
 }
 

@@ -2,8 +2,8 @@
 //!
 //! A model is published and verified in every region, users send it a steady load through the front
 //! door, the region that serves them is killed, DNS moves, the region comes back and is ramped up.
-//! Each step either holds or the tour ends with what was seen instead; it measures as users and
-//! their resolvers do, from outside. A request that fails at any time ends the tour.
+//! A step that fails ends the tour and is reported with what was seen; so does any request that
+//! fails. The tour measures from outside, as users and their resolvers do.
 
 mod steps;
 mod users;
@@ -59,7 +59,7 @@ pub(super) fn check(regions: usize) -> Result<(), UpError> {
     }
 }
 
-/// Takes the tour: 0 if every step held, else 1. The mesh is prepared and not started.
+/// Runs the tour on a prepared mesh that is not started: exit code 0 if every step passed, else 1.
 pub(super) async fn run(mesh: &LocalMesh, front_door: Vec<SocketAddr>) -> Result<ExitCode> {
     let mut tour = Tour::new(mesh)?;
     let outcome = tour.run(front_door).await;
@@ -82,13 +82,13 @@ struct Tour<'a> {
     steps: Steps,
 }
 
-/// The agents by what happens to them.
+/// The agents by their role in the tour.
 struct Roles<'a> {
     /// The region that serves, and is killed.
     home: RegionName,
     victims: Vec<&'a LocalAgent>,
     survivors: Vec<&'a LocalAgent>,
-    /// The survivor that is asked how the mesh sees it.
+    /// The survivor whose view of the mesh is polled.
     observer: &'a LocalAgent,
 }
 

@@ -1,10 +1,10 @@
-//! `--settings`: what a user adds to the configuration of every agent.
+//! `--settings`: additions to the configuration of every agent.
 
 use super::error::UpError;
 use std::path::Path;
 use toml::{Table, Value};
 
-/// What `up` decides itself.
+/// Settings that only `up` sets.
 const OWN: [&str; 8] = [
     "mesh", "region", "agent", "data_dir", "tls", "listen", "store", "witness",
 ];

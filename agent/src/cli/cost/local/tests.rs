@@ -3,8 +3,8 @@ use serde_json::Value;
 
 const HEAD: &str = "ProviderName,BillingCurrency,ChargePeriodStart,ChargeCategory,EffectiveCost\n";
 
-#[test]
-fn an_answer_says_what_of_its_files_was_left_out() {
+/// Bills that can be read, in part or not at all.
+fn bills() -> tempfile::TempDir {
     let folder = tempfile::tempdir().unwrap();
     let at = |name: &str| folder.path().join(name);
     let write = |name: &str, rows: &str| std::fs::write(at(name), format!("{HEAD}{rows}")).unwrap();
@@ -18,12 +18,16 @@ fn an_answer_says_what_of_its_files_was_left_out() {
     write("cut.csv", "AWS,USD,2026-09-03,Usage,2\nAWS,USD,20");
     write("none.csv", "AWS,USD,2026-09-02,Usage,much\n");
     std::fs::write(at("text.csv"), "no bill\n").unwrap();
+    folder
+}
 
+#[test]
+fn an_answer_says_what_of_its_files_was_left_out() {
+    let folder = bills();
     let asked = |kind: &str, names: &[&str], format| {
-        let paths: Vec<PathBuf> = names.iter().map(|name| at(name)).collect();
+        let paths: Vec<PathBuf> = names.iter().map(|name| folder.path().join(name)).collect();
         answer(&paths, None, kind, &Parameters::new(), format)
     };
-
     let all = ["good.csv", "odd.csv", "cut.csv", "text.csv"];
     let (shown, is_whole) = asked("report", &all, Format::Json).unwrap();
     assert!(!is_whole);

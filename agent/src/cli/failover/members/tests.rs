@@ -3,7 +3,8 @@ use super::*;
 #[test]
 fn members_strangers_and_a_refusal_are_shown() {
     let member = |name: &str, is_member: bool, vote: &str, configured: bool| {
-        json!({ "member": name, "is_member": is_member, "is_witness": name == "witness", "vote": vote,
+        json!({ "member": name, "is_member": is_member, "is_witness": name == "witness",
+            "vote": vote,
             "is_configured": configured, "acceptor": null, "agents_alive": 1, "share": 0.5 })
     };
     let told = json!({ "answered_by": "a/x", "register": "7", "seq": 4, "majority": 2,

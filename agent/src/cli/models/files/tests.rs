@@ -133,9 +133,10 @@ fn a_file_that_was_changed_added_or_removed_is_noticed() {
 
     let both = collect(dir.path()).unwrap();
     fs::remove_file(&two).unwrap();
-    assert!(
-        matches!(check_unchanged(dir.path(), &both), Err(FilesError::Changed(path)) if path.ends_with("two"))
-    );
+    assert!(matches!(
+        check_unchanged(dir.path(), &both),
+        Err(FilesError::Changed(path)) if path.ends_with("two")
+    ));
 
     // The same length, another time.
     let earlier = SystemTime::UNIX_EPOCH + std::time::Duration::from_secs(1);
@@ -146,7 +147,8 @@ fn a_file_that_was_changed_added_or_removed_is_noticed() {
         .set_modified(earlier)
         .unwrap();
 
-    assert!(
-        matches!(check_unchanged(dir.path(), &files), Err(FilesError::Changed(path)) if path.ends_with("one"))
-    );
+    assert!(matches!(
+        check_unchanged(dir.path(), &files),
+        Err(FilesError::Changed(path)) if path.ends_with("one")
+    ));
 }

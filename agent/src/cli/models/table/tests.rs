@@ -6,8 +6,10 @@ const PLAIN: Paint = Paint { is_on: false };
 fn iris() -> ModelStatus {
     serde_json::from_value(json!({
         "model": "iris", "versions": [
-            {"version": "1", "content": "abcdef0123456789", "size": 2_000_000, "published_ms": 1, "origin": "a", "regions": ["a", "b"], "servable": ["a", "b"]},
-            {"version": "1+conflict.b", "content": "b".repeat(64), "size": null, "published_ms": null, "origin": null, "regions": ["b"]}],
+            {"version": "1", "content": "abcdef0123456789", "size": 2_000_000, "published_ms": 1,
+                "origin": "a", "regions": ["a", "b"], "servable": ["a", "b"]},
+            {"version": "1+conflict.b", "content": "b".repeat(64), "size": null,
+                "published_ms": null, "origin": null, "regions": ["b"]}],
         "aliases": [{"alias": "production", "version": "1", "set_ms": 1, "by": "ann\u{1b}[2J"}]
     }))
     .unwrap()
@@ -58,7 +60,8 @@ fn a_version_that_can_not_be_served_is_shown_with_the_reason() {
 #[test]
 fn one_version_lists_its_files_and_notes() {
     let shown: VersionDetail = serde_json::from_value(json!({
-        "model": "iris", "version": "1", "content": "c".repeat(64), "size": 1_500, "published_ms": 1_700_000_000_000u64,
+        "model": "iris", "version": "1", "content": "c".repeat(64), "size": 1_500,
+            "published_ms": 1_700_000_000_000u64,
         "origin": "us-west-2", "publisher": "ann", "metadata": {"git": "abc"},
         "files": [{"path": "model.onnx", "size": 1_500, "digest": "d".repeat(64), "chunks": 1}],
     }))

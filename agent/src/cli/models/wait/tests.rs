@@ -5,8 +5,9 @@ fn status(agents: &[(&str, bool)], versions: Value) -> Status {
     let agents: Vec<_> = agents
         .iter()
         .map(|(agent, alive)| {
-            json!({"agent": agent, "alive": alive, "version": "1", "uptime_ms": 1, "api_url": "", "cloud": "",
-                "round_trip_us": null, "age_ms": 1, "serving_ready": true, "requests_total": 0,
+            json!({"agent": agent, "alive": alive, "version": "1", "uptime_ms": 1, "api_url": "",
+                "cloud": "", "round_trip_us": null, "age_ms": 1, "serving_ready": true,
+                    "requests_total": 0,
                 "holdings": {"versions": 0, "missing": 0, "lag_ms": 0}})
         })
         .collect();
@@ -14,19 +15,25 @@ fn status(agents: &[(&str, bool)], versions: Value) -> Status {
     let regions: Vec<_> = ["a", "b", "c"]
         .iter()
         .map(|region| {
-            json!({"region": region, "cloud": "", "endpoint": "", "serving_url": "", "verdict": "healthy",
-                "verdict_since_ms": 0, "verdict_reason": "", "votes": [], "weight_bp": 1, "share": 0.3,
+            json!({"region": region, "cloud": "", "endpoint": "", "serving_url": "",
+                "verdict": "healthy",
+                "verdict_since_ms": 0, "verdict_reason": "", "votes": [], "weight_bp": 1,
+                    "share": 0.3,
                 "traffic_state": "serving", "ramp_percent": null, "addresses": [], "flaps": 0})
         })
         .collect();
 
-    serde_json::from_value(json!({"mesh": "m", "answered_by": "a/0", "plan": null, "leader": null,
-        "regions": regions, "agents": agents, "models": [{"model": "iris", "versions": versions, "aliases": []}]}))
+    serde_json::from_value(
+        json!({"mesh": "m", "answered_by": "a/0", "plan": null, "leader": null,
+        "regions": regions, "agents": agents, "models": [{"model": "iris", "versions": versions,
+            "aliases": []}]}),
+    )
     .unwrap()
 }
 
 fn held(version: &str, content: &str, regions: &[&str]) -> Value {
-    json!({"version": version, "content": content, "size": null, "published_ms": null, "origin": null, "regions": regions})
+    json!({"version": version, "content": content, "size": null, "published_ms": null,
+        "origin": null, "regions": regions})
 }
 
 fn brief() -> VersionBrief {
