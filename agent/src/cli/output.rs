@@ -18,7 +18,7 @@ pub(super) enum Format {
     Table,
     /// JSON, as the API answers
     Json,
-    /// YAML
+    /// YAML, with the fields of the JSON
     Yaml,
     /// Names alone, one a line
     Name,

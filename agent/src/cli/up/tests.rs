@@ -5,21 +5,17 @@ mod fixture;
 mod processes;
 
 use super::{
-    UpCommand, checks,
-    children::{ChildState, Program, Restart},
-    error::UpError,
+    UpCommand,
+    children::Program,
     front_door_addresses,
     layout::{FIRST_ADDRESS, Layout, Ports, fast_recovery},
-    local_mesh::{LocalMesh, LocalMeshOptions, default_regions},
-    process, table,
+    table,
 };
 use crate::config::Config;
 use clap::Parser;
 use proptest::prelude::*;
 use regionmesh_core::planning::Strategy as TrafficStrategy;
-use regionmesh_protocol::identity::RegionName;
-use std::{collections::BTreeSet, path::Path, time::Duration};
-use tokio::time::Instant;
+use std::{collections::BTreeSet, path::Path};
 
 fn layout(regions: usize, agents_per_region: u8, data_dir: &Path) -> Layout {
     Layout {
