@@ -76,14 +76,14 @@ fn row(alert: &AlertEntry, paint: Paint) -> Vec<String> {
         AlertState::Firing => paint.tone(tone, "firing"),
         AlertState::Ended => paint.tone(Tone::Faint, "ended"),
     };
-    let said = plain(&format!("{}: {}", alert.summary, alert.description), 500);
+    let message = plain(&format!("{}: {}", alert.summary, alert.description), 500);
 
     vec![
         moment(alert.starts_ms),
         state,
         severity,
         label("alertname"),
-        said,
+        message,
     ]
 }
 

@@ -146,15 +146,15 @@ fn names(value: &Value) -> Vec<String> {
         .collect()
 }
 
-/// An error for programs.
+/// An error as one JSON object.
 pub(super) fn error_as_json(error: &anyhow::Error) -> String {
-    let (told, hint) = match error.downcast_ref::<ClientError>() {
+    let (message, hint) = match error.downcast_ref::<ClientError>() {
         Some(ClientError::Refused { error, hint, .. }) => (error.clone(), hint.clone()),
         _ => (error.to_string(), String::new()),
     };
     let causes: Vec<String> = error.chain().skip(1).map(ToString::to_string).collect();
 
-    serde_json::json!({ "error": told, "hint": hint, "causes": causes }).to_string()
+    serde_json::json!({ "error": message, "hint": hint, "causes": causes }).to_string()
 }
 
 #[cfg(test)]

@@ -104,20 +104,20 @@ fn render(summary: &Value) -> String {
     );
 
     for refused in summary["refused"].as_array().into_iter().flatten() {
-        let said = plain(refused.as_str().unwrap_or_default(), 300);
+        let price = plain(refused.as_str().unwrap_or_default(), 300);
         text += &format!(
-            "warning: another price of {said} holds from the same day; --replace replaces it\n"
+            "warning: another price of {price} holds from the same day; --replace replaces it\n"
         );
     }
 
     for rejected in summary["rejected"].as_array().into_iter().flatten() {
-        let said = plain(rejected.as_str().unwrap_or_default(), 300);
-        text += &format!("warning: not taken: {said}\n");
+        let reason = plain(rejected.as_str().unwrap_or_default(), 300);
+        text += &format!("warning: not taken: {reason}\n");
     }
 
     for field in summary["ignored"].as_array().into_iter().flatten() {
-        let said = plain(field.as_str().unwrap_or_default(), 100);
-        text += &format!("warning: the field {said} means nothing here and was ignored\n");
+        let field = plain(field.as_str().unwrap_or_default(), 100);
+        text += &format!("warning: the field {field} means nothing here and was ignored\n");
     }
 
     text

@@ -18,7 +18,7 @@ pub(super) fn outlook(outlook: &Outlook, paint: Paint) -> String {
 
     shown += &text::wrap("written from  ", &written);
     if outlook.is_drift && !outlook.differences.is_empty() {
-        let drift = "these were changed by somebody else, or the configuration was:";
+        let drift = "these were changed outside RegionMesh, or the configuration changed:";
         shown += &format!("{}\n", paint.tone(Tone::Uneasy, drift));
     }
 

@@ -169,7 +169,7 @@ fn surviving(client: &Client, status: &Status, region: &RegionName) -> Result<Cl
         .iter()
         .find(|agent| agent.alive && is_other(&agent.agent) && !agent.api_url.is_empty());
     let other = other.with_context(|| {
-        format!("{region} is the only region: no region is left to move its users to")
+        format!("{region} is the only region: there is nowhere to move its users")
     })?;
 
     Ok(client.only(&other.api_url)?)

@@ -194,13 +194,13 @@ fn show(status: &MembersStatus, paint: Paint) -> String {
         .iter()
         .filter(|member| member.is_member)
         .count();
-    let said = format!(
+    let message = format!(
         "{}, plan #{seq}; {} of {voting} votes decide",
         plain(register, 20),
         status.majority
     );
 
-    text += &wrap("register ", &said);
+    text += &wrap("register ", &message);
     if let Some(why) = &status.automatic_refused {
         text += &wrap("", &paint.tone(Tone::Bad, plain(why, 500)));
     }

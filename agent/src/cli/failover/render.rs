@@ -44,7 +44,7 @@ pub(super) fn status(status: &FailoverStatus, paint: Paint) -> String {
     text += &wrap("plan    ", &(made + &plain(&plan.brief.reason, TEXT_MAX)));
     let out = match status.taken_out.len() {
         0 => format!(
-            "nobody is out by automation; at most {} at a time",
+            "no region is out by automation; at most {} at a time",
             status.max_out
         ),
         _ => format!(
@@ -132,12 +132,12 @@ fn shortfall(short: Option<&ShortfallStatus>, paint: Paint) -> String {
     let Some(short) = short else {
         return String::new();
     };
-    let said = format!(
+    let message = format!(
         "{} of {} requests/s are not moved: the other regions' declared capacity does not suffice",
         short.unmoved_rps, short.load_rps
     );
 
-    wrap("capacity ", &paint.tone(Tone::Uneasy, said))
+    wrap("capacity ", &paint.tone(Tone::Uneasy, message))
 }
 
 /// The reason of each verdict other than healthy.

@@ -220,7 +220,7 @@ fn refused(spread: &Spread) -> Option<String> {
 struct Progress {
     bar: ProgressBar,
     is_shown: bool,
-    said: std::cell::RefCell<String>,
+    last: std::cell::RefCell<String>,
 }
 
 impl Progress {
@@ -238,16 +238,16 @@ impl Progress {
         Self {
             bar,
             is_shown,
-            said: Default::default(),
+            last: Default::default(),
         }
     }
 
     fn report(&self, text: String) {
         self.bar.set_message(text.clone());
         self.bar.tick();
-        if !self.is_shown && *self.said.borrow() != text {
+        if !self.is_shown && *self.last.borrow() != text {
             eprintln!("{text}");
-            self.said.replace(text);
+            self.last.replace(text);
         }
     }
 

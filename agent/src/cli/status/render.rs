@@ -88,33 +88,33 @@ pub(crate) fn frozen(frozen: Option<&FrozenStatus>, now_ms: u64, paint: Paint) -
         return String::new();
     };
     let since = ago(now_ms.saturating_sub(frozen.since_ms));
-    let said = format!(
+    let message = format!(
         "the plan has been frozen for {since}: {}",
         plain(&frozen.detail, TEXT_MAX)
     );
 
-    wrap("frozen  ", &paint.tone(Tone::Bad, said))
+    wrap("frozen  ", &paint.tone(Tone::Bad, message))
 }
 
 /// Orders without effect, and a warning if every region failed; empty if there is neither.
 pub(crate) fn suspended(plan: &PlanStatus, now_ms: u64, paint: Paint) -> String {
     let mut text = String::new();
     if plan.all_failed_ms.is_some() {
-        let said = "every region is failed: users get the last shares, or no address with \
+        let message = "every region is failed: users get the last shares, or no address with \
             traffic.when_all_down = \"empty\"";
-        text += &wrap("warning ", &paint.tone(Tone::Bad, said));
+        text += &wrap("warning ", &paint.tone(Tone::Bad, message));
     }
 
     for yielded in &plan.yielded {
         let since = ago(now_ms.saturating_sub(yielded.since_ms));
         let order = plain(&yielded.order, TEXT_MAX);
-        let said = format!(
+        let message = format!(
             "{order} has had no effect for {} for {since}: users would be left on a region that \
                 can't serve",
             yielded.region
         );
 
-        text += &wrap("warning ", &paint.tone(Tone::Uneasy, said));
+        text += &wrap("warning ", &paint.tone(Tone::Uneasy, message));
     }
 
     text
@@ -131,14 +131,14 @@ fn orders(status: &Status, paint: Paint) -> String {
             .map_or("the whole mesh", RegionName::as_str);
         let how = if order.immediate { ", immediate" } else { "" };
         let left = ago(order.expires_ms.saturating_sub(now_ms));
-        let said = format!(
+        let message = format!(
             "{} of {of}{how} by {} ({}), {left} left",
             order.kind, order.by, order.why
         );
 
         text += &wrap(
             &paint.tone(Tone::Uneasy, "order   "),
-            &plain(&said, TEXT_MAX),
+            &plain(&message, TEXT_MAX),
         );
     }
 
@@ -157,12 +157,12 @@ fn problems(status: &Status, paint: Paint) -> String {
         };
         let head = paint.tone(tone, format!("{:<9}", problem.severity.as_str()));
         let since = ago(now_ms.saturating_sub(problem.since_ms));
-        let said = format!(
+        let message = format!(
             "{}: {}: {}: {} (for {since})",
             problem.agent, problem.kind, problem.subject, problem.detail
         );
 
-        text += &wrap(&head, &plain(&said, TEXT_MAX));
+        text += &wrap(&head, &plain(&message, TEXT_MAX));
     }
 
     text

@@ -165,11 +165,11 @@ pub async fn infer(
     match region {
         Some(region) if status.is_success() => Ok((region, answer)),
         _ => {
-            let said: String = String::from_utf8_lossy(&answer)
+            let message: String = String::from_utf8_lossy(&answer)
                 .chars()
                 .take(QUOTE_MAX)
                 .collect();
-            Err(format!("HTTP {status}: {said}"))
+            Err(format!("HTTP {status}: {message}"))
         }
     }
 }

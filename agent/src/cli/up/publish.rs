@@ -143,7 +143,7 @@ pub async fn models(mesh: &LocalMesh, words: &[&OsStr]) -> Result<(), String> {
     }
 
     // Tables of outcomes go to standard output, errors to standard error.
-    let said = if output.stderr.is_empty() {
+    let message = if output.stderr.is_empty() {
         &output.stdout
     } else {
         &output.stderr
@@ -152,6 +152,6 @@ pub async fn models(mesh: &LocalMesh, words: &[&OsStr]) -> Result<(), String> {
     Err(format!(
         "{}: {}",
         output.status,
-        String::from_utf8_lossy(said).trim()
+        String::from_utf8_lossy(message).trim()
     ))
 }

@@ -151,7 +151,7 @@ impl NextSteps<'_> {
         vec![
             (
                 format!("{dig} {} A", self.layout.service()),
-                "what clients are told",
+                "what clients get",
             ),
             (
                 format!("{dig} +short _plan.{} TXT", self.layout.domain),

@@ -5,8 +5,7 @@ const PLAIN: Paint = Paint { is_on: false };
 
 fn part(region: &str, share: f64, traffic_state: &str) -> Value {
     json!({ "region": region, "weight_bp": 1, "share": share, "traffic_state": traffic_state,
-        "since_ms": null,
-        "ramp_percent": null, "addresses": [], "flaps": 0, "failed_ms": null })
+        "since_ms": null, "ramp_percent": null, "addresses": [], "flaps": 0, "failed_ms": null })
 }
 
 fn plan(reason: &str) -> Value {
@@ -14,8 +13,7 @@ fn plan(reason: &str) -> Value {
         "made_ms": 1_000, "age_ms": 5_000,
         "regions": [part("a", 0.9, "serving"), part("b", 0.1, "limited")],
         "overrides": [{ "region": null, "kind": "hold", "by": "ann\u{1b}[2J", "why": "storm",
-            "set_ms": 1_000,
-            "expires_ms": 61_000 }],
+            "set_ms": 1_000, "expires_ms": 61_000 }],
         "yielded": [{ "order": "drain of a by ann (disks)", "region": "a", "since_ms": 1_000 }],
         "shortfall": { "load_rps": 100, "unmoved_rps": 30 } })
 }
@@ -24,10 +22,11 @@ fn plan(reason: &str) -> Value {
 fn a_status_shows_orders_guards_and_what_is_not_moved() {
     let told = json!({ "answered_by": "a/x", "answered_ms": 6_000, "leader": null, "max_out": 1,
         "taken_out": ["c"], "plan": plan("b: failed"),
-        "verdicts": [{ "region": "a", "verdict": "healthy", "since_ms": 1,
-            "reason": "2 of 2 say healthy" },
+        "verdicts": [
+            { "region": "a", "verdict": "healthy", "since_ms": 1, "reason": "2 of 2 say healthy" },
             { "region": "b", "verdict": "failed", "since_ms": 1,
-                "reason": "2 of 2 observing regions say failed" }],
+                "reason": "2 of 2 observing regions say failed" },
+        ],
         "frozen": { "since_ms": 1_000, "reachable": 1, "members": 3, "left_out": ["b"],
             "detail": "1 of 3 regions reachable" } });
     let text = status(&serde_json::from_value(told).unwrap(), PLAIN);

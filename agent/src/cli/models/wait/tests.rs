@@ -7,8 +7,7 @@ fn status(agents: &[(&str, bool)], versions: Value) -> Status {
         .map(|(agent, alive)| {
             json!({"agent": agent, "alive": alive, "version": "1", "uptime_ms": 1, "api_url": "",
                 "cloud": "", "round_trip_us": null, "age_ms": 1, "serving_ready": true,
-                    "requests_total": 0,
-                "holdings": {"versions": 0, "missing": 0, "lag_ms": 0}})
+                "requests_total": 0, "holdings": {"versions": 0, "missing": 0, "lag_ms": 0}})
         })
         .collect();
 
@@ -16,19 +15,15 @@ fn status(agents: &[(&str, bool)], versions: Value) -> Status {
         .iter()
         .map(|region| {
             json!({"region": region, "cloud": "", "endpoint": "", "serving_url": "",
-                "verdict": "healthy",
-                "verdict_since_ms": 0, "verdict_reason": "", "votes": [], "weight_bp": 1,
-                    "share": 0.3,
-                "traffic_state": "serving", "ramp_percent": null, "addresses": [], "flaps": 0})
+                "verdict": "healthy", "verdict_since_ms": 0, "verdict_reason": "", "votes": [],
+                "weight_bp": 1, "share": 0.3, "traffic_state": "serving", "ramp_percent": null, "addresses": [], "flaps": 0})
         })
         .collect();
 
-    serde_json::from_value(
-        json!({"mesh": "m", "answered_by": "a/0", "plan": null, "leader": null,
-        "regions": regions, "agents": agents, "models": [{"model": "iris", "versions": versions,
-            "aliases": []}]}),
-    )
-    .unwrap()
+    let models = json!([{"model": "iris", "versions": versions, "aliases": []}]);
+    let status = json!({"mesh": "m", "answered_by": "a/0", "plan": null, "leader": null,
+        "regions": regions, "agents": agents, "models": models});
+    serde_json::from_value(status).unwrap()
 }
 
 fn held(version: &str, content: &str, regions: &[&str]) -> Value {

@@ -5,10 +5,11 @@ use serde_json::{Value, json};
 fn region(name: &str, verdict: &str, traffic_state: &str, address: u8) -> Value {
     json!({
         "region": name, "cloud": "local", "endpoint": "h:1", "serving_url": "http://h:2",
-            "verdict": verdict,
-        "verdict_since_ms": 1_700_000_000_000u64 - 12_000,
-            "verdict_reason": format!("2 of 2 observing regions say {verdict} \
-        (us-west-2 {verdict}: connection refused, ap-south-1 {verdict}: no answer in 1 s)"),
+        "verdict": verdict, "verdict_since_ms": 1_700_000_000_000u64 - 12_000,
+        "verdict_reason": format!(
+            "2 of 2 observing regions say {verdict} (us-west-2 {verdict}: connection refused, \
+                ap-south-1 {verdict}: no answer in 1 s)"
+        ),
         "votes": [{"region": "a", "condition": verdict}, {"region": "b", "condition": "unknown"}],
         "weight_bp": 5_000, "share": 0.5, "traffic_state": traffic_state, "ramp_percent": null,
         "addresses": [format!("127.0.0.{address}")], "flaps": 0,
@@ -19,8 +20,7 @@ fn agent(name: &str, address: u8, round_trip_us: Option<u64>) -> Value {
     json!({
         "agent": name, "alive": true, "version": "0.1.0 (abcdef0123)", "uptime_ms": 100_000_000u64,
         "api_url": format!("http://127.0.0.{address}:9080"), "cloud": "local",
-            "round_trip_us": round_trip_us,
-        "age_ms": 950, "serving_ready": true, "requests_total": 12_345_678,
+        "round_trip_us": round_trip_us, "age_ms": 950, "serving_ready": true, "requests_total": 12_345_678,
         "holdings": {"versions": 12, "missing": 0, "lag_ms": 0},
     })
 }
@@ -43,19 +43,21 @@ pub(in crate::cli::status) fn status() -> Status {
         "leader": {"agent": "us-west-2/node-0", "ballot": 3},
         "plan": {"seq": 7, "ballot": {"number": 3, "agent": "us-west-2/node-0"},
             "reason": "eu-west-1 out: ".to_owned()
-            + &"2 of 2 observing regions say failed (us-west-2 failed: connection refused) \
-                ".repeat(3),
+                + &"2 of 2 observing regions say failed (us-west-2 failed: connection refused) \
+                    ".repeat(3),
             "made_ms": 1_700_000_000_000u64 - 65_000, "age_ms": 65_000},
-        "regions": [region("us-west-2", "healthy", "serving", 11), region("eu-west-1", "failed",
-            "out", 12), ramping],
+        "regions": [
+            region("us-west-2", "healthy", "serving", 11),
+            region("eu-west-1", "failed", "out", 12),
+            ramping,
+        ],
         "agents": [agent("us-west-2/node-0", 11, None), gone, lacking],
         "models": [{"model": "iris", "versions": [
             {"version": "1", "content": "abcdef0123456789", "size": 2_000_000,
-                "published_ms": 1_690_000_000_000u64,
-                "origin": "us-west-2", "regions": ["us-west-2", "eu-west-1", "ap-south-1"]},
+                "published_ms": 1_690_000_000_000u64, "origin": "us-west-2",
+                "regions": ["us-west-2", "eu-west-1", "ap-south-1"]},
             {"version": "2", "content": "1234567890abcdef", "size": null, "published_ms": null,
-                "origin": null,
-                "regions": ["eu-west-1"]}],
+                "origin": null, "regions": ["eu-west-1"]}],
             "aliases": [{"alias": "production", "version": "1", "set_ms": 1, "by": "me"}]}],
     }))
     .unwrap()

@@ -125,7 +125,7 @@ pub(super) fn experience(
         .iter()
         .rev()
         .find_map(|sample| sample.outcome.as_ref().ok())
-        .context("nobody was answered")?;
+        .context("no request was answered")?;
 
     ensure!(
         last != home.as_str(),
