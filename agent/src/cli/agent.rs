@@ -1,4 +1,4 @@
-//! `regionmesh agent`: one agent, until it is told to stop.
+//! `regionmesh agent`: one agent, until it is stopped.
 
 use super::duration;
 use crate::{agent::Agent, config::Config};
@@ -13,13 +13,13 @@ pub(super) struct AgentCommand {
     /// The configuration, TOML; docs/reference/settings.md lists all settings.
     #[arg(long)]
     config: PathBuf,
-    /// Check the configuration, tell all its faults, and end.
+    /// Check the configuration, print all its faults, and exit.
     #[arg(long)]
     check: bool,
     /// After SIGTERM: how long to ask for no more traffic before ending, for example 10s.
     #[arg(long, value_name = "DURATION", value_parser = duration::parse, default_value = "0s")]
     drain: Duration,
-    /// The same in whole seconds, as earlier versions took it.
+    /// As --drain, in whole seconds; for earlier versions.
     #[arg(long, value_name = "SECONDS", hide = true, conflicts_with = "drain")]
     drain_seconds: Option<u64>,
 }
@@ -27,8 +27,7 @@ pub(super) struct AgentCommand {
 impl AgentCommand {
     /// Runs the command.
     pub(super) async fn run(self) -> Result<ExitCode> {
-        // First of all: from here on no signal ends the process unasked, and none that comes while
-        // it starts is lost.
+        // First, so that signals which arrive during the start are not lost.
         let mut terminate = signal(SignalKind::terminate())?;
         let mut interrupt = signal(SignalKind::interrupt())?;
         let mut hangup = signal(SignalKind::hangup())?;
@@ -46,7 +45,12 @@ impl AgentCommand {
         }
 
         logging::init(&config.log)?;
-        tracing::info!(version = crate::VERSION, agent = %config.id(), mesh = %config.mesh, "starting");
+        tracing::info!(
+            version = crate::VERSION,
+            agent = %config.id(),
+            mesh = %config.mesh,
+            "starting"
+        );
 
         let agent = Agent::start(config).await?;
         let wait = loop {
@@ -58,8 +62,8 @@ impl AgentCommand {
         };
 
         tracing::info!(drain_s = wait.as_secs(), "stopping");
-        // Without time for traffic to move it is not asked to: a drain outlives the agent in the
-        // plan, and a region that comes back from one has its whole way up before it.
+        // Without time for traffic to move there is no drain: a drain outlives the agent in the
+        // plan, and the region would have to ramp up from zero afterwards.
         if !wait.is_zero() {
             agent.drain();
             tokio::select! {

@@ -1,4 +1,4 @@
-//! `regionmesh alerts`: the alerts that hold, as any agent sees them.
+//! `regionmesh alerts`: active alerts, as any agent sees them.
 
 use super::{
     common::Common,
@@ -11,7 +11,7 @@ use std::process::ExitCode;
 /// Show the active alerts, and on request those that ended lately
 #[derive(Debug, clap::Args)]
 pub(super) struct AlertsCommand {
-    /// Which alerts: those that hold, those that ended within the last five minutes, or both
+    /// Which alerts: active, ended within the last five minutes, or both
     #[arg(long, value_enum, default_value_t = StateOption::Firing)]
     state: StateOption,
     #[command(flatten)]
@@ -41,7 +41,7 @@ impl AlertsCommand {
             .get(&format!("/v1/alerts?state={state}"))
             .await?;
 
-        self.common.tell(&list, |paint| render(&list, paint))
+        self.common.print(&list, |paint| render(&list, paint))
     }
 }
 
@@ -76,45 +76,17 @@ fn row(alert: &AlertEntry, paint: Paint) -> Vec<String> {
         AlertState::Firing => paint.tone(tone, "firing"),
         AlertState::Ended => paint.tone(Tone::Faint, "ended"),
     };
-    let said = plain(&format!("{}: {}", alert.summary, alert.description), 500);
+    let message = plain(&format!("{}: {}", alert.summary, alert.description), 500);
 
     vec![
         moment(alert.starts_ms),
         state,
         severity,
         label("alertname"),
-        said,
+        message,
     ]
 }
 
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
-mod tests {
-    use super::*;
-    use serde_json::json;
-
-    #[test]
-    fn alerts_are_shown_with_their_state_and_cannot_move_the_cursor() {
-        let labels = json!({ "alertname": "RegionMeshClockSkew", "severity": "warning" });
-        let list = json!({ "answered_by": "a/x", "alerts": [
-            { "labels": labels, "summary": "clock", "description": "behind\u{1b}[2J", "state": "firing",
-                "starts_ms": 951_782_400_000u64, "ended_ms": null }] });
-        let text = render(
-            &serde_json::from_value(list).unwrap(),
-            Paint { is_on: false },
-        );
-        let row =
-            "2000-02-29 00:00:00 UTC  firing  warning   RegionMeshClockSkew  clock: behind [2J";
-
-        assert!(text.contains(row), "{text}");
-        let none = AlertList {
-            answered_by: "a/x".into(),
-            alerts: Vec::new(),
-        };
-
-        assert_eq!(
-            render(&none, Paint { is_on: false }),
-            "no alerts, as a/x sees it\n"
-        );
-    }
-}
+mod tests;

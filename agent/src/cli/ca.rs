@@ -25,7 +25,11 @@ enum Action {
         #[arg(long)]
         dir: PathBuf,
         /// How long the authority is valid, days.
-        #[arg(long, default_value_t = 3650, value_parser = clap::value_parser!(u32).range(1..=DAYS_MAX))]
+        #[arg(
+            long,
+            default_value_t = 3650,
+            value_parser = clap::value_parser!(u32).range(1..=DAYS_MAX)
+        )]
         days: u32,
     },
     /// Issue a certificate to one agent.
@@ -37,14 +41,24 @@ enum Action {
         #[arg(long)]
         region: RegionName,
         /// The agent's name in its region.
-        // The id is that of the global --agent, an address, whose place this one takes.
-        #[arg(id = "agents", long = "agent", value_name = "NAME", required = true, value_parser = agent_name)]
+        // Has the id of the global option --agent (an address), which it replaces here.
+        #[arg(
+            id = "agents",
+            long = "agent",
+            value_name = "NAME",
+            required = true,
+            value_parser = agent_name
+        )]
         agent: String,
         /// Where the agent's files go; the authority's folder if not given.
         #[arg(long)]
         out: Option<PathBuf>,
         /// How long the certificate is valid, days.
-        #[arg(long, default_value_t = 90, value_parser = clap::value_parser!(u32).range(1..=DAYS_MAX))]
+        #[arg(
+            long,
+            default_value_t = 90,
+            value_parser = clap::value_parser!(u32).range(1..=DAYS_MAX)
+        )]
         days: u32,
     },
 }

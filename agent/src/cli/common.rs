@@ -1,4 +1,4 @@
-//! What several commands take and how they answer.
+//! Options and output that several commands share.
 
 use super::{
     output::{self, Format, OutputOptions},
@@ -22,8 +22,8 @@ use tokio::{
 };
 use tokio_util::task::AbortOnDropHandle;
 
-/// How to reach the mesh, and how to answer. The options are global: they may stand before or after
-/// any command.
+/// How to reach the mesh, and the format of the answer. The options are global: they are accepted
+/// before and after any command.
 #[derive(Debug, Clone, Args)]
 pub(super) struct Common {
     #[command(flatten)]
@@ -33,8 +33,8 @@ pub(super) struct Common {
 }
 
 impl Common {
-    /// Prints what was answered, for programs or for people.
-    pub(super) fn tell<T: serde::Serialize>(
+    /// Prints an answer in the format asked for; `text` renders it for people.
+    pub(super) fn print<T: serde::Serialize>(
         &self,
         value: &T,
         text: impl FnOnce(Paint) -> String,
@@ -79,11 +79,11 @@ pub(super) fn text_within(text: &str, limit: usize) -> Result<String, String> {
     Ok(text.into())
 }
 
-/// Names who gives a command, where `--by` does not.
+/// The operator, if `--by` is not given.
 const BY_VARIABLE: &str = "REGIONMESH_BY";
 
-/// Who publishes: as given, else as the environment says, else the user of this process.
-pub(super) fn whoever(given: Option<String>, limit: usize) -> String {
+/// The author of a change: as given, else of the environment, else the user of this process.
+pub(super) fn author(given: Option<String>, limit: usize) -> String {
     let fits = |name: &String| text_within(name, limit).is_ok();
     given
         .or_else(by_variable)
@@ -93,9 +93,9 @@ pub(super) fn whoever(given: Option<String>, limit: usize) -> String {
         .unwrap_or_else(|| format!("uid {}", getuid()))
 }
 
-/// Who gives an order: as given, else as the environment says, else the user at the terminal.
-/// Elsewhere the user of a process says nothing about who gave the order: then only the mesh can
-/// know, by the name of the token.
+/// The operator who gives an order: as given, else of the environment, else the user at the
+/// terminal. Without a terminal, the user of the process does not identify the operator: then only
+/// the mesh knows, by the name of the token.
 pub(super) fn operator(given: Option<String>) -> Option<String> {
     let is_attended = io::stdin().is_terminal() || io::stderr().is_terminal();
     given
@@ -103,8 +103,8 @@ pub(super) fn operator(given: Option<String>) -> Option<String> {
         .or_else(|| user().filter(|_| is_attended))
 }
 
-/// What to do where nobody knows who gives an order.
-pub(super) fn who_is_it() -> CommandError {
+/// The operator is unknown: what to do.
+pub(super) fn unknown_operator() -> CommandError {
     CommandError::Usage(format!(
         "who gives this order? Give --by WHO, set {BY_VARIABLE}, or use a token that has a name \
             (see api.token_file)"
@@ -117,7 +117,7 @@ fn by_variable() -> Option<String> {
         .filter(|name| !name.trim().is_empty())
 }
 
-/// The user's name: `USER`, else that of the system's user.
+/// The user's name: `USER`, else by the user id.
 fn user() -> Option<String> {
     let of_system = || {
         User::from_uid(getuid())
@@ -132,8 +132,8 @@ fn user() -> Option<String> {
         .or_else(of_system)
 }
 
-/// Keeps SIGHUP from ending the process: there is nothing to reload, and a closed terminal is no
-/// reason to drop users.
+/// Keeps SIGHUP from ending the process: there is nothing to reload, and users must not lose
+/// service because a terminal closes.
 pub(super) fn ignore_hangups() -> Result<AbortOnDropHandle<()>> {
     let mut hangups = signal(SignalKind::hangup())?;
     Ok(AbortOnDropHandle::new(tokio::spawn(async move {
@@ -143,7 +143,7 @@ pub(super) fn ignore_hangups() -> Result<AbortOnDropHandle<()>> {
     })))
 }
 
-/// Serves `/metrics` of a process that is no agent, until the handle is dropped.
+/// Serves `/metrics` of a process other than an agent, until the handle is dropped.
 pub(super) async fn serve_metrics(
     address: SocketAddr,
     registry: Registry,

@@ -1,11 +1,11 @@
-//! A question before what can't be undone.
+//! Confirmation of what can't be undone.
 
 use crate::cli::error::CommandError;
 use anyhow::Result;
 use std::io::{self, BufRead, IsTerminal, Write};
 
-/// Asks on a terminal whether to go on; in a pipe the answer must be given beforehand, with
-/// `--yes`. An answer other than yes, or none, is an error.
+/// Asks for confirmation on a terminal; elsewhere `--yes` is required. An answer other than yes is
+/// an error.
 pub(super) fn confirm(question: &str, is_confirmed: bool) -> Result<()> {
     if is_confirmed {
         return Ok(());

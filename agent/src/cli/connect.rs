@@ -1,6 +1,6 @@
 //! How commands reach the mesh.
 //!
-//! Which agents and which token: the flags, else the environment, else the `client.json` that `up`
+//! Agents and token come from the flags, else the environment, else the `client.json` that `up`
 //! writes.
 
 use super::{error::CommandError, text};
@@ -11,6 +11,10 @@ use reqwest::Url;
 use serde::Deserialize;
 use std::path::{Path, PathBuf};
 
+/// The variable that names the data directory.
+pub(super) const DATA_DIRECTORY_VARIABLE: &str = "REGIONMESH_DATA_DIR";
+/// The data directory of `up`, where other commands find the mesh, unless another is given.
+pub(super) const DATA_DIRECTORY: &str = ".regionmesh";
 /// Longest token, bytes.
 const TOKEN_MAX: usize = 4_096;
 
@@ -43,7 +47,7 @@ pub(super) struct ClientOptions {
     #[arg(
         long,
         value_name = "DIR",
-        env = "REGIONMESH_DATA_DIR",
+        env = DATA_DIRECTORY_VARIABLE,
         global = true,
         help_heading = "Global options"
     )]
@@ -55,10 +59,10 @@ impl ClientOptions {
     pub(super) fn data_dir(&self) -> &Path {
         self.data_dir
             .as_deref()
-            .unwrap_or_else(|| Path::new(super::up::DATA_DIRECTORY))
+            .unwrap_or_else(|| Path::new(DATA_DIRECTORY))
     }
 
-    /// A mesh of `up`, by its data directory.
+    /// Options for the mesh that `up` keeps in this data directory.
     pub(super) fn of_local_mesh(data_dir: &Path) -> Self {
         Self {
             agents: Vec::new(),
@@ -67,7 +71,7 @@ impl ClientOptions {
         }
     }
 
-    /// A client as the options say.
+    /// A client for the agents and the token of these options.
     pub(super) fn connect(&self) -> Result<Client> {
         let path = self.data_dir().join("client.json");
         let given = self.agents.iter().filter(|agent| !agent.is_empty());
@@ -101,8 +105,8 @@ impl ClientOptions {
             .into());
         }
 
-        // The file's token is for the file's agents; others must not see it.
-        let noted = file.and_then(|file| {
+        // The file's token is for the file's agents; it must not be sent to others.
+        let token_file = file.and_then(|file| {
             let is_known = |agent: &Url| {
                 file.agents
                     .iter()
@@ -112,9 +116,9 @@ impl ClientOptions {
             file.token_file.filter(|_| agents.iter().all(is_known))
         });
 
-        let token = match (&self.token_file, noted) {
+        let token = match (&self.token_file, token_file) {
             (Some(given), _) => Ok(read_token(given).map_err(CommandError::Usage)?),
-            (None, Some(noted)) => read_token(&noted),
+            (None, Some(path)) => read_token(&path),
             (None, None) => Err("give --token-file FILE, or set REGIONMESH_TOKEN_FILE".into()),
         };
 
@@ -122,14 +126,14 @@ impl ClientOptions {
     }
 }
 
-/// What `up` writes for us.
+/// The `client.json` that `up` writes.
 #[derive(Debug, Deserialize)]
 struct ClientFile {
     agents: Vec<String>,
     token_file: Option<PathBuf>,
 }
 
-/// Checks an agent's address. A variable of the environment that is set to nothing gives none.
+/// Checks an agent's address. An empty environment variable gives none.
 fn given_agent(text: &str) -> Result<String, String> {
     if text.trim().is_empty() {
         Ok(String::new())
@@ -140,8 +144,7 @@ fn given_agent(text: &str) -> Result<String, String> {
     }
 }
 
-/// Says on standard error which agents did not answer; and every request, where the user asked for
-/// every detail.
+/// Reports agents that did not answer on standard error; with `--verbose` every request.
 fn report(notice: Notice<'_>) {
     match notice {
         Notice::Request(method, url) => text::trace(|| format!("{method} {url}")),
@@ -174,8 +177,7 @@ fn read_token(path: &Path) -> Result<String, String> {
     let text =
         std::fs::read_to_string(path).map_err(|error| wrong(format!("cannot be read: {error}")))?;
 
-    // An agent's own file may be given: the first token counts, and a name before it is the agent's
-    // business.
+    // The token file of an agent may be given: use its first token, without the name before it.
     let mut lines = text
         .lines()
         .map(str::trim)
@@ -196,15 +198,4 @@ fn read_token(path: &Path) -> Result<String, String> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_variable_that_is_set_to_nothing_names_no_agent() {
-        assert_eq!(
-            [given_agent(""), given_agent("  ")],
-            [Ok(String::new()), Ok(String::new())]
-        );
-        assert!(given_agent("ftp://x").is_err());
-    }
-}
+mod tests;

@@ -2,23 +2,14 @@
 
 mod import;
 mod local;
+pub(super) mod options;
 mod prices;
 
-use super::{
-    common::Common,
-    output::{Format as OutputFormat, OutputOptions},
-    text,
-};
-use crate::{
-    cli::connect::ClientOptions,
-    cost::{
-        answers::Format,
-        questions::{Parameters, listed_value},
-    },
-};
+use crate::cost::questions::{Parameters, listed_value};
 use anyhow::Result;
 use clap::{Args, Subcommand};
-use std::{path::PathBuf, process::ExitCode};
+use options::AnswerOptions;
+use std::process::ExitCode;
 
 /// Show what the platform spends, why, and what comes next
 #[derive(Debug, Args)]
@@ -40,33 +31,14 @@ enum Command {
     /// Show what this month and the days to come are heading for
     Forecast(ForecastOptions),
     /// Show spending that is not as usual
-    Anomalies(Plain),
+    Anomalies(AnswerOptions),
     /// Show how far budgets are used up
-    Budgets(Plain),
+    Budgets(AnswerOptions),
     /// Show whose bills are there, and up to which day
-    Sources(Plain),
+    Sources(AnswerOptions),
     #[command(subcommand)]
     Prices(prices::PricesCommand),
     Import(import::Import),
-}
-
-/// Where answers come from, and how they are shown.
-#[derive(Debug, Args)]
-struct Plain {
-    /// Answer from these files and folders alone, without a mesh: FOCUS exports as CSV, CSV.gz or
-    /// Parquet
-    #[arg(long, value_name = "PATH", num_args = 1..)]
-    files: Vec<PathBuf>,
-    /// With --files: the currency of bills that name none
-    #[arg(long, value_name = "CODE", requires = "files")]
-    currency: Option<regionmesh_cost::Currency>,
-    /// How to show it [default: as --output says]
-    #[arg(long, value_enum, value_name = "FORMAT")]
-    format: Option<Format>,
-    #[command(flatten)]
-    client: ClientOptions,
-    #[command(flatten)]
-    output: OutputOptions,
 }
 
 #[derive(Debug, Args)]
@@ -88,12 +60,12 @@ struct Spent {
     #[arg(long, value_name = "METRIC", default_value = "effective")]
     metric: String,
     #[command(flatten)]
-    plain: Plain,
+    answer: AnswerOptions,
 }
 
 #[derive(Debug, Args)]
 struct Trends {
-    /// What is put side by side: month or week
+    /// What to compare: month or week
     #[arg(long, value_name = "INTERVAL", default_value = "month")]
     interval: String,
     #[command(flatten)]
@@ -128,9 +100,9 @@ impl CostCommand {
                     .ask("forecast", [("days", forecast.days)])
                     .await
             }
-            Command::Anomalies(plain) => plain.ask("anomalies", Parameters::new()).await,
-            Command::Budgets(plain) => plain.ask("budgets", Parameters::new()).await,
-            Command::Sources(plain) => plain.ask("sources", Parameters::new()).await,
+            Command::Anomalies(answer) => answer.ask("anomalies", Parameters::new()).await,
+            Command::Budgets(answer) => answer.ask("budgets", Parameters::new()).await,
+            Command::Sources(answer) => answer.ask("sources", Parameters::new()).await,
             Command::Prices(prices) => prices.run().await,
             Command::Import(import) => import.run().await,
         }
@@ -163,55 +135,6 @@ impl Spent {
             parameters.insert(name.to_owned(), value);
         }
 
-        self.plain.ask(kind, parameters).await
+        self.answer.ask(kind, parameters).await
     }
-}
-
-impl Plain {
-    /// How the answer is shown: as asked for, else as the global option says.
-    fn format(&self) -> Format {
-        self.format.unwrap_or(match self.output.format() {
-            OutputFormat::Json | OutputFormat::Yaml | OutputFormat::Name => Format::Json,
-            OutputFormat::Table => Format::Table,
-        })
-    }
-
-    async fn ask(self, kind: &str, parameters: Parameters) -> Result<ExitCode> {
-        let format = self.format();
-        let (shown, is_whole) = if self.files.is_empty() {
-            (fetch(&self.client, kind, parameters, format).await?, true)
-        } else {
-            let files = self.files;
-            let currency = self.currency;
-            let kind = kind.to_owned();
-
-            tokio::task::spawn_blocking(move || {
-                local::answer(&files, currency, &kind, &parameters, format)
-            })
-            .await??
-        };
-
-        text::print(&shown)?;
-        Ok(if is_whole {
-            ExitCode::SUCCESS
-        } else {
-            ExitCode::FAILURE
-        })
-    }
-}
-
-/// Asks the mesh.
-pub(super) async fn fetch(
-    options: &ClientOptions,
-    kind: &str,
-    mut parameters: Parameters,
-    format: Format,
-) -> Result<String> {
-    parameters.insert("format".into(), format.as_str().into());
-    let mut query = url::form_urlencoded::Serializer::new(String::new());
-    query.extend_pairs(&parameters);
-    Ok(options
-        .connect()?
-        .text(&format!("/v1/cost/{kind}?{}", query.finish()))
-        .await?)
 }

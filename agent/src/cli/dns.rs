@@ -1,7 +1,7 @@
-//! `regionmesh dns`: what would change in a DNS provider's zone, and changing it.
+//! `regionmesh dns`: shows or applies the changes of a DNS provider's zone.
 //!
-//! The configuration says which zone, and the mesh which plan. Before any agent runs, the
-//! configuration says both.
+//! The zone comes from the configuration, the plan from the mesh. Before any agent runs, both come
+//! from the configuration.
 
 mod render;
 
@@ -32,7 +32,7 @@ enum Action {
     Plan {
         #[command(flatten)]
         source: Source,
-        /// End with 1 if anything is not as it should be
+        /// Exit with 1 if anything would change
         #[arg(long)]
         check: bool,
     },
@@ -40,8 +40,7 @@ enum Action {
     Apply {
         #[command(flatten)]
         source: Source,
-        /// Do not wait for the name servers; health checks that are of no use any more stay until
-        /// the next time
+        /// Do not wait for the name servers; unused health checks are deleted the next time
         #[arg(long)]
         no_wait: bool,
         /// Write without asking
@@ -50,7 +49,7 @@ enum Action {
     },
 }
 
-/// Where plan and zone are known from.
+/// Where plan and zone come from.
 #[derive(Debug, clap::Args)]
 struct Source {
     #[command(flatten)]
@@ -71,7 +70,7 @@ struct ConfigFile {
     from_config: Option<PathBuf>,
 }
 
-/// What one provider did.
+/// The changes at one provider.
 #[derive(Debug, Serialize)]
 struct Done {
     #[serde(flatten)]
@@ -83,7 +82,7 @@ impl DnsCommand {
     /// Runs the command.
     pub(super) async fn run(self) -> Result<ExitCode> {
         match self.action {
-            Action::Plan { source, check } => show(&source, check).await,
+            Action::Plan { source, check } => preview(&source, check).await,
             Action::Apply {
                 source,
                 no_wait,
@@ -93,13 +92,13 @@ impl DnsCommand {
     }
 }
 
-async fn show(source: &Source, check: bool) -> Result<ExitCode> {
+async fn preview(source: &Source, check: bool) -> Result<ExitCode> {
     let (plan, providers) = source.read().await?;
     let mut outlooks: Vec<Outlook> = Vec::new();
     for provider in &providers {
         outlooks.push(provider.preview(&plan).await?);
     }
-    source.common.tell(&outlooks, |paint| {
+    source.common.print(&outlooks, |paint| {
         outlooks
             .iter()
             .map(|outlook| render::outlook(outlook, paint))
@@ -125,15 +124,15 @@ async fn apply(source: &Source, no_wait: bool, yes: bool) -> Result<ExitCode> {
     let mut done = Vec::new();
     let mut unsettled = None::<ProviderError>;
     for provider in &providers {
-        let tell = |what: &str| eprintln!("{}: {what}", provider.name());
-        let published = provider.publish(&plan, &tell).await?;
+        let report = |what: &str| eprintln!("{}: {what}", provider.name());
+        let published = provider.publish(&plan, &report).await?;
         let settled = if no_wait {
             None
         } else {
-            Some(provider.settle(&published, &tell).await)
+            Some(provider.settle(&published, &report).await)
         };
 
-        // What was written is shown in any case.
+        // What was written is shown even if the name servers do not answer with it.
         let settled =
             settled.and_then(|settled| settled.map_err(|error| unsettled = Some(error)).ok());
         done.push(Done { published, settled });
@@ -145,12 +144,12 @@ async fn apply(source: &Source, no_wait: bool, yes: bool) -> Result<ExitCode> {
             .collect()
     };
 
-    source.common.tell(&done, render)?;
+    source.common.print(&done, render)?;
     unsettled.map_or(Ok(ExitCode::SUCCESS), |error| Err(error.into()))
 }
 
 impl Source {
-    /// The plan, and the zones to make like it.
+    /// The plan, and the providers of the zones to change.
     async fn read(&self) -> Result<(CommittedPlan, Vec<Arc<dyn DnsProvider>>)> {
         let (path, is_first) = match (&self.file.config, &self.file.from_config) {
             (Some(path), _) => (path, false),
@@ -189,8 +188,8 @@ impl Source {
     }
 }
 
-/// The committed plan as an agent tells it. Its ballot's boot number is not told, and not needed:
-/// the number of a plan grows whoever leads.
+/// The committed plan by an agent's answer. The boot number of its ballot is not part of the answer
+/// and not needed: plan numbers grow across leaders.
 fn committed(detail: &PlanDetail) -> Result<CommittedPlan, IdentityError> {
     let brief = &detail.brief;
     let ballot = Ballot {
@@ -227,8 +226,8 @@ fn committed(detail: &PlanDetail) -> Result<CommittedPlan, IdentityError> {
     })
 }
 
-/// An unknown standing, of a later version, counts as the worst: it is only asked who shall stand
-/// in first.
+/// An unknown traffic state, of a later version, counts as the worst: it only decides which region
+/// stands in first.
 fn traffic_state(region: &PlannedRegion) -> TrafficState {
     let since_ms = region.since_ms.unwrap_or(0);
     match region.traffic_state.as_str() {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-/// The units, the largest first: in a duration each may stand once, in this order.
+/// The units, largest first: a duration uses each at most once, in this order.
 const UNITS: [(&str, u64); 5] = [
     ("d", 86_400_000),
     ("h", 3_600_000),
@@ -65,54 +65,4 @@ pub(super) fn format(duration: Duration) -> String {
 
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
-mod tests {
-    use super::*;
-    use proptest::prelude::*;
-
-    #[test]
-    fn durations_have_one_form() {
-        let read = ["90s", "1h30m", "2h", "3d", "500ms", "0s", "1d2h3m4s5ms"]
-            .map(|text| parse(text).unwrap());
-        let expected = [
-            90_000,
-            5_400_000,
-            7_200_000,
-            259_200_000,
-            500,
-            0,
-            93_784_005,
-        ]
-        .map(Duration::from_millis);
-
-        assert_eq!(read, expected);
-        for wrong in [
-            "",
-            "s",
-            "1",
-            "90",
-            "1.5h",
-            "-1s",
-            "1m1h",
-            "1s1s",
-            "1w",
-            "1h 30m",
-            "99999999999999999999s",
-            "9999999999999999d",
-        ] {
-            assert!(parse(wrong).is_err(), "{wrong}");
-        }
-    }
-
-    proptest! {
-        #[test]
-        fn what_is_written_is_read_back(ms in any::<u64>()) {
-            let duration = Duration::from_millis(ms);
-            prop_assert_eq!(parse(&format(duration)), Ok(duration));
-        }
-
-        #[test]
-        fn no_text_panics(text in "\\PC{0,24}") {
-            let _ = parse(&text);
-        }
-    }
-}
+mod tests;

@@ -1,7 +1,7 @@
-//! `regionmesh events`: what happened in the mesh, and what happens.
+//! `regionmesh events`: past events of the mesh, and with `--follow` new ones.
 //!
-//! Any agent is asked; one that goes is followed by the next. What both noticed has the same id and
-//! is shown once.
+//! Any agent is asked; if it goes away, the next one is. Events that both noticed have one id and
+//! are shown once.
 
 use super::{
     common::Common,
@@ -29,10 +29,10 @@ use ::time::{OffsetDateTime, format_description::well_known::Rfc3339};
 const LINE_MAX: usize = 1 << 20;
 /// Ids remembered, so that an event is shown once whichever agents are asked.
 const REMEMBERED: usize = 4_096;
-/// A stream that is silent for so long is broken: agents say that they live every 15 s.
-const SILENT: Duration = Duration::from_secs(40);
+/// A stream that is silent for this long is broken: agents send a keep-alive every 15 s.
+const SILENCE_TIMEOUT: Duration = Duration::from_secs(40);
 /// Pause before the next agent is asked.
-const PAUSE: Duration = Duration::from_secs(1);
+const RETRY_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Show what happened: verdicts, plans, leaders, ramps, fences, drift, conflicts, certificates
 #[derive(Debug, clap::Args)]
@@ -54,20 +54,20 @@ pub(super) struct EventsCommand {
     /// 2026-11-29T14:00:00Z
     #[arg(long, value_name = "WHEN", value_parser = since)]
     since: Option<Since>,
-    /// The last so many [default: 50; with --since all that the agent keeps]
+    /// At most this many, the latest [default: 50; with --since all that the agent keeps]
     #[arg(long, value_name = "COUNT", value_parser = clap::value_parser!(u16).range(1..=LIMIT_MAX))]
     limit: Option<u16>,
     #[command(flatten)]
     common: Common,
 }
 
-/// Most events that an agent gives at once.
+/// Most events in one answer of an agent.
 const LIMIT_MAX: i64 = 1_000;
 
-/// From when on events are shown.
+/// The time from which events are shown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Since {
-    /// So long ago.
+    /// This long ago.
     Ago(Duration),
     /// From this point in time, Unix milliseconds.
     At(u64),
@@ -118,7 +118,7 @@ impl EventsCommand {
             .iter()
             .filter(|numbered| numbered.event.time_ms >= from_ms)
         {
-            self.show(event, &mut shown, paint)?;
+            self.print(event, &mut shown, paint)?;
         }
 
         if !self.follow {
@@ -130,17 +130,17 @@ impl EventsCommand {
             let ended = self.follow(&client, &mut last, &mut shown, paint).await;
             match ended {
                 Ok(why) => eprintln!("the stream of events broke off ({why}); asking for another"),
-                // All agents may be restarting: who follows wants to see that end.
+                // All agents may be restarting: keep trying.
                 Err(Stop::Client(error)) if error.is_unavailable() => eprintln!("warning: {error}"),
                 Err(Stop::Client(error)) => return Err(error.into()),
                 Err(Stop::Output(error)) => return Err(error),
             }
 
-            tokio::time::sleep(PAUSE).await;
+            tokio::time::sleep(RETRY_INTERVAL).await;
         }
     }
 
-    /// A region that does not exist has no events, and never will: that is a mistake to be told.
+    /// Fails if a region does not exist: it would never have events.
     async fn check_regions(&self, client: &Client) -> Result<()> {
         if self.region.is_empty() {
             return Ok(());
@@ -176,7 +176,7 @@ impl EventsCommand {
         format!("kind={kinds}&region={regions}&severity={}", self.severity)
     }
 
-    /// Shows one stream until it breaks off; why it did.
+    /// Prints one stream until it breaks off; returns the reason.
     async fn follow(
         &self,
         client: &Client,
@@ -189,11 +189,11 @@ impl EventsCommand {
         let mut lines = Lines::default();
 
         loop {
-            let piece = match tokio::time::timeout(SILENT, reply.chunk()).await {
+            let piece = match tokio::time::timeout(SILENCE_TIMEOUT, reply.chunk()).await {
                 Ok(Ok(Some(piece))) => piece,
                 Ok(Ok(None)) => return Ok("the agent ended it".into()),
                 Ok(Err(error)) => return Ok(error.without_url().to_string()),
-                Err(_) => return Ok(format!("silent for {SILENT:?}")),
+                Err(_) => return Ok(format!("silent for {SILENCE_TIMEOUT:?}")),
             };
             let Some(complete) = lines.add(&piece) else {
                 return Ok("a line without an end".into());
@@ -203,16 +203,16 @@ impl EventsCommand {
                 if let Some(id) = line.strip_prefix("id: ") {
                     *last = id.to_owned();
                 } else if let Some(data) = line.strip_prefix("data: ")
-                    // What is no event says that some are gone; the id says where it goes on.
+                    // Other data reports lost events; the id says where the stream resumes.
                     && let Ok(NumberedEvent { event, .. }) = serde_json::from_str(data)
                 {
-                    self.show(&event, shown, paint).map_err(Stop::Output)?;
+                    self.print(&event, shown, paint).map_err(Stop::Output)?;
                 }
             }
         }
     }
 
-    fn show(&self, event: &EventEntry, shown: &mut Shown, paint: Paint) -> Result<()> {
+    fn print(&self, event: &EventEntry, shown: &mut Shown, paint: Paint) -> Result<()> {
         if !shown.add(&event.id) {
             return Ok(());
         }
@@ -246,7 +246,7 @@ fn render(event: &EventEntry, paint: Paint) -> String {
     )
 }
 
-/// Ids of what was shown.
+/// Ids of the events that were shown.
 #[derive(Default)]
 struct Shown {
     ids: HashSet<String>,
@@ -270,7 +270,7 @@ impl Shown {
     }
 }
 
-/// Lines out of pieces.
+/// Splits a byte stream into lines.
 #[derive(Default)]
 struct Lines(Vec<u8>);
 
@@ -290,53 +290,4 @@ impl Lines {
 
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn since_is_a_duration_or_a_point_in_time() {
-        assert_eq!(since("1h30m"), Ok(Since::Ago(Duration::from_secs(5_400))));
-        assert_eq!(since("1970-01-01T00:00:02+00:00"), Ok(Since::At(2_000)));
-        for wrong in ["", "yesterday", "2026-11-29", "1960-01-01T00:00:00Z"] {
-            assert!(since(wrong).is_err(), "{wrong}");
-        }
-    }
-
-    #[test]
-    fn lines_are_put_together_from_pieces_and_have_an_end() {
-        let mut lines = Lines::default();
-        assert_eq!(lines.add(b"id: 1\nda").unwrap(), ["id: 1"]);
-        assert_eq!(lines.add(b"ta: {}\r\n\n").unwrap(), ["data: {}", ""]);
-        assert!(lines.add(&vec![b'x'; LINE_MAX + 1]).is_none());
-    }
-
-    #[test]
-    fn what_was_shown_is_not_shown_again_and_memory_is_bounded() {
-        let mut shown = Shown::default();
-        assert!(shown.add("a") && !shown.add("a"));
-        for number in 0..REMEMBERED {
-            assert!(shown.add(&number.to_string()));
-        }
-        assert!(shown.ids.len() == REMEMBERED && shown.order.len() == REMEMBERED && shown.add("a"));
-    }
-
-    #[test]
-    fn an_event_is_one_line_that_cannot_move_the_cursor() {
-        let event = EventEntry {
-            id: "i".into(),
-            kind: EventKind::FenceLost,
-            severity: Severity::Warning,
-            time_ms: 951_782_400_000,
-            region: None,
-            text: "fenced\x1b[2J\noff".into(),
-            fields: Default::default(),
-            reported_by: None,
-        };
-
-        let line = render(&event, Paint { is_on: false });
-        assert_eq!(
-            line,
-            "2000-02-29 00:00:00 UTC  warning   fence-lost   fenced [2J off"
-        );
-    }
-}
+mod tests;

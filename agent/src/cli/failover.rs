@@ -4,33 +4,29 @@
 mod kill;
 mod members;
 mod render;
+mod requests;
 
 use super::{
-    common::{Common, operator, text_within, who_is_it},
+    common::{Common, operator},
     confirm::confirm,
     duration,
 };
 use anyhow::Result;
 use clap::{ArgGroup, Args, Subcommand};
 use regionmesh_client::{
-    BY_REQUIRED, Client, ClientError, FailoverHistory, FailoverStatus, LAST_SERVING, OrderDone,
-    RegionExplanation, WhatIf,
+    ClientError, FailoverHistory, FailoverStatus, LAST_SERVING, RegionExplanation,
 };
 use regionmesh_protocol::{
     identity::RegionName,
-    plan::{BY_MAX, FOR_MAX_MS, FOR_MIN_MS, WHY_MAX},
+    plan::{FOR_MAX_MS, FOR_MIN_MS},
     status::condition::Condition,
 };
+use requests::Signature;
 use serde_json::{Value, json};
 use std::{
-    collections::BTreeMap,
     io::{self, IsTerminal},
     process::ExitCode,
-    time::Duration,
 };
-
-/// How long an order may take: an agent that passes it on knows within 12 s what became of it.
-const TIMEOUT: Duration = Duration::from_secs(20);
 
 /// Look at failover, overrule it for a time, and try what would happen
 #[derive(Debug, Args)]
@@ -52,19 +48,7 @@ enum Action {
     Members(members::MembersCommand),
 }
 
-/// Who orders, why, and for how long.
-#[derive(Debug, Args)]
-struct Signature {
-    /// Who orders it [default: $REGIONMESH_BY, else the user at the terminal; a token's name counts
-    /// first]
-    #[arg(long, value_name = "WHO", value_parser = by)]
-    by: Option<String>,
-    /// Why, for whoever looks later
-    #[arg(long, value_name = "WHY", value_parser = why)]
-    why: Option<String>,
-}
-
-/// When the order ends by itself.
+/// When the order expires.
 #[derive(Debug, Args)]
 struct Term {
     /// For how long: 90s, 1h30m, 2h, 3d; at most 30d
@@ -83,7 +67,7 @@ struct Override {
 /// Give a region no traffic, for a time
 #[derive(Debug, Args)]
 struct Drain {
-    /// The region
+    /// The region to drain
     region: RegionName,
     /// Drain the last region that can serve without asking: in name only, it keeps its traffic
     #[arg(long)]
@@ -101,7 +85,7 @@ struct Drain {
 /// Take an order back; a drained region comes back by its gate and the ramp
 #[derive(Debug, Args)]
 struct Restore {
-    /// The region; without it, the hold of the whole mesh is taken back
+    /// The region; without it, the hold of the whole mesh is cancelled
     region: Option<RegionName>,
     #[command(flatten)]
     signature: Signature,
@@ -112,9 +96,9 @@ struct Restore {
 /// Give a region all traffic, for a time; a region that is failed or drains is refused
 #[derive(Debug, Args)]
 struct Promote {
-    /// The region
+    /// The region to promote
     region: RegionName,
-    /// Move all traffic at once also if the region is out, without cool-down and ramp
+    /// Also if the region is out: move all traffic now, without cool-down and ramp
     #[arg(long)]
     immediate: bool,
     #[command(flatten)]
@@ -152,7 +136,7 @@ struct Show {
 /// Show the plans that an agent saw committed, and why each was made
 #[derive(Debug, Args)]
 struct History {
-    /// Only the last so many
+    /// Show at most this many, the newest
     #[arg(long, value_name = "COUNT", default_value_t = 20)]
     limit: usize,
     #[command(flatten)]
@@ -162,7 +146,7 @@ struct History {
 /// Show who saw what of a region and when, and why it stands where it does
 #[derive(Debug, Args)]
 struct Explain {
-    /// The region
+    /// The region to explain
     region: RegionName,
     #[command(flatten)]
     common: Common,
@@ -215,7 +199,11 @@ impl FailoverCommand {
                 signature,
                 common,
             }) => {
-                let how = json!({ "for_ms": term.for_ms, "force": replacing.force, "immediate": immediate });
+                let how = json!({
+                    "for_ms": term.for_ms,
+                    "force": replacing.force,
+                    "immediate": immediate,
+                });
                 order("promote", &signed(Some(region), signature, how), &common).await
             }
             Action::Hold(Hold {
@@ -233,34 +221,48 @@ impl FailoverCommand {
                 signature,
                 common,
             }) => order("restore", &signed(region, signature, json!({})), &common).await,
-            Action::Status(Show { common }) => {
-                let status: FailoverStatus =
-                    common.client.connect()?.get("/v1/failover/status").await?;
-                common.tell(&status, |paint| render::status(&status, paint))
-            }
-            Action::History(History { limit, common }) => {
-                let mut history: FailoverHistory =
-                    common.client.connect()?.get("/v1/failover/history").await?;
-                let surplus = history.plans.len().saturating_sub(limit);
-
-                history.plans.drain(..surplus);
-                common.tell(&history, |paint| render::history(&history, surplus, paint))
-            }
-            Action::Explain(Explain { region, common }) => {
-                let path = format!("/v1/failover/explain/{region}");
-                let explanation: RegionExplanation = common.client.connect()?.get(&path).await?;
-
-                common.tell(&explanation, |paint| {
-                    render::explanation(&explanation, paint)
-                })
-            }
+            Action::Status(action) => action.run().await,
+            Action::History(action) => action.run().await,
+            Action::Explain(action) => action.run().await,
             Action::Simulate(simulate) => simulate.run().await,
             Action::Members(command) => command.run().await,
         }
     }
 }
 
-/// An order's body: who, why, to which region, and `how`.
+impl Show {
+    async fn run(self) -> Result<ExitCode> {
+        let client = self.common.client.connect()?;
+        let status: FailoverStatus = client.get("/v1/failover/status").await?;
+        self.common
+            .print(&status, |paint| render::status(&status, paint))
+    }
+}
+
+impl History {
+    async fn run(self) -> Result<ExitCode> {
+        let client = self.common.client.connect()?;
+        let mut history: FailoverHistory = client.get("/v1/failover/history").await?;
+        let surplus = history.plans.len().saturating_sub(self.limit);
+
+        history.plans.drain(..surplus);
+        self.common
+            .print(&history, |paint| render::history(&history, surplus, paint))
+    }
+}
+
+impl Explain {
+    async fn run(self) -> Result<ExitCode> {
+        let client = self.common.client.connect()?;
+        let path = format!("/v1/failover/explain/{}", self.region);
+        let explanation: RegionExplanation = client.get(&path).await?;
+        self.common.print(&explanation, |paint| {
+            render::explanation(&explanation, paint)
+        })
+    }
+}
+
+/// The body of an order: operator, reason, region, and `how`.
 fn signed(region: Option<RegionName>, signature: Signature, mut how: Value) -> Value {
     how["region"] = json!(region);
     how["by"] = operator(signature.by).unwrap_or_default().into();
@@ -269,18 +271,18 @@ fn signed(region: Option<RegionName>, signature: Signature, mut how: Value) -> V
 }
 
 async fn order(what: &str, body: &Value, common: &Common) -> Result<ExitCode> {
-    let done = post(&common.client.connect()?, what, body).await?;
-    common.tell(&done, |paint| render::done(&done, paint))
+    let done = requests::post(&common.client.connect()?, what, body).await?;
+    common.print(&done, |paint| render::done(&done, paint))
 }
 
-/// Drains a region; whether the last that can serve is meant is asked.
+/// Drains a region; asks before it drains the last that can serve.
 async fn drain(mut body: Value, is_confirmed: bool, common: &Common) -> Result<ExitCode> {
     let refusal = match order("drain", &body, common).await {
         Err(error) if is_refused_as(&error, LAST_SERVING) => error,
         answered => return answered,
     };
 
-    // In a pipe the refusal is the answer; it says what to do.
+    // Without a terminal, return the refusal; it says what to do.
     let may_ask = io::stdin().is_terminal() && io::stderr().is_terminal();
     if !may_ask && !is_confirmed {
         return Err(refusal);
@@ -296,18 +298,6 @@ async fn drain(mut body: Value, is_confirmed: bool, common: &Common) -> Result<E
 
 fn is_refused_as(error: &anyhow::Error, wanted: &str) -> bool {
     matches!(error.downcast_ref(), Some(ClientError::Refused { code, .. }) if code == wanted)
-}
-
-/// Gives an order. Who gives it may be known to the mesh alone, by the token; where it is not that
-/// is bad usage.
-async fn post(client: &Client, what: &str, body: &Value) -> Result<OrderDone> {
-    match client
-        .post_within(&format!("/v1/failover/{what}"), body, TIMEOUT)
-        .await
-    {
-        Err(ClientError::Refused { code, .. }) if code == BY_REQUIRED => Err(who_is_it().into()),
-        answered => Ok(answered?),
-    }
 }
 
 impl Simulate {
@@ -330,27 +320,9 @@ impl Simulate {
             return kill::run(&client, &region, &common).await;
         }
 
-        let answer = suppose(&client, what_if.into_iter().collect()).await?;
-        common.tell(&answer, |paint| render::what_if(&answer, paint))
+        let answer = requests::what_if(&client, what_if.into_iter().collect()).await?;
+        common.print(&answer, |paint| render::what_if(&answer, paint))
     }
-}
-
-async fn suppose(client: &Client, assume: BTreeMap<RegionName, Condition>) -> Result<WhatIf> {
-    Ok(client
-        .post_within(
-            "/v1/failover/what-if",
-            &json!({ "assume": assume }),
-            TIMEOUT,
-        )
-        .await?)
-}
-
-fn by(text: &str) -> Result<String, String> {
-    text_within(text, BY_MAX)
-}
-
-fn why(text: &str) -> Result<String, String> {
-    text_within(text, WHY_MAX)
 }
 
 /// How long an order may last, in milliseconds.
@@ -380,26 +352,4 @@ fn assumption(text: &str) -> Result<(RegionName, Condition), String> {
 
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn durations_are_read_and_bounded() {
-        let read = ["90s", "30m", "1h30m", "30d"].map(|text| duration_ms(text).unwrap());
-        assert_eq!(read, [90_000, 1_800_000, 5_400_000, FOR_MAX_MS]);
-        for wrong in [
-            "",
-            "s",
-            "1",
-            "1.5h",
-            "-1s",
-            "0s",
-            "31d",
-            "1w",
-            "99999999999999999999s",
-            "9999999999999999d",
-        ] {
-            assert!(duration_ms(wrong).is_err(), "{wrong}");
-        }
-    }
-}
+mod tests;

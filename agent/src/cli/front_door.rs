@@ -26,7 +26,12 @@ pub(super) struct FrontDoorCommand {
     #[arg(long = "name-server", value_name = "ADDRESS", required = true)]
     name_servers: Vec<SocketAddr>,
     /// The port that every region serves on.
-    #[arg(long, value_name = "PORT", default_value_t = 8080, value_parser = clap::value_parser!(u16).range(1..))]
+    #[arg(
+        long,
+        value_name = "PORT",
+        default_value_t = 8080,
+        value_parser = clap::value_parser!(u16).range(1..)
+    )]
     port: u16,
     /// How long a request is held while no region answers, 1s to 5m.
     #[arg(long, value_name = "DURATION", value_parser = hold, default_value = "10s")]
@@ -75,7 +80,10 @@ impl FrontDoorCommand {
 
         let mut running = std::pin::pin!(front_door::run(arguments, stop.clone()));
         tokio::select! {
-            ended = running.as_mut() => return ended.map(|()| ExitCode::SUCCESS).map_err(Into::into),
+            ended = running.as_mut() => {
+                ended?;
+                return Ok(ExitCode::SUCCESS);
+            }
             _ = terminate.recv() => {}
             _ = interrupt.recv() => {}
         }

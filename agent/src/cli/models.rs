@@ -1,6 +1,7 @@
 //! `regionmesh models`: publish, look at, verify, delete and promote versions; list uploads.
 
 mod files;
+mod names;
 mod publish;
 mod retry;
 pub(super) mod table;
@@ -8,15 +9,12 @@ mod uploads;
 mod verify;
 mod wait;
 
-use super::{
-    common::{self, Common, text_within},
-    confirm::confirm,
-    duration, text,
-};
+use super::{common::Common, confirm::confirm, duration, text};
 use anyhow::Result;
 use clap::{Args, Subcommand};
+use names::{author, short_text, version_or_alias};
 use regionmesh_client::{Done, ModelStatus, Models, Promoted, VersionDetail};
-use regionmesh_protocol::models::manifest::{ModelName, TEXT_MAX, VersionName};
+use regionmesh_protocol::models::manifest::{ModelName, VersionName};
 use serde_json::json;
 use std::{process::ExitCode, time::Duration};
 
@@ -90,8 +88,8 @@ struct Promote {
     model: ModelName,
     /// The version's name
     version: VersionName,
-    /// The alias
-    #[arg(value_parser = own_name)]
+    /// The alias to set
+    #[arg(value_parser = version_or_alias)]
     alias: VersionName,
     /// Promote although no majority of regions can serve the version
     #[arg(long)]
@@ -100,7 +98,7 @@ struct Promote {
     #[arg(long, value_name = "DURATION", default_value = "30s", value_parser = duration::parse)]
     timeout: Duration,
     /// Who promotes; the user's name if not given
-    #[arg(long, value_name = "WHO", value_parser = short)]
+    #[arg(long, value_name = "WHO", value_parser = short_text)]
     by: Option<String>,
     #[command(flatten)]
     common: Common,
@@ -125,7 +123,7 @@ impl ModelsCommand {
 impl List {
     async fn run(self) -> Result<ExitCode> {
         let models: Models = self.common.client.connect()?.get("/v1/models").await?;
-        self.common.tell(&models, |paint| {
+        self.common.print(&models, |paint| {
             if models.models.is_empty() {
                 return "no models yet; publish one with: regionmesh models publish NAME VERSION \
                     PATH"
@@ -147,13 +145,13 @@ impl Show {
         let client = common.client.connect()?;
         let Some(version) = version else {
             let model: ModelStatus = client.get(&format!("/v1/models/{model}")).await?;
-            return common.tell(&model, |paint| table::model(&model, paint));
+            return common.print(&model, |paint| table::model(&model, paint));
         };
         let detail: VersionDetail = client
             .get(&format!("/v1/models/{model}/versions/{version}"))
             .await?;
 
-        common.tell(&detail, |paint| table::detail(&detail, paint))
+        common.print(&detail, |paint| table::detail(&detail, paint))
     }
 }
 
@@ -177,7 +175,7 @@ impl Delete {
         let path = format!("/v1/models/{model}/versions/{version}/delete{query}");
         let done: Done = client.post(&path, &json!({})).await?;
 
-        common.tell(&done, |_| done.done.clone())
+        common.print(&done, |_| done.done.clone())
     }
 }
 
@@ -195,36 +193,22 @@ impl Promote {
 
         let client = common.client.connect()?;
         let path = format!("/v1/models/{model}/versions/{version}/promote");
-        let body = json!({ "alias": alias, "by": whoever(by), "force": force, "wait_ms": timeout.as_millis() as u64 });
+        let body = json!({
+            "alias": alias,
+            "by": author(by),
+            "force": force,
+            "wait_ms": timeout.as_millis() as u64,
+        });
         let set: Promoted = client.post(&path, &body).await?;
 
         for warning in &set.warnings {
             eprintln!("warning: {}", text::plain(warning, 500));
         }
-        common.tell(&set, |_| {
+        common.print(&set, |_| {
             format!(
                 "{model}: {} is version {}",
                 set.alias.alias, set.alias.version
             )
         })
     }
-}
-
-/// A name that a person may give: names with a conflict's suffix are given by conflict resolution
-/// alone.
-fn own_name(text: &str) -> Result<VersionName, String> {
-    let name: VersionName = text.parse().map_err(|error| format!("{error}"))?;
-    if name.as_str().contains('+') {
-        return Err("names with '+conflict.' are given by conflict resolution alone".into());
-    }
-    Ok(name)
-}
-
-/// A text that travels with a version or an alias.
-fn short(text: &str) -> Result<String, String> {
-    text_within(text, TEXT_MAX)
-}
-
-fn whoever(given: Option<String>) -> String {
-    common::whoever(given, TEXT_MAX)
 }

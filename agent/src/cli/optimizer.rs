@@ -1,6 +1,6 @@
-//! `regionmesh optimizer`: what would cost less, and the command that does it.
+//! `regionmesh optimizer`: recommendations that reduce cost, with the commands for them.
 
-use super::{cost, output::Output, text};
+use super::{cost::options::fetch, output::Output, text};
 use crate::{
     cli::connect::ClientOptions,
     cost::{answers::Format, questions::Parameters},
@@ -17,8 +17,13 @@ use std::process::ExitCode;
 #[derive(Debug, Args)]
 pub(super) struct OptimizerCommand {
     /// Write the recommendations to this file, JSON [default: show a table]
-    // The id is that of the global option, whose place this one takes.
-    #[arg(long, short, value_name = "FILE", value_parser = PathBufValueParser::new().map(Output::File))]
+    // Has the id of the global option, which it replaces here.
+    #[arg(
+        long,
+        short,
+        value_name = "FILE",
+        value_parser = PathBufValueParser::new().map(Output::File)
+    )]
     output: Option<Output>,
     /// What savings are compared with: current, peak, autoscaled or standby
     #[arg(long, value_name = "NAME", default_value = "current")]
@@ -47,7 +52,7 @@ impl OptimizerCommand {
                 .map(|regions| ("survive".into(), regions.to_string())),
         );
 
-        let table = cost::fetch(
+        let table = fetch(
             &self.client,
             "recommendations",
             parameters.clone(),
@@ -56,8 +61,7 @@ impl OptimizerCommand {
         .await?;
 
         if let Some(Output::File(path)) = &self.output {
-            let json =
-                cost::fetch(&self.client, "recommendations", parameters, Format::Json).await?;
+            let json = fetch(&self.client, "recommendations", parameters, Format::Json).await?;
             tokio::fs::write(path, json)
                 .await
                 .with_context(|| format!("cannot write {}", path.display()))?;

@@ -18,7 +18,7 @@ pub(super) enum Format {
     Table,
     /// JSON, as the API answers
     Json,
-    /// The same as YAML
+    /// YAML, with the fields of the JSON
     Yaml,
     /// Names alone, one a line
     Name,
@@ -32,7 +32,7 @@ pub(super) enum Output {
     File(PathBuf),
 }
 
-/// Options of every command about what it prints.
+/// Output options, common to all commands.
 #[derive(Debug, Clone, Args)]
 pub(super) struct OutputOptions {
     /// Output format
@@ -47,7 +47,7 @@ pub(super) struct OutputOptions {
         help_heading = "Global options"
     )]
     output: Output,
-    /// The same as --output json
+    /// As --output json
     #[arg(long, hide = true, global = true)]
     json: bool,
     /// Colours of tables
@@ -90,7 +90,7 @@ pub(super) fn serialize(format: Format, value: &impl serde::Serialize) -> Result
     })
 }
 
-/// The same on one line, for streams.
+/// [`serialize`] on one line, for streams.
 pub(super) fn serialize_line(
     format: Format,
     value: &impl serde::Serialize,
@@ -127,7 +127,7 @@ fn names(value: &Value) -> Vec<String> {
             .get(list)
             .filter(|listed| listed.is_array() || listed.is_object())
         {
-            // The regions of a mesh name it, although its models are told as well.
+            // A status lists regions and models; its names are those of the regions.
             let listed = if list == "models" {
                 value.get("regions").unwrap_or(listed)
             } else {
@@ -146,72 +146,17 @@ fn names(value: &Value) -> Vec<String> {
         .collect()
 }
 
-/// An error for programs.
+/// An error as one JSON object.
 pub(super) fn error_as_json(error: &anyhow::Error) -> String {
-    let (told, hint) = match error.downcast_ref::<ClientError>() {
+    let (message, hint) = match error.downcast_ref::<ClientError>() {
         Some(ClientError::Refused { error, hint, .. }) => (error.clone(), hint.clone()),
         _ => (error.to_string(), String::new()),
     };
     let causes: Vec<String> = error.chain().skip(1).map(ToString::to_string).collect();
 
-    serde_json::json!({ "error": told, "hint": hint, "causes": causes }).to_string()
+    serde_json::json!({ "error": message, "hint": hint, "causes": causes }).to_string()
 }
 
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
-mod tests {
-    use super::*;
-    use serde_json::json;
-
-    #[test]
-    fn names_are_those_of_what_is_listed() {
-        let iris = json!({ "model": "iris", "versions": [{ "version": "1" }, { "version": "2" }], "aliases": [] });
-        let status = json!({ "mesh": "m", "regions": [{ "region": "a" }, { "region": "b" }], "models": [iris] });
-        for (value, expected) in [
-            (json!({ "models": [iris] }), vec!["iris@1", "iris@2"]),
-            (
-                json!({ "model": "iris", "version": "1", "files": [] }),
-                vec!["iris@1"],
-            ),
-            (status, vec!["a", "b"]),
-            (json!([{ "region": "a", "verified": true }]), vec!["a"]),
-            (
-                json!({ "members": [{ "member": "witness" }] }),
-                vec!["witness"],
-            ),
-            (
-                json!({ "done": "x", "plan": { "regions": [{ "region": "a" }] } }),
-                vec!["a"],
-            ),
-            (json!({}), vec![]),
-        ] {
-            assert_eq!(names(&value), expected, "{value}");
-        }
-    }
-
-    #[test]
-    fn an_error_is_json_with_its_hint() {
-        let refused = ClientError::Refused {
-            error: "no such model".into(),
-            hint: "see `regionmesh models list`".into(),
-            status: http::StatusCode::NOT_FOUND,
-            code: String::new(),
-        };
-        let told: Value = serde_json::from_str(&error_as_json(&refused.into())).unwrap();
-
-        assert_eq!(
-            (&told["error"], &told["hint"]),
-            (
-                &json!("no such model"),
-                &json!("see `regionmesh models list`")
-            )
-        );
-    }
-
-    #[test]
-    fn yaml_says_what_json_says() {
-        let value = json!({ "a": [1, 2], "text": "x: y" });
-        let yaml = serialize(Format::Yaml, &value).unwrap().unwrap();
-        assert_eq!(serde_norway::from_str::<Value>(&yaml).unwrap(), value);
-    }
-}
+mod tests;

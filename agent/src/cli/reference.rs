@@ -21,17 +21,17 @@ enum Part {
     Commands,
     /// The table of alerts in docs/reference/alerts.md
     Alerts,
-    /// monitoring/prometheus/rules/raised.yml
+    /// The file monitoring/prometheus/rules/raised.yml
     AlertRules,
-    /// monitoring/prometheus/tests/raised.yml
+    /// The file monitoring/prometheus/tests/raised.yml
     AlertTests,
 }
 
 impl DocsCommand {
-    /// Runs the command.
-    pub(super) fn run(self) -> Result<ExitCode> {
+    /// Runs the command; `tree` is the whole command line.
+    pub(super) fn run(self, tree: &clap::Command) -> Result<ExitCode> {
         let text = match self.part {
-            Part::Commands => commands::list(&super::command()),
+            Part::Commands => commands::list(tree),
             Part::Alerts => alerts::table(),
             Part::AlertRules => alerts::rules(),
             Part::AlertTests => alerts::tests(),

@@ -1,6 +1,6 @@
 //! `regionmesh serve`: the model server alone, in a process of its own.
 //!
-//! For regions whose agents and serving live apart: agents may restart, or be lost, while users are
+//! For regions that run agents and serving separately: agents may restart or fail while users are
 //! served. It reads the region's bucket, or a plain directory of models, and follows changes by
 //! polling.
 
@@ -25,8 +25,8 @@ use std::{net::SocketAddr, path::PathBuf, process::ExitCode, sync::Arc, time::Du
 use tokio::{net::TcpListener, signal::unix, sync::watch};
 use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
 
-/// How often the catalogue is read.
-const POLL: Duration = Duration::from_secs(2);
+/// Time between two reads of the catalogue.
+const POLL_INTERVAL: Duration = Duration::from_secs(2);
 
 /// Serve models without an agent: from the region's bucket, or from a directory.
 #[derive(Debug, clap::Args)]
@@ -56,16 +56,16 @@ pub(super) struct ServeCommand {
     /// Where to serve /metrics; nowhere unless given.
     #[arg(long, value_name = "ADDRESS")]
     metrics: Option<SocketAddr>,
-    /// Time between "not ready" and the end of new connections when told to stop, so that traffic
-    /// moves first.
+    /// After SIGTERM: how long to report not ready before new connections are refused, so that
+    /// traffic moves first.
     #[arg(long, value_name = "DURATION", value_parser = duration::parse, default_value = "5s")]
     drain: Duration,
 }
 
-/// What is read: models and the list of them.
+/// The source of the models, and that of their list.
 type Sources = (Arc<dyn ModelSource>, Arc<dyn CatalogueSource>);
 
-/// What is served, and how.
+/// All that the server needs.
 struct Setup {
     log: LogConfig,
     region: RegionName,
@@ -89,7 +89,7 @@ impl ServeCommand {
             return Ok(Setup {
                 listen: self.listen.unwrap_or(config.listen.serving),
                 sources: open_store(&config.store)?,
-                // An agent of the same configuration keeps its own beside it.
+                // An agent with the same configuration has its own state in data_dir.
                 state_dir: self
                     .state_dir
                     .clone()
@@ -153,7 +153,7 @@ impl ServeCommand {
             config,
             source,
             catalogue,
-            // There is no mesh here: no other region is known, and nobody promotes.
+            // No mesh: no other regions, and no promotion of tested versions.
             peers: watch::channel(Arc::default()).1,
             tests_versions: false,
             quarantine: Quarantine::open(Some(&state_dir)),
@@ -166,80 +166,50 @@ impl ServeCommand {
         let _poll = AbortOnDropHandle::new(tokio::spawn(poll_catalogue(
             lister,
             announce,
-            POLL,
+            POLL_INTERVAL,
             stop.clone(),
         )));
-        let mut terminate = unix::signal(unix::SignalKind::terminate())?;
-        let mut interrupt = unix::signal(unix::SignalKind::interrupt())?;
-
-        tracing::info!(address = %listener.local_addr()?, "serving models");
-        let mut running = std::pin::pin!(server.run(listener, stop.clone()));
-        let wait = tokio::select! {
-            ended = running.as_mut() => return ended.map(|()| ExitCode::SUCCESS).map_err(Into::into),
-            // A person at a terminal doesn't want to wait for traffic to move.
-            _ = interrupt.recv() => Duration::ZERO,
-            _ = terminate.recv() => self.drain,
-        };
-
-        tracing::info!(
-            seconds = wait.as_secs(),
-            "stopping: not ready any more, then requests in progress end"
-        );
-
-        drain.send_replace(true);
-        tokio::select! {
-            ended = running.as_mut() => return ended.map(|()| ExitCode::SUCCESS).map_err(Into::into),
-            _ = interrupt.recv() => {}
-            () = tokio::time::sleep(wait) => {}
-        }
-
-        stop.cancel();
-        running.await?;
+        run_until_stopped(server, listener, self.drain, &drain, stop).await?;
         Ok(ExitCode::SUCCESS)
     }
 }
 
+/// Serves until SIGTERM or SIGINT, then reports not ready for `wait` and ends requests in progress.
+async fn run_until_stopped(
+    server: Server,
+    listener: TcpListener,
+    wait: Duration,
+    drain: &watch::Sender<bool>,
+    stop: CancellationToken,
+) -> anyhow::Result<()> {
+    let mut terminate = unix::signal(unix::SignalKind::terminate())?;
+    let mut interrupt = unix::signal(unix::SignalKind::interrupt())?;
+
+    tracing::info!(address = %listener.local_addr()?, "serving models");
+    let mut running = std::pin::pin!(server.run(listener, stop.clone()));
+    let wait = tokio::select! {
+        ended = running.as_mut() => return Ok(ended?),
+        // A person at a terminal doesn't want to wait for traffic to move.
+        _ = interrupt.recv() => Duration::ZERO,
+        _ = terminate.recv() => wait,
+    };
+
+    tracing::info!(
+        seconds = wait.as_secs(),
+        "stopping: not ready any more, then requests in progress end"
+    );
+
+    drain.send_replace(true);
+    tokio::select! {
+        ended = running.as_mut() => return Ok(ended?),
+        _ = interrupt.recv() => {}
+        () = tokio::time::sleep(wait) => {}
+    }
+
+    stop.cancel();
+    Ok(running.await?)
+}
+
 #[cfg(test)]
 #[allow(clippy::unwrap_used, clippy::expect_used)]
-mod tests {
-    use super::*;
-    use clap::Parser;
-
-    #[derive(Debug, Parser)]
-    struct Line {
-        #[command(flatten)]
-        serve: ServeCommand,
-    }
-
-    fn parse(arguments: &[&str]) -> Result<ServeCommand, clap::Error> {
-        Line::try_parse_from(["serve"].iter().chain(arguments)).map(|line| line.serve)
-    }
-
-    #[test]
-    fn exactly_one_source_is_taken_and_only_a_directory_has_a_default_address() {
-        assert!(parse(&[]).is_err());
-        assert!(parse(&["--models", "d", "--config", "f"]).is_err());
-        assert_eq!(
-            parse(&["--models", "d"]).unwrap().listen,
-            Some("127.0.0.1:8080".parse().unwrap())
-        );
-
-        assert_eq!(parse(&["--config", "f"]).unwrap().listen, None);
-        assert_eq!(
-            parse(&["--config", "f", "--listen", "[::1]:1"])
-                .unwrap()
-                .listen,
-            "[::1]:1".parse().ok()
-        );
-    }
-
-    #[tokio::test]
-    async fn a_directory_that_is_not_there_is_named() {
-        let command = parse(&["--models", "/nowhere/models"]).unwrap();
-        let error = command.run().await.expect_err("served nothing");
-        assert!(
-            format!("{error:#}").contains("cannot read the directory of models /nowhere/models"),
-            "{error:#}"
-        );
-    }
-}
+mod tests;

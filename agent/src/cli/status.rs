@@ -11,13 +11,10 @@ use std::process::ExitCode;
 pub(super) use render::render;
 pub(in crate::cli) use render::{frozen, suspended};
 
-/// Where the state of the mesh is.
-const PATH: &str = "/v1/status";
-
 /// Show regions, verdicts, shares of traffic, agents, models and the leader
 #[derive(Debug, clap::Args)]
 pub(super) struct StatusCommand {
-    /// Show it again every second, until Ctrl-C; goes on while agents, or all of them, are gone
+    /// Refresh every second until Ctrl-C, also while agents are gone
     #[arg(long, short)]
     watch: bool,
     #[command(flatten)]
@@ -32,7 +29,7 @@ impl StatusCommand {
             return watch::run(&client, self.common.output.format()).await;
         }
 
-        let status: Status = client.get(PATH).await?;
-        self.common.tell(&status, |paint| render(&status, paint))
+        let status: Status = client.get(watch::PATH).await?;
+        self.common.print(&status, |paint| render(&status, paint))
     }
 }

@@ -1,4 +1,4 @@
-//! What is printed for people: tables, sizes, ages, colours; and how anything is printed.
+//! Output for people: tables, sizes, ages, colours.
 
 use regionmesh_protocol::{status::condition::Condition, text::is_unprintable};
 use std::{
@@ -6,7 +6,7 @@ use std::{
     sync::OnceLock,
 };
 
-/// Lines are kept to this many columns where that can be done without losing anything.
+/// Longest line, columns, where nothing is lost by it.
 pub(super) const WIDTH: usize = 100;
 
 /// Standard output can't be written to.
@@ -28,9 +28,9 @@ pub(super) enum ColourChoice {
     /// On a terminal
     #[default]
     Auto,
-    /// Always
+    /// Also in files and pipes
     Always,
-    /// Never
+    /// Not even on a terminal
     Never,
 }
 
@@ -48,12 +48,12 @@ pub(super) fn set_style(colour: ColourChoice, is_verbose: bool) {
     let _ = STYLE.set(Style { colour, is_verbose });
 }
 
-/// Whether the user asked for every detail.
+/// Whether `--verbose` is given.
 pub(super) fn is_verbose() -> bool {
     STYLE.get().is_some_and(|style| style.is_verbose)
 }
 
-/// Prints a detail to standard error, where the user asked for every detail.
+/// Prints a detail to standard error if `--verbose` is given.
 pub(super) fn trace(text: impl FnOnce() -> String) {
     if is_verbose() {
         eprintln!("debug: {}", text());
@@ -82,20 +82,18 @@ pub(super) fn takes_colour() -> bool {
 /// A colour, by its meaning.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Tone {
-    /// As it should be.
     Good,
-    /// To be looked at.
+    /// Needs attention.
     Uneasy,
-    /// Broken.
     Bad,
-    /// Of less weight.
+    /// Of minor importance.
     Faint,
-    /// A heading.
+    /// For headings.
     Strong,
 }
 
 impl Tone {
-    /// How a verdict or an observation feels.
+    /// The tone of a verdict or an observation.
     pub(super) fn of(condition: Condition) -> Self {
         match condition {
             Condition::Healthy => Self::Good,
@@ -106,7 +104,7 @@ impl Tone {
     }
 }
 
-/// Puts a tone on words, or leaves them as they are.
+/// Colours text, or leaves it as it is.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Paint {
     /// Whether to colour at all.
@@ -296,72 +294,4 @@ pub(super) fn percent(share: f64) -> String {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn columns_line_up_with_and_without_colour() {
-        let mut table = Table::new(&["A", "B"]);
-        table.row(vec!["\x1b[31mlong\x1b[0m".into(), "x".into()]);
-        table.row(vec!["s".into(), "y".into()]);
-        assert_eq!(table.render(), "A     B\n\x1b[31mlong\x1b[0m  x\ns     y\n");
-    }
-
-    #[test]
-    fn long_texts_are_broken_at_spaces_and_stay_within_the_width() {
-        let text = wrap("plan    ", &"failed (refused), ".repeat(20));
-        assert!(
-            text.lines().count() > 1 && text.lines().all(|line| line.chars().count() <= WIDTH),
-            "{text}"
-        );
-
-        assert!(
-            text.lines()
-                .skip(1)
-                .all(|line| line.starts_with("        f") || line.starts_with("        (")),
-            "{text}"
-        );
-
-        assert_eq!(wrap("a: ", ""), "a:\n");
-        let word = "x".repeat(200);
-        assert_eq!(wrap("", &word), format!("{word}\n"));
-    }
-
-    #[test]
-    fn what_others_wrote_cannot_move_the_cursor() {
-        assert_eq!(plain("a\x1b[2Jb\r\n", 80), "a [2Jb  ");
-        assert_eq!(plain("abcdef", 4), "abc…");
-        assert_eq!(plain("abcd", 4), "abcd");
-    }
-
-    #[test]
-    fn quantities_read_well() {
-        assert_eq!(
-            [ago(999), ago(61_000), ago(7_200_000)],
-            ["999 ms", "1 min", "2 h"]
-        );
-
-        assert_eq!(
-            [bytes(12), bytes(1_500), bytes(1 << 30)],
-            ["12 B", "1.5 kB", "1.07 GB"]
-        );
-
-        assert_eq!(
-            [moment(951_782_400_000), moment(u64::MAX)],
-            [
-                "2000-02-29 00:00:00 UTC",
-                "18446744073709551615 ms after 1970"
-            ]
-        );
-
-        assert_eq!(
-            [count(1, "file", "files"), count(2, "file", "files")],
-            ["1 file", "2 files"]
-        );
-
-        assert_eq!(
-            [percent(1.0 / 3.0), percent(0.5), percent(0.0)],
-            ["33.3 %", "50 %", "0 %"]
-        );
-    }
-}
+mod tests;

@@ -12,6 +12,7 @@ pub(super) mod process;
 pub mod publish;
 mod ready;
 mod settings;
+mod signals;
 mod state;
 mod table;
 
@@ -19,6 +20,7 @@ mod table;
 #[allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 mod tests;
 
+use super::connect::{DATA_DIRECTORY, DATA_DIRECTORY_VARIABLE};
 use crate::front_door::{FrontDoor, FrontDoorMetrics};
 use anyhow::Context;
 use children::{ChildEnded, ChildState};
@@ -27,22 +29,14 @@ use local_mesh::{LocalMesh, LocalMeshOptions};
 use publish::ModelToPublish;
 use regionmesh_core::{planning::Strategy, recovery::ramp::RecoveryPolicy};
 use regionmesh_protocol::identity::{MeshName, RegionName};
+use signals::StopSignals;
 use std::{
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
     path::PathBuf,
     process::ExitCode,
 };
-use tokio::{
-    signal::unix::{Signal, SignalKind, signal},
-    sync::mpsc,
-};
+use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
-
-/// The variable that names it.
-const DATA_DIRECTORY_VARIABLE: &str = "REGIONMESH_DATA_DIR";
-/// Where `up` keeps its state, and where the other commands look for it, unless they are told
-/// otherwise.
-pub const DATA_DIRECTORY: &str = ".regionmesh";
 
 /// Runs a whole mesh on this machine: one process per agent, each region on its own loopback
 /// address, and a front door that follows the mesh's DNS. State is kept; the next `up` goes on
@@ -58,7 +52,7 @@ pub struct UpCommand {
     agents_per_region: Option<u8>,
     /// Where all state lives: certificates, stores, logs [default: .regionmesh; with --demo a
     /// directory of its own]
-    // The id is that of the global option, whose place this one takes.
+    // Has the id of the global option, which it replaces here.
     #[arg(long, value_name = "DIR", env = DATA_DIRECTORY_VARIABLE)]
     data_dir: Option<PathBuf>,
     /// Publish this directory or file as version 1 of the model once the mesh is ready; may be
@@ -81,7 +75,7 @@ pub struct UpCommand {
     /// How fast a region that failed gets its traffic back
     #[arg(long, value_enum, default_value_t)]
     recovery: RecoveryOption,
-    /// The same as --recovery fast, as earlier versions took it
+    /// As --recovery fast; for earlier versions
     #[arg(long, hide = true, conflicts_with = "recovery")]
     fast_recovery: bool,
     /// Settings to add to every agent's configuration, TOML: [cost], [alerts], [[regions]] by name,
@@ -90,11 +84,26 @@ pub struct UpCommand {
     settings: Option<PathBuf>,
     /// Loopback address of the first region's first agent, in 127.0.0.0/8; the others count on from
     /// it
-    #[arg(long, value_name = "IPV4", default_value_t = layout::FIRST_ADDRESS, value_parser = loopback)]
+    #[arg(
+        long,
+        value_name = "IPV4",
+        default_value_t = layout::FIRST_ADDRESS,
+        value_parser = loopback
+    )]
     base: Ipv4Addr,
     /// Take the guided tour: publish, serve, kill, recover, each step checked; then stop. Exits
     /// with 0 if every step held and no request failed. Needs at least 2 regions
-    #[arg(long, conflicts_with_all = ["models", "no_sample", "strategy", "recovery", "fast_recovery", "agents_per_region"])]
+    #[arg(
+        long,
+        conflicts_with_all = [
+            "models",
+            "no_sample",
+            "strategy",
+            "recovery",
+            "fast_recovery",
+            "agents_per_region",
+        ]
+    )]
     demo: bool,
 }
 
@@ -121,7 +130,6 @@ fn loopback(text: &str) -> Result<Ipv4Addr, String> {
     let address: Ipv4Addr = text
         .parse()
         .map_err(|_| format!("{text:?} is not an IPv4 address"))?;
-    // Any other address would have to be taken from the network that it belongs to.
     if address.is_loopback() {
         Ok(address)
     } else {
@@ -168,10 +176,10 @@ impl UpCommand {
             mesh.layout().data_dir.display()
         );
 
-        // Nobody scrapes them here: they are told at the end.
+        // Not scraped: the summary is printed at the end.
         let metrics = FrontDoorMetrics::new(&prometheus::Registry::new())?;
         let result = tokio::select! {
-            result = self.attend(&mut mesh, front_door, metrics.clone()) => result,
+            result = self.serve(&mut mesh, front_door, metrics.clone()) => result,
             () = stop.received() => Ok(ExitCode::SUCCESS),
         };
 
@@ -184,15 +192,14 @@ impl UpCommand {
         result
     }
 
-    /// The guided tour. Without a directory of the user's own it leaves nothing behind, unless a
-    /// step did not hold.
+    /// The guided tour. With a temporary directory it leaves nothing behind, unless a step failed.
     async fn demonstrate(&self, stop: &mut StopSignals) -> anyhow::Result<ExitCode> {
         if let Some(regions) = &self.regions {
             demo::check(regions.len())?;
         }
 
-        // A variable that names the mesh of other commands does not mean that the tour may break
-        // it.
+        // The environment variable names the mesh that other commands use; the tour must not break
+        // that one.
         let is_variable = |dir: &&PathBuf| {
             std::env::var_os(DATA_DIRECTORY_VARIABLE)
                 .is_some_and(|variable| dir.as_os_str() == variable)
@@ -222,8 +229,8 @@ impl UpCommand {
 
     async fn tour(&self, data_dir: PathBuf, stop: &mut StopSignals) -> anyhow::Result<ExitCode> {
         let options = LocalMeshOptions {
-            // One region serves, so that its loss is everybody's; what the tour killed it starts
-            // itself.
+            // One region serves all users, so that its loss affects them all. The tour restarts
+            // what it killed.
             strategy: Strategy::ActivePassive,
             recovery: layout::fast_recovery(),
             restart: children::Restart::Never,
@@ -243,7 +250,7 @@ impl UpCommand {
     }
 
     /// Everything between preparation and the signal to stop. Returns only if something fails.
-    async fn attend(
+    async fn serve(
         &self,
         mesh: &mut LocalMesh,
         front_door: Vec<SocketAddr>,
@@ -301,8 +308,8 @@ impl UpCommand {
         std::future::pending().await
     }
 
-    /// Publishes the sample model where nothing else would be served: at the first start. Whether
-    /// it did.
+    /// Publishes the sample model at the first start, if no other model is given. Returns whether
+    /// it is published.
     async fn publish_sample(&self, mesh: &LocalMesh) -> bool {
         if self.no_sample || mesh.is_continued() || !self.models.is_empty() {
             return false;
@@ -415,30 +422,5 @@ async fn front_door_addresses(text: &str) -> Result<Vec<SocketAddr>, UpError> {
         Err(wrong("it has no address".into()))
     } else {
         Ok(found)
-    }
-}
-
-/// Ctrl-C, SIGTERM, and the terminal's end.
-struct StopSignals([Signal; 3]);
-
-impl StopSignals {
-    fn new() -> std::io::Result<Self> {
-        let [interrupt, terminate, hangup] = [
-            SignalKind::interrupt(),
-            SignalKind::terminate(),
-            SignalKind::hangup(),
-        ]
-        .map(signal);
-
-        Ok(Self([interrupt?, terminate?, hangup?]))
-    }
-
-    async fn received(&mut self) {
-        let Self([interrupt, terminate, hangup]) = self;
-        tokio::select! {
-            _ = interrupt.recv() => {}
-            _ = terminate.recv() => {}
-            _ = hangup.recv() => {}
-        }
     }
 }

@@ -43,12 +43,12 @@ impl VersionCommand {
         if !self.client {
             match self.agents().await {
                 Ok(agents) => versions.agents = agents,
-                // The question was this program's version as well, which is known.
+                // Not a failure: this program's version is known.
                 Err(error) => versions.unknown = Some(error.to_string()),
             }
         }
 
-        self.common.tell(&versions, |_| render(&versions))
+        self.common.print(&versions, |_| render(&versions))
     }
 
     async fn agents(&self) -> Result<Vec<AgentVersion>> {

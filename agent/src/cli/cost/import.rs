@@ -1,11 +1,11 @@
 //! `regionmesh cost import`: bills into the mesh.
 
-use super::Common;
+mod render;
+
 use crate::{
     cli::{
-        common::text_within,
+        common::{Common, text_within},
         error::CommandError,
-        text::{Table, bytes, count, plain},
     },
     cost::import::{BillFile, Found, find},
 };
@@ -78,11 +78,11 @@ impl Import {
             fields.insert("passed_over".into(), passed_over.into());
         }
 
-        self.common.tell(&summary, |_| render(&summary))
+        self.common.print(&summary, |_| render::summary(&summary))
     }
 }
 
-/// The files as one form, and a bar that follows what is sent.
+/// The files as one multipart form, and a bar that shows how much was sent.
 async fn form(files: &[BillFile]) -> Result<(reqwest::multipart::Form, ProgressBar)> {
     let mut opened = Vec::new();
     for BillFile { name, path } in files {
@@ -99,7 +99,6 @@ async fn form(files: &[BillFile]) -> Result<(reqwest::multipart::Form, ProgressB
         ProgressBar::hidden()
     };
 
-    // A template that is wrong would only be ugly.
     if let Ok(style) = ProgressStyle::with_template(
         "[{wide_bar}] {bytes}/{total_bytes} {bytes_per_sec} {eta} {msg}",
     ) {
@@ -127,160 +126,8 @@ async fn form(files: &[BillFile]) -> Result<(reqwest::multipart::Form, ProgressB
     Ok((form, bar))
 }
 
-/// What was imported, for people.
-fn render(summary: &Value) -> String {
-    let number = |value: &Value| value.as_u64().unwrap_or(0);
-    let report = &summary["report"];
-    let mut text = String::new();
-    let mut table = Table::new(&[
-        "SOURCE",
-        "MONTH",
-        "ROWS",
-        "CELLS",
-        "DAYS",
-        "EFFECTIVE",
-        "REPLACES",
-    ]);
-
-    for part in summary["parts"].as_array().into_iter().flatten() {
-        let said = |field: &str| plain(part[field].as_str().unwrap_or_default(), 100);
-        let totals = part["totals"]["effective"]
-            .as_object()
-            .into_iter()
-            .flatten();
-        let totals: Vec<String> = totals
-            .map(|(currency, amount)| {
-                format!(
-                    "{} {currency}",
-                    plain(amount.as_str().unwrap_or_default(), 40)
-                )
-            })
-            .collect();
-
-        let replaced = match &part["replaced"] {
-            Value::Null => "nothing".into(),
-            before => format!("{} rows", number(&before["rows"])),
-        };
-
-        table.row(vec![
-            said("source"),
-            said("period"),
-            number(&part["rows"]).to_string(),
-            number(&part["cells"]).to_string(),
-            format!("{} to {}", said("first_day"), said("last_day")),
-            totals.join(", "),
-            replaced,
-        ]);
-    }
-
-    text += &table.render();
-    let rows = number(&report["rows"]);
-    let imported = number(&report["imported"]);
-    let files = report["files"].as_array().map_or(0, Vec::len);
-    let read: u64 = report["files"]
-        .as_array()
-        .into_iter()
-        .flatten()
-        .map(|file| number(&file["bytes"]))
-        .sum();
-
-    text += &format!(
-        "\n{} of {rows} rows in {} ({}) ",
-        imported,
-        count(files, "file", "files"),
-        bytes(read)
-    );
-
-    text += if summary["dry_run"] == true {
-        "would be imported; nothing was changed\n"
-    } else {
-        "are imported\n"
-    };
-
-    for problem in summary["passed_over"].as_array().into_iter().flatten() {
-        text += &format!(
-            "warning: passed over: {}\n",
-            plain(problem.as_str().unwrap_or_default(), 400)
-        );
-    }
-
-    for file in report["files"].as_array().into_iter().flatten() {
-        for warning in file["warnings"].as_array().into_iter().flatten() {
-            let name = plain(file["name"].as_str().unwrap_or_default(), 200);
-            text += &format!(
-                "warning: {name}: {}\n",
-                plain(warning.as_str().unwrap_or_default(), 300)
-            );
-        }
-    }
-
-    if number(&report["rounded"]) > 0 {
-        let rounded = number(&report["rounded"]);
-        text += &format!(
-            "warning: {rounded} rows have amounts of more than 15 decimals; these were rounded\n"
-        );
-    }
-
-    if rows > imported {
-        text += &format!(
-            "warning: {} rows are bad and were left out; the first:\n",
-            rows - imported
-        );
-
-        for bad in report["bad_rows"].as_array().into_iter().flatten() {
-            let said = |field: &str| plain(bad[field].as_str().unwrap_or_default(), 120);
-            let value = format!(
-                "{} \"{}\": {}",
-                said("column"),
-                said("value"),
-                said("reason")
-            );
-
-            text += &format!(
-                "  {}:{}: {}\n",
-                said("file"),
-                number(&bad["row"]),
-                value.trim_start()
-            );
-        }
-    }
-
-    text
-}
-
 impl From<crate::cost::import::FilesError> for CommandError {
     fn from(error: crate::cost::import::FilesError) -> Self {
         Self::Usage(error.to_string())
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use serde_json::json;
-
-    #[test]
-    fn an_import_is_summed_up_with_its_bad_rows() {
-        let summary = json!({ "dry_run": true, "passed_over": ["m.json: the export is incomplete"],
-            "parts": [{ "source": "AWS 1", "period": "2026-09", "rows": 2, "cells": 1, "first_day": "2026-09-01",
-                "last_day": "2026-09-02", "totals": { "effective": { "USD": "1.5" } },
-                "replaced": { "rows": 7, "imported_ms": 1, "importer": "a" } }],
-            "report": { "rows": 3, "imported": 2, "rounded": 1,
-                "files": [{ "name": "b.csv", "bytes": 2048, "warnings": ["no column ListCost"] }],
-                "bad_rows": [{ "file": "b.csv", "row": 4, "column": "EffectiveCost", "value": "x\u{1b}[2J", "reason": "number" }] } });
-        let text = render(&summary);
-
-        for part in [
-            "AWS 1",
-            "1.5 USD",
-            "7 rows",
-            "2 of 3 rows in 1 file (2.0 kB) would be imported; nothing was changed",
-            "warning: passed over: m.json: the export is incomplete",
-            "warning: b.csv: no column ListCost",
-            "warning: 1 rows have amounts",
-            "b.csv:4: EffectiveCost \"x [2J\": number",
-        ] {
-            assert!(text.contains(part), "{part}\n{text}");
-        }
     }
 }

@@ -21,7 +21,7 @@ const QUOTED_MAX: usize = 3;
 
 /// Answers a question of a kind from files, and says whether all of them could be read to their
 /// end. Warnings about the files are part of the answer. As CSV has no place for them, and a saved
-/// page may not be read at once, these two also print them to standard error.
+/// page may be read later, these two also print them to standard error.
 pub(super) fn answer(
     paths: &[PathBuf],
     currency: Option<Currency>,
@@ -32,7 +32,7 @@ pub(super) fn answer(
     let now_ms = regionmesh_runtime::time::unix_ms();
     let today = crate::cost::day::date(now_ms);
 
-    // First without the bills: what is misspelt is said before they are read.
+    // Parsed before the bills are read, so that a misspelling is reported at once.
     let question = Question::parse(kind, parameters, today)
         .map_err(|error| CommandError::Usage(error.to_string()))?;
     let cost = CostConfig {
@@ -72,7 +72,7 @@ pub(super) fn answer(
         ledger.insert(Arc::new(stored));
     }
 
-    // The days that are asked for end where the bills do, not today.
+    // The default last day is that of the bills, not today.
     let question = Question::parse(kind, parameters, last)
         .map_err(|error| CommandError::Usage(error.to_string()))?;
     let sources = Sources::of_files(ledger, cost, last);
@@ -82,7 +82,7 @@ pub(super) fn answer(
     Ok((answer.render(format), report.is_complete()))
 }
 
-/// The tags that a question is about.
+/// The tags that a question names.
 fn tags(question: &Question) -> Vec<String> {
     let span = match question {
         Question::Report(span)
@@ -118,7 +118,7 @@ fn first_fault(report: &ImportReport) -> Option<String> {
     of_file.or_else(|| report.bad_rows.first().map(ToString::to_string))
 }
 
-/// What was left out of files, then what they lack.
+/// What was left out of the files, then what they lack.
 fn warnings(report: &ImportReport, passed_over: Vec<String>) -> Vec<String> {
     let errors = report.files.iter().filter_map(|file| file.error.as_ref());
     let mut all: Vec<String> = errors
@@ -169,93 +169,4 @@ fn warnings(report: &ImportReport, passed_over: Vec<String>) -> Vec<String> {
 
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
-mod tests {
-    use super::*;
-    use serde_json::Value;
-
-    const HEAD: &str =
-        "ProviderName,BillingCurrency,ChargePeriodStart,ChargeCategory,EffectiveCost\n";
-
-    #[test]
-    fn an_answer_says_what_of_its_files_was_left_out() {
-        let folder = tempfile::tempdir().unwrap();
-        let at = |name: &str| folder.path().join(name);
-        let write =
-            |name: &str, rows: &str| std::fs::write(at(name), format!("{HEAD}{rows}")).unwrap();
-
-        write("good.csv", "AWS,USD,2026-09-01,Usage,1.5\n");
-        write(
-            "odd.csv",
-            "AWS,USD,2026-09-02,Usage,0.0000000000000001\nAWS,USD,2026-09-02,Usage,much\n",
-        );
-
-        write("cut.csv", "AWS,USD,2026-09-03,Usage,2\nAWS,USD,20");
-        write("none.csv", "AWS,USD,2026-09-02,Usage,much\n");
-        std::fs::write(at("text.csv"), "no bill\n").unwrap();
-
-        let asked = |kind: &str, names: &[&str], format| {
-            let paths: Vec<PathBuf> = names.iter().map(|name| at(name)).collect();
-            answer(&paths, None, kind, &Parameters::new(), format)
-        };
-
-        let all = ["good.csv", "odd.csv", "cut.csv", "text.csv"];
-        let (shown, is_whole) = asked("report", &all, Format::Json).unwrap();
-        assert!(!is_whole);
-
-        let told: Value = serde_json::from_str(&shown).unwrap();
-        let of_files = told["warnings"]
-            .as_array()
-            .unwrap()
-            .iter()
-            .filter(|warning| warning["kind"] == "file");
-        let told = of_files
-            .map(|warning| warning["message"].to_string())
-            .collect::<Vec<_>>()
-            .join("\n");
-
-        let parts = [
-            "cut.csv: the file ends early",
-            "text.csv: no column",
-            "2 of 5 rows are bad and were left out; the first: ",
-            "odd.csv:3: EffectiveCost",
-            "1 rows have amounts",
-            "good.csv: no column ListCost",
-        ];
-
-        for part in parts {
-            assert!(told.contains(part), "{part}\n{told}");
-            for format in [Format::Table, Format::Html] {
-                assert!(
-                    asked("report", &all, format).unwrap().0.contains(part),
-                    "{part} in {format:?}"
-                );
-            }
-
-            let (sources, _) = asked("sources", &all, Format::Json).unwrap();
-            let sources: Value = serde_json::from_str(&sources).unwrap();
-            assert!(
-                sources["warnings"].to_string().contains(part),
-                "{part}\n{sources}"
-            );
-        }
-
-        assert!(
-            asked("report", &["good.csv", "odd.csv"], Format::Json)
-                .unwrap()
-                .1
-        );
-
-        for (name, part) in [
-            ("none.csv", "none.csv:2: EffectiveCost"),
-            ("text.csv", "text.csv: no column"),
-        ] {
-            let error = asked("report", &[name], Format::Json)
-                .unwrap_err()
-                .to_string();
-            assert!(
-                error.starts_with("no row of these files can be used: ") && error.contains(part),
-                "{error}"
-            );
-        }
-    }
-}
+mod tests;

@@ -1,7 +1,10 @@
 //! `regionmesh cost prices`: what things cost, by day.
 
-use super::{Common, Plain};
-use crate::{cli::error::CommandError, cost::questions::Parameters};
+use super::options::AnswerOptions;
+use crate::{
+    cli::{common::Common, error::CommandError, text::plain},
+    cost::questions::Parameters,
+};
 use anyhow::{Context, Result};
 use clap::{Args, Subcommand};
 use regionmesh_cost::Currency;
@@ -22,16 +25,16 @@ pub(super) struct Show {
     #[arg(long, value_name = "DATE")]
     day: Option<String>,
     #[command(flatten)]
-    plain: Plain,
+    answer: AnswerOptions,
 }
 
 /// Add prices, TOML or CSV: each holds from its day on, and nothing before it changes
 #[derive(Debug, Args)]
 pub(super) struct Import {
-    /// The table
+    /// File of prices, TOML or CSV
     #[arg(value_name = "FILE")]
     file: PathBuf,
-    /// The day that prices without one hold from
+    /// First day of prices that name none
     #[arg(long, value_name = "DATE")]
     valid_from: Option<String>,
     /// The currency of prices that name none
@@ -52,7 +55,7 @@ impl PricesCommand {
         match self {
             Self::Show(show) => {
                 let day = show.day.map(|day| ("day".to_owned(), day));
-                show.plain.ask("prices", Parameters::from_iter(day)).await
+                show.answer.ask("prices", Parameters::from_iter(day)).await
             }
             Self::Import(import) => import.run().await,
         }
@@ -82,7 +85,7 @@ impl Import {
             .connect()?
             .post("/v1/cost/prices", &body)
             .await?;
-        self.common.tell(&summary, |_| render(&summary))
+        self.common.print(&summary, |_| render(&summary))
     }
 }
 
@@ -101,44 +104,24 @@ fn render(summary: &Value) -> String {
     );
 
     for refused in summary["refused"].as_array().into_iter().flatten() {
-        let said = crate::cli::text::plain(refused.as_str().unwrap_or_default(), 300);
+        let price = plain(refused.as_str().unwrap_or_default(), 300);
         text += &format!(
-            "warning: another price of {said} holds from the same day; --replace replaces it\n"
+            "warning: another price of {price} holds from the same day; --replace replaces it\n"
         );
     }
 
     for rejected in summary["rejected"].as_array().into_iter().flatten() {
-        let said = crate::cli::text::plain(rejected.as_str().unwrap_or_default(), 300);
-        text += &format!("warning: not taken: {said}\n");
+        let reason = plain(rejected.as_str().unwrap_or_default(), 300);
+        text += &format!("warning: not taken: {reason}\n");
     }
 
     for field in summary["ignored"].as_array().into_iter().flatten() {
-        let said = crate::cli::text::plain(field.as_str().unwrap_or_default(), 100);
-        text += &format!("warning: the field {said} means nothing here and was ignored\n");
+        let field = plain(field.as_str().unwrap_or_default(), 100);
+        text += &format!("warning: the field {field} means nothing here and was ignored\n");
     }
 
     text
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use serde_json::json;
-
-    #[test]
-    fn what_was_not_used_of_a_table_is_shown() {
-        let summary = json!({ "added": 2, "unchanged": 1, "replaced": 0, "refused": [], "rejected": ["line 3: not a price"],
-            "rejected_count": 1, "ignored": ["pricng"] });
-        let text = render(&summary);
-
-        assert!(
-            text.contains("2 prices are new, 1 were there") && text.contains("not taken: line 3"),
-            "{text}"
-        );
-
-        assert!(
-            text.contains("the field pricng means nothing here"),
-            "{text}"
-        );
-    }
-}
+mod tests;

@@ -6,7 +6,7 @@ use regionmesh_dns::{Difference, Outlook, Published, Settled};
 /// Longest content of a record set that is shown, characters.
 const CONTENT_MAX: usize = 160;
 
-/// What would change.
+/// The changes that would be made.
 pub(super) fn outlook(outlook: &Outlook, paint: Paint) -> String {
     let mut shown = head(outlook.provider, &outlook.zone, &outlook.plan, paint);
     let written = outlook
@@ -18,7 +18,7 @@ pub(super) fn outlook(outlook: &Outlook, paint: Paint) -> String {
 
     shown += &text::wrap("written from  ", &written);
     if outlook.is_drift && !outlook.differences.is_empty() {
-        let drift = "these were changed by somebody else, or the configuration was:";
+        let drift = "these were changed outside RegionMesh, or the configuration changed:";
         shown += &format!("{}\n", paint.tone(Tone::Uneasy, drift));
     }
 
@@ -51,7 +51,7 @@ pub(super) fn outlook(outlook: &Outlook, paint: Paint) -> String {
     shown + &format!("{summary}\n")
 }
 
-/// What was changed.
+/// The changes that were made.
 pub(super) fn done(published: &Published, settled: Option<&Settled>, paint: Paint) -> String {
     let mut shown = head(published.provider, &published.zone, &published.plan, paint);
     shown += &differences(&published.differences, paint);

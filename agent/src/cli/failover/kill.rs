@@ -1,10 +1,10 @@
 //! `failover simulate --kill`: kills every agent of a region of a mesh of `up`, as a power cut
 //! would, and measures until its users are moved.
 //!
-//! Only processes that are provably that mesh's are killed: the pid file's, if that process runs
-//! with that agent's configuration. `up` starts dead agents again, so those of the region are
-//! killed until the plan is without it.
+//! Only processes of that mesh are killed: the pid file's, if that process runs with that agent's
+//! configuration. `up` restarts dead agents, so the region's are killed until the plan excludes it.
 
+use super::requests;
 use crate::cli::{
     common::Common,
     error::CommandError,
@@ -22,13 +22,12 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// Time between two looks.
-const PAUSE: Duration = Duration::from_millis(50);
-/// How long users may take to be moved: silence is judged within 10 s, and a leader may have died
-/// with the region.
+/// Time between two polls.
+const POLL_INTERVAL: Duration = Duration::from_millis(50);
+/// How long users may take to be moved: silence counts as failure within 10 s, and the leader may
+/// have been in the region.
 const TIMEOUT: Duration = Duration::from_secs(30);
 
-/// What happened.
 #[derive(Debug, Serialize)]
 struct Outcome {
     region: RegionName,
@@ -44,7 +43,7 @@ struct Outcome {
     share_after: f64,
     /// The plan's reason.
     reason: String,
-    /// What was foretold before the kill.
+    /// The plan that `--what-if` predicted before the kill.
     foretold: WhatIf,
 }
 
@@ -64,8 +63,8 @@ pub(super) async fn run(client: &Client, region: &RegionName, common: &Common) -
         .context("the mesh does not have that region")?
         .share;
     let assume = BTreeMap::from([(region.clone(), Condition::Failed)]);
-    let foretold = super::suppose(client, assume).await?;
-    let witness = surviving(client, &before, region)?;
+    let foretold = requests::what_if(client, assume).await?;
+    let survivor = surviving(client, &before, region)?;
 
     let begin = Instant::now();
     let mut killed = BTreeSet::new();
@@ -77,50 +76,47 @@ pub(super) async fn run(client: &Client, region: &RegionName, common: &Common) -
             killed.insert(pid);
         }
 
-        if let Ok(answer) = witness.ask::<Status>("/v1/status", ANSWER).await {
+        if let Ok(answer) = survivor.ask::<Status>("/v1/status", ANSWER).await {
             let status = answer.value;
-            if let Some(seen) = find(&status, region) {
-                let elapsed_ms = begin.elapsed().as_millis();
-                if seen.verdict == Condition::Failed {
-                    verdict_ms.get_or_insert(elapsed_ms);
-                }
+            let elapsed_ms = begin.elapsed().as_millis();
+            let seen = find(&status, region);
+            if seen.is_some_and(|seen| seen.verdict == Condition::Failed) {
+                verdict_ms.get_or_insert(elapsed_ms);
+            }
 
-                if let Some(verdict_ms) = verdict_ms
-                    && matches!(seen.traffic_state.as_str(), "out" | "limited")
-                {
-                    let reason = status
-                        .plan
-                        .as_ref()
-                        .map(|plan| plan.reason.clone())
-                        .unwrap_or_default();
-                    let outcome = Outcome {
-                        region: region.clone(),
-                        killed,
-                        share_before,
-                        verdict_ms,
-                        plan_ms: elapsed_ms,
-                        share_after: seen.share,
-                        reason,
-                        foretold,
-                    };
+            if let (Some(verdict_ms), Some(seen)) = (verdict_ms, seen.filter(|seen| is_out(seen))) {
+                let outcome = Outcome {
+                    region: region.clone(),
+                    killed,
+                    share_before,
+                    verdict_ms,
+                    plan_ms: elapsed_ms,
+                    share_after: seen.share,
+                    reason: status.plan.map(|plan| plan.reason).unwrap_or_default(),
+                    foretold,
+                };
 
-                    return common.tell(&outcome, |paint| render(&outcome, paint));
-                }
+                return common.print(&outcome, |paint| render(&outcome, paint));
             }
         }
 
         if begin.elapsed() > TIMEOUT {
-            let seconds = TIMEOUT.as_secs();
-            let why = format!(
-                "{region} was killed and its users are not moved after {seconds} s; see `failover \
-                    explain`"
-            );
-
-            return Err(CommandError::Deadline(why).into());
+            return Err(not_moved(region).into());
         }
 
-        tokio::time::sleep(PAUSE).await;
+        tokio::time::sleep(POLL_INTERVAL).await;
     }
+}
+
+fn is_out(region: &RegionStatus) -> bool {
+    matches!(region.traffic_state.as_str(), "out" | "limited")
+}
+
+fn not_moved(region: &RegionName) -> CommandError {
+    CommandError::Deadline(format!(
+        "{region} was killed and its users are not moved after {} s; see `failover explain`",
+        TIMEOUT.as_secs()
+    ))
 }
 
 fn render(outcome: &Outcome, _: Paint) -> String {
@@ -173,7 +169,7 @@ fn surviving(client: &Client, status: &Status, region: &RegionName) -> Result<Cl
         .iter()
         .find(|agent| agent.alive && is_other(&agent.agent) && !agent.api_url.is_empty());
     let other = other.with_context(|| {
-        format!("{region} is the only region: nobody would be left to move its users to")
+        format!("{region} is the only region: there is nowhere to move its users")
     })?;
 
     Ok(client.only(&other.api_url)?)

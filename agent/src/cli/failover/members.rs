@@ -1,7 +1,10 @@
 //! `regionmesh failover members`: who votes in the register and gets traffic, and how that is
 //! changed.
 
-use super::{Signature, render};
+use super::{
+    render,
+    requests::{self, Signature},
+};
 use crate::cli::{
     common::{Common, operator},
     confirm::confirm,
@@ -82,7 +85,7 @@ struct Remove {
 /// Give a region another name: its acceptor, its share and its orders stay
 #[derive(Debug, Args)]
 struct Rename {
-    /// The region
+    /// Its present name
     old: RegionName,
     /// Its new name, as in every agent's configuration and in the certificates of its agents
     new: RegionName,
@@ -156,7 +159,7 @@ impl MembersCommand {
 
 async fn list(common: Common) -> Result<ExitCode> {
     let members: MembersStatus = common.client.connect()?.get("/v1/failover/members").await?;
-    common.tell(&members, |paint| show(&members, paint))
+    common.print(&members, |paint| show(&members, paint))
 }
 
 async fn order(
@@ -168,8 +171,8 @@ async fn order(
     body["by"] = operator(signature.by).unwrap_or_default().into();
     body["why"] = signature.why.unwrap_or_default().into();
     let client = common.client.connect()?;
-    let done: OrderDone = super::post(&client, &format!("members/{what}"), &body).await?;
-    common.tell(&done, |paint| render::done(&done, paint))
+    let done: OrderDone = requests::post(&client, &format!("members/{what}"), &body).await?;
+    common.print(&done, |paint| render::done(&done, paint))
 }
 
 fn show(status: &MembersStatus, paint: Paint) -> String {
@@ -191,13 +194,13 @@ fn show(status: &MembersStatus, paint: Paint) -> String {
         .iter()
         .filter(|member| member.is_member)
         .count();
-    let said = format!(
+    let message = format!(
         "{}, plan #{seq}; {} of {voting} votes decide",
         plain(register, 20),
         status.majority
     );
 
-    text += &wrap("register ", &said);
+    text += &wrap("register ", &message);
     if let Some(why) = &status.automatic_refused {
         text += &wrap("", &paint.tone(Tone::Bad, plain(why, 500)));
     }
@@ -246,33 +249,4 @@ fn row(member: &MemberStatus, paint: Paint) -> Vec<String> {
 
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn members_strangers_and_a_refusal_are_shown() {
-        let member = |name: &str, is_member: bool, vote: &str, configured: bool| {
-            json!({ "member": name, "is_member": is_member, "is_witness": name == "witness", "vote": vote,
-                "is_configured": configured, "acceptor": null, "agents_alive": 1, "share": 0.5 })
-        };
-        let told = json!({ "answered_by": "a/x", "register": "7", "seq": 4, "majority": 2,
-            "automatic_refused": "automatic failover is refused: 2 regions and no witness",
-            "members": [member("a", true, "counts", true), member("b", true, "joining", false),
-                member("c", false, "none", true), member("witness", false, "none", true)] });
-        let text = show(
-            &serde_json::from_value(told).unwrap(),
-            Paint { is_on: false },
-        );
-
-        for part in [
-            "register 7, plan #4; 2 of 2 votes decide",
-            "refused: 2 regions and no witness",
-            "a        counts        -         1       50 %   yes",
-            "b        joining       -         1       50 %   no",
-            "c        not a member",
-            "witness  not a member  -         -       -      yes",
-        ] {
-            assert!(text.contains(part), "{part:?} is missing in:\n{text}");
-        }
-    }
-}
+mod tests;

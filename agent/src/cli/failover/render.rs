@@ -1,16 +1,20 @@
 //! Plans, their history and their reasons as text. Pure.
 
+mod explanation;
+
+pub(super) use explanation::explanation;
+
 use crate::cli::{
     status::{frozen, suspended},
     text::{Paint, Table, Tone, ago, count, moment, percent, plain, wrap},
 };
 use regionmesh_client::{
-    AddressSeen, FailoverHistory, FailoverStatus, ObservationStatus, OrderDone, OverrideStatus,
-    PlannedRegion, RegionExplanation, RegionStatus, ShortfallStatus, VerdictStatus, WhatIf,
+    FailoverHistory, FailoverStatus, OrderDone, OverrideStatus, PlannedRegion, ShortfallStatus,
+    VerdictStatus, WhatIf,
 };
 use regionmesh_protocol::{identity::RegionName, status::condition::Condition};
 
-/// Longest text of an agent's that is shown, characters.
+/// Longest shown text that an agent wrote, characters.
 const TEXT_MAX: usize = 1_100;
 
 pub(super) fn status(status: &FailoverStatus, paint: Paint) -> String {
@@ -40,7 +44,7 @@ pub(super) fn status(status: &FailoverStatus, paint: Paint) -> String {
     text += &wrap("plan    ", &(made + &plain(&plan.brief.reason, TEXT_MAX)));
     let out = match status.taken_out.len() {
         0 => format!(
-            "nobody is out by automation; at most {} at a time",
+            "no region is out by automation; at most {} at a time",
             status.max_out
         ),
         _ => format!(
@@ -109,205 +113,6 @@ pub(super) fn history(history: &FailoverHistory, surplus: usize, paint: Paint) -
     text + &format!("as {} saw it\n", plain(&history.answered_by, 200))
 }
 
-pub(super) fn explanation(told: &RegionExplanation, paint: Paint) -> String {
-    let region = &told.region;
-    let verdict = paint.tone(Tone::of(region.verdict), region.verdict.as_str());
-    let since = match region.verdict_since_ms {
-        0 => String::new(),
-        since_ms => format!(" for {}", ago(told.answered_ms.saturating_sub(since_ms))),
-    };
-    let mut text = format!(
-        "{}  as {} sees it\n",
-        region.region,
-        plain(&told.answered_by, 200)
-    );
-
-    text += &wrap(
-        "verdict   ",
-        &format!(
-            "{verdict}{since}: {}",
-            plain(&region.verdict_reason, TEXT_MAX)
-        ),
-    );
-
-    text += &wrap(
-        "standing  ",
-        &format!(
-            "{}; {} of the traffic",
-            told.traffic_state,
-            percent(region.share)
-        ),
-    );
-
-    for (head, lines) in [
-        ("orders", &told.overrides),
-        ("guards", &told.guards),
-        ("cool-down", &told.cool_down),
-        ("ramp", &told.ramp),
-        ("judged by", &told.thresholds),
-    ] {
-        for (index, line) in lines.iter().enumerate() {
-            let head = if index == 0 { head } else { "" };
-            text += &wrap(&format!("{head:<10}"), &plain(line, TEXT_MAX));
-        }
-    }
-
-    text += "\n";
-    text += &votes(told, paint);
-    text += "\n";
-    text += &observations(&region.observations, told.answered_ms, paint);
-    if !region.address_verdicts.is_empty() {
-        text += "\n";
-        text += &addresses(region, paint);
-    }
-
-    if !told.reasons.is_empty() {
-        text += &format!("\n{}\n", paint.tone(Tone::Strong, "WHAT LED HERE"));
-        for past in &told.reasons {
-            let head = format!("{}  #{:<5} ", moment(past.seen_ms), past.seq);
-            text += &wrap(&head, &plain(&past.reason, TEXT_MAX));
-        }
-    }
-
-    text
-}
-
-fn votes(told: &RegionExplanation, paint: Paint) -> String {
-    let mut table = Table::new(&["VOTE OF", "SAYS"]).heading(paint);
-    for vote in &told.region.votes {
-        let says = match vote.condition {
-            Condition::Unknown => "abstains".to_owned(),
-            condition => condition.as_str().to_owned(),
-        };
-
-        table.row(vec![
-            vote.region.to_string(),
-            paint.tone(Tone::of(vote.condition), says),
-        ]);
-    }
-
-    for report in &told.own_reports {
-        let says = match report.condition {
-            Some(condition) => paint.tone(Tone::of(condition), condition.as_str()),
-            None => paint.tone(Tone::Faint, "nothing yet"),
-        };
-        let address = report
-            .address
-            .map(|address| format!(" for {address}"))
-            .unwrap_or_default();
-        let of = format!(
-            "itself ({}{address}, {} ago)",
-            plain(&report.agent, 60),
-            ago(report.age_ms)
-        );
-
-        table.row(vec![of, says]);
-    }
-
-    table.render()
-}
-
-fn observations(seen: &[ObservationStatus], now_ms: u64, paint: Paint) -> String {
-    let mut table = Table::new(&["OBSERVER", "SEES", "SINCE", "HEARD", "EVIDENCE"]).heading(paint);
-    for observation in seen {
-        table.row(vec![
-            plain(&observation.observer, 60),
-            paint.tone(
-                Tone::of(observation.condition),
-                observation.condition.as_str(),
-            ),
-            format!("{} ago", ago(now_ms.saturating_sub(observation.since_ms))),
-            format!("{} ago", ago(observation.age_ms)),
-            plain(&observation.evidence, 60),
-        ]);
-    }
-
-    table.render()
-}
-
-/// Each address: the verdict, whether DNS answers it, and what each observer saw of it.
-fn addresses(region: &RegionStatus, paint: Paint) -> String {
-    let heads = [
-        "ADDRESS",
-        "VERDICT",
-        "ANSWERED",
-        "OBSERVER",
-        "SEES",
-        "ERRORS",
-        "SLOW TAIL",
-        "INFERENCE",
-        "EVIDENCE",
-    ];
-
-    let mut table = Table::new(&heads).heading(paint);
-    for judged in &region.address_verdicts {
-        let mut head = vec![
-            judged.address.to_string(),
-            paint.tone(Tone::of(judged.verdict), judged.verdict.as_str()),
-            if judged.answered {
-                "yes".into()
-            } else {
-                paint.tone(Tone::Uneasy, "no")
-            },
-        ];
-
-        let observers = region.observations.iter().filter_map(|seen| {
-            Some((
-                &seen.observer,
-                seen.addresses
-                    .iter()
-                    .find(|of| of.address == Some(judged.address))?,
-            ))
-        });
-
-        for row in address_rows(observers, &mut head, paint) {
-            table.row(row);
-        }
-    }
-
-    table.render()
-}
-
-/// One row for each observer; the address stands in the first only.
-fn address_rows<'a>(
-    seen: impl Iterator<Item = (&'a String, &'a AddressSeen)>,
-    head: &mut Vec<String>,
-    paint: Paint,
-) -> Vec<Vec<String>> {
-    let mut rows = Vec::new();
-    for (observer, of) in seen {
-        let unknown = || "-".to_owned();
-        let mut row = std::mem::replace(head, vec![String::new(); 3]);
-        row.extend([
-            plain(observer, 60),
-            paint.tone(Tone::of(of.condition), of.condition.as_str()),
-            of.error_bp
-                .map_or_else(unknown, |bp| percent(f64::from(bp) / 10_000.0)),
-            of.quantile_us.map_or_else(unknown, |us| {
-                format!("{}.{} ms", us / 1_000, us % 1_000 / 100)
-            }),
-            of.inference.map_or_else(unknown, |passes| {
-                if passes {
-                    "passes".into()
-                } else {
-                    paint.tone(Tone::Bad, "fails")
-                }
-            }),
-            plain(&of.evidence, 60),
-        ]);
-
-        rows.push(row);
-    }
-
-    if rows.is_empty() {
-        let mut row = std::mem::take(head);
-        row.extend(vec!["-".to_owned(); 6]);
-        rows.push(row);
-    }
-
-    rows
-}
-
 pub(super) fn what_if(answer: &WhatIf, paint: Paint) -> String {
     let mut text = wrap("", &plain(&answer.reason, TEXT_MAX));
     text += "nothing was changed\n\n";
@@ -327,15 +132,15 @@ fn shortfall(short: Option<&ShortfallStatus>, paint: Paint) -> String {
     let Some(short) = short else {
         return String::new();
     };
-    let said = format!(
+    let message = format!(
         "{} of {} requests/s are not moved: the other regions' declared capacity does not suffice",
         short.unmoved_rps, short.load_rps
     );
 
-    wrap("capacity ", &paint.tone(Tone::Uneasy, said))
+    wrap("capacity ", &paint.tone(Tone::Uneasy, message))
 }
 
-/// Why each region that is not healthy is not.
+/// The reason of each verdict other than healthy.
 fn verdicts(all: &[VerdictStatus], paint: Paint) -> String {
     let bad = all
         .iter()
@@ -409,13 +214,13 @@ fn regions(parts: &[PlannedRegion], before: Option<&[PlannedRegion]>, paint: Pai
     table.render()
 }
 
-fn overrides(traffic_state: &[OverrideStatus], now_ms: u64, paint: Paint) -> String {
-    if traffic_state.is_empty() {
+fn overrides(orders: &[OverrideStatus], now_ms: u64, paint: Paint) -> String {
+    if orders.is_empty() {
         return "no orders stand\n".into();
     }
 
     let mut table = Table::new(&["ORDER", "REGION", "BY", "ENDS IN", "WHY"]).heading(paint);
-    for order in traffic_state {
+    for order in orders {
         table.row(vec![
             order.kind.to_string(),
             order
@@ -441,84 +246,4 @@ fn names(regions: &[RegionName]) -> String {
 
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
-mod tests {
-    use super::*;
-    use serde_json::{Value, json};
-
-    const PLAIN: Paint = Paint { is_on: false };
-
-    fn part(region: &str, share: f64, traffic_state: &str) -> Value {
-        json!({ "region": region, "weight_bp": 1, "share": share, "traffic_state": traffic_state, "since_ms": null,
-            "ramp_percent": null, "addresses": [], "flaps": 0, "failed_ms": null })
-    }
-
-    fn plan(reason: &str) -> Value {
-        json!({ "seq": 7, "ballot": { "number": 2, "agent": "a/x" }, "reason": reason, "made_ms": 1_000, "age_ms": 5_000,
-            "regions": [part("a", 0.9, "serving"), part("b", 0.1, "limited")],
-            "overrides": [{ "region": null, "kind": "hold", "by": "ann\u{1b}[2J", "why": "storm", "set_ms": 1_000,
-                "expires_ms": 61_000 }],
-            "yielded": [{ "order": "drain of a by ann (disks)", "region": "a", "since_ms": 1_000 }],
-            "shortfall": { "load_rps": 100, "unmoved_rps": 30 } })
-    }
-
-    #[test]
-    fn a_status_shows_orders_guards_and_what_is_not_moved() {
-        let told = json!({ "answered_by": "a/x", "answered_ms": 6_000, "leader": null, "max_out": 1,
-            "taken_out": ["c"], "plan": plan("b: failed"),
-            "verdicts": [{ "region": "a", "verdict": "healthy", "since_ms": 1, "reason": "2 of 2 say healthy" },
-                { "region": "b", "verdict": "failed", "since_ms": 1, "reason": "2 of 2 observing regions say failed" }],
-            "frozen": { "since_ms": 1_000, "reachable": 1, "members": 3, "left_out": ["b"],
-                "detail": "1 of 3 regions reachable" } });
-        let text = status(&serde_json::from_value(told).unwrap(), PLAIN);
-
-        for part in [
-            "leader  none\n",
-            "plan    #7, made 5 s ago: b: failed\n",
-            "guards  out by automation: c; at most 1 at a time\n",
-            "capacity 30 of 100 requests/s are not moved",
-            "b       10 %   failed   limited\n",
-            "b is failed: 2 of 2 observing regions say failed\n",
-            "frozen  the plan has been frozen for 5 s: 1 of 3 regions reachable\n",
-            "warning drain of a by ann (disks) has had no effect for a for 5 s: users would be \
-                left on a region",
-            "hold   the whole mesh  ann [2J  55 s     storm\n",
-        ] {
-            assert!(text.contains(part), "{part:?} is missing in:\n{text}");
-        }
-
-        assert!(!text.contains('\x1b'));
-    }
-
-    #[test]
-    fn a_what_if_shows_both_plans_and_that_nothing_changed() {
-        let answer = json!({ "would_change": true, "reason": "b: failed: as assumed", "limited": ["b"],
-            "shortfall": null, "regions": [part("a", 1.0, "serving"), part("b", 0.0, "out")],
-            "before": [part("a", 0.5, "serving"), part("b", 0.5, "serving")] });
-        let text = what_if(&serde_json::from_value(answer).unwrap(), PLAIN);
-
-        assert!(
-            text.contains("nothing was changed\n")
-                && text.contains("b       50 %  0 %       out\n"),
-            "{text}"
-        );
-    }
-
-    #[test]
-    fn a_history_is_told_oldest_first_with_its_shares() {
-        let told = json!({ "answered_by": "a/x", "plans": [
-            { "seen_ms": 951_782_400_000u64, "plan": plan("first plan") },
-            { "seen_ms": 951_782_401_000u64, "plan": plan("b: failed") },
-        ] });
-        let text = history(&serde_json::from_value(told).unwrap(), 3, PLAIN);
-        let first = text
-            .find("2000-02-29 00:00:00 UTC  #7     first plan")
-            .unwrap();
-
-        assert!(
-            first < text.find("b: failed").unwrap() && text.contains("a 90 %, b 10 %"),
-            "{text}"
-        );
-
-        assert!(text.contains("3 plans before"), "{text}");
-    }
-}
+mod tests;

@@ -1,4 +1,4 @@
-//! What is to be published: the files below a path, checked before anything is sent.
+//! The files to publish, checked before anything is sent.
 
 use crate::cli::error::CommandError;
 use regionmesh_protocol::models::manifest::{
@@ -43,16 +43,15 @@ pub(super) enum FilesError {
     /// A socket, device or the like.
     #[error("{} is neither a file nor a folder", .0.display())]
     Special(PathBuf),
-    /// A link that leads out of the folder: what it points to may be anybody's.
+    /// A link that leads out of the folder: its target may not be meant for publication.
     #[error(
         "{} is a link to {}, outside the folder that is published; replace it by a copy (`cp -rL` \
             does)",
         .link.display(), .target.display()
     )]
     Outside {
-        /// The link.
         link: PathBuf,
-        /// Where it leads.
+        /// Where it points.
         target: PathBuf,
     },
     /// A link to a folder: it could lead in circles.
@@ -84,7 +83,7 @@ pub(super) fn collect(path: &Path) -> Result<Vec<LocalFile>, FilesError> {
     let metadata = std::fs::metadata(path).map_err(unreadable(path))?;
     let mut files = Vec::new();
     if metadata.is_file() {
-        // Model servers look for model.onnx, whatever the file was called.
+        // Model servers expect the name model.onnx.
         let is_onnx = path
             .extension()
             .is_some_and(|extension| extension.eq_ignore_ascii_case("onnx"));
@@ -129,7 +128,7 @@ pub(super) fn collect(path: &Path) -> Result<Vec<LocalFile>, FilesError> {
     Ok(files)
 }
 
-/// The first of `files`, collected at `path`, that is not what it was any more.
+/// Fails with the first of `files`, collected at `path`, that has changed.
 pub(super) fn check_unchanged(path: &Path, files: &[LocalFile]) -> Result<(), FilesError> {
     let now = collect(path)?;
     let changed = files
@@ -203,10 +202,10 @@ fn check_name(path: &Path, name: &str) -> Result<(), FilesError> {
     })
 }
 
-/// Opens the file, so that what can't be read is known before anything is sent.
+/// Opens the file, so that an unreadable one is refused before anything is sent.
 fn checked(path: &Path, name: String) -> Result<LocalFile, FilesError> {
     check_name(path, &name)?;
-    // Asked before it is opened: opening a pipe would wait for somebody who writes.
+    // Checked before it is opened: opening a pipe would block until it has a writer.
     if !std::fs::metadata(path).map_err(unreadable(path))?.is_file() {
         return Err(FilesError::Special(path.into()));
     }
@@ -235,157 +234,4 @@ fn unreadable(path: &Path) -> impl Fn(io::Error) -> FilesError + '_ {
 
 #[cfg(test)]
 #[allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
-mod tests {
-    use super::*;
-    use std::{fs, os::unix::fs::symlink};
-
-    fn names(path: &Path) -> Vec<(String, u64)> {
-        collect(path)
-            .unwrap()
-            .into_iter()
-            .map(|file| (file.name, file.size))
-            .collect()
-    }
-
-    #[test]
-    fn a_folder_is_walked_in_order_with_what_is_hidden() {
-        let dir = tempfile::tempdir().unwrap();
-        fs::create_dir(dir.path().join("b")).unwrap();
-        fs::write(dir.path().join("b/x.txt"), "xx").unwrap();
-        fs::write(dir.path().join("b/.hidden"), "").unwrap();
-        fs::write(dir.path().join("a.onnx"), "a").unwrap();
-        assert_eq!(
-            names(dir.path()),
-            [
-                ("a.onnx".into(), 1),
-                ("b/.hidden".into(), 0),
-                ("b/x.txt".into(), 2)
-            ]
-        );
-    }
-
-    #[test]
-    fn a_single_onnx_file_gets_its_standard_name_and_others_keep_theirs() {
-        let dir = tempfile::tempdir().unwrap();
-        for (given, stored) in [
-            ("resnet50.ONNX", "model.onnx"),
-            ("weights.bin", "weights.bin"),
-        ] {
-            fs::write(dir.path().join(given), "a").unwrap();
-            assert_eq!(names(&dir.path().join(given)), [(stored.into(), 1)]);
-        }
-    }
-
-    #[test]
-    fn what_is_missing_or_empty_is_refused() {
-        let dir = tempfile::tempdir().unwrap();
-        assert!(matches!(
-            collect(Path::new("")),
-            Err(FilesError::Unreadable { .. })
-        ));
-
-        assert!(matches!(
-            collect(&dir.path().join("nothing")),
-            Err(FilesError::Unreadable { .. })
-        ));
-
-        assert!(matches!(collect(dir.path()), Err(FilesError::Empty(_))));
-        fs::create_dir(dir.path().join("folder")).unwrap();
-        fs::write(dir.path().join("folder/model.onnx"), "").unwrap();
-        assert!(matches!(collect(dir.path()), Err(FilesError::Empty(_))));
-        assert!(matches!(
-            collect(&dir.path().join("folder/model.onnx")),
-            Err(FilesError::Empty(_))
-        ));
-    }
-
-    #[test]
-    fn links_are_followed_to_files_within_the_folder_only() {
-        let dir = tempfile::tempdir().unwrap();
-        let root = dir.path().join("root");
-        fs::create_dir_all(root.join("blobs")).unwrap();
-        fs::write(root.join("blobs/1"), "weights").unwrap();
-        symlink("blobs/1", root.join("model.onnx")).unwrap();
-        assert_eq!(
-            names(&root),
-            [("blobs/1".into(), 7), ("model.onnx".into(), 7)]
-        );
-
-        fs::write(dir.path().join("secret"), "s").unwrap();
-        // `root2` begins with the same letters and is another folder.
-        fs::create_dir(dir.path().join("root2")).unwrap();
-        fs::write(dir.path().join("root2/x"), "x").unwrap();
-        for target in ["../secret", "/etc/passwd", "../root2/x"] {
-            symlink(target, root.join("link")).unwrap();
-            let error = collect(&root).unwrap_err();
-            assert!(
-                matches!(&error, FilesError::Outside { link, .. } if link.ends_with("link")),
-                "{target}: {error}"
-            );
-
-            fs::remove_file(root.join("link")).unwrap();
-        }
-
-        symlink(".", root.join("circle")).unwrap();
-        assert!(matches!(collect(&root), Err(FilesError::LinkedFolder(_))));
-        fs::remove_file(root.join("circle")).unwrap();
-        symlink("nowhere", root.join("broken")).unwrap();
-        assert!(matches!(collect(&root), Err(FilesError::Unreadable { .. })));
-    }
-
-    #[test]
-    fn pipes_and_names_that_stores_cannot_keep_are_refused() {
-        let dir = tempfile::tempdir().unwrap();
-        let pipe = dir.path().join("pipe");
-        assert!(
-            std::process::Command::new("mkfifo")
-                .arg(&pipe)
-                .status()
-                .unwrap()
-                .success()
-        );
-
-        assert!(matches!(collect(&pipe), Err(FilesError::Special(_))));
-        assert!(matches!(collect(dir.path()), Err(FilesError::Special(_))));
-        fs::remove_file(&pipe).unwrap();
-        fs::write(dir.path().join("a\nb"), "x").unwrap();
-        assert!(matches!(collect(dir.path()), Err(FilesError::Limit { .. })));
-    }
-
-    #[test]
-    fn a_file_that_was_changed_added_or_removed_is_noticed() {
-        let dir = tempfile::tempdir().unwrap();
-        let one = dir.path().join("one");
-        let two = dir.path().join("two");
-
-        fs::write(&one, "1").unwrap();
-        let files = collect(dir.path()).unwrap();
-        check_unchanged(dir.path(), &files).unwrap();
-
-        fs::write(&two, "2").unwrap();
-        let added = check_unchanged(dir.path(), &files).unwrap_err();
-        assert!(
-            matches!(&added, FilesError::Changed(path) if path.ends_with("two")),
-            "{added}"
-        );
-
-        let both = collect(dir.path()).unwrap();
-        fs::remove_file(&two).unwrap();
-        assert!(
-            matches!(check_unchanged(dir.path(), &both), Err(FilesError::Changed(path)) if path.ends_with("two"))
-        );
-
-        // The same length, another time.
-        let earlier = SystemTime::UNIX_EPOCH + std::time::Duration::from_secs(1);
-        fs::File::options()
-            .write(true)
-            .open(&one)
-            .unwrap()
-            .set_modified(earlier)
-            .unwrap();
-
-        assert!(
-            matches!(check_unchanged(dir.path(), &files), Err(FilesError::Changed(path)) if path.ends_with("one"))
-        );
-    }
-}
+mod tests;

@@ -1,11 +1,11 @@
 //! `regionmesh models publish`: one upload to one agent, whole or not at all.
 
 use super::{
-    Common,
     files::{self, FilesError, LocalFile},
-    own_name, short, wait, whoever,
+    names::{author, short_text, version_or_alias},
+    wait,
 };
-use crate::cli::{duration, error::CommandError, text::bytes};
+use crate::cli::{common::Common, duration, error::CommandError, text::bytes};
 use anyhow::{Result, bail};
 use clap::Args;
 use futures::TryStreamExt;
@@ -32,12 +32,12 @@ pub(super) struct Publish {
     #[arg(value_name = "NAME")]
     model: ModelName,
     /// The version's name; a version never changes, other content needs another name
-    #[arg(value_parser = own_name)]
+    #[arg(value_parser = version_or_alias)]
     version: VersionName,
     /// A file (.onnx is stored as model.onnx) or a folder
     path: PathBuf,
     /// Who publishes; the user's name if not given
-    #[arg(long, value_name = "WHO", value_parser = short)]
+    #[arg(long, value_name = "WHO", value_parser = short_text)]
     by: Option<String>,
     /// A note; may be given several times
     #[arg(long = "meta", value_name = "KEY=VALUE", value_parser = pair)]
@@ -58,13 +58,16 @@ fn pair(text: &str) -> Result<(String, String), String> {
     let value = if value.is_empty() {
         String::new()
     } else {
-        short(value)?
+        short_text(value)?
     };
 
-    Ok((short(key).map_err(|why| format!("the key: {why}"))?, value))
+    Ok((
+        short_text(key).map_err(|why| format!("the key: {why}"))?,
+        value,
+    ))
 }
 
-/// The notes as the API takes them.
+/// The notes as a JSON object.
 fn notes(pairs: &[(String, String)]) -> Result<Map<String, Value>, CommandError> {
     let mut notes = Map::new();
     for (key, value) in pairs {
@@ -96,7 +99,7 @@ impl Publish {
         // Everything goes to the agent that began the upload.
         let one = client.reachable().await?;
         let before = self.held(&one).await?;
-        let start = json!({ "publisher": whoever(self.by.clone()), "metadata": notes });
+        let start = json!({ "publisher": author(self.by.clone()), "metadata": notes });
         let model = &self.model;
         let version = &self.version;
         let begun: UploadBegun = one
@@ -109,7 +112,7 @@ impl Publish {
         let brief = match self.upload(&one, &begun.upload, &files).await {
             Ok(brief) => brief,
             Err(error) => {
-                // Best effort: an upload that is abandoned goes away by itself.
+                // Best effort: abandoned uploads expire.
                 let _ = one
                     .post::<Done>(&format!("/v1/uploads/{}/abort", begun.upload), &json!({}))
                     .await;
@@ -123,7 +126,7 @@ impl Publish {
 
         let is_new = before.as_ref() != Some(&brief.content);
         self.common
-            .tell(&brief, |_| sentence(&brief, is_new, self.wait))
+            .print(&brief, |_| sentence(&brief, is_new, self.wait))
     }
 
     /// The content of the version, if the mesh has it already.
@@ -151,7 +154,8 @@ impl Publish {
             let sent = send(client, upload, file, &progress).await;
             if let Err(error) = sent {
                 progress.bar.finish_and_clear();
-                // A file that shrank breaks the request; that it shrank is the news.
+                // A file that shrank breaks the request: report that rather than the broken
+                // request.
                 unchanged(&self.path, files).await?;
                 return Err(error);
             }
@@ -172,7 +176,7 @@ async fn unchanged(path: &Path, files: &[LocalFile]) -> Result<()> {
     let files = files.to_vec();
     match tokio::task::spawn_blocking(move || files::check_unchanged(&path, &files)).await? {
         Ok(()) => Ok(()),
-        // Also a file that vanished: it was there when we began.
+        // Also for a file that vanished meanwhile.
         Err(error) => bail!("{error}; nothing was published"),
     }
 }
@@ -187,8 +191,8 @@ async fn send(client: &Client, upload: &str, file: &LocalFile, progress: &Progre
         .map_err(unreadable)?;
     let bar = progress.bar.clone();
 
-    // As much as was announced: a file that grows is found out at the end, and must not garble the
-    // connection.
+    // Send exactly the announced size: a file that grew is detected at the end and must not corrupt
+    // the connection.
     let stream = ReaderStream::with_capacity(opened.take(file.size), BLOCK)
         .inspect_ok(move |block| bar.inc(block.len().try_into().unwrap_or_default()));
     progress.bar.set_message(file.name.clone());
@@ -219,7 +223,7 @@ impl Progress {
         };
         let template = "{msg:24!} [{wide_bar}] {bytes}/{total_bytes} {bytes_per_sec} {eta}";
 
-        // A template that is wrong would only be ugly, and a test holds it right.
+        // A test checks the template.
         if let Ok(style) = ProgressStyle::with_template(template) {
             bar.set_style(style);
         }

@@ -32,7 +32,7 @@ pub(super) struct Retry {
     common: Common,
 }
 
-/// What one agent answered.
+/// The answer of one agent.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 struct Outcome {
     agent: String,
@@ -88,7 +88,7 @@ impl Retry {
 
         let outcomes = join_all(asked).await;
         self.common
-            .tell(&outcomes, |paint| render(&outcomes, paint))?;
+            .print(&outcomes, |paint| render(&outcomes, paint))?;
 
         let is_done = outcomes.iter().all(|outcome| outcome.is_done);
         Ok(if is_done {

@@ -1,6 +1,6 @@
-//! `regionmesh models uploads`: what is being published now, at every agent, and what was given up.
+//! `regionmesh models uploads`: uploads in progress and abandoned ones, at every agent.
 
-use super::Common;
+use crate::cli::common::Common;
 use crate::cli::text::{Paint, Table, ago, bytes, plain};
 use anyhow::{Result, bail};
 use clap::Args;
@@ -42,7 +42,7 @@ impl Uploads {
 
         let rows = list(&client).await?;
         let Some(wanted) = &self.abort else {
-            return self.common.tell(&rows, |paint| {
+            return self.common.print(&rows, |paint| {
                 if rows.is_empty() {
                     "no uploads are open".into()
                 } else {
@@ -62,7 +62,7 @@ impl Uploads {
         let path = format!("/v1/uploads/{wanted}/abort");
         let done: Done = client.only(&row.api_url)?.post(&path, &json!({})).await?;
 
-        self.common.tell(&done, |_| done.done.clone())
+        self.common.print(&done, |_| done.done.clone())
     }
 }
 

@@ -1,8 +1,8 @@
 //! `regionmesh models verify`: every byte of a version, read again in each region at the same time.
 
-use super::Common;
 use crate::cli::{
-    error::CommandError,
+    common::Common,
+    error::{CommandError, UNAVAILABLE},
     text::{Paint, Table, Tone, bytes, plain},
 };
 use anyhow::Result;
@@ -32,17 +32,17 @@ pub(super) struct Verify {
     common: Common,
 }
 
-/// How it went in one region.
+/// The outcome in one region.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 struct Outcome {
     region: RegionName,
-    /// Whether every byte is right, and the content that of the other regions.
+    /// Whether every byte is right and the content is that of the other regions.
     verified: bool,
     /// In words.
     result: String,
     /// Digest of the content, where it was verified.
     content: Option<String>,
-    /// Whether it may be known at another time: nobody there could be asked.
+    /// Whether no agent of the region could be asked.
     #[serde(skip)]
     is_unknown: bool,
 }
@@ -85,7 +85,7 @@ impl Verify {
 
         compare(&mut outcomes);
         self.common
-            .tell(&outcomes, |paint| render(&outcomes, paint))?;
+            .print(&outcomes, |paint| render(&outcomes, paint))?;
         Ok(code(&outcomes))
     }
 
@@ -143,8 +143,7 @@ impl Verify {
     }
 }
 
-/// Versions that are right in themselves may still differ from each other, until a conflict is
-/// settled.
+/// Marks intact versions that differ between regions, as they may until a conflict is resolved.
 fn compare(outcomes: &mut [Outcome]) {
     let Some(first) = outcomes
         .iter()
@@ -174,7 +173,7 @@ fn code(outcomes: &[Outcome]) -> ExitCode {
     {
         ExitCode::FAILURE
     } else if outcomes.iter().any(|outcome| outcome.is_unknown) {
-        ExitCode::from(crate::cli::UNAVAILABLE)
+        ExitCode::from(UNAVAILABLE)
     } else {
         ExitCode::SUCCESS
     }
@@ -203,53 +202,4 @@ fn render(outcomes: &[Outcome], paint: Paint) -> String {
 
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
-mod tests {
-    use super::*;
-
-    fn outcome(region: &str, content: Option<&str>, is_unknown: bool) -> Outcome {
-        let content = content.map(str::to_owned);
-        Outcome {
-            region: region.parse().unwrap(),
-            verified: content.is_some(),
-            result: "r".into(),
-            content,
-            is_unknown,
-        }
-    }
-
-    #[test]
-    fn damage_outranks_absence_and_absence_success() {
-        let right = outcome("a", Some("x"), false);
-        let damaged = outcome("b", None, false);
-        let absent = outcome("c", None, true);
-
-        assert_eq!(code(std::slice::from_ref(&right)), ExitCode::SUCCESS);
-        assert_eq!(code(&[right.clone(), absent.clone()]), ExitCode::from(3));
-        assert_eq!(code(&[absent, damaged, right]), ExitCode::FAILURE);
-    }
-
-    #[test]
-    fn regions_that_differ_are_not_both_right() {
-        let mut outcomes = [
-            outcome("a", Some("x"), false),
-            outcome("b", Some("y"), false),
-            outcome("c", None, true),
-        ];
-
-        compare(&mut outcomes);
-        assert_eq!(
-            outcomes
-                .iter()
-                .map(|outcome| outcome.verified)
-                .collect::<Vec<_>>(),
-            [true, false, false]
-        );
-
-        assert!(
-            render(&outcomes, Paint { is_on: false })
-                .contains("NO        y        its content is another than in a")
-        );
-
-        assert_eq!(code(&outcomes), ExitCode::FAILURE);
-    }
-}
+mod tests;

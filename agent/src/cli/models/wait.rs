@@ -14,23 +14,23 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// How often it is looked.
-const LOOK_EVERY: Duration = Duration::from_millis(250);
-/// How long one agent may take to say.
+/// Time between two polls.
+const POLL_INTERVAL: Duration = Duration::from_millis(250);
+/// How long one agent may take to answer.
 const TIMEOUT: Duration = Duration::from_secs(3);
 
-/// Where a version is, as one status tells.
+/// Where a version is, by one status.
 #[derive(Debug, PartialEq, Eq)]
 struct Spread {
     /// Regions with a living agent that hold it with that content.
     holding: BTreeSet<String>,
     /// Regions with a living agent that don't.
     missing: BTreeSet<String>,
-    /// Regions with a living agent that hold it and have not tried it yet.
+    /// Regions with a living agent that hold it and have not tested it yet.
     untested: BTreeSet<String>,
     /// Regions that can't serve it, and why.
     unservable: BTreeMap<String, String>,
-    /// Regions without a living agent: nobody can say, and nobody waits.
+    /// Regions without a living agent: not waited for.
     silent: BTreeSet<String>,
     /// The name that a conflict gave to this content.
     renamed: Option<String>,
@@ -100,8 +100,25 @@ pub(super) async fn everywhere(
     brief: &VersionBrief,
     timeout: Duration,
 ) -> Result<()> {
-    let start = Instant::now();
     let progress = Progress::new();
+    let outcome = poll(client, brief, timeout, &progress).await;
+    progress.end();
+
+    for region in outcome? {
+        eprintln!("warning: {region} has no living agent; it gets the version when it returns");
+    }
+    Ok(())
+}
+
+/// Polls until the version is everywhere; returns the regions without a living agent.
+async fn poll(
+    client: &Client,
+    brief: &VersionBrief,
+    timeout: Duration,
+    progress: &Progress,
+) -> Result<BTreeSet<String>> {
+    let name = format!("{}@{}", brief.model, brief.version);
+    let start = Instant::now();
     let mut last = format!("nothing was heard within {}", duration::format(timeout));
 
     loop {
@@ -109,80 +126,83 @@ pub(super) async fn everywhere(
         match client.ask::<Status>("/v1/status", TIMEOUT).await {
             Ok(answer) => {
                 let spread = spread(&answer.value, brief);
-                if let Some(name) = spread.renamed.as_ref().filter(|_| spread.differs) {
-                    progress.end();
-                    bail!(
-                        "{}@{} was published elsewhere before, with other content; yours is kept \
-                            as version {name}",
-                        brief.model,
-                        brief.version
-                    );
-                }
+                check(&spread, &name)?;
 
-                if let Some(reasons) = refused(&spread) {
-                    progress.end();
-                    bail!(
-                        "{}@{} is published, but can't be served: {reasons}",
-                        brief.model,
-                        brief.version
-                    );
-                }
-
-                let missing: Vec<&str> = spread.missing.iter().map(String::as_str).collect();
-                // Nobody alive means that we were not told yet who is.
-                let untested: Vec<&str> = spread.untested.iter().map(String::as_str).collect();
-
-                if missing.is_empty() && untested.is_empty() && !spread.holding.is_empty() {
-                    progress.end();
-                    for region in &spread.silent {
-                        eprintln!(
-                            "warning: {region} has no living agent; it gets the version when it \
-                                returns"
-                        );
-                    }
-
-                    return Ok(());
-                }
-
-                let held = count(spread.holding.len(), "region", "regions");
-                if missing.is_empty() {
-                    last = format!("it is not yet tested in {}", untested.join(", "));
-                    progress.tell(format!(
-                        "verified in {held}, waiting for a test in {}",
-                        untested.join(", ")
-                    ));
-                } else {
-                    last = format!("it is not yet in {}", missing.join(", "));
-                    progress.tell(format!(
-                        "verified in {held}, waiting for {}",
-                        missing.join(", ")
-                    ));
-                }
+                let Some(pending) = pending(&spread) else {
+                    return Ok(spread.silent);
+                };
+                progress.report(pending.progress);
+                last = pending.reason;
             }
             Err(error) if error.is_unavailable() => {
                 last = error.to_string();
-                progress.tell("no agent answers; asking again".into());
+                progress.report("no agent answers; asking again".into());
             }
             Err(error) => return Err(error.into()),
         }
 
         if start.elapsed() >= timeout {
-            progress.end();
             return Err(CommandError::Deadline(format!(
-                "{}@{} is published, but after {} {last}; replication goes on, see `regionmesh \
+                "{name} is published, but after {} {last}; replication goes on, see `regionmesh \
                     status`",
-                brief.model,
-                brief.version,
                 duration::format(timeout)
             ))
             .into());
         }
 
-        tokio::time::sleep(LOOK_EVERY.min(timeout.saturating_sub(start.elapsed()))).await;
+        tokio::time::sleep(POLL_INTERVAL.min(timeout.saturating_sub(start.elapsed()))).await;
     }
 }
 
-/// Why regions can't serve it; none if none said so.
+/// Fails if waiting is of no use: the name went to other content, or a region can't serve it.
+fn check(spread: &Spread, name: &str) -> Result<()> {
+    if let Some(kept) = spread.renamed.as_ref().filter(|_| spread.differs) {
+        bail!(
+            "{name} was published elsewhere before, with other content; yours is kept as version \
+                {kept}"
+        );
+    }
+    if let Some(reasons) = refused(spread) {
+        bail!("{name} is published, but can't be served: {reasons}");
+    }
+
+    Ok(())
+}
+
+/// What is still missing, in words.
+struct Pending {
+    /// For the error, should the time end here.
+    reason: String,
+    progress: String,
+}
+
+/// None once the version is everywhere.
+fn pending(spread: &Spread) -> Option<Pending> {
+    let missing: Vec<&str> = spread.missing.iter().map(String::as_str).collect();
+    let missing = missing.join(", ");
+    let untested: Vec<&str> = spread.untested.iter().map(String::as_str).collect();
+    let untested = untested.join(", ");
+
+    // Without a holding region the answering agent does not know yet which agents live.
+    if missing.is_empty() && untested.is_empty() && !spread.holding.is_empty() {
+        return None;
+    }
+
+    let held = count(spread.holding.len(), "region", "regions");
+    Some(if missing.is_empty() {
+        Pending {
+            reason: format!("it is not yet tested in {untested}"),
+            progress: format!("verified in {held}, waiting for a test in {untested}"),
+        }
+    } else {
+        Pending {
+            reason: format!("it is not yet in {missing}"),
+            progress: format!("verified in {held}, waiting for {missing}"),
+        }
+    })
+}
+
+/// Why regions can't serve it, if any can't.
 fn refused(spread: &Spread) -> Option<String> {
     let reasons = spread
         .unservable
@@ -200,7 +220,7 @@ fn refused(spread: &Spread) -> Option<String> {
 struct Progress {
     bar: ProgressBar,
     is_shown: bool,
-    said: std::cell::RefCell<String>,
+    last: std::cell::RefCell<String>,
 }
 
 impl Progress {
@@ -218,16 +238,16 @@ impl Progress {
         Self {
             bar,
             is_shown,
-            said: Default::default(),
+            last: Default::default(),
         }
     }
 
-    fn tell(&self, text: String) {
+    fn report(&self, text: String) {
         self.bar.set_message(text.clone());
         self.bar.tick();
-        if !self.is_shown && *self.said.borrow() != text {
+        if !self.is_shown && *self.last.borrow() != text {
             eprintln!("{text}");
-            self.said.replace(text);
+            self.last.replace(text);
         }
     }
 
@@ -238,111 +258,4 @@ impl Progress {
 
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
-mod tests {
-    use super::*;
-    use serde_json::{Value, json};
-
-    fn status(agents: &[(&str, bool)], versions: Value) -> Status {
-        let agents: Vec<_> = agents
-            .iter()
-            .map(|(agent, alive)| {
-                json!({"agent": agent, "alive": alive, "version": "1", "uptime_ms": 1, "api_url": "", "cloud": "",
-                    "round_trip_us": null, "age_ms": 1, "serving_ready": true, "requests_total": 0,
-                    "holdings": {"versions": 0, "missing": 0, "lag_ms": 0}})
-            })
-            .collect();
-
-        let regions: Vec<_> = ["a", "b", "c"]
-            .iter()
-            .map(|region| {
-                json!({"region": region, "cloud": "", "endpoint": "", "serving_url": "", "verdict": "healthy",
-                    "verdict_since_ms": 0, "verdict_reason": "", "votes": [], "weight_bp": 1, "share": 0.3,
-                    "traffic_state": "serving", "ramp_percent": null, "addresses": [], "flaps": 0})
-            })
-            .collect();
-
-        serde_json::from_value(json!({"mesh": "m", "answered_by": "a/0", "plan": null, "leader": null,
-            "regions": regions, "agents": agents, "models": [{"model": "iris", "versions": versions, "aliases": []}]}))
-        .unwrap()
-    }
-
-    fn held(version: &str, content: &str, regions: &[&str]) -> Value {
-        json!({"version": version, "content": content, "size": null, "published_ms": null, "origin": null, "regions": regions})
-    }
-
-    fn brief() -> VersionBrief {
-        let text = |text: &str| text.to_owned();
-        let model = text("iris");
-        let version = text("1");
-        let content = text("x");
-        let origin = text("a");
-
-        VersionBrief {
-            model,
-            version,
-            content,
-            size: 1,
-            published_ms: 1,
-            origin,
-        }
-    }
-
-    fn set(names: &[&str]) -> BTreeSet<String> {
-        names.iter().map(ToString::to_string).collect()
-    }
-
-    #[test]
-    fn only_regions_with_a_living_agent_are_waited_for() {
-        let agents = [("a/0", true), ("b/0", false), ("b/1", true), ("c/0", false)];
-        let seen = spread(
-            &status(&agents, json!([held("1", "x", &["a", "c"])])),
-            &brief(),
-        );
-
-        assert_eq!(
-            (seen.holding, seen.missing, seen.silent),
-            (set(&["a"]), set(&["b"]), set(&["c"]))
-        );
-    }
-
-    #[test]
-    fn other_content_of_the_same_name_does_not_count() {
-        let agents = [("a/0", true), ("b/0", true)];
-        let seen = spread(
-            &status(&agents, json!([held("1", "y", &["a", "b"])])),
-            &brief(),
-        );
-
-        assert_eq!((seen.holding, seen.differs), (set(&[]), true));
-    }
-
-    #[test]
-    fn a_version_is_awaited_until_it_was_tested_and_a_failure_is_told() {
-        let mut version = held("1", "x", &["a", "b"]);
-        version["servable"] = json!(["a"]);
-        version["untested"] = json!(["b"]);
-
-        let agents = [("a/0", true), ("b/0", true)];
-        let seen = spread(&status(&agents, json!([version.clone()])), &brief());
-        assert_eq!(
-            (seen.missing.clone(), seen.untested.clone(), refused(&seen)),
-            (set(&[]), set(&["b"]), None)
-        );
-
-        version["untested"] = json!([]);
-        version["unservable"] = json!([{"region": "b", "reason": "not an ONNX file"}]);
-
-        let seen = spread(&status(&agents, json!([version])), &brief());
-        assert_eq!(refused(&seen).as_deref(), Some("b: not an ONNX file"));
-    }
-
-    #[test]
-    fn a_name_lost_to_an_earlier_version_is_seen() {
-        let versions = json!([held("1", "y", &["b"]), held("1+conflict.a", "x", &["a"])]);
-        let seen = spread(&status(&[("a/0", true)], versions), &brief());
-        assert_eq!(
-            (seen.renamed.as_deref(), seen.differs),
-            (Some("1+conflict.a"), true)
-        );
-    }
-}
+mod tests;

@@ -1,5 +1,4 @@
-//! What is generated from the table of alerts: documentation, and Prometheus' rules with their
-//! tests. Pure.
+//! Documentation, Prometheus rules and their tests, generated from the table of alerts. Pure.
 
 use regionmesh_core::notify::alert::{AlertRow, KnownBy, rows};
 
@@ -23,7 +22,7 @@ pub(super) fn table() -> String {
             row.name, row.runbook
         );
         let condition = match row.begins {
-            // Problems differ in what they are, not in how they begin.
+            // All problems begin alike; the summary says which it is.
             "an agent reports the problem" => row.summary,
             begins => begins,
         };
@@ -39,12 +38,13 @@ pub(super) fn table() -> String {
     text
 }
 
-/// The rules that forward what agents raise.
+/// The rules that forward the alerts of agents.
 pub(super) fn rules() -> String {
     let mut text = HEAD.to_owned();
-    text += "# Conditions that agents conclude themselves: Prometheus forwards them, with the same names and severities. An alert that all\n\
-             # agents can see needs a majority of those that are scraped, so that one which is cut \
-             off does not speak for all.\n\n";
+    text += "# Conditions that agents conclude themselves: Prometheus forwards them, with the same \
+        names and severities. An alert that all\n\
+        # agents can see needs a majority of those that are scraped, so that one which is cut off \
+        does not speak for all.\n\n";
     text += "groups:\n  - name: regionmesh-raised\n    rules:\n";
     for row in rows() {
         text += &rule(&row);
@@ -89,7 +89,7 @@ fn rule(row: &AlertRow) -> String {
     )
 }
 
-/// The condition, after the region and what else it is about.
+/// The summary, after the region and the subject.
 fn title(summary: &str) -> String {
     let of = |label: &str| format!("{{{{ with $labels.{label} }}}}{{{{ . }}}}: {{{{ end }}}}");
     of("region") + &of("about") + &summary.replace('\'', "''")
@@ -102,8 +102,8 @@ fn description(row: &AlertRow) -> String {
     )
 }
 
-/// promtool's tests of those rules: each fires for the agents that raise it, and not for one of
-/// three that is cut off.
+/// promtool tests of those rules: each fires for the agents that raise it, but not for a single
+/// agent of three that is partitioned.
 pub(super) fn tests() -> String {
     let mut text = HEAD.to_owned();
     text += "\nrule_files: [../rules/raised.yml]\nevaluation_interval: 1m\n\ntests:\n";
@@ -123,20 +123,22 @@ fn test(row: &AlertRow) -> String {
     let agents = ["us-west-2", "eu-west-1", "ap-south-1"];
     let up = agents.map(|region| {
         format!(
-            "      - {{ series: 'up{{job=\"regionmesh-agents\",from_region=\"{region}\",agent=\"node-0\"}}', values: '1x20' }}\n"
+            "      - {{ series: 'up{{job=\"regionmesh-agents\",from_region=\"{region}\",\
+                agent=\"node-0\"}}', values: '1x20' }}\n"
         )
     });
 
     let raised = |region: &str, values: &str| {
         format!(
-            "      - {{ series: 'regionmesh_alerts_firing{{alertname=\"{name}\",severity=\"{}\",region=\"ap-south-1\",about=\"x\",\
-             from_region=\"{region}\",agent=\"node-0\"}}', values: '{values}' }}\n",
+            "      - {{ series: 'regionmesh_alerts_firing{{alertname=\"{name}\",severity=\"{}\",\
+                region=\"ap-south-1\",about=\"x\",from_region=\"{region}\",agent=\"node-0\"}}', \
+                values: '{values}' }}\n",
             severity.as_str()
         )
     };
 
     let (first, others) = match row.known_by {
-        // One agent alone from the third minute on, all of them from the eighth.
+        // One agent from the third minute, all of them from the eighth.
         KnownBy::Every => ("_x2 1x20", "_x7 1x20"),
         KnownBy::One => ("_x7 1x20", "_x20"),
     };
@@ -170,36 +172,4 @@ fn test(row: &AlertRow) -> String {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use regionmesh_protocol::event::Severity;
-
-    #[test]
-    fn every_row_is_documented_forwarded_and_tested() {
-        let table = table();
-        let rules = rules();
-        let tests = super::tests();
-
-        for row in rows() {
-            assert!(table.contains(&format!("[`{}`]", row.name)), "{}", row.name);
-            assert!(
-                rules.contains(&format!("alert: {}\n", row.name)),
-                "{}",
-                row.name
-            );
-
-            assert_eq!(
-                tests.matches(&format!("alertname: {}\n", row.name)).count(),
-                2,
-                "{}",
-                row.name
-            );
-
-            assert!(
-                row.severity > Severity::Info,
-                "{}: nobody is told of info",
-                row.name
-            );
-        }
-    }
-}
+mod tests;

@@ -1,7 +1,6 @@
-//! `status --watch`: the same view again and again, also while agents come and go: that is what one
-//! watches for.
+//! `status --watch`: redraws the view, also while agents come and go.
 
-use super::{PATH, render};
+use super::render::render;
 use crate::cli::{
     output::{Format, serialize_line},
     text::{self, Paint, Tone, ago, wrap},
@@ -14,10 +13,12 @@ use std::{
     time::{Duration, Instant},
 };
 
+/// Where the API serves the status.
+pub(super) const PATH: &str = "/v1/status";
 /// How often the view is drawn again.
-const EVERY: Duration = Duration::from_secs(1);
-/// How long an agent may take before the next is asked: shorter than elsewhere, since a frozen view
-/// says nothing.
+const REFRESH_INTERVAL: Duration = Duration::from_secs(1);
+/// How long an agent may take before the next is asked: shorter than elsewhere, so that the view
+/// does not freeze.
 const TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Shows the mesh until Ctrl-C.
@@ -30,7 +31,7 @@ pub(super) async fn run(client: &Client, format: Format) -> Result<ExitCode> {
             is_on: text::takes_colour(),
         },
     };
-    let mut ticks = tokio::time::interval(EVERY);
+    let mut ticks = tokio::time::interval(REFRESH_INTERVAL);
 
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     let mut interrupt = std::pin::pin!(tokio::signal::ctrl_c());
@@ -62,7 +63,7 @@ pub(super) async fn run(client: &Client, format: Format) -> Result<ExitCode> {
     }
 }
 
-/// What is shown next, given what was answered.
+/// Turns answers into what is shown.
 struct View {
     last: Option<(Status, Instant)>,
     paint: Paint,
@@ -107,14 +108,14 @@ impl View {
     }
 }
 
-/// A terminal that is drawn over, or a stream that views are appended to.
+/// A terminal that is redrawn, or a stream to which views are appended.
 struct Screen(Option<Term>);
 
 impl Screen {
     fn open(is_for_programs: bool) -> Self {
         let term = Some(Term::stdout()).filter(|term| !is_for_programs && term.is_term());
         if let Some(term) = &term {
-            // A cursor that can't be hidden is only ugly.
+            // Best effort: a visible cursor does no harm.
             let _ = term.hide_cursor().and_then(|()| term.clear_screen());
         }
 
@@ -170,84 +171,4 @@ fn frame(view: &str, rows: usize, columns: usize) -> String {
 
 #[cfg(test)]
 #[allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
-mod tests {
-    use super::{super::render::tests::status, *};
-    use regionmesh_client::Failure;
-
-    const PLAIN: Paint = Paint { is_on: false };
-
-    fn failure() -> Failure {
-        Failure {
-            agent: "http://127.0.0.11:9080".parse().unwrap(),
-            why: "Connection refused".into(),
-        }
-    }
-
-    #[test]
-    fn an_agent_that_is_gone_is_named_above_what_the_next_one_says() {
-        let mut view = View {
-            last: None,
-            paint: PLAIN,
-        };
-        let shown = view.after(
-            Ok(Answer {
-                value: status(),
-                failures: vec![failure()],
-            }),
-            Instant::now(),
-        );
-
-        assert!(
-            shown.starts_with("no answer: http://127.0.0.11:9080: Connection refused\nmesh "),
-            "{shown}"
-        );
-    }
-
-    #[test]
-    fn while_nobody_answers_the_last_view_stays_with_its_age() {
-        let mut view = View {
-            last: None,
-            paint: PLAIN,
-        };
-        let now = Instant::now();
-        let nobody = || {
-            Err(ClientError::NoAgent {
-                tried: vec![failure()],
-            })
-        };
-        let first = view.after(nobody(), now);
-
-        assert_eq!(
-            first,
-            "error: no agent of the mesh can be reached\n  http://127.0.0.11:9080: Connection \
-                refused\n"
-        );
-
-        let seen = view.after(
-            Ok(Answer {
-                value: status(),
-                failures: Vec::new(),
-            }),
-            now,
-        );
-        let later = view.after(nobody(), now + Duration::from_secs(7));
-
-        assert!(
-            later.starts_with(&first) && later.ends_with(&seen),
-            "{later}"
-        );
-
-        assert!(later.contains("what follows is 7 s old"), "{later}");
-    }
-
-    #[test]
-    fn a_view_is_cut_to_the_terminal() {
-        let shown = frame("abcdefgh\n2\n3\n4\n", 4, 5);
-        assert_eq!(
-            shown,
-            "\x1b[Habcd…\x1b[0m\x1b[K\r\n2\x1b[0m\x1b[K\r\n… 2 …\x1b[J"
-        );
-
-        assert_eq!(frame("1\n", 40, 100), "\x1b[H1\x1b[0m\x1b[K\r\n\x1b[J");
-    }
-}
+mod tests;

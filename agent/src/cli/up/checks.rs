@@ -1,5 +1,4 @@
-//! What is looked at before the first process starts, so that an error says what to do and not what
-//! went wrong later.
+//! Checks before the first process starts, so that an error says what to do.
 
 use super::{error::UpError, layout::LocalAgent, process};
 use std::{
@@ -14,8 +13,7 @@ const LEFTOVER_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Ends agents that an earlier run of this data directory left behind; returns those ended.
 ///
-/// The directory is locked, so the `up` that started them is gone: nobody watches over them any
-/// more.
+/// The directory is locked, so the `up` that started them is gone.
 pub(crate) async fn end_leftovers(data_dir: &Path) -> Result<Vec<String>, UpError> {
     let mut ended = Vec::new();
     let mut stuck = Vec::new();
@@ -59,74 +57,21 @@ pub(crate) fn is_ours(pid: u32, directory: &Path) -> bool {
 
 /// Tries every address that the mesh and the front door will listen on.
 pub(crate) fn addresses(agents: &[LocalAgent], front_door: &[SocketAddr]) -> Result<(), UpError> {
-    let mut missing: Vec<IpAddr> = Vec::new();
-    let mut taken = Vec::new();
-    let mut note =
-        |address: SocketAddr, transport: &str, what: &str, result: io::Result<()>| match result {
-            Ok(()) => {}
-            Err(error) if error.kind() == ErrorKind::AddrNotAvailable => {
-                if !missing.contains(&address.ip()) {
-                    missing.push(address.ip());
-                }
-            }
-            Err(error) if error.kind() == ErrorKind::AddrInUse => {
-                taken.push(format!("{address}/{transport} ({what})"))
-            }
-            Err(error) => taken.push(format!("{address}/{transport} ({what}): {error}")),
-        };
-
-    let tcp = |address: SocketAddr| TcpListener::bind(address).map(drop);
-    let udp = |address: SocketAddr| UdpSocket::bind(address).map(drop);
+    let mut findings = Findings::default();
     for agent in agents {
         let id = &agent.id;
-        note(
-            agent.mesh(),
-            "udp",
-            &format!("mesh of {id}"),
-            udp(agent.mesh()),
-        );
-
-        note(
-            agent.dns(),
-            "udp",
-            &format!("DNS of {id}"),
-            udp(agent.dns()),
-        );
-
-        note(
-            agent.dns(),
-            "tcp",
-            &format!("DNS of {id}"),
-            tcp(agent.dns()),
-        );
-
-        note(
-            agent.api(),
-            "tcp",
-            &format!("API of {id}"),
-            tcp(agent.api()),
-        );
-
-        note(
-            agent.serving(),
-            "tcp",
-            &format!("serving of {id}"),
-            tcp(agent.serving()),
-        );
+        findings.try_udp(agent.mesh(), &format!("mesh of {id}"));
+        findings.try_udp(agent.dns(), &format!("DNS of {id}"));
+        findings.try_tcp(agent.dns(), &format!("DNS of {id}"));
+        findings.try_tcp(agent.api(), &format!("API of {id}"));
+        findings.try_tcp(agent.serving(), &format!("serving of {id}"));
     }
 
     for address in front_door {
-        let result = tcp(*address);
-        // A machine without IPv6 has no ::1; the front door then does with 127.0.0.1.
-        let is_in_use = result
-            .as_ref()
-            .is_err_and(|error| error.kind() == ErrorKind::AddrInUse);
-
-        if address.is_ipv4() || is_in_use {
-            note(*address, "tcp", "front door, see --front-door", result);
-        }
+        findings.try_front_door(*address);
     }
 
+    let Findings { missing, taken } = findings;
     if !missing.is_empty() {
         return Err(no_loopback(&missing, cfg!(target_os = "linux")));
     }
@@ -135,6 +80,55 @@ pub(crate) fn addresses(agents: &[LocalAgent], front_door: &[SocketAddr]) -> Res
         Ok(())
     } else {
         Err(UpError::PortsInUse(taken))
+    }
+}
+
+/// Addresses that can't be listened on.
+#[derive(Default)]
+struct Findings {
+    /// Addresses that no interface has.
+    missing: Vec<IpAddr>,
+    /// Each `address/transport (use)`.
+    taken: Vec<String>,
+}
+
+impl Findings {
+    fn try_udp(&mut self, address: SocketAddr, what: &str) {
+        self.note(address, "udp", what, UdpSocket::bind(address).map(drop));
+    }
+
+    fn try_tcp(&mut self, address: SocketAddr, what: &str) {
+        self.note(address, "tcp", what, TcpListener::bind(address).map(drop));
+    }
+
+    /// A machine without IPv6 has no ::1; the front door then listens on 127.0.0.1 only.
+    fn try_front_door(&mut self, address: SocketAddr) {
+        let result = TcpListener::bind(address).map(drop);
+        let is_in_use = result
+            .as_ref()
+            .is_err_and(|error| error.kind() == ErrorKind::AddrInUse);
+
+        if address.is_ipv4() || is_in_use {
+            self.note(address, "tcp", "front door, see --front-door", result);
+        }
+    }
+
+    fn note(&mut self, address: SocketAddr, transport: &str, what: &str, result: io::Result<()>) {
+        match result {
+            Ok(()) => {}
+            Err(error) if error.kind() == ErrorKind::AddrNotAvailable => {
+                if !self.missing.contains(&address.ip()) {
+                    self.missing.push(address.ip());
+                }
+            }
+            Err(error) if error.kind() == ErrorKind::AddrInUse => {
+                self.taken.push(format!("{address}/{transport} ({what})"));
+            }
+            Err(error) => {
+                self.taken
+                    .push(format!("{address}/{transport} ({what}): {error}"));
+            }
+        }
     }
 }
 
@@ -155,97 +149,4 @@ fn no_loopback(missing: &[IpAddr], is_linux: bool) -> UpError {
 
 #[cfg(test)]
 #[allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
-mod tests {
-    use super::*;
-    use crate::cli::up::layout::Ports;
-    use std::net::Ipv4Addr;
-
-    fn agent(ip: Ipv4Addr, port: u16) -> LocalAgent {
-        LocalAgent {
-            id: "eu-west-1/node-0".parse().unwrap(),
-            ip,
-            ports: Ports {
-                mesh: 0,
-                dns: 0,
-                api: port,
-                serving: 0,
-            },
-            directory: "/nowhere".into(),
-            log_file: "/nowhere".into(),
-        }
-    }
-
-    #[test]
-    fn a_taken_port_is_named_with_its_use() {
-        let other = TcpListener::bind("127.0.0.11:0").unwrap();
-        let port = other.local_addr().unwrap().port();
-        let error = addresses(&[agent(Ipv4Addr::new(127, 0, 0, 11), port)], &[])
-            .unwrap_err()
-            .to_string();
-
-        assert!(
-            error.contains(&format!("127.0.0.11:{port}/tcp (API of eu-west-1/node-0)")),
-            "{error}"
-        );
-    }
-
-    #[test]
-    fn free_addresses_pass() {
-        addresses(
-            &[agent(Ipv4Addr::new(127, 0, 0, 12), 0)],
-            &["127.0.0.1:0".parse().unwrap()],
-        )
-        .unwrap();
-    }
-
-    #[test]
-    fn an_address_that_the_machine_lacks_comes_with_the_command_that_adds_it() {
-        // TEST-NET-3 (RFC 5737) is on no machine, as 127.0.0.11 is not on macOS.
-        let error = addresses(&[agent(Ipv4Addr::new(203, 0, 113, 11), 0)], &[]).unwrap_err();
-        assert!(matches!(error, UpError::NoLoopback { .. }), "{error}");
-
-        let mac = no_loopback(&["127.0.0.11".parse().unwrap()], false).to_string();
-        assert!(
-            mac.contains("sudo ifconfig lo0 alias 127.0.0.11 up"),
-            "{mac}"
-        );
-    }
-
-    #[tokio::test]
-    async fn a_pid_of_something_else_is_left_alone() {
-        let data_dir = tempfile::tempdir().unwrap();
-        let directory = data_dir.path().join("agents/eu-west-1.node-0");
-        std::fs::create_dir_all(&directory).unwrap();
-        std::fs::write(directory.join("pid"), format!("{}\n", std::process::id())).unwrap();
-        assert!(end_leftovers(data_dir.path()).await.unwrap().is_empty());
-        assert!(!directory.join("pid").exists());
-    }
-
-    #[tokio::test]
-    async fn an_agent_left_behind_is_ended() {
-        let data_dir = tempfile::tempdir().unwrap();
-        let directory = data_dir.path().join("agents/eu-west-1.node-0");
-        std::fs::create_dir_all(&directory).unwrap();
-
-        let mut child = std::process::Command::new("sh")
-            .args(["-c", "while :; do sleep 1; done"])
-            .arg(directory.join("agent.toml"))
-            .spawn()
-            .unwrap();
-
-        std::fs::write(directory.join("pid"), format!("{}\n", child.id())).unwrap();
-        // The kernel shows a command line a moment after exec.
-        let deadline = std::time::Instant::now() + Duration::from_secs(10);
-        while !is_ours(child.id(), &directory) {
-            assert!(
-                std::time::Instant::now() < deadline,
-                "the child has no command line"
-            );
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
-
-        let waiting = std::thread::spawn(move || child.wait().unwrap());
-        assert_eq!(end_leftovers(data_dir.path()).await.unwrap().len(), 1);
-        assert!(!waiting.join().unwrap().success());
-    }
-}
+mod tests;

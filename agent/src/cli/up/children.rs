@@ -1,4 +1,4 @@
-//! One task per agent that keeps its process: starts it, notices its end, starts it again, ends it.
+//! One task per agent that supervises its process: starts, restarts and stops it.
 
 use super::{
     error::UpError,
@@ -20,24 +20,23 @@ use tokio::{
     time::{Instant, sleep_until, timeout},
 };
 
-/// How long a child may take to end by itself after SIGTERM.
+/// How long a child may take to end after SIGTERM.
 pub const STOP_TIMEOUT: Duration = Duration::from_secs(5);
 /// A log is put aside at a start once it is longer than this, bytes.
 const LOG_LIMIT: u64 = 16 << 20;
-/// A child that ran this long had a good start: its next back-off begins anew.
+/// A child that ran this long resets its back-off.
 const GOOD_RUN: Duration = Duration::from_secs(60);
 
-/// What is run for an agent: the configuration file's path is added as the last argument.
+/// The command that runs an agent; the configuration file's path is added as the last argument.
 #[derive(Debug, Clone)]
 pub struct Program {
-    /// The executable.
     pub executable: PathBuf,
     /// Arguments before the configuration file.
     pub arguments: Vec<OsString>,
 }
 
 impl Program {
-    /// This very binary, as an agent.
+    /// This binary, as an agent.
     pub fn this() -> std::io::Result<Self> {
         let arguments = ["agent", "--config"].map(OsString::from).to_vec();
         Ok(Self {
@@ -46,7 +45,7 @@ impl Program {
         })
     }
 
-    /// The same, run by a launcher: a command that ends in becoming the command that it is given.
+    /// This program behind a launcher: a command that executes the command it is given.
     pub fn behind(&self, launcher: &[OsString]) -> Self {
         let mut words = launcher
             .iter()
@@ -62,7 +61,7 @@ impl Program {
     }
 }
 
-/// What happens when a child ends and nobody asked it to.
+/// What happens when a child ends unexpectedly.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Restart {
     /// It stays down until it is started by hand.
@@ -71,34 +70,31 @@ pub enum Restart {
     BackOff {
         /// The first pause.
         first: Duration,
-        /// The longest.
+        /// Longest pause; each is twice the one before.
         longest: Duration,
     },
 }
 
-/// How an agent's process is.
+/// State of an agent's process.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ChildState {
     /// Not running, as asked.
     Stopped,
-    /// Running.
     Running {
-        /// Its process.
         pid: u32,
     },
-    /// Ended, or never started, and nobody asked.
+    /// Ended unexpectedly, or could not be started.
     Ended {
-        /// How.
+        /// Exit status or signal, or why it could not be started.
         status: String,
     },
 }
 
-/// Something that the person who runs the mesh wants to know.
+/// A process ended unexpectedly.
 #[derive(Debug, Clone)]
 pub struct ChildEnded {
-    /// Whose process ended, unasked.
     pub agent: AgentId,
-    /// Its process.
+    /// 0 if it could not be started.
     pub pid: u32,
     /// How it ended.
     pub status: String,
@@ -123,7 +119,7 @@ pub struct ChildHandle {
 }
 
 impl ChildHandle {
-    /// Watches over an agent that is not yet started.
+    /// Supervises an agent that is not yet started.
     pub fn new(
         agent: LocalAgent,
         program: Program,
@@ -134,7 +130,7 @@ impl ChildHandle {
         let (orders, inbox) = mpsc::channel(4);
         let (state, watched) = watch::channel(ChildState::Stopped);
         let id = agent.id.clone();
-        let keeper = Keeper {
+        let supervisor = Supervisor {
             agent,
             program,
             restart,
@@ -146,7 +142,7 @@ impl ChildHandle {
             due: None,
         };
 
-        tokio::spawn(keeper.run(inbox));
+        tokio::spawn(supervisor.run(inbox));
         Self {
             agent: id,
             orders,
@@ -171,7 +167,6 @@ impl ChildHandle {
         self.order(Order::Stop).await;
     }
 
-    /// How the process is now.
     pub fn state(&self) -> ChildState {
         self.state.borrow().clone()
     }
@@ -183,7 +178,7 @@ impl ChildHandle {
     }
 }
 
-struct Keeper {
+struct Supervisor {
     agent: LocalAgent,
     program: Program,
     restart: Restart,
@@ -197,12 +192,12 @@ struct Keeper {
     due: Option<Instant>,
 }
 
-impl Keeper {
+impl Supervisor {
     async fn run(mut self, mut inbox: mpsc::Receiver<Order>) {
         loop {
             tokio::select! {
                 order = inbox.recv() => match order {
-                    Some(order) => self.obey(order).await,
+                    Some(order) => self.handle(order).await,
                     // The handle is gone; dropping the child kills it.
                     None => break,
                 },
@@ -216,10 +211,10 @@ impl Keeper {
             }
         }
 
-        self.forget();
+        self.set_stopped();
     }
 
-    async fn obey(&mut self, order: Order) {
+    async fn handle(&mut self, order: Order) {
         self.due = None;
         match order {
             Order::Start(reply) => {
@@ -234,7 +229,7 @@ impl Keeper {
                 if let Some((mut child, ..)) = self.running.take() {
                     let _ = child.kill().await;
                 }
-                self.forget();
+                self.set_stopped();
                 let _ = reply.send(());
             }
             Order::Stop(reply) => {
@@ -245,7 +240,7 @@ impl Keeper {
                     }
                 }
 
-                self.forget();
+                self.set_stopped();
                 let _ = reply.send(());
             }
         }
@@ -316,11 +311,11 @@ impl Keeper {
             restart_in: pause,
         };
 
-        // Nobody reads: the state says the same.
+        // A full or closed channel is no loss: the state says the same.
         let _ = self.events.try_send(event);
     }
 
-    fn forget(&mut self) {
+    fn set_stopped(&mut self) {
         let _ = std::fs::remove_file(self.agent.pid_file());
         self.state.send_replace(ChildState::Stopped);
     }

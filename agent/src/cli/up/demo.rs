@@ -2,8 +2,11 @@
 //!
 //! A model is published and verified in every region, users send it a steady load through the front
 //! door, the region that serves them is killed, DNS moves, the region comes back and is ramped up.
-//! Each step either holds or the tour ends with what was seen instead; it measures as users and
-//! their resolvers do, from outside. A request that fails at any time ends the tour.
+//! A step that fails ends the tour and is reported with what was seen; so does any request that
+//! fails. The tour measures from outside, as users and their resolvers do.
+
+mod steps;
+mod users;
 
 use super::{
     error::UpError,
@@ -15,45 +18,37 @@ use super::{
 use crate::{
     cli::{
         connect::ClientOptions,
-        text::{Paint, Table, Tone, print, takes_colour},
+        text::{Tone, print},
     },
     front_door::{FrontDoor, FrontDoorMetrics},
 };
-use anyhow::{Context, Result, anyhow, bail, ensure};
+use anyhow::{Context, Result, anyhow, ensure};
 use futures::future::join_all;
 use regionmesh_client::{ANSWER, Client, RegionStatus, Status};
 use regionmesh_protocol::{identity::RegionName, models::manifest::ModelName};
-use regionmesh_serving::{iris_onnx, iris_probabilities};
-use serde_json::json;
+use regionmesh_serving::iris_onnx;
 use std::{
-    fmt::Write,
     net::SocketAddr,
     path::Path,
     process::ExitCode,
     time::{Duration, Instant},
 };
+use steps::{Steps, seconds};
 use tokio::time::sleep;
 use tokio_util::sync::{CancellationToken, DropGuard};
+use users::TIMEOUT;
 
 /// The tour's model.
 const MODEL: &str = "iris";
-/// A flower with a clear answer, centimetres: row 101 of the data set.
-const FLOWER: [f32; 4] = [6.3, 3.3, 6.0, 2.5];
-/// How far a probability may be from the one computed in plain arithmetic: single precision in
-/// another order.
-const TOLERANCE: f32 = 1e-4;
-/// One request of the load per this time: enough to catch a moment without service, little enough
-/// that a machine with two cores which also compiles something answers them.
+/// Time between two requests of the load: short enough to catch a brief outage, long enough for a
+/// busy machine with two cores.
 const INTERVAL: Duration = Duration::from_millis(20);
-/// Requests in a row that must have been answered before anything is broken.
+/// Requests in a row that must be answered before a region is killed.
 const WARM_UP: usize = 100;
-/// Requests in a row after which users are well again.
+/// Requests in a row after which service counts as restored.
 const CALM: usize = 100;
-/// Between two looks at the mesh.
-const PAUSE: Duration = Duration::from_millis(20);
-/// Longest wait for any one condition. The goals are far lower, and measured by the figures; the
-/// tour also runs on machines that have other things to do.
-const TIMEOUT: Duration = Duration::from_secs(30);
+/// Between two polls of the mesh.
+const POLL_INTERVAL: Duration = Duration::from_millis(20);
 
 /// Refuses a mesh that can't take the tour: a region is killed, and another must be left.
 pub(super) fn check(regions: usize) -> Result<(), UpError> {
@@ -64,14 +59,14 @@ pub(super) fn check(regions: usize) -> Result<(), UpError> {
     }
 }
 
-/// Takes the tour: 0 if every step held, else 1. The mesh is prepared and not started.
+/// Runs the tour on a prepared mesh that is not started: exit code 0 if every step passed, else 1.
 pub(super) async fn run(mesh: &LocalMesh, front_door: Vec<SocketAddr>) -> Result<ExitCode> {
     let mut tour = Tour::new(mesh)?;
-    let outcome = tour.take(front_door).await;
+    let outcome = tour.run(front_door).await;
     if let Err(error) = &outcome {
-        tour.tell(Tone::Bad, &format!("FAILED: {error:#}"))?;
+        tour.steps.note(Tone::Bad, &format!("FAILED: {error:#}"))?;
     }
-    print(&tour.summary(outcome.as_ref().err()))?;
+    print(&tour.steps.summary(outcome.as_ref().err()))?;
     Ok(if outcome.is_ok() {
         ExitCode::SUCCESS
     } else {
@@ -79,20 +74,25 @@ pub(super) async fn run(mesh: &LocalMesh, front_door: Vec<SocketAddr>) -> Result
     })
 }
 
-/// The tour on its way.
+/// The tour in progress.
 struct Tour<'a> {
     mesh: &'a LocalMesh,
     client: Client,
     http: reqwest::Client,
-    paint: Paint,
-    begin: Instant,
-    /// Each step that held: what it was and what was measured.
-    held: Vec<(&'static str, String)>,
-    /// The step under way.
-    step: &'static str,
+    steps: Steps,
 }
 
-/// The front door, open while this lives.
+/// The agents by their role in the tour.
+struct Roles<'a> {
+    /// The region that serves, and is killed.
+    home: RegionName,
+    victims: Vec<&'a LocalAgent>,
+    survivors: Vec<&'a LocalAgent>,
+    /// The survivor whose view of the mesh is polled.
+    observer: &'a LocalAgent,
+}
+
+/// The front door; closes when dropped.
 struct Door {
     url: String,
     _open: DropGuard,
@@ -108,79 +108,115 @@ impl<'a> Tour<'a> {
                 .pool_max_idle_per_host(0)
                 .timeout(ANSWER)
                 .build()?,
-            paint: Paint {
-                is_on: takes_colour(),
-            },
-            begin: Instant::now(),
-            held: Vec::new(),
-            step: "",
+            steps: Steps::new(),
         })
     }
 
-    async fn take(&mut self, front_door: Vec<SocketAddr>) -> Result<()> {
-        self.begin("A mesh without a coordinator")?;
+    async fn run(&mut self, front_door: Vec<SocketAddr>) -> Result<()> {
+        let roles = self.start().await?;
+        self.publish_and_verify().await?;
+
+        let (door, load) = self.serve(front_door, &roles.home).await?;
+        self.steps.begin("The region that serves is killed")?;
+        self.steps.note(
+            Tone::Strong,
+            &format!("kill -9 of every agent of {}", roles.home),
+        )?;
+
+        let killed = load.now();
+        let moved = killed + self.kill(&roles).await?;
+
+        self.steps.begin("What users noticed")?;
+        let is_calm = |samples: &Vec<Sample>| {
+            let since = samples.iter().filter(|sample| sample.sent > moved).count();
+            users::has_failed(samples) || since >= CALM && load.ended_until() > moved
+        };
+        let samples = wait(TIMEOUT, || async { load.samples() }, is_calm)
+            .await
+            .context("users were not served again")?;
+        self.steps
+            .pass(users::experience(&samples, killed, &roles.home)?)?;
+
+        self.recover(&roles, &door, load).await
+    }
+
+    async fn start(&mut self) -> Result<Roles<'a>> {
+        self.steps.begin("A mesh without a coordinator")?;
         self.mesh.start().await?;
 
         let (home, ready) = self.wait_for_plan().await?;
-        self.hold(ready)?;
+        self.steps.pass(ready)?;
 
-        let victims: Vec<&LocalAgent> = self
+        let (victims, survivors): (Vec<_>, Vec<_>) = self
             .mesh
             .agents()
             .iter()
-            .filter(|agent| agent.id.region == home)
-            .collect();
-
-        let survivors: Vec<&LocalAgent> = self
-            .mesh
-            .agents()
-            .iter()
-            .filter(|agent| agent.id.region != home)
-            .collect();
-
+            .partition(|agent| agent.id.region == home);
         let observer = *survivors
             .first()
             .context("every agent is of the region that serves")?;
 
-        self.begin("A model published once")?;
+        Ok(Roles {
+            home,
+            victims,
+            survivors,
+            observer,
+        })
+    }
+
+    async fn publish_and_verify(&mut self) -> Result<()> {
+        self.steps.begin("A model published once")?;
         let taken = self.publish().await?;
-        self.hold(format!(
+        let agent = self
+            .mesh
+            .agents()
+            .first()
+            .context("the mesh has no agent")?;
+        self.steps.pass(format!(
             "{MODEL} version 1, by the API of {}, in {}",
-            self.first_agent()?.id,
+            agent.id,
             seconds(taken)
         ))?;
 
-        self.begin("Verified in every region")?;
+        self.steps.begin("Verified in every region")?;
         let taken = self.verify().await?;
-        self.hold(format!(
+        self.steps.pass(format!(
             "all {} regions hold every byte and serve it, {}",
-            self.regions(),
+            self.mesh.layout().regions.len(),
             seconds(taken)
-        ))?;
+        ))
+    }
 
-        self.begin("Inference through the front door")?;
+    /// Opens the front door and starts the load.
+    async fn serve(
+        &mut self,
+        front_door: Vec<SocketAddr>,
+        home: &RegionName,
+    ) -> Result<(Door, Load)> {
+        self.steps.begin("Inference through the front door")?;
         let door = self.open(front_door).await?;
-        self.check_numbers(&door, &home).await?;
+        self.check_inference(&door, home).await?;
 
-        let load = Load::start(door.url.clone(), request(), INTERVAL)?;
-        self.served_by(&load, &home, WARM_UP).await?;
-        self.hold(format!(
+        let load = Load::start(door.url.clone(), users::request(), INTERVAL)?;
+        users::wait_until_served_by(&load, home, WARM_UP).await?;
+        self.steps.pass(format!(
             "{WARM_UP} requests in a row, all answered rightly by {home}"
         ))?;
 
-        self.begin("The region that serves is killed")?;
-        self.tell(Tone::Strong, &format!("kill -9 of every agent of {home}"))?;
+        Ok((door, load))
+    }
 
-        let killed = load.now();
-        let kill = join_all(victims.iter().map(|agent| self.mesh.kill(&agent.id)));
-        let (ends, moved) = tokio::join!(kill, self.watch_dns(&survivors, &victims));
+    /// Kills the region that serves; returns how long the slowest DNS server took to move users.
+    async fn kill(&mut self, roles: &Roles<'_>) -> Result<Duration> {
+        let kill = join_all(roles.victims.iter().map(|agent| self.mesh.kill(&agent.id)));
+        let (ends, moved) = tokio::join!(kill, self.watch_dns(&roles.survivors, &roles.victims));
 
         ends.into_iter().collect::<Result<Vec<()>, _>>()?;
-        let mut times = Vec::new();
-        for (agent, moved) in survivors.iter().zip(moved) {
+        let mut last = Duration::ZERO;
+        for (agent, moved) in roles.survivors.iter().zip(moved) {
             let moved = moved
                 .with_context(|| format!("the DNS server of {} did not move users", agent.id))?;
-            self.tell(
+            self.steps.note(
                 Tone::Faint,
                 &format!(
                     "the DNS server of {} moved users after {}",
@@ -189,56 +225,41 @@ impl<'a> Tour<'a> {
                 ),
             )?;
 
-            times.push(moved);
+            last = last.max(moved);
         }
 
-        let last = times.into_iter().max().unwrap_or_default();
-        self.hold(format!(
+        self.steps.pass(format!(
             "every surviving DNS server moved users within {}",
             seconds(last)
         ))?;
+        Ok(last)
+    }
 
-        self.begin("What users noticed")?;
-        let moved = killed + last;
-        let is_calm = |samples: &Vec<Sample>| {
-            let since = samples.iter().filter(|sample| sample.sent > moved).count();
-            has_failed(samples) || since >= CALM && load.ended_until() > moved
-        };
-        let samples = wait(TIMEOUT, || async { load.samples() }, is_calm)
-            .await
-            .context("users were not served again")?;
-
-        self.hold(noticed(&samples, killed, &home)?)?;
-
-        self.begin("The region comes back, gently")?;
-        let taken = self.bring_back(&home, &victims, observer).await?;
-        self.served_by(&load, &home, CALM).await?;
-        self.check_numbers(&door, &home).await?;
+    async fn recover(&mut self, roles: &Roles<'_>, door: &Door, load: Load) -> Result<()> {
+        let home = &roles.home;
+        self.steps.begin("The region comes back, gently")?;
+        let taken = self
+            .bring_back(home, &roles.victims, roles.observer)
+            .await?;
+        users::wait_until_served_by(&load, home, CALM).await?;
+        self.check_inference(door, home).await?;
 
         let all = load.finish().await;
-        ensure_none_failed(&all)?;
-        self.hold(format!(
+        users::ensure_none_failed(&all)?;
+        self.steps.pass(format!(
             "{home} has all its traffic again after {}, no request failed ({} in all)",
             seconds(taken),
             all.len()
         ))
     }
 
-    /// Waits until the last so many requests were answered by `home`; fails as soon as any failed.
-    async fn served_by(&self, load: &Load, home: &RegionName, count: usize) -> Result<()> {
-        let is_from = |sample: &Sample| sample.outcome.as_ref().is_ok_and(|by| by == home.as_str());
-        let is_served = |samples: &Vec<Sample>| {
-            has_failed(samples)
-                || samples.len() >= count && samples.iter().rev().take(count).all(is_from)
-        };
-        let samples = wait(TIMEOUT, || async { load.samples() }, is_served)
-            .await
-            .with_context(|| format!("users were not served by {home}"))?;
-
-        ensure_none_failed(&samples)
+    async fn check_inference(&self, door: &Door, home: &RegionName) -> Result<()> {
+        let line = users::check_inference(&self.http, &door.url, home).await?;
+        self.steps.note(Tone::Faint, &line)
     }
 
-    /// Waits until every agent knows a plan and holds all regions for healthy; tells who serves.
+    /// Waits until every agent knows a plan and judges all regions healthy; returns the region that
+    /// serves, and a line about it.
     async fn wait_for_plan(&self) -> Result<(RegionName, String)> {
         let is_well = |status: &Status| {
             status.plan.is_some()
@@ -247,10 +268,10 @@ impl<'a> Tour<'a> {
                     region.traffic_state == "serving" && region.verdict.as_str() == "healthy"
                 })
         };
-        let look =
+        let poll =
             || async { join_all(self.mesh.agents().iter().map(|agent| self.status(agent))).await };
 
-        let all = wait(TIMEOUT, look, |all| {
+        let all = wait(TIMEOUT, poll, |all| {
             all.iter().all(|status| status.as_ref().is_ok_and(is_well))
         })
         .await
@@ -268,7 +289,7 @@ impl<'a> Tour<'a> {
         let leader = status
             .leader
             .map_or_else(String::new, |leader| leader.agent);
-        let taken = seconds(self.begin.elapsed());
+        let taken = seconds(self.steps.elapsed());
         let note = format!(
             "{} agents ready and agreed in {taken}; leader {leader}; {home} serves",
             self.mesh.agents().len()
@@ -292,8 +313,7 @@ impl<'a> Tour<'a> {
         Ok(begin.elapsed())
     }
 
-    /// Until every region has read every byte again and found it right, and every agent serves the
-    /// model.
+    /// Waits until every region has verified every byte and every agent serves the model.
     async fn verify(&self) -> Result<Duration> {
         let begin = Instant::now();
         let words = ["verify", MODEL, "1"].map(std::ffi::OsStr::new);
@@ -305,7 +325,7 @@ impl<'a> Tour<'a> {
         .await?
         .map_err(|why| anyhow!("`regionmesh models verify {MODEL} 1`: {why}"))?;
 
-        let look = || async {
+        let poll = || async {
             let ask = |agent: &LocalAgent| {
                 let question = self
                     .http
@@ -325,7 +345,7 @@ impl<'a> Tour<'a> {
             join_all(self.mesh.agents().iter().map(ask)).await
         };
 
-        wait(TIMEOUT, look, |ready| {
+        wait(TIMEOUT, poll, |ready| {
             ready.iter().all(|&is_ready| is_ready)
         })
         .await
@@ -351,45 +371,7 @@ impl<'a> Tour<'a> {
         })
     }
 
-    /// One inference, compared with what plain arithmetic says.
-    async fn check_numbers(&self, door: &Door, home: &RegionName) -> Result<()> {
-        let question = request();
-        let ask = || measure::infer(&self.http, &door.url, &question);
-
-        // A region that was slow for a moment loses its traffic for a moment.
-        let is_from = |answer: &Result<(String, bytes::Bytes), String>| {
-            answer
-                .as_ref()
-                .map_or(true, |(region, _)| region == home.as_str())
-        };
-        let answer = wait(TIMEOUT, ask, is_from)
-            .await
-            .with_context(|| format!("{home} did not answer"))?;
-        let (region, body) = answer.map_err(|why| anyhow!(why))?;
-        let answer: serde_json::Value = serde_json::from_slice(&body)?;
-        let data = &answer["outputs"][0]["data"];
-        let numbers: Vec<f32> = serde_json::from_value(data.clone())
-            .with_context(|| format!("no numbers in {answer}"))?;
-        let expected = iris_probabilities(FLOWER);
-
-        let is_close = numbers.len() == expected.len()
-            && numbers
-                .iter()
-                .zip(expected)
-                .all(|(number, expected)| (number - expected).abs() <= TOLERANCE);
-
-        ensure!(
-            is_close,
-            "the model answered {numbers:?} instead of {expected:?}"
-        );
-
-        self.tell(
-            Tone::Faint,
-            &format!("POST {} -> {numbers:?} from {region}", door.url),
-        )
-    }
-
-    /// For each survivor how long it took until it no longer answered with an address of a victim.
+    /// How long each survivor went on answering with an address of a victim.
     async fn watch_dns(
         &self,
         survivors: &[&LocalAgent],
@@ -400,7 +382,7 @@ impl<'a> Tour<'a> {
         measure::watch_dns(&servers, &self.mesh.layout().service(), &gone, TIMEOUT).await
     }
 
-    /// Starts the region's agents and follows its way back, step by step.
+    /// Starts the region's agents and waits until it has all its traffic; prints each step.
     async fn bring_back(
         &self,
         home: &RegionName,
@@ -416,7 +398,7 @@ impl<'a> Tour<'a> {
         for agent in agents {
             self.mesh.wait_until_ready(&agent.id, deadline).await?;
         }
-        self.tell(
+        self.steps.note(
             Tone::Faint,
             &format!(
                 "its agents are ready {} after their start",
@@ -425,8 +407,7 @@ impl<'a> Tour<'a> {
         )?;
 
         let mut seen = String::new();
-        // The way back has its own schedule, which is not the tour's to judge: only a standstill is
-        // a fault.
+        // The ramp has its own schedule; the tour fails only if it makes no progress.
         let mut changed = Instant::now();
 
         loop {
@@ -439,7 +420,7 @@ impl<'a> Tour<'a> {
             let traffic_state = format!("{}{percent}", region.traffic_state);
 
             if traffic_state != seen {
-                self.tell(
+                self.steps.note(
                     Tone::Faint,
                     &format!(
                         "{home}: {traffic_state}, {:.0} % of users",
@@ -461,7 +442,7 @@ impl<'a> Tour<'a> {
                 seconds(changed.elapsed())
             );
 
-            sleep(PAUSE).await;
+            sleep(POLL_INTERVAL).await;
         }
     }
 
@@ -473,140 +454,9 @@ impl<'a> Tour<'a> {
             .await?
             .value)
     }
-
-    fn first_agent(&self) -> Result<&LocalAgent> {
-        self.mesh.agents().first().context("the mesh has no agent")
-    }
-
-    fn regions(&self) -> usize {
-        self.mesh.layout().regions.len()
-    }
-
-    fn begin(&mut self, step: &'static str) -> Result<()> {
-        self.step = step;
-        let number = self.held.len() + 1;
-        print(&format!(
-            "\n{}\n",
-            self.paint.tone(Tone::Strong, format!("{number}. {step}"))
-        ))?;
-
-        Ok(())
-    }
-
-    fn hold(&mut self, result: String) -> Result<()> {
-        self.tell(Tone::Good, &result)?;
-        self.held.push((self.step, result));
-        Ok(())
-    }
-
-    fn tell(&self, tone: Tone, text: &str) -> Result<()> {
-        let at = format!("{:6.1} s", self.begin.elapsed().as_secs_f64());
-        print(&format!(
-            "{}  {}\n",
-            self.paint.tone(Tone::Faint, at),
-            self.paint.tone(tone, text)
-        ))?;
-
-        Ok(())
-    }
-
-    fn summary(&self, failure: Option<&anyhow::Error>) -> String {
-        let mut table = Table::new(&["STEP", "HELD", "RESULT"]).heading(self.paint);
-        for (step, result) in &self.held {
-            table.row(vec![
-                (*step).into(),
-                self.paint.tone(Tone::Good, "yes"),
-                result.clone(),
-            ]);
-        }
-
-        if let Some(error) = failure {
-            table.row(vec![
-                self.step.into(),
-                self.paint.tone(Tone::Bad, "NO"),
-                format!("{error:#}"),
-            ]);
-        }
-
-        let mut text = format!("\n{}", table.render());
-        let taken = seconds(self.begin.elapsed());
-        let verdict = if failure.is_none() {
-            "Every step held."
-        } else {
-            "The tour ended at a step that did not hold."
-        };
-
-        // Writing to a String can't fail.
-        let _ = writeln!(text, "\n{verdict} {taken} in all.");
-        text
-    }
 }
 
-/// The request of the load.
-fn request() -> serde_json::Value {
-    json!({"inputs": [{"name": "measurements", "shape": [1, 4], "datatype": "FP32", "data": FLOWER}]})
-}
-
-fn has_failed(samples: &[Sample]) -> bool {
-    samples.iter().any(|sample| sample.outcome.is_err())
-}
-
-/// Fails if any request did, with the first one's reason.
-fn ensure_none_failed(samples: &[Sample]) -> Result<()> {
-    let failed = samples
-        .iter()
-        .filter_map(|sample| sample.outcome.as_ref().err());
-    let Some(first) = failed.clone().next() else {
-        return Ok(());
-    };
-    let within = measure::error_window(samples).map_or(Duration::ZERO, |(from, to)| to - from);
-
-    bail!(
-        "{} of {} requests failed, within {}; the first: {first}",
-        failed.count(),
-        samples.len(),
-        seconds(within)
-    )
-}
-
-/// How users were served after the kill: all of them, or the step does not hold.
-fn noticed(samples: &[Sample], killed: Duration, home: &RegionName) -> Result<String> {
-    let after: Vec<Sample> = samples
-        .iter()
-        .filter(|sample| sample.sent + sample.took >= killed)
-        .cloned()
-        .collect();
-
-    ensure_none_failed(&after)?;
-    let last = after
-        .iter()
-        .rev()
-        .find_map(|sample| sample.outcome.as_ref().ok())
-        .context("nobody was answered")?;
-
-    ensure!(
-        last != home.as_str(),
-        "{home} answers although it was killed"
-    );
-
-    let slowest = after
-        .iter()
-        .map(|sample| sample.took)
-        .max()
-        .unwrap_or_default();
-
-    Ok(format!(
-        "no request failed; the slowest took {}; {last} serves",
-        seconds(slowest)
-    ))
-}
-
-fn seconds(time: Duration) -> String {
-    format!("{:.2} s", time.as_secs_f64())
-}
-
-/// What is left of a tour that keeps nothing: its directory, unless something failed and the logs
-/// may be wanted.
+/// Removes the tour's temporary directory, unless a step failed: then its logs are of use.
 pub(super) fn clean_up(directory: tempfile::TempDir, outcome: &Result<ExitCode>) -> Result<()> {
     if matches!(outcome, Ok(code) if *code == ExitCode::SUCCESS) {
         return directory

@@ -1,10 +1,10 @@
-//! Why a mesh on one machine can't be run: what is wrong, where, and what to do.
+//! Errors of a mesh on one machine: what is wrong, where, and what to do.
 
 use crate::config::ConfigError;
 use regionmesh_protocol::identity::AgentId;
 use std::{io, path::PathBuf};
 
-/// Why `regionmesh up` can't go on.
+/// Why `regionmesh up` fails.
 #[derive(Debug, thiserror::Error)]
 pub enum UpError {
     /// The options contradict each other, or what the data directory holds.
@@ -16,7 +16,7 @@ pub enum UpError {
     Locked {
         /// The data directory.
         path: PathBuf,
-        /// The other's process, as it wrote it.
+        /// Pid of the other process.
         pid: String,
     },
     /// The data directory is a file, foreign, or its contents can't be read.
@@ -32,7 +32,6 @@ pub enum UpError {
     Io {
         /// What was tried: `read`, `write`, `create`.
         doing: &'static str,
-        /// Where.
         path: PathBuf,
         /// The system's reason.
         source: io::Error,
@@ -40,7 +39,6 @@ pub enum UpError {
     /// Certificates could not be made.
     #[error("certificates in {path} can't be made: {why}", path = .path.display())]
     Certificates {
-        /// The directory.
         path: PathBuf,
         /// Why not.
         why: String,
@@ -49,10 +47,14 @@ pub enum UpError {
     #[error(transparent)]
     Config(#[from] ConfigError),
     /// Loopback addresses are missing.
-    #[error("this machine has no address {}; add {}:\n  \
-        {}", .addresses.join(", "), if .addresses.len() == 1 { "it" } else { "them" }, .commands.join("\n  "))]
+    #[error(
+        "this machine has no address {}; add {}:\n  {}",
+        .addresses.join(", "),
+        if .addresses.len() == 1 { "it" } else { "them" },
+        .commands.join("\n  ")
+    )]
     NoLoopback {
-        /// The addresses.
+        /// Addresses that no interface has.
         addresses: Vec<String>,
         /// What to run.
         commands: Vec<String>,
@@ -74,7 +76,6 @@ pub enum UpError {
     /// A child could not be started at all.
     #[error("cannot start {agent} ({program}): {source}", program = .program.display())]
     Spawn {
-        /// The agent.
         agent: AgentId,
         /// What was run.
         program: PathBuf,
@@ -94,12 +95,7 @@ pub enum UpError {
     NoSuchAgent(AgentId),
     /// A model could not be published.
     #[error("publishing {name} failed: {why}")]
-    Publish {
-        /// The model.
-        name: String,
-        /// Why.
-        why: String,
-    },
+    Publish { name: String, why: String },
     /// The front door could not be opened.
     #[error(transparent)]
     FrontDoor(#[from] crate::front_door::FrontDoorError),
@@ -108,7 +104,6 @@ pub enum UpError {
 /// What is known of a child that did not become ready.
 #[derive(Debug)]
 pub struct Trouble {
-    /// The agent.
     pub agent: AgentId,
     /// How it ended, or what its `/readyz` said last.
     pub why: String,

@@ -65,11 +65,11 @@ pub struct LocalAgent {
     pub id: AgentId,
     /// Its loopback address.
     pub ip: Ipv4Addr,
-    /// Its ports.
+    /// Ports that it listens on.
     pub ports: Ports,
     /// Its own directory: certificates, configuration, half-received models.
     pub directory: PathBuf,
-    /// Its log.
+    /// Where its standard output and error go.
     pub log_file: PathBuf,
 }
 
@@ -340,7 +340,7 @@ fn file_url(path: &Path) -> String {
     url
 }
 
-/// A way back that can be watched: some eight seconds instead of more than half an hour.
+/// A ramp short enough to watch: about eight seconds instead of more than half an hour.
 pub fn fast_recovery() -> RecoveryPolicy {
     let step = |percent| RampStep {
         percent,

@@ -25,12 +25,12 @@ use tokio::{
     time::{Instant, sleep},
 };
 
-/// Pause between two questions whether an agent is ready.
-const READY_PAUSE: Duration = Duration::from_millis(50);
+/// Time between two polls of an agent's readiness.
+const READY_POLL_INTERVAL: Duration = Duration::from_millis(50);
 /// Ends of children that may wait to be read; more are dropped.
 const EVENTS: usize = 256;
 
-/// What a mesh on one machine is to be.
+/// Options of a mesh on one machine.
 #[derive(Debug, Clone)]
 pub struct LocalMeshOptions {
     /// Its regions; none: those of the data directory, else the three of [`default_regions`].
@@ -47,16 +47,16 @@ pub struct LocalMeshOptions {
     pub recovery: RecoveryPolicy,
     /// Ports of every agent.
     pub ports: Ports,
-    /// What is added to every agent's configuration.
+    /// Settings added to every agent's configuration.
     pub settings: toml::Table,
     /// Address of the first region's first agent.
     pub base: Ipv4Addr,
-    /// What is run for an agent.
+    /// The command that runs an agent.
     pub program: Program,
-    /// Words before the command of a region's agents, for example `ip netns exec NAME`. Such an
-    /// agent's addresses are its own place's, not this process's: they are not tried beforehand.
+    /// Words before the command of a region's agents, for example `ip netns exec NAME`. Their
+    /// addresses are in that namespace, so they are not checked beforehand.
     pub launchers: BTreeMap<RegionName, Vec<OsString>>,
-    /// What happens when an agent ends unasked.
+    /// Whether an agent that ends unexpectedly is restarted.
     pub restart: Restart,
     /// Where a front door will listen, checked beforehand; empty: none.
     pub front_door: Vec<SocketAddr>,
@@ -90,7 +90,7 @@ impl LocalMeshOptions {
     }
 }
 
-/// The regions of a mesh that nobody named any for.
+/// The regions of a mesh for which none are given.
 pub fn default_regions() -> Result<Vec<RegionName>, IdentityError> {
     ["us-west-2", "eu-west-1", "ap-south-1"]
         .into_iter()
@@ -124,7 +124,7 @@ impl LocalMesh {
             }
         };
 
-        directory.furnish(&layout, &agents)?;
+        directory.write_files(&layout, &agents)?;
         let spawner =
             Spawner::start().map_err(UpError::io("start a thread for", &directory.path))?;
         let (sender, events) = mpsc::channel(EVENTS);
@@ -181,14 +181,14 @@ impl LocalMesh {
         )
         .await;
 
-        // One that ended explains those that wait for it.
+        // An agent that ended explains why others are not ready: its error comes first.
         let (ended, others): (Vec<_>, Vec<_>) = ready
             .into_iter()
             .partition(|result| matches!(result, Err(UpError::Ended(_))));
         ended.into_iter().chain(others).collect()
     }
 
-    /// Waits until an agent that was started is ready; fails at once if its process ends.
+    /// Waits until a started agent is ready; fails as soon as its process ends.
     pub async fn wait_until_ready(&self, id: &AgentId, deadline: Instant) -> Result<(), UpError> {
         let (agent, child) = self.find(id)?;
         let begin = Instant::now();
@@ -220,7 +220,7 @@ impl LocalMesh {
                 return Err(UpError::NotReady(trouble(why)));
             }
 
-            sleep(READY_PAUSE).await;
+            sleep(READY_POLL_INTERVAL).await;
         }
     }
 
@@ -275,7 +275,7 @@ impl LocalMesh {
         self.directory.client_file()
     }
 
-    /// Ends of processes that nobody asked for. The first caller gets it.
+    /// Unexpected ends of processes; only the first call returns the receiver.
     pub fn events(&mut self) -> Option<mpsc::Receiver<ChildEnded>> {
         self.events.take()
     }
@@ -328,7 +328,7 @@ async fn check(
     Ok((layout, agents, ended))
 }
 
-/// What was asked for, completed by what the data directory holds.
+/// The options, completed by what the data directory holds.
 fn layout(options: &LocalMeshOptions, directory: &DataDirectory) -> Result<Layout, UpError> {
     let invalid = |error: IdentityError| UpError::Options(error.to_string());
     let held = directory.manifest.as_ref();

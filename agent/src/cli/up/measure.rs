@@ -24,7 +24,7 @@ pub struct Sample {
     pub sent: Duration,
     /// How long it took.
     pub took: Duration,
-    /// The region that answered, or what went wrong.
+    /// The region that answered, or the error.
     pub outcome: Result<String, String>,
 }
 
@@ -36,7 +36,7 @@ pub struct Load {
     requests: TaskTracker,
 }
 
-/// What a load has sent and what came back.
+/// The progress of a load.
 #[derive(Clone, Default)]
 struct Progress(Arc<Mutex<(Vec<Sample>, BTreeSet<Duration>)>>);
 
@@ -48,13 +48,13 @@ impl Progress {
 }
 
 /// How long a client waits for an answer before it counts an error: longer than the front door
-/// holds a request, so that the client hears why.
+/// holds a request, so that the client sees the reason.
 const TIMEOUT: Duration = Duration::from_secs(15);
 /// How much of an error's text is kept, characters.
 const QUOTE_MAX: usize = 300;
-/// Between two looks.
-const PAUSE: Duration = Duration::from_millis(20);
-/// How long one DNS question waits while a change is watched for.
+/// Time between two polls.
+const POLL_INTERVAL: Duration = Duration::from_millis(20);
+/// Longest time for one DNS query while polling for a change.
 const DNS_TIMEOUT: Duration = Duration::from_millis(500);
 
 impl Load {
@@ -115,7 +115,7 @@ impl Load {
         self.started.elapsed()
     }
 
-    /// What was answered so far, in order of sending.
+    /// The requests that ended so far, in order of sending.
     pub fn samples(&self) -> Vec<Sample> {
         let mut samples = self.progress.lock().0.clone();
         samples.sort_by_key(|sample| sample.sent);
@@ -165,11 +165,11 @@ pub async fn infer(
     match region {
         Some(region) if status.is_success() => Ok((region, answer)),
         _ => {
-            let said: String = String::from_utf8_lossy(&answer)
+            let message: String = String::from_utf8_lossy(&answer)
                 .chars()
                 .take(QUOTE_MAX)
                 .collect();
-            Err(format!("HTTP {status}: {said}"))
+            Err(format!("HTTP {status}: {message}"))
         }
     }
 }
@@ -188,27 +188,27 @@ pub fn error_window(samples: &[Sample]) -> Option<(Duration, Duration)> {
     ))
 }
 
-/// What was waited for did not come.
+/// A condition was not met in time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("not within {0:?}")]
 pub struct NotWithin(pub Duration);
 
-/// Looks again and again until what is seen is as wanted.
+/// Polls until the result is as wanted.
 pub async fn wait<T, F: Future<Output = T>>(
     timeout: Duration,
-    mut look: impl FnMut() -> F,
+    mut poll: impl FnMut() -> F,
     is_wanted: impl Fn(&T) -> bool,
 ) -> Result<T, NotWithin> {
     let deadline = Instant::now() + timeout;
     loop {
-        let seen = look().await;
+        let seen = poll().await;
         if is_wanted(&seen) {
             return Ok(seen);
         }
         if Instant::now() >= deadline {
             return Err(NotWithin(timeout));
         }
-        tokio::time::sleep(PAUSE).await;
+        tokio::time::sleep(POLL_INTERVAL).await;
     }
 }
 

@@ -1,5 +1,4 @@
-//! The few things that need the operating system itself: children that die with us, signals, other
-//! processes.
+//! System calls: children that die with this process, signals, other processes.
 
 use std::{
     io,
@@ -35,7 +34,7 @@ impl Spawner {
             .spawn(move || {
                 let _runtime = runtime.enter();
                 for Order { mut command, reply } in inbox {
-                    // Nobody waits any more: the child is dropped, and ends with that.
+                    // If the caller is gone, the child is dropped and thereby killed.
                     let _ = reply.send(command.spawn());
                 }
             })?;
@@ -43,8 +42,8 @@ impl Spawner {
         Ok(Self(orders))
     }
 
-    /// Starts a child that is in a process group of its own (a Ctrl-C is for us to pass on) and
-    /// ends when we end.
+    /// Starts a child in its own process group, so that a Ctrl-C does not reach it; it ends with
+    /// this process.
     pub async fn spawn(&self, mut command: Command) -> io::Result<Child> {
         let ended = || io::Error::other("the thread that starts processes has ended");
         command.process_group(0).kill_on_drop(true);
@@ -56,7 +55,7 @@ impl Spawner {
     }
 }
 
-/// Makes the kernel kill the child when we are gone, however we went. Linux only; elsewhere the
+/// Makes the kernel kill the child when this process ends for any reason. Linux only; elsewhere the
 /// next start finds the leftovers by their pid files.
 #[cfg(target_os = "linux")]
 #[allow(unsafe_code)]
@@ -75,7 +74,7 @@ fn die_with_parent(command: &mut Command) {
             return Err(io::Error::last_os_error());
         }
 
-        // The parent may have ended between fork and prctl; nobody would tell us any more.
+        // If the parent ended between fork and prctl, the kernel sends no signal.
         if u32::try_from(now) != Ok(parent) {
             return Err(io::Error::from_raw_os_error(libc::ESRCH));
         }
@@ -96,7 +95,7 @@ pub(crate) fn terminate(pid: u32) {
     signal(pid, libc::SIGTERM);
 }
 
-/// Ends a process at once (SIGKILL).
+/// Kills a process (SIGKILL).
 pub(crate) fn kill(pid: u32) {
     signal(pid, libc::SIGKILL);
 }
@@ -136,7 +135,7 @@ pub(crate) fn command_line(pid: u32) -> Option<String> {
     }
 }
 
-/// Ends a process that is not our child: SIGTERM, then SIGKILL. Says whether it is gone.
+/// Ends a process that is not our child: SIGTERM, then SIGKILL. Returns whether it is gone.
 pub(crate) async fn end(pid: u32, timeout: Duration) -> bool {
     for stop in [terminate, kill] {
         stop(pid);
@@ -154,38 +153,4 @@ pub(crate) async fn end(pid: u32, timeout: Duration) -> bool {
 
 #[cfg(test)]
 #[allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
-mod tests {
-    use super::*;
-
-    #[cfg(target_os = "linux")]
-    #[tokio::test]
-    async fn the_kernel_kills_a_child_when_the_thread_that_started_it_is_gone() {
-        let spawner = Spawner::start().unwrap();
-        let mut command = Command::new("/bin/sh");
-        command.args(["-c", "trap '' TERM; while :; do sleep 0.05; done"]);
-
-        let mut child = spawner.spawn(command).await.unwrap();
-        drop(spawner);
-
-        let status = tokio::time::timeout(Duration::from_secs(10), child.wait())
-            .await
-            .unwrap()
-            .unwrap();
-
-        assert_eq!(
-            std::os::unix::process::ExitStatusExt::signal(&status),
-            Some(libc::SIGKILL)
-        );
-    }
-
-    #[tokio::test]
-    async fn a_program_that_is_not_there_is_an_error() {
-        let spawner = Spawner::start().unwrap();
-        assert!(
-            spawner
-                .spawn(Command::new("/nowhere/regionmesh"))
-                .await
-                .is_err()
-        );
-    }
-}
+mod tests;

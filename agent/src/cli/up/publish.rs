@@ -10,10 +10,9 @@ use tokio::{
     time::{Instant, sleep},
 };
 
-/// `NAME=PATH`.
+/// A model to publish as version 1; parsed from `NAME=PATH`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ModelToPublish {
-    /// The model.
     pub name: ModelName,
     /// Its directory or file.
     pub path: PathBuf,
@@ -117,7 +116,7 @@ pub async fn sample(mesh: &LocalMesh) -> Result<(), String> {
     Ok(())
 }
 
-/// Does what `regionmesh models` does with these words: by running it.
+/// Runs `regionmesh models` with these arguments.
 pub async fn models(mesh: &LocalMesh, words: &[&OsStr]) -> Result<(), String> {
     let agent = mesh.agents().first().ok_or("the mesh has no agent")?;
     let mut command = Command::new(mesh.program());
@@ -143,8 +142,8 @@ pub async fn models(mesh: &LocalMesh, words: &[&OsStr]) -> Result<(), String> {
         return Ok(());
     }
 
-    // Listings tell on standard output what is wrong, failures on standard error.
-    let said = if output.stderr.is_empty() {
+    // Tables of outcomes go to standard output, errors to standard error.
+    let message = if output.stderr.is_empty() {
         &output.stdout
     } else {
         &output.stderr
@@ -153,6 +152,6 @@ pub async fn models(mesh: &LocalMesh, words: &[&OsStr]) -> Result<(), String> {
     Err(format!(
         "{}: {}",
         output.status,
-        String::from_utf8_lossy(said).trim()
+        String::from_utf8_lossy(message).trim()
     ))
 }

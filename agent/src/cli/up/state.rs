@@ -19,14 +19,14 @@ use std::{
 
 const MANIFEST: &str = "mesh.json";
 const LOCK: &str = "up.lock";
-/// How often a lock that is held is tried again, and the pause between.
+/// How often a taken lock is retried, and the pause between.
 const LOCK_ATTEMPTS: usize = 20;
 const LOCK_PAUSE: Duration = Duration::from_millis(20);
 /// Version of the data directory's layout.
 const FORMAT: u32 = 1;
-/// How long the mesh's own authority is good for, days.
+/// How long the mesh's own authority is valid, days.
 const AUTHORITY_DAYS: u32 = 3_650;
-/// How long an agent's certificate is good for, days.
+/// How long an agent's certificate is valid, days.
 const CERTIFICATE_DAYS: u32 = 365;
 /// A certificate with less than this left is replaced at the next start, days.
 const RENEW_DAYS: i64 = 30;
@@ -37,7 +37,6 @@ const RENEW_DAYS: i64 = 30;
 pub(super) struct Manifest {
     /// Version of the layout.
     pub format: u32,
-    /// The mesh.
     pub domain: MeshName,
     /// Its regions, in order of address.
     pub regions: Vec<RegionName>,
@@ -54,7 +53,7 @@ pub(super) struct DataDirectory {
     pub manifest: Option<Manifest>,
     /// Whether this start made it.
     is_made: bool,
-    /// Held locked (flock); the system gives the lock back however we end.
+    /// Locked (flock); the system releases the lock however the process ends.
     _lock: File,
 }
 
@@ -102,11 +101,10 @@ impl DataDirectory {
         })
     }
 
-    /// Gives the directory up before anything was put into it: one that this start made is removed
-    /// again.
+    /// Removes the directory if this start made it and it is still empty.
     pub(super) fn abandon(self) {
         if self.is_made {
-            // Best effort: what can't be removed is an empty folder with a lock in it.
+            // Best effort: at worst an empty folder with a lock file remains.
             let _ = std::fs::remove_file(self.path.join(LOCK))
                 .and_then(|()| std::fs::remove_dir(&self.path));
         }
@@ -130,8 +128,8 @@ impl DataDirectory {
         if manifest.regions != layout.regions {
             let names: Vec<&str> = manifest.regions.iter().map(RegionName::as_str).collect();
             return Err(UpError::Options(format!(
-                "{path} holds a mesh of the regions {}, which decide by majority and can't be replaced by a start: \
-                 leave --regions out, or choose another --data-dir",
+                "{path} holds a mesh of the regions {}, which decide by majority and can't be \
+                    replaced by a start: leave --regions out, or choose another --data-dir",
                 names.join(",")
             )));
         }
@@ -139,9 +137,13 @@ impl DataDirectory {
         Ok(())
     }
 
-    /// Makes all that the agents need: directories, certificates, token and configurations. Keeps
-    /// what is good.
-    pub(super) fn furnish(&self, layout: &Layout, agents: &[LocalAgent]) -> Result<(), UpError> {
+    /// Writes the directories, certificates, token and configurations of the agents. Keeps valid
+    /// certificates and the token.
+    pub(super) fn write_files(
+        &self,
+        layout: &Layout,
+        agents: &[LocalAgent],
+    ) -> Result<(), UpError> {
         for directory in layout
             .store_directories()
             .iter()
@@ -193,7 +195,7 @@ impl DataDirectory {
         write_json(&self.client_file(), &client)
     }
 
-    /// Tells the CLI how to reach this mesh.
+    /// Path of the file from which the command line reads how to reach this mesh.
     pub(super) fn client_file(&self) -> PathBuf {
         self.path.join("client.json")
     }
@@ -216,8 +218,8 @@ impl DataDirectory {
     }
 }
 
-/// Locks a file. An `up` that is just ending, or a process that is about to run another program,
-/// lets go within moments.
+/// Locks a file. Retries: an `up` that is just ending, or a process between fork and exec, releases
+/// its lock within moments.
 fn file_lock(file: &File) -> Result<(), TryLockError> {
     for _ in 0..LOCK_ATTEMPTS {
         match file.try_lock() {
@@ -318,7 +320,7 @@ fn token(path: &Path) -> Result<(), UpError> {
     writeln!(file, "{token}").map_err(UpError::io("write", path))
 }
 
-/// The certificate that an earlier start made, if it is good for a while yet.
+/// The certificate of an earlier start, if it is valid for more than [`RENEW_DAYS`].
 fn current_certificate(agent: &LocalAgent) -> Option<TlsConfig> {
     let tls = Config::load(&agent.config_file()).ok()?.tls;
     let pem = std::fs::read(&tls.certificate).ok()?;
@@ -327,8 +329,7 @@ fn current_certificate(agent: &LocalAgent) -> Option<TlsConfig> {
     (left.whole_days() > RENEW_DAYS && tls.key.exists() && tls.ca.exists()).then_some(tls)
 }
 
-/// Replaces what an earlier start left, which is not good any more or was never used: an authority
-/// overwrites nothing.
+/// Issues a certificate. Removes an expiring or unused one first: an authority overwrites nothing.
 fn issue(authority: &Path, agent: &LocalAgent) -> Result<TlsConfig, UpError> {
     let stem = format!("{}.{}", agent.id.region, agent.id.agent);
     for name in [

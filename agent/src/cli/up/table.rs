@@ -1,4 +1,4 @@
-//! What `regionmesh up` prints: the mesh and what to try next. Pure.
+//! The output of `regionmesh up`: the mesh and what to try next. Pure.
 
 use super::{
     layout::{Layout, LocalAgent},
@@ -7,10 +7,13 @@ use super::{
 use crate::cli::text::{Table, ago};
 use std::{fmt::Write, net::SocketAddr, path::Path};
 
-/// What the sample model is asked: row 101 of the data set, a virginica.
-const SAMPLE_REQUEST: &str = r#"{"inputs":[{"name":"measurements","shape":[1,4],"datatype":"FP32","data":[6.3,3.3,6.0,2.5]}]}"#;
+/// A request for the sample model: row 101 of the data set, a virginica.
+const SAMPLE_REQUEST: &str = concat!(
+    r#"{"inputs":[{"name":"measurements","shape":[1,4],"datatype":"FP32","#,
+    r#""data":[6.3,3.3,6.0,2.5]}]}"#
+);
 
-/// A table of all agents. `pids` goes with `agents`.
+/// A table of all agents. `pids` are theirs, in the same order.
 pub(super) fn agents(agents: &[LocalAgent], pids: &[Option<u32>]) -> String {
     let mut table = Table::new(&[
         "REGION",
@@ -50,113 +53,116 @@ pub(super) fn agents(agents: &[LocalAgent], pids: &[Option<u32>]) -> String {
 /// What to try next, with this mesh's addresses.
 #[derive(Debug)]
 pub(super) struct NextSteps<'a> {
-    /// The mesh.
     pub layout: &'a Layout,
-    /// Its agents.
     pub agents: &'a [LocalAgent],
-    /// Their processes; goes with `agents`.
+    /// Pid of each of `agents`, if it runs.
     pub pids: &'a [Option<u32>],
     /// Where the front door listens.
     pub front_door: &'a [SocketAddr],
     /// Where the command line reads how to reach this mesh.
     pub client_file: &'a Path,
-    /// The program, as it was called.
+    /// The program's name, as it was called.
     pub program: &'a str,
-    /// What the command line needs to find this mesh, with a space before it; empty where it finds
-    /// it by itself.
+    /// The options that make the command line find this mesh, with a space before them; empty if
+    /// none are needed.
     pub options: &'a str,
     /// Whether the sample model is served.
     pub has_sample: bool,
 }
 
 impl NextSteps<'_> {
-    /// The commands, and what to know of this mesh.
+    /// The commands, then what to know about this mesh.
     pub(super) fn render(&self) -> String {
-        let Self {
-            layout,
-            agents,
-            pids,
-            front_door,
-            client_file,
-            program,
-            options,
-            has_sample,
-        } = self;
-
         let mut text = String::from("Try, in another terminal:\n");
-        let mut line =
-            |command: String, what: &str| _ = writeln!(text, "  {command:<64}  # {what}");
-
-        if let Some(address) = front_door.first() {
-            line(
-                format!("curl -i http://{address}/v2/health/ready"),
-                "through the front door, to the region DNS names",
-            );
-
-            if *has_sample {
-                line(
-                    format!("curl http://{address}/v2/models/{SAMPLE}/infer -d '{SAMPLE_REQUEST}'"),
-                    "an inference",
-                );
-            }
+        for (command, what) in self.commands() {
+            let _ = writeln!(text, "  {command:<64}  # {what}");
         }
-
-        line(
-            format!("{program} status --watch{options}"),
-            "the mesh as any agent sees it",
-        );
-
-        if let Some(agent) = agents.first() {
-            let dns = agent.dns();
-            line(
-                format!("dig @{} -p {} {} A", dns.ip(), dns.port(), layout.service()),
-                "what clients are told",
-            );
-
-            line(
-                format!(
-                    "dig @{} -p {} +short _plan.{} TXT",
-                    dns.ip(),
-                    dns.port(),
-                    layout.domain
-                ),
-                "which plan that comes from",
-            );
-        }
-
-        line(
-            format!("{program} models publish my-model 1 ./my-model{options}"),
-            "in every region within moments",
-        );
-
-        if let Some(Some(pid)) = pids.first() {
-            line(
-                format!("kill -9 {pid}"),
-                "lose a region; the front door goes on answering",
-            );
-        }
-
-        let back_ms = layout.recovery.cool_down_for(1)
-            + layout
-                .recovery
-                .steps
-                .iter()
-                .map(|step| step.hold_ms)
-                .sum::<u64>();
 
         let _ = writeln!(
             text,
             "A killed agent is started again after 5 s. Its region has all its traffic again {} \
                 later: after a cool-down, step by step.",
-            ago(back_ms)
+            ago(self.recovery_ms())
         );
 
         let _ = writeln!(
             text,
             "The command line finds this mesh through {}. Ctrl-C stops it.",
-            client_file.display()
+            self.client_file.display()
         );
 
         text
+    }
+
+    /// Each command, and what it is for.
+    fn commands(&self) -> Vec<(String, &'static str)> {
+        let Self {
+            program, options, ..
+        } = self;
+
+        let mut commands = self.requests();
+        commands.push((
+            format!("{program} status --watch{options}"),
+            "the mesh as any agent sees it",
+        ));
+        commands.extend(self.dns_queries());
+        commands.push((
+            format!("{program} models publish my-model 1 ./my-model{options}"),
+            "in every region within moments",
+        ));
+
+        if let Some(Some(pid)) = self.pids.first() {
+            commands.push((
+                format!("kill -9 {pid}"),
+                "lose a region; the front door goes on answering",
+            ));
+        }
+
+        commands
+    }
+
+    /// Requests through the front door.
+    fn requests(&self) -> Vec<(String, &'static str)> {
+        let Some(address) = self.front_door.first() else {
+            return Vec::new();
+        };
+        let mut requests = vec![(
+            format!("curl -i http://{address}/v2/health/ready"),
+            "through the front door, to the region DNS names",
+        )];
+
+        if self.has_sample {
+            requests.push((
+                format!("curl http://{address}/v2/models/{SAMPLE}/infer -d '{SAMPLE_REQUEST}'"),
+                "an inference",
+            ));
+        }
+
+        requests
+    }
+
+    fn dns_queries(&self) -> Vec<(String, &'static str)> {
+        let Some(agent) = self.agents.first() else {
+            return Vec::new();
+        };
+        let dns = agent.dns();
+        let dig = format!("dig @{} -p {}", dns.ip(), dns.port());
+
+        vec![
+            (
+                format!("{dig} {} A", self.layout.service()),
+                "what clients get",
+            ),
+            (
+                format!("{dig} +short _plan.{} TXT", self.layout.domain),
+                "which plan that comes from",
+            ),
+        ]
+    }
+
+    /// Time until a region that failed once has all its traffic again, milliseconds.
+    fn recovery_ms(&self) -> u64 {
+        let recovery = &self.layout.recovery;
+        recovery.cool_down_for(1) + recovery.steps.iter().map(|step| step.hold_ms).sum::<u64>()
     }
 }
