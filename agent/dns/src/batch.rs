@@ -58,7 +58,7 @@ impl Batch {
         Some((query, address, self.answers.get_mut(index)?))
     }
 
-    /// Says that what stands where the answer to this packet goes is one.
+    /// Marks the answer to this packet as ready to send.
     pub(super) fn answer(&mut self, index: usize) {
         if let Some((_, _, is_answered)) = self.received.get_mut(index) {
             *is_answered = true;

@@ -56,7 +56,7 @@ pub(crate) struct BadCookie;
 /// A line of the secrets' file is none.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum BadSecrets {
-    /// Its number, from 1. The line itself is never told.
+    /// Its number, from 1. The line itself is never shown.
     #[error("line {0} is not 32 hexadecimal digits")]
     Line(usize),
     /// There is none.
@@ -108,7 +108,7 @@ impl Secrets {
         }
     }
 
-    /// A new secret in front; the one before is accepted further, older ones no more.
+    /// A new secret in front; the previous one is still accepted, older ones are not.
     pub(crate) fn rotated(&self, secret: [u8; 16]) -> Self {
         Self(
             std::iter::once(secret)
@@ -201,7 +201,7 @@ fn made(secret: &[u8; 16], client: &[u8; CLIENT], server: &[u8], source: IpAddr)
     };
     let expected = hash(secret, client, head, source);
 
-    // Over all bytes, so that the time taken does not tell how many were right.
+    // Over all bytes, so that the time taken does not reveal how many were right.
     head[..4] == VERSION
         && hashed.len() == expected.len()
         && hashed

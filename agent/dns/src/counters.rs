@@ -5,13 +5,13 @@ use super::{
     cookies::Proof,
     limits::Verdict,
     metrics::DnsMetrics,
-    wire::{Reply, Transport},
+    wire::reply::{Reply, Transport},
     zone::Zone,
 };
 use hickory_proto::op::ResponseCode;
 use prometheus::IntCounter;
 
-/// The codes that this server sends, as `dig` spells them; the last stands for all others.
+/// The codes that this server sends, as `dig` spells them; the last counts all others.
 const CODES: [(ResponseCode, &str); 9] = [
     (ResponseCode::NoError, "NOERROR"),
     (ResponseCode::FormErr, "FORMERR"),

@@ -20,7 +20,6 @@ pub enum DnsError {
     /// The cookies' secrets can't be had.
     #[error("dns.cookies.secret_file {path}: {why}")]
     Secrets {
-        /// The file.
         path: PathBuf,
         /// What is wrong.
         why: String,
@@ -34,7 +33,6 @@ pub enum DnsError {
             dns.name_servers"
     )]
     Name {
-        /// The name.
         name: String,
         /// The rule that it breaks.
         why: String,

@@ -1,15 +1,14 @@
 //! Response rate limiting: how often one network is sent answers of one kind, so that a flood of
-//! queries with a forged sender costs whoever it is aimed at next to nothing (Vixie and Schryver
-//! 2012, ISC-TN-2012-1).
+//! queries with a forged sender costs its victim next to nothing (Vixie and Schryver 2012,
+//! ISC-TN-2012-1).
 //!
 //! A network of IPv4 is a /24, of IPv6 a /56. Each has a meter for each kind of answer (generic
 //! cell rate algorithm, ITU-T I.371): one number, the time at which the next answer is due if they
-//! are sent at the limit. All meters stand in one table of fixed size, read and written without
-//! locks by all workers. Where it is full, the meter that is least in debt is forgotten, so that a
-//! flood from ever new networks can't free one that is limited.
+//! are sent at the limit. All meters are in one table of fixed size, read and written without locks
+//! by all workers. If it is full, the meter that is least in debt is evicted, so that a flood from
+//! ever new networks can't free one that is limited.
 
-use super::wire::Kind;
-use crate::config::RateLimitConfig;
+use crate::{config::RateLimitConfig, wire::reply::Kind};
 use ipnet::IpNet;
 use siphasher::sip::SipHasher13;
 use std::{
@@ -20,7 +19,7 @@ use std::{
 
 /// The meter's unit of time: an eighth of a millisecond.
 const TICKS_PER_S: u64 = 8_000;
-/// How much may be answered at once after a pause: a second's worth.
+/// How much may be answered in a burst after a pause: a second's worth.
 const BURST: u64 = TICKS_PER_S;
 /// Meters of one set: a cache line.
 const WAYS: usize = 8;
@@ -51,7 +50,7 @@ pub(crate) struct RateLimiter {
     slip: u64,
     exempt: Vec<IpNet>,
     sets: Box<[Set]>,
-    /// Unknown outside, so that nobody can choose networks that share a set.
+    /// Secret, so that an attacker can't choose networks that share a set.
     key: [u8; 16],
     began: Instant,
 }
@@ -156,8 +155,8 @@ fn find(set: &[AtomicU64; WAYS], tag: u64) -> (&AtomicU64, u64) {
     (least.0, least.1)
 }
 
-/// One network's meter for one kind of answer, in one word: 20 bits that tell it from others of its
-/// set, 4 bits that count what was beyond the limit, 40 bits of time (4 years of ticks).
+/// One network's meter for one kind of answer, in one word: 20 bits that distinguish it from others
+/// of its set, 4 bits that count what was beyond the limit, 40 bits of time (4 years of ticks).
 struct Meter {
     tag: u64,
     beyond: u64,

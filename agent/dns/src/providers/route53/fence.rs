@@ -36,13 +36,13 @@ pub(crate) struct Fence {
     pub(crate) owns: BTreeSet<String>,
 }
 
-/// A record set stands where the fence should, and is not one.
+/// The record set at the fence's name is not a fence.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{name} TXT is not a fence of RegionMesh: {values:?}; remove it if nothing needs it")]
 pub(crate) struct NoFence {
-    /// Where.
+    /// Name of the record set.
     pub(crate) name: String,
-    /// What stands there, cut short.
+    /// Its values, cut short.
     pub(crate) values: String,
 }
 
@@ -58,8 +58,8 @@ impl Fence {
         }
     }
 
-    /// Where the plan stands in the order of plans. `seq` grows with every committed plan, whoever
-    /// leads.
+    /// The plan's place in the order of plans. `seq` grows with every committed plan, across
+    /// leaders.
     pub(crate) fn order(&self) -> (u64, u64) {
         (self.ballot, self.seq)
     }
@@ -88,7 +88,7 @@ impl Fence {
             name: settings.fence_name(),
             record_type: "TXT".into(),
             routing: Routing::Simple,
-            // Nobody resolves it to reach anything; low, so that who verifies sees the latest.
+            // No client resolves it; low, so that verification sees the latest fence.
             ttl_s: Some(settings.ttl_s),
             values: values
                 .into_iter()

@@ -28,7 +28,6 @@ pub(crate) struct Settings {
 /// One region, as the planning sees it.
 #[derive(Debug, Clone)]
 pub(crate) struct RegionSettings {
-    /// Its name.
     pub(crate) name: RegionName,
     /// Its place in the order of an active-passive mesh.
     pub(crate) priority: u16,
@@ -85,7 +84,7 @@ impl Settings {
         (!label.is_empty() && !label.contains('.')).then_some(label)
     }
 
-    /// Where the fence stands.
+    /// The name of the fence.
     pub(crate) fn fence_name(&self) -> String {
         format!("_regionmesh-fence.{}", self.zone)
     }

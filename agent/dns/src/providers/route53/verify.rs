@@ -98,7 +98,7 @@ pub(crate) async fn servers(
     Ok(servers)
 }
 
-/// Asks every server until all answer as expected, or patience ends.
+/// Polls every server until all answer as expected or the timeout ends.
 pub(crate) async fn until_visible(
     servers: &[NameServer],
     expected: &[Expected],
@@ -196,7 +196,7 @@ async fn ask(resolver: &TokioResolver, expected: &Expected) -> Result<BTreeSet<S
     };
     let answer = match resolver.lookup(name, record_type).await {
         Ok(answer) => answer,
-        // An answer all the same, if an empty one.
+        // An empty answer is an answer too.
         Err(error) if error.is_no_records_found() || error.is_nx_domain() => {
             return Ok(BTreeSet::new());
         }

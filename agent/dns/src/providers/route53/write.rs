@@ -1,9 +1,10 @@
 //! Makes the zone as a plan says: health checks first, then the record sets in fenced batches.
 
 use super::{
-    PROVIDER, Route53,
+    Route53,
     changes::{Batch, ZonePlan, plan_zone, read_fence},
     checks::{self, CheckPlan, FoundCheck, WantedCheck, plan_checks},
+    errors::PROVIDER,
     fence::Fence,
     records::{RecordSet, Routing},
 };
@@ -24,7 +25,7 @@ const REFERENCES: u32 = 8;
 
 /// How a batch ended.
 enum Written {
-    /// It stands; the change's ID where it was told.
+    /// It was written; the change's ID if the API returned it.
     Done(Option<String>),
     /// It was refused; whether the fence had changed, and the words.
     Lost { fence_changed: bool, why: String },
@@ -49,7 +50,7 @@ impl Route53 {
                 .await?;
             let refuse = |refusal| Self::refuse(plan, &refusal);
 
-            // Who is fenced or blocked makes no health checks either.
+            // A writer that is fenced or blocked must not create health checks.
             let before = plan_checks(&self.settings, &found);
             plan_zone(
                 &self.settings,
@@ -69,14 +70,20 @@ impl Route53 {
                     return Ok(self.published(plan, &records, zone, &checks, new_checks, changes));
                 }
                 Err((fence_changed, why)) => {
-                    tracing::warn!(plan = %plan.stamp, attempt, fence_changed, why, "a change batch was refused; reading the zone again");
+                    tracing::warn!(
+                        plan = %plan.stamp,
+                        attempt,
+                        fence_changed,
+                        why,
+                        "a change batch was refused; reading the zone again"
+                    );
                     refused += u32::from(!fence_changed);
                     last = why;
                 }
             }
 
             if refused > 1 {
-                // Nobody else wrote, and it is refused again: it is not a race.
+                // There was no other writer and it is refused again: this is not a race.
                 let operation = "ChangeResourceRecordSets";
                 let code = "InvalidChangeBatch".into();
                 let message = last;
@@ -129,7 +136,7 @@ impl Route53 {
                 tracing::info!(check = new.id, of = check.title(), "made a health check");
                 new.tags = check.tags.clone();
 
-                // What was asked for is what stands: a caller reference with other settings is
+                // The check has the settings asked for: a caller reference with other settings is
                 // refused.
                 new.config = Some(check.config.clone());
                 made.push(check.title());
@@ -322,8 +329,8 @@ impl Route53 {
         Ok(())
     }
 
-    /// Deletes health checks that are of no use any more: none that a record set names, and none if
-    /// another writer came after us, who may have come to need them.
+    /// Deletes obsolete health checks: none that a record set names, and none if another writer
+    /// came after us and may need them.
     pub(super) async fn delete_obsolete(
         &self,
         published: &Published,
@@ -371,8 +378,8 @@ fn nonce() -> String {
     format!("{:032x}", rand::random::<u128>())
 }
 
-/// What the name servers shall answer: of the service some value of its sets (others' sets may
-/// stand beside ours), of each region exactly its own, and the fence.
+/// What the name servers should answer: for the service some value of its sets (foreign sets may
+/// share its name), for each region exactly its own addresses, and the fence.
 fn expected(wanted: &[RecordSet], before: &[RecordSet], fence: Option<RecordSet>) -> Vec<Expected> {
     let is_ours = |set: &&RecordSet| wanted.iter().any(|ours| ours.key() == set.key());
     let shares_name = |set: &&RecordSet| {
