@@ -1,10 +1,10 @@
 //! Bounds on the tensors that a model makes, checked before the engine makes them.
 //!
 //! tract evaluates what is constant while it reads a graph and allocates what an operator asks for;
-//! an allocation that fails aborts the process. A model of 162 bytes can ask for terabytes, so that
-//! every shape that is known is looked at before anything is computed from it: attributes in the
-//! file, shapes found by inference, shapes after each stage of optimisation, and at run time the
-//! shapes that only values decide.
+//! an allocation that fails aborts the process. A model of 162 bytes can ask for terabytes, so
+//! every known shape is checked before anything is computed from it: attributes in the file, shapes
+//! found by inference, shapes after each stage of optimisation, and at run time the shapes that
+//! only values decide.
 
 use crate::work::Control;
 use anyhow::{Context, bail};
@@ -32,9 +32,9 @@ fn size(bytes: Option<u64>) -> String {
     bytes.map_or_else(|| "more than 2^64".into(), |bytes| bytes.to_string())
 }
 
-/// tract keeps offsets and coordinates for each place of a kernel: about so many bytes.
+/// Bytes that tract needs for the offsets and coordinates of each place of a kernel, estimated.
 const BYTES_PER_KERNEL_PLACE: u64 = 64;
-/// Tensors of at most so many elements are read as values when a shape depends on them.
+/// Largest tensor, elements, that is read as values when a shape depends on it.
 const VALUES_MAX: usize = 64;
 
 /// `text`: bytes of the longest text that an element may hold.
@@ -68,7 +68,7 @@ fn check(operator: &str, node: &str, bytes: Option<u64>, limit: u64) -> Result<(
     }
 }
 
-/// Looks at kernels, whose tables no tensor's shape shows. Subgraphs included; the reader bounds
+/// Checks kernels, whose tables no tensor's shape reveals. Subgraphs included; the reader bounds
 /// their depth.
 pub(crate) fn check_attributes(graph: &GraphProto, limit: u64) -> Result<(), TooLarge> {
     for node in &graph.node {

@@ -44,8 +44,8 @@ impl HeldModel {
             }
         }
 
-        // A `+conflict.` version lost against the one of its name; it is kept to be looked at, not
-        // to be served.
+        // A `+conflict.` version lost against the one of its name; it is kept for inspection, not
+        // for serving.
         let contenders = self
             .versions
             .keys()

@@ -1,4 +1,4 @@
-//! Versions that are not a model's default, loaded when asked for and kept while they are in use.
+//! Versions that are not a model's default, loaded on request and kept while they are in use.
 
 use crate::loading::{LoadError, Loaded, Loading};
 use regionmesh_protocol::{
@@ -14,8 +14,8 @@ use std::{
 };
 use tokio::sync::OnceCell;
 
-/// A failed load that may pass is not tried again sooner than this, however often the version is
-/// asked for.
+/// A failed load that may succeed later is not repeated sooner than this, however often the version
+/// is requested.
 const RETRY_AFTER: Duration = Duration::from_secs(10);
 
 type Outcome = Result<Arc<Loaded>, (LoadError, Instant)>;
@@ -29,7 +29,7 @@ struct Slot {
     cell: Arc<OnceCell<Outcome>>,
 }
 
-/// The least recently used version stands last.
+/// The least recently used version is last.
 pub(crate) struct Extras {
     slots: Mutex<Vec<Slot>>,
     limit: usize,
@@ -58,7 +58,7 @@ impl Extras {
         content: Digest,
     ) -> Result<Arc<Loaded>, LoadError> {
         let cell = self.cell(model, version, content);
-        // In a task of its own: the load shall go on when the client that began it goes away.
+        // In its own task: the load must survive the client that started it.
         let extras = self.clone();
         let cell_of_task = cell.clone();
         let model = model.clone();
@@ -93,7 +93,7 @@ impl Extras {
         content: Digest,
     ) -> Arc<OnceCell<Outcome>> {
         let key = (model.clone(), version.clone(), content);
-        // The loader tries it again by itself.
+        // The loader retries it.
         let is_bad = matches!(
             self.loading.outcomes().of(&key),
             Some(servability::Outcome::Unservable { .. })
@@ -101,7 +101,10 @@ impl Extras {
         let may_pass = |error: &LoadError| error.is_passing() || !is_bad;
         let is_stale = |slot: &Slot| {
             slot.content != content
-                || matches!(slot.cell.get(), Some(Err((error, at))) if may_pass(error) && at.elapsed() >= RETRY_AFTER)
+                || matches!(
+                    slot.cell.get(),
+                    Some(Err((error, at))) if may_pass(error) && at.elapsed() >= RETRY_AFTER
+                )
         };
         let mut slots = self.slots();
         let known = slots

@@ -13,7 +13,8 @@ use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
-/// How long requests in progress may go on after the stop; below Kubernetes' usual 30 s of grace.
+/// How long requests in progress may take after the stop; below Kubernetes' usual grace period of
+/// 30 s.
 const STOP_TIMEOUT: Duration = Duration::from_secs(20);
 const DOOR: DoorLimits = DoorLimits {
     // Most of the places may be one client's: users often come through one proxy.

@@ -59,7 +59,7 @@ impl Known {
 /// What is written.
 #[derive(Debug, Serialize, Deserialize)]
 struct Document {
-    /// What the outcomes depend on, beside the files of the versions.
+    /// What the outcomes depend on, apart from the files of the versions.
     engine: String,
     versions: Vec<(ModelName, VersionName, Digest, Outcome)>,
 }

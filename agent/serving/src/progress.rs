@@ -1,4 +1,4 @@
-//! What the task that keeps models loaded has in progress, and what failed.
+//! Loads in progress and failed loads.
 
 use crate::{
     loading::{LoadError, Loaded},
@@ -29,7 +29,7 @@ pub(crate) struct Failure {
     pub(crate) version: VersionName,
     pub(crate) content: Digest,
     pub(crate) reason: String,
-    /// Whether the region shall wait for it: its files can't be read now.
+    /// Whether the region waits for it, because its files can't be read now.
     pub(crate) is_awaited: bool,
     pub(crate) attempts: u32,
     /// When to try again; none if that is of no use, or is being done.
@@ -47,21 +47,21 @@ impl Failure {
 
 pub(crate) type Finished = (VersionKey, Result<Arc<Loaded>, LoadError>);
 
-/// What the task that follows the catalogue keeps to itself.
+/// The private state of the task that loads models.
 #[derive(Default)]
 pub(crate) struct Progress {
     pub(crate) failures: BTreeMap<ModelName, Failure>,
     pub(crate) loads: JoinSet<Finished>,
     /// The load of each model that is in progress.
     pub(crate) loading: BTreeMap<ModelName, (VersionKey, AbortHandle)>,
-    /// One version that is nobody's default, being tried.
+    /// One version that is no model's default, being tried.
     pub(crate) trial: JoinSet<Finished>,
     pub(crate) trying: Option<VersionKey>,
     /// When a trial was last repeated.
     pub(crate) repeated_at: Option<Instant>,
     /// Versions whose files could not be read lately.
     pub(crate) resting: BTreeMap<VersionKey, Instant>,
-    /// What this server can't serve in any version.
+    /// Models of which this server can't serve any version.
     pub(crate) unserved: Vec<ModelName>,
 }
 
@@ -92,8 +92,8 @@ impl Progress {
             .is_some_and(|failure| !failure.is_retrying)
     }
 
-    /// Notes why a wanted version is not served, and when it is tried again: at once where the
-    /// failure is overtaken.
+    /// Records why a wanted version is not served, and when it is tried again: immediately if the
+    /// failure is outdated.
     pub(crate) fn fail(
         &mut self,
         (name, version, content): &VersionKey,

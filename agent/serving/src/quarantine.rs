@@ -3,10 +3,10 @@
 //! A model can make the engine abort the process, which nothing can catch. Each load and first
 //! inference leaves a marker file while it runs; a marker that is found at the start names a
 //! version that the process before was loading when it died. That version is quarantined until it
-//! is deleted, or an operator has it tried again (`regionmesh models retry`). Several markers
-//! accuse none of their versions: these are suspects, and each computes alone while it is loaded,
-//! so that the next death leaves one marker. A machine that lost its power leaves markers too: they
-//! are told apart by the kernel's boot id.
+//! is deleted, or an operator has it tried again (`regionmesh models retry`). If there are several
+//! markers, their versions are suspects: each computes alone while it is loaded, so that the next
+//! death leaves one marker. A power failure leaves markers too: the kernel's boot id tells them
+//! apart.
 
 use regionmesh_protocol::models::{
     digest::Digest,
@@ -261,8 +261,8 @@ impl Quarantine {
         }
     }
 
-    /// Removes the markers of loads that still go on, and leaves none any more: the process is
-    /// about to end in order.
+    /// Removes the markers of running loads and creates no more: the process is about to stop in an
+    /// orderly way.
     pub(crate) fn close(&self) {
         let loading = lock(&self.loading).take();
         loading.into_iter().flatten().for_each(|file| remove(&file));
@@ -288,8 +288,8 @@ impl Quarantine {
     pub fn retry(&self, model: &ModelName, version: &VersionName) -> bool {
         let is_it = |key: &VersionKey| key.0 == *model && key.1 == *version;
         let was_held = self.drop_where(is_it);
-        tracing::info!(%model, %version, was_quarantined = was_held, "an operator has the version \
-            tried again");
+        tracing::info!(%model, %version, was_quarantined = was_held, "an operator requested a \
+            retry");
         self.try_again(model, version);
         was_held
     }
@@ -334,7 +334,7 @@ impl Quarantine {
     }
 }
 
-/// A version's name alone is not enough: it may be deleted and published anew while it is loaded.
+/// The content is part of the name: a version may be deleted and republished while it is loaded.
 fn file_name((model, version, content): &VersionKey) -> String {
     let mut hasher = blake3::Hasher::new();
     hasher
