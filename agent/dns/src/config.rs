@@ -70,7 +70,7 @@ pub enum WhenAllDown {
     /// The last shares: the observers may be at fault, and there is nowhere better to go.
     #[default]
     Last,
-    /// No address, so that clients fail at once rather than wait for a region that is down.
+    /// No address, so that clients fail immediately instead of waiting for a region that is down.
     Empty,
 }
 

@@ -1,9 +1,9 @@
-//! The metrics of one zone snapshot, looked up beforehand, so that an answer costs no look-up by
+//! The metrics of one zone snapshot, resolved in advance, so that an answer needs no lookup by
 //! label.
 
 use super::{
     cookies::Proof,
-    limits::Verdict,
+    limits::Action,
     metrics::DnsMetrics,
     wire::reply::{Reply, Transport},
     zone::Zone,
@@ -68,13 +68,13 @@ impl Counters {
         }
     }
 
-    /// Counts an answer and what became of it.
+    /// Counts an answer, and whether it was sent, cut or dropped.
     pub(super) fn count(
         &self,
         zone: &Zone,
         reply: &Reply<'_>,
         transport: Transport,
-        verdict: Verdict,
+        action: Action,
     ) {
         self.cookies[PROOFS
             .iter()
@@ -82,11 +82,11 @@ impl Counters {
             .unwrap_or(0)]
         .inc();
 
-        match (verdict, reply.code) {
-            (Verdict::Send, _) => {}
-            (Verdict::Cut, ResponseCode::BADCOOKIE) => self.bad_cookie.inc(),
-            (Verdict::Cut, _) => self.cut.inc(),
-            (Verdict::Drop, _) => return self.dropped.inc(),
+        match (action, reply.code) {
+            (Action::Send, _) => {}
+            (Action::Cut, ResponseCode::BADCOOKIE) => self.bad_cookie.inc(),
+            (Action::Cut, _) => self.cut.inc(),
+            (Action::Drop, _) => return self.dropped.inc(),
         }
 
         let code = CODES

@@ -17,7 +17,7 @@ pub enum DnsError {
         /// The system's reason.
         source: io::Error,
     },
-    /// The cookies' secrets can't be had.
+    /// The secrets of the cookies can't be read.
     #[error("dns.cookies.secret_file {path}: {why}")]
     Secrets {
         path: PathBuf,

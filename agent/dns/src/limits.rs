@@ -25,12 +25,12 @@ const BURST: u64 = TICKS_PER_S;
 const WAYS: usize = 8;
 /// Sets; with 64 bytes each the table has 1 MiB and room for 131,072 meters.
 const SETS: usize = 16_384;
-/// Tries to change a meter that others change too.
+/// Attempts to update a meter that other workers update too.
 const TRIES: u32 = 8;
 
-/// What becomes of an answer.
+/// Whether an answer is sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Verdict {
+pub(crate) enum Action {
     /// It is sent.
     Send,
     /// It is sent without its records and with TC, or with the code BADCOOKIE.
@@ -75,10 +75,10 @@ impl RateLimiter {
     }
 
     /// What becomes of an answer of this kind to `source` at `now`.
-    pub(crate) fn judge(&self, source: IpAddr, kind: Kind, now: Instant) -> Verdict {
+    pub(crate) fn decide(&self, source: IpAddr, kind: Kind, now: Instant) -> Action {
         let source = source.to_canonical();
         if self.exempt.iter().any(|network| network.contains(&source)) {
-            return Verdict::Send;
+            return Action::Send;
         }
 
         let elapsed = now.saturating_duration_since(self.began);
@@ -89,37 +89,37 @@ impl RateLimiter {
         for _ in 0..TRIES {
             let (cell, seen) = find(set, Meter::tag(hash));
             let mut meter = Meter::read(seen, hash);
-            let verdict = self.measure(&mut meter, now);
+            let action = self.measure(&mut meter, now);
 
             if cell
                 .compare_exchange_weak(seen, meter.word(), Ordering::Relaxed, Ordering::Relaxed)
                 .is_ok()
             {
-                return verdict;
+                return action;
             }
         }
 
-        // So many answers to one network at this very moment are too many.
-        Verdict::Drop
+        // This many answers to one network at one moment are too many.
+        Action::Drop
     }
 
-    fn measure(&self, meter: &mut Meter, now: u64) -> Verdict {
+    fn measure(&self, meter: &mut Meter, now: u64) -> Action {
         let due = meter.due.max(now);
         if due + self.interval <= now + BURST {
             meter.due = due + self.interval;
-            return Verdict::Send;
+            return Action::Send;
         }
 
         if self.slip == 0 {
-            return Verdict::Drop;
+            return Action::Drop;
         }
         meter.beyond += 1;
         if meter.beyond >= self.slip {
             meter.beyond = 0;
-            return Verdict::Cut;
+            return Action::Cut;
         }
 
-        Verdict::Drop
+        Action::Drop
     }
 
     fn hash(&self, source: IpAddr, kind: Kind) -> u64 {
@@ -137,7 +137,7 @@ impl RateLimiter {
     }
 }
 
-/// The network's meter, or the one that gives way to it.
+/// The network's meter, or the one that is evicted for it.
 fn find(set: &[AtomicU64; WAYS], tag: u64) -> (&AtomicU64, u64) {
     let mut least = (&set[0], u64::MAX, u64::MAX);
     for cell in set {
@@ -223,10 +223,10 @@ mod tests {
         count: u32,
     ) -> (u32, u32, u32) {
         (0..count).fold((0, 0, 0), |(sent, cut, dropped), _| {
-            match limiter.judge(address(source), kind, at) {
-                Verdict::Send => (sent + 1, cut, dropped),
-                Verdict::Cut => (sent, cut + 1, dropped),
-                Verdict::Drop => (sent, cut, dropped + 1),
+            match limiter.decide(address(source), kind, at) {
+                Action::Send => (sent + 1, cut, dropped),
+                Action::Cut => (sent, cut + 1, dropped),
+                Action::Drop => (sent, cut, dropped + 1),
             }
         })
     }
@@ -328,7 +328,7 @@ mod tests {
         let begin = limiter.began;
         tally(&limiter, "192.0.2.1", Kind::Positive, begin, 100);
         for network in 0..2_000_000u32 {
-            limiter.judge(IpAddr::V4((network << 8).into()), Kind::Positive, begin);
+            limiter.decide(IpAddr::V4((network << 8).into()), Kind::Positive, begin);
         }
         assert_eq!(
             tally(&limiter, "192.0.2.1", Kind::Positive, begin, 100).0,

@@ -2,9 +2,9 @@
 //! subnet (RFC 7871). Pure.
 //!
 //! A client is its subnet where the resolver passes that on, else the resolver itself. The longest
-//! network of the table that holds all of it counts. Shares still rule: a region that has lost a
-//! part of its share is passed over for that part of its own clients, so that a ramp at 25 % gives
-//! it a quarter of them, and one without a share for all.
+//! network of the table that holds all of it counts. Shares still apply: a region that has lost a
+//! part of its share is skipped for that part of its own clients, so that a ramp at 25 % gives it a
+//! quarter of them; a region without a share is skipped for all.
 
 use crate::{
     config::{NetworkConfig, Traffic},
@@ -121,7 +121,7 @@ pub(crate) struct Client {
     subnet: Option<ClientSubnet>,
 }
 
-/// The query's client subnet is none (RFC 7871 §7.1.2: FORMERR).
+/// The query's client subnet is malformed (RFC 7871 §7.1.2: FORMERR).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct BadSubnet;
 

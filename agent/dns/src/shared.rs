@@ -4,7 +4,7 @@ use crate::{
     config::Config,
     cookies::{Proof, Secrets},
     counters::Counters,
-    limits::{RateLimiter, Verdict},
+    limits::{Action, RateLimiter},
     metrics::DnsMetrics,
     pulse::Pulse,
     wire::{
@@ -231,14 +231,14 @@ impl Snapshot<'_> {
         // TCP and our own cookie both prove that the sender's address is not forged.
         let is_proven = transport == Transport::Tcp || reply.proof == Proof::Proven;
         let limiter = self.limiter.filter(|_| !is_proven);
-        let verdict = limiter.map_or(Verdict::Send, |limiter| {
-            limiter.judge(source, reply.kind, now)
+        let action = limiter.map_or(Action::Send, |limiter| {
+            limiter.decide(source, reply.kind, now)
         });
 
-        if verdict == Verdict::Cut {
+        if action == Action::Cut {
             reply.cut(out);
         }
-        counters.count(zone, &reply, transport, verdict);
-        verdict != Verdict::Drop
+        counters.count(zone, &reply, transport, action);
+        action != Action::Drop
     }
 }

@@ -137,7 +137,7 @@ pub(crate) fn analyse(
     Ok(())
 }
 
-/// Infers what it can of one operator's inputs and outputs; returns the facts that became more
+/// Infers one operator's inputs and outputs as far as possible; returns the facts that became more
 /// precise.
 fn analyse_one(
     graph: &mut InferenceModel,
@@ -168,8 +168,8 @@ fn analyse_one(
     }
 
     let mut operator: Box<dyn InferenceOp> = node.op.clone();
-    // An operator whose inputs are all known is evaluated by the inference itself: what it will
-    // make is asked first.
+    // If all inputs of an operator are known, the inference evaluates it: its output shapes are
+    // checked first.
     if !inputs.is_empty() && inputs.iter().all(|input| input.value.is_concrete()) {
         let asked = operator.infer_facts(
             inputs.iter().collect(),
@@ -177,7 +177,7 @@ fn analyse_one(
             seen.iter().collect(),
         );
 
-        // Where this fails the inference fails in the same way, and says it better.
+        // If this fails, the inference fails in the same way with a better message.
         if let Ok((_, made, _)) = asked {
             let values: Vec<_> = inputs
                 .iter()
@@ -240,8 +240,8 @@ fn check_fact(
     )?)
 }
 
-/// Checks every shape that is known in a typed graph. Constants are there already, and come from
-/// the file.
+/// Checks every shape that is known in a typed graph. Constants exist already: they come from the
+/// file.
 pub(crate) fn check_typed(graph: &TypedModel, limit: u64) -> Result<(), TooLarge> {
     for node in graph.nodes().iter().filter(|node| !node.op_is::<Const>()) {
         for output in &node.outputs {
@@ -287,10 +287,10 @@ fn longest_text<'a>(tensors: impl Iterator<Item = &'a Tensor>) -> TractResult<us
     Ok(longest)
 }
 
-/// Checks what an operator will make of these inputs, as far as it can tell.
+/// Checks the outputs that an operator will make of these inputs, as far as they can be inferred.
 pub(crate) fn check_inputs(node: &TypedNode, inputs: &[TValue], limit: u64) -> TractResult<()> {
-    // Asking such an operator for its outputs makes symbols that stay; of these only Range can make
-    // much out of little.
+    // Asking such an operator for its outputs creates symbols that stay; of these only Range can
+    // make large outputs from small inputs.
     if node.op().mints_runtime_symbols() && node.op().name() != "Range" {
         return Ok(());
     }
@@ -307,7 +307,7 @@ pub(crate) fn check_inputs(node: &TypedNode, inputs: &[TValue], limit: u64) -> T
     let facts: Vec<&TypedFact> = facts.iter().collect();
     let text = longest_text(inputs.iter().map(|value| &**value))?;
 
-    // Where this fails the evaluation fails in the same way, and says it better.
+    // If this fails, the evaluation fails in the same way with a better message.
     let Ok(outputs) = node.op.output_facts(&facts) else {
         return Ok(());
     };

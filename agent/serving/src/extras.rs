@@ -20,7 +20,7 @@ const RETRY_AFTER: Duration = Duration::from_secs(10);
 
 type Outcome = Result<Arc<Loaded>, (LoadError, Instant)>;
 
-/// One version; requests that come while it loads wait on the cell.
+/// One version; requests that arrive while it loads wait on the cell.
 #[derive(Debug, Clone)]
 struct Slot {
     model: ModelName,
@@ -50,7 +50,7 @@ impl Extras {
         self.slots.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The version, loaded now if need be.
+    /// The version, loaded now if necessary.
     pub(crate) async fn get(
         self: &Arc<Self>,
         model: &ModelName,
@@ -85,7 +85,7 @@ impl Extras {
         outcome.map_err(|(error, _)| error)
     }
 
-    /// The version's cell, moved to the front; the last one is given up where there are too many.
+    /// The version's cell, moved to the front. The last one is dropped if there are too many.
     fn cell(
         &self,
         model: &ModelName,
@@ -127,7 +127,7 @@ impl Extras {
         cell
     }
 
-    /// Gives up the least recently used version that is loaded; `false` if there is none.
+    /// Drops the least recently used version that is loaded; `false` if there is none.
     pub(crate) fn drop_oldest(&self) -> bool {
         let mut slots = self.slots();
         let oldest = slots
@@ -153,8 +153,8 @@ impl Extras {
         Some(loaded)
     }
 
-    /// Puts in a version that was a default until now: it may well be asked for by number, or be
-    /// the way back.
+    /// Adds a version that was a default until now: clients may request it by number, and an
+    /// operator may roll back to it.
     pub(crate) fn put(&self, loaded: Arc<Loaded>) {
         if self.limit == 0 {
             return;
@@ -184,7 +184,7 @@ impl Extras {
         self.limit > 0
     }
 
-    /// Drops what `is_held` denies.
+    /// Drops versions that are not held any more.
     pub(crate) fn retain(&self, is_held: impl Fn(&ModelName, &VersionName, Digest) -> bool) {
         self.slots()
             .retain(|slot| is_held(&slot.model, &slot.version, slot.content));

@@ -1,4 +1,4 @@
-//! The model server's door: how many connections it takes, how slow they may be, and how they end.
+//! The model server's connections: how many it accepts, how slow they may be, and how they end.
 
 use crate::{metrics::ServingMetrics, refusal::Refusal};
 use axum::{
@@ -17,7 +17,7 @@ use tokio_util::sync::CancellationToken;
 /// 30 s.
 const STOP_TIMEOUT: Duration = Duration::from_secs(20);
 const DOOR: DoorLimits = DoorLimits {
-    // Most of the places may be one client's: users often come through one proxy.
+    // One client may hold most of the places: users often come through one proxy.
     places: PlaceLimits {
         total: 2_048,
         per_client: 1_536,

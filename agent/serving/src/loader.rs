@@ -45,7 +45,7 @@ use tokio::{sync::watch, time::Instant};
 
 /// How often the request counters go into the published status: it travels through the mesh, so not
 /// with every request.
-const FACTS_INTERVAL: Duration = Duration::from_secs(5);
+const STATUS_INTERVAL: Duration = Duration::from_secs(5);
 
 /// The other regions, for [`regionmesh_core::planning::servability::given_up_for`].
 pub(crate) type Peers = watch::Receiver<Arc<BTreeMap<RegionName, RegionModels>>>;
@@ -78,7 +78,7 @@ pub(crate) struct VersionRegistry {
     arguments: VersionRegistryArguments,
     view: ArcSwap<View>,
     extras: Arc<Extras>,
-    facts: watch::Sender<ServingStatus>,
+    status: watch::Sender<ServingStatus>,
     servability: watch::Sender<Servability>,
     problems: watch::Sender<Vec<ServingProblem>>,
     counts: Counts,
@@ -92,7 +92,7 @@ impl VersionRegistry {
             arguments,
             view: ArcSwap::default(),
             extras,
-            facts: watch::Sender::default(),
+            status: watch::Sender::default(),
             servability: watch::Sender::default(),
             problems: watch::Sender::default(),
             counts: Counts::default(),
@@ -104,7 +104,7 @@ impl VersionRegistry {
         self.servability.subscribe()
     }
 
-    /// What can't be served, for people.
+    /// What can't be served, described for an operator.
     pub(crate) fn problems(&self) -> watch::Receiver<Vec<ServingProblem>> {
         self.problems.subscribe()
     }
@@ -132,8 +132,8 @@ impl VersionRegistry {
     }
 
     /// The status that the mesh publishes.
-    pub(crate) fn facts(&self) -> watch::Receiver<ServingStatus> {
-        self.facts.subscribe()
+    pub(crate) fn status(&self) -> watch::Receiver<ServingStatus> {
+        self.status.subscribe()
     }
 
     /// Counts an inference that was answered, and how long that took.
@@ -229,8 +229,8 @@ impl VersionRegistry {
             self.adopt(&catalogue.borrow_and_update().clone(), &mut progress);
         }
 
-        let mut facts_tick = tokio::time::interval(FACTS_INTERVAL);
-        facts_tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        let mut status_tick = tokio::time::interval(STATUS_INTERVAL);
+        status_tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
             self.retry_due(&mut progress);
             self.start_loads(&mut progress);
@@ -269,7 +269,7 @@ impl VersionRegistry {
                 changed = peers.changed(), if has_peers => has_peers = changed.is_ok(),
                 Ok(()) = outcomes.changed() => self.remember(),
                 Ok(()) = retries.changed() => self.retry(&mut progress),
-                _ = facts_tick.tick() => {}
+                _ = status_tick.tick() => {}
             }
         }
     }

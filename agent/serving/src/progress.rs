@@ -14,11 +14,10 @@ use tokio::{
     time::Instant,
 };
 
-/// How long after a failure that may pass the load is tried again: first and longest.
+/// Delay before a load is repeated after a temporary failure: first and longest.
 const RETRY_FIRST: Duration = Duration::from_secs(1);
 const RETRY_LONGEST: Duration = Duration::from_secs(60);
-/// How long a version whose files can't be read is left alone before it is tried again as a
-/// fallback or a trial.
+/// How long a version whose files can't be read is skipped as a fallback or for a trial.
 const REST: Duration = Duration::from_secs(15);
 /// Least time between two repeated trials: thousands of versions that can't be served must not keep
 /// the server busy.
@@ -32,7 +31,7 @@ pub(crate) struct Failure {
     /// Whether the region waits for it, because its files can't be read now.
     pub(crate) is_awaited: bool,
     pub(crate) attempts: u32,
-    /// When to try again; none if that is of no use, or is being done.
+    /// When to try again; none if a retry is useless or in progress.
     pub(crate) retry_at: Option<Instant>,
     /// Whether another attempt is due or in progress.
     pub(crate) is_retrying: bool,
@@ -59,7 +58,7 @@ pub(crate) struct Progress {
     pub(crate) trying: Option<VersionKey>,
     /// When a trial was last repeated.
     pub(crate) repeated_at: Option<Instant>,
-    /// Versions whose files could not be read lately.
+    /// Versions whose files could not be read recently.
     pub(crate) resting: BTreeMap<VersionKey, Instant>,
     /// Models of which this server can't serve any version.
     pub(crate) unserved: Vec<ModelName>,
@@ -86,7 +85,7 @@ impl Progress {
     }
 
     /// Whether the wanted version of a model failed, and is not being tried again.
-    pub(crate) fn is_settled(&self, model: &ModelName) -> bool {
+    pub(crate) fn has_given_up(&self, model: &ModelName) -> bool {
         self.failures
             .get(model)
             .is_some_and(|failure| !failure.is_retrying)

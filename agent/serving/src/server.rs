@@ -56,10 +56,9 @@ pub struct ServingArguments {
     pub quarantine: Arc<Quarantine>,
     /// True while the region drains: not ready, but inference continues.
     pub draining: watch::Receiver<bool>,
-    /// The counters; made once, since a registry takes each name once and a restarted server goes
-    /// on counting.
+    /// The counters; made once per registry, so that a restarted server continues them.
     pub metrics: ServingMetrics,
-    /// What inferences take, for what they cost.
+    /// Measures inferences, for the cost report.
     pub meter: Meter,
 }
 
@@ -76,7 +75,7 @@ impl Server {
             config, metrics, ..
         } = &arguments;
 
-        // What a version is capable of depends on the program and on these limits.
+        // Outcomes depend on the program's version and on these limits.
         let engine = format!("{} {}", VERSION, config.max_tensor_bytes);
         let outcomes = Outcomes::open(arguments.state_dir.as_deref(), engine);
         let loading = Loading::new(LoadingArguments {
@@ -109,7 +108,7 @@ impl Server {
         self.version_registry.servability()
     }
 
-    /// What it can't serve, for people.
+    /// What it can't serve, described for an operator.
     pub fn problems(&self) -> watch::Receiver<Vec<ServingProblem>> {
         self.version_registry.problems()
     }
@@ -117,7 +116,7 @@ impl Server {
     /// The published status of the server; changes at most every few seconds unless a model
     /// changes.
     pub fn facts(&self) -> watch::Receiver<ServingStatus> {
-        self.version_registry.facts()
+        self.version_registry.status()
     }
 
     /// Loads and serves until `stop`; then requests in progress end, for at most 20 s.
@@ -157,7 +156,7 @@ impl Server {
             AbortOnDropHandle::new(tokio::spawn(version_registry.run(catalogue, peers)));
         tokio::select! {
             () = listener::serve(listener, routes::router(service), metrics, stop) => {
-                // Loads in progress end with the process, and it is not their fault.
+                // Loads in progress end with the process; that must not look like a crash.
                 quarantine.close();
                 Ok(())
             }

@@ -84,7 +84,7 @@ pub async fn poll_catalogue(
 }
 
 /// A plain directory in Triton's layout: `<root>/<model>/<version>/model.onnx`. There are no
-/// aliases; a file that `.` or a name the mesh doesn't allow begins is passed over.
+/// aliases; names that begin with `.` or that the mesh doesn't allow are skipped.
 #[derive(Debug)]
 pub struct Directory {
     root: PathBuf,
@@ -105,8 +105,8 @@ impl Directory {
         for (model, folder) in subfolders::<ModelName>(root)? {
             for (version, folder) in subfolders::<VersionName>(&folder)? {
                 let files = files_below(&folder)?;
-                // Not every model server writes manifests: what changes when a version is replaced
-                // are sizes and times.
+                // There is no manifest: sizes and modification times show that a version was
+                // replaced.
                 let mut content = blake3::Hasher::new();
 
                 for (path, metadata) in &files {

@@ -184,7 +184,7 @@ fn whole<T: TryFrom<i128>>(values: Values, datatype: Datatype) -> Result<Vec<T>,
             .enumerate()
             .map(|(i, value)| fit(i, value))
             .collect(),
-        // `1.0` is the whole number 1: clients whose arrays are of floats write it so.
+        // `1.0` is the whole number 1: clients with arrays of floats write it that way.
         Values::Floats(values) => values
             .into_iter()
             .enumerate()

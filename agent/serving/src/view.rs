@@ -49,7 +49,7 @@ pub(crate) struct ModelView {
     pub(crate) is_awaited: bool,
 }
 
-/// A version that can't be served, for people.
+/// A version that can't be served, described for an operator.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ServingProblem {
     /// The version: `model@version`.
@@ -75,8 +75,8 @@ impl ModelView {
                 .map(|(version, content)| (version, *content))
     }
 
-    /// The newest version older than the wanted one, of those that `may_load` accepts: what is
-    /// served where the wanted one can't be, and nothing else is.
+    /// The newest version older than the wanted one that `may_load` accepts. It is served if the
+    /// wanted one can't be and nothing else is.
     pub(crate) fn fallback(
         &self,
         may_load: impl Fn(&VersionName, Digest) -> bool,
@@ -225,7 +225,7 @@ impl View {
     }
 
     /// The status with these counters.
-    pub(crate) fn facts(&self, counted: ServingStatus) -> ServingStatus {
+    pub(crate) fn status(&self, counted: ServingStatus) -> ServingStatus {
         ServingStatus {
             is_ready: self.faults().is_empty(),
             models: self.defaults(),

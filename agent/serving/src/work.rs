@@ -84,8 +84,7 @@ pub(crate) struct Worker {
 
 /// Both sides of a computation. `abandoned` counts those that run without a caller.
 pub(crate) fn pair(control: &Arc<Control>, abandoned: &IntGauge) -> (Waiter, Worker) {
-    // Counted here and not by the thread's exit alone, so that each is counted once and uncounted
-    // once.
+    // Counted here and not only at the thread's exit, so that each is counted and uncounted once.
     (
         Waiter {
             control: control.clone(),

@@ -59,7 +59,10 @@ pub enum ProviderError {
         last: String,
     },
     /// Written, but not visible everywhere in time.
-    #[error("the change was made, but after {} s {what}; it will still take effect", .waited.as_secs())]
+    #[error(
+        "the change was made, but after {} s {what}; it will still take effect",
+        .waited.as_secs()
+    )]
     NotYetVisible {
         /// What was still missing.
         what: String,

@@ -10,7 +10,7 @@ use std::time::Duration;
 pub struct ProviderMetrics {
     operations: IntCounterVec,
     operation_duration: HistogramVec,
-    /// Attempts to make a zone as a plan says, by outcome.
+    /// Attempts to write a plan to a zone, by outcome.
     pub(crate) publishes: IntCounterVec,
     /// `seq` of the plan that the zone was last written from by this agent.
     pub(crate) plan_seq: IntGaugeVec,

@@ -18,7 +18,7 @@ pub trait DnsProvider: Send + Sync {
     /// What [`publish`](Self::publish) would do now. Changes nothing.
     async fn preview(&self, plan: &CommittedPlan) -> Result<Outlook, ProviderError>;
 
-    /// Makes the zone as the plan says.
+    /// Writes the plan to the zone.
     async fn publish(
         &self,
         plan: &CommittedPlan,

@@ -50,7 +50,7 @@ impl Zone {
                 continue;
             }
 
-            // No point is below a share of 0: a region that is out is passed over for all.
+            // No point is below a share of 0: a region without a share is skipped for all.
             let point = mix(&mut state) % u64::from(region.normal_bp.max(1));
             if point < u64::from(region.weight_bp) {
                 return Some(region);

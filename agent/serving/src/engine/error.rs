@@ -31,7 +31,7 @@ pub(crate) enum EngineError {
 }
 
 impl EngineError {
-    /// Our own limit if that stopped the engine, else `other` with the text.
+    /// The limit that stopped the engine, if one did; else `other` with the text.
     pub(super) fn from_tract(error: &TractError, other: fn(String) -> Self) -> Self {
         let cause = error.root_cause();
         match (

@@ -31,7 +31,7 @@ impl VersionRegistry {
         match finished {
             Ok((_, finished)) => self.finish(finished, progress),
             Err(error) if error.is_cancelled() => {}
-            // The load is started again by the next turn of the loop.
+            // The next turn of the loop starts the load again.
             Err(error) => tracing::error!(%error, "a model load was aborted"),
         }
     }
@@ -112,13 +112,13 @@ impl VersionRegistry {
         }
     }
 
-    /// What should be loaded: default versions that are wanted and not served, and where one failed
-    /// and nothing is served the version to fall back to. What was servable before comes first.
+    /// The versions to load: wanted default versions that are not served, and fallbacks where the
+    /// wanted one failed and nothing is served. Versions that were servable before come first.
     pub(super) fn pending(&self, progress: &Progress) -> Vec<VersionKey> {
         let view = self.view.load();
         let target = |(name, model): (&ModelName, &ModelView)| {
             let (version, content) = match &model.default {
-                _ if !progress.is_settled(name) => model.wanted.clone()?,
+                _ if !progress.has_given_up(name) => model.wanted.clone()?,
                 None if progress.is_failed(name) => self.fallback(name, model, progress)?,
                 _ => return None,
             };
@@ -184,8 +184,8 @@ impl VersionRegistry {
         }
     }
 
-    /// Tries the newest version of which nothing is known, else the one that has waited longest to
-    /// be tried again; default versions were given a place before.
+    /// Tries the newest version without an outcome, else the one whose retry is due longest. Loads
+    /// of default versions start before.
     pub(super) fn start_trial(&self, progress: &mut Progress) {
         if progress.trying.is_some() {
             return;

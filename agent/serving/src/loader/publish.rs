@@ -93,13 +93,13 @@ impl VersionRegistry {
             }));
         }
 
-        self.publish_facts(progress);
+        self.publish_status(progress);
     }
 
-    fn publish_facts(&self, progress: &Progress) {
+    fn publish_status(&self, progress: &Progress) {
         let view = self.view.load();
         let outcome = |key: &VersionKey| self.outcome(key);
-        let facts = view.facts(ServingStatus {
+        let status = view.status(ServingStatus {
             requests_total: self.counts.answered.load(Relaxed),
             errors_total: self.counts.errors.load(Relaxed),
             probes_total: self.counts.probes.load(Relaxed),
@@ -108,7 +108,7 @@ impl VersionRegistry {
             ..ServingStatus::default()
         });
 
-        send(&self.facts, facts);
+        send(&self.status, status);
         send(
             &self.servability,
             view.servability(outcome, progress.unserved.clone()),
@@ -136,7 +136,7 @@ impl VersionRegistry {
     }
 }
 
-/// Wakes receivers only where something changed.
+/// Wakes receivers only if the value changed.
 fn send<T: PartialEq>(sender: &watch::Sender<T>, value: T) {
     sender.send_if_modified(|old| {
         let is_changed = *old != value;

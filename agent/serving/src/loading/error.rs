@@ -22,7 +22,7 @@ pub(crate) enum LoadError {
         /// Taken by other versions.
         used: u64,
     },
-    /// It is not a model that can be served; trying again is of no use.
+    /// It is not a model that can be served; a retry is useless.
     #[error("{0}")]
     Unservable(String),
     /// Loading it took too long; its thread may still run.

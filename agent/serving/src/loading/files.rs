@@ -2,7 +2,7 @@
 
 use super::error::LoadError;
 
-/// `model.onnx`, else the only file that ends so.
+/// `model.onnx`, else the only `.onnx` file.
 pub(super) fn model_file(files: &[(String, u64)]) -> Result<(String, u64), LoadError> {
     let found: Vec<_> = files
         .iter()

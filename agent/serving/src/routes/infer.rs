@@ -67,7 +67,7 @@ pub(super) async fn infer(
         service.version_registry.failed();
     }
 
-    // A version deleted while it ran gets no series any more: nothing would remove it.
+    // A version deleted meanwhile gets no series: nothing would remove it.
     if service
         .version_registry
         .view()

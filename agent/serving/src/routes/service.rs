@@ -1,4 +1,4 @@
-//! What requests are served with.
+//! The state that request handlers share.
 
 use crate::{admission::Admission, loader::VersionRegistry, metrics::ServingMetrics};
 use http::HeaderName;
@@ -10,11 +10,11 @@ use tokio::sync::{Semaphore, watch};
 /// Names the region that answered.
 pub(crate) const REGION_HEADER: HeaderName = HeaderName::from_static("x-regionmesh-region");
 
-/// What a request needs.
+/// The state of the request handlers.
 #[derive(Clone)]
 pub(crate) struct Service {
     pub(crate) version_registry: Arc<VersionRegistry>,
-    /// The limits of what is received.
+    /// Limits of request bodies.
     pub(crate) admission: Arc<Admission>,
     /// Limits the inferences of all models together.
     pub(crate) computing: Arc<Semaphore>,
@@ -23,7 +23,7 @@ pub(crate) struct Service {
     /// True while the region drains: not ready, but inference continues.
     pub(crate) draining: watch::Receiver<bool>,
     pub(crate) region: RegionName,
-    /// What inferences take.
+    /// Measures inferences, for the cost report.
     pub(crate) meter: Meter,
     pub(crate) metrics: ServingMetrics,
 }

@@ -66,7 +66,7 @@ pub(crate) struct FoundCheck {
     pub(crate) id: String,
     /// Its caller reference.
     pub(crate) reference: String,
-    /// What it does; none if that is nothing that we would make.
+    /// What it does; none if it is not one that we would create.
     pub(crate) config: Option<CheckConfig>,
     pub(crate) tags: BTreeMap<String, String>,
 }
@@ -103,7 +103,7 @@ impl WantedCheck {
         }
     }
 
-    /// The caller reference for its next life: one that was deleted can't be used again for days.
+    /// The caller reference for creating it again: one that was deleted can't be reused for days.
     pub(crate) fn next_reference(&self, found: &[FoundCheck]) -> String {
         let used = found
             .iter()
@@ -114,7 +114,7 @@ impl WantedCheck {
         )
     }
 
-    /// The reference after one that turned out to be used up.
+    /// The reference after one that was already used.
     pub(crate) fn reference_after(&self, used: &str) -> String {
         reference(
             &self.stem,
@@ -136,8 +136,8 @@ fn generation(reference: &str, stem: &str) -> Option<u32> {
 }
 
 /// How many of `observers` must call a region healthy, so that it is unhealthy exactly if a
-/// majority says so. An observer that can't be reached counts as saying so: its region may be the
-/// one that is down.
+/// majority says so. An unreachable observer counts as calling it unhealthy: its own region may be
+/// the one that is down.
 pub(crate) fn threshold(observers: usize) -> u32 {
     u32::try_from(observers - observers / 2).unwrap_or(u32::MAX)
 }
@@ -274,8 +274,7 @@ fn check(
     config: CheckConfig,
 ) -> WantedCheck {
     let seen_by = observer.map_or("majority", |observer| observer.as_str());
-    // Its Debug form holds every setting; what it looks like need only be the same for the same
-    // settings.
+    // The Debug form contains every setting. It only has to be the same for the same settings.
     let content = digest(&format!("{region} {seen_by} {config:?}"));
     let tag = |key: &str, value: String| (key.to_owned(), value);
     let tags = [

@@ -1,4 +1,4 @@
-//! Between our terms and the SDK's.
+//! Conversion between our types and the SDK's.
 
 use super::{
     changes::{Action, Change},
@@ -133,7 +133,7 @@ pub(super) fn check(check: &HealthCheck) -> FoundCheck {
     }
 }
 
-/// What a check does, if that is something that we would make.
+/// What a check does, if it is one that we would create.
 fn known_config(config: &HealthCheckConfig) -> Option<CheckConfig> {
     let is_altered = config.inverted().unwrap_or(false)
         || config.disabled().unwrap_or(false)

@@ -1,4 +1,4 @@
-//! What the planning needs of the configuration, and the names in the zone. Pure.
+//! The settings that the planning needs, and the names in the zone. Pure.
 
 use crate::config::{Config, HealthCheckConfig, RecordKind, Region, Route53Config};
 use regionmesh_protocol::identity::RegionName;
@@ -38,7 +38,7 @@ pub(crate) struct RegionSettings {
 }
 
 impl Settings {
-    /// Takes them out of the configuration.
+    /// From the configuration.
     pub(crate) fn new(config: &Config, route53: &Route53Config) -> Self {
         let region = |region: &Region| RegionSettings {
             name: region.name.clone(),

@@ -15,7 +15,7 @@ use regionmesh_protocol::{
 };
 use std::{collections::BTreeMap, net::IpAddr};
 
-/// The plan gives nothing to write.
+/// No region of the plan can serve.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
     "the plan gives no region with an address a share of the traffic, so the zone is left as it is"

@@ -1,4 +1,4 @@
-//! Makes the zone as a plan says: health checks first, then the record sets in fenced batches.
+//! Writes a plan to the zone: health checks first, then the record sets in fenced batches.
 
 use super::{
     Route53,
@@ -15,7 +15,7 @@ use std::{
     time::Instant,
 };
 
-/// How often a zone is read again after another writer was faster.
+/// How often a zone is read again after a concurrent write.
 const ATTEMPTS: u32 = 5;
 /// How often a batch without an answer is written again.
 const REPEATS: u32 = 3;
@@ -27,7 +27,7 @@ const REFERENCES: u32 = 8;
 enum Written {
     /// It was written; the change's ID if the API returned it.
     Done(Option<String>),
-    /// It was refused; whether the fence had changed, and the words.
+    /// It was refused; whether the fence had changed, and the message.
     Lost { fence_changed: bool, why: String },
 }
 
@@ -169,7 +169,7 @@ impl Route53 {
         })
     }
 
-    /// Writes batch after batch; the IDs of the changes, or how one was lost.
+    /// Writes the batches in order. Returns the IDs of the changes, or why one was refused.
     async fn write_batches(
         &self,
         plan: &CommittedPlan,
@@ -226,7 +226,7 @@ impl Route53 {
                 Err(error) => return Err(error),
             };
 
-            // It may have been done, or not, or be about to be. The fence knows.
+            // It may have been done, or not, or be about to be. The fence shows which.
             let fence = self.read_fence().await?;
             if fence.as_ref() == Some(&batch.fence) {
                 tracing::info!(plan = %plan.stamp, "a change batch without an answer was done");
@@ -279,7 +279,7 @@ impl Route53 {
             .or(zone.fence.as_ref());
         let fence = written.map(|fence| fence.record(&self.settings));
 
-        // What was just planned can be planned again.
+        // Planning succeeded just before, so it succeeds again.
         let sets =
             super::wanted::wanted(&self.settings, plan, &checks.decisive).unwrap_or_default();
         Published {
