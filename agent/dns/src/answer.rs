@@ -2,9 +2,13 @@
 //! 6891), negative answers (RFC 2308), minimal answers to ANY (RFC 8482) and client subnets (RFC
 //! 7871). Pure.
 
-use super::{
+use crate::{
     nearness::{BadSubnet, Client, Networks},
-    zone::{Family, INFRASTRUCTURE_TTL_S, Node, Zone, ZoneRegion, address_record},
+    wire::format::UDP_PAYLOAD,
+    zone::{
+        INFRASTRUCTURE_TTL_S, Node, Zone,
+        region::{Family, ZoneRegion, address_record},
+    },
 };
 use hickory_proto::{
     op::{Edns, Message, MessageType, Metadata, OpCode, ResponseCode},
@@ -18,13 +22,10 @@ use hickory_proto::{
 };
 use std::net::IpAddr;
 
-/// Largest UDP answer, bytes: fits an IPv6 packet of 1,280 bytes, so that answers are never
-/// fragmented (DNS flag day 2020).
-pub const UDP_PAYLOAD: u16 = 1_232;
 /// TTL of the answer to ANY, seconds (RFC 8482 §4.2's example).
 const ANY_TTL_S: u32 = 3_789;
 
-/// An answer and what it says, for the metrics.
+/// An answer, and its region for the metrics.
 #[derive(Debug, Clone)]
 pub(crate) struct Answer<'zone> {
     /// The message to send.
@@ -98,7 +99,7 @@ impl Zone {
         (is_transfer || !is_ours).then_some(ResponseCode::Refused)
     }
 
-    /// Looks the question up; what of who asks the answer depended on, if on anything.
+    /// Looks the question up. Returns the networks if the answer depended on the client's.
     fn resolve<'zone>(
         &'zone self,
         answer: &mut Answer<'zone>,

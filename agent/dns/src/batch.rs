@@ -1,5 +1,5 @@
-//! Many UDP packets per system call (recvmmsg, sendmmsg): at 150,000 answers a second the calls,
-//! not the answers, are what a core spends its time on. Buffers are made once and used again.
+//! Many UDP packets per system call (recvmmsg, sendmmsg): at 150,000 answers a second a core spends
+//! its time on the calls, not on the answers. Buffers are allocated once and reused.
 
 use super::wire::QUERY_LIMIT;
 use std::{
@@ -58,15 +58,15 @@ impl Batch {
         Some((query, address, self.answers.get_mut(index)?))
     }
 
-    /// Says that what stands where the answer to this packet goes is one.
+    /// Marks the answer to this packet as ready to send.
     pub(super) fn answer(&mut self, index: usize) {
         if let Some((_, _, is_answered)) = self.received.get_mut(index) {
             *is_answered = true;
         }
     }
 
-    /// Waits for a packet, and takes what else is there. An error of kind `WouldBlock`: nothing
-    /// came within the socket's limit.
+    /// Waits for a packet and takes those that are queued with it. Fails with `WouldBlock` if none
+    /// arrived within the socket's timeout.
     #[cfg(target_os = "linux")]
     pub(super) fn receive(&mut self, socket: &UdpSocket) -> io::Result<()> {
         use nix::sys::socket::{MsgFlags, recvmmsg};
@@ -103,7 +103,7 @@ impl Batch {
         Ok(())
     }
 
-    /// Sends the answers; how many could not be sent.
+    /// Sends the answers. Returns how many could not be sent.
     #[cfg(target_os = "linux")]
     pub(super) fn send(&mut self, socket: &UdpSocket) -> usize {
         use nix::sys::socket::{MsgFlags, sendmmsg};
@@ -135,7 +135,7 @@ impl Batch {
                 MsgFlags::empty(),
             ) {
                 Ok(sent) => begin += sent.count().max(1),
-                // It is the first of those that were left that can't be sent.
+                // The first of the remaining packets can't be sent.
                 Err(_) => (begin, failed) = (begin + 1, failed + 1),
             }
         }

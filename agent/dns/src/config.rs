@@ -42,7 +42,6 @@ pub struct Config {
 /// A region, as far as DNS depends on its configuration.
 #[derive(Debug, Clone)]
 pub struct Region {
-    /// Its name.
     pub name: RegionName,
     /// Where its agents are reached by the mesh: `host:port`.
     pub endpoint: String,
@@ -57,7 +56,6 @@ pub struct Region {
 /// How traffic is shared, as far as answers depend on it.
 #[derive(Debug, Clone)]
 pub struct Traffic {
-    /// The strategy.
     pub strategy: Strategy,
     /// What is answered while the verdict on every region is failed.
     pub when_all_down: WhenAllDown,
@@ -72,7 +70,7 @@ pub enum WhenAllDown {
     /// The last shares: the observers may be at fault, and there is nowhere better to go.
     #[default]
     Last,
-    /// No address, so that clients fail at once rather than wait for a region that is down.
+    /// No address, so that clients fail immediately instead of waiting for a region that is down.
     Empty,
 }
 

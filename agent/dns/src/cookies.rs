@@ -15,9 +15,9 @@ pub(crate) const LENGTH: usize = CLIENT + SERVER;
 const SERVER_LENGTHS: std::ops::RangeInclusive<usize> = 8..=32;
 /// Version of RFC 9018's construction, and three reserved bytes.
 const VERSION: [u8; 4] = [1, 0, 0, 0];
-/// A cookie is good this long, seconds (RFC 9018 §4.3).
+/// Lifetime of a cookie, seconds (RFC 9018 §4.3).
 const LIFETIME_S: i32 = 3_600;
-/// And replaced by a new one from this age, seconds.
+/// Age from which a cookie is replaced by a new one, seconds.
 const RENEWAL_S: i32 = 1_800;
 /// How far the clock of another agent with the same secret may be ahead, seconds.
 const AHEAD_S: i32 = 300;
@@ -49,20 +49,20 @@ impl Proof {
     }
 }
 
-/// The COOKIE option has a length that none can have (RFC 7873 §5.2.2: FORMERR).
+/// The COOKIE option has an invalid length (RFC 7873 §5.2.2: FORMERR).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct BadCookie;
 
-/// A line of the secrets' file is none.
+/// The file of secrets is malformed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum BadSecrets {
-    /// Its number, from 1. The line itself is never told.
+    /// Its number, from 1. The line itself is never shown.
     #[error("line {0} is not 32 hexadecimal digits")]
     Line(usize),
-    /// There is none.
+    /// The file has no secret.
     #[error("there is no secret in it")]
     Empty,
-    /// More than are useful.
+    /// The file has more secrets than are useful.
     #[error("there are more than {SECRETS_MAX} secrets in it")]
     TooMany,
 }
@@ -108,7 +108,7 @@ impl Secrets {
         }
     }
 
-    /// A new secret in front; the one before is accepted further, older ones no more.
+    /// A new secret in front; the previous one is still accepted, older ones are not.
     pub(crate) fn rotated(&self, secret: [u8; 16]) -> Self {
         Self(
             std::iter::once(secret)
@@ -201,7 +201,7 @@ fn made(secret: &[u8; 16], client: &[u8; CLIENT], server: &[u8], source: IpAddr)
     };
     let expected = hash(secret, client, head, source);
 
-    // Over all bytes, so that the time taken does not tell how many were right.
+    // Over all bytes, so that the time taken does not reveal how many were right.
     head[..4] == VERSION
         && hashed.len() == expected.len()
         && hashed

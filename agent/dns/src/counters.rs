@@ -1,17 +1,17 @@
-//! The metrics of one zone snapshot, looked up beforehand, so that an answer costs no look-up by
+//! The metrics of one zone snapshot, resolved in advance, so that an answer needs no lookup by
 //! label.
 
 use super::{
     cookies::Proof,
-    limits::Verdict,
+    limits::Action,
     metrics::DnsMetrics,
-    wire::{Reply, Transport},
+    wire::reply::{Reply, Transport},
     zone::Zone,
 };
 use hickory_proto::op::ResponseCode;
 use prometheus::IntCounter;
 
-/// The codes that this server sends, as `dig` spells them; the last stands for all others.
+/// The codes that this server sends, as `dig` spells them; the last counts all others.
 const CODES: [(ResponseCode, &str); 9] = [
     (ResponseCode::NoError, "NOERROR"),
     (ResponseCode::FormErr, "FORMERR"),
@@ -68,13 +68,13 @@ impl Counters {
         }
     }
 
-    /// Counts an answer and what became of it.
+    /// Counts an answer, and whether it was sent, cut or dropped.
     pub(super) fn count(
         &self,
         zone: &Zone,
         reply: &Reply<'_>,
         transport: Transport,
-        verdict: Verdict,
+        action: Action,
     ) {
         self.cookies[PROOFS
             .iter()
@@ -82,11 +82,11 @@ impl Counters {
             .unwrap_or(0)]
         .inc();
 
-        match (verdict, reply.code) {
-            (Verdict::Send, _) => {}
-            (Verdict::Cut, ResponseCode::BADCOOKIE) => self.bad_cookie.inc(),
-            (Verdict::Cut, _) => self.cut.inc(),
-            (Verdict::Drop, _) => return self.dropped.inc(),
+        match (action, reply.code) {
+            (Action::Send, _) => {}
+            (Action::Cut, ResponseCode::BADCOOKIE) => self.bad_cookie.inc(),
+            (Action::Cut, _) => self.cut.inc(),
+            (Action::Drop, _) => return self.dropped.inc(),
         }
 
         let code = CODES

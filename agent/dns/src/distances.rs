@@ -12,15 +12,15 @@ use regionmesh_protocol::{
 };
 use std::{collections::BTreeMap, time::Duration};
 
-/// How often the board is looked at.
+/// How often the board is polled.
 pub(crate) const POLL_INTERVAL: Duration = Duration::from_secs(5);
-/// An agent's observations older than this are those of one that does not look any more.
+/// Older observations are ignored: the agent does not probe any more.
 const FRESH: Duration = Duration::from_secs(10);
-/// Weight of one look in what is smoothed: half of a change is seen after three looks.
+/// Weight of one sample in the smoothed value: half of a change shows after three samples.
 const WEIGHT: f64 = 0.2;
-/// What is smoothed counts once it differs by this part,
+/// The smoothed value replaces the one in use once it differs by this part,
 const CLEARLY: f64 = 0.2;
-/// and by so much, microseconds: less than anybody notices.
+/// and by this time, microseconds: too little for a user to notice.
 const CLEARLY_US: f64 = 2_000.0;
 
 /// Times between regions.
@@ -34,8 +34,8 @@ struct Distance {
 }
 
 impl Distances {
-    /// Takes in what the board says now; whether anything counts differently from now on.
-    pub(crate) fn look(&mut self, board: &BoardView) -> bool {
+    /// Adds the board's current measurements. True if a distance in use changed.
+    pub(crate) fn update(&mut self, board: &BoardView) -> bool {
         let mut nearest = BTreeMap::<(RegionName, RegionName), u64>::new();
         for (agent, view) in &board.agents {
             let Some(observations) = fresh(view) else {
@@ -128,7 +128,7 @@ pub(super) mod tests_support {
     };
     use std::{sync::Arc, time::Instant};
 
-    /// A board on which these agents saw these regions answer after so many microseconds.
+    /// A board on which these agents saw these regions answer, with the round trip in microseconds.
     pub(crate) fn board(seen: &[(&str, &str, Condition, u64)]) -> BoardView {
         let mut board = BoardView::default();
         for (agent, region, condition, round_trip_us) in seen {
@@ -171,7 +171,7 @@ pub(super) mod tests_support {
     pub(crate) fn measured(seen: &[(&str, &str, u64)]) -> Distances {
         let mut distances = Distances::default();
         for (from, to, ms) in seen {
-            distances.look(&board(&[(
+            distances.update(&board(&[(
                 &format!("{from}/0"),
                 to,
                 Condition::Healthy,
@@ -208,24 +208,24 @@ mod tests {
             .unwrap()
             .is_alive = false;
 
-        assert!(distances.look(&seen));
+        assert!(distances.update(&seen));
         assert_eq!(
             distances.between(&name("a"), &name("b")),
             Some(Duration::from_millis(60))
         );
 
         assert_eq!(distances.between(&name("b"), &name("a")), None);
-        assert!(!distances.look(&seen), "nothing is new");
+        assert!(!distances.update(&seen), "nothing is new");
     }
 
     #[test]
     fn a_moment_changes_nothing_and_a_lasting_change_counts_within_a_minute() {
         let mut distances = Distances::default();
         let at = |round_trip_us| board(&[("a/0", "b", Condition::Healthy, round_trip_us)]);
-        distances.look(&at(60_000));
-        assert!(!distances.look(&at(100_000)), "one look");
+        distances.update(&at(60_000));
+        assert!(!distances.update(&at(100_000)), "one look");
         for _ in 0..20 {
-            distances.look(&at(60_000));
+            distances.update(&at(60_000));
         }
         assert_eq!(
             distances
@@ -235,7 +235,9 @@ mod tests {
             60
         );
 
-        let looks = (0..100).position(|_| distances.look(&at(150_000))).unwrap();
+        let looks = (0..100)
+            .position(|_| distances.update(&at(150_000)))
+            .unwrap();
         assert!(looks < 12, "{looks} looks");
     }
 
@@ -246,10 +248,10 @@ mod tests {
             noise in proptest::collection::vec(-0.09f64..0.09, 1..200),
         ) {
             let mut distances = Distances::default();
-            distances.look(&board(&[("a/0", "b", Condition::Healthy, base)]));
+            distances.update(&board(&[("a/0", "b", Condition::Healthy, base)]));
             for part in noise {
                 let round_trip_us = (base as f64 * (1.0 + part)) as u64;
-                prop_assert!(!distances.look(&board(&[(
+                prop_assert!(!distances.update(&board(&[(
                     "a/0",
                     "b",
                     Condition::Healthy,

@@ -17,10 +17,9 @@ pub enum DnsError {
         /// The system's reason.
         source: io::Error,
     },
-    /// The cookies' secrets can't be had.
+    /// The secrets of the cookies can't be read.
     #[error("dns.cookies.secret_file {path}: {why}")]
     Secrets {
-        /// The file.
         path: PathBuf,
         /// What is wrong.
         why: String,
@@ -34,7 +33,6 @@ pub enum DnsError {
             dns.name_servers"
     )]
     Name {
-        /// The name.
         name: String,
         /// The rule that it breaks.
         why: String,

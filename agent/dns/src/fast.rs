@@ -1,89 +1,28 @@
-//! The one question that nearly everybody asks, `serving` A or AAAA, answered without a parser: the
-//! question is compared with the one expected, the records were encoded when the plan was
-//! committed, and only the client's options are read.
+//! The most frequent question, `serving` A or AAAA, answered without a parser: the question is
+//! compared with the one expected, the records were encoded when the plan was committed, and only
+//! the client's options are read.
 //!
-//! Whatever is not exactly as expected (another name, an option that is not known, a length that is
-//! wrong, an answer that is not one region's) is left to the general way. The law that both give
-//! the same bytes is tested. Pure.
+//! Anything unexpected (another name, an unknown option, a wrong length, an answer that is not one
+//! region's) is left to the general path. A property test checks that both give the same bytes.
+//! Pure.
 
-use super::{
+pub(crate) mod encoded;
+
+use crate::{
     cookies::{self, Proof},
     nearness::Client,
-    wire::{Asker, COOKIE_CODE, HEADER, Kind, OPT, OPT_TYPE, Reply, put_cookie, put_opt},
-    zone::{Family, Zone, ZoneRegion},
+    wire::{
+        format::{COOKIE_CODE, HEADER, OPT, OPT_TYPE, put_cookie, put_opt},
+        reply::{Asker, Kind, Reply},
+    },
+    zone::{Zone, region::Family},
 };
-use hickory_proto::{
-    op::ResponseCode,
-    rr::{RData, rdata::opt::ClientSubnet},
-};
+use hickory_proto::{op::ResponseCode, rr::rdata::opt::ClientSubnet};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 /// Code of the client subnet option.
 const SUBNET_CODE: u16 = 8;
-/// What a name in the answer is: a pointer to the question's.
-const QUESTION_NAME: [u8; 2] = [0xc0, HEADER as u8];
-
-/// `serving` answers, encoded beforehand.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct Encoded {
-    /// The name as in a packet, in lower case; empty: nothing is answered this way.
-    name: Vec<u8>,
-    /// For each region its records of both families.
-    regions: Vec<[Records; 2]>,
-}
-
-#[derive(Debug, Clone, Default)]
-struct Records {
-    count: u16,
-    bytes: Vec<u8>,
-}
-
-impl Encoded {
-    /// Encodes what is answered for `name`, a name in lower case.
-    pub(crate) fn new(name: &hickory_proto::rr::Name, regions: &[ZoneRegion], ttl_s: u32) -> Self {
-        let mut wire = Vec::new();
-        for label in name.iter() {
-            wire.push(label.len() as u8);
-            wire.extend_from_slice(&label.to_ascii_lowercase());
-        }
-
-        wire.push(0);
-        let encode = |data: &[RData]| {
-            let mut bytes = Vec::new();
-            for data in data {
-                let octets = match data {
-                    RData::A(address) => address.octets().to_vec(),
-                    RData::AAAA(address) => address.octets().to_vec(),
-                    _ => continue,
-                };
-
-                bytes.extend_from_slice(&QUESTION_NAME);
-                bytes.extend_from_slice(&u16::from(data.record_type()).to_be_bytes());
-                bytes.extend_from_slice(&[0, 1]);
-                bytes.extend_from_slice(&ttl_s.to_be_bytes());
-                bytes.extend_from_slice(&[0, octets.len() as u8]);
-                bytes.extend_from_slice(&octets);
-            }
-
-            Records {
-                count: u16::try_from(data.len()).unwrap_or(u16::MAX),
-                bytes,
-            }
-        };
-
-        let regions = regions
-            .iter()
-            .map(|region| [encode(&region.v4), encode(&region.v6)])
-            .collect();
-
-        Self {
-            name: wire,
-            regions,
-        }
-    }
-}
-
-/// What was asked, if it is the question expected.
+/// The expected question and its options.
 struct Query<'a> {
     family: Family,
     /// The question, as it goes back.
@@ -100,7 +39,7 @@ struct Options<'a> {
     cookie: Option<&'a [u8]>,
 }
 
-/// Answers into `out`, which is emptied first; None: the general way must.
+/// Answers into `out`, which is emptied first. None if the general path must answer.
 pub fn respond<'zone>(
     zone: &'zone Zone,
     packet: &[u8],

@@ -1,9 +1,9 @@
-//! A plan as far as this agent's own configuration goes.
+//! The part of a plan that this agent's own configuration allows.
 //!
 //! Whatever a plan says, users are sent only to addresses that this agent's configuration has for
-//! the region. A plan shares traffic out among regions and leaves out addresses that are down;
-//! where a region is, the operator says. So a forged plan can't send users elsewhere, and neither
-//! can a poisoned file or register.
+//! the region. A plan distributes traffic among regions and leaves out addresses that are down; the
+//! addresses of a region come from the operator. So neither a forged plan nor a poisoned file or
+//! register can send users elsewhere.
 //!
 //! Configurations differ while a change of addresses is rolled out. Then an agent answers what it
 //! knows: of a region's addresses those that both have or, if there are none, all that its own
@@ -16,7 +16,7 @@ use regionmesh_protocol::{
 };
 use std::{collections::BTreeMap, net::IpAddr};
 
-/// The part of a plan that may be answered, and nothing else.
+/// The part of a plan that may be answered.
 pub fn restrict_plan(known: &[Region], committed: &CommittedPlan) -> CommittedPlan {
     let mut committed = committed.clone();
     committed.plan.regions.retain(|region, planned| {

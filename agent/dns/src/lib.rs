@@ -1,19 +1,20 @@
-//! DNS of the mesh: its authoritative server, the providers whose zones the mesh keeps, and a
-//! resolver for other names.
+//! DNS of the mesh: its authoritative server, the providers whose zones it writes, and a resolver
+//! for other names.
 //!
 //! Every agent answers for the zone from the last committed plan. A watch cell of committed plans
 //! goes in; [`zone`] compiles each into an immutable snapshot, which the server reads without a
-//! lock. The server never withdraws: cut off from the mesh, it goes on answering the last plan, and
-//! before the first plan it answers all regions of the configuration. It never resolves for others,
-//! never transfers the zone and never answers `serving` with nothing.
+//! lock. The server never withdraws: cut off from the mesh, it keeps answering the last plan, and
+//! before the first plan it answers all regions of the configuration. It is not recursive, never
+//! transfers the zone and never gives an empty answer for `serving`.
 //!
-//! From the socket inwards: [`udp`] and [`tcp`] receive, [`wire`] makes a packet of a packet
-//! ([`fast`] where it can, else [`answer`]), [`limits`] decides whether it is sent, [`cookies`] who
-//! is beyond suspicion.
+//! From the socket inwards: [`udp`] and [`tcp`] receive, [`wire`] turns a query into an answer
+//! ([`fast`] where it can, else [`answer`]), [`limits`] decides whether it is sent, [`cookies`]
+//! which clients are exempt.
 //!
 //! The agent hands in [`DnsArguments`] and [`Guide`]; the crate reads nothing else of it.
 
 mod answer;
+mod arguments;
 mod batch;
 mod config;
 mod cookies;
@@ -30,12 +31,14 @@ mod pulse;
 mod resolver;
 mod secrets;
 mod server;
-mod service;
+mod shared;
+mod stalls;
 mod tcp;
 mod udp;
 mod wire;
 mod zone;
 
+pub use arguments::{DnsArguments, Guide};
 pub use config::{
     CheckProtocol, Config, CookieConfig, HealthCheckConfig, NetworkConfig, RateLimitConfig,
     RecordKind, Region, Route53Config, Settings, Traffic, WhenAllDown,
@@ -48,8 +51,7 @@ pub use providers::{
     first_plan,
 };
 pub use resolver::{ResolveError, Resolver};
-pub use server::DnsServer;
-pub use service::{DnsArguments, Guide, run};
+pub use server::{DnsServer, run};
 
 /// Amazon Route 53, for callers that bring their own API client.
 pub mod route53 {
@@ -62,10 +64,14 @@ pub mod route53 {
 /// Answers a packet without sockets.
 pub mod packet {
     pub use crate::{
-        answer::UDP_PAYLOAD,
         cookies::Secrets,
         fast::respond as respond_fast,
-        wire::{Asker, QUERY_LIMIT, Reply, Transport, respond, respond_generally},
+        wire::{
+            QUERY_LIMIT,
+            format::UDP_PAYLOAD,
+            reply::{Asker, Reply, Transport},
+            respond, respond_generally,
+        },
         zone::Zone,
     };
 }

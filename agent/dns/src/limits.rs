@@ -1,15 +1,14 @@
 //! Response rate limiting: how often one network is sent answers of one kind, so that a flood of
-//! queries with a forged sender costs whoever it is aimed at next to nothing (Vixie and Schryver
-//! 2012, ISC-TN-2012-1).
+//! queries with a forged sender costs its victim next to nothing (Vixie and Schryver 2012,
+//! ISC-TN-2012-1).
 //!
 //! A network of IPv4 is a /24, of IPv6 a /56. Each has a meter for each kind of answer (generic
 //! cell rate algorithm, ITU-T I.371): one number, the time at which the next answer is due if they
-//! are sent at the limit. All meters stand in one table of fixed size, read and written without
-//! locks by all workers. Where it is full, the meter that is least in debt is forgotten, so that a
-//! flood from ever new networks can't free one that is limited.
+//! are sent at the limit. All meters are in one table of fixed size, read and written without locks
+//! by all workers. If it is full, the meter that is least in debt is evicted, so that a flood from
+//! ever new networks can't free one that is limited.
 
-use super::wire::Kind;
-use crate::config::RateLimitConfig;
+use crate::{config::RateLimitConfig, wire::reply::Kind};
 use ipnet::IpNet;
 use siphasher::sip::SipHasher13;
 use std::{
@@ -20,18 +19,18 @@ use std::{
 
 /// The meter's unit of time: an eighth of a millisecond.
 const TICKS_PER_S: u64 = 8_000;
-/// How much may be answered at once after a pause: a second's worth.
+/// How much may be answered in a burst after a pause: a second's worth.
 const BURST: u64 = TICKS_PER_S;
 /// Meters of one set: a cache line.
 const WAYS: usize = 8;
 /// Sets; with 64 bytes each the table has 1 MiB and room for 131,072 meters.
 const SETS: usize = 16_384;
-/// Tries to change a meter that others change too.
+/// Attempts to update a meter that other workers update too.
 const TRIES: u32 = 8;
 
-/// What becomes of an answer.
+/// Whether an answer is sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Verdict {
+pub(crate) enum Action {
     /// It is sent.
     Send,
     /// It is sent without its records and with TC, or with the code BADCOOKIE.
@@ -51,7 +50,7 @@ pub(crate) struct RateLimiter {
     slip: u64,
     exempt: Vec<IpNet>,
     sets: Box<[Set]>,
-    /// Unknown outside, so that nobody can choose networks that share a set.
+    /// Secret, so that an attacker can't choose networks that share a set.
     key: [u8; 16],
     began: Instant,
 }
@@ -76,10 +75,10 @@ impl RateLimiter {
     }
 
     /// What becomes of an answer of this kind to `source` at `now`.
-    pub(crate) fn judge(&self, source: IpAddr, kind: Kind, now: Instant) -> Verdict {
+    pub(crate) fn decide(&self, source: IpAddr, kind: Kind, now: Instant) -> Action {
         let source = source.to_canonical();
         if self.exempt.iter().any(|network| network.contains(&source)) {
-            return Verdict::Send;
+            return Action::Send;
         }
 
         let elapsed = now.saturating_duration_since(self.began);
@@ -90,37 +89,37 @@ impl RateLimiter {
         for _ in 0..TRIES {
             let (cell, seen) = find(set, Meter::tag(hash));
             let mut meter = Meter::read(seen, hash);
-            let verdict = self.measure(&mut meter, now);
+            let action = self.measure(&mut meter, now);
 
             if cell
                 .compare_exchange_weak(seen, meter.word(), Ordering::Relaxed, Ordering::Relaxed)
                 .is_ok()
             {
-                return verdict;
+                return action;
             }
         }
 
-        // So many answers to one network at this very moment are too many.
-        Verdict::Drop
+        // This many answers to one network at one moment are too many.
+        Action::Drop
     }
 
-    fn measure(&self, meter: &mut Meter, now: u64) -> Verdict {
+    fn measure(&self, meter: &mut Meter, now: u64) -> Action {
         let due = meter.due.max(now);
         if due + self.interval <= now + BURST {
             meter.due = due + self.interval;
-            return Verdict::Send;
+            return Action::Send;
         }
 
         if self.slip == 0 {
-            return Verdict::Drop;
+            return Action::Drop;
         }
         meter.beyond += 1;
         if meter.beyond >= self.slip {
             meter.beyond = 0;
-            return Verdict::Cut;
+            return Action::Cut;
         }
 
-        Verdict::Drop
+        Action::Drop
     }
 
     fn hash(&self, source: IpAddr, kind: Kind) -> u64 {
@@ -138,7 +137,7 @@ impl RateLimiter {
     }
 }
 
-/// The network's meter, or the one that gives way to it.
+/// The network's meter, or the one that is evicted for it.
 fn find(set: &[AtomicU64; WAYS], tag: u64) -> (&AtomicU64, u64) {
     let mut least = (&set[0], u64::MAX, u64::MAX);
     for cell in set {
@@ -156,8 +155,8 @@ fn find(set: &[AtomicU64; WAYS], tag: u64) -> (&AtomicU64, u64) {
     (least.0, least.1)
 }
 
-/// One network's meter for one kind of answer, in one word: 20 bits that tell it from others of its
-/// set, 4 bits that count what was beyond the limit, 40 bits of time (4 years of ticks).
+/// One network's meter for one kind of answer, in one word: 20 bits that distinguish it from others
+/// of its set, 4 bits that count what was beyond the limit, 40 bits of time (4 years of ticks).
 struct Meter {
     tag: u64,
     beyond: u64,
@@ -224,10 +223,10 @@ mod tests {
         count: u32,
     ) -> (u32, u32, u32) {
         (0..count).fold((0, 0, 0), |(sent, cut, dropped), _| {
-            match limiter.judge(address(source), kind, at) {
-                Verdict::Send => (sent + 1, cut, dropped),
-                Verdict::Cut => (sent, cut + 1, dropped),
-                Verdict::Drop => (sent, cut, dropped + 1),
+            match limiter.decide(address(source), kind, at) {
+                Action::Send => (sent + 1, cut, dropped),
+                Action::Cut => (sent, cut + 1, dropped),
+                Action::Drop => (sent, cut, dropped + 1),
             }
         })
     }
@@ -329,7 +328,7 @@ mod tests {
         let begin = limiter.began;
         tally(&limiter, "192.0.2.1", Kind::Positive, begin, 100);
         for network in 0..2_000_000u32 {
-            limiter.judge(IpAddr::V4((network << 8).into()), Kind::Positive, begin);
+            limiter.decide(IpAddr::V4((network << 8).into()), Kind::Positive, begin);
         }
         assert_eq!(
             tally(&limiter, "192.0.2.1", Kind::Positive, begin, 100).0,

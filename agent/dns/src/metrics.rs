@@ -1,9 +1,17 @@
 //! What the DNS server counts.
 
-use super::distances::Distances;
+use crate::distances::Distances;
 use prometheus::{
-    GaugeVec, Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, Opts, Registry,
+    GaugeVec, Histogram, IntCounter, IntCounterVec, IntGauge, Registry,
+    register_gauge_vec_with_registry, register_histogram_with_registry,
+    register_int_counter_vec_with_registry, register_int_counter_with_registry,
+    register_int_gauge_with_registry,
 };
+
+/// Bounds of the histogram of answer times, seconds.
+const DURATION_BUCKETS: [f64; 10] = [
+    1e-5, 2.5e-5, 5e-5, 1e-4, 2.5e-4, 5e-4, 1e-3, 5e-3, 2.5e-2, 0.1,
+];
 
 /// The DNS server's metrics. Cheap to clone; clones count together.
 #[derive(Debug, Clone)]
@@ -28,108 +36,84 @@ pub struct DnsMetrics {
     pub(crate) distances: GaugeVec,
     /// Open TCP connections.
     pub(crate) connections: IntGauge,
-    /// How often the process stood still, and waited for the plan to be heard again.
+    /// How often the process was stalled, and waited for a current plan.
     pub(crate) stalls: IntCounter,
 }
 
 impl DnsMetrics {
     /// Registers the metrics.
     pub fn new(registry: &Registry) -> prometheus::Result<Self> {
-        let metrics = Self {
-            queries: IntCounterVec::new(
-                Opts::new(
-                    "regionmesh_dns_queries_total",
-                    "DNS queries answered, by response code and transport.",
-                ),
+        let counters = |name: &str, help: &str, labels: &[&str]| {
+            register_int_counter_vec_with_registry!(name, help, labels, registry)
+        };
+
+        Ok(Self {
+            queries: counters(
+                "regionmesh_dns_queries_total",
+                "DNS queries answered, by response code and transport.",
                 &["rcode", "transport"],
             )?,
-            answers: IntCounterVec::new(
-                Opts::new(
-                    "regionmesh_dns_answers_total",
-                    "Answers for the service name, by the region answered.",
-                ),
+            answers: counters(
+                "regionmesh_dns_answers_total",
+                "Answers for the service name, by the region answered.",
                 &["region"],
             )?,
-            dropped: IntCounterVec::new(
-                Opts::new(
-                    "regionmesh_dns_dropped_total",
-                    "Packets and connections that got no answer, by transport and reason.",
-                ),
+            dropped: counters(
+                "regionmesh_dns_dropped_total",
+                "Packets and connections that got no answer, by transport and reason.",
                 &["transport", "reason"],
             )?,
-            duration: Histogram::with_opts(
-                HistogramOpts::new(
-                    "regionmesh_dns_answer_duration_seconds",
-                    "Time to make a DNS answer.",
-                )
-                .buckets(vec![
-                    1e-5, 2.5e-5, 5e-5, 1e-4, 2.5e-4, 5e-4, 1e-3, 5e-3, 2.5e-2, 0.1,
-                ]),
+            duration: register_histogram_with_registry!(
+                "regionmesh_dns_answer_duration_seconds",
+                "Time to make a DNS answer.",
+                DURATION_BUCKETS.to_vec(),
+                registry
             )?,
-            plan_seq: IntGauge::new(
+            plan_seq: register_int_gauge_with_registry!(
                 "regionmesh_dns_plan_seq",
                 "Number of the committed plan that DNS answers from; 0 while it answers from the \
                     configuration.",
+                registry
             )?,
-            refused_plans: IntCounterVec::new(
-                Opts::new(
-                    "regionmesh_dns_plans_refused_total",
-                    "Committed plans that DNS did not take over, by reason; the plan before is \
-                        still answered.",
-                ),
+            refused_plans: counters(
+                "regionmesh_dns_plans_refused_total",
+                "Committed plans that DNS did not take over, by reason; the plan before is still \
+                    answered.",
                 &["reason"],
             )?,
-            limited: IntCounterVec::new(
-                Opts::new(
-                    "regionmesh_dns_rate_limited_total",
-                    "Answers over UDP beyond the rate limit of one network, by what became of \
-                        them.",
-                ),
+            limited: counters(
+                "regionmesh_dns_rate_limited_total",
+                "Answers over UDP beyond the rate limit of one network, by what became of them.",
                 &["action"],
             )?,
-            cookies: IntCounterVec::new(
-                Opts::new(
-                    "regionmesh_dns_cookies_total",
-                    "DNS queries, by what their cookies prove.",
-                ),
+            cookies: counters(
+                "regionmesh_dns_cookies_total",
+                "DNS queries, by what their cookies prove.",
                 &["proof"],
             )?,
-            distances: GaugeVec::new(
-                Opts::new(
-                    "regionmesh_dns_distance_seconds",
-                    "Time between regions that orders latency answers: smoothed, and changed only \
-                        by clear differences.",
-                ),
+            distances: register_gauge_vec_with_registry!(
+                "regionmesh_dns_distance_seconds",
+                "Time between regions that orders latency answers: smoothed, and changed only by \
+                    clear differences.",
                 &["from", "to"],
+                registry
             )?,
-            stalls: IntCounter::new(
+            stalls: register_int_counter_with_registry!(
                 "regionmesh_dns_stalls_total",
                 "How often the process stood still for 2 s or more, after which DNS waits for a \
                     plan.",
+                registry
             )?,
-            connections: IntGauge::new(
+            connections: register_int_gauge_with_registry!(
                 "regionmesh_dns_tcp_connections",
                 "Open DNS connections over TCP.",
+                registry
             )?,
-        };
-
-        registry.register(Box::new(metrics.queries.clone()))?;
-        registry.register(Box::new(metrics.answers.clone()))?;
-        registry.register(Box::new(metrics.dropped.clone()))?;
-        registry.register(Box::new(metrics.duration.clone()))?;
-        registry.register(Box::new(metrics.plan_seq.clone()))?;
-        registry.register(Box::new(metrics.refused_plans.clone()))?;
-        registry.register(Box::new(metrics.limited.clone()))?;
-        registry.register(Box::new(metrics.cookies.clone()))?;
-        registry.register(Box::new(metrics.distances.clone()))?;
-        registry.register(Box::new(metrics.connections.clone()))?;
-        registry.register(Box::new(metrics.stalls.clone()))?;
-
-        Ok(metrics)
+        })
     }
 
-    /// Tells what is measured.
-    pub(crate) fn measured(&self, distances: &Distances) {
+    /// Sets the gauges of distances.
+    pub(crate) fn set_distances(&self, distances: &Distances) {
         for (from, to, time) in distances.all() {
             self.distances
                 .with_label_values(&[from.as_str(), to.as_str()])

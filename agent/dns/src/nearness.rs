@@ -2,15 +2,15 @@
 //! subnet (RFC 7871). Pure.
 //!
 //! A client is its subnet where the resolver passes that on, else the resolver itself. The longest
-//! network of the table that holds all of it counts. Shares still rule: a region that has lost a
-//! part of its share is passed over for that part of its own clients, so that a ramp at 25 % gives
-//! it a quarter of them, and one without a share for all.
+//! network of the table that holds all of it counts. Shares still apply: a region that has lost a
+//! part of its share is skipped for that part of its own clients, so that a ramp at 25 % gives it a
+//! quarter of them; a region without a share is skipped for all.
 
-use super::{
+use crate::{
+    config::{NetworkConfig, Traffic},
     distances::Distances,
-    zone::{Family, Zone, ZoneRegion},
+    zone::region::ZoneRegion,
 };
-use crate::config::{NetworkConfig, Traffic};
 use hickory_proto::{
     op::Message,
     rr::rdata::opt::{ClientSubnet, EdnsCode, EdnsOption},
@@ -63,13 +63,13 @@ impl Networks {
         Self(rows)
     }
 
-    /// Whether nobody is nearer than anybody else.
+    /// Whether the table is empty: then no region is nearer than another.
     pub(crate) fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
     /// The regions near `client`, nearest first; none where the table does not know it.
-    fn near(&self, client: &IpNet) -> &[usize] {
+    pub(crate) fn near(&self, client: &IpNet) -> &[usize] {
         self.0
             .iter()
             .find(|(network, _)| network.contains(client))
@@ -77,9 +77,9 @@ impl Networks {
             .unwrap_or_default()
     }
 
-    /// For whom the answer to `client` holds: the shortest prefix of it that no other row of the
-    /// table reaches into (RFC 7871 §7.2.1), so that a resolver does not give it to clients that
-    /// are near somebody else.
+    /// The scope of the answer to `client`: the shortest prefix of it that no other row of the
+    /// table reaches into (RFC 7871 §7.2.1), so that a resolver does not give it to clients near
+    /// another region.
     fn scope(&self, client: &IpNet) -> u8 {
         let reach = |network: &IpNet| {
             if network.contains(client) || client.contains(network) {
@@ -112,16 +112,16 @@ fn common_bits(one: &IpNet, other: &IpNet) -> Option<u8> {
     u8::try_from(bits).ok()
 }
 
-/// Who asks.
+/// The client that an answer is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Client {
     /// The network that the answer is for.
-    network: IpNet,
+    pub(crate) network: IpNet,
     /// What the query says of it; goes back in the answer.
     subnet: Option<ClientSubnet>,
 }
 
-/// The query's client subnet is none (RFC 7871 §7.1.2: FORMERR).
+/// The query's client subnet is malformed (RFC 7871 §7.1.2: FORMERR).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct BadSubnet;
 
@@ -154,7 +154,7 @@ impl Client {
             return Err(BadSubnet);
         }
 
-        // §7.1.2: with a prefix of no length the client does not want to be looked at.
+        // §7.1.2: a prefix of length 0 means that the client's address must not be used.
         let network = if subnet.source_prefix() == 0 {
             source.to_canonical().into()
         } else {
@@ -187,71 +187,6 @@ impl Client {
             _ => 0,
         }
     }
-}
-
-impl Zone {
-    /// What `serving` answers depend on of who asks, if on anything.
-    pub(crate) fn tailoring(&self) -> Option<&Networks> {
-        Some(&self.networks).filter(|networks| !networks.is_empty())
-    }
-
-    /// The region to answer `client` with and its place; none where no region has a share or an
-    /// address of the family.
-    pub(crate) fn choose(
-        &self,
-        client: &Client,
-        family: Family,
-        random: u32,
-    ) -> Option<(usize, &ZoneRegion)> {
-        let region = self
-            .is_weighted()
-            .then(|| self.nearest(client, family, random))??;
-        Some((self.place(region)?, region))
-    }
-
-    /// The place of one of the zone's own regions.
-    pub(crate) fn place(&self, region: &ZoneRegion) -> Option<usize> {
-        self.regions
-            .iter()
-            .position(|known| std::ptr::eq(known, region))
-    }
-
-    /// The region to answer `client` with: the nearest that has a share, for the part of its share
-    /// that it has; else one drawn by weight.
-    pub(crate) fn nearest(
-        &self,
-        client: &Client,
-        family: Family,
-        random: u32,
-    ) -> Option<&ZoneRegion> {
-        let mut state = u64::from(random);
-        for index in self.networks.near(&client.network) {
-            let Some(region) = self.regions.get(*index) else {
-                continue;
-            };
-            if region.addresses(family).is_empty() {
-                continue;
-            }
-
-            // No point is below a share of 0: a region that is out is passed over for all.
-            let point = mix(&mut state) % u64::from(region.normal_bp.max(1));
-            if point < u64::from(region.weight_bp) {
-                return Some(region);
-            }
-        }
-
-        self.draw(family, random)
-    }
-}
-
-/// Further random numbers from one (SplitMix64, Steele et al. 2014), for draws that must not depend
-/// on each other.
-fn mix(state: &mut u64) -> u64 {
-    *state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
-    let mut mixed = *state;
-    mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    mixed ^ (mixed >> 31)
 }
 
 #[cfg(test)]

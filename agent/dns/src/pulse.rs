@@ -1,23 +1,18 @@
-//! Notices that the process stood still: a stalled machine, a debugger, SIGSTOP. Until the plan was
-//! heard again nothing is answered, since the last one known may be long overtaken; resolvers ask
+//! Detects that the process was stopped: a stalled machine, a debugger, SIGSTOP. Until the plan is
+//! received again nothing is answered, since the last known plan may be outdated; resolvers ask
 //! another of the mesh's name servers meanwhile.
 
-use super::server::Shared;
 use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicBool, AtomicU64, Ordering},
-    },
+    sync::atomic::{AtomicBool, AtomicU64, Ordering},
     time::{Duration, Instant},
 };
-use tokio::sync::watch;
 
 /// How often the pulse beats.
-const BEAT: Duration = Duration::from_millis(100);
-/// Without a beat for longer than this the process stood still: far longer than a busy machine
-/// delays a task, and no longer than a region that stands still is given before its traffic moves.
+pub(super) const BEAT: Duration = Duration::from_millis(100);
+/// A gap of this length between beats is a stall: far longer than a busy machine delays a task, and
+/// no longer than the mesh waits before it moves the traffic of a stalled region.
 const GAP: Duration = Duration::from_secs(2);
-/// No beat yet: nobody watches.
+/// No beat yet: stalls are not watched for.
 const NEVER: u64 = u64::MAX;
 
 /// The pulse of this process. Read by the workers for each batch of packets, without a lock.
@@ -39,12 +34,12 @@ impl Default for Pulse {
 }
 
 impl Pulse {
-    /// Whether the plan that is answered from may be trusted.
+    /// Whether the current plan may be answered from.
     pub(super) fn is_steady(&self) -> bool {
         !self.is_waiting.load(Ordering::Acquire) && self.gap() <= GAP
     }
 
-    /// The plan was heard again.
+    /// The plan is current again.
     pub(super) fn resume(&self) {
         self.is_waiting.store(false, Ordering::Release);
     }
@@ -56,8 +51,8 @@ impl Pulse {
         }
     }
 
-    /// One beat; how long the process stood still before it, if it did.
-    fn beat(&self) -> Option<Duration> {
+    /// One beat. Returns how long the process was stalled before it, if it was.
+    pub(super) fn beat(&self) -> Option<Duration> {
         let gap = self.gap();
         let stood_still = (gap > GAP).then_some(gap);
         if stood_still.is_some() {
@@ -69,28 +64,6 @@ impl Pulse {
 
     fn now_ms(&self) -> u64 {
         u64::try_from(self.started.elapsed().as_millis()).unwrap_or(NEVER - 1)
-    }
-}
-
-/// Beats; where the process stood still it says so, and that the plan must be heard again.
-pub(super) async fn keep(
-    shared: Arc<Shared>,
-    resumed: watch::Sender<Option<Instant>>,
-    is_current: watch::Sender<bool>,
-) {
-    loop {
-        if let Some(gap) = shared.pulse.beat() {
-            tracing::warn!(
-                ?gap,
-                "this process stood still: DNS answers again once another region's plan is heard"
-            );
-
-            shared.metrics.stalls.inc();
-            resumed.send_replace(Some(Instant::now()));
-            is_current.send_replace(false);
-        }
-
-        tokio::time::sleep(BEAT).await;
     }
 }
 

@@ -1,13 +1,12 @@
 //! The secrets of DNS cookies: read from a file that all agents share, or random.
 
-use super::{DnsError, cookies::Secrets, server::Shared};
-use crate::config::CookieConfig;
+use crate::{config::CookieConfig, cookies::Secrets, error::DnsError, shared::Shared};
 use std::{io, path::Path, sync::Arc, time::Duration};
 use tracing::{info, warn};
 
-/// How often the file of secrets is looked at.
+/// How often the file of secrets is read.
 const SECRETS_CHECK: Duration = Duration::from_secs(10);
-/// How long a secret of our own makes cookies; for as long again they are accepted.
+/// How long a generated secret makes cookies; they are accepted for as long again.
 const SECRETS_LIFE: Duration = Duration::from_secs(24 * 3_600);
 /// Largest file of secrets, bytes.
 const SECRETS_LIMIT: u64 = 4_096;
@@ -36,8 +35,8 @@ fn read(path: &Path) -> Result<Secrets, String> {
 }
 
 /// Reads the file of secrets again when it changes; without one makes a new secret every day.
-pub(super) async fn keep(shared: Arc<Shared>) {
-    let mut told = None;
+pub(super) async fn rotate(shared: Arc<Shared>) {
+    let mut logged = None;
     loop {
         let Some(current) = shared.secrets.load_full() else {
             return;
@@ -55,16 +54,16 @@ pub(super) async fn keep(shared: Arc<Shared>) {
         match read(path) {
             Ok(secrets) if secrets != *current => {
                 shared.secrets.store(Some(Arc::new(secrets)));
-                told = None;
+                logged = None;
                 info!(path = %path.display(), "DNS cookies are made with the secrets of a changed \
                     file");
             }
-            Ok(_) => told = None,
-            Err(error) if told.as_ref() == Some(&error) => {}
+            Ok(_) => logged = None,
+            Err(error) if logged.as_ref() == Some(&error) => {}
             Err(error) => {
-                warn!(path = %path.display(), %error, "DNS cookies keep their secrets: the file \
-                    can't be used");
-                told = Some(error);
+                warn!(path = %path.display(), %error, "cannot read the secrets of DNS cookies; \
+                    keeping the current ones");
+                logged = Some(error);
             }
         }
     }

@@ -1,39 +1,31 @@
 //! The server: UDP and TCP on `listen.dns`, answering from the latest zone snapshot.
 //!
-//! One task follows the plans and swaps the snapshot, one keeps the cookies' secrets; threads of
-//! their own read UDP ([`udp`]); each TCP connection has a task ([`tcp`]).
+//! One task swaps the snapshot when the plan changes, one rotates the cookie secrets. UDP is read
+//! by dedicated threads ([`udp`]); each TCP connection has a task ([`tcp`]).
 
-use super::{
-    DnsArguments, DnsError, Guide,
-    cookies::{Proof, Secrets},
-    counters::Counters,
+use crate::{
+    arguments::{DnsArguments, Guide},
     distances::{Distances, POLL_INTERVAL},
-    limits::{RateLimiter, Verdict},
-    metrics::DnsMetrics,
-    pulse::{self, Pulse},
-    secrets, tcp,
+    error::DnsError,
+    secrets,
+    shared::{Shared, announce},
+    stalls, tcp,
     udp::{self, Workers},
-    wire::{Asker, Transport, respond},
     zone::{Circumstances, Zone},
 };
-use crate::config::Config;
-use arc_swap::{ArcSwap, ArcSwapOption};
 use regionmesh_core::{
     gossip::BoardView,
     planning::{Strategy, freeze::Freeze},
 };
 use regionmesh_protocol::plan::CommittedPlan;
-use regionmesh_runtime::time::unix_ms;
 use std::{
-    cmp::Ordering,
     io,
-    net::{IpAddr, SocketAddr, UdpSocket},
+    net::{SocketAddr, UdpSocket},
     sync::Arc,
-    time::Instant,
 };
 use tokio::{net::TcpListener, sync::watch, task::JoinSet};
 use tokio_util::sync::CancellationToken;
-use tracing::{error, info, warn};
+use tracing::info;
 
 /// A bound, not yet answering DNS server.
 #[derive(Debug)]
@@ -45,34 +37,6 @@ pub struct DnsServer {
     board: watch::Receiver<Arc<BoardView>>,
     guide: Option<Guide>,
     shared: Arc<Shared>,
-}
-
-/// What the workers, the connections and the followers of plans have in common.
-#[derive(Debug)]
-pub(super) struct Shared {
-    pub(super) config: Arc<Config>,
-    answers: ArcSwap<Answers>,
-    pub(super) secrets: ArcSwapOption<Secrets>,
-    limiter: Option<RateLimiter>,
-    pub(super) metrics: DnsMetrics,
-    pub(super) pulse: Pulse,
-}
-
-/// A zone and its counters.
-#[derive(Debug)]
-struct Answers {
-    zone: Zone,
-    counters: Counters,
-}
-
-/// What one or several packets are answered from.
-pub(super) struct Snapshot<'a> {
-    answers: arc_swap::Guard<Arc<Answers>>,
-    secrets: arc_swap::Guard<Option<Arc<Secrets>>>,
-    limiter: Option<&'a RateLimiter>,
-    now_s: u32,
-    /// Whether anything is answered: not from a plan as old as a stop of the process.
-    is_steady: bool,
 }
 
 impl DnsServer {
@@ -95,17 +59,7 @@ impl DnsServer {
         let (udp, tcp, address) = bind(config.listen, workers).await?;
 
         announce(&zone, first.as_deref());
-        metrics.plan_seq.set(plan_seq(&zone));
-
-        let counters = Counters::new(&metrics, &zone);
-        let shared = Arc::new(Shared {
-            answers: ArcSwap::from_pointee(Answers { zone, counters }),
-            secrets: ArcSwapOption::from_pointee(secrets),
-            limiter: RateLimiter::new(&config.settings.rate_limit, rand::random()),
-            config,
-            metrics,
-            pulse: Pulse::default(),
-        });
+        let shared = Arc::new(Shared::new(config, zone, secrets, metrics));
 
         Ok(Self {
             udp,
@@ -118,8 +72,8 @@ impl DnsServer {
         })
     }
 
-    /// The same server, which answers a frozen plan as the agent decides, and waits for a plan
-    /// after the process stood still.
+    /// Makes the server answer a frozen plan as the agent decides, and wait for a plan after a
+    /// stall.
     pub(crate) fn guided_by(self, guide: Guide) -> Self {
         Self {
             guide: Some(guide),
@@ -155,11 +109,11 @@ impl DnsServer {
             ..
         }) = guide.clone()
         {
-            tasks.spawn(pulse::keep(shared.clone(), resumed, is_current));
+            tasks.spawn(stalls::run(shared.clone(), resumed, is_current));
         }
 
-        tasks.spawn(follow(plan, board, guide, shared.clone()));
-        tasks.spawn(secrets::keep(shared));
+        tasks.spawn(update_answers(plan, board, guide, shared.clone()));
+        tasks.spawn(secrets::rotate(shared));
 
         let ended = tokio::select! {
             () = stop.cancelled() => Ok(()),
@@ -207,9 +161,9 @@ async fn bind(
     }
 }
 
-/// Swaps the snapshot for each plan that is newer than the one answered from, and where the
-/// regions' distances change, or what is answered from a frozen plan.
-async fn follow(
+/// Swaps the snapshot for each newer plan, and when the regions' distances or the local answer to a
+/// frozen plan change.
+async fn update_answers(
     mut plans: watch::Receiver<Option<Arc<CommittedPlan>>>,
     board: watch::Receiver<Arc<BoardView>>,
     guide: Option<Guide>,
@@ -218,7 +172,7 @@ async fn follow(
     let traffic = &shared.config.traffic;
     let is_measured = traffic.strategy == Strategy::Latency && !traffic.networks.is_empty();
     let mut circumstances = Circumstances::default();
-    let mut looks = tokio::time::interval(POLL_INTERVAL);
+    let mut ticks = tokio::time::interval(POLL_INTERVAL);
     let local =
         |freeze: &Option<Arc<Freeze>>| freeze.as_ref().and_then(|freeze| freeze.local.clone());
     let (mut freeze, mut is_current) = match &guide {
@@ -226,15 +180,15 @@ async fn follow(
         None => (watch::channel(None).1, watch::channel(true).1),
     };
 
-    // What is frozen already counts from the start.
+    // A freeze that is already active counts from the start.
     freeze.mark_changed();
-    looks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
 
-    // The one answered from; it was read when the server was bound.
+    // The current plan; it was read when the server was bound.
     let mut current = plans.borrow().clone();
 
-    // The dns-leader takes a plan back that it had from the disk and that the acceptors refute:
-    // then an older one may follow.
+    // The DNS leader withdraws a plan that it read from the disk if the acceptors disagree: then an
+    // older one may follow.
     let mut is_withdrawn = false;
     loop {
         tokio::select! {
@@ -246,13 +200,12 @@ async fn follow(
                         (current, is_withdrawn) = (Some(taken), false);
                     }
                 }
-                // The writer is gone (the agent ends, or restarts its leader part): the last plan
-                // goes on being answered.
+                // The writer is gone (the agent stops, or restarts its leader): keep the last plan.
                 Err(_) => std::future::pending().await,
             },
             Ok(()) = is_current.changed() => {
                 if *is_current.borrow_and_update() {
-                    // What was heard counts before anything is answered again.
+                    // Apply the latest plan before anything is answered again.
                     let offered = plans.borrow_and_update().clone();
                     current = shared.take_over(offered, &circumstances, is_withdrawn).or(current);
                     shared.pulse.resume();
@@ -265,13 +218,13 @@ async fn follow(
                     shared.answer_from(current.as_deref(), &circumstances);
                 }
             }
-            _ = looks.tick(), if is_measured => {
+            _ = ticks.tick(), if is_measured => {
                 let board = board.borrow().clone();
-                if circumstances.distances.look(&board) {
+                if circumstances.distances.update(&board) {
                     let distances = &circumstances.distances;
-                    shared.metrics.measured(distances);
+                    shared.metrics.set_distances(distances);
                     shared.answer_from(current.as_deref(), &circumstances);
-                    info!(distances = ?Shown(distances), "DNS answers by new distances between \
+                    info!(distances = ?Rendered(distances), "DNS answers by new distances between \
                         regions");
                 }
             }
@@ -280,181 +233,28 @@ async fn follow(
 }
 
 /// Distances for the log, milliseconds.
-struct Shown<'a>(&'a Distances);
+struct Rendered<'a>(&'a Distances);
 
-impl std::fmt::Debug for Shown<'_> {
+impl std::fmt::Debug for Rendered<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let shown = self
+        let rendered = self
             .0
             .all()
             .map(|(from, to, time)| format!("{from}>{to}={}", time.as_millis()));
-        f.write_str(&shown.collect::<Vec<_>>().join(" "))
+        f.write_str(&rendered.collect::<Vec<_>>().join(" "))
     }
 }
 
-fn plan_seq(zone: &Zone) -> i64 {
-    zone.stamp
-        .as_ref()
-        .map_or(0, |stamp| i64::try_from(stamp.seq).unwrap_or(i64::MAX))
-}
-
-fn announce(zone: &Zone, plan: Option<&CommittedPlan>) {
-    let weights: Vec<_> = zone
-        .regions
-        .iter()
-        .map(|region| format!("{}={}", region.name, region.weight_bp))
-        .collect();
-    let weights = weights.join(" ");
-
-    match plan {
-        Some(CommittedPlan { stamp, plan }) => {
-            info!(seq = stamp.seq, ballot = stamp.ballot.number, %weights, reason = %plan.reason, "DNS answers a new plan");
-        }
-        None => {
-            warn!(%weights, "DNS answers all regions of the configuration: no plan is committed \
-                yet")
-        }
-    }
-
-    if zone.is_withdrawn {
-        error!("every region failed: DNS answers no address, as traffic.when_all_down asks");
-    } else if !zone.is_weighted() {
-        error!(%weights, "no region has a share: DNS answers all of them");
-    }
-}
-
-impl Shared {
-    /// Whether a plan is newer than the one answered from; an older one is refused.
-    fn accepts(&self, plan: &CommittedPlan) -> bool {
-        let answers = self.answers.load();
-        match answers
-            .zone
-            .stamp
-            .as_ref()
-            .map(|current| plan.stamp.cmp(current))
-        {
-            None | Some(Ordering::Greater) => true,
-            Some(Ordering::Equal) => false,
-            Some(Ordering::Less) => {
-                warn!(
-                    seq = plan.stamp.seq,
-                    "DNS keeps its plan: the one offered is older"
-                );
-
-                self.metrics
-                    .refused_plans
-                    .with_label_values(&["older"])
-                    .inc();
-
-                false
-            }
-        }
-    }
-
-    /// Answers from a plan that is newer than the one answered from, or from any if that one was
-    /// withdrawn; the plan, if it is answered from now.
-    fn take_over(
-        &self,
-        offered: Option<Arc<CommittedPlan>>,
-        circumstances: &Circumstances,
-        is_withdrawn: bool,
-    ) -> Option<Arc<CommittedPlan>> {
-        let plan = offered.filter(|plan| is_withdrawn || self.accepts(plan))?;
-        if !self.answer_from(Some(&plan), circumstances) {
-            return None;
-        }
-        announce(&self.answers.load().zone, Some(&plan));
-        Some(plan)
-    }
-
-    /// Swaps the snapshot; false: it can't be made, and the one before stays.
-    fn answer_from(&self, plan: Option<&CommittedPlan>, circumstances: &Circumstances) -> bool {
-        match Zone::compile_with(&self.config, plan, circumstances) {
-            Ok(zone) => {
-                self.metrics.plan_seq.set(plan_seq(&zone));
-                let counters = Counters::new(&self.metrics, &zone);
-                self.answers.store(Arc::new(Answers { zone, counters }));
-                true
-            }
-            Err(error) => {
-                let seq = plan.map_or(0, |plan| plan.stamp.seq);
-                self.metrics
-                    .refused_plans
-                    .with_label_values(&["unanswerable"])
-                    .inc();
-
-                error!(seq, %error, "DNS keeps its plan: the new one can't be answered");
-                false
-            }
-        }
-    }
-
-    /// What is to be answered from now.
-    pub(super) fn snapshot(&self) -> Snapshot<'_> {
-        // Cookies count seconds modulo 2^32.
-        let now_s = ((unix_ms() / 1_000) & u64::from(u32::MAX)) as u32;
-        let answers = self.answers.load();
-        let secrets = self.secrets.load();
-
-        Snapshot {
-            answers,
-            secrets,
-            limiter: self.limiter.as_ref(),
-            now_s,
-            is_steady: self.pulse.is_steady(),
-        }
-    }
-
-    pub(super) fn count_dropped(&self, transport: Transport, reason: &str) {
-        self.metrics
-            .dropped
-            .with_label_values(&[transport.as_str(), reason])
-            .inc();
-    }
-}
-
-impl Snapshot<'_> {
-    /// Puts the answer to a packet that came from `source` at `now` into `out`; false: nothing is
-    /// to be sent.
-    pub(super) fn respond(
-        &self,
-        packet: &[u8],
-        source: IpAddr,
-        transport: Transport,
-        now: Instant,
-        out: &mut Vec<u8>,
-    ) -> bool {
-        if !self.is_steady {
-            return false;
-        }
-
-        let Answers { zone, counters } = &**self.answers;
-        let random = rand::random();
-        let secrets = self.secrets.as_deref();
-        let asker = Asker {
-            source,
-            transport,
-            random,
-            now_s: self.now_s,
-            secrets,
-        };
-
-        let Some(mut reply) = respond(zone, packet, &asker, out) else {
-            counters.count_not_a_query(transport);
-            return false;
-        };
-
-        // Who comes over TCP or with a cookie of ours is no forged sender.
-        let is_proven = transport == Transport::Tcp || reply.proof == Proof::Proven;
-        let limiter = self.limiter.filter(|_| !is_proven);
-        let verdict = limiter.map_or(Verdict::Send, |limiter| {
-            limiter.judge(source, reply.kind, now)
-        });
-
-        if verdict == Verdict::Cut {
-            reply.cut(out);
-        }
-        counters.count(zone, &reply, transport, verdict);
-        verdict != Verdict::Drop
-    }
+/// Binds and serves until `stop`. `guide` says what to answer while the plan is frozen, and when
+/// the plan is current again after a stall. Fails only if a socket can't be bound or a worker ends.
+pub async fn run(
+    arguments: DnsArguments,
+    guide: Guide,
+    stop: CancellationToken,
+) -> Result<(), DnsError> {
+    DnsServer::bind(arguments)
+        .await?
+        .guided_by(guide)
+        .serve(stop)
+        .await
 }

@@ -1,14 +1,14 @@
-//! TCP, with limits on everything that a client can hold. A client of TCP has shown that its
-//! address is its own, so its answers are not limited in rate.
+//! TCP, with limits on everything that a client can hold. A TCP client has proven its address, so
+//! its answers are not rate-limited.
 //!
-//! No connection is ever too busy to give way: an answer takes microseconds, and one that its
-//! client does not read is worth no more than one that asks nothing. So where all places are taken,
-//! or all of one client, a newcomer displaces the connection that asked longest ago, of the client
+//! No connection is too busy to be displaced: an answer takes microseconds, and a client that does
+//! not read its answer deserves no more than an idle one. So when all places are taken, or all of
+//! one client, a new connection displaces the connection that has been idle longest, of the client
 //! that has the most (RFC 7766 §6.2.3 lets a server close idle ones).
 
-use super::{
-    server::Shared,
-    wire::{QUERY_LIMIT, Transport},
+use crate::{
+    shared::Shared,
+    wire::{QUERY_LIMIT, reply::Transport},
 };
 use regionmesh_runtime::listener::{self, Door, DoorLimits, PlaceLimits, Seat, Turned};
 use std::{
@@ -113,7 +113,7 @@ async fn serve_connection(
             .duration
             .observe(begin.elapsed().as_secs_f64());
 
-        // Whoever asked last gives way last.
+        // The connection that asked last is displaced last.
         seat.set_idle();
 
         let Ok(length) = u16::try_from(reply.len()) else {

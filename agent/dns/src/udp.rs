@@ -2,7 +2,7 @@
 //! kernel spreads clients over them). Between a packet and its answer nothing waits: the zone, the
 //! secrets and the limits are read without locks.
 
-use super::{DnsError, batch::Batch, server::Shared, wire::Transport};
+use crate::{batch::Batch, error::DnsError, shared::Shared, wire::reply::Transport};
 use socket2::{Domain, Protocol, Socket, Type};
 use std::{
     io,
@@ -17,7 +17,7 @@ use std::{
 use tokio::sync::mpsc;
 use tracing::debug;
 
-/// How long a worker waits for a packet before it looks whether it shall stop; usually it is woken.
+/// How long a worker waits for a packet before it checks whether to stop; usually it is woken.
 const LONGEST_WAIT: Duration = Duration::from_secs(1);
 /// Pause after the system refuses to receive.
 const ERROR_PAUSE: Duration = Duration::from_millis(50);
@@ -27,9 +27,9 @@ const RECEIVE_BUFFER: usize = 4 << 20;
 
 /// Sockets on `address`, one for each worker.
 ///
-/// SO_REUSEPORT lets any process of the same user share a port, so that two agents on one port
-/// would each get a part of the queries and neither would notice. Therefore the port is first bound
-/// without it, which fails where anybody has it.
+/// SO_REUSEPORT lets any process of the same user share a port, so two agents on one port would
+/// each get a part of the queries and neither would notice. The port is therefore first bound
+/// without it, which fails if it is in use.
 pub(super) fn bind(address: SocketAddr, workers: usize) -> io::Result<Vec<UdpSocket>> {
     let alone = UdpSocket::bind(address)?;
     let address = alone.local_addr()?;
@@ -53,8 +53,8 @@ fn bind_shared(address: SocketAddr) -> io::Result<UdpSocket> {
     let _ = socket.set_recv_buffer_size(RECEIVE_BUFFER);
     socket.set_read_timeout(Some(LONGEST_WAIT))?;
 
-    // A send buffer that stays full is a network card that hangs; the next query shall not wait for
-    // it for ever.
+    // If the network card hangs, the send buffer stays full; the next query must not wait for it
+    // forever.
     socket.set_write_timeout(Some(LONGEST_WAIT))?;
     socket.bind(&address.into())?;
     Ok(socket.into())
@@ -100,13 +100,13 @@ impl Workers {
         Ok(workers)
     }
 
-    /// Waits until a worker has ended by itself, which only a defect makes it do.
+    /// Waits until a worker ends on its own, which only a defect can cause.
     pub(super) async fn ended(&mut self) -> DnsError {
         loop {
             if self.threads.iter().any(JoinHandle::is_finished) {
                 return DnsError::Worker("ended".into());
             }
-            // Nobody sends: this ends when the last worker has, and is only a pause before.
+            // Nothing is ever sent: this is a pause, cut short when the last worker ends.
             let _ = tokio::time::timeout(LONGEST_WAIT, self.ended.recv()).await;
         }
     }

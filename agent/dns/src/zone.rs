@@ -5,19 +5,23 @@
 //! `<region>.serving` (always that region), `ns-<region>` (glue) and `_plan` (TXT, for operators).
 //! Pure: the random number of a draw is handed in.
 
-use super::{DnsError, distances::Distances, fast::Encoded, nearness::Networks};
+mod choice;
+pub(crate) mod region;
+
 use crate::{
     config::{Config, Region},
+    distances::Distances,
+    error::DnsError,
+    fast::encoded::Encoded,
     known_plan::restrict_plan,
+    nearness::Networks,
 };
-use hickory_proto::rr::{
-    Name, RData,
-    rdata::{A, AAAA, SOA},
-};
+use hickory_proto::rr::{Name, rdata::SOA};
+use region::{Family, ZoneRegion};
 use regionmesh_core::planning::{Strategy, freeze::LocalAnswer};
 use regionmesh_protocol::{
     identity::RegionName,
-    plan::{CommittedPlan, FULL_WEIGHT_BP, RegionPlan},
+    plan::{CommittedPlan, RegionPlan},
     register::ballot::Stamp,
     text::visible,
 };
@@ -47,31 +51,6 @@ pub(crate) enum Node {
     Empty,
 }
 
-/// One region as DNS sees it.
-#[derive(Debug, Clone)]
-pub(crate) struct ZoneRegion {
-    /// The region.
-    pub(crate) name: RegionName,
-    /// Its share of the answers for `serving`, relative to the others.
-    pub(crate) weight_bp: u16,
-    /// Its share when nothing is the matter with it: what a full part of its own clients is
-    /// measured by.
-    pub(crate) normal_bp: u16,
-    /// Its IPv4 addresses.
-    pub(crate) v4: Vec<RData>,
-    /// Its IPv6 addresses.
-    pub(crate) v6: Vec<RData>,
-}
-
-/// An address family, as a record type asks for it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Family {
-    /// A records.
-    V4,
-    /// AAAA records.
-    V6,
-}
-
 /// An immutable snapshot of all that the server answers.
 #[derive(Debug, Clone)]
 pub struct Zone {
@@ -81,9 +60,8 @@ pub struct Zone {
     pub(crate) ttl_s: u32,
     /// Every name that exists; looked up without regard to case.
     pub(crate) nodes: HashMap<Name, Node>,
-    /// The regions.
     pub(crate) regions: Vec<ZoneRegion>,
-    /// Which of them are near whom; empty unless answers go by latency.
+    /// Which of them are near which clients; empty unless the strategy is `latency`.
     pub(crate) networks: Networks,
     /// Answers for `serving`, encoded beforehand.
     pub(crate) encoded: Encoded,
@@ -101,7 +79,7 @@ pub struct Zone {
     pub(crate) is_withdrawn: bool,
 }
 
-/// What changes the answers beside the plan.
+/// What changes the answers apart from the plan.
 #[derive(Debug, Default)]
 pub(crate) struct Circumstances {
     /// What is measured of the regions: it orders those that a network of clients does not name.
@@ -274,45 +252,6 @@ impl Zone {
         }
 
         self.nodes.insert(name, node);
-    }
-}
-
-impl ZoneRegion {
-    /// The region's records of a family.
-    pub(crate) fn addresses(&self, family: Family) -> &[RData] {
-        match family {
-            Family::V4 => &self.v4,
-            Family::V6 => &self.v6,
-        }
-    }
-
-    fn new(config: &Config, name: &RegionName, weight_bp: u16, addresses: &[IpAddr]) -> Self {
-        let (v4, v6) = addresses
-            .iter()
-            .map(|address| address_record(*address))
-            .partition(|data| matches!(data, RData::A(_)));
-
-        // A standby's normal share is none; what it has of one is a share of all.
-        let normal_bp = config
-            .region(name)
-            .map(|region| region.weight_bp)
-            .filter(|weight_bp| *weight_bp > 0);
-
-        Self {
-            name: name.clone(),
-            weight_bp,
-            normal_bp: normal_bp.unwrap_or(FULL_WEIGHT_BP),
-            v4,
-            v6,
-        }
-    }
-}
-
-/// An A or AAAA record's data.
-pub(crate) fn address_record(address: IpAddr) -> RData {
-    match address.to_canonical() {
-        IpAddr::V4(address) => RData::A(A(address)),
-        IpAddr::V6(address) => RData::AAAA(AAAA(address)),
     }
 }
 

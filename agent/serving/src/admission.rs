@@ -2,8 +2,8 @@
 //!
 //! A request waits for a place until its deadline, first come, first served. One that would wait
 //! longer, judged by how long places were taken lately ([`regionmesh_core::admission::queue`]), is
-//! refused at once and told when to come again: a queue that only grows answers everyone too late.
-//! A client that goes away leaves the queue at once.
+//! refused immediately, with a time to retry: a queue that only grows answers everyone too late. A
+//! client that disconnects leaves the queue immediately.
 
 use crate::settings::ServingConfig;
 use crate::{metrics::ServingMetrics, refusal::Refusal};
@@ -25,8 +25,8 @@ use tokio::{
     time::{Instant, timeout, timeout_at},
 };
 
-/// How long the client waits in all, milliseconds, where an Envoy (Istio, KServe's ingress) in
-/// front says so. The Open Inference Protocol has no deadline of its own.
+/// The client's total timeout, milliseconds, as set by an Envoy in front (Istio, KServe's ingress).
+/// The Open Inference Protocol has no deadline of its own.
 pub(crate) const DEADLINE_HEADER: HeaderName =
     HeaderName::from_static("x-envoy-expected-rq-timeout-ms");
 /// Requests that may wait, whatever their deadlines: bounds memory.
@@ -42,10 +42,9 @@ const BODY_IDLE: Duration = Duration::from_secs(10);
 /// Time spent on reading what is refused for its size, so that the client sees the answer and not a
 /// reset connection.
 const DISCARD_DEADLINE: Duration = Duration::from_secs(2);
-/// All bodies held at once, in sizes of the largest allowed.
+/// Memory for all bodies, as a multiple of the largest allowed body.
 const BODIES_FACTOR: usize = 4;
 
-/// The limits.
 #[derive(Debug)]
 pub(crate) struct Admission {
     running: Arc<Semaphore>,
@@ -81,7 +80,6 @@ impl Drop for Place {
 /// A request's body and its part of the memory for bodies.
 #[derive(Debug)]
 pub(crate) struct HeldBody {
-    /// The bytes.
     pub(crate) bytes: Bytes,
     _memory: Option<OwnedSemaphorePermit>,
 }
@@ -92,7 +90,7 @@ struct Waiting<'a>(&'a Admission);
 impl Drop for Waiting<'_> {
     fn drop(&mut self) {
         self.0.waiting.fetch_sub(1, Ordering::Relaxed);
-        self.0.metrics.queue.dec();
+        self.0.metrics.waiting.queue.dec();
     }
 }
 
@@ -120,7 +118,7 @@ impl Admission {
     }
 
     fn overloaded(&self, what: &str, retry_after: Duration) -> Refusal {
-        self.metrics.overloads.inc();
+        self.metrics.waiting.overloads.inc();
         if let Some(left_out) = self.throttle.admit(std::time::Instant::now()) {
             let waiting = self.waiting.load(Ordering::Relaxed);
             tracing::warn!(
@@ -147,13 +145,14 @@ impl Admission {
     /// Waits for a place among the running inferences, until the request's deadline.
     pub(crate) async fn enter(&self, headers: &HeaderMap) -> Result<Place, Refusal> {
         let begin = Instant::now();
-        // Free places go to those that wait, so that there are none while anybody does.
+        // Free places go to waiting requests, so there are none while a request waits.
         let running = match self.running.clone().try_acquire_owned() {
             Ok(running) => running,
             Err(_) => self.queue(self.timeout(headers)).await?,
         };
 
         self.metrics
+            .waiting
             .queue_duration
             .observe(begin.elapsed().as_secs_f64());
         Ok(Place {
@@ -165,7 +164,7 @@ impl Admission {
 
     async fn queue(&self, timeout: Duration) -> Result<OwnedSemaphorePermit, Refusal> {
         let ahead = self.waiting.fetch_add(1, Ordering::Relaxed);
-        self.metrics.queue.inc();
+        self.metrics.waiting.queue.inc();
 
         let _waiting = Waiting(self);
         let expected = self.expected_wait(ahead);
@@ -188,7 +187,7 @@ impl Admission {
             Ok(Ok(running)) => Ok(running),
             Ok(Err(_)) => Err(Refusal::unavailable("the server is stopping")),
             Err(_) => {
-                self.metrics.queue_timeouts.inc();
+                self.metrics.waiting.queue_timeouts.inc();
                 let what = format!(
                     "no place was free for an inference within {:.1} s",
                     timeout.as_secs_f64()
@@ -207,7 +206,7 @@ impl Admission {
         Duration::from_micros(estimate.wait_us(ahead, self.parallel))
     }
 
-    /// How long a request may wait: as configured, or less if its client says so.
+    /// How long a request may wait: as configured, or less if its client's deadline is earlier.
     fn timeout(&self, headers: &HeaderMap) -> Duration {
         let said = headers
             .get(DEADLINE_HEADER)

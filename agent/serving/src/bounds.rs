@@ -1,10 +1,10 @@
 //! Bounds on the tensors that a model makes, checked before the engine makes them.
 //!
 //! tract evaluates what is constant while it reads a graph and allocates what an operator asks for;
-//! an allocation that fails aborts the process. A model of 162 bytes can ask for terabytes, so that
-//! every shape that is known is looked at before anything is computed from it: attributes in the
-//! file, shapes found by inference, shapes after each stage of optimisation, and at run time the
-//! shapes that only values decide.
+//! an allocation that fails aborts the process. A model of 162 bytes can ask for terabytes, so
+//! every known shape is checked before anything is computed from it: attributes in the file, shapes
+//! found by inference, shapes after each stage of optimisation, and at run time the shapes that
+//! only values decide.
 
 use crate::work::Control;
 use anyhow::{Context, bail};
@@ -32,9 +32,9 @@ fn size(bytes: Option<u64>) -> String {
     bytes.map_or_else(|| "more than 2^64".into(), |bytes| bytes.to_string())
 }
 
-/// tract keeps offsets and coordinates for each place of a kernel: about so many bytes.
+/// Bytes that tract needs for the offsets and coordinates of each place of a kernel, estimated.
 const BYTES_PER_KERNEL_PLACE: u64 = 64;
-/// Tensors of at most so many elements are read as values when a shape depends on them.
+/// Largest tensor, elements, that is read as values when a shape depends on it.
 const VALUES_MAX: usize = 64;
 
 /// `text`: bytes of the longest text that an element may hold.
@@ -68,7 +68,7 @@ fn check(operator: &str, node: &str, bytes: Option<u64>, limit: u64) -> Result<(
     }
 }
 
-/// Looks at kernels, whose tables no tensor's shape shows. Subgraphs included; the reader bounds
+/// Checks kernels, whose tables no tensor's shape reveals. Subgraphs included; the reader bounds
 /// their depth.
 pub(crate) fn check_attributes(graph: &GraphProto, limit: u64) -> Result<(), TooLarge> {
     for node in &graph.node {
@@ -137,7 +137,7 @@ pub(crate) fn analyse(
     Ok(())
 }
 
-/// Infers what it can of one operator's inputs and outputs; returns the facts that became more
+/// Infers one operator's inputs and outputs as far as possible; returns the facts that became more
 /// precise.
 fn analyse_one(
     graph: &mut InferenceModel,
@@ -168,8 +168,8 @@ fn analyse_one(
     }
 
     let mut operator: Box<dyn InferenceOp> = node.op.clone();
-    // An operator whose inputs are all known is evaluated by the inference itself: what it will
-    // make is asked first.
+    // If all inputs of an operator are known, the inference evaluates it: its output shapes are
+    // checked first.
     if !inputs.is_empty() && inputs.iter().all(|input| input.value.is_concrete()) {
         let asked = operator.infer_facts(
             inputs.iter().collect(),
@@ -177,7 +177,7 @@ fn analyse_one(
             seen.iter().collect(),
         );
 
-        // Where this fails the inference fails in the same way, and says it better.
+        // If this fails, the inference fails in the same way with a better message.
         if let Ok((_, made, _)) = asked {
             let values: Vec<_> = inputs
                 .iter()
@@ -240,8 +240,8 @@ fn check_fact(
     )?)
 }
 
-/// Checks every shape that is known in a typed graph. Constants are there already, and come from
-/// the file.
+/// Checks every shape that is known in a typed graph. Constants exist already: they come from the
+/// file.
 pub(crate) fn check_typed(graph: &TypedModel, limit: u64) -> Result<(), TooLarge> {
     for node in graph.nodes().iter().filter(|node| !node.op_is::<Const>()) {
         for output in &node.outputs {
@@ -287,10 +287,10 @@ fn longest_text<'a>(tensors: impl Iterator<Item = &'a Tensor>) -> TractResult<us
     Ok(longest)
 }
 
-/// Checks what an operator will make of these inputs, as far as it can tell.
+/// Checks the outputs that an operator will make of these inputs, as far as they can be inferred.
 pub(crate) fn check_inputs(node: &TypedNode, inputs: &[TValue], limit: u64) -> TractResult<()> {
-    // Asking such an operator for its outputs makes symbols that stay; of these only Range can make
-    // much out of little.
+    // Asking such an operator for its outputs creates symbols that stay; of these only Range can
+    // make large outputs from small inputs.
     if node.op().mints_runtime_symbols() && node.op().name() != "Range" {
         return Ok(());
     }
@@ -307,7 +307,7 @@ pub(crate) fn check_inputs(node: &TypedNode, inputs: &[TValue], limit: u64) -> T
     let facts: Vec<&TypedFact> = facts.iter().collect();
     let text = longest_text(inputs.iter().map(|value| &**value))?;
 
-    // Where this fails the evaluation fails in the same way, and says it better.
+    // If this fails, the evaluation fails in the same way with a better message.
     let Ok(outputs) = node.op.output_facts(&facts) else {
         return Ok(());
     };

@@ -1,11 +1,11 @@
-//! How much memory loaded models may take, as far as it can be told from the sizes of their files.
+//! How much memory loaded models may take, estimated from the sizes of their files.
 
 use std::sync::{
     Arc,
     atomic::{AtomicU64, Ordering},
 };
 
-/// The bound and what is taken of it.
+/// The limit and what is reserved of it.
 #[derive(Debug)]
 pub(crate) struct Budget {
     limit: u64,
@@ -20,7 +20,7 @@ pub(crate) struct Reservation {
 }
 
 impl Budget {
-    /// A budget of `limit` bytes, nothing taken.
+    /// A budget of `limit` bytes, nothing reserved.
     pub(crate) fn new(limit: u64) -> Arc<Self> {
         Arc::new(Self {
             limit,

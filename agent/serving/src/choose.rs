@@ -44,8 +44,8 @@ impl HeldModel {
             }
         }
 
-        // A `+conflict.` version lost against the one of its name; it is kept to be looked at, not
-        // to be served.
+        // A `+conflict.` version lost against the one of its name; it is kept for inspection, not
+        // for serving.
         let contenders = self
             .versions
             .keys()
@@ -102,7 +102,7 @@ pub(crate) fn held_models(catalogue: &Catalogue) -> BTreeMap<ModelName, HeldMode
     models
 }
 
-/// Orders version names as people count: runs of digits by value (10 > 9, 1.10 > 1.9), the rest as
+/// Orders version names in natural order: runs of digits by value (10 > 9, 1.10 > 1.9), the rest as
 /// text; names equal so far (`1` and `01`) as plain text, so that the order is total. As in
 /// Semantic Versioning §11.4 a suffix that begins with `-` ranks before the version without it:
 /// `2.0-rc1` < `2.0`.
@@ -138,7 +138,7 @@ pub(crate) fn compare(a: &str, b: &str) -> Ordering {
                 (left, right) = (l_rest, r_rest);
             }
             (Some(l), Some(r)) if l != r => {
-                // `2.0-rc1` against `2.0.1`: a pre-release ranks before what goes on.
+                // `2.0-rc1` against `2.0.1`: a pre-release ranks before a longer version.
                 return (*l != b'-').cmp(&(*r != b'-')).then(l.cmp(r));
             }
             _ => (left, right) = (&left[1..], &right[1..]),

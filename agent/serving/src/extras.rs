@@ -1,4 +1,4 @@
-//! Versions that are not a model's default, loaded when asked for and kept while they are in use.
+//! Versions that are not a model's default, loaded on request and kept while they are in use.
 
 use crate::loading::{LoadError, Loaded, Loading};
 use regionmesh_protocol::{
@@ -14,13 +14,13 @@ use std::{
 };
 use tokio::sync::OnceCell;
 
-/// A failed load that may pass is not tried again sooner than this, however often the version is
-/// asked for.
+/// A failed load that may succeed later is not repeated sooner than this, however often the version
+/// is requested.
 const RETRY_AFTER: Duration = Duration::from_secs(10);
 
 type Outcome = Result<Arc<Loaded>, (LoadError, Instant)>;
 
-/// One version; requests that come while it loads wait on the cell.
+/// One version; requests that arrive while it loads wait on the cell.
 #[derive(Debug, Clone)]
 struct Slot {
     model: ModelName,
@@ -29,7 +29,7 @@ struct Slot {
     cell: Arc<OnceCell<Outcome>>,
 }
 
-/// The least recently used version stands last.
+/// The least recently used version is last.
 pub(crate) struct Extras {
     slots: Mutex<Vec<Slot>>,
     limit: usize,
@@ -50,7 +50,7 @@ impl Extras {
         self.slots.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The version, loaded now if need be.
+    /// The version, loaded now if necessary.
     pub(crate) async fn get(
         self: &Arc<Self>,
         model: &ModelName,
@@ -58,7 +58,7 @@ impl Extras {
         content: Digest,
     ) -> Result<Arc<Loaded>, LoadError> {
         let cell = self.cell(model, version, content);
-        // In a task of its own: the load shall go on when the client that began it goes away.
+        // In its own task: the load must survive the client that started it.
         let extras = self.clone();
         let cell_of_task = cell.clone();
         let model = model.clone();
@@ -85,7 +85,7 @@ impl Extras {
         outcome.map_err(|(error, _)| error)
     }
 
-    /// The version's cell, moved to the front; the last one is given up where there are too many.
+    /// The version's cell, moved to the front. The last one is dropped if there are too many.
     fn cell(
         &self,
         model: &ModelName,
@@ -93,7 +93,7 @@ impl Extras {
         content: Digest,
     ) -> Arc<OnceCell<Outcome>> {
         let key = (model.clone(), version.clone(), content);
-        // The loader tries it again by itself.
+        // The loader retries it.
         let is_bad = matches!(
             self.loading.outcomes().of(&key),
             Some(servability::Outcome::Unservable { .. })
@@ -101,7 +101,10 @@ impl Extras {
         let may_pass = |error: &LoadError| error.is_passing() || !is_bad;
         let is_stale = |slot: &Slot| {
             slot.content != content
-                || matches!(slot.cell.get(), Some(Err((error, at))) if may_pass(error) && at.elapsed() >= RETRY_AFTER)
+                || matches!(
+                    slot.cell.get(),
+                    Some(Err((error, at))) if may_pass(error) && at.elapsed() >= RETRY_AFTER
+                )
         };
         let mut slots = self.slots();
         let known = slots
@@ -124,7 +127,7 @@ impl Extras {
         cell
     }
 
-    /// Gives up the least recently used version that is loaded; `false` if there is none.
+    /// Drops the least recently used version that is loaded; `false` if there is none.
     pub(crate) fn drop_oldest(&self) -> bool {
         let mut slots = self.slots();
         let oldest = slots
@@ -150,8 +153,8 @@ impl Extras {
         Some(loaded)
     }
 
-    /// Puts in a version that was a default until now: it may well be asked for by number, or be
-    /// the way back.
+    /// Adds a version that was a default until now: clients may request it by number, and an
+    /// operator may roll back to it.
     pub(crate) fn put(&self, loaded: Arc<Loaded>) {
         if self.limit == 0 {
             return;
@@ -181,7 +184,7 @@ impl Extras {
         self.limit > 0
     }
 
-    /// Drops what `is_held` denies.
+    /// Drops versions that are not held any more.
     pub(crate) fn retain(&self, is_held: impl Fn(&ModelName, &VersionName, Digest) -> bool) {
         self.slots()
             .retain(|slot| is_held(&slot.model, &slot.version, slot.content));

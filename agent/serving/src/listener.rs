@@ -1,4 +1,4 @@
-//! The model server's door: how many connections it takes, how slow they may be, and how they end.
+//! The model server's connections: how many it accepts, how slow they may be, and how they end.
 
 use crate::{metrics::ServingMetrics, refusal::Refusal};
 use axum::{
@@ -13,10 +13,11 @@ use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
-/// How long requests in progress may go on after the stop; below Kubernetes' usual 30 s of grace.
+/// How long requests in progress may take after the stop; below Kubernetes' usual grace period of
+/// 30 s.
 const STOP_TIMEOUT: Duration = Duration::from_secs(20);
 const DOOR: DoorLimits = DoorLimits {
-    // Most of the places may be one client's: users often come through one proxy.
+    // One client may hold most of the places: users often come through one proxy.
     places: PlaceLimits {
         total: 2_048,
         per_client: 1_536,

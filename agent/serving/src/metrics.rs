@@ -2,8 +2,10 @@
 //! make series.
 
 use prometheus::{
-    Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts,
-    Registry, core::Collector,
+    Histogram, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Registry,
+    register_histogram_vec_with_registry, register_histogram_with_registry,
+    register_int_counter_vec_with_registry, register_int_counter_with_registry,
+    register_int_gauge_vec_with_registry, register_int_gauge_with_registry,
 };
 use regionmesh_protocol::models::manifest::{ModelName, VersionName};
 
@@ -11,13 +13,41 @@ use regionmesh_protocol::models::manifest::{ModelName, VersionName};
 /// gone.
 const CODES: [&str; 8] = ["200", "400", "408", "413", "500", "503", "504", "404"];
 
-/// The metrics; clones share them.
+/// Bounds of the histogram of inference times, seconds.
+const DURATION_BUCKETS: [f64; 14] = [
+    0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.2, 0.3, 0.5, 1.0, 2.5, 5.0, 10.0,
+];
+/// Bounds of the histogram of waiting times, seconds.
+const QUEUE_BUCKETS: [f64; 13] = [
+    0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0,
+];
+
+/// The metrics of the model server. Cheap to clone; clones count together.
 #[derive(Debug, Clone)]
 pub struct ServingMetrics {
     /// Inference requests by model, version and status.
     requests: IntCounterVec,
     /// From admission to the answer, by model.
     duration: HistogramVec,
+    /// Requests that wait for a place.
+    pub(crate) waiting: WaitingMetrics,
+    /// Versions and their loads.
+    pub(crate) loads: LoadMetrics,
+    /// Panics of the engine that were caught.
+    pub(crate) panics: IntCounter,
+    /// Loads and inferences that still run although nothing waits for them.
+    pub(crate) abandoned: IntGauge,
+    /// Inferences that were not done in time.
+    pub(crate) timeouts: IntCounter,
+    /// Open connections.
+    pub(crate) connections: IntGauge,
+    /// Connections that were ended because of what came in, or did not come.
+    pub(crate) refused_connections: IntCounterVec,
+}
+
+/// Metrics of requests that wait for a place.
+#[derive(Debug, Clone)]
+pub(crate) struct WaitingMetrics {
     /// Requests waiting for one of the running ones to end.
     pub(crate) queue: IntGauge,
     /// How long requests waited for a place that got one.
@@ -26,8 +56,11 @@ pub struct ServingMetrics {
     pub(crate) overloads: IntCounter,
     /// Requests among them that waited until their deadline.
     pub(crate) queue_timeouts: IntCounter,
-    /// Panics of the engine that were caught.
-    pub(crate) panics: IntCounter,
+}
+
+/// Metrics of versions and their loads.
+#[derive(Debug, Clone)]
+pub(crate) struct LoadMetrics {
     /// Versions loaded now.
     pub(crate) loaded: IntGauge,
     /// Memory reserved for them.
@@ -40,143 +73,133 @@ pub struct ServingMetrics {
     pub(crate) unservable: IntGauge,
     /// Versions that took the process down.
     pub(crate) quarantined: IntGauge,
-    /// Loads and inferences that nobody waits for, and that go on.
-    pub(crate) abandoned: IntGauge,
-    /// Inferences that were not done in time.
-    pub(crate) timeouts: IntCounter,
     /// Changes of a model's default version.
     pub(crate) swaps: IntCounterVec,
-    /// Open connections.
-    pub(crate) connections: IntGauge,
-    /// Connections that were ended because of what came in, or did not come.
-    pub(crate) refused_connections: IntCounterVec,
 }
 
-impl ServingMetrics {
-    /// Registers the metrics; once per registry, since a restarted server goes on counting where it
-    /// was.
-    pub fn new(registry: &Registry) -> prometheus::Result<Self> {
-        fn put<C: Collector + Clone + 'static>(
-            registry: &Registry,
-            metric: C,
-        ) -> prometheus::Result<C> {
-            registry.register(Box::new(metric.clone()))?;
-            Ok(metric)
-        }
-
-        let counters = |name: &str, help: &str, labels: &[&str]| {
-            put(registry, IntCounterVec::new(Opts::new(name, help), labels)?)
-        };
-        let counter = |name: &str, help: &str| put(registry, IntCounter::new(name, help)?);
-        let gauge = |name: &str, help: &str| put(registry, IntGauge::new(name, help)?);
-
+impl WaitingMetrics {
+    fn new(registry: &Registry) -> prometheus::Result<Self> {
         Ok(Self {
-            requests: counters(
-                "regionmesh_inference_requests_total",
-                "Inference requests by model, version and HTTP status code.",
-                &["model", "version", "code"],
-            )?,
-            duration: put(
-                registry,
-                HistogramVec::new(
-                    HistogramOpts::new(
-                        "regionmesh_inference_duration_seconds",
-                        "Time from the whole request received to the answer, waiting included, of \
-                            successful inferences.",
-                    )
-                    .buckets(vec![
-                        0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.2, 0.3, 0.5, 1.0, 2.5, 5.0,
-                        10.0,
-                    ]),
-                    &["model"],
-                )?,
-            )?,
-            queue: gauge(
+            queue: register_int_gauge_with_registry!(
                 "regionmesh_inference_queue_length",
-                "Inference requests that wait for a \
-                free place.",
+                "Inference requests that wait for a free place.",
+                registry
             )?,
-            queue_duration: put(
-                registry,
-                Histogram::with_opts(
-                    HistogramOpts::new(
-                        "regionmesh_inference_queue_duration_seconds",
-                        "Time that inference requests waited for a free place.",
-                    )
-                    .buckets(vec![
-                        0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0,
-                        10.0,
-                    ]),
-                )?,
+            queue_duration: register_histogram_with_registry!(
+                "regionmesh_inference_queue_duration_seconds",
+                "Time that inference requests waited for a free place.",
+                QUEUE_BUCKETS.to_vec(),
+                registry
             )?,
-            overloads: counter(
+            overloads: register_int_counter_with_registry!(
                 "regionmesh_inference_overloads_total",
                 "Inference requests refused because too many were in progress.",
+                registry
             )?,
-            queue_timeouts: counter(
+            queue_timeouts: register_int_counter_with_registry!(
                 "regionmesh_inference_queue_timeouts_total",
                 "Inference requests that waited for a free place until their deadline.",
+                registry
             )?,
-            panics: counter(
-                "regionmesh_inference_panics_total",
-                "Panics of the inference engine \
-                that were caught.",
+        })
+    }
+}
+
+impl LoadMetrics {
+    fn new(registry: &Registry) -> prometheus::Result<Self> {
+        Ok(Self {
+            loaded: register_int_gauge_with_registry!(
+                "regionmesh_serving_models_loaded",
+                "Model versions loaded.",
+                registry
             )?,
-            loaded: gauge("regionmesh_serving_models_loaded", "Model versions loaded.")?,
-            loaded_bytes: gauge(
+            loaded_bytes: register_int_gauge_with_registry!(
                 "regionmesh_serving_models_loaded_bytes",
                 "Memory set aside for loaded model versions, estimated from the sizes of their \
                     files.",
+                registry
             )?,
-            load_failures: counters(
+            load_failures: register_int_counter_vec_with_registry!(
                 "regionmesh_serving_load_failures_total",
                 "Attempts to load a model version that failed.",
                 &["model"],
+                registry
             )?,
-            default_failed: put(
-                registry,
-                IntGaugeVec::new(
-                    Opts::new(
-                        "regionmesh_serving_default_failed",
-                        "1 while the wanted default version of the model can't be loaded (an older \
-                            one may serve).",
-                    ),
-                    &["model"],
-                )?,
+            default_failed: register_int_gauge_vec_with_registry!(
+                "regionmesh_serving_default_failed",
+                "1 while the wanted default version of the model can't be loaded (an older one \
+                    may serve).",
+                &["model"],
+                registry
             )?,
-            unservable: gauge(
+            unservable: register_int_gauge_with_registry!(
                 "regionmesh_serving_versions_unservable",
                 "Versions held by the region that this server can't serve; quarantined ones \
                     included.",
+                registry
             )?,
-            quarantined: gauge(
+            quarantined: register_int_gauge_with_registry!(
                 "regionmesh_serving_versions_quarantined",
                 "Versions that are not loaded because the process died while it loaded them \
                     before.",
+                registry
             )?,
-            abandoned: gauge(
-                "regionmesh_serving_abandoned_computations",
-                "Loads and inferences that still run although their time is up or their client \
-                    went away.",
-            )?,
-            timeouts: counter(
-                "regionmesh_inference_timeouts_total",
-                "Inferences that were not done within serving.inference_timeout_ms.",
-            )?,
-            swaps: counters(
+            swaps: register_int_counter_vec_with_registry!(
                 "regionmesh_serving_swaps_total",
                 "Changes of the version that a model serves by default.",
                 &["model"],
+                registry
             )?,
-            connections: gauge(
+        })
+    }
+}
+
+impl ServingMetrics {
+    /// Registers the metrics; once per registry, so that a restarted server continues its counts.
+    pub fn new(registry: &Registry) -> prometheus::Result<Self> {
+        Ok(Self {
+            requests: register_int_counter_vec_with_registry!(
+                "regionmesh_inference_requests_total",
+                "Inference requests by model, version and HTTP status code.",
+                &["model", "version", "code"],
+                registry
+            )?,
+            duration: register_histogram_vec_with_registry!(
+                "regionmesh_inference_duration_seconds",
+                "Time from the whole request received to the answer, waiting included, of \
+                    successful inferences.",
+                &["model"],
+                DURATION_BUCKETS.to_vec(),
+                registry
+            )?,
+            waiting: WaitingMetrics::new(registry)?,
+            loads: LoadMetrics::new(registry)?,
+            panics: register_int_counter_with_registry!(
+                "regionmesh_inference_panics_total",
+                "Panics of the inference engine that were caught.",
+                registry
+            )?,
+            abandoned: register_int_gauge_with_registry!(
+                "regionmesh_serving_abandoned_computations",
+                "Loads and inferences that still run although their time is up or their client \
+                    went away.",
+                registry
+            )?,
+            timeouts: register_int_counter_with_registry!(
+                "regionmesh_inference_timeouts_total",
+                "Inferences that were not done within serving.inference_timeout_ms.",
+                registry
+            )?,
+            connections: register_int_gauge_with_registry!(
                 "regionmesh_serving_connections",
-                "Open connections to the model \
-                server.",
+                "Open connections to the model server.",
+                registry
             )?,
-            refused_connections: counters(
+            refused_connections: register_int_counter_vec_with_registry!(
                 "regionmesh_serving_refused_connections_total",
                 "Connections that the model server did not serve, or not to their end, by reason.",
                 &["reason"],
+                registry
             )?,
         })
     }
@@ -235,10 +258,13 @@ impl ServingMetrics {
         }
 
         let _ = self.duration.remove_label_values(&[model.as_str()]);
-        for vec in [&self.load_failures, &self.swaps] {
+        for vec in [&self.loads.load_failures, &self.loads.swaps] {
             let _ = vec.remove_label_values(&[model.as_str()]);
         }
 
-        let _ = self.default_failed.remove_label_values(&[model.as_str()]);
+        let _ = self
+            .loads
+            .default_failed
+            .remove_label_values(&[model.as_str()]);
     }
 }

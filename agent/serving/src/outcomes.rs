@@ -1,5 +1,5 @@
-//! How loading and trying each version ended; remembered over a restart, so that a region doesn't
-//! load all that it holds again.
+//! How loading and trying each version ended. Outcomes survive a restart, so that a region does not
+//! test all its versions again.
 
 use crate::quarantine::VersionKey;
 use regionmesh_protocol::{
@@ -56,15 +56,15 @@ impl Known {
     }
 }
 
-/// What is written.
+/// The content of the file.
 #[derive(Debug, Serialize, Deserialize)]
 struct Document {
-    /// What the outcomes depend on, beside the files of the versions.
+    /// What the outcomes depend on, apart from the files of the versions.
     engine: String,
     versions: Vec<(ModelName, VersionName, Digest, Outcome)>,
 }
 
-/// The outcomes. As many as versions are stored: the loader drops those of deleted versions.
+/// The outcomes, at most one per stored version: the loader drops those of deleted versions.
 #[derive(Debug)]
 pub(crate) struct Outcomes {
     known: Mutex<BTreeMap<VersionKey, Known>>,
@@ -84,7 +84,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl Outcomes {
-    /// Reads what was remembered in `folder` by the same `engine`.
+    /// Reads the outcomes that the same `engine` saved in `folder`.
     pub(crate) fn open(folder: Option<&Path>, engine: String) -> Self {
         let file = folder.map(|folder| folder.join("outcomes.json"));
         let known = file
@@ -103,15 +103,15 @@ impl Outcomes {
         }
     }
 
-    /// How often failures were forgotten so far: an attempt takes it with it when it begins.
+    /// How often failures were forgotten so far. An attempt notes it when it begins.
     pub(crate) fn forgotten(&self) -> u64 {
         self.forgotten.load(Relaxed)
     }
 
-    /// Notes how an attempt ended that began after failures had been forgotten `began` times.
-    /// `is_lasting`: whether it would end the same way after a restart. A failure counts for
-    /// nothing if failures were forgotten meanwhile: the attempt may have read files that were
-    /// replaced since.
+    /// Records the outcome of an attempt that began after failures had been forgotten `began`
+    /// times. `is_lasting`: whether it would end the same way after a restart. A failure is ignored
+    /// if failures were forgotten meanwhile: the attempt may have read files that were replaced
+    /// since.
     pub(crate) fn record(&self, key: &VersionKey, outcome: Outcome, is_lasting: bool, began: u64) {
         let mut known = lock(&self.known);
         if outcome != Outcome::Servable && began != self.forgotten() {
@@ -130,8 +130,8 @@ impl Outcomes {
         }
     }
 
-    /// Notes that a version which can't be served lacked memory: it is due as soon as
-    /// `needed_bytes` are free.
+    /// Records that a version can't be served for lack of memory: it is due once `needed_bytes` are
+    /// free.
     pub(crate) fn await_room(&self, key: &VersionKey, needed_bytes: u64) {
         if let Some(known) = lock(&self.known).get_mut(key) {
             known.needed_bytes = Some(needed_bytes);
@@ -158,7 +158,7 @@ impl Outcomes {
         (has_room || is_time).then_some(known.retry_at)
     }
 
-    /// A computation of this version does not end, or did in the end.
+    /// Records that a computation of this version does not end, or that it ended after all.
     pub(crate) fn stuck(&self, key: &VersionKey, is_stuck: bool) {
         let mut stuck = lock(&self.stuck);
         let count = stuck.entry(key.clone()).or_default();
@@ -175,7 +175,7 @@ impl Outcomes {
         self.changed.send_modify(|count| *count += 1);
     }
 
-    /// How it ended; none if it was not tried.
+    /// The version's outcome; none if it was not tried.
     pub(crate) fn of(&self, key: &VersionKey) -> Option<Outcome> {
         if let Some(count) = lock(&self.stuck).get(key) {
             let reason =
@@ -194,17 +194,17 @@ impl Outcomes {
     /// Forgets that a version can't be served, whatever its content.
     pub(crate) fn forget_failure(&self, model: &ModelName, version: &VersionName) {
         self.forgotten.fetch_add(1, Relaxed);
-        self.keep(|key, known| {
+        self.retain_where(|key, known| {
             key.0 != *model || key.1 != *version || known.outcome == Outcome::Servable
         });
     }
 
-    /// Forgets what `is_held` denies.
+    /// Forgets versions that are not held any more.
     pub(crate) fn retain(&self, is_held: impl Fn(&ModelName, &VersionName, Digest) -> bool) {
-        self.keep(|(model, version, content), _| is_held(model, version, *content));
+        self.retain_where(|(model, version, content), _| is_held(model, version, *content));
     }
 
-    fn keep(&self, is_kept: impl Fn(&VersionKey, &Known) -> bool) {
+    fn retain_where(&self, is_kept: impl Fn(&VersionKey, &Known) -> bool) {
         let mut known = lock(&self.known);
         let before = known.len();
         known.retain(|key, known| is_kept(key, known));
@@ -216,12 +216,12 @@ impl Outcomes {
         }
     }
 
-    /// Wakes its owner at each change.
+    /// Changes whenever an outcome does.
     pub(crate) fn changes(&self) -> watch::Receiver<u64> {
         self.changed.subscribe()
     }
 
-    /// Writes what lasts to the file. Blocks.
+    /// Writes the lasting outcomes to the file. Blocks.
     pub(crate) fn save(&self) {
         let Some(file) = &self.file else { return };
         let _writing = lock(&self.writing);

@@ -1,4 +1,4 @@
-//! What the task that keeps models loaded has in progress, and what failed.
+//! Loads in progress and failed loads.
 
 use crate::{
     loading::{LoadError, Loaded},
@@ -14,11 +14,10 @@ use tokio::{
     time::Instant,
 };
 
-/// How long after a failure that may pass the load is tried again: first and longest.
+/// Delay before a load is repeated after a temporary failure: first and longest.
 const RETRY_FIRST: Duration = Duration::from_secs(1);
 const RETRY_LONGEST: Duration = Duration::from_secs(60);
-/// How long a version whose files can't be read is left alone before it is tried again as a
-/// fallback or a trial.
+/// How long a version whose files can't be read is skipped as a fallback or for a trial.
 const REST: Duration = Duration::from_secs(15);
 /// Least time between two repeated trials: thousands of versions that can't be served must not keep
 /// the server busy.
@@ -29,10 +28,10 @@ pub(crate) struct Failure {
     pub(crate) version: VersionName,
     pub(crate) content: Digest,
     pub(crate) reason: String,
-    /// Whether the region shall wait for it: its files can't be read now.
+    /// Whether the region waits for it, because its files can't be read now.
     pub(crate) is_awaited: bool,
     pub(crate) attempts: u32,
-    /// When to try again; none if that is of no use, or is being done.
+    /// When to try again; none if a retry is useless or in progress.
     pub(crate) retry_at: Option<Instant>,
     /// Whether another attempt is due or in progress.
     pub(crate) is_retrying: bool,
@@ -47,21 +46,21 @@ impl Failure {
 
 pub(crate) type Finished = (VersionKey, Result<Arc<Loaded>, LoadError>);
 
-/// What the task that follows the catalogue keeps to itself.
+/// The private state of the task that loads models.
 #[derive(Default)]
 pub(crate) struct Progress {
     pub(crate) failures: BTreeMap<ModelName, Failure>,
     pub(crate) loads: JoinSet<Finished>,
     /// The load of each model that is in progress.
     pub(crate) loading: BTreeMap<ModelName, (VersionKey, AbortHandle)>,
-    /// One version that is nobody's default, being tried.
+    /// One version that is no model's default, being tried.
     pub(crate) trial: JoinSet<Finished>,
     pub(crate) trying: Option<VersionKey>,
     /// When a trial was last repeated.
     pub(crate) repeated_at: Option<Instant>,
-    /// Versions whose files could not be read lately.
+    /// Versions whose files could not be read recently.
     pub(crate) resting: BTreeMap<VersionKey, Instant>,
-    /// What this server can't serve in any version.
+    /// Models of which this server can't serve any version.
     pub(crate) unserved: Vec<ModelName>,
 }
 
@@ -86,14 +85,14 @@ impl Progress {
     }
 
     /// Whether the wanted version of a model failed, and is not being tried again.
-    pub(crate) fn is_settled(&self, model: &ModelName) -> bool {
+    pub(crate) fn has_given_up(&self, model: &ModelName) -> bool {
         self.failures
             .get(model)
             .is_some_and(|failure| !failure.is_retrying)
     }
 
-    /// Notes why a wanted version is not served, and when it is tried again: at once where the
-    /// failure is overtaken.
+    /// Records why a wanted version is not served, and when it is tried again: immediately if the
+    /// failure is outdated.
     pub(crate) fn fail(
         &mut self,
         (name, version, content): &VersionKey,

@@ -3,10 +3,10 @@
 //! A model can make the engine abort the process, which nothing can catch. Each load and first
 //! inference leaves a marker file while it runs; a marker that is found at the start names a
 //! version that the process before was loading when it died. That version is quarantined until it
-//! is deleted, or an operator has it tried again (`regionmesh models retry`). Several markers
-//! accuse none of their versions: these are suspects, and each computes alone while it is loaded,
-//! so that the next death leaves one marker. A machine that lost its power leaves markers too: they
-//! are told apart by the kernel's boot id.
+//! is deleted, or an operator has it tried again (`regionmesh models retry`). If there are several
+//! markers, their versions are suspects: each computes alone while it is loaded, so that the next
+//! death leaves one marker. A power failure leaves markers too: the kernel's boot id tells them
+//! apart.
 
 use regionmesh_protocol::models::{
     digest::Digest,
@@ -52,8 +52,8 @@ impl Record {
     }
 }
 
-/// The quarantine of one model server. It lives as long as the process: a server that is restarted
-/// finds it unchanged.
+/// The quarantine of one model server. It lives as long as the process, across restarts of the
+/// server.
 #[derive(Debug)]
 pub struct Quarantine {
     folder: Option<PathBuf>,
@@ -61,13 +61,13 @@ pub struct Quarantine {
     held: Mutex<BTreeMap<VersionKey, u64>>,
     /// Versions of which one may have taken the process down, until they were loaded alone.
     suspects: Mutex<BTreeSet<VersionKey>>,
-    /// Markers of loads in progress; none any more once the process is about to end in order.
+    /// Markers of loads in progress; none once the process is stopping in an orderly way.
     loading: Mutex<Option<BTreeSet<PathBuf>>>,
     retries: Mutex<Vec<(ModelName, VersionName)>>,
     changed: watch::Sender<u64>,
 }
 
-/// There while a version is loaded; removes its file when dropped.
+/// Exists while a version is loaded; removes its file when dropped.
 #[derive(Debug)]
 pub(crate) struct Marker {
     quarantine: Arc<Quarantine>,
@@ -79,7 +79,7 @@ impl Drop for Marker {
         let Some(file) = self.file.take() else { return };
         let mut loading = lock(&self.quarantine.loading);
 
-        // Gone already if the server stopped in the meantime.
+        // The file is gone if the server stopped in the meantime.
         if loading
             .as_mut()
             .is_some_and(|loading| loading.remove(&file))
@@ -109,7 +109,7 @@ fn boot_id() -> String {
         .unwrap_or_default()
 }
 
-/// The records in a folder, and their files. What can't be read is passed over.
+/// The records in a folder, and their files. Unreadable files are skipped.
 fn records(folder: &Path) -> Vec<(PathBuf, Record)> {
     let Ok(entries) = std::fs::read_dir(folder) else {
         return Vec::new();
@@ -140,7 +140,7 @@ fn records(folder: &Path) -> Vec<(PathBuf, Record)> {
 }
 
 impl Quarantine {
-    /// Keeps its files in `folder`, where it may; without one nothing survives the process.
+    /// Keeps its files in `folder` if that is writable; without it nothing survives the process.
     pub fn open(folder: Option<&Path>) -> Arc<Self> {
         let usable = folder.filter(|folder| {
             let made = ["loading", "quarantined"]
@@ -183,8 +183,8 @@ impl Quarantine {
             .filter(|record| record.boot_id == self.boot_id)
             .collect();
 
-        // Threads that were given up leave markers too. Of several, the suspect that was loaded
-        // last is the culprit.
+        // Abandoned threads leave markers too. Of several, the suspect that was loaded last is the
+        // culprit.
         let is_candidate = |record: &&&Record| accused.len() == 1 || record.is_alone;
         let culprit = accused
             .iter()
@@ -261,8 +261,8 @@ impl Quarantine {
         }
     }
 
-    /// Removes the markers of loads that still go on, and leaves none any more: the process is
-    /// about to end in order.
+    /// Removes the markers of running loads and creates no more: the process is about to stop in an
+    /// orderly way.
     pub(crate) fn close(&self) {
         let loading = lock(&self.loading).take();
         loading.into_iter().flatten().for_each(|file| remove(&file));
@@ -288,8 +288,8 @@ impl Quarantine {
     pub fn retry(&self, model: &ModelName, version: &VersionName) -> bool {
         let is_it = |key: &VersionKey| key.0 == *model && key.1 == *version;
         let was_held = self.drop_where(is_it);
-        tracing::info!(%model, %version, was_quarantined = was_held, "an operator has the version \
-            tried again");
+        tracing::info!(%model, %version, was_quarantined = was_held, "an operator requested a \
+            retry");
         self.try_again(model, version);
         was_held
     }
@@ -334,7 +334,7 @@ impl Quarantine {
     }
 }
 
-/// A version's name alone is not enough: it may be deleted and published anew while it is loaded.
+/// The content is part of the name: a version may be deleted and republished while it is loaded.
 fn file_name((model, version, content): &VersionKey) -> String {
     let mut hasher = blake3::Hasher::new();
     hasher

@@ -1,4 +1,4 @@
-//! What a client is told when it gets no inference: a status and one sentence.
+//! What a client gets instead of an inference: a status and one sentence.
 
 use axum::response::{IntoResponse, Response};
 use http::{HeaderValue, StatusCode, header};
@@ -12,7 +12,7 @@ pub struct Refusal {
     pub(crate) status: StatusCode,
     /// What was wrong, where, and what was expected.
     pub(crate) message: String,
-    /// When to try again, seconds; told with 503.
+    /// When to try again, seconds; sent with 503.
     pub(crate) retry_after_s: u64,
 }
 

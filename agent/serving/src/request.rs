@@ -1,4 +1,4 @@
-//! An inference request as it stands in JSON, read without trust.
+//! An inference request in JSON, from an untrusted client.
 //!
 //! Open Inference Protocol V2, "Inference Request JSON Object". Tensor data is read straight into
 //! packed vectors: `serde_json::Value` would need 16 times the size of a body like `[0,0,0,...]`.
@@ -18,7 +18,6 @@ pub(crate) struct InferRequest {
     /// Tolerated and unused.
     #[serde(default, rename = "parameters")]
     _parameters: IgnoredAny,
-    /// The inputs.
     pub(crate) inputs: Vec<RequestInput>,
     /// The outputs that are wanted; all if absent or empty.
     #[serde(default)]
@@ -50,7 +49,6 @@ pub(crate) struct RequestOutput {
 /// Elements in row-major order, and how they were nested.
 #[derive(Debug, PartialEq)]
 pub(crate) struct Elements {
-    /// The elements.
     pub(crate) values: Values,
     /// Lengths of the nested arrays, outermost first; one entry for a flat array.
     pub(crate) nesting: Vec<usize>,
@@ -69,7 +67,6 @@ pub(crate) enum Values {
     Wide(Vec<i128>),
     /// Numbers of which some have a fraction or exponent.
     Floats(Vec<f64>),
-    /// Strings.
     Strings(Vec<String>),
 }
 

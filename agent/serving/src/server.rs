@@ -26,7 +26,7 @@ use tokio::{
 };
 use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
 
-/// Why the server ended by itself.
+/// Why the server ended without being stopped.
 #[derive(Debug, thiserror::Error)]
 pub enum ServingError {
     /// The task that loads models ended; start the server again.
@@ -39,32 +39,30 @@ pub enum ServingError {
 pub struct ServingArguments {
     /// Named in every answer.
     pub region: RegionName,
-    /// Limits.
     pub config: ServingConfig,
     /// Reads versions.
     pub source: Arc<dyn ModelSource>,
     /// What there is. Subscribe before the writer starts: an empty first value that was never
     /// announced counts as not read yet, and the server is not ready until then.
     pub catalogue: watch::Receiver<Arc<Catalogue>>,
-    /// What the other regions serve; empty for ever where there is no mesh.
+    /// What the other regions serve; always empty without a mesh.
     pub peers: Peers,
-    /// Whether versions that are nobody's default are loaded once and tried, so that the mesh knows
-    /// before they are promoted.
+    /// Whether versions that are no model's default are loaded once and tried, so that the mesh
+    /// knows before they are promoted.
     pub tests_versions: bool,
-    /// Where it remembers what it found out about versions; nowhere if none.
+    /// Where outcomes are stored; none keeps them in memory only.
     pub state_dir: Option<PathBuf>,
     /// Versions that took the process down; opened once per process, from the same folder.
     pub quarantine: Arc<Quarantine>,
-    /// True: not ready any more, while inference goes on.
+    /// True while the region drains: not ready, but inference continues.
     pub draining: watch::Receiver<bool>,
-    /// The counters; made once, since a registry takes each name once and a restarted server goes
-    /// on counting.
+    /// The counters; made once per registry, so that a restarted server continues them.
     pub metrics: ServingMetrics,
-    /// What inferences take, for what they cost.
+    /// Measures inferences, for the cost report.
     pub meter: Meter,
 }
 
-/// The server.
+/// The model server.
 pub struct Server {
     arguments: ServingArguments,
     version_registry: Arc<VersionRegistry>,
@@ -77,7 +75,7 @@ impl Server {
             config, metrics, ..
         } = &arguments;
 
-        // What a version is capable of depends on the program and on these limits.
+        // Outcomes depend on the program's version and on these limits.
         let engine = format!("{} {}", VERSION, config.max_tensor_bytes);
         let outcomes = Outcomes::open(arguments.state_dir.as_deref(), engine);
         let loading = Loading::new(LoadingArguments {
@@ -88,7 +86,7 @@ impl Server {
             outcomes: Arc::new(outcomes),
         });
 
-        // More places than processors serve no more.
+        // More places than processors add no throughput.
         let processors = std::thread::available_parallelism().map_or(1, usize::from);
         let version_registry = VersionRegistry::new(VersionRegistryArguments {
             region: arguments.region.clone(),
@@ -110,15 +108,15 @@ impl Server {
         self.version_registry.servability()
     }
 
-    /// What it can't serve, for people.
+    /// What it can't serve, described for an operator.
     pub fn problems(&self) -> watch::Receiver<Vec<ServingProblem>> {
         self.version_registry.problems()
     }
 
-    /// What the mesh is told of the server; changes at most every few seconds unless a model
+    /// The published status of the server; changes at most every few seconds unless a model
     /// changes.
     pub fn facts(&self) -> watch::Receiver<ServingStatus> {
-        self.version_registry.facts()
+        self.version_registry.status()
     }
 
     /// Loads and serves until `stop`; then requests in progress end, for at most 20 s.
@@ -154,16 +152,18 @@ impl Server {
             meter,
         };
 
-        let mut follow =
-            AbortOnDropHandle::new(tokio::spawn(version_registry.follow(catalogue, peers)));
+        let mut loader =
+            AbortOnDropHandle::new(tokio::spawn(version_registry.run(catalogue, peers)));
         tokio::select! {
             () = listener::serve(listener, routes::router(service), metrics, stop) => {
-                // Loads in progress end with the process, and it is not their fault.
+                // Loads in progress end with the process; that must not look like a crash.
                 quarantine.close();
                 Ok(())
             }
-            ended = &mut follow => {
-                let reason = ended.err().map_or_else(|| "without an error".into(), |error| error.to_string());
+            ended = &mut loader => {
+                let reason = ended
+                    .err()
+                    .map_or_else(|| "without an error".into(), |error| error.to_string());
                 Err(ServingError::Loader(reason))
             }
         }

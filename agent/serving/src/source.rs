@@ -38,7 +38,7 @@ pub trait ModelSource: Send + Sync {
     ) -> Result<Bytes, String>;
 }
 
-/// Lists what there is, for a server that has no replicator beside it.
+/// Lists the models, for a server that runs without a replicator.
 #[async_trait]
 pub trait CatalogueSource: Send + Sync {
     /// Versions, aliases and deletions as they are now.
@@ -84,7 +84,7 @@ pub async fn poll_catalogue(
 }
 
 /// A plain directory in Triton's layout: `<root>/<model>/<version>/model.onnx`. There are no
-/// aliases; a file that `.` or a name the mesh doesn't allow begins is passed over.
+/// aliases; names that begin with `.` or that the mesh doesn't allow are skipped.
 #[derive(Debug)]
 pub struct Directory {
     root: PathBuf,
@@ -92,7 +92,7 @@ pub struct Directory {
 }
 
 impl Directory {
-    /// A directory; `region` stands as the origin of every version.
+    /// A directory; `region` is the origin of every version.
     pub fn new(root: impl Into<PathBuf>, region: RegionName) -> Self {
         Self {
             root: root.into(),
@@ -105,8 +105,8 @@ impl Directory {
         for (model, folder) in subfolders::<ModelName>(root)? {
             for (version, folder) in subfolders::<VersionName>(&folder)? {
                 let files = files_below(&folder)?;
-                // Not every model server writes manifests: what changes when a version is replaced
-                // are sizes and times.
+                // There is no manifest: sizes and modification times show that a version was
+                // replaced.
                 let mut content = blake3::Hasher::new();
 
                 for (path, metadata) in &files {
@@ -159,7 +159,8 @@ fn subfolders<N: std::str::FromStr>(folder: &Path) -> Result<Vec<(N, PathBuf)>, 
         .collect())
 }
 
-/// Regular files directly in the folder, sorted: ONNX models keep external data beside them.
+/// Regular files directly in the folder, sorted: ONNX models keep external data in files next to
+/// them.
 fn files_below(folder: &Path) -> Result<Vec<(String, std::fs::Metadata)>, String> {
     let mut files = Vec::new();
     for entry in entries(folder)? {

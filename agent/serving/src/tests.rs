@@ -3,8 +3,10 @@
 
 mod lifecycle;
 mod limits;
+mod memory;
 mod models;
 mod protocol;
+mod trials;
 
 use crate::{
     ModelSource, Server, ServingArguments, ServingConfig, ServingError, ServingMetrics, admission,
@@ -106,7 +108,7 @@ impl ModelSource for Memory {
 }
 
 /// A running server.
-struct Rig {
+struct Fixture {
     memory: Arc<Memory>,
     announce: watch::Sender<Arc<Catalogue>>,
     draining: watch::Sender<bool>,
@@ -122,7 +124,7 @@ struct Rig {
     server: JoinHandle<Result<(), ServingError>>,
 }
 
-impl Rig {
+impl Fixture {
     async fn start(config: ServingConfig) -> Self {
         Self::start_with(config, false).await
     }

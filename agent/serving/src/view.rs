@@ -21,16 +21,15 @@ use std::{
     sync::Arc,
 };
 
-/// All that a request needs to know of the models.
+/// The models, as requests see them.
 #[derive(Debug, Default)]
 pub(crate) struct View {
     /// Whether the catalogue has been read once.
     pub(crate) is_read: bool,
-    /// The models.
     pub(crate) models: BTreeMap<ModelName, ModelView>,
     /// Every version held, newest first.
     pub(crate) newest: Vec<VersionKey>,
-    /// Models for whose sake this region takes no traffic: others serve them.
+    /// Models that this region can't serve but most others do: it takes no traffic because of them.
     pub(crate) given_up_for: BTreeSet<ModelName>,
 }
 
@@ -39,18 +38,18 @@ pub(crate) struct View {
 pub(crate) struct ModelView {
     /// Its versions and aliases.
     pub(crate) held: HeldModel,
-    /// What is served by default.
+    /// The default version that is served.
     pub(crate) default: Option<Arc<Loaded>>,
-    /// What should be served by default.
+    /// The wanted default version.
     pub(crate) wanted: Option<(VersionName, Digest)>,
-    /// Why it is not, if loading it failed.
+    /// Why the wanted version is not served, if loading it failed.
     pub(crate) failure: Option<String>,
     /// Whether the region is not ready without it: it was there at the start and may still be
     /// loaded.
     pub(crate) is_awaited: bool,
 }
 
-/// A version that can't be served, for people.
+/// A version that can't be served, described for an operator.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ServingProblem {
     /// The version: `model@version`.
@@ -62,7 +61,7 @@ pub struct ServingProblem {
 }
 
 impl ModelView {
-    /// Whether what should be served is served.
+    /// Whether the wanted version is served.
     pub(crate) fn is_current(&self) -> bool {
         let serving = self
             .default
@@ -76,8 +75,8 @@ impl ModelView {
                 .map(|(version, content)| (version, *content))
     }
 
-    /// The newest version older than the wanted one, of those that `may_load` accepts: what is
-    /// served where the wanted one can't be, and nothing else is.
+    /// The newest version older than the wanted one that `may_load` accepts. It is served if the
+    /// wanted one can't be and nothing else is.
     pub(crate) fn fallback(
         &self,
         may_load: impl Fn(&VersionName, Digest) -> bool,
@@ -102,10 +101,10 @@ impl View {
     /// Why the region is not ready; empty if it is.
     ///
     /// A region that starts is ready when it serves what its store holds, as far as that can be
-    /// served. From then on no model that is published makes it unready by itself: one that is
-    /// still being loaded, or can't be, is the same in all regions, and must not take from them the
-    /// models that they serve. What most other regions serve and this one can't does: its share is
-    /// better served there.
+    /// served. After that, publishing a model never makes it unready: a model that is loading, or
+    /// can't be loaded, is the same in all regions and must not take them out of service. Only a
+    /// model that this region can't serve while most other regions do makes it unready: its share
+    /// is better served there.
     pub(crate) fn faults(&self) -> Vec<String> {
         if !self.is_read {
             return vec!["the catalogue of models has not been read yet".into()];
@@ -152,7 +151,8 @@ impl View {
         }
     }
 
-    /// What the mesh is told of the versions. `unserved`: models of which no version can be served.
+    /// The published outcomes of the versions. `unserved`: models of which no version can be
+    /// served.
     pub(crate) fn servability(
         &self,
         outcome: impl Fn(&VersionKey) -> Option<Outcome>,
@@ -196,7 +196,7 @@ impl View {
                 .is_some_and(|(wanted, _)| wanted == version);
             let effect = match &model.default {
                 _ if !is_wanted => "it is not the default version".into(),
-                Some(loaded) if loaded.version == *version => "it is served all the same".into(),
+                Some(loaded) if loaded.version == *version => "it is still served".into(),
                 Some(loaded) => format!("version {} is served by default instead", loaded.version),
                 None => "no version of the model is served here".into(),
             };
@@ -224,8 +224,8 @@ impl View {
             .collect()
     }
 
-    /// The facts with these counters.
-    pub(crate) fn facts(&self, counted: ServingStatus) -> ServingStatus {
+    /// The status with these counters.
+    pub(crate) fn status(&self, counted: ServingStatus) -> ServingStatus {
         ServingStatus {
             is_ready: self.faults().is_empty(),
             models: self.defaults(),

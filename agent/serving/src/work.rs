@@ -1,6 +1,5 @@
-//! Computations of the engine, which nothing can interrupt from outside: each has a [`Control`]
-//! that it looks at between two operators, and is abandoned when its time is up or nobody waits for
-//! it any more.
+//! Computations of the engine, which can't be interrupted from outside: each has a [`Control`] that
+//! it checks between two operators, and is abandoned when its time is up or its caller is gone.
 
 use prometheus::IntGauge;
 use std::{
@@ -16,12 +15,12 @@ const RUNNING: u8 = 0;
 const FINISHED: u8 = 1;
 const ABANDONED: u8 = 2;
 
-/// A computation that was told to stop, or ran out of time, and noticed it.
+/// A computation noticed that it was cancelled or ran out of time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("the computation was stopped: its time is up, or nobody waits for it any more")]
+#[error("the computation was cancelled: its time is up, or its caller is gone")]
 pub(crate) struct Stopped;
 
-/// Shared by a computation and whoever waits for it.
+/// Shared by a computation and its caller.
 #[derive(Debug)]
 pub(crate) struct Control {
     is_cancelled: AtomicBool,
@@ -30,7 +29,7 @@ pub(crate) struct Control {
 }
 
 impl Control {
-    /// A computation that may go on until `deadline`.
+    /// A computation that may run until `deadline`.
     pub(crate) fn new(deadline: Option<Instant>) -> Arc<Self> {
         Arc::new(Self {
             is_cancelled: AtomicBool::new(false),
@@ -39,7 +38,7 @@ impl Control {
         })
     }
 
-    /// For the computation: whether it may go on.
+    /// For the computation: whether it may continue.
     pub(crate) fn check(&self) -> Result<(), Stopped> {
         let is_late = self
             .deadline
@@ -69,24 +68,23 @@ impl Control {
     }
 }
 
-/// The side of whoever waits: dropped before the computation ended, it abandons it.
+/// The caller's side. Dropped before the computation ended, it abandons it.
 #[derive(Debug)]
 pub(crate) struct Waiter {
     control: Arc<Control>,
     abandoned: IntGauge,
 }
 
-/// The side of the computation: dropped when it ended, however that was.
+/// The computation's side, dropped when it ends for any reason.
 #[derive(Debug)]
 pub(crate) struct Worker {
     control: Arc<Control>,
     abandoned: IntGauge,
 }
 
-/// Both sides of a computation. `abandoned` counts those that go on though nobody waits for them.
+/// Both sides of a computation. `abandoned` counts those that run without a caller.
 pub(crate) fn pair(control: &Arc<Control>, abandoned: &IntGauge) -> (Waiter, Worker) {
-    // Counted here and not by the thread's exit alone, so that each is counted once and uncounted
-    // once.
+    // Counted here and not only at the thread's exit, so that each is counted and uncounted once.
     (
         Waiter {
             control: control.clone(),
@@ -111,7 +109,7 @@ impl Drop for Worker {
     }
 }
 
-/// Why a computation in a thread of its own gave nothing.
+/// Why a computation in a dedicated thread gave no result.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum WorkError {
     /// It did not end in time, and was abandoned.
@@ -122,8 +120,8 @@ pub(crate) enum WorkError {
     Thread(String),
 }
 
-/// Runs `work` in a thread of its own for at most `time`. A thread that goes on for longer costs no
-/// worker of the runtime; it is abandoned, and ends when it next looks at its control.
+/// Runs `work` in a dedicated thread for at most `time`. A thread that takes longer blocks no
+/// worker of the runtime; it is abandoned, and ends when it next checks its control.
 pub(crate) async fn in_thread<T: Send + 'static>(
     time: Duration,
     abandoned: &IntGauge,
@@ -135,7 +133,7 @@ pub(crate) async fn in_thread<T: Send + 'static>(
     let thread = move || {
         let control: &Control = &worker.control;
         let result = work(control);
-        // Before the answer: whoever waits then finds it finished.
+        // Before the answer, so that the caller finds it finished.
         drop(worker);
         let _ = answer.send(result);
     };

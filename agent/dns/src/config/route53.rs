@@ -3,7 +3,7 @@
 //!
 //! Credentials are never here: they come from the environment or the platform's workload identity.
 
-use super::Config;
+use super::{Config, Region};
 use regionmesh_core::planning::Strategy;
 use regionmesh_protocol::identity::RegionName;
 use serde::{Deserialize, Serialize};
@@ -101,7 +101,7 @@ impl Default for HealthCheckConfig {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum CheckProtocol {
-    /// HTTP.
+    /// Plain HTTP.
     Http,
     /// HTTP over TLS; the certificate is not verified by Route 53.
     Https,
@@ -142,10 +142,22 @@ impl Route53Config {
             .unwrap_or_else(|| region.to_string())
     }
 
-    /// Everything that is wrong with it.
+    /// Every fault, as `place: what is wrong`.
     pub(super) fn faults(&self, config: &Config) -> Vec<String> {
         let mut faults = Vec::new();
         let mut fault = |text: String| faults.push(format!("dns.route53.{text}"));
+
+        self.zone_faults(&mut fault);
+        self.health_check.faults(&mut fault);
+        self.reference_faults(config, &mut fault);
+        for region in &config.regions {
+            self.region_faults(config, region, &mut fault);
+        }
+
+        faults
+    }
+
+    fn zone_faults(&self, fault: &mut impl FnMut(String)) {
         if !(1..=32).contains(&self.zone_id.len())
             || !self
                 .zone_id
@@ -168,35 +180,10 @@ impl Route53Config {
                 self.requests_per_second
             ));
         }
+    }
 
-        let check = &self.health_check;
-        if check.port == 0 {
-            fault("health_check.port must be at least 1".into());
-        }
-
-        if !matches!(check.interval_s, 10 | 30) {
-            fault(format!(
-                "health_check.interval_s: {} is neither 10 nor 30",
-                check.interval_s
-            ));
-        }
-
-        if !(1..=10).contains(&check.failures) {
-            fault(format!(
-                "health_check.failures: {} is not within 1 to 10",
-                check.failures
-            ));
-        }
-
-        // The longest path that Route 53 takes has 255 characters, and a region's name up to 64
-        // with its slash.
-        if !check.path.starts_with('/') || check.path.ends_with('/') || check.path.len() > 190 {
-            fault(format!(
-                "health_check.path: {:?} must begin with /, not end with it, be at most 190 long",
-                check.path
-            ));
-        }
-
+    /// Faults that concern other parts of the configuration.
+    fn reference_faults(&self, config: &Config, fault: &mut impl FnMut(String)) {
         let known = |name: &RegionName| config.region(name).is_some();
         for name in self.agents.keys().filter(|name| !known(name)) {
             fault(format!("agents: there is no region {name}"));
@@ -221,32 +208,60 @@ impl Route53Config {
         }) {
             fault("endpoint_url is not http://host:port or https://host".into());
         }
+    }
 
-        for region in &config.regions {
-            let name = format!("{}.serving.{}", region.name, config.settings.zone);
-            if name.trim_end_matches('.').len() > NAME_MAX {
-                fault(format!("{name} is longer than a domain name may be"));
-            }
-
-            if self.records == RecordKind::Latency
-                && !is_aws_region(&self.latency_region(&region.name))
-            {
-                fault(format!(
-                    "latency_regions: {:?} is no AWS region; say which one is next to {}",
-                    self.latency_region(&region.name),
-                    region.name
-                ));
-            }
-
-            if check.enabled && config.regions.len() > 1 {
-                let host = self.agent_host(&region.name, &region.endpoint);
-                if let Some(why) = unreachable_reason(&host) {
-                    fault(format!("agents: {host:?} of {} {why}", region.name));
-                }
-            }
+    fn region_faults(&self, config: &Config, region: &Region, fault: &mut impl FnMut(String)) {
+        let name = format!("{}.serving.{}", region.name, config.settings.zone);
+        if name.trim_end_matches('.').len() > NAME_MAX {
+            fault(format!("{name} is longer than a domain name may be"));
         }
 
-        faults
+        if self.records == RecordKind::Latency && !is_aws_region(&self.latency_region(&region.name))
+        {
+            fault(format!(
+                "latency_regions: {:?} is no AWS region; say which one is next to {}",
+                self.latency_region(&region.name),
+                region.name
+            ));
+        }
+
+        if self.health_check.enabled && config.regions.len() > 1 {
+            let host = self.agent_host(&region.name, &region.endpoint);
+            if let Some(why) = unreachable_reason(&host) {
+                fault(format!("agents: {host:?} of {} {why}", region.name));
+            }
+        }
+    }
+}
+
+impl HealthCheckConfig {
+    fn faults(&self, fault: &mut impl FnMut(String)) {
+        if self.port == 0 {
+            fault("health_check.port must be at least 1".into());
+        }
+
+        if !matches!(self.interval_s, 10 | 30) {
+            fault(format!(
+                "health_check.interval_s: {} is neither 10 nor 30",
+                self.interval_s
+            ));
+        }
+
+        if !(1..=10).contains(&self.failures) {
+            fault(format!(
+                "health_check.failures: {} is not within 1 to 10",
+                self.failures
+            ));
+        }
+
+        // The longest path that Route 53 takes has 255 characters, and a region's name up to 64
+        // with its slash.
+        if !self.path.starts_with('/') || self.path.ends_with('/') || self.path.len() > 190 {
+            fault(format!(
+                "health_check.path: {:?} must begin with /, not end with it, be at most 190 long",
+                self.path
+            ));
+        }
     }
 }
 

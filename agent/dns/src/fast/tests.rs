@@ -4,7 +4,7 @@ use super::*;
 use crate::{
     config::{NetworkConfig, fixture},
     cookies::Secrets,
-    wire::{Transport, respond_generally},
+    wire::{reply::Transport, respond_generally},
 };
 use hickory_proto::{
     op::{Edns, Message, MessageType, OpCode, Query as Question},
@@ -71,7 +71,11 @@ fn subnets() -> impl Strategy<Value = ClientSubnet> {
 prop_compose! {
     fn messages()(
         id: u16,
-        name in prop_oneof![9 => Just("serving.m.test."), 1 => Just("west.serving.m.test."), 1 => Just("m.test.")],
+        name in prop_oneof![
+            9 => Just("serving.m.test."),
+            1 => Just("west.serving.m.test."),
+            1 => Just("m.test."),
+        ],
         flips: u64,
         kind in prop_oneof![Just(RecordType::A), Just(RecordType::AAAA), Just(RecordType::TXT)],
         flags: [bool; 4],
@@ -97,7 +101,10 @@ prop_compose! {
                 edns.options_mut().insert(EdnsOption::Subnet(subnet));
             }
             if let Some(cookie) = cookie {
-                let good = Secrets::new([7; 16]).check(&[1; 8], SOURCE.parse().unwrap(), NOW_S - 60).unwrap().1;
+                let good = Secrets::new([7; 16])
+                    .check(&[1; 8], SOURCE.parse().unwrap(), NOW_S - 60)
+                    .unwrap()
+                    .1;
                 let cookie = if is_cookie_good { good.to_vec() } else { cookie };
                 edns.options_mut().insert(EdnsOption::Unknown(COOKIE_CODE, cookie));
             }

@@ -2,7 +2,10 @@
 //! they hold for.
 
 use super::*;
-use crate::config::{Config, NetworkConfig, fixture};
+use crate::{
+    config::{Config, NetworkConfig, fixture},
+    zone::{Zone, region::Family},
+};
 use hickory_proto::{
     op::{Edns, MessageType, OpCode, Query, ResponseCode},
     rr::{Name, RecordType},

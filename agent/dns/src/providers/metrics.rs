@@ -10,11 +10,11 @@ use std::time::Duration;
 pub struct ProviderMetrics {
     operations: IntCounterVec,
     operation_duration: HistogramVec,
-    /// Attempts to make a zone as a plan says, by outcome.
+    /// Attempts to write a plan to a zone, by outcome.
     pub(crate) publishes: IntCounterVec,
     /// `seq` of the plan that the zone was last written from by this agent.
     pub(crate) plan_seq: IntGaugeVec,
-    /// Record sets that somebody else changed.
+    /// Record sets that another writer changed.
     pub(crate) drift: IntGaugeVec,
     /// Time from the making of a plan to its being answered by all name servers of the zone.
     pub(crate) visible: Histogram,
@@ -63,8 +63,8 @@ impl ProviderMetrics {
             operation_duration,
             publishes: counters(
                 "regionmesh_dns_provider_publishes_total",
-                "Attempts to make a zone as a plan says, by outcome: changed, unchanged, fenced, refused, busy, \
-                 unanswered, raced, not_visible.",
+                "Attempts to make a zone as a plan says, by outcome: changed, unchanged, fenced, \
+                    refused, busy, unanswered, raced, not_visible.",
                 &["provider", "outcome"],
             )?,
             plan_seq: gauges(

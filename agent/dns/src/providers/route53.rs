@@ -11,6 +11,7 @@ pub(crate) mod bucket;
 pub(crate) mod changes;
 pub(crate) mod checks;
 mod convert;
+mod errors;
 pub(crate) mod fence;
 pub(crate) mod records;
 pub(crate) mod settings;
@@ -26,7 +27,7 @@ use super::{
     metrics::ProviderMetrics,
 };
 use crate::config::{Config, Route53Config};
-use api::{Api, HostedZone, PROVIDER, Timeouts};
+use api::{Api, HostedZone, Timeouts};
 use async_trait::async_trait;
 use aws_config::{BehaviorVersion, Region, retry::RetryConfig, timeout::TimeoutConfig};
 use aws_sdk_route53::{
@@ -36,6 +37,7 @@ use aws_sdk_route53::{
 use aws_smithy_http_client::tls;
 use changes::Refusal;
 use checks::{CheckPlan, plan_checks};
+use errors::PROVIDER;
 use regionmesh_protocol::plan::CommittedPlan;
 use settings::Settings;
 use std::{
@@ -50,7 +52,6 @@ const SIGNING_REGION: &str = "us-east-1";
 /// How long connecting to the API may take.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 
-/// The provider.
 pub struct Route53 {
     settings: Settings,
     api: Api,
@@ -212,12 +213,12 @@ impl DnsProvider for Route53 {
                 tracing::info!(
                     plan = %plan.stamp, outcome, zone = published.zone, batches = published.batches,
                     records = published.differences.len(), new_checks = published.new_checks.len(),
-                    "Route 53 is as the plan says"
+                    "Route 53 matches the plan"
                 );
             }
             Err(error) => {
-                tracing::warn!(plan = %plan.stamp, outcome, %error, "Route 53 is not as the plan \
-                    says");
+                tracing::warn!(plan = %plan.stamp, outcome, %error, "Route 53 does not match the \
+                    plan");
             }
         }
 

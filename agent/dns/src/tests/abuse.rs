@@ -1,7 +1,7 @@
 //! The server against abuse: limits, cookies, what a cut answer is, and ports that others hold.
 
 use super::*;
-use crate::{cookies::Secrets, wire::Kind};
+use crate::{cookies::Secrets, wire::reply::Kind};
 use hickory_proto::rr::rdata::opt::EdnsOption;
 
 /// A server whose limits this machine feels too.

@@ -3,14 +3,14 @@
 use super::*;
 use std::sync::atomic::AtomicBool;
 
-fn config(extra_versions: usize) -> ServingConfig {
+pub(super) fn config(extra_versions: usize) -> ServingConfig {
     ServingConfig {
         extra_versions,
         ..ServingConfig::default()
     }
 }
 
-async fn first_output(fixture: &Rig, path: &str) -> (u16, f64) {
+pub(super) async fn first_output(fixture: &Fixture, path: &str) -> (u16, f64) {
     let (status, body) = fixture
         .call("POST", path, floats([0.0, 0.0]).to_string())
         .await;
@@ -22,7 +22,7 @@ async fn first_output(fixture: &Rig, path: &str) -> (u16, f64) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_hot_swap_under_load_fails_no_request() {
-    let fixture = Rig::with(&[("add", models::add(1.0))]).await;
+    let fixture = Fixture::with(&[("add", models::add(1.0))]).await;
     let is_over = Arc::new(AtomicBool::new(false));
     let mut clients = Vec::new();
 
@@ -73,7 +73,7 @@ async fn a_hot_swap_under_load_fails_no_request() {
 
 #[tokio::test]
 async fn an_alias_switches_the_default_to_and_fro_without_loading_again() {
-    let fixture = Rig::with(&[("add", models::add(1.0))]).await;
+    let fixture = Fixture::with(&[("add", models::add(1.0))]).await;
     fixture.put("add", "2", models::add(2.0));
     fixture.publish_with(&[("add", "1")]);
     assert_eq!(
@@ -96,7 +96,7 @@ async fn an_alias_switches_the_default_to_and_fro_without_loading_again() {
 
 #[tokio::test]
 async fn a_deleted_model_is_gone_and_a_deleted_default_gives_way() {
-    let fixture = Rig::with(&[("add", models::add(1.0)), ("other", models::add(5.0))]).await;
+    let fixture = Fixture::with(&[("add", models::add(1.0)), ("other", models::add(5.0))]).await;
     fixture.put("add", "2", models::add(2.0));
     fixture.publish();
     fixture.wait_default("add", "2").await;
@@ -138,7 +138,7 @@ async fn a_deleted_model_is_gone_and_a_deleted_default_gives_way() {
 
 #[tokio::test]
 async fn a_version_published_anew_with_other_content_is_loaded_anew() {
-    let fixture = Rig::with(&[("add", models::add(1.0))]).await;
+    let fixture = Fixture::with(&[("add", models::add(1.0))]).await;
     fixture.put("add", "1", models::add(7.0));
     fixture.publish();
     fixture
@@ -150,7 +150,7 @@ async fn a_version_published_anew_with_other_content_is_loaded_anew() {
 
 #[tokio::test]
 async fn a_broken_new_default_leaves_the_old_one_serving() {
-    let fixture = Rig::with(&[("add", models::add(1.0))]).await;
+    let fixture = Fixture::with(&[("add", models::add(1.0))]).await;
     fixture.put("add", "2", models::missing_output());
     fixture.publish();
 
@@ -174,7 +174,7 @@ async fn a_broken_new_default_leaves_the_old_one_serving() {
 
 #[tokio::test]
 async fn a_region_is_ready_once_the_catalogue_was_read_and_stays_so_whatever_is_published() {
-    let fixture = Rig::start(config(1)).await;
+    let fixture = Fixture::start(config(1)).await;
     assert_eq!(
         fixture.get("/v2/health/ready").await.0,
         503,
@@ -216,7 +216,7 @@ async fn a_region_is_ready_once_the_catalogue_was_read_and_stays_so_whatever_is_
 
 #[tokio::test]
 async fn a_region_that_starts_is_ready_with_all_that_can_be_served() {
-    let fixture = Rig::start(config(1)).await;
+    let fixture = Fixture::start(config(1)).await;
     fixture.memory.is_broken.store(true, Ordering::SeqCst);
     fixture.put("add", "1", models::add(1.0));
     fixture.put("bad", "1", models::unknown_operator());
@@ -253,7 +253,7 @@ async fn a_region_that_starts_is_ready_with_all_that_can_be_served() {
 
 #[tokio::test]
 async fn a_draining_region_is_not_ready_and_goes_on_serving() {
-    let fixture = Rig::with(&[("add", models::add(1.0))]).await;
+    let fixture = Fixture::with(&[("add", models::add(1.0))]).await;
     fixture.draining.send_replace(true);
 
     let (parts, body) = fixture.exchange("GET", "/v2/health/ready", "").await;
@@ -272,7 +272,7 @@ async fn a_draining_region_is_not_ready_and_goes_on_serving() {
 
 #[tokio::test]
 async fn extra_versions_are_bounded_and_the_least_used_goes() {
-    let fixture = Rig::start(config(2)).await;
+    let fixture = Fixture::start(config(2)).await;
     for version in ["1", "2", "3", "4"] {
         fixture.put("add", version, models::add(version.parse().unwrap()));
     }
@@ -306,7 +306,7 @@ async fn extra_versions_are_bounded_and_the_least_used_goes() {
 
 #[tokio::test]
 async fn facts_tell_what_is_served() {
-    let mut fixture = Rig::with(&[("add", models::add(1.0))]).await;
+    let mut fixture = Fixture::with(&[("add", models::add(1.0))]).await;
     let wanted = [("add".parse().unwrap(), "1".parse().unwrap())];
     let is_told = fixture
         .facts
@@ -320,7 +320,7 @@ async fn facts_tell_what_is_served() {
 
 #[tokio::test]
 async fn stopping_lets_a_request_in_progress_end_and_takes_no_new_one() {
-    let fixture = Rig::with(&[("add", models::add(1.0))]).await;
+    let fixture = Fixture::with(&[("add", models::add(1.0))]).await;
     fixture.put("add", "0", models::add(4.0));
     fixture.publish();
     fixture
@@ -367,221 +367,4 @@ async fn stopping_lets_a_request_in_progress_end_and_takes_no_new_one() {
     );
 
     fixture.server.await.unwrap().unwrap();
-}
-
-#[tokio::test]
-async fn a_new_version_is_warmed_with_the_shapes_that_the_old_one_serves() {
-    let fixture = Rig::with(&[]).await;
-    let metrics = ServingMetrics::new(&prometheus::Registry::new()).unwrap();
-    let loading = loading_from(&fixture.memory, config(1), metrics);
-    let model = "add".parse().unwrap();
-    let content = Digest([0; 32]);
-
-    fixture.put("add", "1", models::add(1.0));
-    fixture.put("add", "2", models::add(2.0));
-
-    let old = loading
-        .load(&model, &"1".parse().unwrap(), content, None, || false)
-        .await
-        .unwrap();
-
-    for batch in [5, 6, 7, 8, 9, 7] {
-        let input = tract_onnx::prelude::Tensor::zero::<f32>(&[batch, 2]).unwrap();
-        old.engine
-            .run(vec![input], &work::Control::new(None))
-            .unwrap();
-    }
-
-    let in_use = old.engine.planned_shapes();
-    assert_eq!(
-        in_use,
-        [7, 9, 8, 6].map(|batch| vec![vec![batch, 2]]),
-        "at most four, the last used first"
-    );
-
-    let new = loading
-        .load(&model, &"2".parse().unwrap(), content, Some(old), || false)
-        .await
-        .unwrap();
-
-    assert_eq!(new.engine.planned_shapes(), in_use);
-}
-
-#[tokio::test]
-async fn every_version_is_tried_once_and_what_can_not_be_served_is_told_with_the_reason() {
-    let fixture = Rig::start_with(config(1), true).await;
-    fixture.put("add", "1", models::add(1.0));
-    fixture.put("add", "0", models::unknown_operator());
-    fixture.put("divide", "1", models::divide());
-    fixture.publish();
-    fixture
-        .wait("all tried", async || {
-            fixture.servability.borrow().versions.len() == 3
-        })
-        .await;
-
-    // Zeros can't be divided by: a model that refuses one made-up input may take another.
-    for (model, version) in [("add", "1"), ("divide", "1")] {
-        assert_eq!(
-            fixture.outcome(model, version),
-            Some(Outcome::Servable),
-            "{model}@{version}"
-        );
-    }
-
-    let Some(Outcome::Unservable {
-        reason,
-        is_quarantined: false,
-    }) = fixture.outcome("add", "0")
-    else {
-        panic!()
-    };
-
-    assert!(reason.contains("Frobnicate"), "{reason}");
-    assert_eq!(fixture.servability.borrow().unserved, []);
-    assert!(
-        fixture
-            .metrics()
-            .contains("regionmesh_serving_versions_unservable 1\n"),
-        "{}",
-        fixture.metrics()
-    );
-}
-
-#[tokio::test]
-async fn a_version_whose_damaged_files_were_replaced_in_place_is_loaded_again() {
-    let fixture = Rig::start_with(config(1), true).await;
-    for version in ["1", "2"] {
-        fixture.put("add", version, b"damaged".to_vec());
-    }
-    fixture.publish();
-    fixture
-        .wait("refused", async || {
-            fixture
-                .infer("add", json!({}))
-                .await
-                .1
-                .to_string()
-                .contains("can't be loaded")
-        })
-        .await;
-
-    let is_bad = |version: &str| {
-        matches!(
-            fixture.outcome("add", version),
-            Some(Outcome::Unservable { .. })
-        )
-    };
-
-    fixture
-        .wait("both tried", async || is_bad("1") && is_bad("2"))
-        .await;
-
-    // The catalogue stays as it is.
-    for version in ["1", "2"] {
-        fixture.put("add", version, models::add(version.parse().unwrap()));
-        fixture
-            .quarantine
-            .try_again(&"add".parse().unwrap(), &version.parse().unwrap());
-    }
-
-    fixture.wait_default("add", "2").await;
-    fixture
-        .wait("both servable", async || {
-            ["1", "2"]
-                .iter()
-                .all(|name| fixture.outcome("add", name) == Some(Outcome::Servable))
-        })
-        .await;
-}
-
-#[tokio::test]
-async fn an_attempt_that_read_files_which_were_replaced_under_it_is_repeated() {
-    let fixture = Rig::start_with(config(1), true).await;
-    let gate = Arc::new(tokio::sync::Semaphore::new(0));
-    *fixture.memory.gate.lock().unwrap() = Some(gate.clone());
-    fixture.put("add", "1", b"damaged".to_vec());
-    fixture.publish();
-    fixture
-        .wait("held", async || {
-            fixture.memory.held.load(Ordering::SeqCst) == 1
-        })
-        .await;
-
-    fixture.put("add", "1", models::add(1.0));
-    fixture
-        .quarantine
-        .try_again(&"add".parse().unwrap(), &"1".parse().unwrap());
-
-    // The server has taken note by the time it answers.
-    fixture.get("/v2/health/ready").await;
-    gate.add_permits(100);
-    fixture.wait_default("add", "1").await;
-    assert_eq!(fixture.outcome("add", "1"), Some(Outcome::Servable));
-}
-
-#[tokio::test]
-async fn where_the_wanted_version_never_loaded_the_newest_older_one_that_does_is_served() {
-    let fixture = Rig::start(config(1)).await;
-    fixture.put("add", "1", models::add(1.0));
-    fixture.put("add", "2", models::add(2.0));
-    fixture.put("add", "3", models::unknown_operator());
-    fixture.put("add", "4", b"not onnx".to_vec());
-    fixture.publish();
-    fixture.wait_default("add", "2").await;
-    fixture.wait_ready().await;
-    assert_eq!(
-        first_output(&fixture, "/v2/models/add/infer").await,
-        (200, 2.0)
-    );
-
-    let gauge = "regionmesh_serving_default_failed{model=\"add\"} 1";
-    assert!(fixture.metrics().contains(gauge), "{}", fixture.metrics());
-    fixture.put("add", "5", models::add(5.0));
-    fixture.publish();
-    fixture.wait_default("add", "5").await;
-}
-
-#[tokio::test]
-async fn a_region_is_not_ready_while_it_lacks_what_most_others_serve() {
-    let fixture = Rig::with(&[("add", models::add(1.0))]).await;
-    fixture.put("bad", "1", models::unknown_operator());
-    fixture.publish();
-    fixture
-        .wait("unserved", async || {
-            fixture.servability.borrow().unserved.len() == 1
-        })
-        .await;
-
-    assert_eq!(fixture.get("/v2/health/ready").await.0, 200);
-    let serving = |models: &[&str]| {
-        let served = models.iter().map(|name| name.parse().unwrap()).collect();
-        regionmesh_core::planning::servability::RegionModels {
-            served,
-            ..Default::default()
-        }
-    };
-
-    let peers = |first: &[&str], second: &[&str]| {
-        let regions = [("b", first), ("c", second)];
-        let regions = regions.map(|(name, models)| (name.parse().unwrap(), serving(models)));
-        fixture
-            .peers
-            .send_replace(Arc::new(regions.into_iter().collect()));
-    };
-
-    peers(&["add", "bad"], &["add", "bad"]);
-    fixture
-        .wait("not ready", async || {
-            fixture.get("/v2/health/ready").await.0 == 503
-        })
-        .await;
-
-    assert!(!fixture.facts.borrow().is_ready);
-    assert_eq!(
-        first_output(&fixture, "/v2/models/add/infer").await,
-        (200, 1.0)
-    );
-    peers(&["add", "bad"], &["add"]);
-    fixture.wait_ready().await;
 }

@@ -4,10 +4,13 @@ use super::*;
 
 #[tokio::test]
 async fn a_request_is_answered_with_names_types_and_shapes() {
-    let fixture = Rig::with(&[("add", models::add(1.0)), ("mixed", models::mixed())]).await;
+    let fixture = Fixture::with(&[("add", models::add(1.0)), ("mixed", models::mixed())]).await;
     let request = json!({
         "id": "42", "parameters": {"any": ["thing"]},
-        "inputs": [{"name": "x", "datatype": "FP32", "shape": [2, 2], "data": [[1, 2.5], [3, -4]], "parameters": {}}],
+        "inputs": [{
+            "name": "x", "datatype": "FP32", "shape": [2, 2], "data": [[1, 2.5], [3, -4]],
+            "parameters": {},
+        }],
         "outputs": [{"name": "y", "parameters": {"binary_data": true}}],
     });
     let (parts, body) = fixture
@@ -53,7 +56,7 @@ async fn a_request_is_answered_with_names_types_and_shapes() {
 
 #[tokio::test]
 async fn metadata_and_health_are_as_the_protocol_says() {
-    let fixture = Rig::with(&[("add", models::add(1.0))]).await;
+    let fixture = Fixture::with(&[("add", models::add(1.0))]).await;
     fixture.put("add", "2", models::add(2.0));
     fixture.publish_with(&[("add", "1")]);
     fixture
@@ -103,13 +106,21 @@ async fn metadata_and_health_are_as_the_protocol_says() {
     }
 }
 
-#[tokio::test]
-async fn what_is_wrong_is_refused_with_the_tensor_the_expected_and_the_given() {
-    let fixture = Rig::with(&[("add", models::add(1.0)), ("mixed", models::mixed())]).await;
-    let input = |name: &str, datatype: &str, shape: Value, data: Value| json!({"name": name, "datatype": datatype, "shape": shape, "data": data});
-    let x = || input("x", "FP32", json!([1, 2]), json!([1, 2]));
-    let add = "/v2/models/add/infer";
-    let cases = [
+const ADD: &str = "/v2/models/add/infer";
+
+/// Method, path, body, status, and a part of the message.
+type Case = (&'static str, &'static str, Value, u16, &'static str);
+
+fn input(name: &str, datatype: &str, shape: Value, data: Value) -> Value {
+    json!({"name": name, "datatype": datatype, "shape": shape, "data": data})
+}
+
+fn x() -> Value {
+    input("x", "FP32", json!([1, 2]), json!([1, 2]))
+}
+
+fn wrong_paths() -> Vec<Case> {
+    vec![
         (
             "POST",
             "/v2/models/none/infer",
@@ -140,7 +151,7 @@ async fn what_is_wrong_is_refused_with_the_tensor_the_expected_and_the_given() {
         ),
         ("GET", "/v2/models/none/ready", json!(null), 404, "\"none\""),
         ("GET", "/v1/models/add", json!(null), 404, "no such path"),
-        ("GET", add, json!(null), 405, "GET is not allowed"),
+        ("GET", ADD, json!(null), 405, "GET is not allowed"),
         (
             "DELETE",
             "/v2/models/add",
@@ -148,101 +159,116 @@ async fn what_is_wrong_is_refused_with_the_tensor_the_expected_and_the_given() {
             405,
             "DELETE is not allowed",
         ),
+    ]
+}
+
+fn wrong_requests() -> Vec<Case> {
+    vec![
         (
             "POST",
-            add,
+            ADD,
             json!({"inputs": 3}),
             400,
             "not an inference request",
         ),
-        ("POST", add, json!({}), 400, "missing field `inputs`"),
+        ("POST", ADD, json!({}), 400, "missing field `inputs`"),
         (
             "POST",
-            add,
+            ADD,
             json!({"inputs": []}),
             400,
             "inputs are missing: [\"x\"]",
         ),
         (
             "POST",
-            add,
+            ADD,
             json!({"inputs": [input("z", "FP32", json!([1]), json!([1]))]}),
             400,
             "input \"z\" is not one of the model's: [\"x\"]",
         ),
         (
             "POST",
-            add,
+            ADD,
             json!({"inputs": [x(), x()]}),
             400,
             "input \"x\" is given twice",
         ),
         (
             "POST",
-            add,
+            ADD,
             json!({"inputs": [x(), input("z", "FP32", json!([1]), json!([1]))]}),
             400,
             "input \"z\" is not",
         ),
+    ]
+}
+
+fn wrong_tensors() -> Vec<Case> {
+    vec![
         (
             "POST",
-            add,
+            ADD,
             json!({"inputs": [input("x", "INT8", json!([1, 2]), json!([1, 2]))]}),
             400,
             "datatype \"INT8\", the model expects FP32",
         ),
         (
             "POST",
-            add,
+            ADD,
             json!({"inputs": [input("x", "fp32", json!([1, 2]), json!([1, 2]))]}),
             400,
             "the model expects FP32",
         ),
         (
             "POST",
-            add,
+            ADD,
             json!({"inputs": [input("x", "FP32", json!([2]), json!([1, 2]))]}),
             400,
             "shape has 1 dimensions",
         ),
         (
             "POST",
-            add,
+            ADD,
             json!({"inputs": [input("x", "FP32", json!([1, 3]), json!([1, 2, 3]))]}),
             400,
             "dimension 1 of the shape is 3, the model expects 2",
         ),
         (
             "POST",
-            add,
+            ADD,
             json!({"inputs": [input("x", "FP32", json!([2, 2]), json!([1, 2]))]}),
             400,
             "2 elements in data, shape [2, 2] needs 4",
         ),
         (
             "POST",
-            add,
+            ADD,
             json!({"inputs": [input("x", "FP32", json!([-1, 2]), json!([1, 2]))]}),
             400,
             "dimension 0 of the shape is -1",
         ),
         (
             "POST",
-            add,
+            ADD,
             json!({"inputs": [input("x", "FP32", json!([1e300, 2]), json!([1, 2]))]}),
             400,
             "dimension 0 of the shape",
         ),
+    ]
+}
+
+fn wrong_values() -> Vec<Case> {
+    vec![
         (
             "POST",
-            add,
+            ADD,
             json!({"inputs": [{"name": "x", "datatype": "FP32", "shape": [1, 2]}]}),
             400,
             "no data",
         ),
         (
             "POST",
-            add,
+            ADD,
             json!({"inputs": [x()], "outputs": [{"name": "z"}]}),
             400,
             "output \"z\" is not one of the model's: [\"y\"]",
@@ -261,7 +287,17 @@ async fn what_is_wrong_is_refused_with_the_tensor_the_expected_and_the_given() {
             400,
             "not a whole number",
         ),
-    ];
+    ]
+}
+
+#[tokio::test]
+async fn what_is_wrong_is_refused_with_the_tensor_the_expected_and_the_given() {
+    let fixture = Fixture::with(&[("add", models::add(1.0)), ("mixed", models::mixed())]).await;
+    let cases = wrong_paths()
+        .into_iter()
+        .chain(wrong_requests())
+        .chain(wrong_tensors())
+        .chain(wrong_values());
 
     for (method, path, body, status, part) in cases {
         let (parts, answer) = fixture.exchange(method, path, body.to_string()).await;
@@ -288,7 +324,7 @@ async fn what_is_wrong_is_refused_with_the_tensor_the_expected_and_the_given() {
         &"[".repeat(100_000),
         "{\"inputs\":[{\"name\":\"x\"}]}",
     ] {
-        assert_eq!(fixture.call("POST", add, body.to_owned()).await.0, 400);
+        assert_eq!(fixture.call("POST", ADD, body.to_owned()).await.0, 400);
     }
 
     assert_eq!(
@@ -300,7 +336,7 @@ async fn what_is_wrong_is_refused_with_the_tensor_the_expected_and_the_given() {
 
 #[tokio::test]
 async fn only_models_of_the_catalogue_become_metric_labels() {
-    let fixture = Rig::with(&[("add", models::add(1.0))]).await;
+    let fixture = Fixture::with(&[("add", models::add(1.0))]).await;
     for number in 0..50 {
         fixture.infer(&format!("made-up-{number}"), json!({})).await;
         fixture

@@ -6,10 +6,12 @@
 //! repeated; one without an answer may have been done and is repeated only where doing it twice is
 //! the same as once.
 
-use super::{bucket::TokenBucket, convert};
 use super::{
+    bucket::TokenBucket,
     changes::Change,
     checks::{FoundCheck, WantedCheck},
+    convert,
+    errors::{Meaning, PROVIDER, meaning, too_many},
     records::RecordSet,
 };
 use crate::providers::{ProviderError, metrics::ProviderMetrics};
@@ -25,8 +27,6 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// The provider's name.
-pub(crate) const PROVIDER: &str = "route53";
 /// First pause after a request that was put off; doubles up to [`LONGEST_PAUSE`], each shortened at
 /// random.
 const FIRST_PAUSE: Duration = Duration::from_millis(250);
@@ -37,7 +37,7 @@ const LISTED_MAX: usize = 10_000;
 /// Resources whose tags one request may ask for.
 const TAGGED_AT_ONCE: usize = 10;
 
-/// How long is waited for what.
+/// Timeouts of requests and of waiting for a change.
 #[derive(Debug, Clone)]
 pub struct Timeouts {
     /// One request.
@@ -48,7 +48,7 @@ pub struct Timeouts {
     pub in_sync: Duration,
     /// Pause between two questions whether they have it.
     pub poll: Duration,
-    /// Until the name servers were seen to answer it.
+    /// Until the name servers answer the change.
     pub visible: Duration,
 }
 
@@ -64,7 +64,7 @@ impl Default for Timeouts {
     }
 }
 
-/// Whether a request without an answer may be repeated.
+/// Whether a request may be repeated that got no answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Repeat {
     /// It changes nothing, or doing it twice is the same as once.
@@ -73,19 +73,12 @@ enum Repeat {
     IfPutOff,
 }
 
-/// What an API error means to us.
-enum Meaning {
-    PutOff { code: String },
-    Unanswered { why: String },
-    Refused { code: String, message: String },
-}
-
 /// A hosted zone.
 #[derive(Debug, Clone)]
 pub(crate) struct HostedZone {
     /// Its name, lower case, with a dot at the end.
     pub(crate) name: String,
-    /// Names of its servers; none of a private zone.
+    /// Names of its servers; empty for a private zone.
     pub(crate) name_servers: Vec<String>,
 }
 
@@ -99,7 +92,7 @@ pub(crate) struct Api {
 }
 
 impl Api {
-    /// An API for one zone; at most so many requests a second.
+    /// The API for one zone, at most `per_second` requests a second.
     pub(crate) fn new(
         client: Client,
         zone_id: String,
@@ -117,7 +110,7 @@ impl Api {
         }
     }
 
-    /// How long is waited for what.
+    /// Timeouts of requests and of waiting for a change.
     pub(crate) fn timeout(&self) -> &Timeouts {
         &self.timeout
     }
@@ -184,6 +177,7 @@ impl Api {
             if records.len() > LISTED_MAX {
                 return Err(too_many(
                     "ListResourceRecordSets",
+                    LISTED_MAX,
                     "record sets below the mesh's zone",
                 ));
             }
@@ -227,7 +221,11 @@ impl Api {
                 break;
             }
             if seen > LISTED_MAX {
-                return Err(too_many("ListHealthChecks", "health checks in the account"));
+                return Err(too_many(
+                    "ListHealthChecks",
+                    LISTED_MAX,
+                    "health checks in the account",
+                ));
             }
             marker = page.next_marker().map(str::to_owned);
         }
@@ -424,7 +422,7 @@ impl Api {
             };
 
             if !may_repeat || begin.elapsed() + pause > self.timeout.operation {
-                return Err(error(operation, meaning, begin.elapsed()));
+                return Err(meaning.into_error(operation, begin.elapsed()));
             }
 
             // Half of the pause at least, the rest at random: writers that collided must not meet
@@ -433,106 +431,4 @@ impl Api {
             pause = (pause * 2).min(LONGEST_PAUSE);
         }
     }
-}
-
-fn too_many(operation: &'static str, what: &str) -> ProviderError {
-    ProviderError::Refused {
-        provider: PROVIDER,
-        operation,
-        code: "TooMany".into(),
-        message: format!("there are more than {LISTED_MAX} {what}"),
-    }
-}
-
-fn error(operation: &'static str, meaning: Meaning, waited: Duration) -> ProviderError {
-    match meaning {
-        Meaning::PutOff { code } => ProviderError::Busy {
-            provider: PROVIDER,
-            operation,
-            code,
-            waited,
-        },
-        Meaning::Unanswered { why } => ProviderError::Unanswered {
-            provider: PROVIDER,
-            operation,
-            why,
-        },
-        Meaning::Refused { code, message } => ProviderError::Refused {
-            provider: PROVIDER,
-            operation,
-            code,
-            message,
-        },
-    }
-}
-
-fn meaning<E>(error: SdkError<E, HttpResponse>) -> Meaning
-where
-    E: std::error::Error + ProvideErrorMetadata + Send + Sync + 'static,
-{
-    if let SdkError::ServiceError(service) = &error {
-        let status = service.raw().status().as_u16();
-        // Long an InvalidChangeBatch came as an element of that name and not as an error like all
-        // others.
-        let is_bare = || {
-            service
-                .raw()
-                .body()
-                .bytes()
-                .is_some_and(|body| contains(body, b"<InvalidChangeBatch"))
-        };
-
-        let unnamed = || {
-            if is_bare() {
-                "InvalidChangeBatch"
-            } else {
-                "Unknown"
-            }
-        };
-        let code = service.err().code().unwrap_or_else(unnamed).to_owned();
-        let message = service
-            .err()
-            .message()
-            .map_or_else(|| root(service.err()), str::to_owned);
-
-        return match code.as_str() {
-            "Throttling"
-            | "ThrottlingException"
-            | "RequestLimitExceeded"
-            | "TooManyRequestsException"
-            | "PriorRequestNotComplete" => Meaning::PutOff { code },
-            _ if status >= 500 => Meaning::Unanswered {
-                why: format!("HTTP {status} {code}: {message}"),
-            },
-            _ => Meaning::Refused { code, message },
-        };
-    }
-
-    if let SdkError::DispatchFailure(failure) = &error {
-        // Neither a network fault nor a time-out: no credentials, a bad endpoint. Nothing was sent.
-        if !failure.is_timeout() && !failure.is_io() && failure.as_other().is_none() {
-            return Meaning::Refused {
-                code: "NotSent".into(),
-                message: root(&error),
-            };
-        }
-    }
-
-    if let SdkError::ConstructionFailure(_) = &error {
-        return Meaning::Refused {
-            code: "NotSent".into(),
-            message: root(&error),
-        };
-    }
-
-    Meaning::Unanswered { why: root(&error) }
-}
-
-fn contains(text: &[u8], part: &[u8]) -> bool {
-    text.windows(part.len()).any(|window| window == part)
-}
-
-/// The innermost cause.
-fn root(error: &dyn std::error::Error) -> String {
-    error.source().map_or_else(|| error.to_string(), root)
 }

@@ -1,8 +1,8 @@
-//! From what shall stand and what stands to change batches. Pure.
+//! From the difference between the wanted and the existing record sets to change batches. Pure.
 //!
-//! A record set is ours if it stands at the service's name with a set identifier of ours, or is the
-//! simple set of a region that the fence lists. Everything else in the zone is somebody else's and
-//! is never changed; where it is in the way, nothing is written at all.
+//! A record set is ours if it has the service's name and a set identifier of ours, or is the simple
+//! set of a region that the fence lists. Everything else in the zone is foreign and never changed;
+//! where it is in the way, nothing is written at all.
 
 use super::{
     fence::{Fence, NoFence},
@@ -31,16 +31,14 @@ pub(crate) enum Action {
     Create,
     /// It must exist exactly so.
     Delete,
-    /// It shall be so, whatever it was.
+    /// It is created or replaced.
     Upsert,
 }
 
 /// One change.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub(crate) struct Change {
-    /// What.
     pub(crate) action: Action,
-    /// To which.
     pub(crate) set: RecordSet,
 }
 
@@ -49,7 +47,7 @@ pub(crate) struct Change {
 pub(crate) struct Batch {
     /// The changes, the fence's first.
     pub(crate) changes: Vec<Change>,
-    /// The fence that stands after it.
+    /// The fence after this batch.
     pub(crate) fence: Fence,
 }
 
@@ -60,10 +58,10 @@ pub(crate) struct ZonePlan {
     pub(crate) fence: Option<Fence>,
     /// Record sets that differ.
     pub(crate) differences: Vec<Difference>,
-    /// Whether the zone was written from this very plan, so that every difference was made by
-    /// somebody else (or by a change of the configuration).
+    /// Whether the zone was written from this very plan: then differences come from another writer
+    /// or a changed configuration.
     pub(crate) is_drift: bool,
-    /// What somebody should look at.
+    /// What an operator should look at.
     pub(crate) notes: Vec<String>,
     /// The batches, to be written in this order. None: all is as it should be.
     pub(crate) batches: Vec<Batch>,
@@ -76,13 +74,13 @@ pub(crate) enum Refusal {
     #[error("the zone was written from a later plan: its fence says ballot {}, plan {} by \
         {}", .found.ballot, .found.seq, .found.agent)]
     Fenced {
-        /// What stands.
+        /// The fence in the zone.
         found: Box<Fence>,
     },
-    /// Something stands where the fence should.
+    /// Another record set is where the fence should be.
     #[error(transparent)]
     NoFence(#[from] NoFence),
-    /// Others' record sets stand where ours should.
+    /// Foreign record sets are where ours should be.
     #[error("record sets that RegionMesh did not make are in the way: {}; remove or rename \
         them", .0.join(", "))]
     Occupied(Vec<String>),
@@ -131,37 +129,12 @@ pub(crate) fn plan_zone(
         .unwrap_or_default();
     let (own, foreign): (Vec<_>, Vec<_>) =
         found.iter().partition(|set| is_own(settings, &owns, set));
-    let mut notes = look_around(&wanted, &foreign)?;
+    let mut notes = foreign_sets(&wanted, &foreign)?;
 
-    let mut groups: BTreeMap<(String, String), Vec<Change>> = BTreeMap::new();
-    let mut differences = Vec::new();
-    for (wanted, found) in pair(&wanted, &own) {
-        let Some(set) = wanted.or(found) else {
-            continue;
-        };
-        if wanted.is_none() && set.has_other_parts {
-            notes.push(format!(
-                "{set} was RegionMesh's, was changed by somebody else, and must be removed by them"
-            ));
-            continue;
-        }
-
-        let changes = changes(wanted, found);
-        if changes.is_empty() {
-            continue;
-        }
-        differences.push(Difference {
-            record: set.to_string(),
-            wanted: wanted.map(RecordSet::content),
-            found: found.map(RecordSet::content),
-        });
-
-        groups
-            .entry((set.name.clone(), set.record_type.clone()))
-            .or_default()
-            .extend(changes);
-    }
-
+    let Comparison {
+        differences,
+        groups,
+    } = compare(&wanted, &own, &mut notes);
     let labels = wanted
         .iter()
         .filter_map(|set| settings.region_label(&set.name))
@@ -196,6 +169,51 @@ pub(crate) fn plan_zone(
     })
 }
 
+/// Changes by name and type: those of one group go into one batch.
+type Groups = BTreeMap<(String, String), Vec<Change>>;
+
+/// How the zone differs from the plan.
+struct Comparison {
+    differences: Vec<Difference>,
+    groups: Groups,
+}
+
+fn compare(wanted: &[RecordSet], own: &[&RecordSet], notes: &mut Vec<String>) -> Comparison {
+    let mut groups = Groups::new();
+    let mut differences = Vec::new();
+    for (wanted, found) in pair(wanted, own) {
+        let Some(set) = wanted.or(found) else {
+            continue;
+        };
+        if wanted.is_none() && set.has_other_parts {
+            notes.push(format!(
+                "{set} was made by RegionMesh and changed by another writer; remove it by hand"
+            ));
+            continue;
+        }
+
+        let changes = changes(wanted, found);
+        if changes.is_empty() {
+            continue;
+        }
+        differences.push(Difference {
+            record: set.to_string(),
+            wanted: wanted.map(RecordSet::content),
+            found: found.map(RecordSet::content),
+        });
+
+        groups
+            .entry((set.name.clone(), set.record_type.clone()))
+            .or_default()
+            .extend(changes);
+    }
+
+    Comparison {
+        differences,
+        groups,
+    }
+}
+
 /// The fence among the record sets of a zone.
 pub(crate) fn read_fence(
     settings: &Settings,
@@ -224,8 +242,9 @@ fn is_own(settings: &Settings, owns: &BTreeSet<String>, set: &RecordSet) -> bool
     }
 }
 
-/// What others have at our names: in the way, or only to be told of.
-fn look_around(wanted: &[RecordSet], foreign: &[&RecordSet]) -> Result<Vec<String>, Refusal> {
+/// Record sets of others at our names. An error if one is in the way, else a note for each that
+/// shares our traffic.
+fn foreign_sets(wanted: &[RecordSet], foreign: &[&RecordSet]) -> Result<Vec<String>, Refusal> {
     let mut occupied = BTreeSet::new();
     let mut notes = BTreeSet::new();
     for other in foreign {
@@ -236,7 +255,7 @@ fn look_around(wanted: &[RecordSet], foreign: &[&RecordSet]) -> Result<Vec<Strin
             .iter()
             .filter(|set| set.name == other.name && set.record_type == other.record_type);
 
-        // A CNAME stands alone at its name (RFC 1034 §3.6.2).
+        // A CNAME excludes all other records of its name (RFC 1034 §3.6.2).
         let is_in_the_way = other.record_type == "CNAME"
             || same_type.clone().any(|set| {
                 !set.routing.is_same_policy(&other.routing)
@@ -262,8 +281,8 @@ fn look_around(wanted: &[RecordSet], foreign: &[&RecordSet]) -> Result<Vec<Strin
 
 type Pair<'a> = (Option<&'a RecordSet>, Option<&'a RecordSet>);
 
-/// Each wanted set with the one that stands in its place, and then those that nothing is wanted
-/// for.
+/// Each wanted set with the existing set of the same key, then the existing sets that are not
+/// wanted.
 fn pair<'a>(wanted: &'a [RecordSet], own: &[&'a RecordSet]) -> Vec<Pair<'a>> {
     let find = |set: &RecordSet| own.iter().find(|found| found.key() == set.key()).copied();
     let known: BTreeSet<_> = wanted.iter().map(RecordSet::key).collect();
@@ -334,7 +353,7 @@ fn total(changes: &[Change]) -> (usize, usize) {
 struct Chain<'a> {
     settings: &'a Settings,
     committed: &'a CommittedPlan,
-    /// The fence's record set, exactly as it stands: its TTL may be that of another configuration.
+    /// The fence's record set exactly as found: its TTL may come from another configuration.
     traffic_state: Option<RecordSet>,
     owns: BTreeSet<String>,
     batches: Vec<Batch>,
@@ -343,12 +362,12 @@ struct Chain<'a> {
 impl Chain<'_> {
     fn write(
         &mut self,
-        groups: BTreeMap<(String, String), Vec<Change>>,
+        groups: Groups,
         labels: BTreeSet<String>,
         nonce: &mut impl FnMut() -> String,
     ) -> Result<(), Refusal> {
-        // Until the last batch both the old and the new labels are ours: whoever goes on after a
-        // crash must know.
+        // Until the last batch both the old and the new labels are ours, so that a writer can
+        // resume after a crash.
         let all: BTreeSet<_> = self.owns.union(&labels).cloned().collect();
         // What two fences cost at most, with every label in both.
         let widest =

@@ -28,9 +28,7 @@ pub(crate) enum CheckConfig {
         protocol: CheckProtocol,
         /// A host name or an address.
         host: String,
-        /// Port.
         port: u16,
-        /// Path.
         path: String,
         /// Time between two requests, seconds.
         interval_s: u32,
@@ -46,7 +44,7 @@ pub(crate) enum CheckConfig {
     },
 }
 
-/// A check that shall exist.
+/// A check that should exist.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub(crate) struct WantedCheck {
     /// Whose health it is about.
@@ -58,7 +56,6 @@ pub(crate) struct WantedCheck {
     /// Its caller reference without the generation.
     #[serde(skip)]
     pub(crate) stem: String,
-    /// Its tags.
     #[serde(skip)]
     pub(crate) tags: BTreeMap<String, String>,
 }
@@ -66,13 +63,11 @@ pub(crate) struct WantedCheck {
 /// A check that exists.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub(crate) struct FoundCheck {
-    /// Its ID.
     pub(crate) id: String,
     /// Its caller reference.
     pub(crate) reference: String,
-    /// What it does; none if that is nothing that we would make.
+    /// What it does; none if it is not one that we would create.
     pub(crate) config: Option<CheckConfig>,
-    /// Its tags.
     pub(crate) tags: BTreeMap<String, String>,
 }
 
@@ -108,7 +103,7 @@ impl WantedCheck {
         }
     }
 
-    /// The caller reference for its next life: one that was deleted can't be used again for days.
+    /// The caller reference for creating it again: one that was deleted can't be reused for days.
     pub(crate) fn next_reference(&self, found: &[FoundCheck]) -> String {
         let used = found
             .iter()
@@ -119,7 +114,7 @@ impl WantedCheck {
         )
     }
 
-    /// The reference after one that turned out to be used up.
+    /// The reference after one that was already used.
     pub(crate) fn reference_after(&self, used: &str) -> String {
         reference(
             &self.stem,
@@ -141,15 +136,15 @@ fn generation(reference: &str, stem: &str) -> Option<u32> {
 }
 
 /// How many of `observers` must call a region healthy, so that it is unhealthy exactly if a
-/// majority says so. An observer that can't be reached counts as saying so: its region may be the
-/// one that is down.
+/// majority says so. An unreachable observer counts as calling it unhealthy: its own region may be
+/// the one that is down.
 pub(crate) fn threshold(observers: usize) -> u32 {
     u32::try_from(observers - observers / 2).unwrap_or(u32::MAX)
 }
 
-/// Whose agents are asked about a region: all others. Of two regions each is its own second
-/// witness, since the other one's death must not make both unhealthy; its agents tell the mesh's
-/// verdict, not their own view.
+/// Whose agents are asked about a region: all others. Of two regions each also observes itself,
+/// since the failure of one must not make both unhealthy; its agents report the mesh's verdict, not
+/// their own view.
 pub(crate) fn observers<'a>(
     settings: &'a Settings,
     region: &RegionName,
@@ -162,7 +157,7 @@ pub(crate) fn observers<'a>(
         .collect()
 }
 
-/// Compares what shall exist with what does.
+/// Compares the wanted checks with those that exist.
 pub(crate) fn plan_checks(settings: &Settings, found: &[FoundCheck]) -> CheckPlan {
     let mut plan = CheckPlan::default();
     let mut used = BTreeSet::new();
@@ -213,8 +208,8 @@ pub(crate) fn is_own(settings: &Settings, reference: &str) -> bool {
 }
 
 impl CheckPlan {
-    /// The ID of a check that does as wanted, which is then kept; else it is put down as to be
-    /// made.
+    /// The ID of an existing check that does what is wanted; else the check is added to those to
+    /// create.
     fn take(&mut self, wanted: WantedCheck, found: &[FoundCheck]) -> String {
         let fits = |check: &&FoundCheck| {
             generation(&check.reference, &wanted.stem).is_some()
@@ -279,8 +274,7 @@ fn check(
     config: CheckConfig,
 ) -> WantedCheck {
     let seen_by = observer.map_or("majority", |observer| observer.as_str());
-    // Its Debug form holds every setting; what it looks like need only be the same for the same
-    // settings.
+    // The Debug form contains every setting. It only has to be the same for the same settings.
     let content = digest(&format!("{region} {seen_by} {config:?}"));
     let tag = |key: &str, value: String| (key.to_owned(), value);
     let tags = [

@@ -1,9 +1,9 @@
-//! Between our terms and the SDK's.
+//! Conversion between our types and the SDK's.
 
 use super::{
-    api::PROVIDER,
     changes::{Action, Change},
     checks::{CheckConfig, FoundCheck},
+    errors::PROVIDER,
     records::{RecordSet, Routing},
 };
 use crate::{config::CheckProtocol, providers::ProviderError};
@@ -22,7 +22,7 @@ pub(super) fn name(text: &str) -> String {
     format!("{}.", text.trim_end_matches('.').to_ascii_lowercase())
 }
 
-/// A record set as the API tells it.
+/// A record set as the API returns it.
 pub(super) fn record_set(set: &ResourceRecordSet) -> RecordSet {
     let id = set.set_identifier().map(str::to_owned);
     let routing = match (id, set.weight(), set.failover(), set.region()) {
@@ -123,7 +123,7 @@ fn change(change: &Change) -> Result<types::Change, BuildError> {
         .build()
 }
 
-/// A health check as the API tells it.
+/// A health check as the API returns it.
 pub(super) fn check(check: &HealthCheck) -> FoundCheck {
     FoundCheck {
         id: check.id().to_owned(),
@@ -133,7 +133,7 @@ pub(super) fn check(check: &HealthCheck) -> FoundCheck {
     }
 }
 
-/// What a check does, if that is something that we would make.
+/// What a check does, if it is one that we would create.
 fn known_config(config: &HealthCheckConfig) -> Option<CheckConfig> {
     let is_altered = config.inverted().unwrap_or(false)
         || config.disabled().unwrap_or(false)

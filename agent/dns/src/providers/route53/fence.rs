@@ -2,8 +2,8 @@
 //!
 //! Every change batch deletes the fence that its writer read, value by value, and creates the next
 //! one. Route 53 refuses a batch whose DELETE does not match exactly, as a whole, so a writer that
-//! has not seen the latest fence changes nothing. A nonce makes every fence unlike all others, so
-//! that even two writers of the same plan can't both succeed.
+//! has not seen the latest fence changes nothing. A nonce makes every fence unique, so that even
+//! two writers of the same plan can't both succeed.
 
 use super::{
     records::{RecordSet, Routing},
@@ -15,10 +15,10 @@ use std::{collections::BTreeSet, fmt};
 
 /// Longest character-string of a TXT record (RFC 1035 §3.3).
 const STRING_MAX: usize = 255;
-/// Begins the value that names the plan.
+/// Prefix of the value that names the plan.
 const VERSION: &str = "v1";
-/// Begins a value that lists regions whose own, simple record sets are ours: those carry no set
-/// identifier.
+/// Prefix of a value that lists the regions whose own, simple record sets are ours: those carry no
+/// set identifier.
 const OWNS: &str = "owns";
 
 /// What the zone was written from.
@@ -30,19 +30,19 @@ pub(crate) struct Fence {
     pub(crate) seq: u64,
     /// Who wrote: `<region>/<agent>`.
     pub(crate) agent: String,
-    /// Drawn for each write.
+    /// Random for each write.
     pub(crate) nonce: String,
     /// Labels of the regions whose own record sets are ours.
     pub(crate) owns: BTreeSet<String>,
 }
 
-/// A record set stands where the fence should, and is not one.
+/// The record set at the fence's name is not a fence.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{name} TXT is not a fence of RegionMesh: {values:?}; remove it if nothing needs it")]
 pub(crate) struct NoFence {
-    /// Where.
+    /// Name of the record set.
     pub(crate) name: String,
-    /// What stands there, cut short.
+    /// Its values, cut short.
     pub(crate) values: String,
 }
 
@@ -58,8 +58,8 @@ impl Fence {
         }
     }
 
-    /// Where the plan stands in the order of plans. `seq` grows with every committed plan, whoever
-    /// leads.
+    /// The plan's place in the order of plans. `seq` grows with every committed plan, across
+    /// leaders.
     pub(crate) fn order(&self) -> (u64, u64) {
         (self.ballot, self.seq)
     }
@@ -88,7 +88,7 @@ impl Fence {
             name: settings.fence_name(),
             record_type: "TXT".into(),
             routing: Routing::Simple,
-            // Nobody resolves it to reach anything; low, so that who verifies sees the latest.
+            // No client resolves it; low, so that verification sees the latest fence.
             ttl_s: Some(settings.ttl_s),
             values: values
                 .into_iter()
@@ -99,7 +99,7 @@ impl Fence {
         }
     }
 
-    /// Reads it back.
+    /// Parses a fence's record set.
     pub(crate) fn parse(record: &RecordSet) -> Result<Self, NoFence> {
         Self::read(record).ok_or_else(|| NoFence {
             name: record.name.clone(),

@@ -45,7 +45,7 @@ pub(crate) enum Routing {
         /// Whether it is the primary.
         is_primary: bool,
     },
-    /// The one whose region is nearest to who asks.
+    /// The one whose region is nearest to the client.
     Latency {
         /// Set identifier.
         id: String,
@@ -77,8 +77,8 @@ impl Routing {
             && !matches!(self, Self::Simple)
     }
 
-    /// Whether one can't stand beside the other though the policies agree: two primaries, one AWS
-    /// region twice.
+    /// Whether both can't coexist although the policies agree: two primaries, or one AWS region
+    /// twice.
     pub(crate) fn takes_the_place_of(&self, other: &Self) -> bool {
         match (self, other) {
             (
@@ -97,7 +97,10 @@ impl Routing {
     /// Whether a set can become the other in place: only its weight differs.
     pub(crate) fn differs_by_weight_at_most(&self, other: &Self) -> bool {
         self == other
-            || matches!((self, other), (Self::Weighted { id: one, .. }, Self::Weighted { id: two, .. }) if one == two)
+            || matches!(
+                (self, other),
+                (Self::Weighted { id: one, .. }, Self::Weighted { id: two, .. }) if one == two
+            )
     }
 }
 
@@ -119,12 +122,12 @@ impl fmt::Display for Routing {
 }
 
 impl RecordSet {
-    /// What tells it from all others in its zone.
+    /// The key that identifies it in its zone.
     pub(crate) fn key(&self) -> (&str, &str, Option<&str>) {
         (&self.name, &self.record_type, self.routing.identifier())
     }
 
-    /// Whether both say the same; the order of values means nothing.
+    /// Whether both have the same content; the order of values does not matter.
     pub(crate) fn is_same(&self, other: &Self) -> bool {
         let sorted = |set: &Self| {
             let mut values = set.values.clone();
@@ -140,7 +143,7 @@ impl RecordSet {
             && sorted(self) == sorted(other)
     }
 
-    /// Its content in one line, for people: what stands after name, type and identifier.
+    /// Its content in one line, for people, without name, type and identifier.
     pub(crate) fn content(&self) -> String {
         let mut text = format!("{} → {}", self.routing, self.values.join(" "));
         if self.has_other_parts {

@@ -1,4 +1,4 @@
-//! What the planning needs of the configuration, and the names in the zone. Pure.
+//! The settings that the planning needs, and the names in the zone. Pure.
 
 use crate::config::{Config, HealthCheckConfig, RecordKind, Region, Route53Config};
 use regionmesh_protocol::identity::RegionName;
@@ -28,7 +28,6 @@ pub(crate) struct Settings {
 /// One region, as the planning sees it.
 #[derive(Debug, Clone)]
 pub(crate) struct RegionSettings {
-    /// Its name.
     pub(crate) name: RegionName,
     /// Its place in the order of an active-passive mesh.
     pub(crate) priority: u16,
@@ -39,7 +38,7 @@ pub(crate) struct RegionSettings {
 }
 
 impl Settings {
-    /// Takes them out of the configuration.
+    /// From the configuration.
     pub(crate) fn new(config: &Config, route53: &Route53Config) -> Self {
         let region = |region: &Region| RegionSettings {
             name: region.name.clone(),
@@ -85,7 +84,7 @@ impl Settings {
         (!label.is_empty() && !label.contains('.')).then_some(label)
     }
 
-    /// Where the fence stands.
+    /// The name of the fence.
     pub(crate) fn fence_name(&self) -> String {
         format!("_regionmesh-fence.{}", self.zone)
     }

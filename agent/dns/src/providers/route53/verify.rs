@@ -98,7 +98,7 @@ pub(crate) async fn servers(
     Ok(servers)
 }
 
-/// Asks every server until all answer as expected, or patience ends.
+/// Polls every server until all answer as expected or the timeout ends.
 pub(crate) async fn until_visible(
     servers: &[NameServer],
     expected: &[Expected],
@@ -123,7 +123,7 @@ pub(crate) async fn until_visible(
     }
 }
 
-/// What one server answers otherwise than expected; none if all is well.
+/// How one server's answers differ from those expected; none if they don't.
 async fn objection(server: &NameServer, expected: &[Expected]) -> Option<String> {
     let resolver = match resolver(server) {
         Ok(resolver) => resolver,
@@ -174,7 +174,7 @@ fn resolver(server: &NameServer) -> Result<TokioResolver, String> {
         connection
     });
 
-    // Negative answers are believed, being the zone's own.
+    // Negative answers are trusted: they come from the zone's own servers.
     let name_server = NameServerConfig::new(server.address.ip(), true, connections.into());
     let config = ResolverConfig::from_name_servers(vec![name_server]);
     let mut builder = TokioResolver::builder_with_config(config, TokioRuntimeProvider::default());
@@ -196,7 +196,7 @@ async fn ask(resolver: &TokioResolver, expected: &Expected) -> Result<BTreeSet<S
     };
     let answer = match resolver.lookup(name, record_type).await {
         Ok(answer) => answer,
-        // An answer all the same, if an empty one.
+        // An empty answer is an answer too.
         Err(error) if error.is_no_records_found() || error.is_nx_domain() => {
             return Ok(BTreeSet::new());
         }

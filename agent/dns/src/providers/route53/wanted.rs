@@ -15,7 +15,7 @@ use regionmesh_protocol::{
 };
 use std::{collections::BTreeMap, net::IpAddr};
 
-/// The plan gives nothing to write.
+/// No region of the plan can serve.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
     "the plan gives no region with an address a share of the traffic, so the zone is left as it is"
@@ -29,11 +29,11 @@ struct Member<'a> {
     values: Vec<String>,
 }
 
-/// Every record set that shall stand, the fence excepted. `checks` are the health checks of the
+/// Every record set that should exist, except the fence. `checks` are the health checks of the
 /// regions.
 ///
-/// A family in which no region with a share has an address is not answered at all: its sets would
-/// answer regions that the plan keeps users away from.
+/// A family in which no region with a share has an address gets no sets: they would answer regions
+/// that the plan keeps users away from.
 pub(crate) fn wanted(
     settings: &Settings,
     committed: &CommittedPlan,
@@ -164,8 +164,8 @@ fn routed<'a, 'b>(
     }
 }
 
-/// Who answers first: the larger share, then who is in better standing, then the order of the
-/// configuration.
+/// Which region comes first: the larger share, then the better traffic state, then the configured
+/// order.
 fn preference(settings: &Settings, member: &Member<'_>) -> impl Ord + use<> {
     let traffic_state = match member.plan.traffic_state {
         TrafficState::Serving => 0,

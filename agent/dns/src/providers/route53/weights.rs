@@ -6,8 +6,8 @@ pub(crate) const WEIGHT_MAX: u8 = 255;
 /// Weights in proportion to shares, in their order: the largest share gets 255, and a share that is
 /// not 0 never gets 0.
 ///
-/// What rounding costs: a weight is off by at most 0.5/255 of the largest share, so 1 % of a full
-/// share becomes 3/255; shares below 1/510 of the largest are rounded up to 1/255.
+/// Rounding error: a weight is off by at most 0.5/255 of the largest share, so 1 % of a full share
+/// becomes 3/255; shares below 1/510 of the largest are rounded up to 1/255.
 pub(crate) fn weights(shares_bp: &[u16]) -> Vec<u8> {
     let largest = shares_bp.iter().copied().max().unwrap_or(0);
     let weight = |share: u16| {

@@ -1,9 +1,10 @@
-//! Makes the zone as a plan says: health checks first, then the record sets in fenced batches.
+//! Writes a plan to the zone: health checks first, then the record sets in fenced batches.
 
 use super::{
-    PROVIDER, Route53,
+    Route53,
     changes::{Batch, ZonePlan, plan_zone, read_fence},
     checks::{self, CheckPlan, FoundCheck, WantedCheck, plan_checks},
+    errors::PROVIDER,
     fence::Fence,
     records::{RecordSet, Routing},
 };
@@ -14,7 +15,7 @@ use std::{
     time::Instant,
 };
 
-/// How often a zone is read again after another writer was faster.
+/// How often a zone is read again after a concurrent write.
 const ATTEMPTS: u32 = 5;
 /// How often a batch without an answer is written again.
 const REPEATS: u32 = 3;
@@ -24,9 +25,9 @@ const REFERENCES: u32 = 8;
 
 /// How a batch ended.
 enum Written {
-    /// It stands; the change's ID where it was told.
+    /// It was written; the change's ID if the API returned it.
     Done(Option<String>),
-    /// It was refused; whether the fence had changed, and the words.
+    /// It was refused; whether the fence had changed, and the message.
     Lost { fence_changed: bool, why: String },
 }
 
@@ -49,7 +50,7 @@ impl Route53 {
                 .await?;
             let refuse = |refusal| Self::refuse(plan, &refusal);
 
-            // Who is fenced or blocked makes no health checks either.
+            // A writer that is fenced or blocked must not create health checks.
             let before = plan_checks(&self.settings, &found);
             plan_zone(
                 &self.settings,
@@ -69,14 +70,20 @@ impl Route53 {
                     return Ok(self.published(plan, &records, zone, &checks, new_checks, changes));
                 }
                 Err((fence_changed, why)) => {
-                    tracing::warn!(plan = %plan.stamp, attempt, fence_changed, why, "a change batch was refused; reading the zone again");
+                    tracing::warn!(
+                        plan = %plan.stamp,
+                        attempt,
+                        fence_changed,
+                        why,
+                        "a change batch was refused; reading the zone again"
+                    );
                     refused += u32::from(!fence_changed);
                     last = why;
                 }
             }
 
             if refused > 1 {
-                // Nobody else wrote, and it is refused again: it is not a race.
+                // There was no other writer and it is refused again: this is not a race.
                 let operation = "ChangeResourceRecordSets";
                 let code = "InvalidChangeBatch".into();
                 let message = last;
@@ -129,7 +136,7 @@ impl Route53 {
                 tracing::info!(check = new.id, of = check.title(), "made a health check");
                 new.tags = check.tags.clone();
 
-                // What was asked for is what stands: a caller reference with other settings is
+                // The check has the settings asked for: a caller reference with other settings is
                 // refused.
                 new.config = Some(check.config.clone());
                 made.push(check.title());
@@ -162,7 +169,7 @@ impl Route53 {
         })
     }
 
-    /// Writes batch after batch; the IDs of the changes, or how one was lost.
+    /// Writes the batches in order. Returns the IDs of the changes, or why one was refused.
     async fn write_batches(
         &self,
         plan: &CommittedPlan,
@@ -219,7 +226,7 @@ impl Route53 {
                 Err(error) => return Err(error),
             };
 
-            // It may have been done, or not, or be about to be. The fence knows.
+            // It may have been done, or not, or be about to be. The fence shows which.
             let fence = self.read_fence().await?;
             if fence.as_ref() == Some(&batch.fence) {
                 tracing::info!(plan = %plan.stamp, "a change batch without an answer was done");
@@ -272,7 +279,7 @@ impl Route53 {
             .or(zone.fence.as_ref());
         let fence = written.map(|fence| fence.record(&self.settings));
 
-        // What was just planned can be planned again.
+        // Planning succeeded just before, so it succeeds again.
         let sets =
             super::wanted::wanted(&self.settings, plan, &checks.decisive).unwrap_or_default();
         Published {
@@ -322,8 +329,8 @@ impl Route53 {
         Ok(())
     }
 
-    /// Deletes health checks that are of no use any more: none that a record set names, and none if
-    /// another writer came after us, who may have come to need them.
+    /// Deletes obsolete health checks: none that a record set names, and none if another writer
+    /// came after us and may need them.
     pub(super) async fn delete_obsolete(
         &self,
         published: &Published,
@@ -371,8 +378,8 @@ fn nonce() -> String {
     format!("{:032x}", rand::random::<u128>())
 }
 
-/// What the name servers shall answer: of the service some value of its sets (others' sets may
-/// stand beside ours), of each region exactly its own, and the fence.
+/// What the name servers should answer: for the service some value of its sets (foreign sets may
+/// share its name), for each region exactly its own addresses, and the fence.
 fn expected(wanted: &[RecordSet], before: &[RecordSet], fence: Option<RecordSet>) -> Vec<Expected> {
     let is_ours = |set: &&RecordSet| wanted.iter().any(|ours| ours.key() == set.key());
     let shares_name = |set: &&RecordSet| {
