@@ -1,6 +1,6 @@
-//! What RegionMesh is measured by. `figures` measures real meshes on this machine beside other
-//! programs; `cost_replay` replays recorded load and compares what a mesh costs with what others
-//! do.
+//! Benchmarks. `figures` measures real meshes on this machine and compares them with other
+//! programs; `cost_replay` replays recorded load and compares the cost of a mesh with that of other
+//! deployments.
 
 mod replay;
 pub use replay::{

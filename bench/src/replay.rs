@@ -1,15 +1,17 @@
-//! Replays days of production load against dated prices and a spot market, and compares what a mesh
-//! costs with what others do.
+//! Replays days of production load against dated prices and a simulated spot market, and compares
+//! the cost of a mesh with that of other deployments.
 //!
-//! Every strategy is planned by the same program (`regionmesh_cost::placement`) from the same
-//! forecast, which knows only the past, and is run by the same controller; they differ in the
-//! regions, prices and rules that they may use. A baseline is in the regions that most callers are
-//! in; what it would have cost elsewhere is part of the report.
+//! All strategies use the same planner (`regionmesh_cost::placement`), the same forecast, which
+//! knows only the past, and the same controller. They differ in the regions, prices and rules that
+//! they may use. Baselines run in the regions with the most callers; the report also has their cost
+//! in other regions.
 
 mod bill;
+mod error;
 mod fleet;
 mod load;
 mod planner;
+mod platform;
 mod prices;
 mod report;
 mod run;
@@ -21,6 +23,7 @@ mod table;
 mod traffic;
 
 pub use bill::Bill;
+pub use error::{DAYS_MAX, ReplayError, SEEDS_MAX};
 pub use load::Load;
 pub use prices::replay_prices;
 pub use report::{Candidate, Goal, Range, Report};
@@ -32,79 +35,21 @@ pub use strategy::Strategy;
 
 use load::Rates;
 use planner::Planner;
-use regionmesh_cost::{NoPrice, PlacementError, PriceFileError, PriceTableError, Prices};
-use regionmesh_protocol::identity::IdentityError;
+use platform::REGIONS;
+use regionmesh_cost::Prices;
 use run::Run;
-use scenario::{PriceList, REGIONS};
+use scenario::PriceList;
 use strategy::RegionChoice;
 
-/// Most days of a replay: the tiers of egress prices begin anew with the month.
-pub const DAYS_MAX: usize = 31;
-/// Most seeds of a replay.
-pub const SEEDS_MAX: usize = 1_000;
-
-/// Why there is no replay.
-#[derive(Debug, thiserror::Error)]
-pub enum ReplayError {
-    /// The file of the load can't be used.
-    #[error("{file}, line {line}: {why}")]
-    Load {
-        /// The file.
-        file: String,
-        /// The line, from 1.
-        line: usize,
-        /// What is wrong.
-        why: String,
-    },
-    /// No such days.
-    #[error(
-        "{given} days; expected {least} to {most}: some days after the warm-up, and no more than \
-            were recorded"
-    )]
-    Days {
-        /// That were asked for.
-        given: usize,
-        /// That are needed.
-        least: usize,
-        /// That there are.
-        most: usize,
-    },
-    /// No seeds, or too many.
-    #[error("{0} seeds; expected 1 to {SEEDS_MAX}")]
-    Seeds(usize),
-    /// The replay's own prices can't be read.
-    #[error(transparent)]
-    PriceFile(#[from] PriceFileError),
-    /// The replay's own prices can't be used.
-    #[error(transparent)]
-    PriceTable(#[from] PriceTableError),
-    /// A price is missing.
-    #[error(transparent)]
-    NoPrice(#[from] NoPrice),
-    /// No nodes can be planned.
-    #[error(transparent)]
-    Placement(#[from] PlacementError),
-    /// Whole nodes don't fit the quota.
-    #[error("more than {0} nodes of a region and pricing class are needed; lower the load factor")]
-    Quota(u32),
-    /// A name that is no name.
-    #[error(transparent)]
-    Name(#[from] IdentityError),
-    /// A number that no bill has.
-    #[error("the replay is too long or too dear to be added up; lower the load factor")]
-    TooLarge,
-}
-
-/// What is replayed.
+/// The input of a replay.
 #[derive(Debug, Clone)]
 pub struct Replay<'a> {
     /// The recorded rates.
     pub load: &'a Load,
     /// Prices of nodes and egress.
     pub prices: &'a Prices,
-    /// How far regions are apart.
+    /// Round trips between regions.
     pub trips: &'a RoundTrips,
-    /// What is assumed.
     pub assumptions: &'a Assumptions,
     /// Days from the start of the record, the warm-up included.
     pub days: usize,
@@ -113,8 +58,8 @@ pub struct Replay<'a> {
 }
 
 impl Replay<'_> {
-    /// Runs strategies with all seeds: each where most callers are, and if `is_everywhere`, in all
-    /// other regions too. The result depends on nothing but the input.
+    /// Runs strategies with all seeds in the regions with the most callers, and in all other
+    /// regions too if `is_everywhere`. The result depends only on the input.
     pub fn run(&self, strategies: &[Strategy], is_everywhere: bool) -> Result<Report, ReplayError> {
         let least = self.assumptions.warm_up_days + 1;
         let most = self.load.days().min(DAYS_MAX);

@@ -1,5 +1,4 @@
-//! Laws of the cost replay, on a made-up load and, where it is present, on two days of recorded
-//! load.
+//! Laws of the cost replay, on synthetic load and, if present, on two days of recorded load.
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 use regionmesh_bench::{
@@ -7,7 +6,7 @@ use regionmesh_bench::{
 };
 use std::path::Path;
 
-/// A day of warm-up, then one that counts.
+/// A day of warm-up and one that counts.
 const DAYS: usize = 2;
 
 fn assumptions() -> Assumptions {
@@ -18,7 +17,7 @@ fn assumptions() -> Assumptions {
     }
 }
 
-/// Load with a season and a burst now and then.
+/// Synthetic load with a daily season and occasional bursts.
 fn made_up() -> Load {
     let row = |bin: usize| {
         let season = 1.0 + 0.4 * (bin as f64 / 144.0 * std::f64::consts::TAU).sin();
@@ -77,8 +76,8 @@ fn outcomes(report: &Report) -> impl Iterator<Item = (&Candidate, &Outcome)> {
     })
 }
 
-/// No more is answered than asked, all parts of a bill are in its total, and who has one region has
-/// nothing left when it is lost.
+/// No more requests are answered than made, a bill's total is the sum of its parts, and a strategy
+/// with a single region answers nothing after its loss.
 fn check_sums(report: &Report) {
     for (candidate, outcome) in outcomes(report) {
         let bill = outcome.bill;

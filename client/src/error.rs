@@ -59,7 +59,6 @@ pub enum ClientError {
     /// What answers there is not an agent, or not of our version.
     #[error("{} does not answer as an agent of this version does: {why}", origin(.agent))]
     Foreign {
-        /// The URL.
         agent: Url,
         /// What is wrong with the answer.
         why: String,

@@ -1,9 +1,9 @@
 //! The status board: every agent's small signed entries, reconciled by digest and delta
 //! (Scuttlebutt, van Renesse et al. 2008).
 //!
-//! Each agent owns at most one entry per [`StatusKind`](regionmesh_protocol::status::FactKind), signs
-//! it, and alone may replace it with a newer version. Agents relay entries for each other: a relay
-//! can neither forge an entry nor roll it back, and if it withholds one, the next honest peer
+//! Each agent owns at most one entry per [`StatusKind`](regionmesh_protocol::status::FactKind),
+//! signs it, and alone may replace it with a newer version. Agents relay entries for each other: a
+//! relay can neither forge an entry nor roll it back, and if it withholds one, the next honest peer
 //! provides it. Nothing here does IO or reads a clock.
 //!
 //! Trade-offs: the newest entry of an owner wins, so an owner must never run twice at the same

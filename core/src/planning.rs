@@ -6,9 +6,9 @@
 //! the leader that accepted them.
 //!
 //! `next` goes from one plan to the next; `yielding` decides which orders give way to survival;
-//! `traffic_state` moves one region; `weights` shares traffic out, within declared capacity; `order`
-//! applies operators' orders, `membership` those about the register's members; `explain` says why a
-//! region is where it is; `cost` moves traffic to cheaper regions.
+//! `traffic_state` moves one region; `weights` shares traffic out, within declared capacity;
+//! `order` applies operators' orders, `membership` those about the register's members; `explain`
+//! says why a region is where it is; `cost` moves traffic to cheaper regions.
 
 pub mod capacity;
 mod cost;

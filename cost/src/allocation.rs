@@ -6,6 +6,7 @@
 //! Everything else (storage, networking, support, taxes, purchases) stays unallocated. Models, idle
 //! and unallocated sum to the region's total to the last digit.
 
+mod usage;
 mod warnings;
 
 use crate::{
@@ -20,6 +21,7 @@ use crate::{
 use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet};
 use time::Date;
+use usage::{Cost, Costs, RegionDay, RegionDays, Usage};
 use warnings::{without_bill, without_usage};
 
 /// Categories of services that serve models (FOCUS `ServiceCategory`), compared without regard to
@@ -145,54 +147,6 @@ pub fn allocate(
     }
 
     Ok(sums.finish(query, bill.totals, capacity_used(&costs, &days), warnings))
-}
-
-/// Keyed by day (as text), region and currency.
-type Costs = BTreeMap<(String, String, Currency), Cost>;
-type RegionDays = BTreeMap<(String, String), RegionDay>;
-
-/// A region's cost on a day.
-#[derive(Default)]
-struct Cost {
-    tagged: BTreeMap<String, Amount>,
-    /// Serving capacity that models share.
-    shared: Amount,
-    /// Commitments that were not used.
-    unused: Amount,
-    other: Amount,
-}
-
-/// A region's usage on a day.
-#[derive(Default)]
-struct RegionDay {
-    models: BTreeMap<String, Usage>,
-    capacity_ms: Option<u64>,
-}
-
-#[derive(Debug, Clone, Copy, Default)]
-struct Usage {
-    requests: u64,
-    busy_ms: u64,
-}
-
-impl Usage {
-    fn add(&mut self, other: Self) {
-        self.requests = self.requests.saturating_add(other.requests);
-        self.busy_ms = self.busy_ms.saturating_add(other.busy_ms);
-    }
-}
-
-impl RegionDay {
-    fn busy_ms(&self) -> u64 {
-        self.models
-            .values()
-            .fold(0, |sum: u64, usage| sum.saturating_add(usage.busy_ms))
-    }
-
-    fn idle_ms(&self) -> u64 {
-        self.capacity_ms
-            .map_or(0, |capacity| capacity.saturating_sub(self.busy_ms()))
-    }
 }
 
 fn region_days(query: &Query, usage: &[UsageDay], capacity: &Capacity) -> RegionDays {

@@ -10,18 +10,20 @@
 
 mod backtest;
 mod daily;
+mod error;
 mod interval;
 mod methods;
 mod month;
 mod scale;
 mod theta;
 
-pub use daily::DailyCosts;
-pub use methods::Method;
-pub use month::{MonthEnd, month_end};
-
 use crate::money::{Amount, Currency};
 use backtest::Backtest;
+pub use daily::DailyCosts;
+pub use error::ForecastError;
+pub(crate) use error::HORIZON_DAYS_MAX;
+pub use methods::Method;
+pub use month::{MonthEnd, month_end};
 use scale::Scale;
 use serde::{Serialize, Serializer};
 use std::ops::Range;
@@ -29,46 +31,9 @@ use time::{Date, Duration};
 
 /// The newest days of a bill that are left out by default: providers still add charges to them.
 pub const INCOMPLETE_DAYS: u16 = 2;
-/// The share of outcomes that the bands are made to cover.
-pub(crate) const BAND_COVERAGE: f64 = 0.8;
-/// The longest forecast, in days.
-pub(crate) const HORIZON_DAYS_MAX: u16 = 366;
-
-/// Why there is no forecast.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum ForecastError {
-    /// No day of the series is complete.
-    #[error(
-        "no complete day of cost to forecast from: the newest {incomplete_days} days are left \
-         out because charges arrive late; \
-         wait for more days"
-    )]
-    NoCompleteDay {
-        /// The days that were left out.
-        incomplete_days: u16,
-    },
-    /// A forecast of no days, or of too many.
-    #[error("can't forecast {days} days; expected 1 to {HORIZON_DAYS_MAX}")]
-    Horizon {
-        /// The days asked for.
-        days: u16,
-    },
-    /// The requested days are beyond the calendar.
-    #[error(
-        "the forecast would end after the last day of the calendar (9999-12-31): check the dates \
-            of the bill"
-    )]
-    Calendar,
-    /// An amount of 10^14 or more.
-    #[error(
-        "the forecast exceeds 99,999,999,999,999 per day or in total: check the bill for absurd \
-            amounts"
-    )]
-    TooLarge,
-}
 
 /// An expected amount and the band that the actual one should lie in with a probability of
-/// [`BAND_COVERAGE`].
+/// [`interval::BAND_COVERAGE`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub struct Estimate {
     /// The expected amount: half of the outcomes should be higher, half lower.

@@ -2,35 +2,32 @@
 //! busy time and bytes. Live cost is seconds old; bills are days old.
 
 mod counters;
+mod day;
 mod peaks;
 mod reconcile;
 mod window;
-
-pub use counters::{Counters, EgressCounter, ModelCounters, SourceCounters};
-pub use reconcile::{DailyTotals, Reconciliation, reconcile};
-pub use window::{LiveModel, LiveRegion, LiveWindow};
 
 use crate::{
     cells::PricingClass,
     date::{DAY_MS, date_at, day_number, day_of},
     egress::Cause,
-    money::{Amount, Currency, Money, Totals},
+    money::{Money, Totals},
     prices::{HOURS_PER_MONTH, NoPrice, Prices, Unit},
     regions::{CloudRegion, RegionMap},
 };
 use counters::SourceState;
+pub use counters::{Counters, EgressCounter, ModelCounters, SourceCounters};
+use day::{DayMeter, KEPT_LIMIT};
 use peaks::Quarter;
+pub use reconcile::{DailyTotals, Reconciliation, reconcile};
 use regionmesh_protocol::codec::{self, CodecError};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use time::Date;
+pub use window::{LiveModel, LiveRegion, LiveWindow};
 
-const HOUR_MS: u64 = 3_600_000;
 /// Days that are kept: those of this month and those that a late bill is compared with.
 const KEPT_DAYS: i32 = 62;
-/// Most regions of a mesh, and most models, pairs and sources of one region and day; what goes
-/// beyond is summed as `(other)`.
-const KEPT_LIMIT: usize = 1_024;
 /// The name for everything beyond the limits.
 const OTHER: &str = "(other)";
 
@@ -163,42 +160,6 @@ struct RegionMeter {
     days: BTreeMap<i32, DayMeter>,
     /// Counts of the current quarter-hour.
     quarter: Quarter,
-}
-
-/// A region's meter for a day.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-struct DayMeter {
-    /// Amount per hour × milliseconds, in units of 1e-15: divided by an hour only when it is read,
-    /// so nothing drifts.
-    rate_ms: BTreeMap<Currency, i128>,
-    /// Time that is counted.
-    known_ms: u64,
-    /// Time between observations too far apart.
-    unknown_ms: u64,
-    /// Counted time in which something that ran had no price.
-    unpriced_ms: u64,
-    /// Places × milliseconds.
-    place_ms: u64,
-    models: BTreeMap<String, ModelCounters>,
-    egress: BTreeMap<(Option<String>, Cause), u64>,
-    /// Requests of each model in its busiest quarter of an hour.
-    peaks: BTreeMap<String, u64>,
-}
-
-impl DayMeter {
-    /// Cost of the capacity.
-    fn capacity(&self) -> Totals {
-        let mut totals = Totals::default();
-        for (currency, rate_ms) in &self.rate_ms {
-            let amount = Amount(*rate_ms).share(1, HOUR_MS).unwrap_or_default();
-            totals.add(Money {
-                amount,
-                currency: *currency,
-            });
-        }
-
-        totals
-    }
 }
 
 impl LiveMeter {

@@ -8,7 +8,8 @@ mod records;
 mod rejection;
 mod table;
 
-pub use import::{PriceDefaults, PriceFile, PriceFileError, read_prices};
+pub use import::{PriceDefaults, PriceFile, read_prices};
+pub use records::PriceFileError;
 pub use rejection::{RejectReason, RejectedPrice};
 pub use table::{AppliedPrices, PriceTable, PriceTableError, Prices};
 

@@ -1,5 +1,5 @@
-//! Deterministic simulation of what must hold whatever the network does: one seed, one run, every
-//! time the same.
+//! Deterministic simulations of the register and of recovery: the same seed always gives the same
+//! run.
 
 pub mod random;
 pub mod recovery;

@@ -1,5 +1,5 @@
-//! Random numbers that are the same on every machine and with every version of every library
-//! (SplitMix64, Steele 2014).
+//! Random numbers that depend on neither the machine nor the version of a library (SplitMix64,
+//! Steele 2014).
 
 /// A sequence of random numbers.
 #[derive(Debug, Clone)]
@@ -25,7 +25,7 @@ impl Random {
         self.draw().checked_rem(bound).unwrap_or(0)
     }
 
-    /// True `percent` times of a hundred.
+    /// True with a probability of `percent` %.
     pub fn chance(&mut self, percent: u64) -> bool {
         self.below(100) < percent
     }

@@ -1,6 +1,6 @@
-//! A region comes back and answers some of its requests with errors: how much of its normal traffic
-//! does it get before the ramp takes it away again? The plans are those of the leader
-//! ([`next_plan`]), the clock and the users are made up.
+//! Simulates a region that comes back and answers some requests with errors: how much of its normal
+//! traffic does it get before the ramp takes it out again? The plans are the leader's
+//! ([`next_plan`]); the clock and the users are simulated.
 
 use crate::random::Random;
 use regionmesh_core::{
@@ -12,7 +12,7 @@ use regionmesh_core::{
 };
 use regionmesh_protocol::{
     identity::RegionName,
-    plan::TrafficState,
+    plan::{Plan, TrafficState},
     status::{
         condition::Condition,
         served::{LATENCY_BUCKETS, Served},
@@ -20,148 +20,218 @@ use regionmesh_protocol::{
 };
 use std::collections::{BTreeMap, VecDeque};
 
-/// What comes back, into what.
+/// The region that comes back, and the others.
 #[derive(Debug, Clone, Copy)]
 pub struct Comeback {
-    /// Requests a second that each region normally gets.
+    /// Requests per second that each region normally gets.
     pub normal_rps: u32,
-    /// How many of a million requests the region that comes back answers with an error.
+    /// Errors per million requests in the region that comes back.
     pub errors_ppm: u32,
-    /// The same of the regions that serve.
+    /// Errors per million requests in the regions that serve.
     pub control_ppm: u32,
 }
 
-/// What became of it.
+/// The outcome of a comeback.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Outcome {
     /// Whether traffic was taken from it again before it had its full share.
     pub is_rolled_back: bool,
-    /// What it got from the first step on until then, as a part of its normal traffic in that time.
+    /// Its requests from the first step until then, as a part of its normal traffic in that time.
     pub share: f64,
     /// How long that was, seconds.
     pub seconds: u64,
 }
 
-/// Observers that probe it twice a second.
+/// Two observers probe it twice a second.
 const PROBES_PER_S: u64 = 4;
-/// What agents tell of themselves is so old when the leader reckons with it, seconds.
-const TOLD_AFTER_S: usize = 2;
-/// Long before this the ramp has an end, seconds.
+/// Age of agents' measurements when the leader uses them, seconds.
+const EVIDENCE_DELAY_S: usize = 2;
+/// The ramp ends long before this, seconds.
 const END_S: u64 = 24 * 3_600;
 
-/// Plays one comeback, by the default settings of a mesh of three. The same seed, the same outcome.
+/// Simulates one comeback with the default settings in a mesh of three regions. The same seed gives
+/// the same outcome.
 pub fn play(seed: u64, comeback: &Comeback) -> Outcome {
-    let mut random = Random::new(seed);
     let names: Vec<RegionName> = ["a", "b", "c"]
         .iter()
         .filter_map(|name| name.parse().ok())
         .collect();
-    let recovery = RecoveryPolicy::default();
-    let mut inputs = PlanInputs {
-        regions: names
-            .iter()
-            .map(|name| (name.clone(), healthy()))
-            .collect::<BTreeMap<_, _>>(),
-        strategy: Strategy::Weighted,
-        suspect_percent: 10,
-        recovery: recovery.clone(),
-        max_out: 1,
-        ttl_ms: 5_000,
-        cost: None,
-    };
-
-    let back = &names[0];
-    let mut now_ms = 1_000_000;
-    let mut plan = next_plan(None, &inputs, now_ms);
-    let judge = |inputs: &mut PlanInputs, condition, now_ms| {
-        if let Some(region) = inputs.regions.get_mut(back) {
-            (region.condition, region.since_ms) = (condition, now_ms);
-        }
-    };
-
-    judge(&mut inputs, Condition::Failed, now_ms);
-    plan = next_plan(plan.as_ref(), &inputs, now_ms).or(plan);
-    now_ms += 60_000;
-    judge(&mut inputs, Condition::Healthy, now_ms);
-    plan = next_plan(plan.as_ref(), &inputs, now_ms).or(plan);
-
-    let mut own = Served::default();
-    let mut control = Served::default();
-    let mut told = VecDeque::from(vec![None; TOLD_AFTER_S]);
-    let mut got = 0u64;
-    let mut normal = 0u64;
-    let mut began_ms = None;
-    let mut highest = 0;
+    let back = names[0].clone();
+    let mut simulation = Simulation::new(seed, *comeback, back, &names);
 
     for _ in 0..END_S {
-        now_ms += 1_000;
-        let traffic_state = plan
-            .as_ref()
-            .and_then(|plan| plan.regions.get(back))
-            .map(|region| region.traffic_state.clone());
-        let seconds = |began_ms: Option<u64>| began_ms.map_or(0, |began| (now_ms - began) / 1_000);
-        let outcome = |is_rolled_back, got: u64, normal: u64| Outcome {
-            is_rolled_back,
-            share: got as f64 / normal.max(1) as f64,
-            seconds: seconds(began_ms),
-        };
-
-        match traffic_state {
-            Some(TrafficState::Ramping { step, since_ms }) => {
-                if step < highest {
-                    return outcome(true, got, normal);
-                }
-
-                if began_ms.is_none() || step > highest {
-                    // A new step: its counters begin anew.
-                    (own, control, highest) = (Served::default(), Served::default(), step);
-                    began_ms = began_ms.or(Some(now_ms));
-                }
-
-                let hundredths =
-                    u64::from(comeback.normal_rps) * u64::from(recovery.percent_at(step));
-                let requests = hundredths / 100 + u64::from(random.below(100) < hundredths % 100);
-
-                got += requests;
-                normal += u64::from(comeback.normal_rps);
-                serve(&mut own, requests, comeback.errors_ppm, &mut random);
-                own.probes += PROBES_PER_S;
-                serve(
-                    &mut control,
-                    2 * u64::from(comeback.normal_rps),
-                    comeback.control_ppm,
-                    &mut random,
-                );
-
-                told.push_back(Some(CanaryComparison {
-                    step,
-                    since_ms,
-                    own,
-                    control: Some(control),
-                }));
-            }
-            Some(TrafficState::Serving) => return outcome(false, got, normal),
-            // Before the first step, or after the fall from it.
-            _ if began_ms.is_some() => return outcome(true, got, normal),
-            _ => told.push_back(None),
+        if let Some(outcome) = simulation.step() {
+            return outcome;
         }
-
-        if let Some(region) = inputs.regions.get_mut(back) {
-            region.evidence = told
-                .pop_front()
-                .flatten()
-                .map_or(Evidence::Missing, |trial| {
-                    Evidence::Measured(Box::new(trial))
-                });
-        }
-
-        plan = next_plan(plan.as_ref(), &inputs, now_ms).or(plan);
     }
 
     Outcome {
-        is_rolled_back: false,
-        share: got as f64 / normal.max(1) as f64,
         seconds: END_S,
+        ..simulation.outcome(false)
+    }
+}
+
+struct Simulation {
+    comeback: Comeback,
+    random: Random,
+    now_ms: u64,
+    /// The region that comes back.
+    back: RegionName,
+    inputs: PlanInputs,
+    plan: Option<Plan>,
+    /// What the region has served in the current step.
+    own: Served,
+    /// What the other regions have served in the current step.
+    control: Served,
+    /// Measurements on their way to the leader, oldest first.
+    delayed: VecDeque<Option<CanaryComparison>>,
+    /// Requests to the region since its first step.
+    requests: u64,
+    /// Requests that it would normally have got in that time.
+    normal_requests: u64,
+    began_ms: Option<u64>,
+    highest_step: usize,
+}
+
+impl Simulation {
+    /// The region has failed and is healthy again a minute later.
+    fn new(seed: u64, comeback: Comeback, back: RegionName, names: &[RegionName]) -> Self {
+        let inputs = PlanInputs {
+            regions: names
+                .iter()
+                .map(|name| (name.clone(), healthy()))
+                .collect::<BTreeMap<_, _>>(),
+            strategy: Strategy::Weighted,
+            suspect_percent: 10,
+            recovery: RecoveryPolicy::default(),
+            max_out: 1,
+            ttl_ms: 5_000,
+            cost: None,
+        };
+
+        let mut simulation = Self {
+            comeback,
+            random: Random::new(seed),
+            now_ms: 1_000_000,
+            back,
+            inputs,
+            plan: None,
+            own: Served::default(),
+            control: Served::default(),
+            delayed: VecDeque::from(vec![None; EVIDENCE_DELAY_S]),
+            requests: 0,
+            normal_requests: 0,
+            began_ms: None,
+            highest_step: 0,
+        };
+
+        simulation.update_plan();
+        simulation.set_condition(Condition::Failed);
+        simulation.now_ms += 60_000;
+        simulation.set_condition(Condition::Healthy);
+        simulation
+    }
+
+    fn set_condition(&mut self, condition: Condition) {
+        if let Some(region) = self.inputs.regions.get_mut(&self.back) {
+            region.condition = condition;
+            region.since_ms = self.now_ms;
+        }
+        self.update_plan();
+    }
+
+    fn update_plan(&mut self) {
+        if let Some(plan) = next_plan(self.plan.as_ref(), &self.inputs, self.now_ms) {
+            self.plan = Some(plan);
+        }
+    }
+
+    /// Simulates one second; returns the outcome once the ramp has ended.
+    fn step(&mut self) -> Option<Outcome> {
+        self.now_ms += 1_000;
+        let traffic_state = self
+            .plan
+            .as_ref()
+            .and_then(|plan| plan.regions.get(&self.back))
+            .map(|region| region.traffic_state.clone());
+
+        match traffic_state {
+            Some(TrafficState::Ramping { step, .. }) if step < self.highest_step => {
+                return Some(self.outcome(true));
+            }
+            Some(TrafficState::Ramping { step, since_ms }) => {
+                let comparison = self.serve_step(step, since_ms);
+                self.delayed.push_back(Some(comparison));
+            }
+            Some(TrafficState::Serving) => return Some(self.outcome(false)),
+            // The region was taken out again.
+            _ if self.began_ms.is_some() => return Some(self.outcome(true)),
+            // The ramp has not begun.
+            _ => self.delayed.push_back(None),
+        }
+
+        if let Some(region) = self.inputs.regions.get_mut(&self.back) {
+            region.evidence = self
+                .delayed
+                .pop_front()
+                .flatten()
+                .map_or(Evidence::Missing, |comparison| {
+                    Evidence::Measured(Box::new(comparison))
+                });
+        }
+
+        self.update_plan();
+        None
+    }
+
+    /// Serves one second of a step.
+    fn serve_step(&mut self, step: usize, since_ms: u64) -> CanaryComparison {
+        if self.began_ms.is_none() || step > self.highest_step {
+            // Each step has its own counters.
+            self.own = Served::default();
+            self.control = Served::default();
+            self.highest_step = step;
+            self.began_ms = self.began_ms.or(Some(self.now_ms));
+        }
+
+        let normal_rps = u64::from(self.comeback.normal_rps);
+        let hundredths = normal_rps * u64::from(self.inputs.recovery.percent_at(step));
+        let is_rounded_up = self.random.below(100) < hundredths % 100;
+        let requests = hundredths / 100 + u64::from(is_rounded_up);
+
+        self.requests += requests;
+        self.normal_requests += normal_rps;
+        let Comeback {
+            errors_ppm,
+            control_ppm,
+            ..
+        } = self.comeback;
+
+        serve(&mut self.own, requests, errors_ppm, &mut self.random);
+        self.own.probes += PROBES_PER_S;
+        serve(
+            &mut self.control,
+            2 * normal_rps,
+            control_ppm,
+            &mut self.random,
+        );
+
+        CanaryComparison {
+            step,
+            since_ms,
+            own: self.own,
+            control: Some(self.control),
+        }
+    }
+
+    fn outcome(&self, is_rolled_back: bool) -> Outcome {
+        Outcome {
+            is_rolled_back,
+            share: self.requests as f64 / self.normal_requests.max(1) as f64,
+            seconds: self
+                .began_ms
+                .map_or(0, |began_ms| (self.now_ms - began_ms) / 1_000),
+        }
     }
 }
 

@@ -1,5 +1,5 @@
-//! What the ramp must do for users of a region that comes back ill, and for one that comes back
-//! well.
+//! The ramp protects users from a region that comes back unhealthy, and lets a healthy one come
+//! back in time.
 
 use regionmesh_sim::recovery::{Comeback, play};
 

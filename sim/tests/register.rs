@@ -40,7 +40,7 @@ fn calm(regions: usize, faults_ms: u64) -> Scenario {
     }
 }
 
-/// `REGISTER_SEEDS` runs more of them.
+/// Number of runs, which `REGISTER_SEEDS` overrides.
 fn runs(usual: u64) -> u64 {
     std::env::var("REGISTER_SEEDS")
         .ok()

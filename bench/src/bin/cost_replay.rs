@@ -1,6 +1,6 @@
-//! `cargo run --release -p regionmesh-bench --bin cost_replay`: what a mesh costs beside other ways
-//! of running models, replayed from 14 days of production load. docs/explanation/measurements.md
-//! says what is assumed.
+//! `cargo run --release -p regionmesh-bench --bin cost_replay`: the cost of a mesh and of other
+//! ways of running models, replayed from 14 days of production load.
+//! docs/explanation/measurements.md lists the assumptions.
 //!
 //! Exit code 0 if every goal was reached, 1 if one was missed, 2 if nothing could be replayed.
 
@@ -16,23 +16,28 @@ use std::{
     process::ExitCode,
 };
 
-/// Replays recorded load with dated prices and spot markets, and compares what a mesh costs with
-/// what others do
+/// Replays recorded load with dated prices and spot markets, and compares the cost of a mesh with
+/// that of other deployments
 #[derive(Debug, Parser)]
 struct Arguments {
-    /// Folder with servegen-load/language_14d_10min.csv and, if there, skyplane-network/latency.csv
+    /// Folder with servegen-load/language_14d_10min.csv and, optionally,
+    /// skyplane-network/latency.csv
     #[arg(long, default_value = "../shared/data")]
     data: PathBuf,
-    /// The first seed of the spot markets
+    /// First seed of the spot markets
     #[arg(long, default_value_t = 1)]
     seed: u64,
-    /// How many seeds to replay
-    #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u64).range(1..=SEEDS_MAX as u64))]
+    /// Number of seeds to replay
+    #[arg(
+        long,
+        default_value_t = 20,
+        value_parser = clap::value_parser!(u64).range(1..=SEEDS_MAX as u64)
+    )]
     seeds: u64,
-    /// Days to replay, 2 days of warm-up included. The goals are about all 14
+    /// Days to replay, including 2 days of warm-up; the goals apply to all 14
     #[arg(long, default_value_t = 14)]
     days: usize,
-    /// Also replay with one assumption changed at a time
+    /// Replay again with one assumption changed at a time
     #[arg(long)]
     sensitivity: bool,
     /// Print one JSON object instead of tables

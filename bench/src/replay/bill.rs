@@ -1,25 +1,26 @@
-//! What was used and what it costs, exactly.
+//! Usage and its exact cost.
 
 use super::{
-    ReplayError,
+    error::ReplayError,
     planner::fixed_per_hour,
-    scenario::{ANSWER_BYTES, Callers, MODEL_LIST, PriceList, REGIONS, day},
+    platform::{ANSWER_BYTES, MODEL_LIST, REGIONS},
+    scenario::{Callers, PriceList, day},
     strategy::RegionChoice,
     traffic::{Answered, places},
 };
 use regionmesh_cost::{Amount, Cause, Currency, EgressUsage, egress_report};
 use serde::Serialize;
 
-/// What a replay costs, in US dollars.
+/// The cost of a replay, US dollars.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
 pub struct Bill {
-    /// Nodes at the usual price.
+    /// On-demand nodes.
     pub on_demand: Amount,
     /// Spot nodes.
     pub spot: Amount,
     /// Commitments, used or not.
     pub committed: Amount,
-    /// What regions with nodes cost beside them.
+    /// Fixed costs of regions with nodes.
     pub fixed: Amount,
     /// Egress of answers.
     pub answers: Amount,
@@ -28,25 +29,24 @@ pub struct Bill {
 }
 
 impl Bill {
-    /// All of it.
     pub fn total(&self) -> Amount {
         self.on_demand + self.spot + self.committed + self.fixed + self.answers + self.replication
     }
 }
 
-/// What a region used on a day.
+/// A region's usage on a day.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub(super) struct RegionUsage {
     pub(super) on_demand_minutes: u64,
     pub(super) spot_minutes: u64,
     pub(super) committed_minutes: u64,
-    /// Minutes in which it had any node.
+    /// Minutes with at least one node.
     pub(super) minutes: u64,
     /// Bytes of answers, by origin.
     answer_bytes: [f64; REGIONS.len()],
 }
 
-/// What was used on each day that counts, and which day that is.
+/// Usage by day, without the warm-up.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub(super) struct Usage {
     days: Vec<(usize, [RegionUsage; REGIONS.len()])>,
@@ -62,8 +62,8 @@ impl Usage {
         &mut self.days[last].1
     }
 
-    /// Prices all of it, each day at its prices. A new version of every model is published each day
-    /// in the first region and replicated to the others.
+    /// Prices each day's usage at that day's prices. Every day a new version of every model is
+    /// published in the first region and replicated to the others.
     pub(super) fn bill(
         &self,
         list: &PriceList<'_>,
@@ -141,7 +141,8 @@ impl Usage {
 }
 
 impl RegionUsage {
-    /// A minute of the region's nodes. Commitments are paid for whether that many nodes run or not.
+    /// Adds a minute of the region's nodes. Commitments are paid whether or not that many nodes
+    /// run.
     pub(super) fn add_nodes(&mut self, durable: u64, spot: u64, committed: u64) {
         self.on_demand_minutes += durable.saturating_sub(committed);
         self.spot_minutes += spot;
@@ -150,7 +151,7 @@ impl RegionUsage {
     }
 }
 
-/// A minute of answers.
+/// Adds a minute of answers.
 pub(super) fn add_answers(regions: &mut [RegionUsage; REGIONS.len()], answered: &Answered) {
     for (model, origin, region) in places() {
         regions[region].answer_bytes[origin] +=
@@ -165,32 +166,4 @@ fn of_minutes(price_per_hour: Amount, minutes: u64) -> Result<Amount, ReplayErro
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn commitments_are_paid_once_and_always() {
-        let mut usage = RegionUsage::default();
-        usage.add_nodes(5, 2, 3);
-        assert_eq!(
-            (
-                usage.on_demand_minutes,
-                usage.committed_minutes,
-                usage.spot_minutes,
-                usage.minutes
-            ),
-            (2, 3, 2, 1)
-        );
-
-        usage.add_nodes(0, 0, 3);
-        assert_eq!(
-            (
-                usage.on_demand_minutes,
-                usage.committed_minutes,
-                usage.spot_minutes,
-                usage.minutes
-            ),
-            (2, 6, 2, 1)
-        );
-    }
-}
+mod tests;

@@ -1,22 +1,23 @@
-//! The load: rates of three models in bins of ten minutes, and who asks.
+//! The load: request rates of three models in bins of ten minutes, by origin.
 
 use super::{
-    ReplayError,
-    scenario::{Assumptions, MODELS, ORIGINS, REGIONS},
+    error::ReplayError,
+    platform::{MODELS, ORIGINS, REGIONS},
+    scenario::Assumptions,
 };
 
-/// Minutes of a bin.
+/// Length of a bin, minutes.
 pub(super) const BIN_MINUTES: usize = 10;
 /// Bins of a day.
 pub(super) const BINS_PER_DAY: usize = 24 * 60 / BIN_MINUTES;
-/// Columns of the file, one for each model.
+/// Columns of the file by model.
 const COLUMNS: [&str; MODELS] = ["m_large_rps", "m_mid_rps", "m_small_rps"];
-/// A rate below this share of its column's median is a gap in the recording: zeros, and the bins at
-/// their edges that the recorder saw a part of.
+/// A rate below this share of its column's median is a gap in the recording: zeros, and partially
+/// recorded bins next to them.
 const GAP_SHARE: f64 = 0.05;
-/// Most bins that are read: two years.
+/// Most bins of a file: two years.
 const BINS_MAX: usize = 730 * BINS_PER_DAY;
-/// The largest rate that is taken for meant, requests per second.
+/// The largest valid rate, requests per second.
 const RATE_MAX: f64 = 1e9;
 
 /// Requests per second, by model and origin.
@@ -30,7 +31,7 @@ pub struct Load {
 
 impl Load {
     /// Reads a CSV with the columns `seconds` (0, 600, 1200, …), `m_large_rps`, `m_mid_rps` and
-    /// `m_small_rps`, in any order. Gaps are filled by straight lines.
+    /// `m_small_rps`, in any order. Gaps are interpolated linearly.
     pub fn read(file: &str, text: &str) -> Result<Self, ReplayError> {
         let fail = |line: usize, why: String| ReplayError::Load {
             file: file.to_owned(),
@@ -102,13 +103,13 @@ impl Load {
         Ok(Self { bins })
     }
 
-    /// Whole days that were recorded.
+    /// Number of complete recorded days.
     pub fn days(&self) -> usize {
         self.bins.len() / BINS_PER_DAY
     }
 
-    /// Who asks for what, in each bin of the first `days`. Each origin asks for its share of the
-    /// recorded rates, by its local time: the record is turned round, so that the first hours of an
+    /// Rates by model and origin in each bin of the first `days`. Each origin has its share of the
+    /// recorded rates, shifted to its local time. The record wraps around: the first hours of an
     /// origin west of Greenwich are the last ones recorded.
     pub(super) fn demand(&self, assumptions: &Assumptions, days: usize) -> Vec<Rates> {
         let count = self.bins.len();
@@ -135,8 +136,7 @@ impl Load {
     }
 }
 
-/// Fills the gaps of one model by straight lines between the bins at both sides; at the ends, by
-/// the nearest bin.
+/// Fills the gaps of one model by linear interpolation; at the ends, by the nearest bin.
 fn fill_gaps(bins: &mut [[f64; MODELS]], model: usize) {
     let mut recorded: Vec<f64> = bins
         .iter()
@@ -174,53 +174,4 @@ fn fill_gaps(bins: &mut [[f64; MODELS]], model: usize) {
 }
 
 #[cfg(test)]
-mod tests {
-    #![allow(clippy::unwrap_used, clippy::panic)]
-
-    use super::*;
-
-    fn read(rates: &[f64]) -> Vec<f64> {
-        let rows = rates
-            .iter()
-            .enumerate()
-            .map(|(index, rate)| format!("{},{rate},5,5\n", index * 600));
-        let text = format!(
-            "seconds,m_mid_rps,m_large_rps,m_small_rps\n{}",
-            rows.collect::<String>()
-        );
-
-        Load::read("load.csv", &text)
-            .unwrap()
-            .bins
-            .iter()
-            .map(|bin| bin[1])
-            .collect()
-    }
-
-    #[test]
-    fn gaps_and_their_edges_become_straight_lines() {
-        let filled = read(&[0.0, 100.0, 0.0, 0.0, 1.0, 180.0, 100.0, 0.0]);
-        assert_eq!(
-            filled,
-            [100.0, 100.0, 120.0, 140.0, 160.0, 180.0, 100.0, 100.0]
-        );
-    }
-
-    #[test]
-    fn a_bad_row_is_named() {
-        let text = "seconds,m_large_rps,m_mid_rps,m_small_rps\n0,1,1,1\n600,1,x,1\n";
-        let error = Load::read("load.csv", text).unwrap_err();
-        assert_eq!(
-            error.to_string(),
-            "load.csv, line 3: \"x\" is no number from 0 to 1000000000"
-        );
-
-        let text = "seconds,m_large_rps,m_mid_rps,m_small_rps\n0,1,1,1\n1200,1,1,1\n";
-        assert!(
-            Load::read("load.csv", text)
-                .unwrap_err()
-                .to_string()
-                .contains("expected 600")
-        );
-    }
-}
+mod tests;

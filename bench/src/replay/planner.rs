@@ -1,13 +1,13 @@
-//! What nodes to run, decided once in every bin from what was seen until then.
+//! Decides once per bin which nodes to run, from the load until then.
 
 use super::{
-    ReplayError,
+    error::ReplayError,
     load::{BINS_PER_DAY, Rates},
-    scenario::{
-        ANSWER_BYTES, Assumptions, Callers, FIXED_PER_HOUR, HEADROOM, LATENCY_MS, LOOK_AHEAD_BINS,
-        LOOK_BACK_BINS, MODEL_LIST, MODELS, NodePrices, ORIGINS, PriceList, QUOTA, REGIONS,
-        RoundTrips, SPOT_REPLACEMENT_MINUTES, day,
+    platform::{
+        ANSWER_BYTES, FIXED_PER_HOUR, HEADROOM, LATENCY_MS, LOOK_AHEAD_BINS, LOOK_BACK_BINS,
+        MODEL_LIST, MODELS, ORIGINS, QUOTA, REGIONS, SPOT_REPLACEMENT_MINUTES,
     },
+    scenario::{Assumptions, Callers, NodePrices, PriceList, RoundTrips, day},
     strategy::{RegionChoice, Strategy},
 };
 use regionmesh_cost::{
@@ -16,22 +16,22 @@ use regionmesh_cost::{
 };
 use std::collections::BTreeMap;
 
-/// The share of each model's and origin's requests that each region answers.
+/// Share of requests that a region answers, by model, origin and region.
 pub(super) type Shares = [[[f64; REGIONS.len()]; ORIGINS]; MODELS];
 
-/// Nodes of each region and who answers with them.
+/// Nodes of each region, and the distribution of requests.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Plan {
     pub(super) nodes: [NodeCounts; REGIONS.len()],
     pub(super) shares: Shares,
-    /// Nodes that each region is committed to, and pays for.
+    /// Commitments of each region.
     pub(super) committed: Committed,
 }
 
 /// Nodes that each region is committed to.
 type Committed = [u32; REGIONS.len()];
 
-/// Everything that plans are made from.
+/// The input of planning, besides the demand.
 pub(super) struct Planner<'a> {
     pub(super) assumptions: &'a Assumptions,
     pub(super) list: &'a PriceList<'a>,
@@ -41,12 +41,12 @@ pub(super) struct Planner<'a> {
 }
 
 impl Planner<'_> {
-    /// Plans for all bins of the demand. Each one depends on nothing that comes after its bin,
-    /// except where the strategy is sized for its peak.
+    /// Plans for all bins of the demand. A plan depends on nothing after its bin, except for
+    /// strategies that are sized for the peak.
     pub(super) fn plans(&self, demand: &[Rates]) -> Result<Vec<Plan>, ReplayError> {
         let warm_up = (self.assumptions.warm_up_days * BINS_PER_DAY).min(demand.len());
         let mut committed = Committed::default();
-        if !self.strategy.follows() {
+        if !self.strategy.is_autoscaled() {
             let busiest = demand[warm_up..]
                 .iter()
                 .max_by(|a, b| self.work(a).total_cmp(&self.work(b)));
@@ -71,7 +71,7 @@ impl Planner<'_> {
         Ok(plans)
     }
 
-    /// Work of all requests, nodes.
+    /// Work of all requests in nodes.
     fn work(&self, rates: &Rates) -> f64 {
         let of = |(rates, seconds): (&[f64; ORIGINS], &f64)| rates.iter().sum::<f64>() * seconds;
         rates
@@ -81,10 +81,10 @@ impl Planner<'_> {
             .sum()
     }
 
-    /// The rates to be ready for: those of now, raised to the most work of the last half hour, of
-    /// the half hour that came after this time yesterday, and of the one a week ago. No bin after
-    /// `bin` is looked at, and `bin` itself has begun. Every node serves every model, so it is the
-    /// work of all that counts, not the peak of each.
+    /// The forecast: the current rates, scaled up to the maximum work in the last half hour and in
+    /// the half hours after the same time yesterday and a week ago. Uses no bin after `bin`, which
+    /// has already begun. Every node serves every model, so total work counts, not the peak of each
+    /// model.
     fn forecast(&self, demand: &[Rates], bin: usize) -> Rates {
         let recent = &demand[bin.saturating_sub(LOOK_BACK_BINS - 1)..=bin];
         let earlier = [1, 7]
@@ -112,9 +112,9 @@ impl Planner<'_> {
         rates
     }
 
-    /// How many nodes to be committed to from a day on: a node pays off that was needed, beside
-    /// spot nodes, for more of the last week than its committed price is of the usual one.
-    /// Commitments are never given up.
+    /// Commitments from a day on. A commitment pays off if its node was needed, in addition to spot
+    /// nodes, for a larger part of the last week than the ratio of the committed to the on-demand
+    /// price. Commitments never end.
     fn commitments(
         &self,
         day_index: usize,
@@ -136,7 +136,7 @@ impl Planner<'_> {
         Ok(committed)
     }
 
-    /// The cheapest nodes for a forecast, with the rates of now for what egress costs.
+    /// The cheapest nodes for a forecast; the current rates determine the cost of egress.
     fn plan(
         &self,
         day_index: usize,
@@ -230,14 +230,14 @@ impl Planner<'_> {
             );
         }
 
-        let headroom = if self.strategy.follows() {
+        let headroom = if self.strategy.is_autoscaled() {
             HEADROOM
         } else {
             self.assumptions.peak_headroom
         };
 
-        // A placement keeps headroom while all regions serve. What is kept after a loss is put on
-        // top of the forecast.
+        // A placement's headroom applies while all regions serve. Headroom after a loss is added to
+        // the forecast.
         let factor = if self.strategy.survives() {
             self.assumptions.loss_headroom.min(headroom)
         } else {
@@ -271,8 +271,8 @@ impl Planner<'_> {
         prices: NodePrices,
         committed: u32,
     ) -> Result<RegionOffer, ReplayError> {
-        // A single region could never lose its spot nodes and serve on; those who run one use them
-        // all the same.
+        // The placement would reject spot nodes in a single region, which can't survive their loss;
+        // such deployments use them nonetheless.
         let loss_per_hour = if self.choice.len() > 1 {
             self.assumptions.spot.mean_loss_per_hour()
         } else {
@@ -333,7 +333,7 @@ impl Planner<'_> {
     }
 }
 
-/// What a region with nodes costs beside them.
+/// Fixed hourly cost of a region with nodes.
 pub(super) fn fixed_per_hour() -> Money {
     Money {
         amount: FIXED_PER_HOUR.parse().unwrap_or(Amount::ZERO),
@@ -342,7 +342,7 @@ pub(super) fn fixed_per_hour() -> Money {
 }
 
 impl Plan {
-    /// Nodes of a region that the cloud does not take back.
+    /// On-demand and committed nodes of a region.
     pub(super) fn durable(&self, region: usize) -> u32 {
         self.nodes[region].on_demand + self.nodes[region].committed
     }

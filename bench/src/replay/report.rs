@@ -3,14 +3,12 @@
 use super::{run::Outcome, strategy::Strategy};
 use serde::Serialize;
 
-/// The least, median and largest of some numbers.
+/// Minimum, median and maximum of some numbers.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize)]
 pub struct Range {
-    /// The least.
     pub min: f64,
-    /// The one in the middle; of an even number, the mean of both.
+    /// The middle number; the mean of the middle two of an even number.
     pub median: f64,
-    /// The largest.
     pub max: f64,
 }
 
@@ -36,45 +34,42 @@ impl Range {
 /// A strategy in certain regions.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Candidate {
-    /// How it is run.
     pub strategy: Strategy,
-    /// Where.
     pub regions: Vec<&'static str>,
-    /// Nodes that were committed to in the end, by region of `regions`.
+    /// Final commitments, in the order of `regions`.
     pub committed: Vec<u32>,
-    /// What came of it, by seed.
+    /// By seed.
     pub outcomes: Vec<Outcome>,
 }
 
 impl Candidate {
-    /// Something of all seeds.
+    /// The range of a figure over all seeds.
     pub fn range(&self, of: impl Fn(&Outcome) -> f64) -> Range {
         Range::of(self.outcomes.iter().map(of))
     }
 
-    /// US dollars for all days that count.
+    /// US dollars for all days after the warm-up.
     pub fn cost(&self) -> Range {
         self.range(|outcome| outcome.bill.total().to_f64())
     }
 
-    /// The share of requests that was answered.
+    /// Share of requests answered.
     pub fn served(&self) -> Range {
         self.range(|outcome| outcome.served / outcome.demanded)
     }
 
-    /// The share of minutes in which the loss of any region would have been survived.
+    /// Share of minutes in which the loss of any region would have been survived.
     pub fn survivable(&self) -> Range {
         self.range(|outcome| outcome.survivable_minutes as f64 / outcome.minutes as f64)
     }
 
-    /// The share of requests that would have been answered if, at any time, the region had been
-    /// lost whose loss hurts most.
+    /// Share of requests that would have been answered without the region whose loss hurts most.
     pub fn served_after_loss(&self) -> Range {
         self.range(|outcome| outcome.served_after_loss / outcome.demanded)
     }
 
-    /// What this saves against a baseline, as a share of the baseline's cost, seed by seed;
-    /// negative where it costs more.
+    /// Savings against a baseline as a share of the baseline's cost, seed by seed; negative where
+    /// this costs more.
     pub fn saving_against(&self, baseline: &Self) -> Range {
         let pairs = self.outcomes.iter().zip(&baseline.outcomes);
         Range::of(
@@ -83,39 +78,36 @@ impl Candidate {
     }
 }
 
-/// What was replayed.
+/// The results of a replay.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Report {
-    /// Days that count.
+    /// Days after the warm-up.
     pub days: usize,
-    /// Days before them.
     pub warm_up_days: usize,
     /// Seeds of the spot markets.
     pub seeds: Vec<u64>,
-    /// All strategies in all regions that they could be run in.
+    /// All strategies, in all regions that were replayed.
     pub candidates: Vec<Candidate>,
 }
 
-/// What the replay shall show, and what it shows.
+/// A goal and its measurement.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Goal {
-    /// What about.
     pub title: String,
-    /// At least this share.
+    /// Required share.
     pub least: f64,
-    /// What it is.
     pub measured: Range,
     /// Whether the median reaches it.
     pub is_reached: bool,
 }
 
-/// Of a baseline's cost, what a mesh is to save.
+/// Share of a baseline's cost that a mesh must save.
 const SAVING_GOAL: f64 = 0.30;
-/// Of all requests, what it is to answer.
+/// Share of requests that a mesh must answer.
 const SERVED_GOAL: f64 = 0.9999;
 
 impl Report {
-    /// The strategy where most callers are.
+    /// The strategy in the regions with the most callers.
     pub fn documented(&self, strategy: Strategy) -> Option<&Candidate> {
         self.candidates
             .iter()
@@ -134,7 +126,7 @@ impl Report {
             .filter(move |candidate| !documented(candidate))
     }
 
-    /// The goals of the mesh that survives the loss of a region, as far as its baselines were run.
+    /// Goals of the mesh that survives the loss of a region, against the baselines that were run.
     pub fn goals(&self) -> Vec<Goal> {
         let Some(mesh) = self.documented(Strategy::Mesh) else {
             return Vec::new();

@@ -1,56 +1,55 @@
 //! One replay of a strategy with one seed, minute by minute.
 
 use super::{
-    ReplayError,
     bill::{Bill, Usage, add_answers},
+    error::ReplayError,
     fleet::Fleet,
     load::{BIN_MINUTES, BINS_PER_DAY, Rates},
     planner::{Plan, Shares},
-    scenario::{Assumptions, DETECTION_SECONDS, PriceList, RoundTrips},
+    platform::DETECTION_SECONDS,
+    scenario::{Assumptions, PriceList, RoundTrips},
     spot::SpotMarkets,
     strategy::RegionChoice,
     traffic::{Router, sum},
 };
 use serde::Serialize;
 
-/// What sums of rates may differ by.
+/// Relative error allowed in sums of rates.
 const ROUNDING: f64 = 1e-9;
 
-/// What came of a replay, without its warm-up.
+/// The outcome of a replay, without its warm-up.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Outcome {
-    /// What it cost.
     pub bill: Bill,
-    /// Requests that were made.
+    /// Requests made.
     pub demanded: f64,
-    /// Requests that were answered.
+    /// Requests answered.
     pub served: f64,
-    /// Minutes that count.
+    /// Minutes after the warm-up.
     pub minutes: u64,
-    /// Those of them in which any one region could have been lost and all requests answered by the
-    /// others.
+    /// Minutes in which the others could have answered all requests after the loss of any region.
     pub survivable_minutes: u64,
-    /// Requests that would have been answered if in every minute that region had been lost whose
-    /// loss hurts most.
+    /// Requests that would have been answered without the region whose loss hurts most in each
+    /// minute.
     pub served_after_loss: f64,
-    /// Spot nodes that were taken back, the warm-up included.
+    /// Spot nodes that were interrupted, including during the warm-up.
     pub spot_losses: u64,
 }
 
-/// What a replay is about.
+/// The input of one run.
 pub(super) struct Run<'a> {
     pub(super) assumptions: &'a Assumptions,
     pub(super) list: &'a PriceList<'a>,
     pub(super) trips: &'a RoundTrips,
     pub(super) demand: &'a [Rates],
     pub(super) choice: RegionChoice,
-    /// One for each bin.
+    /// By bin.
     pub(super) plans: &'a [Plan],
 }
 
 impl Run<'_> {
-    /// A new plan is known a minute into its bin, when the bin's rates have been seen. Who answers
-    /// whom changes once the nodes for it serve.
+    /// A bin's plan takes effect a minute into the bin, when its rates have been observed. Requests
+    /// are redistributed once all nodes of the plan serve.
     pub(super) fn play(&self, seed: u64) -> Result<Outcome, ReplayError> {
         let mut markets = SpotMarkets::new(self.assumptions.spot, seed);
         let mut plan: &Plan = &self.plans[0];

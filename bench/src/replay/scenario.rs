@@ -1,101 +1,16 @@
 //! What the replay assumes: regions, models, prices, the spot market and the rules of operation.
 
-use super::{ReplayError, spot::SpotProcess};
+use super::{
+    error::{DAYS_MAX, ReplayError},
+    platform::{HEADROOM, LATENCY_MS, MODEL_LIST, MODELS, REGIONS},
+    spot::SpotProcess,
+};
 use regionmesh_cost::{
     CloudRegion, MeshRegion, Money, NoPrice, Prices, PricingClass, RegionMap, price_per_gb,
 };
 use time::{Date, Month};
 
-/// Origins are the regions that callers run in.
-pub(super) const ORIGINS: usize = REGIONS.len();
-/// Large, mid and small.
-pub(super) const MODELS: usize = 3;
-
-/// A region, and the callers in it.
-pub(super) struct Region {
-    pub(super) name: &'static str,
-    pub(super) cloud: &'static str,
-    /// The share of all requests that come from here.
-    pub(super) demand_share: f64,
-    /// Local time less UTC, in winter.
-    pub(super) utc_offset_minutes: i64,
-}
-
-/// The three example regions of the platform.
-pub(super) const REGIONS: [Region; 3] = [
-    Region {
-        name: "us-west-2",
-        cloud: "aws",
-        demand_share: 0.40,
-        utc_offset_minutes: -8 * 60,
-    },
-    Region {
-        name: "europe-west1",
-        cloud: "gcp",
-        demand_share: 0.35,
-        utc_offset_minutes: 60,
-    },
-    Region {
-        name: "centralindia",
-        cloud: "azure",
-        demand_share: 0.25,
-        utc_offset_minutes: 5 * 60 + 30,
-    },
-];
-
-/// A model. Every node holds all three.
-pub(super) struct Model {
-    pub(super) name: &'static str,
-    /// Until the first token, milliseconds.
-    pub(super) service_ms: f64,
-    /// Of one version: what is replicated.
-    pub(super) bytes: u64,
-}
-
-pub(super) const MODEL_LIST: [Model; MODELS] = [
-    Model {
-        name: "large",
-        service_ms: 80.0,
-        bytes: 8_000_000_000,
-    },
-    Model {
-        name: "mid",
-        service_ms: 40.0,
-        bytes: 4_000_000_000,
-    },
-    Model {
-        name: "small",
-        service_ms: 20.0,
-        bytes: 1_000_000_000,
-    },
-];
-
-/// Bytes of an answer: some 500 tokens of text.
-pub(super) const ANSWER_BYTES: f64 = 2_000.0;
-/// Round trip and time to the first token stay within this, milliseconds. At 150 ms none of the
-/// three regions could take over for another: they are 133 to 209 ms apart.
-pub(super) const LATENCY_MS: f64 = 300.0;
-/// Capacity over the forecast.
-pub(super) const HEADROOM: f64 = 1.1;
-/// From the order of a node until it serves, minutes.
-pub(super) const START_MINUTES: u32 = 5;
-/// From the notice of a spot node's end to its end, minutes.
-pub(super) const NOTICE_MINUTES: u32 = 2;
-/// From the start of an overload until its requests are sent to other regions, seconds.
-pub(super) const DETECTION_SECONDS: f64 = 10.0;
-/// Bins that the forecast looks back on, the one that runs included.
-pub(super) const LOOK_BACK_BINS: usize = 3;
-/// Bins that it looks ahead on: those of yesterday and of a week ago that came after the same time.
-pub(super) const LOOK_AHEAD_BINS: usize = 3;
-/// How long a lost spot node is missed, minutes: what the placement is told.
-pub(super) const SPOT_REPLACEMENT_MINUTES: f64 = 5.0;
-/// Load balancer, NAT gateway and monitoring of a region that has nodes, per hour: an estimate. AWS
-/// asks some 0.02 and 0.05 for the first two.
-pub(super) const FIXED_PER_HOUR: &str = "0.10";
-/// Most nodes of a region and pricing class.
-pub(super) const QUOTA: u32 = 2_000;
-
-/// Where the callers run, which decides what their answers cost.
+/// Where callers run, which determines the egress cost of answers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Callers {
     /// In the three cloud regions: answers within a region are free, others are egress.
@@ -104,32 +19,31 @@ pub enum Callers {
     OnInternet,
 }
 
-/// What the replay assumes and a reader may doubt; `default()` is the documented case.
+/// Assumptions that a reader may question; `default()` is the documented case.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Assumptions {
-    /// Days that are replayed first and not counted: forecasts and commitments need a past.
+    /// Days that are replayed first and not counted, since forecasts and commitments need history.
     pub warm_up_days: usize,
     /// Factor on the recorded rates.
     pub load_factor: f64,
     /// Work of a request to the large, mid and small model: seconds of one node.
     pub node_seconds: [f64; MODELS],
-    /// Instance types in us-west-2, europe-west1 and centralindia. Nodes of all types count the
-    /// same.
+    /// Instance types in us-west-2, europe-west1 and centralindia. All count as equally fast.
     pub node_types: [&'static str; REGIONS.len()],
     /// Where callers run.
     pub callers: Callers,
-    /// Whether each origin's day follows its local time.
+    /// Whether each origin's load follows its local time.
     pub is_shifted: bool,
     /// The largest share of a region's nodes that may be spot.
     pub spot_share_max: f64,
-    /// Whether nodes may be committed to for a year.
+    /// Whether one-year commitments are available.
     pub has_commitments: bool,
     /// The spot market.
     pub spot: SpotProcess,
-    /// Capacity over the peak of the strategies that are sized for it.
+    /// Capacity divided by the peak, for strategies that are sized for the peak.
     pub peak_headroom: f64,
-    /// Capacity over the forecast that is left after the loss of a region that is to be survived. A
-    /// placement's own headroom is not there then, and the forecast is no better.
+    /// Remaining capacity divided by the forecast after the loss of a region, for strategies that
+    /// survive one. The placement's own headroom is gone then, and forecasts are no better.
     pub loss_headroom: f64,
 }
 
@@ -167,9 +81,9 @@ impl Default for RoundTrips {
 }
 
 impl RoundTrips {
-    /// The same, with averages from skyplane's table of latencies where it has them: columns
-    /// `src_region`, `src_tier`, `dst_region`, `dst_tier` and `avg_rtt`, zones as
-    /// `gcp:europe-west1-b`. Rows that can't be used are left out.
+    /// The default values, replaced by the averages in skyplane's table of latencies where it has
+    /// them: columns `src_region`, `src_tier`, `dst_region`, `dst_tier` and `avg_rtt`, zones such
+    /// as `gcp:europe-west1-b`. Unusable rows are ignored.
     pub fn read(text: &str) -> Self {
         let mut trips = Self::default();
         let mut lines = text.lines();
@@ -224,7 +138,7 @@ impl RoundTrips {
     }
 }
 
-/// The first day of the replay: the first of a month, since tiers of egress prices count by month.
+/// The date of a day of the replay, which begins with a month: tiers of egress prices are monthly.
 pub(super) fn day(index: usize) -> Result<Date, ReplayError> {
     let first = Date::from_calendar_date(2026, Month::October, 1).ok();
     let date =
@@ -233,7 +147,7 @@ pub(super) fn day(index: usize) -> Result<Date, ReplayError> {
     date.ok_or(ReplayError::Days {
         given: index,
         least: 1,
-        most: super::DAYS_MAX,
+        most: DAYS_MAX,
     })
 }
 
@@ -245,7 +159,7 @@ pub(super) struct NodePrices {
     pub(super) committed: Money,
 }
 
-/// Prices, and where to look them up.
+/// Prices by region.
 pub(super) struct PriceList<'a> {
     pub(super) prices: &'a Prices,
     pub(super) regions: RegionMap,
@@ -283,7 +197,7 @@ impl<'a> PriceList<'a> {
         })
     }
 
-    /// The price of answers per 10^9 bytes, before tiers; `None` is the Internet.
+    /// The price of answers per 10^9 bytes, before tiers; to the Internet if `to` is `None`.
     pub(super) fn egress(
         &self,
         day: Date,

@@ -1,22 +1,22 @@
-//! What the savings depend on: the replay once more for each assumption that a reader may doubt.
+//! Sensitivity analysis: repeats the replay with one assumption changed at a time.
 
 use super::{
-    Replay, ReplayError,
+    Replay,
+    error::ReplayError,
     report::{Range, Report},
     scenario::{Assumptions, Callers},
     strategy::Strategy,
 };
 use serde::Serialize;
 
-/// An assumption that is changed, all others being left as they are.
+/// A changed assumption.
 pub struct Variant {
-    /// What is different.
     pub title: &'static str,
     change: fn(&mut Assumptions),
 }
 
 impl Variant {
-    /// All of them; the first changes nothing.
+    /// All variants; the first changes nothing.
     pub const ALL: [Self; 14] = [
         Self {
             title: "the documented case",
@@ -80,11 +80,10 @@ impl Variant {
     ];
 }
 
-/// What a mesh that survives the loss of a region saves in a variant, as shares of the baselines'
+/// Savings of a mesh that survives the loss of a region, in a variant, as shares of the baselines'
 /// cost.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Sensitivity {
-    /// What is different.
     pub title: &'static str,
     /// By baseline.
     pub savings: Vec<(Strategy, Range)>,
@@ -92,7 +91,7 @@ pub struct Sensitivity {
     pub served: Range,
 }
 
-/// The baselines that variants are compared with.
+/// Baselines of the comparison.
 pub(super) const BASELINES: [Strategy; 4] = [
     Strategy::Peak,
     Strategy::StandbyMixed,
@@ -100,7 +99,7 @@ pub(super) const BASELINES: [Strategy; 4] = [
     Strategy::AutoscaledMixed,
 ];
 
-/// Replays all variants, each baseline where most callers are.
+/// Replays all variants, each baseline in the regions with the most callers.
 pub fn sensitivity(replay: &Replay<'_>) -> Result<Vec<Sensitivity>, ReplayError> {
     let strategies = [BASELINES.as_slice(), &[Strategy::Mesh]].concat();
     let run = |variant: &Variant| {

@@ -1,12 +1,11 @@
-//! The spot market of each region: normal or scarce, by a Markov chain; scarce regions take nodes
-//! back often and grant none.
+//! The spot market of each region: normal or scarce, by a Markov chain. Scarce markets interrupt
+//! nodes often and grant none.
 
-use super::scenario::REGIONS;
+use super::platform::REGIONS;
 use regionmesh_sim::random::Random;
 
-/// How spot markets behave. The losses of `default()` are far above the bands of AWS's Spot
-/// Instance Advisor (under 5 % to over 20 % in a month), so that spot is not made to look better
-/// than it is.
+/// Parameters of spot markets. The losses of `default()` are far above the bands of AWS's Spot
+/// Instance Advisor (under 5 % to over 20 % per month), so that results do not favour spot.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct SpotProcess {
     /// Probability that a normal market is scarce an hour later.
@@ -15,7 +14,7 @@ pub struct SpotProcess {
     pub normal_per_hour: f64,
     /// Probability that a node is lost within an hour while the market is normal.
     pub loss_per_hour: f64,
-    /// The same while it is scarce.
+    /// Probability that a node is lost within an hour while the market is scarce.
     pub scarce_loss_per_hour: f64,
 }
 
@@ -31,8 +30,7 @@ impl Default for SpotProcess {
 }
 
 impl SpotProcess {
-    /// The probability that a node is lost within an hour, in the long run: all that a plan may
-    /// know.
+    /// Long-run probability that a node is lost within an hour, the only figure that plans use.
     pub fn mean_loss_per_hour(&self) -> f64 {
         let sum = self.scarce_per_hour + self.normal_per_hour;
         let scarce = if sum > 0.0 {
@@ -48,7 +46,7 @@ impl SpotProcess {
 /// The markets of all regions, minute by minute.
 pub(super) struct SpotMarkets {
     process: SpotProcess,
-    /// Keeps the draws of one seed apart from those of the next.
+    /// Separates the draws of different seeds.
     key: u64,
     minute: u64,
     random: Random,
@@ -68,7 +66,7 @@ impl SpotMarkets {
         }
     }
 
-    /// A minute passes.
+    /// Advances by a minute.
     pub(super) fn step(&mut self) {
         self.minute += 1;
         for is_scarce in &mut self.is_scarce {
@@ -82,14 +80,14 @@ impl SpotMarkets {
         }
     }
 
-    /// Whether a region grants no spot nodes now.
+    /// Whether a region grants no spot nodes.
     pub(super) fn is_scarce(&self, region: usize) -> bool {
         self.is_scarce[region]
     }
 
-    /// Whether the region's spot node of this rank, the oldest first, is taken back in this minute.
-    /// The same draw decides at every loss rate: what is lost at a low rate is lost at a higher
-    /// one.
+    /// Whether the region's spot node of this rank, oldest first, is interrupted in this minute.
+    /// The draw does not depend on the loss rate, so a node that is lost at a low rate is also lost
+    /// at a higher one.
     pub(super) fn is_lost(&self, region: usize, rank: usize) -> bool {
         let loss = if self.is_scarce[region] {
             self.process.scarce_loss_per_hour

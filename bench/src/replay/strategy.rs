@@ -1,10 +1,9 @@
-//! The ways of running the platform that are compared.
+//! The compared ways to run the platform.
 
-use super::scenario::REGIONS;
+use super::platform::REGIONS;
 use serde::Serialize;
 
-/// The regions of a strategy, by their places in the list of regions; of a standby pair, the one
-/// that serves first.
+/// The regions of a strategy, as indices; of a standby pair, the serving one first.
 pub(super) type RegionChoice = &'static [usize];
 
 const ONE: [RegionChoice; REGIONS.len()] = [&[0], &[1], &[2]];
@@ -17,20 +16,19 @@ const ALL: [RegionChoice; 1] = [&[0, 1, 2]];
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Strategy {
-    /// One region, on demand, all the time as many nodes as the busiest ten minutes need, known in
-    /// hindsight, with headroom.
+    /// One region with on-demand nodes for the busiest ten minutes, known in hindsight, plus
+    /// headroom.
     Peak,
     /// One region, on demand; nodes follow the load.
     Autoscaled,
-    /// The same with commitments and spot nodes.
+    /// One region with commitments and spot nodes; nodes follow the load.
     AutoscaledMixed,
-    /// A region that serves and one that stands by with as many nodes, on demand, both sized for
-    /// the peak.
+    /// A serving region and a hot standby of the same size, on demand, both sized for the peak.
     StandbyPeak,
-    /// A region that serves and one that stands by with as many nodes, which follow the load, with
-    /// commitments and spot nodes.
+    /// A serving region and a hot standby of the same size with commitments and spot nodes; nodes
+    /// follow the load.
     StandbyMixed,
-    /// The same, but both regions serve.
+    /// Two serving regions with commitments and spot nodes; nodes follow the load.
     PairMixed,
     /// A mesh of three regions that can lose any of them, with commitments and spot nodes.
     Mesh,
@@ -39,7 +37,7 @@ pub enum Strategy {
 }
 
 impl Strategy {
-    /// All of them, in the order of the table.
+    /// All strategies in the order of the table.
     pub const ALL: [Self; 8] = [
         Self::Peak,
         Self::Autoscaled,
@@ -51,7 +49,7 @@ impl Strategy {
         Self::MeshWithoutReserve,
     ];
 
-    /// What a table calls it.
+    /// The title in tables.
     pub fn title(self) -> &'static str {
         match self {
             Self::Peak => "one region at its peak, on demand",
@@ -65,8 +63,7 @@ impl Strategy {
         }
     }
 
-    /// Where it can be run. First comes where most callers are, then where the next most are: what
-    /// can be known beforehand.
+    /// Regions that it can run in, those with the most callers first.
     pub(super) fn choices(self) -> &'static [RegionChoice] {
         match self {
             Self::Peak | Self::Autoscaled | Self::AutoscaledMixed => &ONE,
@@ -77,7 +74,7 @@ impl Strategy {
     }
 
     /// Whether nodes follow the load.
-    pub(super) fn follows(self) -> bool {
+    pub(super) fn is_autoscaled(self) -> bool {
         !matches!(self, Self::Peak | Self::StandbyPeak)
     }
 
@@ -86,7 +83,7 @@ impl Strategy {
         !matches!(self, Self::Peak | Self::Autoscaled | Self::StandbyPeak)
     }
 
-    /// Whether the others can take all when a region is lost.
+    /// Whether the other regions can take all requests after the loss of one.
     pub(super) fn survives(self) -> bool {
         matches!(
             self,
@@ -94,7 +91,7 @@ impl Strategy {
         )
     }
 
-    /// Whether the first region answers everything as long as it can.
+    /// Whether the first region answers all requests while it can.
     pub(super) fn has_standby(self) -> bool {
         matches!(self, Self::StandbyPeak | Self::StandbyMixed)
     }

@@ -49,7 +49,7 @@ impl fmt::Display for Report {
 }
 
 impl Report {
-    /// Cost, and what the mesh saves, with and without the reserve for a loss.
+    /// Cost and the savings of the mesh, with and without the reserve for a loss.
     fn savings(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let loss = "if a region is lost";
         writeln!(
@@ -120,7 +120,7 @@ impl Report {
         writeln!(f, "  {:>9} {loss:>20}", share(candidate.served().min))
     }
 
-    /// What the costs consist of.
+    /// Costs by part.
     fn costs(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let parts: [(&str, Part); 6] = [
             ("on demand", |bill| bill.on_demand),
@@ -199,13 +199,13 @@ fn percent(range: Range) -> String {
     format!("{median:.1} % ({min:.1} to {max:.1})")
 }
 
-/// The same in hundredths of a per cent.
+/// As [`percent`], with three digits.
 fn exact(range: Range) -> String {
     let [median, min, max] = [range.median, range.min, range.max].map(|part| part * 100.0);
     format!("{median:.3} % ({min:.3} to {max:.3})")
 }
 
-/// Rounded down: 99.999 % are not all.
+/// Rounded down, so that only a full share is 100 %.
 fn share(share: f64) -> String {
     format!("{:.3} %", (share * 1e5).floor() / 1e3)
 }

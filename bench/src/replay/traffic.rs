@@ -1,19 +1,20 @@
-//! A minute's requests: who answers, what is sent on, what is lost.
+//! Routes a minute's requests: answered, sent to another region, or lost.
 
 use super::{
     load::Rates,
     planner::Shares,
-    scenario::{MODELS, ORIGINS, REGIONS, RoundTrips},
+    platform::{MODELS, ORIGINS, REGIONS},
+    scenario::RoundTrips,
 };
 
 /// Requests per second, by model, origin and region.
 pub(super) type Answered = [[[f64; REGIONS.len()]; ORIGINS]; MODELS];
 
-/// Sends requests to regions that have nodes for them.
+/// Routes requests to regions with enough nodes.
 pub(super) struct Router<'a> {
     pub(super) trips: &'a RoundTrips,
     pub(super) node_seconds: &'a [f64; MODELS],
-    /// The regions nearest to each origin, first.
+    /// Regions by origin, nearest first.
     by_distance: [[usize; REGIONS.len()]; ORIGINS],
     is_overloaded: [bool; REGIONS.len()],
 }
@@ -33,9 +34,9 @@ impl<'a> Router<'a> {
         }
     }
 
-    /// What is answered in a minute, on average. Requests that a region has no nodes for are lost
-    /// for the part `undetected` of its first minute of overload; then they are sent to other
-    /// regions that are near enough and have nodes left.
+    /// Average rates answered in a minute. Requests beyond a region's capacity are lost during the
+    /// part `undetected` of its first minute of overload; after that they go to other regions that
+    /// are near enough and have idle nodes.
     pub(super) fn minute(
         &mut self,
         rates: &Rates,
@@ -48,8 +49,8 @@ impl<'a> Router<'a> {
         answered
     }
 
-    /// What would be answered if the one region had no nodes whose loss would hurt most, once that
-    /// is detected, requests per second.
+    /// Requests per second that would be answered after the loss of the region whose loss hurts
+    /// most, once it is detected.
     pub(super) fn after_loss(
         &self,
         rates: &Rates,
@@ -84,7 +85,7 @@ impl<'a> Router<'a> {
             work[region] += rate * self.node_seconds[model];
         }
 
-        // The part of its requests that each region has no nodes for.
+        // The part of each region's requests beyond its capacity.
         let excess: [f64; REGIONS.len()] =
             std::array::from_fn(|region| match work[region] > nodes[region] {
                 true => 1.0 - nodes[region] / work[region],
@@ -137,81 +138,4 @@ pub(super) fn sum(rates: &[f64]) -> f64 {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const SECONDS: [f64; MODELS] = [0.1, 0.02, 0.01];
-
-    /// 100 requests per second to the large model from the first origin, answered by the first
-    /// region: 10 nodes' work.
-    fn all_at_home() -> (Rates, Shares) {
-        let mut rates = Rates::default();
-        let mut shares = Shares::default();
-        rates[0][0] = 100.0;
-        shares
-            .as_flattened_mut()
-            .iter_mut()
-            .for_each(|shares| shares[0] = 1.0);
-
-        (rates, shares)
-    }
-
-    fn total(answered: &Answered) -> f64 {
-        sum(answered.as_flattened().as_flattened())
-    }
-
-    #[test]
-    fn overload_is_lost_until_it_is_detected_and_then_sent_on() {
-        let trips = RoundTrips::default();
-        let mut router = Router::new(&trips, &SECONDS);
-        let (rates, shares) = all_at_home();
-        let answered = router.minute(&rates, &shares, &[6.0, 9.0, 9.0], 0.25);
-
-        assert!((total(&answered) - 90.0).abs() < 1e-9, "{answered:?}");
-        let answered = router.minute(&rates, &shares, &[6.0, 3.0, 9.0], 0.25);
-        assert!((total(&answered) - 100.0).abs() < 1e-9);
-
-        // Europe is nearer than India.
-        assert!(
-            (answered[0][0][1] - 30.0).abs() < 1e-9 && (answered[0][0][2] - 10.0).abs() < 1e-9,
-            "{answered:?}"
-        );
-    }
-
-    #[test]
-    fn no_more_is_answered_than_there_are_nodes_for() {
-        let trips = RoundTrips::default();
-        let mut router = Router::new(&trips, &SECONDS);
-        let (rates, shares) = all_at_home();
-
-        for _ in 0..2 {
-            let answered = router.minute(&rates, &shares, &[4.0, 1.0, 2.0], 0.0);
-            assert!((total(&answered) - 70.0).abs() < 1e-9);
-        }
-    }
-
-    #[test]
-    fn nodes_left_are_given_to_one_model_or_the_other() {
-        let trips = RoundTrips::default();
-        let mut router = Router::new(&trips, &SECONDS);
-        let (mut rates, shares) = all_at_home();
-
-        rates[1][0] = 500.0;
-        // 20 nodes' work, of which 8 are refused and 3 find nodes elsewhere.
-        let answered = router.minute(&rates, &shares, &[12.0, 3.0, 0.0], 0.0);
-        let work: f64 = places()
-            .map(|(model, origin, region)| answered[model][origin][region] * SECONDS[model])
-            .sum();
-
-        assert!((work - 15.0).abs() < 1e-9, "{answered:?}");
-    }
-
-    #[test]
-    fn a_loss_is_survived_if_the_others_have_nodes_enough() {
-        let trips = RoundTrips::default();
-        let router = Router::new(&trips, &SECONDS);
-        let (rates, shares) = all_at_home();
-        assert!((router.after_loss(&rates, &shares, &[5.0, 5.0, 5.0]) - 100.0).abs() < 1e-9);
-        assert!((router.after_loss(&rates, &shares, &[5.0, 6.0, 4.0]) - 90.0).abs() < 1e-9);
-    }
-}
+mod tests;

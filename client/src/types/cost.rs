@@ -8,7 +8,6 @@ use serde::{Deserialize, Serialize};
 pub struct PricesBody {
     /// What errors call the table; a file's name tells TOML (`.toml`) from CSV.
     pub name: String,
-    /// The table.
     pub text: String,
     /// The day that prices without one hold from: `2026-09-01`.
     pub valid_from: Option<String>,

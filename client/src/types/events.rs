@@ -67,7 +67,6 @@ pub struct EventList {
 pub struct NumberedEvent {
     /// Its place at the answering agent: a cursor, as `since` takes it.
     pub cursor: String,
-    /// The event.
     #[serde(flatten)]
     pub event: EventEntry,
 }
@@ -81,14 +80,12 @@ pub struct AlertList {
     pub alerts: Vec<AlertEntry>,
 }
 
-/// An alert.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct AlertEntry {
     /// What tells it from others, as Alertmanager gets it.
     pub labels: BTreeMap<String, String>,
     /// In one sentence.
     pub summary: String,
-    /// The particulars.
     pub description: String,
     /// Whether it holds, or ended within the last five minutes.
     #[serde(default)]

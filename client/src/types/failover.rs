@@ -20,7 +20,7 @@ pub struct OrderBody {
     /// Who orders.
     #[serde(default)]
     pub by: String,
-    /// Why.
+    /// The operator's reason.
     #[serde(default)]
     pub why: String,
     /// For how long.
@@ -39,7 +39,6 @@ pub struct OrderBody {
 pub struct OrderDone {
     /// What was done, and what followed from it.
     pub done: String,
-    /// The plan.
     pub plan: PlanDetail,
 }
 
@@ -83,7 +82,6 @@ pub struct FailoverHistory {
 pub struct PastPlanStatus {
     /// When the agent learned of it.
     pub seen_ms: u64,
-    /// The plan.
     pub plan: PlanDetail,
 }
 
@@ -118,7 +116,6 @@ pub struct RegionExplanation {
 /// What an agent reports of its own region.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct OwnReport {
-    /// The agent.
     pub agent: String,
     /// What it reports; none: it says nothing yet.
     pub condition: Option<Condition>,
@@ -134,7 +131,7 @@ pub struct OwnReport {
 pub struct PastReason {
     /// When the answering agent learned of the plan.
     pub seen_ms: u64,
-    /// Its number.
+    /// The plan's sequence number.
     pub seq: u64,
     /// Why it differed from the one before.
     pub reason: String,

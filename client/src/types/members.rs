@@ -51,7 +51,7 @@ pub struct MemberBody {
     /// Who orders it.
     #[serde(default)]
     pub by: String,
-    /// Why.
+    /// The operator's reason.
     #[serde(default)]
     pub why: String,
     /// Also with traffic on it (`remove`), or if automatic failover is refused from then on.
@@ -63,14 +63,13 @@ pub struct MemberBody {
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct NewNameBody {
-    /// The region.
     pub region: String,
     /// Its new name.
     pub to: String,
     /// Who orders it.
     #[serde(default)]
     pub by: String,
-    /// Why.
+    /// The operator's reason.
     #[serde(default)]
     pub why: String,
 }

@@ -14,18 +14,14 @@ use std::collections::BTreeMap;
 /// One model.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct ModelStatus {
-    /// The model.
     pub model: String,
-    /// Its versions.
     pub versions: Vec<VersionStatus>,
-    /// Its aliases.
     pub aliases: Vec<AliasStatus>,
 }
 
 /// One version, and where it is.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct VersionStatus {
-    /// The version.
     pub version: String,
     /// Digest of its content.
     pub content: String,
@@ -52,7 +48,6 @@ pub struct VersionStatus {
 /// A region that can't serve a version.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct UnservableStatus {
-    /// The region.
     pub region: RegionName,
     /// Why; empty if its agent has too many reasons to publish.
     pub reason: String,
@@ -61,7 +56,6 @@ pub struct UnservableStatus {
 /// One alias.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct AliasStatus {
-    /// The alias.
     pub alias: String,
     /// The version that it names.
     pub version: String,
@@ -92,9 +86,7 @@ pub struct Models {
 /// A version in brief: the answer to a commit or a verification.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct VersionBrief {
-    /// The model.
     pub model: String,
-    /// The version.
     pub version: String,
     /// Digest of its content.
     pub content: String,
@@ -129,7 +121,6 @@ pub struct VersionDetail {
     pub publisher: String,
     /// Free key/value pairs.
     pub metadata: BTreeMap<String, String>,
-    /// Its files.
     pub files: Vec<FileStatus>,
 }
 
@@ -176,7 +167,7 @@ pub struct BeginUpload {
     pub metadata: BTreeMap<String, String>,
 }
 
-/// Its answer.
+/// The answer to [`BeginUpload`].
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct UploadBegun {
     /// Names the upload in the calls that follow.
@@ -203,7 +194,6 @@ pub struct Promote {
 /// An alias that was set.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Promoted {
-    /// The alias.
     #[serde(flatten)]
     pub alias: AliasStatus,
     /// Regions that can't serve the version now, and why.

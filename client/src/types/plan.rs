@@ -56,7 +56,7 @@ pub struct OverrideStatus {
     pub kind: OverrideKind,
     /// Who ordered it.
     pub by: String,
-    /// Why.
+    /// The operator's reason.
     pub why: String,
     /// Whether a promoted region skips cool-down and ramp.
     #[serde(default)]
@@ -126,7 +126,6 @@ impl From<Shortfall> for ShortfallStatus {
 /// One region's part of the plan.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct PlannedRegion {
-    /// The region.
     pub region: RegionName,
     /// Its weight, basis points.
     pub weight_bp: u16,
@@ -146,10 +145,8 @@ pub struct PlannedRegion {
     pub failed_ms: Option<u64>,
 }
 
-/// A ballot.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct BallotStatus {
-    /// Its number.
     pub number: u64,
     /// Whose it is.
     pub agent: String,

@@ -7,9 +7,7 @@ use std::net::IpAddr;
 /// One region.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct RegionStatus {
-    /// The region.
     pub region: RegionName,
-    /// Its cloud.
     pub cloud: String,
     /// Where its agents are reached.
     pub endpoint: String,
@@ -19,7 +17,6 @@ pub struct RegionStatus {
     pub verdict: Condition,
     /// Since when.
     pub verdict_since_ms: u64,
-    /// Why.
     pub verdict_reason: String,
     /// What each observing region says.
     pub votes: Vec<VoteStatus>,
@@ -63,13 +60,11 @@ pub struct RegionStatus {
 /// One address of a region.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct AddressStatus {
-    /// The address.
     pub address: IpAddr,
     /// The verdict on it.
     pub verdict: Condition,
     /// Since when.
     pub since_ms: u64,
-    /// Why.
     pub reason: String,
     /// Whether DNS answers it.
     pub answered: bool,
@@ -110,7 +105,6 @@ pub struct VoteStatus {
 /// What one observing agent saw of a region's endpoint.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct ObservationStatus {
-    /// The observer.
     pub observer: String,
     /// What it concludes.
     pub condition: Condition,

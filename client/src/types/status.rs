@@ -13,7 +13,6 @@ use std::collections::BTreeMap;
 /// `GET /v1/status`: the whole mesh, as the answering agent knows it.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Status {
-    /// The mesh.
     pub mesh: String,
     /// The agent that answers.
     pub answered_by: String,
@@ -60,7 +59,6 @@ pub struct ProblemStatus {
     pub since_ms: u64,
 }
 
-/// The leader.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct LeaderStatus {
     /// The leading agent.
@@ -72,7 +70,7 @@ pub struct LeaderStatus {
 /// One agent.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct AgentStatus {
-    /// `region/name`.
+    /// The agent, as `region/name`.
     pub agent: String,
     /// Whether SWIM holds it for alive.
     pub alive: bool,
@@ -82,7 +80,6 @@ pub struct AgentStatus {
     pub uptime_ms: u64,
     /// Where its API answers.
     pub api_url: String,
-    /// Its cloud.
     pub cloud: String,
     /// Round trip from the answering agent, microseconds; none where there is no direct connection.
     pub round_trip_us: Option<u64>,

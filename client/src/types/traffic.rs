@@ -33,12 +33,9 @@ pub struct FrozenStatus {
 /// The verdict on a region.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct VerdictStatus {
-    /// The region.
     pub region: RegionName,
-    /// The verdict.
     pub verdict: Condition,
     /// Since when; 0 while nothing is known.
     pub since_ms: u64,
-    /// Why.
     pub reason: String,
 }

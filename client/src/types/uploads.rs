@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 /// `GET /v1/uploads`: the uploads that are open at one agent.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Uploads {
-    /// The agent.
+    /// The agent that answers.
     pub agent: String,
     /// The longest idle first.
     pub uploads: Vec<UploadStatus>,
@@ -16,9 +16,7 @@ pub struct Uploads {
 pub struct UploadStatus {
     /// Names the upload in the calls that go on with it.
     pub upload: String,
-    /// The model.
     pub model: String,
-    /// The version.
     pub version: String,
     /// Who publishes, as they said.
     pub publisher: String,

@@ -29,9 +29,9 @@ use std::collections::BTreeMap;
 ///   on the ramp, one step back instead; in the gate, the gate starts over.
 /// - Failed: out, and counted as a flap; limited to a suspect region's share if automation already
 ///   has `max_out` regions out. Draining: out, not counted. Unknown: nothing moves.
-/// - Healthy again: the gate ([`crate::recovery::ramp::RecoveryPolicy::cool_down_for`]), held shut while
-///   the region lacks models or has not loaded them; then the ramp, one region at a time, so that
-///   any effect on the others can be attributed to it.
+/// - Healthy again: the gate ([`crate::recovery::ramp::RecoveryPolicy::cool_down_for`]), held shut
+///   while the region lacks models or has not loaded them; then the ramp, one region at a time, so
+///   that any effect on the others can be attributed to it.
 ///
 /// Guards: [`Draft::grant_exits`], at most `max_out` regions out by automation;
 /// [`super::weights::within_capacity`], no region gets more than it can take;

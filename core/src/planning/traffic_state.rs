@@ -302,7 +302,8 @@ fn fall_back(
 
         let cool_down_s = recovery.cool_down_for(region.flaps) / 1_000;
         return format!(
-            "worse than the regions that serve, back to 0 % and a gate of {cool_down_s} s: {regression}"
+            "worse than the regions that serve, back to 0 % and a gate of {cool_down_s} s: \
+                {regression}"
         );
     }
 

@@ -88,8 +88,8 @@ impl RecoveryPolicy {
     /// How long a region with `flaps` recent failures must be healthy before its ramp begins,
     /// milliseconds.
     ///
-    /// `cool_down_ms × 2^(flaps - 1)`, at most `cool_down_max_ms`; a region without failures (drained, or
-    /// new) waits `cool_down_ms`.
+    /// `cool_down_ms × 2^(flaps - 1)`, at most `cool_down_max_ms`; a region without failures
+    /// (drained, or new) waits `cool_down_ms`.
     pub fn cool_down_for(&self, flaps: u32) -> u64 {
         let doublings = flaps.saturating_sub(1);
         let factor = 1u64.checked_shl(doublings).unwrap_or(u64::MAX);

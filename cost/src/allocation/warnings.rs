@@ -1,6 +1,6 @@
 //! Days with cost but no usage data, and days with usage but no bill.
 
-use super::{Costs, RegionDays};
+use super::usage::{Costs, RegionDays};
 use crate::{
     money::{Money, Totals},
     report::{Warning, WarningKind, listed},

@@ -16,8 +16,11 @@
 
 mod aws;
 mod azure;
+mod manifest;
 
 use crate::cells::Period;
+pub use manifest::ExportProblem;
+use manifest::month_of;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Deliveries of a month that are looked at, the newest first: the last one may be incomplete.
@@ -57,29 +60,6 @@ pub struct Exports {
     pub problems: Vec<ExportProblem>,
 }
 
-/// A delivery that can't be used. An older one is used instead, if any.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum ExportProblem {
-    /// The manifest says something else than expected.
-    #[error("{path}: not a manifest of an export: {message}")]
-    Manifest { path: String, message: String },
-    /// A file is missing or truncated.
-    #[error(
-        "{path}: the export is incomplete: {file} is missing or has another size; waiting for the \
-            next delivery"
-    )]
-    Incomplete { path: String, file: String },
-    /// Another kind of export.
-    #[error(
-        "{path}: an export of the kind {kind}, not FOCUS; choose \"Cost and usage details \
-            (FOCUS)\" in Cost Management"
-    )]
-    Kind { path: String, kind: String },
-    /// Files without a manifest, where other months have one.
-    #[error("{folder}: no manifest yet: the delivery is not complete")]
-    NoManifest { folder: String },
-}
-
 /// A manifest in a listing.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Delivery<'a> {
@@ -88,9 +68,6 @@ struct Delivery<'a> {
     modified_ms: i64,
     path: &'a str,
 }
-
-/// A manifest's files, with sizes if listed.
-type Listed = Vec<(String, Option<u64>)>;
 
 /// The manifests that [`find_exports`] needs.
 pub fn export_manifests(files: &[StoredFile]) -> Vec<String> {
@@ -315,14 +292,6 @@ fn month_folder(path: &str) -> (String, Option<Period>) {
     }
 
     (String::new(), None)
-}
-
-/// `2026-09` or `202609`.
-fn month_of(text: &str) -> Option<Period> {
-    match text.len() {
-        6 if text.is_ascii() => format!("{}-{}", &text[..4], &text[4..]).parse().ok(),
-        _ => text.parse().ok(),
-    }
 }
 
 #[cfg(test)]

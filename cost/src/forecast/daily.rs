@@ -1,6 +1,6 @@
 //! The costs of consecutive days.
 
-use super::ForecastError;
+use super::error::ForecastError;
 use crate::{
     cells::Period,
     money::{Amount, Currency},

@@ -1,7 +1,7 @@
 //! The width of bands, from errors that were made before.
 
-use super::BAND_COVERAGE;
-
+/// The share of outcomes that the bands are made to cover.
+pub(super) const BAND_COVERAGE: f64 = 0.8;
 /// The fewest errors whose quantile covers enough: with n of them the largest covers n / (n + 1).
 const ERRORS_MIN: usize = 4;
 /// Substitute for each missing error: a factor of two, scaled.

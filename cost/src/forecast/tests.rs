@@ -2,7 +2,10 @@
 
 mod laws;
 
-use super::{interval::half_width, *};
+use super::{
+    interval::{BAND_COVERAGE, half_width},
+    *,
+};
 use crate::ONE;
 use proptest::prelude::*;
 use std::{

@@ -1,6 +1,6 @@
 //! A model's requests in its busiest quarter-hour, for capacity planning.
 
-use super::{DayMeter, KEPT_LIMIT};
+use super::day::{DayMeter, KEPT_LIMIT};
 use crate::date::DAY_MS;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;

@@ -2,9 +2,9 @@
 
 mod laws;
 
-use super::*;
+use super::{day::HOUR_MS, *};
 use crate::{
-    money::ONE,
+    money::{Amount, Currency, ONE},
     prices::{PriceDefaults, PriceTable, read_prices},
     regions::MeshRegion,
 };

@@ -4,7 +4,7 @@ mod fields;
 
 use super::{
     Price, PriceItem, Tier, Unit, placeholder,
-    records::{self, Record},
+    records::{self, PriceFileError, Record},
     rejection::{QUOTED_LIMIT, RejectReason, RejectedPrice, Rejections},
 };
 use crate::{date::parse_date, money::Currency};
@@ -38,34 +38,6 @@ pub struct PriceFile {
     pub rejected_count: u64,
     /// Fields that mean nothing here: misspelt ones are among them.
     pub ignored_fields: BTreeSet<String>,
-}
-
-/// Why a price file can't be read at all.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum PriceFileError {
-    /// Too many bytes or records.
-    #[error(
-        "{file}: more than 8 MiB or 100,000 prices; import only the regions and node types that \
-            the mesh uses"
-    )]
-    TooLarge { file: String },
-    /// Not TOML, or not a list of prices; not CSV.
-    #[error("{file}: line {line}: {reason}")]
-    Syntax {
-        file: String,
-        /// The line, from 1.
-        line: u64,
-        reason: String,
-    },
-    /// Columns are missing.
-    #[error("{file}: the header has no column {missing}; it has: {found}")]
-    Columns {
-        file: String,
-        /// The missing ones.
-        missing: String,
-        /// Those that are there.
-        found: String,
-    },
 }
 
 /// Reads a price file: TOML where its name ends in `.toml`, else CSV. Fields: `kind` (`node`,

@@ -1,12 +1,37 @@
 //! Price files as records: named text fields with their line numbers.
 
-use super::{
-    PriceFileError,
-    rejection::{RejectReason, RejectedPrice, Rejections},
-};
+use super::rejection::{RejectReason, RejectedPrice, Rejections};
 use serde::Deserialize;
 use std::collections::{BTreeMap, BTreeSet};
 use toml::{Spanned, Value};
+
+/// Why a price file can't be read at all.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum PriceFileError {
+    /// Too many bytes or records.
+    #[error(
+        "{file}: more than 8 MiB or 100,000 prices; import only the regions and node types that \
+            the mesh uses"
+    )]
+    TooLarge { file: String },
+    /// Not TOML, or not a list of prices; not CSV.
+    #[error("{file}: line {line}: {reason}")]
+    Syntax {
+        file: String,
+        /// The line, from 1.
+        line: u64,
+        reason: String,
+    },
+    /// Columns are missing.
+    #[error("{file}: the header has no column {missing}; it has: {found}")]
+    Columns {
+        file: String,
+        /// The missing ones.
+        missing: String,
+        /// Those that are there.
+        found: String,
+    },
+}
 
 /// The fields of a price, in any order.
 pub(super) const FIELDS: [&str; 16] = [

@@ -5,15 +5,16 @@ mod trends;
 
 use super::*;
 use crate::{
-    CellKey, CellsBuilder, ChargeKind, Dimension, Period, PricingClass, StoredPart, Sums,
-    day_number, day_of,
+    Amount, CellKey, CellsBuilder, ChargeKind, Currency, Dimension, Metric, Period, PricingClass,
+    StoredPart, Sums, day_number, day_of,
 };
 use proptest::prelude::*;
 use std::{
+    cmp::Reverse,
     collections::{BTreeMap, BTreeSet},
     sync::Arc,
 };
-use time::macros::date;
+use time::{Date, macros::date};
 
 /// A charge of a test: what does not matter has a default.
 #[derive(Debug, Clone)]

@@ -1,14 +1,18 @@
-//! What somebody does who holds one agent's key, or the credentials of one region's store.
+//! Attacks with one agent's key, or with the credentials of one region's store.
 
-use super::{Event, World, store::Slots};
+use super::{
+    slots::Slots,
+    world::{Event, World},
+};
 use regionmesh_protocol::register::{
     acceptor::AcceptorRequest,
     ballot::{Ballot, Reach, STEP_MAX},
 };
 
 impl World {
-    /// One attack: a ballot that nobody else is near, in the slots of the first region, or with the
-    /// key of an agent in a request or on the board. A run has one thief, who holds one of both.
+    /// One attack with a ballot far beyond all others: either written to the slots of the first
+    /// region, or sent in a request or published with an agent's key. The thief of a run has stolen
+    /// only one of the two.
     pub(super) fn attack(&mut self, thief: usize) {
         let id = self.agents[thief].id.clone();
         let reach_of = |slots: &Slots| {
@@ -26,7 +30,7 @@ impl World {
         let number = match self.random.below(5) {
             0 => u64::MAX,
             1 => far.number.saturating_add(STEP_MAX),
-            // One acceptor, taken further and further.
+            // Pushes one acceptor further each time.
             2 => furthest.number.saturating_add(STEP_MAX),
             3 => furthest.number.saturating_add(1),
             _ => self.random.draw(),
@@ -69,7 +73,7 @@ impl World {
         }
     }
 
-    /// As an agent does whose acceptor was asked for too much: it looks how far the others are.
+    /// Reads all acceptors, as an agent does whose acceptor was asked for a ballot out of reach.
     pub(super) fn ask_how_far(&mut self, by: usize) {
         let life = self.agents[by].life;
         let region = self.agents[by].region;

@@ -1,6 +1,6 @@
-//! What must hold in every run, and what stores may lose without ending it.
+//! The invariants of every run, and the losses that a run survives.
 
-use super::{World, plan_number, store::Slots};
+use super::{plans::plan_number, slots::Slots, world::World};
 use regionmesh_protocol::{
     identity::RegionName,
     plan::Plan,
@@ -9,13 +9,13 @@ use regionmesh_protocol::{
 use std::collections::BTreeSet;
 
 impl World {
-    /// Every member's acceptor has a vote, and is the one that the register counts.
+    /// Whether every member's acceptor has a vote and the incarnation that the register counts.
     pub(super) fn is_mended(&self) -> bool {
         let Some((_, plan)) = &self.latest else {
             return false;
         };
         plan.members.acceptors.iter().all(|(name, counted)| {
-            // One whose slots were forged has no vote until it is repaired.
+            // An acceptor with forged slots has no vote until it is repaired.
             let is_forged = self.scenario.is_attacked
                 && self.scenario.seed.is_multiple_of(2)
                 && self.region_of(name) == Some(0);
@@ -34,8 +34,8 @@ impl World {
             .is_some_and(|(_, plan)| plan.members.acceptors.values().all(Option::is_some))
     }
 
-    /// Whether a majority of the members kept their state, `lost` not counted; also of members that
-    /// are only proposed, since they may come to be the members yet.
+    /// Whether a majority of the members, without `lost`, still have their state. Members that are
+    /// only proposed must have it too, since that proposal may still be committed.
     pub(super) fn keeps_majority(&self, lost: Option<usize>) -> bool {
         let Some((stamp, plan)) = &self.latest else {
             return true;
@@ -54,11 +54,10 @@ impl World {
         possible.all(|members| members.acceptors.iter().filter(keeps).count() > members.len() / 2)
     }
 
-    /// A store loses slots, as long as the members that still have their state are a majority
-    /// without it.
+    /// Deletes slots of a store, if the other members that have their state are a majority.
     pub(super) fn lose_slots(&mut self, region: usize) {
-        // Rules delete what is old, not what was put a moment ago: no write goes on, and older
-        // slots are gone.
+        // Lifecycle rules delete old slots, not new ones: no write is in progress, and older slots
+        // are gone.
         let is_idle = self
             .agents
             .iter()
@@ -100,8 +99,8 @@ impl World {
         }
     }
 
-    /// Every committed value is the one before it, committed again, or was made from it. How many
-    /// there are, and how many of them changed the members.
+    /// Checks that every committed value is a repetition of the one before it or was made from it.
+    /// Returns the number of committed values, and how many of them changed the members.
     pub(super) fn check_chain(&self) -> Result<(usize, usize), String> {
         let mut committed = 0;
         let mut changes = 0;
@@ -139,7 +138,7 @@ impl World {
         Ok((committed, changes))
     }
 
-    /// Two slots, and what writers are about.
+    /// Two slots are kept, and those that writers are about to replace.
     pub(super) fn check_slots(&self) -> Result<(), String> {
         let limit = 3 + 2 * self.scenario.agents_per_region;
         match self

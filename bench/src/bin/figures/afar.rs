@@ -1,13 +1,12 @@
-//! Failover between regions that are far from each other: 125, 220 and 135 ms round trip.
-//!
-//! The same kills as nearby; regions that fall silent instead of refusing; and agents that die
-//! while their region serves on.
+//! Failover between distant regions, with round trips of 125, 220 and 135 ms: kills as in
+//! [`failover`](crate::failover), regions that become unreachable, and kills of agents in a region
+//! that still serves.
 
 use crate::{
     apart::{WATCHED, serve, watch},
     distance::{self, Distance},
-    failover::{self, Times, others, settled},
-    mesh::{Ground, Measured, TIMEOUT},
+    failover::{self, Times, others, serving_and_leader},
+    mesh::{Measured, Network, TIMEOUT},
     report::{Report, distribution},
     side_by_side::{Rounds, side_by_side},
 };
@@ -23,33 +22,32 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// How often each kind of failure happens, and on how many meshes side by side.
+/// Number of failures of each kind, and of concurrent meshes.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Amount {
-    /// Regions killed.
+    /// Kills of regions.
     pub(crate) kills: u32,
-    /// Regions that fall silent.
+    /// Regions made unreachable.
     pub(crate) silences: u32,
-    /// Regions whose agents are killed.
+    /// Kills of all agents of a region.
     pub(crate) agents: u32,
-    /// Meshes side by side.
+    /// Concurrent meshes.
     pub(crate) meshes: u8,
 }
 
-/// Measures all three.
+/// Measures all three kinds of failure.
 pub(crate) async fn measure(report: &mut Report, amount: Amount) {
-    let Amount {
-        kills,
-        silences,
-        agents,
-        meshes,
-    } = amount;
-    let seconds = Duration::from_secs;
+    measure_kills(report, amount).await;
+    measure_silences(report, amount).await;
+    measure_agent_kills(report, amount).await;
+}
+
+async fn measure_kills(report: &mut Report, amount: Amount) {
     let found = side_by_side(
         report,
         "afar: kills of the serving region and of the leader",
-        meshes,
-        kills,
+        amount.meshes,
+        amount.kills,
         kill,
     )
     .await;
@@ -58,7 +56,7 @@ pub(crate) async fn measure(report: &mut Report, amount: Amount) {
     report.times(
         "afar: serving region killed, until the last survivor's DNS moved",
         &times.dns,
-        seconds(3),
+        Duration::from_secs(3),
     );
 
     if !times.dns_with_leader.is_empty() {
@@ -78,12 +76,14 @@ pub(crate) async fn measure(report: &mut Report, amount: Amount) {
         "afar: agent started, until it is ready",
         distribution(&times.starts),
     );
+}
 
+async fn measure_silences(report: &mut Report, amount: Amount) {
     let found = side_by_side(
         report,
         "afar: silences of the serving region",
-        meshes,
-        silences,
+        amount.meshes,
+        amount.silences,
         silence,
     )
     .await;
@@ -91,22 +91,25 @@ pub(crate) async fn measure(report: &mut Report, amount: Amount) {
     report.times(
         "afar: serving region silent, until the last survivor's DNS moved",
         &found.concat(),
-        seconds(12),
+        Duration::from_secs(12),
     );
+}
 
+async fn measure_agent_kills(report: &mut Report, amount: Amount) {
     let found = side_by_side(
         report,
         "afar: kills of a healthy region's agents",
-        meshes,
-        agents,
+        amount.meshes,
+        amount.agents,
         kill_agents,
     )
     .await;
-    let looks: usize = found.iter().map(|part| part.looks).sum();
+
+    let polls: usize = found.iter().map(|part| part.polls).sum();
     let moved: usize = found.iter().map(|part| part.moved).sum();
     let commits: Vec<Duration> = found.into_iter().flat_map(|part| part.commits).collect();
     let detail =
-        format!("in {looks} looks at status and DNS of the survivors, {WATCHED:?} after each kill");
+        format!("in {polls} looks at status and DNS of the survivors, {WATCHED:?} after each kill");
 
     report.below(
         "afar: agents killed, serving alive: shares moved",
@@ -124,18 +127,19 @@ pub(crate) async fn measure(report: &mut Report, amount: Amount) {
 async fn kill(number: u8, rounds: Arc<Rounds>) -> Result<Times> {
     let distance = Distance::create(number).await?;
     distance::check(&distance).await?;
-    failover::measure_one(Ground::Afar(&distance), rounds).await
+    failover::measure_one(Network::Distant(&distance), rounds).await
 }
 
-/// The serving region falls silent for everybody: nothing is refused, nothing arrives.
+/// Makes the serving region unreachable: packets are dropped, connections are not refused.
 async fn silence(number: u8, rounds: Arc<Rounds>) -> Result<Vec<Duration>> {
     let distance = Distance::create(number).await?;
     rounds.turn().await;
 
-    let mesh = Measured::start(Ground::Afar(&distance), Strategy::ActivePassive, |_| {}).await?;
+    let mesh =
+        Measured::start(Network::Distant(&distance), Strategy::ActivePassive, |_| {}).await?;
     let mut times = Vec::new();
     while let Some(round) = rounds.take() {
-        let (home, _) = settled(&mesh)
+        let (home, _) = serving_and_leader(&mesh)
             .await
             .with_context(|| format!("round {round}"))?;
         let index = mesh
@@ -173,21 +177,21 @@ async fn silence(number: u8, rounds: Arc<Rounds>) -> Result<Vec<Duration>> {
     Ok(times)
 }
 
-/// What the kills of agents came to.
+/// The outcome of the kills of agents.
 #[derive(Default)]
 struct Agents {
     moved: usize,
-    looks: usize,
+    polls: usize,
     commits: Vec<Duration>,
 }
 
-/// Agents die, more often than not the leader, while their region serves on.
+/// Kills agents, usually the leader's, while their region still serves.
 async fn kill_agents(number: u8, rounds: Arc<Rounds>) -> Result<Agents> {
     let distance = Distance::create(number).await?;
     rounds.turn().await;
 
-    let ground = Ground::Afar(&distance);
-    let mesh = Measured::prepare(ground, Strategy::Weighted, |config| {
+    let network = Network::Distant(&distance);
+    let mesh = Measured::prepare(network, Strategy::Weighted, |config| {
         config.serving.embedded = false
     })
     .await?;
@@ -219,8 +223,8 @@ async fn kill_agents_once(
     rounds: &Rounds,
     found: &mut Agents,
 ) -> Result<()> {
-    let status = mesh.settled().await?;
-    let before = status.leader.context("nobody leads")?;
+    let status = mesh.converged().await?;
+    let before = status.leader.context("no leader")?;
     let leads = |agent: &&LocalAgent| agent.id.to_string() == before.agent;
     let leader = mesh
         .agents()
@@ -228,7 +232,7 @@ async fn kill_agents_once(
         .find(leads)
         .context("an unknown agent leads")?;
 
-    // Every third time somebody else.
+    // Every third time, agents of another region.
     let victim = if round % 3 == 2 {
         others(mesh, leader)[(round / 3) as usize % 2]
     } else {
@@ -268,7 +272,7 @@ async fn kill_agents_once(
 
     let watched = watched?;
     found.moved += watched.moved;
-    found.looks += watched.looks;
+    found.polls += watched.polls;
     mesh.start_agent(&victim.id).await?;
     mesh.wait_until_ready(&victim.id, tokio::time::Instant::now() + TIMEOUT)
         .await?;

@@ -1,7 +1,7 @@
-//! Agents die while their region serves on: no traffic may move.
+//! Kills agents while their region still serves: no traffic may move.
 
 use crate::{
-    mesh::{Ground, Measured, TIMEOUT},
+    mesh::{Measured, Network, TIMEOUT},
     report::Report,
 };
 use anyhow::{Context, Result};
@@ -17,15 +17,15 @@ use std::{
 };
 use tokio::process::{Child, Command};
 
-/// How long is watched after each kill: longer than silence takes to be held for failure.
+/// Observation time after each kill, longer than the detection of a failure takes.
 pub(crate) const WATCHED: Duration = Duration::from_secs(12);
-/// Between two looks: a region that is out for less than a second would be seen.
+/// Poll interval, short enough to notice a region that is out for less than a second.
 const PAUSE: Duration = Duration::from_millis(100);
 
-/// Kills each region's agents in turn while a model server of its own serves there.
+/// Kills each region's agents in turn while a separate model server serves there.
 pub(crate) async fn measure(report: &mut Report) -> Result<()> {
     eprintln!("Agents killed while their region serves on ...");
-    let mesh = Measured::prepare(Ground::Here(0), Strategy::Weighted, |config| {
+    let mesh = Measured::prepare(Network::Local(0), Strategy::Weighted, |config| {
         config.serving.embedded = false
     })
     .await?;
@@ -37,10 +37,10 @@ pub(crate) async fn measure(report: &mut Report) -> Result<()> {
 
     mesh.start().await?;
     let mut moved = 0;
-    let mut looks = 0;
+    let mut polls = 0;
 
     for victim in mesh.agents() {
-        mesh.settled().await?;
+        mesh.converged().await?;
         mesh.kill(&victim.id).await?;
 
         let survivors: Vec<_> = mesh
@@ -51,7 +51,7 @@ pub(crate) async fn measure(report: &mut Report) -> Result<()> {
         let watched = watch(&mesh, &survivors, victim).await?;
 
         moved += watched.moved;
-        looks += watched.looks;
+        polls += watched.polls;
         mesh.start_agent(&victim.id).await?;
         mesh.wait_until_ready(&victim.id, tokio::time::Instant::now() + TIMEOUT)
             .await?;
@@ -61,7 +61,7 @@ pub(crate) async fn measure(report: &mut Report) -> Result<()> {
     drop(servers);
 
     let detail = format!(
-        "in {looks} looks at status and DNS of the survivors, {WATCHED:?} after each of three kills"
+        "in {polls} looks at status and DNS of the survivors, {WATCHED:?} after each of three kills"
     );
     report.below(
         "agents killed, serving alive: shares moved",
@@ -74,17 +74,16 @@ pub(crate) async fn measure(report: &mut Report) -> Result<()> {
     Ok(())
 }
 
-/// What was seen of a mesh that shares its traffic equally.
+/// Observations of a mesh with equal shares of traffic.
 #[derive(Debug, Default, Clone, Copy)]
 pub(crate) struct Watched {
-    /// Shares seen that are not a region's third, and one more if the victim's region was not
-    /// answered at all.
+    /// Observed shares other than a third, plus one if DNS never answered the victim's region.
     pub(crate) moved: usize,
-    /// How often was looked.
-    pub(crate) looks: usize,
+    /// Number of polls.
+    pub(crate) polls: usize,
 }
 
-/// Watches status and DNS of the survivors after the agents of `victim`'s region died.
+/// Polls status and DNS of the survivors after the agents of `victim`'s region died.
 pub(crate) async fn watch(
     mesh: &Measured,
     survivors: &[&LocalAgent],
@@ -105,7 +104,7 @@ pub(crate) async fn watch(
 
             let found = resolve(agent.dns(), &mesh.layout().service(), TIMEOUT).await;
             answered.extend(found.map_err(anyhow::Error::msg)?);
-            watched.looks += 1;
+            watched.polls += 1;
         }
 
         tokio::time::sleep(PAUSE).await;
@@ -115,8 +114,8 @@ pub(crate) async fn watch(
     Ok(watched)
 }
 
-/// A model server in a process of its own at the agent's serving address; the words of `launcher`
-/// come before its command.
+/// Starts a model server in a separate process at the agent's serving address; `launcher` is
+/// prepended to its command.
 pub(crate) fn serve(mesh: &Measured, agent: &LocalAgent, launcher: &[String]) -> Result<Child> {
     let models = mesh
         .layout()

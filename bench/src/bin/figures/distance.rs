@@ -1,10 +1,10 @@
-//! Regions far from each other, on one machine: a network namespace each, and a router between them
-//! that lets packets wait.
+//! Simulates distant regions on one machine: a network namespace for each, and a router between
+//! them that delays packets.
 //!
-//! Every namespace, and this process's own, has a TUN device; what is sent into one is read here,
-//! kept for as long as the way takes, and written to the device that has the receiver's address. So
-//! connections are refused, resets and silence look as they do from afar, and nothing in the
-//! product knows of it. Needs root, iproute2 and /dev/net/tun.
+//! Every namespace, including this process's own, has a TUN device. Packets that are sent into one
+//! are read here, delayed, and written to the device that has the destination address. Refused
+//! connections, resets and packet loss look as they do between real regions, without support in the
+//! product. Needs root, iproute2 and /dev/net/tun.
 
 use anyhow::{Context, Result, bail, ensure};
 use std::{
@@ -26,91 +26,46 @@ pub(crate) const ROUND_TRIPS: [(usize, usize, Duration); 3] = [
     (0, 2, Duration::from_millis(220)),
     (1, 2, Duration::from_millis(135)),
 ];
-/// How many regions there are.
+/// Number of regions.
 const REGIONS: usize = 3;
-/// Largest packet of the devices.
+/// Largest packet of the devices, bytes.
 const MTU: u16 = 1_500;
-/// Packets on their way to one place; what is more is lost, as in any router.
+/// Largest number of packets on their way from one place to another; more are dropped.
 const WAITING: usize = 4_096;
-/// Nobody's number among regions.
-const NOBODY: u8 = u8::MAX;
+/// The number of no region.
+const NO_REGION: u8 = u8::MAX;
 /// The receiver's address in a packet of IPv4 (RFC 791, section 3.1).
 const DESTINATION: std::ops::Range<usize> = 16..20;
 
-/// The network of one mesh; removed with the value.
+/// The network of one mesh; removed on drop.
 pub(crate) struct Distance {
     number: u8,
     silent: Arc<AtomicU8>,
     routing: Vec<AbortOnDropHandle<()>>,
 }
 
-/// A place's device, and what is on its way to it: when it arrives, and the packet.
+/// A region or the observer: its device, and queues of arriving packets with their arrival times.
 struct Place {
     device: Arc<AsyncDevice>,
     arriving: [mpsc::Sender<(Instant, Vec<u8>)>; REGIONS + 1],
 }
 
 impl Distance {
-    /// Makes the network of mesh `number`.
+    /// Creates the network of mesh `number`.
     pub(crate) async fn create(number: u8) -> Result<Self> {
         let mut distance = Self {
             number,
-            silent: Arc::new(AtomicU8::new(NOBODY)),
+            silent: Arc::new(AtomicU8::new(NO_REGION)),
             routing: Vec::new(),
         };
         let mut places = Vec::new();
 
         for index in 0..REGIONS {
-            let space = distance.space(index);
-            // Of a run that was killed.
-            let _ = ip(&["netns", "del", &space]).await;
-
-            ip(&["netns", "add", &space])
-                .await
-                .context("network namespaces need root and iproute2")?;
-
-            let device = distance.device(index)?;
-            let name = device.name()?;
-            ip(&["link", "set", &name, "netns", &space]).await?;
-            ip(&["-n", &space, "link", "set", "lo", "up"]).await?;
-            ip(&[
-                "-n",
-                &space,
-                "addr",
-                "add",
-                &format!("{}/24", distance.address(index)),
-                "dev",
-                &name,
-            ])
-            .await?;
-
-            ip(&[
-                "-n",
-                &space,
-                "link",
-                "set",
-                &name,
-                "mtu",
-                &MTU.to_string(),
-                "up",
-            ])
-            .await?;
-
+            let device = distance.add_region(index).await?;
             places.push(distance.place(device));
         }
 
-        let device = distance.device(REGIONS)?;
-        let name = device.name()?;
-        ip(&[
-            "addr",
-            "add",
-            &format!("{}/24", distance.address_of_observer()),
-            "dev",
-            &name,
-        ])
-        .await?;
-
-        ip(&["link", "set", &name, "mtu", &MTU.to_string(), "up"]).await?;
+        let device = distance.add_observer().await?;
         places.push(distance.place(device));
 
         let places = Arc::new(places);
@@ -129,6 +84,38 @@ impl Distance {
         Ok(distance)
     }
 
+    /// Creates the namespace of region `index`.
+    async fn add_region(&self, index: usize) -> Result<AsyncDevice> {
+        let space = self.space(index);
+        // Left over from a run that was killed.
+        let _ = ip(&["netns", "del", &space]).await;
+
+        ip(&["netns", "add", &space])
+            .await
+            .context("network namespaces need root and iproute2")?;
+
+        let device = self.device(index)?;
+        let name = device.name()?;
+        let address = format!("{}/24", self.address(index));
+        let mtu = MTU.to_string();
+
+        ip(&["link", "set", &name, "netns", &space]).await?;
+        ip(&["-n", &space, "link", "set", "lo", "up"]).await?;
+        ip(&["-n", &space, "addr", "add", &address, "dev", &name]).await?;
+        ip(&["-n", &space, "link", "set", &name, "mtu", &mtu, "up"]).await?;
+        Ok(device)
+    }
+
+    async fn add_observer(&self) -> Result<AsyncDevice> {
+        let device = self.device(REGIONS)?;
+        let name = device.name()?;
+        let address = format!("{}/24", self.address_of_observer());
+
+        ip(&["addr", "add", &address, "dev", &name]).await?;
+        ip(&["link", "set", &name, "mtu", &MTU.to_string(), "up"]).await?;
+        Ok(device)
+    }
+
     fn device(&self, index: usize) -> Result<AsyncDevice> {
         let name = format!("rmf{}-{index}", self.number);
         DeviceBuilder::new()
@@ -137,8 +124,8 @@ impl Distance {
             .context("/dev/net/tun can't be used: it needs root")
     }
 
-    /// Delivers in order of arrival: one way has one delay, so one queue for each sender is in
-    /// order by itself.
+    /// Starts delivery. All packets of one sender have the same delay, so a queue per sender is in
+    /// order of arrival.
     fn place(&mut self, device: AsyncDevice) -> Place {
         let device = Arc::new(device);
         let arriving = std::array::from_fn(|_| {
@@ -148,7 +135,7 @@ impl Distance {
                 .push(AbortOnDropHandle::new(tokio::spawn(async move {
                     while let Some((at, packet)) = receiver.recv().await {
                         tokio::time::sleep_until(at).await;
-                        // A device without a reader loses packets, as the network does.
+                        // Packets to a device without a reader are lost, as in a network.
                         let _ = device.send(&packet).await;
                     }
                 })));
@@ -159,7 +146,7 @@ impl Distance {
         Place { device, arriving }
     }
 
-    /// Address of region `index`'s agent.
+    /// Address of the agent of region `index`.
     pub(crate) fn address(&self, index: usize) -> Ipv4Addr {
         Ipv4Addr::new(10, 88, self.number, 11 + index as u8)
     }
@@ -172,7 +159,7 @@ impl Distance {
         format!("rmf{}-{index}", self.number)
     }
 
-    /// The words to put before a command so that it runs in a region.
+    /// Prefix of a command that runs in a region.
     pub(crate) fn launcher(&self, index: usize) -> [String; 4] {
         [
             "ip".into(),
@@ -182,14 +169,14 @@ impl Distance {
         ]
     }
 
-    /// From now on nothing reaches region `index`, and nothing comes from it.
+    /// Drops all packets to and from region `index` from now on.
     pub(crate) fn silence(&self, index: usize) {
         self.silent.store(index as u8, Ordering::Relaxed);
     }
 
     /// Undoes [`Distance::silence`].
     pub(crate) fn heal(&self) {
-        self.silent.store(NOBODY, Ordering::Relaxed);
+        self.silent.store(NO_REGION, Ordering::Relaxed);
     }
 }
 
@@ -204,7 +191,7 @@ impl Drop for Distance {
     }
 }
 
-/// Half of the round trip between two places; the observer is next to everybody.
+/// Half of the round trip between two places; zero to and from the observer.
 fn delay(from: usize, to: usize) -> Duration {
     let low = from.min(to);
     let high = from.max(to);
@@ -212,7 +199,7 @@ fn delay(from: usize, to: usize) -> Duration {
     found.map_or(Duration::ZERO, |(_, _, round_trip)| *round_trip / 2)
 }
 
-/// Reads what place `from` sends, until its device is gone.
+/// Routes packets from place `from` until its device is gone.
 async fn read(places: Arc<Vec<Place>>, from: usize, first: u32, silent: Arc<AtomicU8>) {
     let mut buffer = vec![0; usize::from(MTU)];
     while let Ok(length) = places[from].device.recv(&mut buffer).await {
@@ -233,7 +220,7 @@ async fn read(places: Arc<Vec<Place>>, from: usize, first: u32, silent: Arc<Atom
     }
 }
 
-/// The place that a packet is for; none: no packet of IPv4, or for nobody here.
+/// The destination of a packet; `None` if it is not IPv4, or not for a place of this network.
 fn receiver(packet: &[u8], first: u32) -> Option<usize> {
     if packet.first()? >> 4 != 4 {
         return None;
@@ -267,8 +254,7 @@ async fn ip(arguments: &[&str]) -> Result<()> {
     Ok(())
 }
 
-/// That a ping from one region to another takes the round trip it should: else nothing measured
-/// here is worth anything.
+/// Checks the round trips between regions with ping.
 pub(crate) async fn check(distance: &Distance) -> Result<()> {
     for (a, b, round_trip) in ROUND_TRIPS {
         let space = distance.space(a);
@@ -299,32 +285,4 @@ pub(crate) async fn check(distance: &Distance) -> Result<()> {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_packet_goes_to_whom_it_names_and_the_way_takes_half_a_round_trip() {
-        let first = u32::from(Ipv4Addr::new(10, 88, 3, 11));
-        let packet =
-            |to: [u8; 4]| [[0x45; 16].as_slice(), to.as_slice(), [0; 8].as_slice()].concat();
-
-        assert_eq!(receiver(&packet([10, 88, 3, 11]), first), Some(0));
-        assert_eq!(receiver(&packet([10, 88, 3, 13]), first), Some(2));
-        assert_eq!(receiver(&packet([10, 88, 3, 1]), first), Some(REGIONS));
-        for nobody in [
-            [10, 88, 3, 14],
-            [10, 88, 3, 10],
-            [10, 88, 4, 11],
-            [224, 0, 0, 1],
-        ] {
-            assert_eq!(receiver(&packet(nobody), first), None, "{nobody:?}");
-        }
-
-        assert_eq!(receiver(&[0x60; 40], first), None);
-        assert_eq!(receiver(&[0x45; 18], first), None);
-        assert_eq!(receiver(&[], first), None);
-        assert_eq!(delay(2, 0), Duration::from_millis(110));
-        assert_eq!(delay(REGIONS, 1), Duration::ZERO);
-    }
-}
+mod tests;

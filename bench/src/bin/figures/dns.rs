@@ -1,6 +1,5 @@
-//! The DNS server on one core: answers a second beside NSD, gdnsd and PowerDNS, times at a given
-//! rate, answers while plans change, and what an attacker gets out of it. dnsperf asks, from the
-//! other core.
+//! The DNS server on one core: throughput compared with NSD, gdnsd and PowerDNS, latency at a given
+//! rate, answers while plans change, and behaviour under attack. dnsperf runs on the other core.
 
 mod attack;
 mod others;
@@ -8,7 +7,7 @@ mod perf;
 
 use crate::{
     idle::cpu_time,
-    mesh::{Ground, Measured, TIMEOUT},
+    mesh::{Measured, Network, TIMEOUT},
     report::Report,
 };
 use anyhow::{Context, Result, bail};
@@ -16,24 +15,25 @@ use others::Other;
 use perf::{Load, Outcome};
 use regionmesh::cli::up::{layout::LocalAgent, measure::wait};
 use regionmesh_core::planning::Strategy;
+use serde_json::json;
 use std::{
     net::SocketAddr,
     process::Command,
     time::{Duration, Instant},
 };
 
-/// The core that servers run on, and the one that asks.
+/// The cores of the servers and of the client.
 const SERVER_CORE: &str = "0";
 const CLIENT_CORE: &str = "1";
-/// Runs of each server, one after the other in turn; the median counts.
+/// Runs of each server, in turns; the median counts.
 const ROUNDS: usize = 3;
 /// Length of one run.
 const RUN: Duration = Duration::from_secs(5);
-/// Queries a second at which times are looked at.
+/// Queries per second of the latency measurement.
 const PACE: u32 = 50_000;
-/// Plans committed a second while answers are looked at.
+/// Plans per second while plans change.
 const PLANS_PER_S: u32 = 10;
-/// How long.
+/// Duration of the measurement while plans change.
 const CHANGING: Duration = Duration::from_secs(10);
 
 /// Measures everything about DNS.
@@ -58,9 +58,9 @@ pub(crate) async fn measure(report: &mut Report) -> Result<()> {
     }
 
     eprintln!("DNS on core {SERVER_CORE}, asked from core {CLIENT_CORE} ...");
-    // The first region's agent is attacked: to its limits this machine is an outsider. The others
-    // keep the defaults.
-    let mesh = Measured::start(Ground::Here(0), Strategy::Weighted, |config| {
+    // The first region's agent is attacked, so its rate limits apply to this machine too. The
+    // others keep the defaults.
+    let mesh = Measured::start(Network::Local(0), Strategy::Weighted, |config| {
         config.dns.workers = 1;
         if config.region == config.regions[0].name {
             config.dns.rate_limit.exempt.clear();
@@ -68,7 +68,7 @@ pub(crate) async fn measure(report: &mut Report) -> Result<()> {
     })
     .await?;
 
-    mesh.settled().await?;
+    mesh.converged().await?;
     let [attacked, agent, ..] = mesh.agents() else {
         bail!("the mesh has no agents")
     };
@@ -118,7 +118,7 @@ fn pin(pid: u32, core: &str) -> Result<()> {
     Ok(())
 }
 
-/// Every server in turn, so that what else goes on meets all alike.
+/// Measures all servers in turns, so that background load affects them equally.
 async fn throughput(report: &mut Report, mesh: &Measured, agent: &LocalAgent) -> Result<()> {
     let zone = mesh.layout().domain.to_string();
     let others = others::start(&zone).await?;
@@ -181,9 +181,9 @@ async fn throughput(report: &mut Report, mesh: &Measured, agent: &LocalAgent) ->
 
 #[derive(Clone)]
 struct Run {
-    /// Thousands of answers a second.
+    /// Thousands of answers per second.
     per_s: f64,
-    /// Thousands of answers for a second of the server's time on the core.
+    /// Thousands of answers per second of the server's CPU time.
     per_cpu_s: f64,
     lost: u64,
 }
@@ -237,30 +237,11 @@ fn pace(report: &mut Report, agent: &LocalAgent) -> Result<()> {
     Ok(())
 }
 
-/// Plans are committed by operators' orders, as fast as is asked for, while every answer is looked
-/// at.
-async fn changing(report: &mut Report, mesh: &Measured, agent: &LocalAgent) -> Result<()> {
+/// Drains and restores a region in turn for `CHANGING`; returns how long that took.
+async fn order_plans(mesh: &Measured, leader: &LocalAgent) -> Result<Duration> {
     let token = std::fs::read_to_string(mesh.layout().token_file())?;
-    let region = mesh
-        .agents()
-        .last()
-        .context("no agents")?
-        .id
-        .region
-        .to_string();
-    let leader = mesh.settled().await?.leader.context("no leader")?.agent;
-
-    let leader = mesh
-        .agents()
-        .iter()
-        .find(|each| each.id.to_string() == leader)
-        .context("the leader is unknown")?;
-    let server = agent.dns();
-    let service = mesh.layout().service();
-    let seq =
-        async || Ok::<_, anyhow::Error>(mesh.status(agent).await?.plan.map_or(0, |plan| plan.seq));
-    let before = seq().await?;
-    let watcher = tokio::task::spawn_blocking(move || perf::watch(server, &service, CHANGING));
+    let region = mesh.agents().last().context("no agents")?.id.region.clone();
+    let body = json!({ "region": region, "by": "figures", "why": "plans that change" });
     let begin = Instant::now();
     let mut orders = 0u32;
 
@@ -270,16 +251,8 @@ async fn changing(report: &mut Report, mesh: &Measured, agent: &LocalAgent) -> R
         } else {
             "restore"
         };
-        let body =
-            serde_json::json!({ "region": region, "by": "figures", "why": "plans that change" });
-        let reply = mesh
-            .post(
-                leader,
-                &format!("/v1/failover/{action}"),
-                token.trim(),
-                &body,
-            )
-            .await?;
+        let path = format!("/v1/failover/{action}");
+        let reply = mesh.post(leader, &path, token.trim(), &body).await?;
 
         anyhow::ensure!(reply.is_success(), "{action}: {reply}");
         orders += 1;
@@ -287,7 +260,25 @@ async fn changing(report: &mut Report, mesh: &Measured, agent: &LocalAgent) -> R
             .await;
     }
 
-    let took = begin.elapsed();
+    Ok(begin.elapsed())
+}
+
+/// Commits plans by operators' orders, `PLANS_PER_S` a second, and checks every answer meanwhile.
+async fn changing(report: &mut Report, mesh: &Measured, agent: &LocalAgent) -> Result<()> {
+    let leader = mesh.converged().await?.leader.context("no leader")?.agent;
+    let leader = mesh
+        .agents()
+        .iter()
+        .find(|each| each.id.to_string() == leader)
+        .context("the leader is unknown")?;
+    let server = agent.dns();
+    let service = mesh.layout().service();
+    let seq =
+        async || Ok::<_, anyhow::Error>(mesh.status(agent).await?.plan.map_or(0, |plan| plan.seq));
+
+    let before = seq().await?;
+    let watcher = tokio::task::spawn_blocking(move || perf::watch(server, &service, CHANGING));
+    let took = order_plans(mesh, leader).await?;
     let watched = watcher.await??;
     let plans = wait(
         TIMEOUT,

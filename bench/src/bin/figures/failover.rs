@@ -1,11 +1,11 @@
-//! Kills: of the region that serves, and of the leader.
+//! Kills of the serving region and of the leader.
 //!
-//! In each round the leader is killed alone if it lives elsewhere, then the region that serves,
-//! whether or not it leads by now. Users send a steady load through a front door meanwhile, each
-//! request on a new connection.
+//! Each round kills the leader, if it is in another region, and then the serving region, whether or
+//! not it now leads. Meanwhile users send a steady load through a front door, each request on a new
+//! connection.
 
 use crate::{
-    mesh::{Ground, Measured, TIMEOUT},
+    mesh::{Measured, Network, TIMEOUT},
     report::{Report, distribution},
     side_by_side::{Rounds, side_by_side},
 };
@@ -30,17 +30,17 @@ use std::{
 use tokio_util::sync::CancellationToken;
 
 const MODEL: &str = "iris";
-/// One request of the load per this time.
+/// Time between two requests of the load.
 const INTERVAL: Duration = Duration::from_millis(10);
-/// Requests that must be answered before a kill, and in a row after it.
+/// Consecutive requests that must be answered before and after a kill.
 const CALM: usize = 100;
 
-/// What the kills came to.
+/// Times of the kills.
 #[derive(Default)]
 pub(crate) struct Times {
     /// Until the last survivor's DNS moved.
     pub(crate) dns: Vec<Duration>,
-    /// Those of them where the leader died with the region.
+    /// Those where the leader was in the killed region.
     pub(crate) dns_with_leader: Vec<Duration>,
     /// Until the front door's last error.
     pub(crate) errors: Vec<Duration>,
@@ -51,7 +51,7 @@ pub(crate) struct Times {
 }
 
 impl Times {
-    /// Of all meshes together.
+    /// The times of all meshes.
     pub(crate) fn of(parts: Vec<Self>) -> Self {
         let mut all = Self::default();
         parts.into_iter().for_each(|part| all.add(part));
@@ -67,9 +67,9 @@ impl Times {
     }
 }
 
-/// Kills the region that serves so many times, on so many meshes.
+/// Kills the serving region `kills` times, on `meshes` concurrent meshes.
 pub(crate) async fn measure(report: &mut Report, meshes: u8, kills: u32) {
-    let one = |number, rounds| measure_one(Ground::Here(number), rounds);
+    let one = |number, rounds| measure_one(Network::Local(number), rounds);
     let found = side_by_side(
         report,
         "kills of the serving region and of the leader",
@@ -113,10 +113,10 @@ pub(crate) async fn measure(report: &mut Report, meshes: u8, kills: u32) {
     );
 }
 
-/// Rounds of kills on one mesh, until none is left.
-pub(crate) async fn measure_one(ground: Ground<'_>, rounds: Arc<Rounds>) -> Result<Times> {
+/// Runs rounds on one mesh until none is left.
+pub(crate) async fn measure_one(network: Network<'_>, rounds: Arc<Rounds>) -> Result<Times> {
     rounds.turn().await;
-    let mesh = Measured::start(ground, Strategy::ActivePassive, |_| {}).await?;
+    let mesh = Measured::start(network, Strategy::ActivePassive, |_| {}).await?;
     let door = FrontDoor::bind(mesh.front_door(
         vec!["127.0.0.1:0".parse()?],
         FrontDoorMetrics::new(&prometheus::Registry::new())?,
@@ -136,9 +136,13 @@ pub(crate) async fn measure_one(ground: Ground<'_>, rounds: Arc<Rounds>) -> Resu
     let url = format!("http://{address}/v2/models/{MODEL}/infer");
     let mut times = Times::default();
     while let Some(round) = rounds.take() {
-        round_of_kills(&mesh, &url, &rounds, &mut times)
+        kill_leader(&mesh, &rounds, &mut times)
             .await
             .with_context(|| format!("round {round}"))?;
+        kill_serving(&mesh, &url, &rounds, &mut times)
+            .await
+            .with_context(|| format!("round {round}"))?;
+
         rounds.done();
     }
 
@@ -160,29 +164,34 @@ async fn publish_sample(mesh: &Measured) -> Result<()> {
         .await
         .map_err(|error| anyhow!("{error}"))?;
 
-    // A region that dies with the only copy takes the model with it: that is no failover.
-    mesh.hold(&mesh.everyone(), MODEL).await
+    // All regions need a copy, or the model would be lost with its only region.
+    mesh.wait_for_model(&mesh.all_agents(), MODEL).await
 }
 
-async fn round_of_kills(
+/// Kills the leader, unless it is in the serving region.
+async fn kill_leader(mesh: &Measured, rounds: &Rounds, times: &mut Times) -> Result<()> {
+    let (home, leader) = serving_and_leader(mesh).await?;
+    if home.id == leader.id {
+        return Ok(());
+    }
+
+    let survivors = others(mesh, leader);
+    rounds.turn().await;
+
+    let (killed, elected) = tokio::join!(mesh.kill(&leader.id), elected(mesh, &survivors, leader));
+    killed?;
+    times.elections.push(elected?);
+    start_again(mesh, leader, times).await
+}
+
+/// Kills the serving region under load.
+async fn kill_serving(
     mesh: &Measured,
     url: &str,
     rounds: &Rounds,
     times: &mut Times,
 ) -> Result<()> {
-    let (home, leader) = settled(mesh).await?;
-    if home.id != leader.id {
-        let survivors = others(mesh, leader);
-        rounds.turn().await;
-
-        let (killed, elected) =
-            tokio::join!(mesh.kill(&leader.id), elected(mesh, &survivors, leader));
-        killed?;
-        times.elections.push(elected?);
-        revive(mesh, leader, times).await?;
-    }
-
-    let (home, leader) = settled(mesh).await?;
+    let (home, leader) = serving_and_leader(mesh).await?;
     let load = Load::start(url.to_owned(), question(), INTERVAL)?;
     let is_warm = |samples: &Vec<Sample>| calm(samples, Duration::ZERO);
 
@@ -238,12 +247,12 @@ async fn round_of_kills(
         .unwrap_or(at);
 
     times.errors.push(last.saturating_sub(at));
-    revive(mesh, home, times).await
+    start_again(mesh, home, times).await
 }
 
-/// The agent of the region that has the traffic, and the leader.
-pub(crate) async fn settled(mesh: &Measured) -> Result<(&LocalAgent, &LocalAgent)> {
-    let status = mesh.settled().await?;
+/// The agent of the region with all traffic, and the leader.
+pub(crate) async fn serving_and_leader(mesh: &Measured) -> Result<(&LocalAgent, &LocalAgent)> {
+    let status = mesh.converged().await?;
     let region = status
         .regions
         .iter()
@@ -266,7 +275,7 @@ pub(crate) fn others<'a>(mesh: &'a Measured, agent: &LocalAgent) -> Vec<&'a Loca
         .collect()
 }
 
-/// Time until all survivors name the same leader, which is another than `dead`.
+/// Time until all survivors name the same leader other than `dead`.
 pub(crate) async fn elected(
     mesh: &Measured,
     survivors: &[&LocalAgent],
@@ -294,7 +303,7 @@ pub(crate) async fn elected(
     Ok(begin.elapsed())
 }
 
-async fn revive(mesh: &Measured, agent: &LocalAgent, times: &mut Times) -> Result<()> {
+async fn start_again(mesh: &Measured, agent: &LocalAgent, times: &mut Times) -> Result<()> {
     let begin = Instant::now();
     mesh.start_agent(&agent.id).await?;
     mesh.wait_until_ready(&agent.id, tokio::time::Instant::now() + TIMEOUT)
@@ -303,7 +312,7 @@ async fn revive(mesh: &Measured, agent: &LocalAgent, times: &mut Times) -> Resul
     Ok(())
 }
 
-/// Whether the last requests after `since` were all answered.
+/// Whether the last [`CALM`] requests after `since` were all answered.
 fn calm(samples: &[Sample], since: Duration) -> bool {
     let after: Vec<_> = samples
         .iter()
@@ -319,5 +328,10 @@ fn calm(samples: &[Sample], since: Duration) -> bool {
 }
 
 fn question() -> serde_json::Value {
-    json!({"inputs": [{"name": "measurements", "shape": [1, 4], "datatype": "FP32", "data": [6.3, 3.3, 6.0, 2.5]}]})
+    json!({"inputs": [{
+        "name": "measurements",
+        "shape": [1, 4],
+        "datatype": "FP32",
+        "data": [6.3, 3.3, 6.0, 2.5],
+    }]})
 }

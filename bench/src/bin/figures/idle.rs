@@ -1,22 +1,21 @@
-//! What an agent costs that has nothing to do: time on the CPU and memory, as the kernel accounts
-//! for them.
+//! CPU time and memory of an idle agent, as accounted by the kernel.
 
 use crate::{
-    mesh::{Ground, Measured},
+    mesh::{Measured, Network},
     report::Report,
 };
 use anyhow::{Context, Result};
 use regionmesh_core::planning::Strategy;
 use std::time::{Duration, Instant};
 
-/// How long is watched.
+/// Duration of the measurement.
 const WATCHED: Duration = Duration::from_secs(30);
 
-/// Measures a settled mesh without users.
+/// Measures a converged mesh without users.
 pub(crate) async fn measure(report: &mut Report) -> Result<()> {
     eprintln!("An idle mesh, watched for {WATCHED:?} ...");
-    let mesh = Measured::start(Ground::Here(0), Strategy::Weighted, |_| {}).await?;
-    mesh.settled().await?;
+    let mesh = Measured::start(Network::Local(0), Strategy::Weighted, |_| {}).await?;
+    mesh.converged().await?;
 
     let pids = mesh
         .agents()
@@ -68,13 +67,13 @@ pub(crate) async fn measure(report: &mut Report) -> Result<()> {
     Ok(())
 }
 
-/// Time that a process' threads were on a CPU (/proc/PID/task/TID/schedstat, nanoseconds; kernel
-/// docs, sched-stats).
+/// CPU time of all threads of a process (/proc/PID/task/TID/schedstat, nanoseconds; kernel docs,
+/// sched-stats).
 pub(crate) fn cpu_time(pid: u32) -> Result<Duration> {
     let mut total = Duration::ZERO;
     for task in std::fs::read_dir(format!("/proc/{pid}/task"))? {
         let path = task?.path().join("schedstat");
-        // A thread may end meanwhile.
+        // A thread may have ended.
         let Ok(text) = std::fs::read_to_string(&path) else {
             continue;
         };

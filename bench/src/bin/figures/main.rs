@@ -1,9 +1,9 @@
-//! `scripts/figures`: measures what docs/explanation/measurements.md promises, on real processes
-//! on this machine.
+//! `scripts/figures`: measures what docs/explanation/measurements.md promises, on real processes on
+//! this machine.
 //!
-//! Each figure is seen from outside, as users and their resolvers see it: DNS answers, HTTP
-//! answers, the kernel's account of a process. Throughput is a ratio against a raw QUIC connection
-//! in the same run. Exit code 0 only if every goal was reached.
+//! Figures are measured from outside, as users and their resolvers see the mesh: DNS answers, HTTP
+//! answers, the kernel's accounting of a process. Throughput is relative to a raw QUIC connection
+//! in the same run. The exit code is 0 only if every goal was reached.
 
 mod afar;
 mod apart;
@@ -21,22 +21,23 @@ mod side_by_side;
 use afar::Amount;
 use clap::{Parser, ValueEnum};
 use report::Report;
+use side_by_side::MESHES_MAX;
 use std::process::ExitCode;
 
 /// Measures a real mesh on this machine and compares it with the goals.
 #[derive(Debug, Parser)]
 struct Arguments {
-    /// At most so many rounds of each part: for a first look. The goals are about the full number
+    /// Maximum number of rounds of each part, for a quick look; the goals apply to the full number
     #[arg(long, value_parser = clap::value_parser!(u32).range(1..))]
     rounds: Option<u32>,
-    /// Meshes side by side, which share the rounds; without it, as many as were seen not to disturb
-    /// each other on two cores
-    #[arg(long, value_parser = clap::value_parser!(u8).range(1..=i64::from(side_by_side::MESHES_MAX)))]
+    /// Number of concurrent meshes, which share the rounds; the default is what two cores can run
+    /// without mutual disturbance
+    #[arg(long, value_parser = clap::value_parser!(u8).range(1..=i64::from(MESHES_MAX)))]
     meshes: Option<u8>,
     /// Size of the model that is replicated, MiB
     #[arg(long, default_value_t = 1_024, value_parser = clap::value_parser!(u64).range(1..))]
     mebibytes: u64,
-    /// Measure only these
+    /// Measure only these parts
     #[arg(long, value_delimiter = ',', value_enum)]
     only: Vec<Part>,
     /// Print one JSON object instead of the table
@@ -44,17 +45,16 @@ struct Arguments {
     json: bool,
 }
 
-/// Kills of the serving region, and the meshes that share them.
+/// Kills of the serving region, and the number of meshes that share them.
 const FAILOVER_ROUNDS: u32 = 100;
 const FAILOVER_MESHES: u8 = 5;
 
-/// The same between regions far from each other, and silences as many; kills of agents whose region
-/// serves on.
+/// Kills, and as many silences, of distant regions; kills of agents in a region that still serves.
 const AFAR_KILLS: u32 = 500;
 const AFAR_AGENTS: u32 = 200;
 const AFAR_MESHES: u8 = 10;
 
-/// Comebacks of a region, simulated.
+/// Simulated comebacks of a region.
 const RAMP_TRIALS: u32 = 1_000;
 
 /// What can be measured.
@@ -62,24 +62,24 @@ const RAMP_TRIALS: u32 = 1_000;
 enum Part {
     /// Kills of the serving region and of the leader
     Failover,
-    /// Kills and silence of regions far from each other, as root
+    /// Kills and silences of distant regions; needs root
     Afar,
-    /// Agents killed while their region serves on
+    /// Kills of agents in a region that still serves
     Apart,
-    /// The DNS server on one core beside others, and under attack
+    /// The DNS server on one core, compared with others, and under attack
     Dns,
-    /// What an agent costs that has nothing to do
+    /// CPU and memory of an idle agent
     Idle,
-    /// A large model to both other regions
+    /// Replication of a large model to both other regions
     Replication,
-    /// Traffic of a region that comes back ill; simulated
+    /// Traffic of a region that comes back unhealthy; simulated
     Ramp,
 }
 
 #[tokio::main]
 async fn main() -> anyhow::Result<ExitCode> {
     let arguments = Arguments::parse();
-    // One provider in the whole process, as in the agent.
+    // One crypto provider per process, as in the agent.
     let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
     let is_wanted = |part| arguments.only.is_empty() || arguments.only.contains(&part);
     let rounds = |usual: u32| arguments.rounds.map_or(usual, |most| usual.min(most));

@@ -1,5 +1,4 @@
-//! The mesh that is measured: the product's own binary, one process per agent, on loopback
-//! addresses.
+//! The measured mesh: the product's binary, one process per agent, on loopback addresses.
 
 use crate::distance::Distance;
 use anyhow::{Context, Result, bail};
@@ -17,23 +16,21 @@ use regionmesh_core::{planning::Strategy, recovery::ramp::RecoveryPolicy};
 use std::{ffi::OsString, net::Ipv4Addr, ops::Deref, path::PathBuf, time::Duration};
 use tempfile::TempDir;
 
-/// Longest wait for any one condition: a goal that is missed shall be measured, not cut off.
+/// Longest wait for a condition, long enough to measure missed goals too.
 pub(crate) const TIMEOUT: Duration = Duration::from_secs(60);
-/// Between two looks at a mesh that settles: often enough, and no load on meshes that are measured
-/// meanwhile.
+/// Poll interval while a mesh converges, long enough not to disturb concurrent measurements.
 const POLL_INTERVAL: Duration = Duration::from_millis(100);
 
-/// Where a mesh lives.
+/// The network of a mesh.
 #[derive(Clone, Copy)]
-pub(crate) enum Ground<'a> {
-    /// On loopback addresses of its own, by a number that tells meshes apart that run at the same
-    /// time.
-    Here(u8),
-    /// Each region in a place of its own, far from the others.
-    Afar(&'a Distance),
+pub(crate) enum Network<'a> {
+    /// Loopback addresses, by a number that is unique among concurrent meshes.
+    Local(u8),
+    /// Distant regions.
+    Distant(&'a Distance),
 }
 
-/// A running mesh and its directory; both end with the value.
+/// A running mesh and its directory; stopped and removed on drop.
 pub(crate) struct Measured {
     mesh: LocalMesh,
     http: reqwest::Client,
@@ -48,7 +45,7 @@ impl Deref for Measured {
     }
 }
 
-/// The product's binary: `scripts/figures` builds it beside this one.
+/// The product's binary, which `scripts/figures` builds into the same directory.
 fn binary() -> Result<PathBuf> {
     let path = std::env::current_exe()?.with_file_name("regionmesh");
     if !path.exists() {
@@ -62,21 +59,21 @@ fn binary() -> Result<PathBuf> {
 }
 
 impl Measured {
-    /// Three regions of one agent, ready. A region that was killed is back as soon as it is
-    /// healthy: the ramp's own schedule is not what is measured.
+    /// Starts three regions of one agent and waits until they are ready. A killed region comes back
+    /// without a ramp as soon as it is healthy.
     pub(crate) async fn start(
-        ground: Ground<'_>,
+        network: Network<'_>,
         strategy: Strategy,
         adjust: impl Fn(&mut Config),
     ) -> Result<Self> {
-        let measured = Self::prepare(ground, strategy, adjust).await?;
+        let measured = Self::prepare(network, strategy, adjust).await?;
         measured.mesh.start().await?;
         Ok(measured)
     }
 
-    /// The same, and nothing started yet.
+    /// Like [`start`](Self::start), but starts nothing.
     pub(crate) async fn prepare(
-        ground: Ground<'_>,
+        network: Network<'_>,
         strategy: Strategy,
         adjust: impl Fn(&mut Config),
     ) -> Result<Self> {
@@ -92,10 +89,10 @@ impl Measured {
 
         options.restart = Restart::Never;
         options.strategy = strategy;
-        match ground {
-            // Apart from the addresses that `up` and the tests use.
-            Ground::Here(number) => options.base = Ipv4Addr::new(127, 88, 2 * number, 11),
-            Ground::Afar(distance) => {
+        match network {
+            // Addresses that neither `up` nor the tests use.
+            Network::Local(number) => options.base = Ipv4Addr::new(127, 88, 2 * number, 11),
+            Network::Distant(distance) => {
                 options.base = distance.address(0);
                 let regions = default_regions()?.into_iter().enumerate();
                 let launcher = |index| {
@@ -123,8 +120,8 @@ impl Measured {
         let mesh = LocalMesh::prepare(options).await?;
         for agent in mesh.agents() {
             let mut config = Config::load(&agent.config_file())?;
-            // What is measured asks more often than the limit on answers allows to a stranger.
-            if matches!(ground, Ground::Afar(_)) {
+            // The measurement queries more often than the rate limit allows.
+            if matches!(network, Network::Distant(_)) {
                 config.dns.rate_limit.responses_per_second = 0;
             }
             adjust(&mut config);
@@ -143,7 +140,7 @@ impl Measured {
         })
     }
 
-    /// The mesh as an agent sees it.
+    /// Status of the mesh according to an agent.
     pub(crate) async fn status(&self, agent: &LocalAgent) -> Result<Status> {
         let reply = self
             .http
@@ -154,7 +151,7 @@ impl Measured {
         Ok(reply.error_for_status()?.json().await?)
     }
 
-    /// Orders something of an agent; its answer's status.
+    /// Sends a request to an agent; returns the status of the reply.
     pub(crate) async fn post(
         &self,
         agent: &LocalAgent,
@@ -171,7 +168,7 @@ impl Measured {
         Ok(request.send().await?.status())
     }
 
-    /// The mesh as each of `agents` sees it; those that don't answer are left out.
+    /// Status of the mesh according to each of `agents`; those that don't answer are left out.
     pub(crate) async fn all(&self, agents: &[&LocalAgent]) -> Vec<Status> {
         let asked = agents.iter().map(|agent| self.status(agent));
         futures::future::join_all(asked)
@@ -181,22 +178,21 @@ impl Measured {
             .collect()
     }
 
-    /// All agents.
-    pub(crate) fn everyone(&self) -> Vec<&LocalAgent> {
+    pub(crate) fn all_agents(&self) -> Vec<&LocalAgent> {
         self.agents().iter().collect()
     }
 
-    /// Waits until all agents agree on a leader and on regions that are all healthy and serve; what
-    /// the first sees.
-    pub(crate) async fn settled(&self) -> Result<Status> {
-        let everyone = self.everyone();
-        let is_settled = |seen: &Vec<Status>| {
+    /// Waits until all agents agree on a leader and see all regions healthy and serving; returns
+    /// the status according to the first agent.
+    pub(crate) async fn converged(&self) -> Result<Status> {
+        let agents = self.all_agents();
+        let is_converged = |seen: &Vec<Status>| {
             let leaders: Vec<_> = seen
                 .iter()
                 .map(|status| status.leader.as_ref().map(|leader| &leader.agent))
                 .collect();
 
-            seen.len() == everyone.len()
+            seen.len() == agents.len()
                 && leaders
                     .iter()
                     .all(|leader| leader.is_some() && *leader == leaders[0])
@@ -212,19 +208,19 @@ impl Measured {
                     })
         };
 
-        let look = || async {
+        let poll = || async {
             tokio::time::sleep(POLL_INTERVAL).await;
-            self.all(&everyone).await
+            self.all(&agents).await
         };
-        let seen = wait(TIMEOUT, look, is_settled)
+        let seen = wait(TIMEOUT, poll, is_converged)
             .await
-            .context("the mesh did not settle")?;
+            .context("the mesh did not converge")?;
 
         seen.into_iter().next().context("the mesh has no agent")
     }
 
-    /// Waits until each of these agents' regions holds the model.
-    pub(crate) async fn hold(&self, agents: &[&LocalAgent], model: &str) -> Result<()> {
+    /// Waits until each of these agents' regions has the model.
+    pub(crate) async fn wait_for_model(&self, agents: &[&LocalAgent], model: &str) -> Result<()> {
         let hold = |seen: &Vec<Status>| {
             seen.len() == agents.len() && seen.iter().all(|status| holds(status, model))
         };
@@ -234,7 +230,7 @@ impl Measured {
         Ok(())
     }
 
-    /// The pid of an agent that runs.
+    /// The pid of a running agent.
     pub(crate) fn pid(&self, agent: &LocalAgent) -> Result<u32> {
         match self.state(&agent.id)? {
             ChildState::Running { pid } => Ok(pid),
@@ -243,7 +239,7 @@ impl Measured {
     }
 }
 
-/// Whether the answering agent's own region holds the model.
+/// Whether the answering agent's own region has the model.
 fn holds(status: &Status, model: &str) -> bool {
     let region = status.answered_by.split('/').next().unwrap_or_default();
     let versions = status

@@ -1,15 +1,15 @@
-//! A region that comes back ill: how much of its normal traffic it gets before the ramp takes it
-//! away. Simulated, by the leader's own rules.
+//! A region that comes back unhealthy: how much of its normal traffic it gets before the ramp takes
+//! it out again. Simulated with the leader's rules.
 
 use crate::report::Report;
 use regionmesh_sim::recovery::{Comeback, Outcome, play};
 
-/// What the regions that serve answer with errors, of a million requests.
+/// Errors per million requests in the regions that serve.
 const CONTROL_PPM: u32 = 500;
-/// 2 % of errors, and the part of its normal traffic that such a region may get.
+/// 2 % of errors, and the largest share of its normal traffic that such a region may get.
 const ILL_PPM: u32 = 20_000;
 const SHARE: f64 = 0.02;
-/// Requests a second that a region normally gets: the goal's, and others to know.
+/// Normal requests per second of a region: of the goal, and others for information.
 const GOAL_RPS: u32 = 500;
 const OTHER_RPS: [u32; 3] = [20, 100, 5_000];
 

@@ -1,5 +1,5 @@
-//! What one QUIC connection moves here, with the mesh's own transport settings and nothing round
-//! it: the measure that replication is compared with.
+//! Throughput of one raw QUIC connection with the mesh's transport settings, which replication is
+//! compared with.
 
 use anyhow::Result;
 use quinn::crypto::rustls::{QuicClientConfig, QuicServerConfig};
@@ -7,7 +7,7 @@ use regionmesh_mesh::{crypto_provider, transport_config};
 use rustls::pki_types::PrivateKeyDer;
 use std::{sync::Arc, time::Instant};
 
-/// Bytes written at once.
+/// Bytes per write.
 const BLOCK: usize = 1 << 20;
 
 /// Bytes per second of one stream of one connection that carries `bytes`.

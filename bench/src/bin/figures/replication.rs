@@ -1,8 +1,8 @@
-//! A large model: published in one region, verified in both others, compared with a raw QUIC
-//! connection.
+//! Replication of a large model, published in one region and verified in both others, compared with
+//! a raw QUIC connection.
 
 use crate::{
-    mesh::{Ground, Measured},
+    mesh::{Measured, Network},
     raw,
     report::Report,
 };
@@ -18,35 +18,34 @@ use std::{
 };
 
 const MODEL: &str = "weights";
-/// Models, each beside a raw connection of its own: single runs differ by a third on a machine of
-/// two cores.
+/// Number of models, each compared with its own raw connection: single runs differ by a third on a
+/// machine with two cores.
 const RUNS: u64 = 5;
-/// Copies of a model that a run makes: one in each region, and as much again in buffers and files
-/// on their way.
+/// Copies of a model during a run: one in each region, and two more in buffers and partial files.
 const STORED: u64 = 5;
-/// Of memory, bytes.
+/// Size of a memory page, bytes.
 const PAGE: usize = 4096;
 
-/// What one model took.
+/// Results of one model.
 struct Run {
-    /// Of the raw connection, bytes per second.
+    /// Throughput of the raw connection, bytes per second.
     raw: f64,
-    /// Of both other regions together, bytes per second.
+    /// Throughput to both other regions together, bytes per second.
     delivered: f64,
     published: Duration,
     verified: Duration,
 }
 
-/// Measures models of `bytes` each, one after the other. Their content is noise: nothing of it is
-/// stored twice, nothing can be compressed.
+/// Measures models of `bytes` each, one after the other. Their content is random, so nothing can be
+/// deduplicated or compressed.
 pub(crate) async fn measure(report: &mut Report, bytes: u64) -> Result<()> {
     eprintln!(
         "{RUNS} models of {} MiB, each against one raw QUIC connection ...",
         bytes >> 20
     );
 
-    let mesh = Measured::start(Ground::Here(0), Strategy::Weighted, |_| {}).await?;
-    mesh.settled().await?;
+    let mesh = Measured::start(Network::Local(0), Strategy::Weighted, |_| {}).await?;
+    mesh.converged().await?;
 
     let mut runs = Vec::new();
     for number in 0..RUNS {
@@ -113,7 +112,7 @@ async fn replicate(mesh: &Measured, number: u64, bytes: u64) -> Result<Run> {
 
     let published = begin.elapsed();
     let others: Vec<_> = mesh.agents().iter().skip(1).collect();
-    mesh.hold(&others, &model).await?;
+    mesh.wait_for_model(&others, &model).await?;
 
     let verified = begin.elapsed() - published;
     let delivered = bytes as f64 * others.len() as f64 / verified.as_secs_f64();
@@ -125,9 +124,9 @@ async fn replicate(mesh: &Measured, number: u64, bytes: u64) -> Result<Run> {
     })
 }
 
-/// Has the host of a virtual machine back so many bytes of free memory. Elsewhere that does next to
-/// nothing; a host that takes free memory away gives it back by the page, at a fraction of the
-/// speed of memory, and would be what is measured.
+/// Makes the host of a virtual machine back this many bytes of free memory. A host that reclaims
+/// free memory returns it page by page, which is slow and would dominate the measurement. Elsewhere
+/// this does next to nothing.
 async fn touch(bytes: u64) -> Result<()> {
     let bytes = usize::try_from(bytes)?;
     Ok(tokio::task::spawn_blocking(move || {

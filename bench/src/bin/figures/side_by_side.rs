@@ -1,10 +1,8 @@
-//! Several meshes measured side by side: rounds are divided among them, what they found is put
-//! together.
+//! Measures several meshes concurrently: divides rounds among them and combines the results.
 //!
-//! A round is mostly waiting, and an idle agent costs next to nothing, so that meshes hardly see
-//! each other as long as they are few. Kills are kept apart in time, since a kill and the restart
-//! after it are what does cost; and how busy the machine was is told beside the figures, so that a
-//! crowded run can be recognised.
+//! A round is mostly waiting, and an idle agent needs almost no CPU, so a few meshes hardly disturb
+//! each other. Kills and the restarts after them do need CPU, so kills are spaced out. The report
+//! includes the CPU usage of the machine, so that overloaded runs can be recognised.
 
 use crate::report::Report;
 use anyhow::{Context, Result};
@@ -17,13 +15,12 @@ use std::{
 };
 use tokio::sync::Mutex;
 
-/// Between two kills of different meshes at least.
+/// Shortest time between kills of different meshes.
 const GAP: Duration = Duration::from_millis(400);
-/// Most meshes: each has addresses of its own, counted in one byte, and places for two agents a
-/// region.
+/// Most meshes: each has its own addresses, numbered by one byte, with two agents per region.
 pub(crate) const MESHES_MAX: u8 = 100;
 
-/// What is still to be done, shared by all meshes.
+/// The remaining rounds, shared by all meshes.
 pub(crate) struct Rounds {
     name: &'static str,
     total: u32,
@@ -33,13 +30,13 @@ pub(crate) struct Rounds {
 }
 
 impl Rounds {
-    /// The number of a round that nobody has taken; none: all are taken.
+    /// Takes the next round; `None` once all are taken.
     pub(crate) fn take(&self) -> Option<u32> {
         let number = self.taken.fetch_add(1, Ordering::Relaxed);
         (number < self.total).then_some(number)
     }
 
-    /// Waits until no other mesh was hurt a moment ago.
+    /// Waits until the last kill in any mesh is [`GAP`] ago.
     pub(crate) async fn turn(&self) {
         let mut next = self.next_turn.lock().await;
         let turn = (*next).max(Instant::now());
@@ -48,7 +45,7 @@ impl Rounds {
         tokio::time::sleep_until(turn.into()).await;
     }
 
-    /// Counts a round as done, and tells now and then how far all are.
+    /// Counts a round as done, and prints progress every ten rounds.
     pub(crate) fn done(&self) {
         let done = self.done.fetch_add(1, Ordering::Relaxed) + 1;
         if done.is_multiple_of(10) || done == self.total {
@@ -57,8 +54,8 @@ impl Rounds {
     }
 }
 
-/// Runs `measure` on so many meshes, which share `total` rounds; what each found. A mesh that fails
-/// ends alone, the others do its rounds; it is told, and the report holds no more.
+/// Runs `measure` on `meshes` meshes, which share `total` rounds, and returns their results. If a
+/// mesh fails, the others take over its remaining rounds, but the report counts as failed.
 pub(crate) async fn side_by_side<T, F>(
     report: &mut Report,
     name: &'static str,
@@ -99,7 +96,7 @@ where
         .into_iter()
         .enumerate()
     {
-        match ended.context("the measurement broke off").flatten() {
+        match ended.context("the measurement panicked").flatten() {
             Ok(part) => found.push(part),
             Err(error) => failed.push(format!("mesh {number}: {error:#}")),
         }
@@ -154,59 +151,4 @@ fn busy_percent(before: (u64, u64), after: (u64, u64)) -> Option<f64> {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used)]
-mod tests {
-    use super::*;
-
-    #[tokio::test]
-    async fn each_round_is_done_once_and_a_mesh_that_fails_is_told() {
-        let mut report = Report::default();
-        let measure = |number: u8, rounds: Arc<Rounds>| async move {
-            let mut mine = Vec::new();
-            while let Some(round) = rounds.take() {
-                anyhow::ensure!(number != 1, "broken");
-                mine.push(round);
-                rounds.done();
-                tokio::task::yield_now().await;
-            }
-
-            Ok(mine)
-        };
-
-        let mut all = side_by_side(&mut report, "rounds", 1, 20, measure)
-            .await
-            .concat();
-        all.sort_unstable();
-        assert_eq!(all, (0..20).collect::<Vec<_>>());
-        assert!(report.holds());
-        side_by_side(&mut report, "rounds", 3, 200, measure).await;
-        assert!(!report.holds());
-    }
-
-    #[tokio::test]
-    async fn turns_are_apart() {
-        let taken = AtomicU32::new(0);
-        let done = AtomicU32::new(0);
-        let rounds = Rounds {
-            name: "",
-            total: 0,
-            taken,
-            done,
-            next_turn: Mutex::new(Instant::now()),
-        };
-
-        let begin = Instant::now();
-        for _ in 0..4 {
-            rounds.turn().await;
-        }
-        assert!(begin.elapsed() >= GAP * 3, "{:?}", begin.elapsed());
-    }
-
-    #[test]
-    fn the_machine_tells_how_busy_it_was() {
-        let before = ticks().unwrap();
-        assert!(before.0 > 0 && before.0 <= before.1, "{before:?}");
-        assert_eq!(busy_percent((10, 100), (20, 200)), Some(90.0));
-        assert_eq!(busy_percent((10, 100), (10, 100)), None);
-    }
-}
+mod tests;

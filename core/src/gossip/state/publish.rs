@@ -9,10 +9,10 @@ use regionmesh_protocol::{
 use std::time::Instant;
 
 impl Board {
-    /// Puts `status_entry` into our own entry of its kind; returns whether the board changed. A fact equal
-    /// to the held one changes nothing, except for observations: their age says whether the
-    /// observer still probes. If the signer's chain is not the one on the board, the certificate is
-    /// published first and everything is signed again.
+    /// Puts `status_entry` into our own entry of its kind; returns whether the board changed. A
+    /// fact equal to the held one changes nothing, except for observations: their age says whether
+    /// the observer still probes. If the signer's chain is not the one on the board, the
+    /// certificate is published first and everything is signed again.
     pub fn publish(
         &mut self,
         status_entry: StatusEntry,

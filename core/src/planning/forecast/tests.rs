@@ -74,8 +74,8 @@ proptest! {
         );
 
         prop_assert!(ramping >= Some(since_ms));
-        prop_assert!(cooling_down.is_some_and(
-            |cooling_down| cooling_down.ramp_ms >= Some(since_ms) && Some(cooling_down.full_ms) >= cooling_down.ramp_ms
-        ));
+        prop_assert!(cooling_down.is_some_and(|forecast| {
+            forecast.ramp_ms >= Some(since_ms) && Some(forecast.full_ms) >= forecast.ramp_ms
+        }));
     }
 }

@@ -158,9 +158,19 @@ impl World {
         let Some(last) = before.and_then(|plan| plan.regions.get(region)) else {
             return Ok(());
         };
-        let steps = &self.inputs.recovery.steps;
-        let may_pass =
-            |from: usize, to: usize| steps[from..to].iter().all(|step| step.hold_ms == 0);
+
+        self.check_cool_down(region, last, part, before)?;
+        self.check_ramp(last, part)
+    }
+
+    /// From out or cooling down, only after the cool-down.
+    fn check_cool_down(
+        &self,
+        region: &RegionName,
+        last: &RegionPlan,
+        part: &RegionPlan,
+        before: Option<&Plan>,
+    ) -> Result<(), TestCaseError> {
         let is_last_resort = self.inputs.regions.iter().all(|(other, input)| {
             other == region
                 || !self.is_usable(input)
@@ -198,6 +208,15 @@ impl World {
             }
             _ => {}
         }
+
+        Ok(())
+    }
+
+    /// To the full share only by every step of the ramp.
+    fn check_ramp(&self, last: &RegionPlan, part: &RegionPlan) -> Result<(), TestCaseError> {
+        let steps = &self.inputs.recovery.steps;
+        let may_pass =
+            |from: usize, to: usize| steps[from..to].iter().all(|step| step.hold_ms == 0);
 
         // A cold start in which all look down lets all serve: the only way without a ramp.
         let all_down = self

@@ -1,6 +1,6 @@
 //! AWS Data Exports.
 
-use super::{ExportProblem, Listed};
+use super::manifest::{ExportProblem, Listed};
 use crate::cells::Period;
 use serde::Deserialize;
 

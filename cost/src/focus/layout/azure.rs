@@ -1,6 +1,6 @@
 //! Azure Cost Management exports.
 
-use super::{ExportProblem, Listed, month_of};
+use super::manifest::{ExportProblem, Listed, month_of};
 use crate::cells::Period;
 use serde::Deserialize;
 

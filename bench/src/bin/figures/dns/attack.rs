@@ -1,4 +1,4 @@
-//! What an attacker gets out of a DNS server: bytes sent to a forged address, and memory held.
+//! Attacks on a DNS server: amplification to a forged address, and memory use under a flood.
 
 use super::perf::{client, question};
 use crate::{idle::resident, report::Report};
@@ -8,15 +8,14 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// The address that is forged; here it is ours, and what arrives is counted.
+/// The forged source address. It is ours, so that received bytes can be counted.
 const VICTIM: &str = "127.99.0.1";
 const ATTACK: Duration = Duration::from_secs(5);
 const FLOOD: Duration = Duration::from_secs(15);
-/// Queries a second to one victim: far above the limit, and few enough that none is lost on the
-/// way.
+/// Queries per second with one forged address: far above the limit, but few enough to lose none.
 const ATTACK_PER_S: u32 = 5_000;
 
-/// Attacks the server with each kind of answer that it has, then floods it from everywhere.
+/// Attacks the server with every kind of answer, then floods it from many networks.
 pub(super) fn measure(
     report: &mut Report,
     server: SocketAddr,
@@ -24,8 +23,8 @@ pub(super) fn measure(
     pid: u32,
 ) -> Result<()> {
     let zone = service.trim_start_matches("serving.");
-    // The longest answers for the shortest questions: NS has glue; all kinds at once, since each
-    // has a limit of its own.
+    // The longest answers to the shortest questions: NS has glue. All kinds together, since each
+    // has its own limit.
     let kinds = [
         question(1, zone, 2),
         question(2, service, 1),
@@ -59,7 +58,7 @@ pub(super) fn measure(
     Ok(())
 }
 
-/// Bytes sent and bytes that came back.
+/// Bytes sent and bytes received.
 fn attack(server: SocketAddr, queries: &[Vec<u8>]) -> Result<(u64, u64)> {
     let socket = client(VICTIM)?;
     let ears = socket.try_clone()?;
@@ -96,8 +95,8 @@ fn attack(server: SocketAddr, queries: &[Vec<u8>]) -> Result<(u64, u64)> {
     Ok((sent, received))
 }
 
-/// Queries from ever other networks, garbage, and connections that are held: packets, connections,
-/// most memory (MB).
+/// Sends queries from changing networks and garbage, and holds connections open. Returns the number
+/// of packets and connections, and the maximum memory (MB).
 fn flood(server: SocketAddr, service: &str, pid: u32) -> Result<(u64, u64, f64)> {
     let begin = Instant::now();
     let mut packets = 0u64;
@@ -108,7 +107,7 @@ fn flood(server: SocketAddr, service: &str, pid: u32) -> Result<(u64, u64, f64)>
 
     while begin.elapsed() < FLOOD {
         for _ in 0..200 {
-            // 127.64.0.0/10 and beyond: 60,000 networks of this machine's own.
+            // 127.64.0.0/10 and beyond: 60,000 networks of this machine.
             let network = (packets % 60_000) as u32;
             let address = Ipv4Addr::from_bits(0x7f40_0001 + (network << 8) % 0x00bf_0000);
             let socket = UdpSocket::bind((address, 0))?;

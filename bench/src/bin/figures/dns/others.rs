@@ -1,6 +1,6 @@
-//! The servers to compare with, each with the same zone and the settings that are nearest to ours:
-//! NSD (which knows neither weights nor client subnets), gdnsd (weights, client subnets), PowerDNS
-//! (weights by Lua, client subnets).
+//! The servers to compare with, each with the same zone and settings as close to ours as possible:
+//! NSD (neither weights nor client subnets), gdnsd (weights, client subnets), PowerDNS (weights by
+//! Lua, client subnets).
 
 use super::{SERVER_CORE, is_installed};
 use anyhow::{Context, Result};
@@ -15,7 +15,7 @@ use tempfile::TempDir;
 
 const PORT: u16 = 5_300;
 
-/// A server that runs.
+/// A running server.
 pub(super) struct Other {
     pub(super) name: &'static str,
     pub(super) address: SocketAddr,
@@ -24,7 +24,7 @@ pub(super) struct Other {
     child: Child,
 }
 
-/// All servers; they end with the value.
+/// All servers; stopped on drop.
 pub(super) struct Others {
     running: Vec<Other>,
     missing: Vec<&'static str>,
@@ -43,7 +43,7 @@ impl Others {
 
 impl Drop for Other {
     fn drop(&mut self) {
-        // NSD's parent ends its children when it is asked to end, not when it is killed.
+        // NSD's parent stops its children on SIGTERM, not on SIGKILL.
         let _ = Command::new("kill")
             .arg(self.child.id().to_string())
             .status();
@@ -51,7 +51,7 @@ impl Drop for Other {
     }
 }
 
-/// Starts those that are installed and waits until they answer.
+/// Starts the installed servers and waits until they answer.
 pub(super) async fn start(zone: &str) -> Result<Others> {
     let directory = tempfile::Builder::new()
         .prefix("regionmesh-figures-dns-")
@@ -87,7 +87,7 @@ pub(super) async fn start(zone: &str) -> Result<Others> {
             .stderr(Stdio::null());
 
         let child = command.spawn().with_context(|| program.to_owned())?;
-        // Held before anything can fail, so that it does not outlive us.
+        // Stored before anything can fail, so that drop stops it.
         let pid = child.id();
 
         others.running.push(Other {
@@ -127,7 +127,7 @@ const SERVERS: [(&str, &str, Prepare); 3] = [
     ("pdns-server", "pdns_server", pdns),
 ];
 
-/// NSD answers in a child of its child.
+/// The process that answers: NSD does it in a grandchild.
 fn busiest(pid: u32) -> u32 {
     let children = |pid| {
         std::fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap_or_default()
@@ -155,15 +155,14 @@ fn nsd(home: &Path, zone: &str, at: SocketAddr) -> Result<Vec<String>> {
     std::fs::write(home.join("zone"), records(zone, "serving IN A 127.88.0.11"))?;
     let home = home.display();
 
-    // Its own rate limit would limit this machine.
+    // Without its rate limit, which would apply to this machine.
     let text = format!(
-        "server:\n  server-count: 1\n  ip-address: {}@{}\n  username: \"\"\n  chroot: \"\"\n  database: \"\"\n  \
-         zonesdir: \"{home}\"\n  zonelistfile: \"{home}/zone.list\"\n  xfrdfile: \
-         \"{home}/xfrd.state\"\n  \
-         pidfile: \"{home}/nsd.pid\"\n  cookie-secret-file: \"{home}/cookies\"\n  rrl-ratelimit: \
-         0\n  \
-         rrl-whitelist-ratelimit: 0\nremote-control:\n  control-enable: no\nzone:\n  name: \
-         {zone}\n  zonefile: {home}/zone\n",
+        "server:\n  server-count: 1\n  ip-address: {}@{}\n  username: \"\"\n  chroot: \"\"\n  \
+         database: \"\"\n  zonesdir: \"{home}\"\n  zonelistfile: \"{home}/zone.list\"\n  \
+         xfrdfile: \"{home}/xfrd.state\"\n  pidfile: \"{home}/nsd.pid\"\n  \
+         cookie-secret-file: \"{home}/cookies\"\n  rrl-ratelimit: 0\n  \
+         rrl-whitelist-ratelimit: 0\nremote-control:\n  control-enable: no\nzone:\n  \
+         name: {zone}\n  zonefile: {home}/zone\n",
         at.ip(),
         at.port()
     );
@@ -184,7 +183,8 @@ fn gdnsd(home: &Path, zone: &str, at: SocketAddr) -> Result<Vec<String>> {
 
     let home = home.display();
     let text = format!(
-        "options => {{ listen => {at}, run_dir => {home}/run, state_dir => {home}/state, udp_threads => 1, tcp_threads => 1 }}\n\
+        "options => {{ listen => {at}, run_dir => {home}/run, state_dir => {home}/state, \
+         udp_threads => 1, tcp_threads => 1 }}\n\
          plugins => {{ weighted => {{ multi => false, serving => {{ \
          a = [127.88.0.11, 10], b = [127.88.0.12, 10], c = [127.88.0.13, 10] }} }} }}\n"
     );
@@ -210,8 +210,9 @@ fn pdns(home: &Path, zone: &str, at: SocketAddr) -> Result<Vec<String>> {
     )?;
 
     let text = format!(
-        "launch=bind\nbind-config={home}/named.conf\nlocal-address={}\nlocal-port={}\nsocket-dir={home}\n\
-         receiver-threads=1\nedns-subnet-processing=yes\nenable-lua-records=yes\nsecurity-poll-suffix=\ndaemon=no\n",
+        "launch=bind\nbind-config={home}/named.conf\nlocal-address={}\nlocal-port={}\n\
+         socket-dir={home}\nreceiver-threads=1\nedns-subnet-processing=yes\n\
+         enable-lua-records=yes\nsecurity-poll-suffix=\ndaemon=no\n",
         at.ip(),
         at.port()
     );

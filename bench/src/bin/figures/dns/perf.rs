@@ -1,40 +1,41 @@
-//! Asks a DNS server: dnsperf for speed, queries of our own where each answer is looked at.
+//! DNS queries: dnsperf for throughput, our own queries where every answer is checked.
 
 use super::CLIENT_CORE;
+use crate::report::percentile;
 use anyhow::{Context, Result, bail};
 use std::{
-    io::{BufRead, BufReader},
+    io::{BufRead, BufReader, Read},
     net::{SocketAddr, UdpSocket},
     process::{Command, Stdio},
     time::{Duration, Instant},
 };
 
-/// A client subnet, 198.51.100.0/24 (RFC 7871 §6), as dnsperf takes options.
+/// A client subnet, 198.51.100.0/24 (RFC 7871 §6), in dnsperf's notation of options.
 const SUBNET: &str = "8:00011800c63364";
-/// Padding (RFC 7830): an option that our server leaves to the general way.
+/// Padding (RFC 7830), an option that our server answers on its general path.
 const PADDING: &str = "12:0000";
 
-/// What is asked.
+/// The kind of queries.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Load {
     /// `serving` A with a client subnet.
     Service,
-    /// The same question with an option that our server answers after parsing with its library.
+    /// `serving` A with an option that our server answers after parsing with its library.
     General,
 }
 
-/// What dnsperf saw.
+/// Results of dnsperf.
 #[derive(Debug, Default)]
 pub(super) struct Outcome {
     pub(super) answers: u64,
     pub(super) lost: u64,
     pub(super) took: Duration,
-    /// Only where a pace was given.
+    /// Only with a given pace.
     pub(super) p50: Duration,
     pub(super) p99: Duration,
 }
 
-/// Asks for `length`: as fast as answers come, or `pace` queries a second.
+/// Queries for `length`, as fast as answers come or at `pace` queries per second.
 pub(super) fn ask(
     server: SocketAddr,
     load: Load,
@@ -44,52 +45,52 @@ pub(super) fn ask(
     let questions = tempfile::NamedTempFile::new()?;
     std::fs::write(questions.path(), "serving.regionmesh.test A\n")?;
 
+    // Written to a file: reading a pipe would take time from one of the two cores.
+    let output = tempfile::NamedTempFile::new()?;
+    let status = dnsperf(server, load, pace, length)
+        .arg("-d")
+        .arg(questions.path())
+        .stdin(Stdio::null())
+        .stdout(output.reopen()?)
+        .stderr(Stdio::null())
+        .status()
+        .context("dnsperf")?;
+    let outcome = read_output(server, output.reopen()?)?;
+
+    if !status.success() || outcome.took.is_zero() {
+        bail!("dnsperf failed against {server}");
+    }
+    Ok(outcome)
+}
+
+fn dnsperf(server: SocketAddr, load: Load, pace: Option<u32>, length: Duration) -> Command {
+    let option = match load {
+        Load::Service => SUBNET,
+        Load::General => PADDING,
+    };
+
     let mut command = Command::new("taskset");
-    command.args([
-        "-c",
-        CLIENT_CORE,
-        "dnsperf",
-        "-s",
-        &server.ip().to_string(),
-        "-p",
-        &server.port().to_string(),
-    ]);
-
-    command.arg("-d").arg(questions.path()).args([
-        "-l",
-        &length.as_secs().to_string(),
-        "-c",
-        "8",
-        "-T",
-        "1",
-    ]);
-
-    command.args([
-        "-E",
-        match load {
-            Load::Service => SUBNET,
-            Load::General => PADDING,
-        },
-    ]);
+    command
+        .args(["-c", CLIENT_CORE, "dnsperf", "-E", option])
+        .args(["-s", &server.ip().to_string()])
+        .args(["-p", &server.port().to_string()])
+        .args(["-l", &length.as_secs().to_string()])
+        .args(["-c", "8", "-T", "1"]);
 
     match pace {
-        // Says the time of each answer.
+        // Verbose output has the time of each answer.
         Some(pace) => command.args(["-v", "-Q", &pace.to_string()]),
         None => command.args(["-q", "200"]),
     };
 
-    // Into a file that is read afterwards: a reader would take time from one of the two cores.
-    let told = tempfile::NamedTempFile::new()?;
-    let status = command
-        .stdin(Stdio::null())
-        .stdout(told.reopen()?)
-        .stderr(Stdio::null())
-        .status()
-        .context("dnsperf")?;
+    command
+}
+
+fn read_output(server: SocketAddr, output: impl Read) -> Result<Outcome> {
     let mut outcome = Outcome::default();
     let mut times = Vec::new();
 
-    for line in BufReader::new(told.reopen()?).lines() {
+    for line in BufReader::new(output).lines() {
         let line = line?;
         let mut words = line.split_whitespace();
         if let Some(">") = words.next() {
@@ -127,23 +128,19 @@ pub(super) fn ask(
         }
     }
 
-    if !status.success() || outcome.took.is_zero() {
-        bail!("dnsperf failed against {server}");
-    }
-
-    let part = |percent| crate::report::percentile(&times, percent).unwrap_or_default();
-    (outcome.p50, outcome.p99) = (part(50), part(99));
+    outcome.p50 = percentile(&times, 50).unwrap_or_default();
+    outcome.p99 = percentile(&times, 99).unwrap_or_default();
     Ok(outcome)
 }
 
-/// What a watcher saw.
+/// Results of [`watch`].
 pub(super) struct Watched {
     pub(super) asked: u64,
-    /// Not answered within a second, or answered with anything but an address.
+    /// Queries not answered within a second, or answered without an address.
     pub(super) bad: u64,
 }
 
-/// Asks one question after the other and looks at every answer.
+/// Queries sequentially and checks every answer.
 pub(super) fn watch(server: SocketAddr, service: &str, length: Duration) -> Result<Watched> {
     let socket = client("127.0.0.1")?;
     let mut seen = Watched { asked: 0, bad: 0 };
@@ -176,7 +173,7 @@ fn is_address(answer: &[u8]) -> bool {
     answer.len() > 12 && answer[3] & 0x0f == 0 && answer[2] & 0x02 == 0 && answer[6..8] != [0, 0]
 }
 
-/// A socket with an address of its own that waits a second for an answer.
+/// A socket with its own address and a read timeout of a second.
 pub(super) fn client(address: &str) -> Result<UdpSocket> {
     let socket = UdpSocket::bind((address, 0))?;
     socket.set_read_timeout(Some(Duration::from_secs(1)))?;

@@ -1,6 +1,6 @@
 //! Two comparisons and two moves for 64 bytes, and instructions that count, find and pair bits.
 
-use super::{BLOCK, Found, Masks};
+use super::found::{BLOCK, Found, Masks};
 use std::arch::x86_64::{
     __m256i, _mm_clmulepi64_si128, _mm_cvtsi128_si64, _mm_set_epi64x, _mm_set1_epi8,
     _mm256_cmpeq_epi8, _mm256_loadu_si256, _mm256_movemask_epi8, _mm256_or_si256, _mm256_set1_epi8,

@@ -1,0 +1,15 @@
+#![allow(clippy::unwrap_used)]
+
+use super::*;
+
+#[test]
+fn all_prices_of_the_file_are_good_ones() {
+    let file = read_prices(
+        FILE,
+        include_bytes!("../prices.toml"),
+        &PriceDefaults::default(),
+    )
+    .unwrap();
+
+    assert_eq!((file.rejected, file.prices.len()), (Vec::new(), 3));
+}
