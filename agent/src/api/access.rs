@@ -1,12 +1,11 @@
-//! Who may change state: whoever shows a bearer token of the configured file (RFC 6750 §2.1).
+//! Authorization: a change needs a bearer token of the configured file (RFC 6750 §2.1).
 //!
-//! The name of the token, if it has one, is what orders and the audit line are recorded under
-//! ([`crate::tokens`]).
+//! Orders and audit lines are recorded under the token's name, if it has one ([`crate::tokens`]).
 //!
-//! [`guard`] stands before every route that changes something: it checks the token *before* a byte
-//! of the body is read, gives the body a size and a deadline, and writes the audit line.
+//! [`guard`] wraps every route that needs a token. It checks the token *before* reading a byte of
+//! the body, bounds the body's size and time, and writes the audit line.
 
-use super::{Api, BodyKind, reply::ApiError, server::Limits};
+use super::{reply::ApiError, route::BodyKind, server::Limits, state::Api};
 use crate::tokens;
 use axum::{
     body::{Body, Bytes},
@@ -27,21 +26,21 @@ use std::{
 /// Longest request line in the log, characters.
 const LOGGED_MAX: usize = 300;
 
-/// Who a client says that it is; a handler puts it into its answer's extensions for the audit line.
+/// The name that a client gives; handlers put it into the answer's extensions for the audit line.
 #[derive(Debug, Clone)]
-pub struct By(pub String);
+pub(crate) struct By(pub String);
 
-/// Whose token a request showed: the name beside the token, if it has one. [`guard`] puts it into
-/// the request's extensions.
+/// The name of the request's token, if it has one. [`guard`] puts it into the request's
+/// extensions.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Operator(pub Option<String>);
+pub(crate) struct Operator(pub Option<String>);
 
 impl Operator {
-    /// Who gives an order: whose token it is, else who the client says.
-    pub(super) fn or_said(self, said: String) -> Result<String, ApiError> {
+    /// The author of an order: the token's name, else the name that the client gives.
+    pub(crate) fn or_given(self, given: String) -> Result<String, ApiError> {
         match self.0 {
             Some(name) => Ok(name),
-            None if !said.is_empty() => Ok(said),
+            None if !given.is_empty() => Ok(given),
             None => {
                 let hint = "send who gives it as `by`, or use a token that has a name";
                 let error = ApiError::new(
@@ -56,17 +55,16 @@ impl Operator {
     }
 }
 
-/// What [`guard`] needs to know.
+/// What [`guard`] needs.
 #[derive(Clone)]
-pub(super) struct Guarded {
-    pub(super) api: Api,
-    pub(super) limits: Limits,
-    pub(super) body: BodyKind,
+pub(crate) struct Guarded {
+    pub(crate) api: Api,
+    pub(crate) limits: Limits,
+    pub(crate) body: BodyKind,
 }
 
-/// Lets a change pass if it shows the token, and writes down what was asked, from where, and what
-/// came of it.
-pub(super) async fn guard(
+/// Admits a request with a valid token, and logs the request, its sender and the outcome.
+pub(crate) async fn guard(
     State(Guarded { api, limits, body }): State<Guarded>,
     ConnectInfo(from): ConnectInfo<SocketAddr>,
     mut request: Request,
@@ -87,7 +85,13 @@ pub(super) async fn guard(
         Err(error) => {
             static REFUSED: Throttle = Throttle::new(Duration::from_secs(1));
             if let Some(left_out) = REFUSED.admit(Instant::now()) {
-                tracing::warn!(target: "regionmesh::audit", %from, ?asked, left_out, "refused: {error}");
+                tracing::warn!(
+                    target: "regionmesh::audit",
+                    %from,
+                    ?asked,
+                    left_out,
+                    "refused: {error}"
+                );
             }
             return error.into_response();
         }
@@ -119,7 +123,7 @@ pub(super) async fn guard(
     response
 }
 
-/// One line in the log for a change, also if the client went away before it was answered.
+/// Logs a change when dropped, even if the client left before the answer.
 struct AuditLine {
     from: SocketAddr,
     asked: String,
@@ -129,7 +133,7 @@ struct AuditLine {
 
 impl Drop for AuditLine {
     fn drop(&mut self) {
-        // Debug forms: what a client wrote may hold line breaks, which would forge lines.
+        // Debug forms: a line break in what a client sent would forge log lines.
         let Self {
             from,
             asked,
@@ -139,16 +143,24 @@ impl Drop for AuditLine {
 
         match outcome {
             Some(status) => tracing::info!(
-                target: "regionmesh::audit", %from, ?asked, ?by, status = status.as_u16(), "change answered"
+                target: "regionmesh::audit",
+                %from,
+                ?asked,
+                ?by,
+                status = status.as_u16(),
+                "change answered"
             ),
-            None => {
-                tracing::warn!(target: "regionmesh::audit", %from, ?asked, "the client left before the answer")
-            }
+            None => tracing::warn!(
+                target: "regionmesh::audit",
+                %from,
+                ?asked,
+                "the client left before the answer"
+            ),
         }
     }
 }
 
-/// A JSON body: small, and there soon.
+/// Reads a JSON body within the limits of size and time.
 async fn collect(body: Body, limits: Limits) -> Result<Bytes, ApiError> {
     let whole = Limited::new(body, limits.json_bytes).collect();
     match tokio::time::timeout(limits.json_body, whole).await {
@@ -161,14 +173,14 @@ async fn collect(body: Body, limits: Limits) -> Result<Bytes, ApiError> {
         Ok(Err(error)) => Err(ApiError::bad(format!("the body broke off: {error}"))),
         Err(_) => Err(ApiError::new(
             StatusCode::REQUEST_TIMEOUT,
-            format!("the body was not there after {:?}", limits.json_body),
-            "send it at once, with a right Content-Length",
+            format!("the body was not complete after {:?}", limits.json_body),
+            "send it without pauses, with a correct Content-Length",
         )),
     }
 }
 
-/// Checks a request's token; whose it is. The file is read each time, so that a new token needs no
-/// restart.
+/// Checks a request's token and returns its name. The file is read each time, so that a new token
+/// needs no restart.
 async fn check(token_file: Option<&Path>, headers: &HeaderMap) -> Result<Operator, ApiError> {
     let unavailable = |error: String| {
         ApiError::new(
@@ -199,8 +211,8 @@ async fn check(token_file: Option<&Path>, headers: &HeaderMap) -> Result<Operato
         .and_then(bearer)
         .ok_or_else(|| unauthorized("the Authorization header holds no bearer token"))?;
 
-    // Hashes of equal length are compared in constant time, each with every token; lengths,
-    // prefixes and places don't leak.
+    // Hashes have equal length and are compared in constant time, with every token: lengths,
+    // prefixes and positions don't leak.
     let given = blake3::hash(given.as_bytes());
     let mut found = None;
 

@@ -1,14 +1,16 @@
 //! Events and alerts over HTTP: a list, and a stream of server-sent events (WHATWG HTML §9.2).
 //!
-//! A stream takes from the log only when its reader took what came before, so a slow reader costs a
-//! place and no memory. One that falls so far behind that events are gone is told so and ends, as
-//! does one that takes nothing at all for too long.
+//! A stream reads from the log only once its client has taken what came before, so a slow client
+//! costs a slot but no memory. A client that falls behind the log gets a gap event and its stream
+//! ends; the stream of a client that reads nothing for too long ends as well.
 
-use super::{Api, Parameter, reply::ApiError};
-use crate::{
-    events::{Cursor, EventLog, Noticed, Wanted},
-    snapshots::Snapshots,
-};
+mod reader;
+mod streams;
+
+pub(crate) use streams::Streams;
+
+use super::{reply::ApiError, request::text, route::Parameter, state::Api};
+use crate::events::{Cursor, Wanted};
 use axum::{
     Extension, Json,
     body::Body,
@@ -17,25 +19,15 @@ use axum::{
 };
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, StatusCode, header};
-use prometheus::{IntCounterVec, IntGauge, Opts, Registry};
-use regionmesh_client::{AlertEntry, AlertList, AlertState, EventEntry, EventList, NumberedEvent};
-use regionmesh_runtime::listener::{PlaceLimits, Refused, Room, Seat};
+use reader::{Reader, numbered};
+use regionmesh_client::{AlertEntry, AlertList, AlertState, EventList};
+use regionmesh_runtime::listener::{Refused, Seat};
 use serde::Deserialize;
-use std::{collections::VecDeque, convert::Infallible, str::FromStr, sync::Arc, time::Duration};
-use tokio::sync::watch;
+use std::{convert::Infallible, str::FromStr, sync::Arc};
+use streams::{STREAMS_MAX, STREAMS_PER_CLIENT};
 
-/// Streams at once.
-const STREAMS_MAX: usize = 64;
-/// Of these, to one client.
-const STREAMS_PER_CLIENT: usize = 32;
-/// Events in one list, unless fewer are asked for.
-pub(super) const LIST_MAX: usize = 1_000;
-/// Events taken from the log at once for a stream.
-const CHUNK: usize = 32;
-/// A reader hears at least this often that the stream still lives: proxies close what is silent for
-/// longer.
-const KEEP_ALIVE: Duration = Duration::from_secs(15);
-
+/// Largest and default number of events in a list.
+pub(crate) const LIST_MAX: usize = 1_000;
 const KIND: Parameter = ("kind", "kinds", "Only these kinds, separated by commas");
 const REGION: Parameter = (
     "region",
@@ -47,73 +39,26 @@ const SINCE: Parameter = ("since", "cursor", "Only what came after this cursor")
 const LIMIT: Parameter = (
     "limit",
     "limit",
-    "At most so many; without `since` the latest",
+    "Most events in the answer; without `since` the latest ones",
 );
 
-/// What a list may be asked for.
-pub(super) const LIST_QUERY: &[Parameter] = &[SINCE, LIMIT, KIND, REGION, SEVERITY];
-/// What the list of alerts may be asked for.
-pub(super) const ALERTS_QUERY: &[Parameter] = &[(
+pub(crate) const LIST_QUERY: &[Parameter] = &[SINCE, LIMIT, KIND, REGION, SEVERITY];
+pub(crate) const ALERTS_QUERY: &[Parameter] = &[(
     "state",
     "alert-state",
-    "Those that hold (default), those that ended within the last five minutes, or all",
+    "Firing (default), ended within the last five minutes, or all",
 )];
-/// What a stream may be asked for.
-pub(super) const STREAM_QUERY: &[Parameter] = &[SINCE, KIND, REGION, SEVERITY];
+pub(crate) const STREAM_QUERY: &[Parameter] = &[SINCE, KIND, REGION, SEVERITY];
 
-/// Room for streams, and what is counted of them. Clones share both.
-#[derive(Debug, Clone)]
-pub struct Streams {
-    places: Arc<Room>,
-    open: IntGauge,
-    ended: IntCounterVec,
-}
-
-impl Streams {
-    /// Registers the metrics.
-    pub fn new(registry: &Registry) -> prometheus::Result<Self> {
-        let streams = Self {
-            places: Room::new(PlaceLimits {
-                total: STREAMS_MAX,
-                per_client: STREAMS_PER_CLIENT,
-            }),
-            open: IntGauge::new(
-                "regionmesh_event_streams",
-                "Streams of events that are open.",
-            )?,
-            ended: IntCounterVec::new(
-                Opts::new(
-                    "regionmesh_event_streams_ended_total",
-                    "Streams of events that ended, by reason: left (the reader went), slow (it went, or was cut off, with \
-                     events that it had not taken), lagged (events that it had not taken were \
-                     gone), stopping, refused (no \
-                     place).",
-                ),
-                &["reason"],
-            )?,
-        };
-
-        registry.register(Box::new(streams.open.clone()))?;
-        registry.register(Box::new(streams.ended.clone()))?;
-        Ok(streams)
-    }
-
-    fn ended(&self, reason: &str) {
-        self.ended.with_label_values(&[reason]).inc();
-    }
-}
-
-/// Which alerts are asked for.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct AlertQuery {
+pub(crate) struct AlertQuery {
     state: Option<String>,
 }
 
-/// What is asked for.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct EventQuery {
+pub(crate) struct EventQuery {
     since: Option<String>,
     limit: Option<usize>,
     kind: Option<String>,
@@ -136,11 +81,11 @@ impl EventQuery {
 /// Words separated by commas.
 fn words<T: FromStr<Err: std::fmt::Display>>(
     name: &str,
-    text: Option<&str>,
+    list: Option<&str>,
 ) -> Result<Vec<T>, ApiError> {
-    super::models::text(name, text.unwrap_or_default(), usize::MAX)?;
-    let words = text
-        .unwrap_or_default()
+    let list = list.unwrap_or_default();
+    text(name, list, usize::MAX)?;
+    let words = list
         .split(',')
         .map(str::trim)
         .filter(|word| !word.is_empty());
@@ -153,17 +98,17 @@ fn words<T: FromStr<Err: std::fmt::Display>>(
         .collect()
 }
 
-fn cursor(text: &str) -> Result<Cursor, ApiError> {
-    super::models::text("since", text, usize::MAX)?;
-    text.trim().parse().map_err(|_| {
+fn cursor(since: &str) -> Result<Cursor, ApiError> {
+    text("since", since, usize::MAX)?;
+    since.trim().parse().map_err(|_| {
         ApiError::bad(format!(
-            "{text:?} is no cursor; give one that /v1/events answered"
+            "since: {since:?} is not a cursor; use one that /v1/events returned"
         ))
     })
 }
 
 /// `GET /v1/events`
-pub(super) async fn list(
+pub(crate) async fn list(
     State(api): State<Api>,
     Query(query): Query<EventQuery>,
 ) -> Result<Json<EventList>, ApiError> {
@@ -183,7 +128,7 @@ pub(super) async fn list(
         limit,
     );
 
-    // They are noticed a little out of order; what a page holds is told by when it happened.
+    // The log is in the order of noticing, which may differ a little from the order of events.
     page.events
         .sort_by_key(|noticed| (noticed.event.time_ms, noticed.seq));
     Ok(Json(EventList {
@@ -193,20 +138,13 @@ pub(super) async fn list(
         events: page
             .events
             .iter()
-            .map(|noticed| show(&log, noticed))
+            .map(|noticed| numbered(&log, noticed))
             .collect(),
     }))
 }
 
-fn show(log: &EventLog, noticed: &Noticed) -> NumberedEvent {
-    NumberedEvent {
-        cursor: log.cursor(noticed).to_string(),
-        event: EventEntry::of(&noticed.event),
-    }
-}
-
 /// `GET /v1/alerts`
-pub(super) async fn alerts(
+pub(crate) async fn alerts(
     State(api): State<Api>,
     Query(query): Query<AlertQuery>,
 ) -> Result<Json<AlertList>, ApiError> {
@@ -215,9 +153,9 @@ pub(super) async fn alerts(
         Some("ended") => &[AlertState::Ended],
         Some("all") => &[AlertState::Firing, AlertState::Ended],
         Some(other) => {
-            super::models::text("state", other, usize::MAX)?;
+            text("state", other, usize::MAX)?;
             return Err(ApiError::bad(format!(
-                "state: {other:?} is none of firing, ended, all"
+                "state: {other:?} is not one of firing, ended, all"
             )));
         }
     };
@@ -254,15 +192,15 @@ pub(super) async fn alerts(
 }
 
 /// `GET /v1/events/stream`
-pub(super) async fn stream(
+pub(crate) async fn stream(
     State(api): State<Api>,
     Query(query): Query<EventQuery>,
     Extension(seat): Extension<Arc<Seat>>,
     headers: HeaderMap,
 ) -> Result<Response, ApiError> {
     let wanted = query.wanted()?;
-    // Where a client reconnects by itself, the header is what it saw last; the query is how it
-    // began.
+    // A client that reconnects automatically sends in the header what it saw last; its query is
+    // still that of the first request.
     let resumed = headers
         .get("last-event-id")
         .and_then(|value| value.to_str().ok())
@@ -290,24 +228,11 @@ pub(super) async fn stream(
             )
         })?;
 
-    // From here on it is counted as a stream, so that streams take no places from requests.
+    // From here on it counts as a stream, so that streams take no slots from requests.
     seat.leave();
 
     let tail = api.snapshots.events.borrow().tail(&wanted, 0);
-    api.streams.open.inc();
-
-    let reader = Reader {
-        wanted,
-        cursor: since.unwrap_or(tail),
-        waiting: VecDeque::new(),
-        log: api.snapshots.events.subscribe(),
-        draining: api.draining.clone(),
-        snapshots: api.snapshots.clone(),
-        streams: api.streams.clone(),
-        is_first: true,
-        end: None,
-        _place: place,
-    };
+    let reader = Reader::new(&api, wanted, since.unwrap_or(tail), place);
 
     let body = futures::stream::unfold(reader, |mut reader| async move {
         let piece = reader.next().await?;
@@ -321,113 +246,11 @@ pub(super) async fn stream(
         HeaderValue::from_static("text/event-stream"),
     );
 
-    // The connection gave its place back, so that it can't carry a further request.
+    // The connection has returned its slot, so that it can't carry another request.
     headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
 
-    // A proxy that collects what it passes on would hold events back.
+    // A buffering proxy would delay events.
     headers.insert("x-accel-buffering", HeaderValue::from_static("no"));
     Ok(response)
-}
-
-/// One stream's reader.
-struct Reader {
-    wanted: Wanted,
-    cursor: Cursor,
-    waiting: VecDeque<NumberedEvent>,
-    log: watch::Receiver<EventLog>,
-    draining: watch::Receiver<bool>,
-    snapshots: Snapshots,
-    streams: Streams,
-    is_first: bool,
-    end: Option<&'static str>,
-    _place: Seat,
-}
-
-impl Reader {
-    /// The next piece of the stream; none at its end.
-    async fn next(&mut self) -> Option<String> {
-        if std::mem::take(&mut self.is_first) {
-            // How long a client waits before it comes back, and something to see at once.
-            return Some(format!("retry: 1000\n: events of {}\n\n", self.cursor));
-        }
-
-        loop {
-            if let Some(event) = self.waiting.pop_front() {
-                return Some(render(&event));
-            }
-            if self.end.is_some() {
-                return None;
-            }
-
-            let has_gap = self.fill();
-            if has_gap {
-                // Its id lets the client go on with what is left.
-                self.end = Some("lagged");
-                return Some(format!("event: gap\nid: {}\ndata: {{}}\n\n", self.cursor));
-            }
-
-            if !self.waiting.is_empty() {
-                continue;
-            }
-            if *self.draining.borrow() {
-                self.end = Some("stopping");
-                return None;
-            }
-
-            tokio::select! {
-                Ok(()) = self.log.changed() => {}
-                Ok(()) = self.draining.changed() => {}
-                () = tokio::time::sleep(KEEP_ALIVE) => return Some(": still here\n\n".into()),
-            }
-        }
-    }
-
-    /// Takes the next events from the log; tells whether some that were not taken are gone.
-    fn fill(&mut self) -> bool {
-        let log = self.log.borrow_and_update();
-        let page = log.after(self.cursor, &self.wanted, CHUNK);
-        if page.has_gap && self.cursor.boot == page.next.boot {
-            // Go on with the oldest that is left.
-            self.cursor = Cursor {
-                seq: page
-                    .events
-                    .first()
-                    .map_or(page.next.seq, |first| first.seq - 1),
-                ..page.next
-            };
-
-            return true;
-        }
-
-        self.waiting
-            .extend(page.events.iter().map(|noticed| show(&log, noticed)));
-        self.cursor = page.next;
-        false
-    }
-}
-
-impl Drop for Reader {
-    fn drop(&mut self) {
-        let is_behind = || {
-            let log = self.snapshots.events.borrow();
-            !self.waiting.is_empty() || !log.after(self.cursor, &self.wanted, 1).events.is_empty()
-        };
-        let reason = self
-            .end
-            .unwrap_or_else(|| if is_behind() { "slow" } else { "left" });
-
-        self.streams.ended(reason);
-        self.streams.open.dec();
-    }
-}
-
-fn render(event: &NumberedEvent) -> String {
-    // One line: JSON escapes line feeds. What can't be written is left out, and its id makes up for
-    // it.
-    let data = serde_json::to_string(event).unwrap_or_default();
-    format!(
-        "event: {}\nid: {}\ndata: {data}\n\n",
-        event.event.kind, event.cursor
-    )
 }

@@ -1,12 +1,14 @@
-//! Under which names the API answers: a defence against DNS rebinding.
+//! The host names that the API answers to: a defence against DNS rebinding.
 //!
-//! A web page of an attacker may resolve its own name to an agent's address; the browser then lets
-//! the page read what the API answers, since for the browser page and API have one origin. It can't
-//! hide the name, though: it stands in the request. So a name that is not known here is refused
-//! with 421 (RFC 9110 §15.5.20), on every route. Addresses are accepted whatever they are: a page
-//! can't have a foreign address as its name and be an attacker's.
+//! An attacker's web page may resolve its own name to an agent's address. To the browser, page and
+//! API then have one origin, and the page may read the API's answers. But the request still names
+//! the page's host, so every route refuses unknown host names with 421 (RFC 9110 §15.5.20). Any IP
+//! address is accepted: a page whose origin is an agent's address was not served by an attacker.
 
-use super::{ROUTES, Route, reply::ApiError};
+#[cfg(test)]
+mod tests;
+
+use super::{reply::ApiError, route::Route};
 use crate::config::Config;
 use axum::{
     extract::{MatchedPath, Request, State},
@@ -27,15 +29,15 @@ const QUOTED_MAX: usize = 80;
 
 /// The names of this agent's API.
 #[derive(Debug)]
-pub(super) struct Hosts {
+pub(crate) struct Hosts {
     names: BTreeSet<String>,
-    /// Each begins with a dot.
+    /// Each starts with a dot.
     suffixes: Vec<String>,
 }
 
 impl Hosts {
     /// `localhost`, every host that the configuration names, the zone's names, and `api.hosts`.
-    pub(super) fn of(config: &Config) -> Self {
+    pub(crate) fn of(config: &Config) -> Self {
         let mut hosts = Self {
             names: BTreeSet::new(),
             suffixes: Vec::new(),
@@ -70,7 +72,7 @@ impl Hosts {
             .iter()
             .for_each(|server| hosts.add(server));
 
-        // Names of the zone resolve to addresses of this mesh alone.
+        // Names in the zone resolve only to addresses of this mesh.
         hosts.add(&config.dns.zone);
         hosts.add(&format!(".{}", config.dns.zone));
         config.api.hosts.iter().for_each(|host| hosts.add(host));
@@ -124,7 +126,7 @@ impl Hosts {
             // HTTP/1.0 has no Host header, and no browser speaks it.
             None if authority.is_some() || version < Version::HTTP_11 => Ok(()),
             None => {
-                let hint = "send the host that is asked in the header Host (RFC 9112 §3.2)";
+                let hint = "send the name of the host in the header Host (RFC 9112 §3.2)";
                 Err(ApiError::new(
                     StatusCode::BAD_REQUEST,
                     "the request has no Host header",
@@ -167,7 +169,7 @@ impl Hosts {
     }
 }
 
-/// Lower case, without the dot at its end: names are equal without regard to both.
+/// Lower case, without the final dot: neither distinguishes host names.
 fn normal(host: &str) -> String {
     host.trim_end_matches('.').to_ascii_lowercase()
 }
@@ -178,9 +180,16 @@ fn host_of(host_port: &str) -> &str {
         .map_or(host_port, |(host, _)| host)
 }
 
+/// What [`guard`] needs.
+#[derive(Clone)]
+pub(crate) struct HostGuard {
+    pub(crate) hosts: Arc<Hosts>,
+    pub(crate) routes: &'static [Route],
+}
+
 /// Refuses a request for another host.
-pub(super) async fn guard(
-    State(hosts): State<Arc<Hosts>>,
+pub(crate) async fn guard(
+    State(HostGuard { hosts, routes }): State<HostGuard>,
     request: Request,
     next: Next,
 ) -> Response {
@@ -189,20 +198,23 @@ pub(super) async fn guard(
     let Err(error) = hosts.check(request.version(), request.uri(), request.headers()) else {
         return next.run(request).await;
     };
-    if is_unauthorized(&request) {
+    if is_unauthorized(&request, routes) {
         return next.run(request).await;
     }
     if let Some(left_out) = REFUSED.admit(Instant::now()) {
-        tracing::warn!(%error, left_out, "a request was refused because of the host that it named; \
-            see api.hosts");
+        tracing::warn!(
+            %error,
+            left_out,
+            "refused a request because of its Host header; see api.hosts"
+        );
     }
 
     error.into_response()
 }
 
-/// Whether it asks for a change without any token: 401 whatever the host, since who it is comes
-/// before what it asked.
-fn is_unauthorized(request: &Request) -> bool {
+/// Whether it asks for a change without a token: 401 whatever the host, because authentication
+/// comes first.
+fn is_unauthorized(request: &Request, routes: &[Route]) -> bool {
     let path = request
         .extensions()
         .get::<MatchedPath>()
@@ -212,127 +224,8 @@ fn is_unauthorized(request: &Request) -> bool {
         |route: &&Route| route.path == path && route.method.eq_ignore_ascii_case(method);
 
     !request.headers().contains_key(header::AUTHORIZATION)
-        && ROUTES
+        && routes
             .iter()
             .find(is_change)
             .is_some_and(|route| route.needs_token)
-}
-
-#[cfg(test)]
-#[allow(clippy::unwrap_used)]
-mod tests {
-    use super::*;
-    use crate::config::fixture;
-
-    fn hosts() -> Hosts {
-        let more = "dns = { zone = \"mesh.example.org\", name_servers = [\"ns.example.net\"] }\n\
-                    api = { hosts = [\"Console.Example.org\", \".svc.cluster.local\"] }\n";
-        let mut config = fixture::config(&[("a", "127.0.0.11")], more);
-
-        config.regions[0].endpoint = "mesh.a.example.org:7443".into();
-        config.local_peers.push("agents.regionmesh.svc:7443".into());
-        Hosts::of(&config)
-    }
-
-    fn answered(version: Version, target: &str, host: Option<&str>) -> u16 {
-        let mut headers = HeaderMap::new();
-        if let Some(host) = host {
-            headers.insert(header::HOST, host.parse().unwrap());
-        }
-
-        let checked = hosts().check(version, &target.parse().unwrap(), &headers);
-        checked.map_or_else(|error| error.into_response().status().as_u16(), |()| 200)
-    }
-
-    #[test]
-    fn addresses_localhost_and_names_of_the_configuration_are_answered() {
-        for host in [
-            "127.0.0.11:9080",
-            "203.0.113.9",
-            "[2001:db8::1]:9080",
-            "[::1]",
-            "localhost:1",
-            "LOCALHOST",
-            "localhost.",
-            "mesh.a.example.org",
-            "agents.regionmesh.svc",
-            "console.example.org:443",
-            "regionmesh-api.regionmesh.svc.cluster.local",
-            "serving.mesh.example.org",
-            "ns.example.net",
-        ] {
-            assert_eq!(
-                answered(Version::HTTP_11, "/v1/status", Some(host)),
-                200,
-                "{host}"
-            );
-        }
-    }
-
-    #[test]
-    fn other_names_are_misdirected() {
-        for host in [
-            "evil.example",
-            "localhost.evil.example",
-            "127.0.0.1.evil.example",
-            "svc.cluster.local",
-            "xsvc.cluster.local",
-            "example.org",
-            "evilmesh.example.org",
-        ] {
-            assert_eq!(
-                answered(Version::HTTP_11, "/v1/status", Some(host)),
-                421,
-                "{host}"
-            );
-        }
-
-        assert_eq!(
-            answered(
-                Version::HTTP_11,
-                "http://evil.example/v1/status",
-                Some("localhost")
-            ),
-            421
-        );
-
-        assert_eq!(
-            answered(
-                Version::HTTP_11,
-                "http://localhost/v1/status",
-                Some("evil.example")
-            ),
-            421
-        );
-
-        assert_eq!(
-            answered(Version::HTTP_2, "https://evil.example/v1/status", None),
-            421
-        );
-
-        assert_eq!(
-            answered(Version::HTTP_2, "https://localhost/v1/status", None),
-            200
-        );
-    }
-
-    #[test]
-    fn a_request_without_a_host_or_with_none_that_is_one_is_bad() {
-        assert_eq!(answered(Version::HTTP_11, "/v1/status", None), 400);
-        assert_eq!(answered(Version::HTTP_10, "/v1/status", None), 200);
-        for host in [
-            "",
-            ":9080",
-            "a b",
-            "user@localhost",
-            "localhost:port",
-            "http://localhost",
-        ] {
-            assert_eq!(
-                answered(Version::HTTP_11, "/v1/status", Some(host)),
-                400,
-                "{host:?}"
-            );
-        }
-    }
 }

@@ -1,26 +1,22 @@
 //! `/v1/failover/members`: who votes in the register and gets traffic, and how operators change it.
 
 use super::{
-    Api,
     access::Operator,
-    failover::{OrderAnswer, give, why_or_none},
-    models::{json, named},
+    orders::{OrderAnswer, submit, why_or_none},
+    request::{json, named},
+    state::Api,
 };
 use axum::{Extension, Json, body::Bytes, extract::State};
-use http::StatusCode;
 use regionmesh_client::{MemberBody, MemberStatus, MembersStatus, NewNameBody};
 use regionmesh_protocol::{
     identity::RegionName,
-    plan::{MemberOrder, MemberOrderError, Order, OrderAction},
-    register::{
-        ballot::WITNESS,
-        members::{Members, MembersError},
-    },
+    plan::{MemberOrder, Order, OrderAction},
+    register::{ballot::WITNESS, members::Members},
 };
 use std::collections::BTreeSet;
 
 /// `GET /v1/failover/members`
-pub async fn list(State(api): State<Api>) -> Json<MembersStatus> {
+pub(crate) async fn list(State(api): State<Api>) -> Json<MembersStatus> {
     let plan = api.snapshots.plan.borrow().clone();
     let members = plan
         .as_ref()
@@ -83,7 +79,11 @@ pub async fn list(State(api): State<Api>) -> Json<MembersStatus> {
 }
 
 /// `POST /v1/failover/members/add`
-pub async fn add(api: State<Api>, operator: Extension<Operator>, body: Bytes) -> OrderAnswer {
+pub(crate) async fn add(
+    api: State<Api>,
+    operator: Extension<Operator>,
+    body: Bytes,
+) -> OrderAnswer {
     let MemberBody {
         region,
         by,
@@ -95,7 +95,11 @@ pub async fn add(api: State<Api>, operator: Extension<Operator>, body: Bytes) ->
 }
 
 /// `POST /v1/failover/members/remove`
-pub async fn remove(api: State<Api>, operator: Extension<Operator>, body: Bytes) -> OrderAnswer {
+pub(crate) async fn remove(
+    api: State<Api>,
+    operator: Extension<Operator>,
+    body: Bytes,
+) -> OrderAnswer {
     let MemberBody {
         region,
         by,
@@ -115,7 +119,11 @@ pub async fn remove(api: State<Api>, operator: Extension<Operator>, body: Bytes)
 }
 
 /// `POST /v1/failover/members/rename`
-pub async fn rename(api: State<Api>, operator: Extension<Operator>, body: Bytes) -> OrderAnswer {
+pub(crate) async fn rename(
+    api: State<Api>,
+    operator: Extension<Operator>,
+    body: Bytes,
+) -> OrderAnswer {
     let NewNameBody {
         region,
         to,
@@ -139,39 +147,19 @@ async fn change(
     let order = Order {
         action: OrderAction::Member(order),
         region: Some(region),
-        by: operator.or_said(by)?,
+        by: operator.or_given(by)?,
         why: why_or_none(why),
         for_ms: 0,
         is_forced: false,
         is_immediate: false,
     };
 
-    give(api, order).await
+    submit(api, order).await
 }
 
 /// Why automatic failover is refused, as far as this agent knows; none if it is not.
-pub(super) fn why_not_automatic(api: &Api) -> Option<String> {
+pub(crate) fn why_not_automatic(api: &Api) -> Option<String> {
     let plan = api.snapshots.plan.borrow().clone();
     plan.as_ref()
         .and_then(|committed| Members::why_not_automatic(&committed.plan.members))
-}
-
-/// How a refusal is answered, and what to do.
-pub(super) fn answer(error: &MemberOrderError) -> (StatusCode, &'static str) {
-    match error {
-        MemberOrderError::NoName | MemberOrderError::NoOverride => (StatusCode::BAD_REQUEST, ""),
-        MemberOrderError::Members(MembersError::NotAMember(_)) => {
-            (StatusCode::NOT_FOUND, "see `regionmesh failover members`")
-        }
-        MemberOrderError::NoMajorityLeft { .. } => {
-            (StatusCode::CONFLICT, "bring back another region first")
-        }
-        MemberOrderError::Members(_)
-        | MemberOrderError::NotConfigured { .. }
-        | MemberOrderError::HasTraffic { .. }
-        | MemberOrderError::NotAutomatic(_)
-        | MemberOrderError::Votes { .. } => {
-            (StatusCode::CONFLICT, "see `regionmesh failover members`")
-        }
-    }
 }

@@ -1,20 +1,19 @@
-//! What the API counts of itself.
+//! Metrics of the API itself.
 
 use prometheus::{HistogramOpts, HistogramVec, IntCounterVec, IntGauge, Opts, Registry};
 use std::time::Duration;
 
-/// Counters of the API; clones share them.
+/// Metrics of the API; clones share them.
 #[derive(Debug, Clone)]
-pub struct ApiMetrics {
+pub(crate) struct ApiMetrics {
     requests: IntCounterVec,
     duration: HistogramVec,
-    pub(super) connections: IntGauge,
-    pub(super) refused_connections: IntCounterVec,
+    pub(crate) connections: IntGauge,
+    pub(crate) refused_connections: IntCounterVec,
 }
 
 impl ApiMetrics {
-    /// Registers them.
-    pub fn new(registry: &Registry) -> prometheus::Result<Self> {
+    pub(crate) fn new(registry: &Registry) -> prometheus::Result<Self> {
         let metrics = Self {
             requests: IntCounterVec::new(
                 Opts::new(
@@ -51,9 +50,9 @@ impl ApiMetrics {
         Ok(metrics)
     }
 
-    /// A request was answered. `route` is the pattern, never the path: labels that strangers choose
-    /// have no bound.
-    pub(super) fn answered(&self, route: &str, method: &http::Method, code: u16, took: Duration) {
+    /// Counts an answered request. `route` is the pattern, never the path: clients could create
+    /// labels without bound.
+    pub(crate) fn answered(&self, route: &str, method: &http::Method, code: u16, took: Duration) {
         let method = match method.as_str() {
             known @ ("GET" | "HEAD" | "POST" | "PUT" | "DELETE" | "OPTIONS") => known,
             _ => "other",

@@ -1,6 +1,6 @@
-//! What monitors ask: metrics, liveness, readiness, and the verdict on a region.
+//! Routes for monitors: metrics, liveness, readiness, and the verdict on a region.
 
-use super::{Api, reply::ApiError};
+use super::{reply::ApiError, state::Api};
 use crate::supervisor::ChildHealth;
 use axum::{
     Json,
@@ -15,14 +15,13 @@ use regionmesh_protocol::{
 use serde_json::json;
 use std::time::Duration;
 
-/// An actor that ended this often without ever running for a minute is not being restarted but
-/// broken.
+/// Failures in a row, without a minute of running between them, that an actor may have.
 const FAILURES_TOLERATED: u32 = 3;
-/// How long an actor may be down: its first restarts come within a second.
+/// How long an actor may be down: it is first restarted within a second.
 const DOWN_TOLERATED: Duration = Duration::from_secs(5);
 
 /// `GET /metrics`
-pub async fn metrics(State(api): State<Api>) -> Result<Response, ApiError> {
+pub(crate) async fn metrics(State(api): State<Api>) -> Result<Response, ApiError> {
     let text = regionmesh_runtime::metrics::render(&api.registry)
         .map_err(|error| ApiError::new(StatusCode::INTERNAL_SERVER_ERROR, error.to_string(), ""))?;
     Ok((
@@ -35,9 +34,9 @@ pub async fn metrics(State(api): State<Api>) -> Result<Response, ApiError> {
         .into_response())
 }
 
-/// `GET /healthz`: whether restarting the process would help. An actor between two lives is no
-/// reason.
-pub async fn healthz(State(api): State<Api>) -> Response {
+/// `GET /healthz`: unhealthy if restarting the process would help. An actor that is being restarted
+/// is no reason.
+pub(crate) async fn healthz(State(api): State<Api>) -> Response {
     let actors = api.health.borrow().clone();
     let is_well = actors.values().all(is_well);
     let actors: serde_json::Map<_, _> = actors
@@ -56,7 +55,7 @@ pub async fn healthz(State(api): State<Api>) -> Response {
     answer(is_well, json!({ "healthy": is_well, "actors": actors }))
 }
 
-/// Whether an actor runs, or is between two lives.
+/// Whether an actor runs, or is being restarted.
 fn is_well(actor: &ChildHealth) -> bool {
     let is_briefly_down = actor
         .down_since
@@ -64,8 +63,8 @@ fn is_well(actor: &ChildHealth) -> bool {
     actor.is_running || (is_briefly_down && actor.failures_in_a_row <= FAILURES_TOLERATED)
 }
 
-/// What is wrong with the region's store, if anything. It makes no agent unready: DNS, the plan and
-/// loaded models don't need the store, and all agents of the region would leave service at once.
+/// The outage of the region's store, if there is one. It makes no agent unready: DNS, the plan and
+/// loaded models don't need the store, and all agents of the region would become unready together.
 fn store_outage(api: &Api) -> Option<String> {
     let region = api.config.region.as_str();
     let problems = api.snapshots.problems.active().into_iter();
@@ -78,8 +77,10 @@ fn store_outage(api: &Api) -> Option<String> {
     Some(format!("unavailable for {seconds} s: {}", outage.detail))
 }
 
-/// `GET /readyz`: whether the agent can answer for the mesh.
-pub async fn readyz(State(api): State<Api>) -> Response {
+/// A check of readiness: its name, whether it passes, and what is wrong if it does not.
+type ReadinessCheck = (&'static str, bool, String);
+
+fn readiness_checks(api: &Api) -> [ReadinessCheck; 7] {
     let id = api.config.id();
     let board = api.snapshots.board.borrow().clone();
     let own = |kind| {
@@ -97,7 +98,7 @@ pub async fn readyz(State(api): State<Api>) -> Response {
         .map(|(name, _)| *name)
         .collect();
 
-    let checks = [
+    [
         (
             "actors",
             down.is_empty(),
@@ -106,7 +107,7 @@ pub async fn readyz(State(api): State<Api>) -> Response {
         (
             "gossip",
             own(StatusKind::Certificate),
-            "this agent has not told the mesh of itself yet".into(),
+            "this agent has not published its status to the mesh yet".into(),
         ),
         (
             "plan",
@@ -126,29 +127,31 @@ pub async fn readyz(State(api): State<Api>) -> Response {
         (
             "catalogues",
             *api.snapshots.has_catalogues.borrow(),
-            "it is not known yet what the other regions hold, so that models may be missing here"
-                .into(),
+            "the other regions' catalogues are not known yet, so models may be missing here".into(),
         ),
         (
             "stopping",
             !*api.draining.borrow(),
-            "the agent was told to stop".into(),
+            "the agent is shutting down".into(),
         ),
-    ];
+    ]
+}
 
-    let is_ready = checks.iter().all(|(_, holds, _)| *holds);
+/// `GET /readyz`: whether the agent can answer for the mesh.
+pub(crate) async fn readyz(State(api): State<Api>) -> Response {
+    let checks = readiness_checks(&api);
+    let is_ready = checks.iter().all(|(_, passes, _)| *passes);
     let mut checks: serde_json::Map<_, _> = checks
         .into_iter()
-        .map(|(name, holds, otherwise)| {
+        .map(|(name, passes, problem)| {
             (
                 name.to_owned(),
-                json!(if holds { "ok".into() } else { otherwise }),
+                json!(if passes { "ok".into() } else { problem }),
             )
         })
         .collect();
 
-    // No reason to send anybody away: this agent's DNS goes on answering, and the others may be
-    // gone.
+    // A frozen plan leaves the agent ready: its DNS still answers, and the others may be gone.
     if let Some(freeze) = api.snapshots.freeze.borrow().as_ref() {
         let since = regionmesh_runtime::time::rfc3339(freeze.since_ms);
         checks.insert(
@@ -165,7 +168,7 @@ pub async fn readyz(State(api): State<Api>) -> Response {
 
 /// `GET /verdict/{region}`: what health checkers outside the mesh (Route53's, a load balancer's)
 /// poll.
-pub async fn verdict(
+pub(crate) async fn verdict(
     State(api): State<Api>,
     Path(region): Path<String>,
 ) -> Result<Response, ApiError> {
@@ -173,10 +176,7 @@ pub async fn verdict(
         .parse()
         .map_err(|error| ApiError::bad(format!("{error}")))?;
     if api.config.region(&name).is_none() {
-        return Err(ApiError::not_found(
-            format!("there is no region {name} in this mesh"),
-            "see `regionmesh status`",
-        ));
+        return Err(ApiError::unknown_region(&name));
     }
 
     let verdict = api.snapshots.verdicts.borrow().get(&name).cloned();

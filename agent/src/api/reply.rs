@@ -6,19 +6,19 @@ use axum::{
 };
 use http::{HeaderValue, StatusCode, header};
 use regionmesh_client::ErrorBody;
-use regionmesh_protocol::{models::manifest::ManifestError, text::visible};
+use regionmesh_protocol::{identity::RegionName, models::manifest::ManifestError, text::visible};
 use regionmesh_replication::PublishError;
 use regionmesh_runtime::models::ModelError;
 
 /// Longest error message, characters.
 const ERROR_MAX: usize = 2_000;
-/// The hint where a request is not as it should be.
-pub(super) const SEE_DOCUMENT: &str = "see /v1/openapi.json for what this route takes";
+/// The hint for a malformed request.
+pub(crate) const SEE_DOCUMENT: &str = "see /v1/openapi.json for what this route takes";
 
 /// Why a request was not carried out.
 #[derive(Debug, thiserror::Error)]
 #[error("{error}")]
-pub struct ApiError {
+pub(crate) struct ApiError {
     status: StatusCode,
     error: String,
     hint: &'static str,
@@ -27,7 +27,7 @@ pub struct ApiError {
 
 impl ApiError {
     /// An error with what to do about it.
-    pub fn new(status: StatusCode, error: impl Into<String>, hint: &'static str) -> Self {
+    pub(crate) fn new(status: StatusCode, error: impl Into<String>, hint: &'static str) -> Self {
         Self {
             status,
             error: error.into(),
@@ -36,31 +36,48 @@ impl ApiError {
         }
     }
 
-    /// The same error with a word for programs, which tells it from others of its status.
+    /// Adds a code by which programs distinguish errors of the same status.
     #[must_use]
-    pub fn with_code(self, code: &'static str) -> Self {
+    pub(crate) fn with_code(self, code: &'static str) -> Self {
         Self { code, ..self }
     }
 
-    /// The HTTP status.
-    pub fn status(&self) -> StatusCode {
+    pub(crate) fn status(&self) -> StatusCode {
         self.status
     }
 
     /// The request is wrong.
-    pub fn bad(error: impl Into<String>) -> Self {
+    pub(crate) fn bad(error: impl Into<String>) -> Self {
         Self::new(StatusCode::BAD_REQUEST, error, SEE_DOCUMENT)
     }
 
     /// What was asked for is not there.
-    pub fn not_found(error: impl Into<String>, hint: &'static str) -> Self {
+    pub(crate) fn not_found(error: impl Into<String>, hint: &'static str) -> Self {
         Self::new(StatusCode::NOT_FOUND, error, hint)
+    }
+
+    pub(crate) fn unknown_region(region: &RegionName) -> Self {
+        Self::not_found(
+            format!("there is no region {region} in this mesh"),
+            "see `regionmesh status`",
+        )
+    }
+
+    pub(crate) fn no_plan() -> Self {
+        let hint = "a plan is committed as soon as a majority of regions can be reached; see \
+            `regionmesh status`";
+
+        Self::new(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "no plan is committed yet",
+            hint,
+        )
     }
 }
 
 impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
-        // It may quote what a client sent: safe to show, and not at any length.
+        // It may quote what a client sent: escape it and bound its length.
         let shown = visible(&self.error);
         let error = match shown.char_indices().nth(ERROR_MAX) {
             Some((end, _)) => format!("{}…", &shown[..end]),
@@ -138,8 +155,8 @@ impl From<PublishError> for ApiError {
             {
                 StatusCode::REQUEST_TIMEOUT
             }
-            // A part that is missing, or in the way of another: the upload's state, no single
-            // request, is wrong.
+            // A part is missing, or overlaps another: the state of the upload is wrong, not a
+            // single request.
             PublishError::Manifest(ManifestError::Empty | ManifestError::Order(_)) => {
                 StatusCode::CONFLICT
             }

@@ -1,13 +1,16 @@
-//! The API's door: how many connections it takes, and what is answered when there are more.
+//! The API's listener: connection limits, and the answer to clients beyond them.
 //!
-//! A slow or silent client gives way or is cut off ([`regionmesh_runtime::listener`]): while it
-//! sends a head, while it sends a small body ([`super::access`]), and while it does not take what
-//! it asked for. On the reserve the health routes are answered as ever: a crowd must not look like
-//! a dead process or a failed region, or it would be restarted, or emptied, for nothing.
+//! A slow or silent client is preempted or cut off ([`regionmesh_runtime::listener`]): while it
+//! sends a head or a small body ([`super::access`]), and while it does not read its answer. The
+//! reserve still answers the health routes: an overload must not look like a dead process or a
+//! failed region, or the agent would be restarted, or its region drained, for nothing.
 
-use super::{Api, reply::ApiError, router};
+use super::{metrics::ApiMetrics, reply::ApiError};
 use ::http::StatusCode;
-use axum::response::{IntoResponse, Response};
+use axum::{
+    Router,
+    response::{IntoResponse, Response},
+};
 use regionmesh_runtime::listener::{
     self, Door, DoorLimits, PlaceLimits,
     http::{self, End, HttpLimits, ReservePolicy, routed},
@@ -16,32 +19,31 @@ use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
-/// What a client may take of the API.
+/// Limits on what clients may use of the API.
 #[derive(Debug, Clone, Copy)]
-pub struct Limits {
-    /// Connections served at once; streams of events are counted apart.
-    pub connections: usize,
+pub(crate) struct Limits {
+    /// Concurrent connections; event streams are counted separately.
+    pub(crate) connections: usize,
     /// Of these, from one address.
-    pub connections_per_client: usize,
-    /// Connections beyond them, on which the health routes are answered and all else is told to
-    /// come back.
-    pub reserve: usize,
+    pub(crate) connections_per_client: usize,
+    /// Connections beyond `connections`: they answer the health routes, and 503 to the rest.
+    pub(crate) reserve: usize,
     /// How long a request's head may take.
-    pub head: Duration,
+    pub(crate) head: Duration,
     /// How long a connection may wait for its next request.
-    pub idle: Duration,
+    pub(crate) idle: Duration,
     /// Longest head, bytes.
-    pub head_bytes: usize,
+    pub(crate) head_bytes: usize,
     /// How long a JSON body may take.
-    pub json_body: Duration,
-    /// Longest JSON body, bytes; files have no limit but the length that they declare.
-    pub json_bytes: usize,
-    /// How long a file may pause.
-    pub file_pause: Duration,
-    /// How long a client may not take a byte of what it asked for.
-    pub stall: Duration,
-    /// How long running requests may take to end once the agent stops.
-    pub shutdown_timeout: Duration,
+    pub(crate) json_body: Duration,
+    /// Longest JSON body, bytes; a file may be as long as it declares.
+    pub(crate) json_bytes: usize,
+    /// Longest pause within the upload of a file.
+    pub(crate) file_pause: Duration,
+    /// How long a client may go without reading a byte of its answer.
+    pub(crate) stall: Duration,
+    /// How long running requests may take once the agent stops.
+    pub(crate) shutdown_timeout: Duration,
 }
 
 impl Default for Limits {
@@ -63,7 +65,7 @@ impl Default for Limits {
 }
 
 impl Limits {
-    fn of_the_door(&self) -> DoorLimits {
+    fn door(&self) -> DoorLimits {
         let reserve = PlaceLimits {
             total: self.reserve,
             per_client: self.reserve.div_ceil(4),
@@ -75,12 +77,12 @@ impl Limits {
                 per_client: self.connections_per_client,
             },
             reserve: Some(reserve),
-            // A connection that does not end by itself is ended a moment before.
+            // The connection's own timeout cuts it off before this one.
             stop_timeout: self.shutdown_timeout + Duration::from_secs(1),
         }
     }
 
-    fn of_a_connection(&self) -> HttpLimits {
+    fn connection(&self) -> HttpLimits {
         HttpLimits {
             head: self.head,
             idle: self.idle,
@@ -93,16 +95,16 @@ impl Limits {
 
 const RESERVE: ReservePolicy = ReservePolicy {
     is_health,
-    otherwise: crowded,
+    otherwise: overloaded,
 };
 
-/// What is asked by those who restart agents and move traffic.
+/// The routes polled by what restarts agents and moves traffic.
 fn is_health(path: &str) -> bool {
     matches!(path, "/healthz" | "/readyz") || path.starts_with("/verdict/")
 }
 
-fn crowded() -> Response {
-    let error = "this agent has as many connections as it may";
+fn overloaded() -> Response {
+    let error = "this agent has reached its connection limit";
     ApiError::new(
         StatusCode::SERVICE_UNAVAILABLE,
         error,
@@ -112,21 +114,21 @@ fn crowded() -> Response {
 }
 
 /// Serves until `stop`.
-pub(super) async fn serve(
-    api: Api,
+pub(crate) async fn serve(
+    router: Router,
+    metrics: &ApiMetrics,
     listener: TcpListener,
     limits: Limits,
     stop: CancellationToken,
 ) -> Result<(), String> {
-    let open = api.metrics.connections.clone();
-    let refused = api.metrics.refused_connections.clone();
+    let open = metrics.connections.clone();
+    let refused = metrics.refused_connections.clone();
     let count = {
         let refused = refused.clone();
         move |turned: listener::Turned| refused.with_label_values(&[turned.as_str()]).inc()
     };
-    let door = Door::new("api", limits.of_the_door(), open, count);
-    let router = router(api, limits);
-    let limits = limits.of_a_connection();
+    let door = Door::new("api", limits.door(), open, count);
+    let limits = limits.connection();
 
     let connection = {
         let stop = stop.clone();

@@ -9,14 +9,11 @@ mod events;
 mod failover;
 mod limits;
 mod models;
+mod promotion;
 mod reads;
 mod uploads;
 
-use super::{
-    Api, ROUTES,
-    metrics::ApiMetrics,
-    server::{self, Limits},
-};
+use super::{Api, events::Streams, metrics::ApiMetrics, routes::ROUTES, serve, server::Limits};
 use crate::{
     actors::cost::CostMetrics,
     address::Address,
@@ -26,7 +23,7 @@ use crate::{
     operators::Operators,
     replication_adapters::publisher,
     snapshots::{LeaderView, Snapshots},
-    supervisor::ChildHealth,
+    supervisor::{ChildHealth, Health},
 };
 use http::{Method, StatusCode};
 use prometheus::Registry;
@@ -64,7 +61,7 @@ const REGIONS: [(&str, &str); 3] = [
     ("ap-south-1", "127.0.0.13"),
 ];
 
-/// Does of a replicator's work only this: reads the store when it changed.
+/// The part of a replicator that reads the store when it changes.
 async fn read_changes(store: Arc<ModelStore>, snapshots: Snapshots) {
     let mut changes = store.changes();
     while changes.changed().await.is_ok() {
@@ -73,18 +70,18 @@ async fn read_changes(store: Arc<ModelStore>, snapshots: Snapshots) {
     }
 }
 
-/// A mesh in which nobody is connected.
-struct Nobody;
+/// A mesh without connections.
+struct NoPeers;
 
 #[async_trait::async_trait]
-impl PeerLink for Nobody {
+impl PeerLink for NoPeers {
     async fn call(&self, to: &Peer, _: PeerRequest, _: Duration) -> Result<PeerReply, PeerError> {
         Err(PeerError::NotConnected(to.clone()))
     }
 }
 
 /// A running API of agent `us-west-2/node-0`, and everything that it reads.
-struct Rig {
+struct Fixture {
     address: SocketAddr,
     http: reqwest::Client,
     api: Api,
@@ -97,7 +94,6 @@ struct Rig {
     server: JoinHandle<Result<(), String>>,
 }
 
-/// What came back.
 struct Reply {
     status: StatusCode,
     headers: http::HeaderMap,
@@ -116,7 +112,7 @@ impl Reply {
             .map_or("", |value| value.to_str().unwrap())
     }
 
-    /// Asserts that this is an error as all errors are; what it says.
+    /// Asserts that this is an error of the common form; returns its text and hint.
     #[track_caller]
     fn error(&self, status: u16) -> String {
         assert_eq!(self.status, status, "{}", self.text);
@@ -147,13 +143,67 @@ fn config(dir: &std::path::Path) -> Config {
     config
 }
 
-impl Rig {
+/// The state of an API over an empty store in `dir`.
+fn state(
+    config: Arc<Config>,
+    dir: &TempDir,
+    snapshots: Snapshots,
+    health: Health,
+    draining: watch::Receiver<bool>,
+) -> Api {
+    let clock = HybridClock::default();
+    let url = format!("file://{}/store", dir.path().display());
+    let options = BTreeMap::new();
+    let store = regionmesh_store::open(&Settings { url, options }).unwrap();
+    let store = Arc::new(ModelStore::new(store));
+
+    let publisher = publisher(&config, &store, &clock, &snapshots, None).unwrap();
+    let registry = Registry::new();
+    let live = watch::channel(config.clone()).1;
+    let operators = Operators::new(config.mesh.clone(), config.id(), live.clone());
+    let archive = Archive {
+        store: store.clone(),
+        publisher: publisher.clone(),
+        clock: clock.clone(),
+        region: config.region.clone(),
+        staging: dir.path().join("cost"),
+    };
+
+    Api {
+        live,
+        config,
+        metrics: ApiMetrics::new(&registry).unwrap(),
+        health,
+        store,
+        publisher,
+        clock,
+        orders: OrderHandler {
+            leader: Address::vacant("dns-leader"),
+            peers: Arc::new(NoPeers),
+            snapshots: snapshots.clone(),
+            operators,
+        },
+        cost: CostHandler::new(
+            archive,
+            watch::channel(Arc::default()).1,
+            watch::channel(Arc::default()).1,
+            CostMetrics::new(&registry).unwrap(),
+        ),
+        quarantine: Some(regionmesh_serving::Quarantine::open(None)),
+        streams: Streams::new(&registry).unwrap(),
+        draining,
+        snapshots,
+        registry,
+    }
+}
+
+impl Fixture {
     async fn start() -> Self {
         Self::with(Limits::default(), |_| {}).await
     }
 
     async fn with(limits: Limits, change: impl FnOnce(&mut Config)) -> Self {
-        // reqwest wants one, also where nothing is encrypted.
+        // reqwest needs a provider even without TLS.
         let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
         let dir = tempfile::tempdir().unwrap();
         std::fs::write(dir.path().join("token"), format!("{TOKEN}\n")).unwrap();
@@ -161,67 +211,16 @@ impl Rig {
         let mut config = config(dir.path());
         change(&mut config);
 
-        let config = Arc::new(config);
         let snapshots = Snapshots::default();
-        let clock = HybridClock::default();
-        let url = format!("file://{}/store", dir.path().display());
-        let models = Arc::new(ModelStore::new(
-            regionmesh_store::open(&Settings {
-                url,
-                options: BTreeMap::new(),
-            })
-            .unwrap(),
-        ));
-
-        let publisher = publisher(&config, &models, &clock, &snapshots, None).unwrap();
-
-        let reader = tokio::spawn(read_changes(models.clone(), snapshots.clone()));
         let (actors, health) = watch::channel(Arc::default());
         let (drain, draining) = watch::channel(false);
-        let registry = Registry::new();
-        let metrics = ApiMetrics::new(&registry).unwrap();
-        let stream_registry = registry.clone();
-        let live = watch::channel(config.clone()).1;
-        let operators = Operators::new(config.mesh.clone(), config.id(), live.clone());
-        let archive = Archive {
-            store: models.clone(),
-            publisher: publisher.clone(),
-            clock: clock.clone(),
-            region: config.region.clone(),
-            staging: dir.path().join("cost"),
-        };
-
-        let api = Api {
-            live,
-            config,
-            snapshots: snapshots.clone(),
-            registry,
-            metrics,
-            health,
-            store: models,
-            publisher,
-            clock,
-            orders: OrderHandler {
-                leader: Address::vacant("dns-leader"),
-                peers: Arc::new(Nobody),
-                snapshots: snapshots.clone(),
-                operators,
-            },
-            cost: CostHandler::new(
-                archive,
-                watch::channel(Arc::default()).1,
-                watch::channel(Arc::default()).1,
-                CostMetrics::new(&stream_registry).unwrap(),
-            ),
-            quarantine: Some(regionmesh_serving::Quarantine::open(None)),
-            streams: super::events::Streams::new(&stream_registry).unwrap(),
-            draining,
-        };
+        let api = state(Arc::new(config), &dir, snapshots.clone(), health, draining);
+        let reader = tokio::spawn(read_changes(api.store.clone(), snapshots.clone()));
 
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let stop = CancellationToken::new();
-        let server = tokio::spawn(server::serve(api.clone(), listener, limits, stop.clone()));
+        let server = tokio::spawn(serve(api.clone(), listener, limits, stop.clone()));
         let http = reqwest::Client::builder()
             .no_proxy()
             .timeout(TIMEOUT)
@@ -316,8 +315,8 @@ impl Rig {
             .unwrap();
     }
 
-    /// Puts facts of an agent on the board, heard just now.
-    fn tell(&self, agent: &str, is_alive: bool, status_entries: Vec<StatusEntry>) {
+    /// Puts an agent's status entries on the board, heard just now.
+    fn set_status(&self, agent: &str, is_alive: bool, status_entries: Vec<StatusEntry>) {
         let view = AgentView {
             is_alive,
             status_entries: status_entries
@@ -343,7 +342,7 @@ impl Rig {
         });
     }
 
-    fn judge(&self, region: &str, condition: Condition) {
+    fn set_verdict(&self, region: &str, condition: Condition) {
         let verdict = RegionVerdict {
             condition,
             since_ms: 77,
@@ -437,7 +436,7 @@ impl Rig {
     }
 }
 
-/// A route's path with names in it.
+/// A route's path with its parameters filled in.
 fn example(path: &str) -> String {
     let named = path
         .replace("{region}", "us-west-2")

@@ -1,30 +1,29 @@
 //! Objects about money. Amounts are decimal texts; totals are amounts by currency.
 
-use super::Object;
+use super::object::{Field, Object};
 
-const START: super::Field = ("start", "string", "First day, UTC");
-const END: super::Field = ("end", "string", "Last day, included");
-const BY: super::Field = ("by", "[string]", "What rows are kept apart by");
-const METRIC: super::Field = ("metric", "string", "effective, billed or list");
-const CURRENCY: super::Field = (
+const START: Field = ("start", "string", "First day, UTC");
+const END: Field = ("end", "string", "Last day, included");
+const BY: Field = ("by", "[string]", "What rows are kept apart by");
+const METRIC: Field = ("metric", "string", "effective, billed or list");
+const CURRENCY: Field = (
     "currency",
     "string",
     "ISO 4217; XXX where the bill names none",
 );
-const VALUES: super::Field = (
+const VALUES: Field = (
     "values",
     "[string]",
     "A value for each of `by`; empty where the bill has none",
 );
-const TOTALS: super::Field = ("totals", "{string}", "Sum by currency");
-const WARNINGS: super::Field = (
+const TOTALS: Field = ("totals", "{string}", "Sum by currency");
+const WARNINGS: Field = (
     "warnings",
     "[CostWarning]",
     "What to know before relying on the amounts",
 );
 
-/// Every object: its name, what it is, and its fields.
-pub(super) const OBJECTS: &[Object] = &[
+pub(crate) const OBJECTS: &[Object] = &[
     (
         "CostReport",
         "What was spent within some days",
@@ -192,7 +191,7 @@ pub(super) const OBJECTS: &[Object] = &[
     ),
     (
         "CostBudget",
-        "A budget and how it stands",
+        "A budget and its use so far",
         &[
             ("name", "string", "Its name"),
             (
@@ -308,7 +307,7 @@ pub(super) const OBJECTS: &[Object] = &[
             (
                 "comparisons",
                 "[object]",
-                "The proposal beside every baseline",
+                "The proposal compared with every baseline",
             ),
             (
                 "notes",

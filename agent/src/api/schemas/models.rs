@@ -1,9 +1,8 @@
 //! Objects of models and versions.
 
-use super::Object;
+use super::object::{Field, Object};
 
-/// Every object: its name, what it is, and its fields.
-pub(super) const OBJECTS: &[Object] = &[
+pub(crate) const OBJECTS: &[Object] = &[
     (
         "Models",
         "Every model",
@@ -65,7 +64,7 @@ pub(super) const OBJECTS: &[Object] = &[
             (
                 "reason",
                 "string",
-                "Why; empty if its agent has too many reasons to tell",
+                "Why; empty if its agent has too many reasons to publish",
             ),
         ],
     ),
@@ -76,7 +75,7 @@ pub(super) const OBJECTS: &[Object] = &[
             ("alias", "string", "The alias"),
             ("version", "string", "The version that it names"),
             ("set_ms", "time", "When it was set"),
-            ("by", "string", "Who set it, as they said"),
+            ("by", "string", "Who set it, as given"),
         ],
     ),
     (
@@ -86,7 +85,7 @@ pub(super) const OBJECTS: &[Object] = &[
             ("alias", "string", "The alias"),
             ("version", "string", "The version that it names"),
             ("set_ms", "time", "When it was set"),
-            ("by", "string", "Who set it, as they said"),
+            ("by", "string", "Who set it, as given"),
             (
                 "warnings",
                 "[string]",
@@ -105,7 +104,7 @@ pub(super) const OBJECTS: &[Object] = &[
             VERSION[3],
             VERSION[4],
             VERSION[5],
-            ("publisher", "string", "Who published it, as they said"),
+            ("publisher", "string", "Who published it, as given"),
             ("metadata", "{string}", "Free key/value pairs"),
             ("files", "[File]", "Its files"),
         ],
@@ -141,14 +140,10 @@ pub(super) const OBJECTS: &[Object] = &[
         "Upload",
         "One open upload",
         &[
-            (
-                "upload",
-                "string",
-                "Names the upload in the calls that go on with it",
-            ),
+            ("upload", "string", "Identifies the upload in later calls"),
             ("model", "string", "The model"),
             ("version", "string", "The version"),
-            ("publisher", "string", "Who publishes, as they said"),
+            ("publisher", "string", "Who publishes, as given"),
             ("files", "integer", "Files that arrived whole"),
             ("bytes", "integer", "Their size"),
             ("receiving", "boolean", "Whether a file is arriving"),
@@ -162,7 +157,7 @@ pub(super) const OBJECTS: &[Object] = &[
     ),
 ];
 
-const VERSION: &[super::Field] = &[
+const VERSION: &[Field] = &[
     ("model", "string", "The model"),
     ("version", "string", "The version"),
     ("content", "string", "Digest of its content: its identity"),

@@ -1,11 +1,11 @@
 //! What the bodies of requests consist of. Lengths and patterns: [`super::rules`].
 
-use super::{Field, Object};
+use super::object::{Field, Object};
 
 const BY: Field = (
     "by",
     "author",
-    "Who orders; may be left out where the token has a name, which counts in any case",
+    "The author of the order; optional if the token has a name, which takes precedence",
 );
 const WHY: Field = ("why", "why~", "Why");
 const FORCE: Field = (
@@ -24,8 +24,7 @@ const FOR: Field = (
     "For how long, milliseconds; at most 30 days; an hour if not given",
 );
 
-/// Every object of requests.
-pub(super) const REQUESTS: &[Object] = &[
+pub(crate) const REQUESTS: &[Object] = &[
     (
         "OrderBody",
         "An operator's order for a region or the whole mesh",
@@ -64,8 +63,8 @@ pub(super) const REQUESTS: &[Object] = &[
             (
                 "force",
                 "boolean~",
-                "Also with traffic on it (remove), or if automatic failover is refused from then \
-                    on",
+                "Even if it has traffic (remove), or if automatic failover is refused \
+                    afterwards",
             ),
         ],
     ),
@@ -90,10 +89,10 @@ pub(super) const REQUESTS: &[Object] = &[
     ),
     (
         "BeginUpload",
-        "What is said of a version before its files",
+        "The description of a version, sent before its files",
         &[
             ("publisher", "text~", "Who publishes"),
-            ("metadata", "metadata~", "Free key/value pairs"),
+            ("metadata", "metadata~", "Arbitrary key/value pairs"),
         ],
     ),
     (
@@ -103,13 +102,13 @@ pub(super) const REQUESTS: &[Object] = &[
             (
                 "alias",
                 "new-version",
-                "The alias that shall name the version",
+                "The alias that will name the version",
             ),
             ("by", "text~", "Who promotes"),
             (
                 "force",
                 "boolean~",
-                "Also where no majority of regions can serve the version",
+                "Even if no majority of regions can serve the version",
             ),
             (
                 "wait_ms",

@@ -1,24 +1,24 @@
 //! Objects and fields about traffic that does not go as planned or ordered.
 
-use super::Field;
+use super::object::{Field, Object};
 
-pub(super) const FROZEN: Field = (
+pub(crate) const FROZEN: Field = (
     "frozen",
     "Frozen?",
     "Why the plan can't change; null if it can",
 );
-pub(super) const ALL_FAILED: Field = (
+pub(crate) const ALL_FAILED: Field = (
     "all_failed_ms",
     "integer?",
     "Since when every region has been failed, its leader's clock; null while one serves",
 );
-pub(super) const YIELDED: Field = (
+pub(crate) const YIELDED: Field = (
     "yielded",
     "[Yielded]",
     "Orders without effect: obeying them would leave users on a region that can't serve",
 );
 
-pub(super) const OBJECTS: &[(&str, &str, &[Field])] = &[
+pub(crate) const OBJECTS: &[Object] = &[
     (
         "Frozen",
         "Why the plan can't change",

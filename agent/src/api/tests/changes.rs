@@ -19,7 +19,7 @@ fn changes() -> impl Iterator<Item = String> {
 
 #[tokio::test]
 async fn every_change_needs_the_token() {
-    let fixture = Rig::start().await;
+    let fixture = Fixture::start().await;
     assert!(
         ROUTES
             .iter()
@@ -73,7 +73,7 @@ async fn every_change_needs_the_token() {
 
 #[tokio::test]
 async fn a_new_token_counts_without_a_restart() {
-    let fixture = Rig::start().await;
+    let fixture = Fixture::start().await;
     let abort = "/v1/uploads/0000000000000000/abort";
     fixture.post(abort, "").await.error(404);
     std::fs::write(fixture.token_file(), "  another\n").unwrap();
@@ -86,7 +86,7 @@ async fn a_new_token_counts_without_a_restart() {
 
 #[tokio::test]
 async fn without_a_usable_token_all_changes_are_off() {
-    let fixture = Rig::start().await;
+    let fixture = Fixture::start().await;
     for (name, content) in [("empty", " \n".to_owned()), ("large", "x".repeat(5_000))] {
         std::fs::write(fixture.token_file(), content).unwrap();
         // Also the empty token must not open an empty file's door.
@@ -113,7 +113,7 @@ async fn without_a_usable_token_all_changes_are_off() {
             .contains("can't be read")
     );
 
-    let fixture = Rig::with(Limits::default(), |config| config.api.token_file = None).await;
+    let fixture = Fixture::with(Limits::default(), |config| config.api.token_file = None).await;
     for path in changes() {
         let reply = fixture.post(&path, "").await;
         assert!(
@@ -129,7 +129,7 @@ async fn without_a_usable_token_all_changes_are_off() {
 
 #[tokio::test]
 async fn a_stranger_is_refused_before_a_byte_of_the_body_is_read() {
-    let fixture = Rig::start().await;
+    let fixture = Fixture::start().await;
     let mut stream = TcpStream::connect(fixture.address).await.unwrap();
     let head = "POST /v1/uploads/1/files?path=a HTTP/1.1\r\nhost: localhost\r\ncontent-length: \
         1000000000000\r\n\r\n";
@@ -175,7 +175,7 @@ impl Write for Lines {
 #[tokio::test]
 async fn every_change_leaves_one_audit_line_that_names_who_and_never_the_token() {
     let lines = Lines::default();
-    let fixture = Rig::start().await;
+    let fixture = Fixture::start().await;
     let writer = lines.clone();
     let subscriber = tracing_subscriber::fmt()
         .with_ansi(false)

@@ -1,20 +1,20 @@
 //! The OpenAPI document against the API that it describes.
 
 use super::*;
-use crate::api::{Answer, Route};
+use crate::api::route::{Answer, Route};
 use http::header::ALLOW;
 use regionmesh_core::notify::alert::Alert;
 use regionmesh_protocol::status::AgentInfo;
 
 const METHODS: [&str; 7] = ["get", "head", "post", "put", "patch", "delete", "options"];
 
-async fn document(fixture: &Rig) -> Value {
+async fn document(fixture: &Fixture) -> Value {
     fixture.get("/v1/openapi.json").await.ok(200).json()
 }
 
 #[tokio::test]
 async fn every_described_path_is_served_with_the_described_methods_and_no_others() {
-    let fixture = Rig::start().await;
+    let fixture = Fixture::start().await;
     let document = document(&fixture).await;
     let paths = document["paths"].as_object().unwrap();
 
@@ -33,7 +33,7 @@ async fn every_described_path_is_served_with_the_described_methods_and_no_others
         }
 
         described.sort();
-        // A method that no route has makes the router tell those that it has.
+        // The answer to a method that no route has lists those that it has.
         let reply = fixture
             .send(
                 fixture
@@ -56,7 +56,7 @@ async fn every_described_path_is_served_with_the_described_methods_and_no_others
 
 #[tokio::test]
 async fn what_the_document_does_not_list_is_not_served() {
-    let fixture = Rig::start().await;
+    let fixture = Fixture::start().await;
     let document = document(&fixture).await;
     for route in ROUTES {
         assert!(
@@ -139,11 +139,11 @@ fn conforms(document: &Value, schema: &Value, value: &Value, at: &str) {
     }
 }
 
-#[tokio::test]
-async fn every_answer_is_what_its_schema_says_field_by_field() {
-    let fixture = Rig::start().await;
+/// An API with something to answer on every route that reads.
+async fn populated() -> Fixture {
+    let fixture = Fixture::start().await;
     fixture.plan();
-    fixture.judge("us-west-2", Condition::Healthy);
+    fixture.set_verdict("us-west-2", Condition::Healthy);
     fixture.link("eu-west-1/node-0", 140_000);
 
     let up = ChildHealth {
@@ -163,7 +163,7 @@ async fn every_answer_is_what_its_schema_says_field_by_field() {
         cloud: "gcp".into(),
     };
 
-    fixture.tell("eu-west-1/node-0", true, vec![StatusEntry::Agent(agent)]);
+    fixture.set_status("eu-west-1/node-0", true, vec![StatusEntry::Agent(agent)]);
     fixture.publish("resnet", "1", "weights").await;
     fixture
         .post(
@@ -177,9 +177,9 @@ async fn every_answer_is_what_its_schema_says_field_by_field() {
         .catalogued(|catalogue| !catalogue.aliases.is_empty())
         .await;
 
-    let told =
+    let event =
         crate::events::tests::event(1, regionmesh_protocol::event::EventKind::Plan, "us-west-2");
-    fixture.snapshots.events.send_modify(|log| log.add(told));
+    fixture.snapshots.events.send_modify(|log| log.add(event));
     fixture.snapshots.alerts.send_replace(Arc::new(vec![Alert {
         labels: [("alertname", "A".into())].into(),
         kind: regionmesh_protocol::event::EventKind::Plan,
@@ -191,6 +191,12 @@ async fn every_answer_is_what_its_schema_says_field_by_field() {
         reported_by: None,
     }]));
 
+    fixture
+}
+
+#[tokio::test]
+async fn every_answer_is_what_its_schema_says_field_by_field() {
+    let fixture = populated().await;
     let document = document(&fixture).await;
     let mut compared = 0;
 

@@ -8,8 +8,8 @@ use tokio::{
     net::TcpStream,
 };
 
-impl Rig {
-    fn happen(&self, count: u64, kind: EventKind, region: &str) {
+impl Fixture {
+    fn add_events(&self, count: u64, kind: EventKind, region: &str) {
         self.snapshots.events.send_modify(|log| {
             for _ in 0..count {
                 log.add(event(log.last() + 1, kind, region));
@@ -125,9 +125,9 @@ fn numbers(list: &Value) -> Vec<u64> {
 
 #[tokio::test]
 async fn a_list_is_filtered_limited_and_goes_on_where_it_ended() {
-    let fixture = Rig::start().await;
-    fixture.happen(3, EventKind::Plan, "us-west-2");
-    fixture.happen(2, EventKind::Verdict, "eu-west-1");
+    let fixture = Fixture::start().await;
+    fixture.add_events(3, EventKind::Plan, "us-west-2");
+    fixture.add_events(2, EventKind::Verdict, "eu-west-1");
 
     let list = async |query: &str| {
         fixture
@@ -171,12 +171,12 @@ async fn a_list_is_filtered_limited_and_goes_on_where_it_ended() {
 
 #[tokio::test]
 async fn a_stream_begins_now_resumes_where_it_was_and_skips_what_is_not_wanted() {
-    let fixture = Rig::start().await;
-    fixture.happen(3, EventKind::Plan, "us-west-2");
+    let fixture = Fixture::start().await;
+    fixture.add_events(3, EventKind::Plan, "us-west-2");
 
     let mut stream = fixture.stream("?kind=plan,verdict", None).await;
-    fixture.happen(1, EventKind::Ramp, "us-west-2");
-    fixture.happen(2, EventKind::Verdict, "us-west-2");
+    fixture.add_events(1, EventKind::Ramp, "us-west-2");
+    fixture.add_events(2, EventKind::Verdict, "us-west-2");
 
     let (kind, id, event) = stream.next().await.unwrap();
     assert_eq!(
@@ -188,7 +188,7 @@ async fn a_stream_begins_now_resumes_where_it_was_and_skips_what_is_not_wanted()
     assert_eq!(stream.numbers(1).await, [6]);
     drop(stream);
     fixture.until_ended("left", 1).await;
-    fixture.happen(1, EventKind::Plan, "us-west-2");
+    fixture.add_events(1, EventKind::Plan, "us-west-2");
 
     let mut resumed = fixture.stream("?kind=plan,verdict", Some(&id)).await;
     assert_eq!(resumed.numbers(2).await, [6, 7]);
@@ -204,9 +204,9 @@ async fn a_stream_begins_now_resumes_where_it_was_and_skips_what_is_not_wanted()
 
 #[tokio::test]
 async fn a_reader_that_was_away_for_too_long_is_told_of_the_gap_and_can_go_on() {
-    let fixture = Rig::start().await;
+    let fixture = Fixture::start().await;
     fixture.snapshots.events.send_replace(EventLog::new(7));
-    fixture.happen(KEPT as u64 + 10, EventKind::Plan, "us-west-2");
+    fixture.add_events(KEPT as u64 + 10, EventKind::Plan, "us-west-2");
 
     let mut stream = fixture.stream("", Some("7.3")).await;
     let (kind, id, _) = stream.next().await.unwrap();
@@ -224,7 +224,7 @@ async fn a_reader_that_takes_nothing_is_cut_off_and_counted() {
         stall: Duration::from_millis(300),
         ..Limits::default()
     };
-    let fixture = Rig::with(limits, |_| {}).await;
+    let fixture = Fixture::with(limits, |_| {}).await;
     let mut stream = TcpStream::connect(fixture.address).await.unwrap();
 
     stream
@@ -238,7 +238,7 @@ async fn a_reader_that_takes_nothing_is_cut_off_and_counted() {
     // More than the buffers of both sides take; the log is never longer than it may be.
     let fill = async {
         while fixture.ended("slow") + fixture.ended("lagged") == 0 {
-            fixture.happen(500, EventKind::Plan, "us-west-2");
+            fixture.add_events(500, EventKind::Plan, "us-west-2");
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
     };
@@ -250,7 +250,7 @@ async fn a_reader_that_takes_nothing_is_cut_off_and_counted() {
 
 #[tokio::test]
 async fn streams_are_limited_and_end_when_the_agent_drains() {
-    let fixture = Rig::start().await;
+    let fixture = Fixture::start().await;
     let mut streams = Vec::new();
     for _ in 0..32 {
         streams.push(fixture.stream("", None).await);

@@ -13,7 +13,7 @@ use regionmesh_protocol::{
 };
 use regionmesh_store::{History, PastPlan};
 
-/// Answers every order as a leader with a majority would, at once.
+/// Answers every order immediately, as a leader with a majority would.
 struct Leader;
 
 impl Actor for Leader {
@@ -62,8 +62,8 @@ impl Actor for Leader {
     }
 }
 
-impl Rig {
-    /// What the plan of [`Rig::plan`] rests on: all is well, but ap-south-1 failed.
+impl Fixture {
+    /// The inputs of [`Fixture::plan`]: every region is healthy except ap-south-1, which failed.
     fn inputs(&self) {
         let input = |(index, (region, ip)): (usize, &(&str, &str))| {
             let condition = if *region == "ap-south-1" {
@@ -119,7 +119,7 @@ impl Rig {
             .send_modify(|view| view.is_self = true);
     }
 
-    /// Ann's order, unless it names somebody else.
+    /// Gives an order; by ann, unless the body names an author.
     async fn order(&self, what: &str, mut body: Value) -> Reply {
         if body.get("by").is_none() && what != "what-if" {
             body["by"] = "ann".into();
@@ -131,7 +131,7 @@ impl Rig {
 
 #[tokio::test]
 async fn without_a_leader_an_order_is_refused_for_now_and_says_that_nothing_was_done() {
-    let fixture = Rig::start().await;
+    let fixture = Fixture::start().await;
     let refused = fixture
         .order("drain", json!({ "region": "us-west-2" }))
         .await;
@@ -156,7 +156,7 @@ async fn without_a_leader_an_order_is_refused_for_now_and_says_that_nothing_was_
 
 #[tokio::test]
 async fn a_drain_is_answered_with_the_committed_plan_and_stands_in_the_status() {
-    let fixture = Rig::start().await;
+    let fixture = Fixture::start().await;
     fixture.lead().await;
 
     let body =
@@ -182,10 +182,10 @@ async fn a_drain_is_answered_with_the_committed_plan_and_stands_in_the_status() 
 
     assert_eq!(eu(&done["plan"]).unwrap()["share"], 0.0);
     let status = fixture.get("/v1/failover/status").await.ok(200).json();
-    let stands = &status["plan"]["overrides"][0];
+    let order = &status["plan"]["overrides"][0];
 
     assert_eq!(
-        (&stands["kind"], &stands["by"], &stands["expires_ms"]),
+        (&order["kind"], &order["by"], &order["expires_ms"]),
         (&json!("drain"), &json!("ann"), &json!(61_000))
     );
 
@@ -202,7 +202,7 @@ async fn a_drain_is_answered_with_the_committed_plan_and_stands_in_the_status() 
 
 #[tokio::test]
 async fn wrong_orders_are_told_apart() {
-    let fixture = Rig::start().await;
+    let fixture = Fixture::start().await;
     fixture.lead().await;
     for (what, body, code) in [
         ("drain", json!({ "region": "EU" }), 400),
@@ -237,25 +237,25 @@ async fn wrong_orders_are_told_apart() {
 
 #[tokio::test]
 async fn what_if_answers_the_plan_that_would_be_made_and_changes_nothing() {
-    let fixture = Rig::start().await;
+    let fixture = Fixture::start().await;
     fixture.order("what-if", json!({})).await.error(503);
     fixture.plan();
     fixture.inputs();
 
     let before = fixture.snapshots.plan.borrow().clone();
-    let told = fixture
+    let shown = fixture
         .order("what-if", json!({ "assume": { "us-west-2": "failed" } }))
         .await
         .ok(200)
         .json();
 
-    assert_eq!(told["would_change"], true);
+    assert_eq!(shown["would_change"], true);
     assert!(
-        told["reason"]
+        shown["reason"]
             .as_str()
             .unwrap()
             .contains("us-west-2: failed: as assumed"),
-        "{told}"
+        "{shown}"
     );
 
     assert_eq!(fixture.snapshots.plan.borrow().clone(), before);
@@ -269,13 +269,11 @@ async fn what_if_answers_the_plan_that_would_be_made_and_changes_nothing() {
         .error(400);
 }
 
-#[tokio::test]
-async fn an_explanation_names_observers_votes_own_reports_and_what_led_here() {
-    let fixture = Rig::start().await;
-    fixture.get("/v1/failover/explain/nowhere").await.error(404);
+/// A plan because of a failed region, with observations, an own report and one past plan.
+fn fail_region(fixture: &Fixture) {
     fixture.plan();
     fixture.inputs();
-    fixture.judge("ap-south-1", Condition::Failed);
+    fixture.set_verdict("ap-south-1", Condition::Failed);
 
     let seen = Observation {
         region: "ap-south-1".parse().unwrap(),
@@ -291,7 +289,7 @@ async fn an_explanation_names_observers_votes_own_reports_and_what_led_here() {
         ..Observations::default()
     };
 
-    fixture.tell(
+    fixture.set_status(
         "eu-west-1/node-0",
         true,
         vec![StatusEntry::Observations(observed)],
@@ -301,7 +299,7 @@ async fn an_explanation_names_observers_votes_own_reports_and_what_led_here() {
         ..Observations::default()
     };
 
-    fixture.tell(
+    fixture.set_status(
         "ap-south-1/node-0",
         true,
         vec![StatusEntry::Observations(own)],
@@ -314,31 +312,38 @@ async fn an_explanation_names_observers_votes_own_reports_and_what_led_here() {
             committed,
         })
         .unwrap();
+}
 
-    let told = fixture
+#[tokio::test]
+async fn an_explanation_names_observers_votes_own_reports_and_what_led_here() {
+    let fixture = Fixture::start().await;
+    fixture.get("/v1/failover/explain/nowhere").await.error(404);
+    fail_region(&fixture);
+
+    let shown = fixture
         .get("/v1/failover/explain/ap-south-1")
         .await
         .ok(200)
         .json();
 
     assert_eq!(
-        told["region"]["votes"],
+        shown["region"]["votes"],
         json!([{ "region": "eu-west-1", "condition": "failed" }])
     );
 
     assert_eq!(
-        told["region"]["observations"][0]["observer"],
+        shown["region"]["observations"][0]["observer"],
         "eu-west-1/node-0"
     );
 
     assert_eq!(
-        told["region"]["observations"][0]["evidence"],
+        shown["region"]["observations"][0]["evidence"],
         "connection refused"
     );
 
-    assert_eq!(told["own_reports"][0]["condition"], "failed");
+    assert_eq!(shown["own_reports"][0]["condition"], "failed");
     assert_eq!(
-        told["reasons"],
+        shown["reasons"],
         json!([{ "seen_ms": 9, "seq": 12, "reason": "ap-south-1 failed" }])
     );
 
@@ -348,7 +353,7 @@ async fn an_explanation_names_observers_votes_own_reports_and_what_led_here() {
 
 #[tokio::test]
 async fn an_order_that_would_replace_anothers_is_refused_with_a_code_and_force_replaces_it() {
-    let fixture = Rig::start().await;
+    let fixture = Fixture::start().await;
     fixture.lead().await;
     fixture
         .order(
@@ -389,7 +394,7 @@ async fn an_order_that_would_replace_anothers_is_refused_with_a_code_and_force_r
 
 #[tokio::test]
 async fn the_last_region_that_can_serve_is_drained_only_by_force() {
-    let fixture = Rig::start().await;
+    let fixture = Fixture::start().await;
     fixture.lead().await;
     fixture
         .order("drain", json!({ "region": "eu-west-1" }))
@@ -420,19 +425,19 @@ async fn the_last_region_that_can_serve_is_drained_only_by_force() {
 
 #[tokio::test]
 async fn who_orders_is_the_tokens_name_or_must_be_said() {
-    let fixture = Rig::start().await;
+    let fixture = Fixture::start().await;
     fixture.lead().await;
 
-    let nobody = fixture
+    let unnamed = fixture
         .post("/v1/failover/hold", r#"{"region": "eu-west-1"}"#)
         .await;
     assert!(
-        nobody.error(400).contains("who gives it"),
+        unnamed.error(400).contains("who gives it"),
         "{}",
-        nobody.text
+        unnamed.text
     );
 
-    assert_eq!(nobody.json()["code"], "by-required");
+    assert_eq!(unnamed.json()["code"], "by-required");
     std::fs::write(
         fixture.token_file(),
         format!("# operators\ncarol carols-token\n{TOKEN}\n"),

@@ -8,7 +8,7 @@ use tokio::{
 };
 
 /// What a connection answers to these bytes until the server closes it.
-async fn raw(fixture: &Rig, bytes: &[u8]) -> String {
+async fn raw(fixture: &Fixture, bytes: &[u8]) -> String {
     let mut stream = TcpStream::connect(fixture.address).await.unwrap();
     stream.write_all(bytes).await.unwrap();
     until_closed(&mut stream).await
@@ -37,7 +37,7 @@ async fn an_oversized_body_is_refused_whether_its_length_is_declared_or_not() {
         json_bytes: 100,
         ..Limits::default()
     };
-    let fixture = Rig::with(limits, |_| {}).await;
+    let fixture = Fixture::with(limits, |_| {}).await;
     let path = "/v1/models/resnet/versions/1/uploads";
 
     assert!(
@@ -65,7 +65,7 @@ async fn a_body_that_does_not_come_is_not_waited_for() {
         json_body: Duration::from_millis(200),
         ..Limits::default()
     };
-    let fixture = Rig::with(limits, |_| {}).await;
+    let fixture = Fixture::with(limits, |_| {}).await;
     let answer = raw(&fixture, begin("content-length: 10\r\n\r\n{").as_bytes()).await;
 
     assert!(answer.starts_with("HTTP/1.1 408"), "{answer}");
@@ -77,7 +77,7 @@ async fn a_client_that_never_ends_its_head_is_cut_off() {
         head: Duration::from_millis(200),
         ..Limits::default()
     };
-    let fixture = Rig::with(limits, |_| {}).await;
+    let fixture = Fixture::with(limits, |_| {}).await;
     let answer = raw(&fixture, b"GET /v1/status HTTP/1.1\r\nhost: ").await;
 
     assert!(!answer.starts_with("HTTP/1.1 200"), "{answer}");
@@ -86,7 +86,7 @@ async fn a_client_that_never_ends_its_head_is_cut_off() {
 
 #[tokio::test]
 async fn a_head_too_long_and_bytes_that_are_no_http_are_refused() {
-    let fixture = Rig::start().await;
+    let fixture = Fixture::start().await;
     let long = format!(
         "GET /v1/status HTTP/1.1\r\nhost: localhost\r\nx: {}\r\n\r\n",
         "y".repeat(64 << 10)
@@ -121,7 +121,7 @@ async fn a_crowd_is_told_so_and_does_not_look_like_a_dead_process() {
         connections: 1,
         ..Limits::default()
     };
-    let fixture = Rig::with(limits, |_| {}).await;
+    let fixture = Fixture::with(limits, |_| {}).await;
     let upload = fixture.begin("resnet", "1").await;
 
     // Holds the only place: the server is busy with it until the rest of the file comes.
@@ -182,7 +182,7 @@ async fn connections_that_ask_for_nothing_give_way_and_slow_heads_are_cut_off_an
         idle: Duration::from_secs(60),
         ..Limits::default()
     };
-    let fixture = Rig::with(limits, |_| {}).await;
+    let fixture = Fixture::with(limits, |_| {}).await;
     let mut silent = Vec::new();
 
     for _ in 0..20 {
@@ -247,7 +247,7 @@ async fn connections_that_ask_for_nothing_give_way_and_slow_heads_are_cut_off_an
 
 #[tokio::test]
 async fn a_foreign_host_is_misdirected_on_every_route() {
-    let fixture = Rig::with(Limits::default(), |config| {
+    let fixture = Fixture::with(Limits::default(), |config| {
         config.api.hosts.push(".example.org".into())
     })
     .await;
@@ -275,7 +275,7 @@ async fn a_foreign_host_is_misdirected_on_every_route() {
         .await
         .error(421);
 
-    // Without a token nothing is told but that one is needed.
+    // Without a token the answer is only that one is needed.
     fixture
         .send(
             fixture
@@ -319,7 +319,7 @@ async fn a_foreign_host_is_misdirected_on_every_route() {
 
 #[tokio::test]
 async fn a_stopping_server_does_not_wait_for_an_idle_client() {
-    let mut fixture = Rig::start().await;
+    let mut fixture = Fixture::start().await;
     let mut idle = TcpStream::connect(fixture.address).await.unwrap();
     idle.write_all(b"GET /healthz HTTP/1.1\r\nhost: localhost\r\n")
         .await
@@ -350,7 +350,7 @@ async fn promtool_has_nothing_to_say_about_the_apis_metrics() {
         return;
     }
 
-    let fixture = Rig::start().await;
+    let fixture = Fixture::start().await;
     fixture.get("/verdict/mars-1").await.error(404);
     fixture
         .api

@@ -1,4 +1,4 @@
-//! What is read: state, probes, metrics.
+//! Reads: state, probes, metrics.
 
 use super::*;
 use regionmesh_client::{PlanDetail, Status};
@@ -17,7 +17,7 @@ fn actor(is_running: bool, failures_in_a_row: u32, down_for: Option<Duration>) -
 
 #[tokio::test]
 async fn the_index_names_the_agent_and_every_route() {
-    let fixture = Rig::start().await;
+    let fixture = Fixture::start().await;
     let reply = fixture.get("/").await.ok(200);
     assert!(reply.header("content-type").starts_with("text/plain"));
     assert!(
@@ -35,7 +35,7 @@ async fn the_index_names_the_agent_and_every_route() {
 
 #[tokio::test]
 async fn an_agent_that_knows_nothing_yet_says_so_and_does_not_fail() {
-    let fixture = Rig::start().await;
+    let fixture = Fixture::start().await;
     let status: Status =
         serde_json::from_value(fixture.get("/v1/status").await.ok(200).json()).unwrap();
 
@@ -67,10 +67,10 @@ async fn an_agent_that_knows_nothing_yet_says_so_and_does_not_fail() {
 }
 
 #[tokio::test]
-async fn status_tells_the_plan_the_leader_and_every_region_and_agent() {
-    let fixture = Rig::start().await;
+async fn status_has_the_plan_the_leader_and_every_region_and_agent() {
+    let fixture = Fixture::start().await;
     fixture.plan();
-    fixture.judge("ap-south-1", Condition::Failed);
+    fixture.set_verdict("ap-south-1", Condition::Failed);
     fixture.link("eu-west-1/node-0", 140_000);
 
     let status_entries = AgentInfo {
@@ -88,7 +88,7 @@ async fn status_tells_the_plan_the_leader_and_every_region_and_agent() {
         ..Holdings::default()
     };
 
-    fixture.tell(
+    fixture.set_status(
         "eu-west-1/node-0",
         true,
         vec![
@@ -97,7 +97,7 @@ async fn status_tells_the_plan_the_leader_and_every_region_and_agent() {
         ],
     );
 
-    fixture.tell(
+    fixture.set_status(
         "ap-south-1/node-0",
         false,
         vec![StatusEntry::Agent(status_entries)],
@@ -111,7 +111,29 @@ async fn status_tells_the_plan_the_leader_and_every_region_and_agent() {
         json!({ "agent": "eu-west-1/node-0", "ballot": 9 })
     );
 
-    let plan = &status["plan"];
+    assert_plan(&status["plan"]);
+    assert_regions(&status);
+    assert_agents(&status);
+
+    let regions = fixture.get("/v1/regions").await.ok(200).json();
+    assert_eq!(regions["regions"].as_array().unwrap().len(), 3);
+
+    let plan: PlanDetail =
+        serde_json::from_value(fixture.get("/v1/plan").await.ok(200).json()).unwrap();
+    let out = plan
+        .regions
+        .iter()
+        .find(|region| region.region.as_str() == "ap-south-1")
+        .unwrap();
+
+    assert_eq!(
+        (plan.brief.seq, out.since_ms, out.failed_ms),
+        (12, Some(42), Some(42))
+    );
+}
+
+#[track_caller]
+fn assert_plan(plan: &Value) {
     assert_eq!(
         (&plan["seq"], &plan["made_ms"], &plan["reason"]),
         (&json!(12), &json!(1_000), &json!("ap-south-1 failed"))
@@ -123,7 +145,10 @@ async fn status_tells_the_plan_the_leader_and_every_region_and_agent() {
     );
 
     assert!(plan["age_ms"].as_u64().unwrap() > 1_000_000_000);
+}
 
+#[track_caller]
+fn assert_regions(status: &Value) {
     let region = |name: &str| {
         status["regions"]
             .as_array()
@@ -177,7 +202,10 @@ async fn status_tells_the_plan_the_leader_and_every_region_and_agent() {
         out["votes"],
         json!([{ "region": "eu-west-1", "condition": "failed" }])
     );
+}
 
+#[track_caller]
+fn assert_agents(status: &Value) {
     let agents = status["agents"].as_array().unwrap();
     let [dead, alive] = &agents[..] else {
         panic!("{agents:?}")
@@ -212,27 +240,11 @@ async fn status_tells_the_plan_the_leader_and_every_region_and_agent() {
         (&dead["alive"], &dead["round_trip_us"], &dead["uptime_ms"]),
         (&json!(false), &Value::Null, &json!(0))
     );
-
-    let regions = fixture.get("/v1/regions").await.ok(200).json();
-    assert_eq!(regions["regions"].as_array().unwrap().len(), 3);
-
-    let plan: PlanDetail =
-        serde_json::from_value(fixture.get("/v1/plan").await.ok(200).json()).unwrap();
-    let out = plan
-        .regions
-        .iter()
-        .find(|region| region.region.as_str() == "ap-south-1")
-        .unwrap();
-
-    assert_eq!(
-        (plan.brief.seq, out.since_ms, out.failed_ms),
-        (12, Some(42), Some(42))
-    );
 }
 
 #[tokio::test]
 async fn a_ramp_that_was_made_shorter_does_not_hide_a_regions_share() {
-    let fixture = Rig::with(Limits::default(), |config| {
+    let fixture = Fixture::with(Limits::default(), |config| {
         config.recovery.steps.truncate(1)
     })
     .await;
@@ -252,7 +264,7 @@ async fn a_ramp_that_was_made_shorter_does_not_hide_a_regions_share() {
 
 #[tokio::test]
 async fn a_verdict_is_a_status_that_a_load_balancer_understands() {
-    let fixture = Rig::start().await;
+    let fixture = Fixture::start().await;
     assert_eq!(
         fixture.get("/verdict/us-west-2").await.ok(200).json()["verdict"],
         "unknown"
@@ -265,7 +277,7 @@ async fn a_verdict_is_a_status_that_a_load_balancer_understands() {
         (Condition::Failed, 503),
         (Condition::Draining, 503),
     ] {
-        fixture.judge("us-west-2", condition);
+        fixture.set_verdict("us-west-2", condition);
         let body = fixture.get("/verdict/us-west-2").await.ok(status).json();
         assert_eq!(
             body,
@@ -292,7 +304,7 @@ async fn a_verdict_is_a_status_that_a_load_balancer_understands() {
 
 #[tokio::test]
 async fn liveness_forgives_a_restart_and_names_an_actor_that_does_not_come_back() {
-    let fixture = Rig::start().await;
+    let fixture = Fixture::start().await;
     let set = |gossip: ChildHealth| {
         fixture.actors.send_replace(Arc::new(BTreeMap::from([
             ("mesh", actor(true, 9, None)),
@@ -326,10 +338,28 @@ async fn liveness_forgives_a_restart_and_names_an_actor_that_does_not_come_back(
     }
 }
 
+/// The names of the readiness checks that fail.
+async fn failing_checks(fixture: &Fixture) -> Vec<String> {
+    let reply = fixture.get("/readyz").await;
+    let body = reply.json();
+    let checks: Vec<_> = body["checks"]
+        .as_object()
+        .unwrap()
+        .iter()
+        .filter(|(_, says)| *says != "ok")
+        .map(|(name, _)| name.clone())
+        .collect();
+
+    assert_eq!(reply.status == 200, checks.is_empty(), "{body}");
+    assert_eq!(body["ready"], checks.is_empty());
+    assert_eq!(body["checks"].as_object().unwrap().len(), 7);
+    checks
+}
+
 #[tokio::test]
 async fn readiness_needs_every_check_and_names_the_one_that_fails() {
-    let fixture = Rig::start().await;
-    let own = |status_entries| fixture.tell("us-west-2/node-0", true, status_entries);
+    let fixture = Fixture::start().await;
+    let own = |status_entries| fixture.set_status("us-west-2/node-0", true, status_entries);
     let both = || {
         vec![
             StatusEntry::Certificate(vec![vec![1]]),
@@ -337,23 +367,7 @@ async fn readiness_needs_every_check_and_names_the_one_that_fails() {
         ]
     };
 
-    let failing = async || {
-        let reply = fixture.get("/readyz").await;
-        let body = reply.json();
-        let checks: Vec<_> = body["checks"]
-            .as_object()
-            .unwrap()
-            .iter()
-            .filter(|(_, says)| *says != "ok")
-            .map(|(name, _)| name.clone())
-            .collect();
-
-        assert_eq!(reply.status == 200, checks.is_empty(), "{body}");
-        assert_eq!(body["ready"], checks.is_empty());
-        assert_eq!(body["checks"].as_object().unwrap().len(), 7);
-        checks
-    };
-
+    let failing = async || failing_checks(&fixture).await;
     assert_eq!(
         failing().await,
         ["catalogues", "gossip", "mesh", "plan", "store"]
@@ -376,7 +390,7 @@ async fn readiness_needs_every_check_and_names_the_one_that_fails() {
     assert_eq!(failing().await, ["actors"]);
     fixture.actors.send_replace(Arc::default());
 
-    // Without its store an agent goes on, and says what is wrong.
+    // Without its store an agent stays ready, and reports the outage.
     fixture.snapshots.problems.set(
         ProblemKind::StoreUnavailable,
         "us-west-2",
@@ -402,7 +416,7 @@ async fn readiness_needs_every_check_and_names_the_one_that_fails() {
 
 #[tokio::test]
 async fn what_is_not_there_is_refused_in_json() {
-    let fixture = Rig::start().await;
+    let fixture = Fixture::start().await;
     fixture.get("/v2/health/ready").await.error(404);
     fixture.get("/v1/models/resnet/").await.error(404);
     fixture.get("/v1/models/resnet").await.error(404);
@@ -439,7 +453,7 @@ async fn what_is_not_there_is_refused_in_json() {
 
 #[tokio::test]
 async fn requests_are_counted_by_route_and_not_by_path() {
-    let fixture = Rig::start().await;
+    let fixture = Fixture::start().await;
     fixture.get("/verdict/us-west-2").await.ok(200);
     fixture.get("/verdict/mars-1").await.error(404);
     fixture.get("/wp-login.php").await.error(404);

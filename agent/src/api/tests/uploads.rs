@@ -10,7 +10,7 @@ use tokio::{
 
 #[tokio::test]
 async fn a_version_is_published_with_its_files_publisher_and_metadata() {
-    let fixture = Rig::start().await;
+    let fixture = Fixture::start().await;
     let body = json!({ "publisher": "ada", "metadata": { "framework": "onnx", "commit": "3f2a" } })
         .to_string();
     let begun = fixture
@@ -50,6 +50,14 @@ async fn a_version_is_published_with_its_files_publisher_and_metadata() {
 
     assert_eq!(committed["content"].as_str().unwrap().len(), 64);
 
+    assert_version(&fixture, &committed).await;
+
+    // The upload is over.
+    fixture.commit(upload).await.error(404);
+    fixture.add(upload, "late", "x").await.error(404);
+}
+
+async fn assert_version(fixture: &Fixture, committed: &Value) {
     let shown = fixture
         .get("/v1/models/resnet/versions/1")
         .await
@@ -75,15 +83,11 @@ async fn a_version_is_published_with_its_files_publisher_and_metadata() {
     assert_eq!(paths, ["labels/en us.txt", "model.onnx"]);
     let stored = fixture.dir.path().join("store/models/resnet/1/model.onnx");
     assert_eq!(std::fs::read_to_string(stored).unwrap(), "weights");
-
-    // The upload is over.
-    fixture.commit(upload).await.error(404);
-    fixture.add(upload, "late", "x").await.error(404);
 }
 
 #[tokio::test]
 async fn a_file_may_be_large_and_empty_bodies_are_files_too() {
-    let fixture = Rig::start().await;
+    let fixture = Fixture::start().await;
     let upload = fixture.begin("resnet", "1").await;
     let large = vec![7u8; 24 << 20];
     let digest = blake3::hash(&large).to_hex().to_string();
@@ -109,7 +113,7 @@ async fn a_file_may_be_large_and_empty_bodies_are_files_too() {
 
 #[tokio::test]
 async fn the_same_content_again_is_fine_and_other_content_is_refused() {
-    let fixture = Rig::start().await;
+    let fixture = Fixture::start().await;
     let first = fixture.publish("resnet", "1", "weights").await;
     let again = fixture.publish("resnet", "1", "weights").await;
 
@@ -137,7 +141,7 @@ async fn the_same_content_again_is_fine_and_other_content_is_refused() {
 
 #[tokio::test]
 async fn a_bad_request_to_begin_begins_nothing() {
-    let fixture = Rig::start().await;
+    let fixture = Fixture::start().await;
     let begin = "/v1/models/resnet/versions/1/uploads";
     for body in [
         "{",
@@ -196,7 +200,7 @@ async fn a_bad_request_to_begin_begins_nothing() {
 
 #[tokio::test]
 async fn a_bad_file_is_refused_and_the_upload_goes_on() {
-    let fixture = Rig::start().await;
+    let fixture = Fixture::start().await;
     let upload = fixture.begin("resnet", "1").await;
     for path in [
         "",
@@ -240,7 +244,7 @@ async fn a_bad_file_is_refused_and_the_upload_goes_on() {
 
 #[tokio::test]
 async fn a_file_of_unknown_length_is_refused() {
-    let fixture = Rig::start().await;
+    let fixture = Fixture::start().await;
     let upload = fixture.begin("resnet", "1").await;
     let pieces =
         futures::stream::iter([Ok::<_, std::io::Error>(Bytes::from_static(b"weights"))]).boxed();
@@ -254,7 +258,7 @@ async fn a_file_of_unknown_length_is_refused() {
 
 #[tokio::test]
 async fn an_upload_without_files_or_with_one_below_another_is_no_version() {
-    let fixture = Rig::start().await;
+    let fixture = Fixture::start().await;
     let upload = fixture.begin("resnet", "1").await;
     assert!(
         fixture
@@ -291,7 +295,7 @@ async fn an_upload_without_files_or_with_one_below_another_is_no_version() {
 
 #[tokio::test]
 async fn an_aborted_upload_leaves_nothing_behind() {
-    let fixture = Rig::start().await;
+    let fixture = Fixture::start().await;
     let upload = fixture.begin("resnet", "1").await;
     fixture.add(&upload, "model.onnx", "weights").await.ok(201);
     fixture
@@ -310,7 +314,7 @@ async fn an_aborted_upload_leaves_nothing_behind() {
 
 #[tokio::test]
 async fn uploads_beyond_the_limit_wait_their_turn() {
-    let fixture = Rig::start().await;
+    let fixture = Fixture::start().await;
     let mut open = Vec::new();
     for _ in 0..32 {
         open.push(fixture.begin("resnet", "1").await);
@@ -339,7 +343,7 @@ async fn uploads_beyond_the_limit_wait_their_turn() {
 }
 
 /// Sends a file's head and half of its bytes.
-async fn half_a_file(fixture: &Rig, upload: &str) -> TcpStream {
+async fn half_a_file(fixture: &Fixture, upload: &str) -> TcpStream {
     let mut stream = TcpStream::connect(fixture.address).await.unwrap();
     let head = format!(
         "POST /v1/uploads/{upload}/files?path=model.onnx HTTP/1.1\r\nhost: \
@@ -352,7 +356,7 @@ async fn half_a_file(fixture: &Rig, upload: &str) -> TcpStream {
 
 #[tokio::test]
 async fn a_sender_that_breaks_off_may_send_the_file_again() {
-    let fixture = Rig::start().await;
+    let fixture = Fixture::start().await;
     let upload = fixture.begin("resnet", "1").await;
     drop(half_a_file(&fixture, &upload).await);
 
@@ -377,7 +381,7 @@ async fn a_sender_that_falls_silent_is_not_waited_for() {
         file_pause: Duration::from_millis(200),
         ..Limits::default()
     };
-    let fixture = Rig::with(limits, |_| {}).await;
+    let fixture = Fixture::with(limits, |_| {}).await;
     let upload = fixture.begin("resnet", "1").await;
     let mut stream = half_a_file(&fixture, &upload).await;
     let mut answer = Vec::new();
