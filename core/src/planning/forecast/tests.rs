@@ -74,8 +74,9 @@ proptest! {
         );
 
         prop_assert!(ramping >= Some(since_ms));
-        prop_assert!(cooling_down.is_some_and(|forecast| {
+        let is_ordered = |forecast: Forecast| {
             forecast.ramp_ms >= Some(since_ms) && Some(forecast.full_ms) >= forecast.ramp_ms
-        }));
+        };
+        prop_assert!(cooling_down.is_some_and(is_ordered));
     }
 }
