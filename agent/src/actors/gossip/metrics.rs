@@ -1,4 +1,4 @@
-//! What gossip counts.
+//! Metrics of the gossip actor.
 
 use prometheus::{IntCounter, IntCounterVec, IntGauge, Opts, Registry};
 

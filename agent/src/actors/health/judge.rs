@@ -1,4 +1,4 @@
-//! From what all agents publish to the verdict on one region and on each of its addresses.
+//! The verdict on one region and on each of its addresses, from what all agents publish.
 
 use regionmesh_core::health::{
     endpoint::LAST_PROBE,
@@ -67,7 +67,7 @@ pub(super) fn judge(
     now_ms: u64,
 ) -> RegionVerdict {
     let of_region = |report: &&Report<'_>| report.agent.region == *region;
-    // Its agents' own reports; those that speak for one address count for that one first.
+    // Its agents' own reports; those for one address count for that address first.
     let mut on_addresses = Vec::new();
     let mut conditions = Vec::new();
 
