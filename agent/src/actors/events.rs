@@ -81,9 +81,8 @@ async fn detect_changes(arguments: EventsArguments) {
         let leader = leaders.borrow_and_update().ballot.clone();
         events.extend(changes.leader(leader.as_ref(), now_ms));
 
-        if let Some(plan) = plans.borrow_and_update().clone() {
-            events.extend(changes.plan(&plan, now_ms));
-        }
+        let plan = plans.borrow_and_update().clone();
+        events.extend(plan.iter().flat_map(|plan| changes.plan(plan, now_ms)));
 
         let states = zones.borrow_and_update().clone();
         for (provider, state) in &states {

@@ -26,8 +26,8 @@ use crate::{
     snapshots::Snapshots,
 };
 use clock::{Clock, WallShift};
+use judge::announced_drain;
 pub use metrics::HealthMetrics;
-use own::announced_drain;
 use probing::{Probing, watch_board, watch_canaries};
 use ractor::{Actor, ActorProcessingErr, ActorRef};
 use regionmesh_core::health::{

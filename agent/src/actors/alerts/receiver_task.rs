@@ -187,10 +187,10 @@ impl ReceiverTask {
         }
     }
 
-    fn set_failing(&mut self, is_unheard: bool, now: Instant) {
-        if is_unheard != self.reported_failing_since.is_some() {
-            self.reported_failing_since = is_unheard.then_some(now);
-            self.update_status(|status| status.is_failing = is_unheard);
+    fn set_failing(&mut self, is_failing: bool, now: Instant) {
+        if is_failing != self.reported_failing_since.is_some() {
+            self.reported_failing_since = is_failing.then_some(now);
+            self.update_status(|status| status.is_failing = is_failing);
         }
     }
 
@@ -257,7 +257,7 @@ pub(super) fn receiver<'a>(
     view: &'a regionmesh_core::gossip::AgentView,
     name: &str,
 ) -> Option<&'a ReceiverStatus> {
-    match &*view.status.get(&StatusKind::Alerts)?.status_entry {
+    match &*view.status_entries.get(&StatusKind::Alerts)?.status_entry {
         StatusEntry::Alerts(status) => status.receivers.iter().find(|status| status.name == name),
         _ => None,
     }

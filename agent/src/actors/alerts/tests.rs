@@ -50,7 +50,7 @@ fn receiver_task(leader: Option<&str>, is_other_unheard: bool) -> ReceiverTask {
 
     let view = AgentView {
         is_alive: true,
-        status: [(StatusKind::Alerts, seen)].into(),
+        status_entries: [(StatusKind::Alerts, seen)].into(),
     };
 
     snapshots.board.send_modify(|board| {

@@ -1,14 +1,17 @@
 //! The verdict on one region and on each of its addresses, from what all agents publish.
 
-use regionmesh_core::health::{
-    endpoint::LAST_PROBE,
-    verdict::{
-        AddressVerdict, Opinion, RegionVerdict, own_of_addresses, own_report, region_verdict,
+use regionmesh_core::{
+    gossip::BoardView,
+    health::{
+        endpoint::LAST_PROBE,
+        verdict::{
+            AddressVerdict, Opinion, RegionVerdict, own_of_addresses, own_report, region_verdict,
+        },
     },
 };
 use regionmesh_protocol::{
     identity::{AgentId, RegionName},
-    status::{Observations, condition::Condition},
+    status::{Observations, StatusEntry, StatusKind, condition::Condition},
 };
 use std::net::IpAddr;
 
@@ -130,4 +133,20 @@ pub(super) fn judge(
     let mut verdict = region_verdict(region, &observers, &own, previous, now_ms);
     verdict.addresses = on_addresses;
     verdict
+}
+
+/// Whether our own board entry, perhaps of the previous actor, reports the region draining.
+pub(super) fn announced_drain(board: &BoardView, id: &AgentId) -> bool {
+    let seen = board
+        .agents
+        .get(id)
+        .and_then(|view| view.status_entries.get(&StatusKind::Observations));
+
+    matches!(
+        seen.map(|seen| &*seen.status_entry),
+        Some(StatusEntry::Observations(Observations {
+            own: Some(Condition::Draining),
+            ..
+        }))
+    )
 }

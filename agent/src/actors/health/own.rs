@@ -2,13 +2,11 @@
 
 use super::HealthState;
 use crate::actors::messages::GossipMessage;
-use regionmesh_core::{
-    gossip::BoardView, health::endpoint::EndpointTracker, planning::freeze::OwnView,
-};
+use regionmesh_core::{health::endpoint::EndpointTracker, planning::freeze::OwnView};
 use regionmesh_protocol::{
-    identity::{AgentId, RegionName},
+    identity::RegionName,
     status::{
-        Observations, StatusEntry, StatusKind,
+        Observations, StatusEntry,
         condition::{Condition, Observation},
     },
 };
@@ -93,20 +91,4 @@ impl HealthState {
             tracing::debug!(%error, "observations were not published; they are again within 2 s");
         }
     }
-}
-
-/// Whether our own board entry, perhaps of the previous actor, reports the region draining.
-pub(super) fn announced_drain(board: &BoardView, id: &AgentId) -> bool {
-    let seen = board
-        .agents
-        .get(id)
-        .and_then(|view| view.status_entries.get(&StatusKind::Observations));
-
-    matches!(
-        seen.map(|seen| &*seen.status_entry),
-        Some(StatusEntry::Observations(Observations {
-            own: Some(Condition::Draining),
-            ..
-        }))
-    )
 }
