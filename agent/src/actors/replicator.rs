@@ -22,7 +22,7 @@ pub use arguments::ReplicatorArguments;
 use ractor::{Actor, ActorProcessingErr, ActorRef};
 use regionmesh_protocol::wire::PeerReply;
 use regionmesh_runtime::logging::Reminder;
-use state::ReplicatorState;
+pub use state::ReplicatorState;
 use std::{
     collections::{BTreeMap, BTreeSet},
     time::{Duration, Instant},

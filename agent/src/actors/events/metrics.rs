@@ -29,7 +29,7 @@ impl EventMetrics {
             )?,
             left_out: prometheus::IntGauge::new(
                 "regionmesh_alerts_left_out",
-                "Alerts beyond the number that is kept; nobody is told of them.",
+                "Alerts beyond the limit; they are not sent.",
             )?,
             problems: IntGaugeVec::new(
                 Opts::new(

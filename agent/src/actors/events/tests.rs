@@ -192,7 +192,7 @@ async fn what_a_region_reports_of_itself_is_told_by_its_observers_clocks_if_they
     judge(&snapshots, Condition::Failed);
     until_last(&snapshots, "verdict:a:failed:50").await;
 
-    // Where they never agree the event is told all the same.
+    // If they never agree the event is published all the same.
     observe(&snapshots, "b/x", Condition::Healthy, 60);
     observe(&snapshots, "c/y", Condition::Healthy, 70);
     judge(&snapshots, Condition::Healthy);

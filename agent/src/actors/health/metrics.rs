@@ -42,7 +42,7 @@ impl HealthMetrics {
             confirmations: register_int_counter_vec_with_registry!(
                 "regionmesh_probe_confirmations_total",
                 "Probes that followed a definite failure at the quicker pace, by outcome: \
-                    success (the endpoint was back at once), definite_failure, silence.",
+                    success (the endpoint had recovered), definite_failure, silence.",
                 &["region", "outcome"],
                 registry,
             )?,

@@ -26,7 +26,7 @@ impl PlanMetrics {
             traffic_state: IntGaugeVec::new(
                 Opts::new(
                     "regionmesh_plan_traffic_state",
-                    "1 for where the region stands in the last plan known, else 0.",
+                    "1 for the region's traffic state in the last plan known, else 0.",
                 ),
                 &["region", "state"],
             )?,

@@ -304,7 +304,7 @@ impl Driver {
     fn withdraw(&mut self, plan: &CommittedPlan) {
         tracing::error!(
             stamp = %plan.stamp, reason = %plan.plan.reason,
-            "the plan kept on disk was never committed: it is dropped, and the register's is used"
+            "the plan saved on disk was never committed; using the register's"
         );
 
         self.arguments

@@ -50,7 +50,7 @@ impl LiveFamilies {
             )?,
             idle: register_gauge_vec_with_registry!(
                 "regionmesh_cost_idle_ratio",
-                "Part of a region's inference places that was idle this month.",
+                "Share of a region's inference slots that was idle this month.",
                 &["region"],
                 registry,
             )?,
@@ -70,7 +70,7 @@ impl LiveFamilies {
             )?,
             missing: register_int_gauge_with_registry!(
                 "regionmesh_cost_prices_missing",
-                "Things that run or are sent and have no price.",
+                "Resources in use without a price.",
                 registry,
             )?,
             anomalies: register_int_gauge_vec_with_registry!(
@@ -141,7 +141,7 @@ impl BillFamilies {
             )?,
             polls: register_int_counter_vec_with_registry!(
                 "regionmesh_cost_export_polls_total",
-                "Looks at billing exports by this agent, by outcome: done, failed.",
+                "Reads of billing exports by this agent, by outcome: done, failed.",
                 &["outcome"],
                 registry,
             )?,

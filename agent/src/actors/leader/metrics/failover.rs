@@ -27,14 +27,14 @@ impl OrderMetrics {
             )?,
             overrides: register_int_gauge_vec_with_registry!(
                 "regionmesh_plan_overrides",
-                "Operators' orders that stand in the last plan known, by kind.",
+                "Operators' orders in force in the last plan known, by kind.",
                 &["kind"],
                 registry,
             )?,
             yielded: register_int_gauge_with_registry!(
                 "regionmesh_plan_yielded_orders",
-                "Operators' orders without effect: obeying them would leave users on a region \
-                    that can't serve.",
+                "Operators' orders without effect: they would leave users on a region that can't \
+                    serve.",
                 registry,
             )?,
         })
@@ -68,7 +68,7 @@ impl CommittedPlanMetrics {
             )?,
             save_errors: register_int_counter_with_registry!(
                 "regionmesh_plan_save_errors_total",
-                "Committed plans that could not be kept in the data directory.",
+                "Committed plans that could not be saved in the data directory.",
                 registry,
             )?,
             taken_out: register_int_gauge_with_registry!(
@@ -78,13 +78,14 @@ impl CommittedPlanMetrics {
             )?,
             limited: register_int_gauge_with_registry!(
                 "regionmesh_plan_limited",
-                "Failed regions that keep a part of their share, since as many as may are out \
-                    already.",
+                "Failed regions that keep a part of their share, because the maximum number of \
+                    regions is out already.",
                 registry,
             )?,
             unmoved_rps: register_int_gauge_with_registry!(
                 "regionmesh_plan_unmoved_requests_per_second",
-                "Load that stays where it should not, for want of declared capacity elsewhere.",
+                "Load that stays on a failing region because no other region has declared \
+                    capacity for it.",
                 registry,
             )?,
             all_failed: register_int_gauge_with_registry!(

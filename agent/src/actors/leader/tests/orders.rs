@@ -62,7 +62,7 @@ async fn an_order_is_answered_once_committed_and_survives_the_leader_that_took_i
     );
 
     let dir = &mesh.agents[&next].config.data_dir;
-    eventually("the history tells of the order", || {
+    eventually("the history contains the order", || {
         read_history(dir)
             .unwrap()
             .iter()

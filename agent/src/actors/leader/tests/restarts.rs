@@ -61,8 +61,8 @@ async fn a_restarted_agent_goes_on_with_its_last_plan_where_nobody_can_be_heard(
             .is_some_and(|known| known.stamp >= plan.stamp)
     );
 
-    assert!(!*fresh.snapshots.is_current.borrow(), "nobody was heard");
-    eventually("it goes on alone", || {
+    assert!(!*fresh.snapshots.is_current.borrow(), "no region was heard");
+    eventually("it continues alone", || {
         fresh.snapshots.is_current.borrow().then_some(())
     })
     .await;
