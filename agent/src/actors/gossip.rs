@@ -1,30 +1,26 @@
-//! The gossip actor: feeds membership and the status board, and carries out what they answer.
+//! The gossip actor: feeds membership and the status board, and performs their effects.
 //!
-//! Membership ([`Membership`]) says who is alive; the board
-//! ([`regionmesh_core::gossip`]) holds what everybody says of itself. Both are machines without
-//! IO. This actor hands them packets, exchanges and the time, sends what they want sent, and shows
-//! the result in `snapshots.board`. When it dies and is started again it goes on with the same
-//! board, which lives in its arguments, and joins as a new generation of itself.
+//! Membership ([`Membership`]) decides who is alive; the board ([`regionmesh_core::gossip`]) holds
+//! what each agent publishes about itself. Both are state machines without IO. This actor feeds
+//! them packets, exchanges and the time, sends their output, and publishes the result in
+//! `snapshots.board`. After a crash it continues with the same board, which lives in its arguments,
+//! and joins as a new generation of itself.
 //!
-//! A connection that is gone says nothing about the agent at its other end, and an agent's death
-//! says nothing about its region's serving: this actor never draws either conclusion.
+//! A lost connection does not mean that the agent at its other end is dead, and a dead agent does
+//! not mean that its region fails to serve: this actor draws neither conclusion.
 
+mod exchange;
 mod inbox;
 mod metrics;
 mod spread;
+mod view;
 
-use super::messages::GossipMessage;
-use crate::snapshots::Snapshots;
+use crate::{actors::messages::GossipMessage, snapshots::Snapshots};
 pub use metrics::GossipMetrics;
 use ractor::{Actor, ActorProcessingErr, ActorRef};
 use rand::{RngExt, SeedableRng, rngs::StdRng};
-use regionmesh_core::gossip::{
-    AgentView, Applied, Board, BoardLimits, BoardView, Delta, Digest, ExchangeReply,
-    ExchangeRequest, Judge, PublishError, SeenStatus, Signer, Verifier,
-};
-use regionmesh_mesh::{
-    GossipTransport, LinkInfo, MemberEvent, Membership, Outputs, Peer, PeerError,
-};
+use regionmesh_core::gossip::{Board, BoardLimits, PublishError, Signer, Verifier};
+use regionmesh_mesh::{GossipTransport, LinkInfo, MemberEvent, Membership, Outputs};
 use regionmesh_protocol::{
     identity::{AgentId, MeshName},
     status::StatusEntry,
@@ -43,20 +39,15 @@ use tokio::{
     task::{JoinHandle, JoinSet},
 };
 
-/// How long one exchange may take.
-const EXCHANGE_TIMEOUT: Duration = Duration::from_secs(5);
-/// Most bytes of entries in one request or reply; what is left over goes in the next. Keeps one
-/// turn of the actor short.
-const DELTA_BYTES: usize = 4 << 20;
-/// Pace of everything that repeats.
+/// Interval of periodic work.
 const TICK: Duration = Duration::from_secs(1);
 /// An agent that was dead for this long is forgotten.
 const FORGET_AFTER: Duration = Duration::from_secs(3600);
-/// After a restart of this actor those who were alive before are shown so until membership has had
-/// time to find them.
+/// After a restart of this actor, agents that were alive before are shown alive until membership
+/// has had time to find them.
 const INHERITANCE: Duration = Duration::from_secs(3);
 
-/// What the actor is started with, each time it is started.
+/// What the actor is started with, on each start.
 #[derive(Clone)]
 pub struct GossipArguments {
     own: AgentId,
@@ -72,24 +63,22 @@ pub struct GossipArguments {
 
 /// What the agent hands to gossip.
 pub struct GossipSetup {
-    /// Who we are.
+    /// This agent.
     pub own: AgentId,
-    /// The mesh.
     pub mesh: MeshName,
     /// Drawn at the start of the process; seeds the random choices.
     pub boot: u64,
-    /// When the process started, Unix milliseconds: our entries outrank those of earlier lives by
-    /// it.
+    /// When the process started, Unix milliseconds: ranks our entries above those of earlier
+    /// processes.
     pub started_ms: u64,
     /// Carries packets and exchanges.
     pub transport: Arc<dyn GossipTransport>,
     /// Signs our entries.
     pub signer: Arc<dyn Signer>,
-    /// Checks the others'.
+    /// Verifies the entries of others.
     pub verifier: Arc<dyn Verifier>,
     /// Read: links. Written: board.
     pub snapshots: Snapshots,
-    /// Counts.
     pub metrics: GossipMetrics,
 }
 
@@ -119,10 +108,9 @@ impl From<GossipSetup> for GossipArguments {
 /// A [`GossipMessage::Wake`] on its way.
 type Alarm = JoinHandle<Result<(), ractor::MessagingErr<GossipMessage>>>;
 
-/// The actor.
 pub struct GossipActor;
 
-/// Its state.
+/// State of the actor.
 pub struct GossipState {
     arguments: GossipArguments,
     membership: Membership,
@@ -137,7 +125,7 @@ pub struct GossipState {
     inherited: BTreeSet<AgentId>,
     inherited_until: Instant,
     is_view_stale: bool,
-    /// When an exchange with another region that has just ended began.
+    /// When the last exchange with another region began, until it is published.
     heard: Option<Instant>,
 }
 
@@ -157,8 +145,8 @@ impl Actor for GossipActor {
         arguments: GossipArguments,
     ) -> Result<GossipState, ActorProcessingErr> {
         let now = now();
-        // One above the last: a restarted actor is a new life to the others, who replace the old
-        // one at once.
+        // One above the last: to the others a restarted actor is a new member, which replaces the
+        // old one immediately.
         let generation = arguments
             .generation
             .fetch_add(1, Ordering::Relaxed)
@@ -189,7 +177,7 @@ impl Actor for GossipActor {
         };
 
         state.wake(&me, now);
-        state.settle(&me, now);
+        state.publish_and_schedule(&me, now);
         Ok(state)
     }
 
@@ -200,7 +188,7 @@ impl Actor for GossipActor {
         state: &mut GossipState,
     ) -> Result<(), ActorProcessingErr> {
         let now = now();
-        // A connection made while this actor was being started was told to nobody.
+        // A connection made while this actor was starting was not announced to it.
         if state.links.has_changed().unwrap_or_default() {
             state.reconcile(now);
         }
@@ -230,7 +218,7 @@ impl Actor for GossipActor {
         }
 
         state.wake(&me, now);
-        state.settle(&me, now);
+        state.publish_and_schedule(&me, now);
         Ok(())
     }
 }
@@ -285,11 +273,11 @@ impl GossipState {
 
         for event in outputs.events {
             self.is_view_stale = true;
-            self.note(event, now);
+            self.log_event(event, now);
         }
     }
 
-    fn note(&mut self, event: MemberEvent, now: Instant) {
+    fn log_event(&mut self, event: MemberEvent, now: Instant) {
         let age_ms = |since: Option<&Instant>| {
             since.map(|since| {
                 u64::try_from(now.saturating_duration_since(*since).as_millis()).unwrap_or(u64::MAX)
@@ -302,10 +290,15 @@ impl GossipState {
                 self.since.insert(agent, now);
             }
             MemberEvent::Down(agent) => {
-                let last_fact = self.board().entries(&agent).map(|held| held.seen_at).max();
+                let last_status = self.board().entries(&agent).map(|held| held.seen_at).max();
                 let was_up_ms = age_ms(self.since.get(&agent));
-                let last_fact_ms = age_ms(last_fact.as_ref());
-                tracing::warn!(%agent, was_up_ms, last_fact_ms, "member down: it answers nobody");
+                let last_status_ms = age_ms(last_status.as_ref());
+                tracing::warn!(
+                    %agent,
+                    was_up_ms,
+                    last_status_ms,
+                    "member down: no agent gets an answer from it"
+                );
                 self.since.insert(agent, now);
             }
             MemberEvent::Restarted(agent) => tracing::info!(%agent, "member restarted"),
@@ -313,7 +306,7 @@ impl GossipState {
                 self.arguments
                     .generation
                     .fetch_max(generation, Ordering::Relaxed);
-                tracing::warn!(generation, "the mesh held us for dead; we joined again");
+                tracing::warn!(generation, "peers had declared this agent dead; rejoined");
             }
         }
     }
@@ -342,159 +335,12 @@ impl GossipState {
             }
             Err(error) => {
                 self.arguments.metrics.publish_failures.inc();
-                tracing::error!(%error, "our status does not reach the mesh");
+                tracing::error!(%error, "this agent's status could not be published");
             }
         }
     }
 
-    fn answer(&mut self, from: &AgentId, request: &[u8], now: Instant) -> Vec<u8> {
-        let reply = match ExchangeRequest::decode(request) {
-            Ok(request) => {
-                self.count_exchange("answered");
-                self.arguments.snapshots.clocks.told(&request.clock);
-                self.apply(from, request.delta, now);
-
-                let (digest, delta) = {
-                    let board = self.board();
-                    (
-                        board.digest(),
-                        board.delta_for(&request.digest, DELTA_BYTES),
-                    )
-                };
-                let mut theirs = request.digest;
-
-                if !delta.has_more {
-                    theirs.learn(&digest);
-                }
-                self.spread.heard(from, theirs);
-                ExchangeReply::Board {
-                    digest,
-                    delta,
-                    clock: self.arguments.snapshots.clocks.reading(),
-                }
-            }
-            Err(error) => {
-                self.count_exchange("refused_malformed");
-                tracing::warn!(%from, %error, "refused a board exchange");
-                ExchangeReply::Refused(error.to_string())
-            }
-        };
-
-        reply.encode().unwrap_or_else(|error| {
-            tracing::error!(%from, %error, "could not answer a board exchange");
-            Vec::new()
-        })
-    }
-
-    fn exchange_ended(
-        &mut self,
-        with: &AgentId,
-        span: (Instant, Instant),
-        answer: Result<Vec<u8>, PeerError>,
-        now: Instant,
-    ) {
-        let answer = answer.map_err(|error| (outcome_of(&error), error.to_string()));
-        let reply = answer.and_then(|bytes| {
-            ExchangeReply::decode(&bytes)
-                .map_err(|error| ("malformed_answer", format!("its answer: {error}")))
-        });
-        let reply = reply.and_then(|reply| match reply {
-            ExchangeReply::Board {
-                digest,
-                delta,
-                clock,
-            } => Ok((digest, delta, clock)),
-            ExchangeReply::Refused(why) => Err(("refused_by_peer", format!("it refused: {why}"))),
-        });
-
-        match reply {
-            Ok((digest, delta, clock)) => {
-                self.count_exchange("ok");
-                self.arguments.snapshots.clocks.compared(with, &clock, span);
-                if with.region != self.arguments.own.region {
-                    self.heard = Some(span.0);
-                }
-
-                let has_more = delta.has_more;
-                let has_learned = self.apply(with, delta, now);
-                let again = (has_more && has_learned) || self.board().has_news_for(&digest);
-
-                self.spread.ended(with, Some(digest), again, now);
-            }
-            Err((outcome, error)) => {
-                self.count_exchange(outcome);
-                tracing::debug!(peer = %with, error, "a board exchange failed; trying again in a \
-                    second");
-                self.spread.ended(with, None, true, now);
-            }
-        }
-    }
-
-    /// Takes what is good of a delta; says whether anything was new.
-    fn apply(&mut self, from: &AgentId, delta: Delta, now: Instant) -> bool {
-        if delta.is_empty() {
-            return false;
-        }
-
-        let verifier = self.arguments.verifier.clone();
-        let alive = self.membership.alive();
-        let (
-            Applied {
-                changes,
-                rejected,
-                is_outranked,
-            },
-            agents,
-        ) = {
-            let mut board = self
-                .arguments
-                .board
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner);
-
-            (
-                board.apply(
-                    delta,
-                    Judge {
-                        verifier: &*verifier,
-                        alive,
-                        now,
-                    },
-                ),
-                board.agent_count(),
-            )
-        };
-
-        for (reason, count) in rejected {
-            self.arguments
-                .metrics
-                .entries_rejected
-                .with_label_values(&[reason.as_str()])
-                .inc_by(count);
-
-            tracing::debug!(%from, reason = reason.as_str(), count, "refused board entries");
-        }
-
-        if is_outranked {
-            tracing::warn!(
-                "the mesh knows later entries of ours: was the clock set back? Signing all of them \
-                    anew"
-            );
-
-            let signer = self.arguments.signer.clone();
-            let outcome = self.board().sign_anew(&*signer, now).map(|()| true);
-            self.published(outcome, now);
-        }
-
-        if !changes.is_empty() {
-            self.is_view_stale = true;
-            self.spread.learned(from, agents, now);
-        }
-
-        !changes.is_empty()
-    }
-
-    /// Does all that is due.
+    /// Performs what is due.
     fn wake(&mut self, me: &ActorRef<GossipMessage>, now: Instant) {
         let mut outputs = Outputs::default();
         self.membership.wake(now, &mut outputs);
@@ -519,63 +365,13 @@ impl GossipState {
             .for_each(|(peer, digest)| self.begin_exchange(me, peer, digest.as_ref()));
     }
 
-    fn begin_exchange(
-        &mut self,
-        me: &ActorRef<GossipMessage>,
-        with: AgentId,
-        digest: Option<&Digest>,
-    ) {
-        let request = {
-            let board = self.board();
-            let delta = digest
-                .map(|digest| board.delta_for(digest, DELTA_BYTES))
-                .unwrap_or_default();
-
-            ExchangeRequest {
-                digest: board.digest(),
-                delta,
-                clock: self.arguments.snapshots.clocks.reading(),
-            }
-            .encode()
-        };
-
-        let me = me.clone();
-        let transport = self.arguments.transport.clone();
-        let begun = now();
-
-        self.exchanges.spawn(async move {
-            let answer = match request {
-                // The transport keeps to the time-out; this one holds if it does not.
-                Ok(request) => {
-                    let exchange = transport.exchange(&with, request, EXCHANGE_TIMEOUT);
-                    tokio::time::timeout(EXCHANGE_TIMEOUT * 2, exchange)
-                        .await
-                        .unwrap_or_else(|_| {
-                            Err(PeerError::TimedOut(
-                                Peer::Agent(with.clone()),
-                                EXCHANGE_TIMEOUT * 2,
-                            ))
-                        })
-                }
-                Err(error) => Err(PeerError::Malformed(
-                    Peer::Agent(with.clone()),
-                    error.to_string(),
-                )),
-            };
-
-            let span = (begun, Instant::now());
-            let _ = me.cast(GossipMessage::ExchangeEnded { with, span, answer });
-        });
-    }
-
     fn tick(&mut self, now: Instant) {
         while self.exchanges.try_join_next().is_some() {}
         self.reconcile(now);
         self.spread
             .anti_entropy(self.rng.random_range(0..=usize::from(u16::MAX)), now);
 
-        // Also when the certificate was replaced and nobody told us, or the key could not sign a
-        // second ago.
+        // Repeated here in case a reload was missed, or the key could not sign a second ago.
         self.certify(now);
         self.forget_the_long_dead(now);
         if self.inherited_until <= now && !self.inherited.is_empty() {
@@ -584,7 +380,7 @@ impl GossipState {
         }
     }
 
-    /// Makes the peers those that we are connected to.
+    /// Makes the peers the agents that are connected.
     fn reconcile(&mut self, now: Instant) {
         let links: BTreeSet<AgentId> = self.links.borrow_and_update().keys().cloned().collect();
         for peer in self.spread.reconcile(&links, now) {
@@ -623,13 +419,13 @@ impl GossipState {
         }
     }
 
-    /// Shows what changed and sets the alarm for what is due next.
-    fn settle(&mut self, me: &ActorRef<GossipMessage>, now: Instant) {
+    /// Publishes what changed and sets the alarm for what is due next.
+    fn publish_and_schedule(&mut self, me: &ActorRef<GossipMessage>, now: Instant) {
         if std::mem::take(&mut self.is_view_stale) {
-            self.show();
+            self.publish_view();
         }
 
-        // After the board that it brought.
+        // Only after the board that the exchange brought.
         if let Some(begun) = self.heard.take() {
             self.arguments.snapshots.heard.send_replace(Some(begun));
         }
@@ -663,68 +459,6 @@ impl GossipState {
         let wait = next.saturating_duration_since(now) + Duration::from_millis(1);
         self.wake = Some((next, me.send_after(wait, || GossipMessage::Wake)));
     }
-
-    fn show(&self) {
-        let alive = self.membership.alive();
-        let is_alive = |agent: &AgentId| {
-            alive.contains(agent) || self.inherited.contains(agent) || *agent == self.arguments.own
-        };
-        let board = self.board();
-        let mut agents: BTreeMap<AgentId, AgentView> = board
-            .owners()
-            .map(|owner| {
-                let status_entries = board.entries(owner).map(|held| {
-                    let status_entry = held.status_entry.clone();
-                    let version = held.entry.version;
-                    let seen_at = held.seen_at;
-
-                    (
-                        held.entry.kind,
-                        SeenStatus {
-                            status_entry,
-                            version,
-                            seen_at,
-                        },
-                    )
-                });
-
-                (
-                    owner.clone(),
-                    AgentView {
-                        is_alive: is_alive(owner),
-                        status_entries: status_entries.collect(),
-                    },
-                )
-            })
-            .collect();
-
-        for agent in alive {
-            agents.entry(agent.clone()).or_insert_with(|| AgentView {
-                is_alive: true,
-                status_entries: BTreeMap::new(),
-            });
-        }
-
-        let metrics = &self.arguments.metrics;
-        let gauge = |count: usize| i64::try_from(count).unwrap_or(i64::MAX);
-        metrics.members_alive.set(gauge(alive.len() + 1));
-        metrics.board_agents.set(gauge(board.agent_count()));
-        metrics.board_entries.set(gauge(board.entry_count()));
-        metrics.board_bytes.set(gauge(board.bytes()));
-        drop(board);
-        self.arguments
-            .snapshots
-            .board
-            .send_replace(Arc::new(BoardView { agents }));
-    }
-
-    fn count_exchange(&self, outcome: &str) {
-        self.arguments
-            .metrics
-            .exchanges
-            .with_label_values(&[outcome])
-            .inc();
-    }
 }
 
 impl Drop for GossipState {
@@ -732,16 +466,6 @@ impl Drop for GossipState {
         if let Some((_, alarm)) = self.wake.take() {
             alarm.abort();
         }
-    }
-}
-
-fn outcome_of(error: &PeerError) -> &'static str {
-    match error {
-        PeerError::NotConnected(_) => "not_connected",
-        PeerError::Busy(_) => "busy",
-        PeerError::TimedOut(..) => "timed_out",
-        PeerError::Broken(..) => "broken",
-        PeerError::Malformed(..) => "malformed",
     }
 }
 

@@ -1,19 +1,22 @@
-//! The health actor: probes every region's endpoint, tells the mesh what it sees, and draws the
+//! The health actor: probes every region's endpoint, publishes its observations, and computes the
 //! verdicts.
 //!
 //! The probes run in tasks of their own, one per address of each region, and report back as
-//! messages: a hanging endpoint delays nobody else. What follows from them is decided in
+//! messages: a hanging endpoint delays no other probe. Their consequences are decided in
 //! [`regionmesh_core::health::endpoint`] and [`regionmesh_core::health::verdict`]. Every agent
-//! computes every verdict from the board, so that each can answer for the mesh and any can lead.
+//! computes every verdict from the board, so that each can answer for the mesh and lead.
 //!
-//! When this actor is restarted it knows nothing for a second or so and abstains; the last verdicts
-//! stay readable, and a drain that it had announced is taken up again from its own board entry.
+//! A restarted actor abstains for about a second; the last verdicts stay readable, and an announced
+//! drain is restored from its own board entry.
 
 mod clock;
 mod judge;
 mod metrics;
+mod own;
+mod probing;
 #[cfg(test)]
 mod tests;
+mod verdicts;
 
 use crate::{
     actors::messages::{FinishedProbe, GossipMessage, HealthMessage},
@@ -23,50 +26,33 @@ use crate::{
     snapshots::Snapshots,
 };
 use clock::{Clock, WallShift};
-use judge::{Report, judge};
+use judge::announced_drain;
 pub use metrics::HealthMetrics;
+use probing::{Probing, watch_board, watch_canaries};
 use ractor::{Actor, ActorProcessingErr, ActorRef};
-use regionmesh_core::{
-    gossip::BoardView,
-    health::{
-        endpoint::{EndpointPolicy, EndpointTracker},
-        probe::{FailureRun, ProbePolicy, ProbeResult, ProbeTracker},
-        verdict::{AddressVerdict, RegionVerdict},
-    },
-    planning::freeze::OwnView,
+use regionmesh_core::health::{
+    endpoint::{EndpointPolicy, EndpointTracker},
+    probe::{ProbePolicy, ProbeResult, ProbeTracker},
 };
 use regionmesh_protocol::{
     identity::{AgentId, RegionName},
-    status::{
-        Observations, ServingStatus, StatusEntry, StatusKind,
-        condition::{Condition, Observation},
-    },
+    status::{ServingStatus, condition::Condition},
 };
 use std::{collections::BTreeMap, net::IpAddr, sync::Arc, time::Duration};
 use tokio::{sync::watch, task::JoinSet, time::Instant};
 
-/// An observation that reached us longer ago does not count: five publications were missed.
-const FRESH: Duration = Duration::from_secs(10);
-/// Observations are published this often even if nothing changed, so that their age tells whether
-/// we still look.
+/// Observations are published this often even if nothing changed: their age shows whether this
+/// agent still probes.
 const REPUBLISH: Duration = Duration::from_secs(2);
-/// How often the actor looks at what changes with time alone: the age of opinions, our own
-/// readiness.
+/// How often state that changes with time alone is checked: the age of opinions, our own readiness.
 const TICK: Duration = Duration::from_millis(500);
-/// How often the canaries are asked; twice as often as silence takes to make an endpoint suspect.
-const CANARY_INTERVAL: Duration = Duration::from_secs(1);
-/// Changes of the board within this time are looked at together.
-const BOARD_PAUSE: Duration = Duration::from_millis(20);
-/// What an observer says of every endpoint while it abstains.
-const ABSTAINS: &str = "abstains: no canary can be reached";
 /// Added to the longest regular time between two results, milliseconds: timers are late on a busy
 /// machine.
 const GAP_SLACK_MS: u64 = 250;
 
-/// What the actor needs.
+/// What the actor is started with.
 #[derive(Clone)]
 pub struct HealthArguments {
-    /// The configuration.
     pub config: Arc<Config>,
     /// This agent.
     pub id: AgentId,
@@ -74,11 +60,10 @@ pub struct HealthArguments {
     pub snapshots: Snapshots,
     /// Where observations go.
     pub gossip: Address<GossipMessage>,
-    /// The metrics.
     pub metrics: HealthMetrics,
-    /// What the embedded model server does; none where models are served by somebody else.
+    /// The embedded model server's status; none where another server serves the models.
     pub own_serving: Option<watch::Receiver<ServingStatus>>,
-    /// Carries out probes.
+    /// Performs probes.
     pub prober: Arc<dyn Prober>,
 }
 
@@ -108,20 +93,20 @@ impl HealthArguments {
 #[derive(Debug, Default)]
 pub struct HealthActor;
 
-/// What the actor knows.
+/// State of the actor.
 pub struct HealthState {
     arguments: HealthArguments,
     policy: EndpointPolicy,
     clock: Clock,
-    /// How far the wall clock is from `clock`.
+    /// Difference of the wall clock to `clock`.
     shift: WallShift,
     trackers: BTreeMap<RegionName, EndpointTracker>,
-    /// The addresses that are judged by themselves, of each region.
+    /// The addresses that are judged individually, of each region.
     addresses: BTreeMap<RegionName, Vec<IpAddr>>,
-    /// The one address of its region that this agent serves at, if that is probed.
+    /// The address of its region that this agent serves at, if it is probed.
     own_address: Option<IpAddr>,
-    /// The embedded server's readiness, with the same patience as a probe's: a model being swapped
-    /// is no failure.
+    /// The embedded server's readiness, with the thresholds of a probe: swapping a model is no
+    /// failure.
     own_readiness: Option<ProbeTracker>,
     is_abstaining: bool,
     is_draining: bool,
@@ -285,7 +270,7 @@ impl HealthState {
     }
 
     fn probe_finished(&mut self, probe: FinishedProbe) {
-        // What a cut-off observer sees is its own trouble, also in hindsight.
+        // Results of an observer without connectivity say nothing about the endpoint.
         if self.is_abstaining {
             return;
         }
@@ -314,10 +299,24 @@ impl HealthState {
 
             match after {
                 Condition::Failed | Condition::Suspect => {
-                    tracing::warn!(%region, address, %before, %after, evidence, "this agent observes a worse endpoint");
+                    tracing::warn!(
+                        %region,
+                        address,
+                        %before,
+                        %after,
+                        evidence,
+                        "this agent observes a worse endpoint"
+                    );
                 }
                 _ => {
-                    tracing::info!(%region, address, %before, %after, evidence, "this agent observes a better endpoint")
+                    tracing::info!(
+                        %region,
+                        address,
+                        %before,
+                        %after,
+                        evidence,
+                        "this agent observes a better endpoint"
+                    )
                 }
             }
         }
@@ -341,7 +340,10 @@ impl HealthState {
         self.is_abstaining = !is_reached;
         self.arguments.metrics.abstains(self.is_abstaining);
         if self.is_abstaining {
-            tracing::warn!(canaries = ?self.arguments.config.health.canaries, "no canary can be reached: this agent abstains from all verdicts");
+            tracing::warn!(
+                canaries = ?self.arguments.config.health.canaries,
+                "no canary can be reached: this agent abstains from all verdicts"
+            );
         } else {
             tracing::info!("a canary is reached: this agent observes again");
         }
@@ -355,15 +357,19 @@ impl HealthState {
         if self.is_draining == is_draining {
             return;
         }
-        tracing::info!(region = %self.arguments.id.region, is_draining, "the region's drain was changed");
+        tracing::info!(
+            region = %self.arguments.id.region,
+            is_draining,
+            "the region's drain was changed"
+        );
         self.is_draining = is_draining;
         self.publish();
         self.judge();
     }
 
     fn tick(&mut self) -> Result<(), ActorProcessingErr> {
-        // None of the tasks ends by itself. One that did panicked; without it the actor would look
-        // healthy and see nothing.
+        // The tasks run for ever. One that ended has panicked; without it the actor would look
+        // healthy and observe nothing.
         if let Some(ended) = self.tasks.try_join_next() {
             return Err(match ended {
                 Ok(()) => "a task of the health actor ended".into(),
@@ -371,7 +377,7 @@ impl HealthState {
             });
         }
 
-        self.follow_wall_clock();
+        self.adjust_to_wall_clock();
         let own_before = self.own_report();
         if let (Some(tracker), Some(serving)) =
             (&mut self.own_readiness, &self.arguments.own_serving)
@@ -408,10 +414,10 @@ impl HealthState {
 
     /// Published verdicts carry wall-clock times, which the leader compares with its plan's: when
     /// the wall clock is set, they move with it.
-    fn follow_wall_clock(&mut self) {
+    fn adjust_to_wall_clock(&mut self) {
         let Some(by_ms) = self
             .shift
-            .follow(self.clock.now_ms(), regionmesh_runtime::time::unix_ms())
+            .update(self.clock.now_ms(), regionmesh_runtime::time::unix_ms())
         else {
             return;
         };
@@ -439,210 +445,10 @@ impl HealthState {
             self.arguments.metrics.observes(region, Condition::Unknown);
         }
     }
-
-    /// What this agent says of its own region. Silent until its serving was ready once, since a
-    /// start is no failure, and since an agent may never reach its own region's public address from
-    /// inside.
-    fn own_report(&self) -> Option<Condition> {
-        if self.is_draining {
-            return Some(Condition::Draining);
-        }
-
-        let (has_succeeded, condition) = match &self.own_readiness {
-            Some(tracker) => (tracker.has_succeeded(), tracker.condition()),
-            None => {
-                let tracker = self.trackers.get(&self.arguments.id.region)?;
-                (tracker.has_succeeded(), tracker.condition())
-            }
-        };
-
-        has_succeeded.then_some(match condition {
-            Condition::Failed => Condition::Failed,
-            _ => Condition::Healthy,
-        })
-    }
-
-    fn observations(&self) -> Observations {
-        let observe = |(region, tracker): (&RegionName, &EndpointTracker)| {
-            self.shift.tell(Observation {
-                region: region.clone(),
-                condition: tracker.condition(),
-                evidence: if self.is_abstaining {
-                    ABSTAINS.into()
-                } else {
-                    tracker.evidence()
-                },
-                since_ms: tracker.since_ms(),
-                round_trip_us: tracker.round_trip_us(),
-                addresses: if self.is_abstaining {
-                    Vec::new()
-                } else {
-                    tracker.observations()
-                },
-            })
-        };
-
-        Observations {
-            regions: self.trackers.iter().map(observe).collect(),
-            own: self.own_report(),
-            own_address: self.own_address,
-        }
-    }
-
-    fn publish(&mut self) {
-        self.published = Some(Instant::now());
-        let view = |(region, tracker): (&RegionName, &EndpointTracker)| {
-            (
-                region.clone(),
-                OwnView {
-                    condition: tracker.condition(),
-                    is_definite: tracker.is_definite(),
-                },
-            )
-        };
-
-        self.arguments
-            .snapshots
-            .own_view
-            .send_replace(Arc::new(self.trackers.iter().map(view).collect()));
-
-        let status_entry = StatusEntry::Observations(self.observations());
-        if let Err(error) = self
-            .arguments
-            .gossip
-            .cast(GossipMessage::Publish(Box::new(status_entry)))
-        {
-            tracing::debug!(%error, "observations were not published; they are again within 2 s");
-        }
-    }
-
-    /// Draws every verdict from the board and our own observations; tells of each that changed.
-    fn judge(&mut self) {
-        let board = self.arguments.snapshots.board.borrow().clone();
-        let previous = self.arguments.snapshots.verdicts.borrow().clone();
-        let verdicts = self.verdicts(&board, &previous);
-
-        if *previous == verdicts {
-            return;
-        }
-
-        for (region, verdict) in &verdicts {
-            let of_addresses = previous
-                .get(region)
-                .map(|verdict| verdict.addresses.as_slice())
-                .unwrap_or_default();
-
-            self.tell_addresses(region, of_addresses, &verdict.addresses);
-            let before = previous.get(region).map(|verdict| verdict.condition);
-            if before == Some(verdict.condition) {
-                continue;
-            }
-            self.arguments.metrics.judges(region, verdict.condition);
-
-            let after = verdict.condition;
-            let reason = &verdict.reason;
-            let Some(before) = before else { continue };
-
-            self.arguments.metrics.changed(region);
-            match after {
-                Condition::Failed | Condition::Suspect => {
-                    tracing::warn!(%region, %before, %after, reason, "the verdict on a region is \
-                        worse");
-                }
-                _ => {
-                    tracing::info!(%region, %before, %after, reason, "the verdict on a region \
-                        changed")
-                }
-            }
-        }
-
-        self.arguments
-            .snapshots
-            .verdicts
-            .send_replace(Arc::new(verdicts));
-    }
-
-    fn tell_addresses(
-        &self,
-        region: &RegionName,
-        before: &[AddressVerdict],
-        after: &[AddressVerdict],
-    ) {
-        for judged in after {
-            let before = before
-                .iter()
-                .find(|before| before.address == judged.address)
-                .map(|before| before.condition);
-
-            if before == Some(judged.condition) {
-                continue;
-            }
-            self.arguments
-                .metrics
-                .judges_address(region, judged.address, judged.condition);
-
-            let address = judged.address;
-            let verdict = judged.condition;
-            let reason = &judged.reason;
-
-            // With a single address the region's own verdict says it.
-            if before.is_some() && after.len() > 1 {
-                tracing::info!(%region, %address, %verdict, reason, "the verdict on an address \
-                    changed");
-            }
-        }
-    }
-
-    fn verdicts(
-        &self,
-        board: &BoardView,
-        previous: &BTreeMap<RegionName, RegionVerdict>,
-    ) -> BTreeMap<RegionName, RegionVerdict> {
-        let own = self.observations();
-        let mut reports = vec![Report {
-            agent: &self.arguments.id,
-            observations: &own,
-            is_fresh: true,
-        }];
-
-        for (agent, view) in &board.agents {
-            // A region that is not in our configuration has no vote, whatever its certificate says.
-            if *agent == self.arguments.id || !self.trackers.contains_key(&agent.region) {
-                continue;
-            }
-
-            if let Some(seen) = view.status_entries.get(&StatusKind::Observations)
-                && let StatusEntry::Observations(observations) = &*seen.status_entry
-            {
-                let is_fresh = view.is_alive && seen.seen_at.elapsed() <= FRESH;
-                reports.push(Report {
-                    agent,
-                    observations,
-                    is_fresh,
-                });
-            }
-        }
-
-        let now_ms = self.shift.wall_ms(self.clock.now_ms());
-        let judge = |(region, addresses): (&RegionName, &Vec<IpAddr>)| {
-            let verdict = judge(
-                region,
-                addresses,
-                self.policy.minimum,
-                &reports,
-                previous.get(region),
-                now_ms,
-            );
-
-            (region.clone(), verdict)
-        };
-
-        self.addresses.iter().map(judge).collect()
-    }
 }
 
-/// The addresses of a region that are probed by themselves; none where only its endpoint as a whole
-/// is.
+/// The addresses of a region that are probed individually; none where its endpoint is probed as a
+/// whole.
 fn probed_addresses(config: &Config, region: &RegionConfig) -> Vec<IpAddr> {
     if config.health.each_address {
         region.dns_addresses()
@@ -662,9 +468,9 @@ fn endpoint_addresses(
     }
 }
 
-/// An agent whose own server listens at one of several addresses of its region speaks for that one.
-/// Behind a load balancer, which sends nobody to an agent that is not ready, it speaks for the
-/// region with the others.
+/// An agent whose server listens at one of several addresses of its region reports for that
+/// address. Behind a load balancer, which sends no traffic to an agent that is not ready, it
+/// reports for the region.
 fn own_address(
     arguments: &HealthArguments,
     addresses: &BTreeMap<RegionName, Vec<IpAddr>>,
@@ -675,132 +481,4 @@ fn own_address(
         .get(&arguments.id.region)
         .filter(|all| all.len() > 1 && all.contains(&listens))
         .map(|_| listens)
-}
-
-/// Whether our own board entry, perhaps of the actor's life before, says that the region drains.
-fn announced_drain(board: &BoardView, id: &AgentId) -> bool {
-    let seen = board
-        .agents
-        .get(id)
-        .and_then(|view| view.status_entries.get(&StatusKind::Observations));
-
-    matches!(
-        seen.map(|seen| &*seen.status_entry),
-        Some(StatusEntry::Observations(Observations {
-            own: Some(Condition::Draining),
-            ..
-        }))
-    )
-}
-
-/// The probing of one address of a region's endpoint.
-struct Probing {
-    region: RegionName,
-    index: usize,
-    target: Target,
-    inference: Option<Target>,
-    /// Every how manieth probe is an inference.
-    every: u32,
-    policy: ProbePolicy,
-    clock: Clock,
-    prober: Arc<dyn Prober>,
-    metrics: HealthMetrics,
-    health: ActorRef<HealthMessage>,
-}
-
-impl Probing {
-    /// Probes for ever. The regular pause counts from a probe's start, so that silence does not
-    /// slow the probes down further; the pause before a confirmation from its end, so that a slow
-    /// endpoint is not probed without a break.
-    async fn run(self) {
-        // Agents that were started together do not probe together.
-        tokio::time::sleep(
-            Duration::from_millis(self.policy.interval_ms).mul_f64(rand::random::<f64>()),
-        )
-        .await;
-
-        let mut failures = FailureRun::default();
-        // The first probe is an inference; and after one that failed the next is too, or else
-        // readiness, which goes on answering, would hide it.
-        let mut until_inference = 0u32;
-
-        loop {
-            let started = Instant::now();
-            let inference = self.inference.as_ref().filter(|_| until_inference == 0);
-            let result = self.prober.probe(inference.unwrap_or(&self.target)).await;
-            let is_inference = inference.is_some();
-            let has_passed = matches!(result, ProbeResult::Success { .. });
-
-            until_inference = match is_inference {
-                true if has_passed => self.every.saturating_sub(1),
-                true => 0,
-                false => until_inference.saturating_sub(1),
-            };
-
-            self.metrics
-                .probed(&self.region, &result, started.elapsed());
-            if is_inference {
-                self.metrics.inferred(&self.region, has_passed);
-            }
-            if failures.is_confirming(&self.policy) {
-                self.metrics.confirmed(&self.region, &result);
-            }
-
-            let ended_ms = self.clock.now_ms();
-            failures.record(&result, ended_ms);
-
-            let pause = Duration::from_millis(failures.pause_ms(&self.policy));
-            let from = if failures.is_confirming(&self.policy) {
-                Instant::now()
-            } else {
-                started
-            };
-            let probe = FinishedProbe {
-                region: self.region.clone(),
-                index: self.index,
-                is_inference,
-                result,
-                ended_ms,
-            };
-
-            if self
-                .health
-                .cast(HealthMessage::ProbeFinished(probe))
-                .is_err()
-            {
-                return;
-            }
-
-            tokio::time::sleep_until(from + pause).await;
-        }
-    }
-}
-
-async fn watch_canaries(
-    canaries: Vec<Target>,
-    prober: Arc<dyn Prober>,
-    health: ActorRef<HealthMessage>,
-) {
-    loop {
-        let results =
-            futures::future::join_all(canaries.iter().map(|canary| prober.probe(canary))).await;
-        let is_reached = results
-            .iter()
-            .any(|result| matches!(result, ProbeResult::Success { .. }));
-
-        if health
-            .cast(HealthMessage::CanariesChecked(is_reached))
-            .is_err()
-        {
-            return;
-        }
-
-        tokio::time::sleep(CANARY_INTERVAL).await;
-    }
-}
-
-async fn watch_board(mut board: watch::Receiver<Arc<BoardView>>, health: ActorRef<HealthMessage>) {
-    while board.changed().await.is_ok() && health.cast(HealthMessage::BoardChanged).is_ok() {
-        tokio::time::sleep(BOARD_PAUSE).await;
-    }
 }

@@ -26,35 +26,27 @@ pub enum GossipMessage {
     LinkUp(AgentId),
     /// The last connection to this agent is gone.
     LinkDown(AgentId),
-    /// A SWIM packet came in, from this agent as far as its region's certificate vouches.
-    Datagram {
-        /// The sender.
-        from: AgentId,
-        /// The packet.
-        payload: Vec<u8>,
-    },
+    /// A SWIM packet came in; its region's certificate vouches for the sender's region only.
+    Datagram { from: AgentId, payload: Vec<u8> },
     /// A peer opened a board exchange; the answer goes back on its stream.
     Exchange {
         /// The peer at the other end of the connection.
         from: AgentId,
-        /// Its request.
         request: Vec<u8>,
         /// Where the answer goes.
         reply: RpcReplyPort<Vec<u8>>,
     },
-    /// Put this fact on our board entry of its kind and spread it at once.
+    /// Publish this status in our board entry of its kind.
     Publish(Box<StatusEntry>),
-    /// The certificate was replaced: sign all entries anew.
+    /// The certificate was replaced: sign all entries again.
     CertificateReloaded,
     /// From gossip to itself: something is due.
     Wake,
     /// From gossip to itself: an exchange that it began has ended.
     ExchangeEnded {
-        /// The peer.
         with: AgentId,
         /// When it was asked, and when it had answered.
         span: (Instant, Instant),
-        /// Its answer.
         answer: Result<Vec<u8>, PeerError>,
     },
 }
@@ -62,7 +54,6 @@ pub enum GossipMessage {
 /// How a probe of one address of a region's endpoint ended.
 #[derive(Debug)]
 pub struct FinishedProbe {
-    /// The region.
     pub region: RegionName,
     /// Which of its addresses, in the configuration's order.
     pub index: usize,
@@ -77,15 +68,15 @@ pub struct FinishedProbe {
 /// To the health actor.
 #[derive(Debug)]
 pub enum HealthMessage {
-    /// Say of our own region: draining (`true`) or not.
+    /// Report our own region as draining (`true`) or not.
     SetDraining(bool),
     /// Its own: a probe ended.
     ProbeFinished(FinishedProbe),
     /// Its own: whether any canary answered.
     CanariesChecked(bool),
-    /// Its own: another agent's facts changed.
+    /// Its own: the status board changed.
     BoardChanged,
-    /// Its own: time went by.
+    /// Its own: the tick.
     Tick,
 }
 
@@ -108,14 +99,12 @@ pub enum LeaderMessage {
     Tick,
     /// Its own: an acceptor answered our proposer.
     AcceptorAnswered {
-        /// The acceptor.
         from: RegionName,
         /// Its answer, or why there is none.
         answer: Result<AcceptorAnswer, String>,
     },
     /// Its own: a region voted on our candidature.
     Voted {
-        /// The region.
         from: RegionName,
         /// The ballot that it was asked about.
         ballot: Ballot,
@@ -126,12 +115,10 @@ pub enum LeaderMessage {
     ProposerHeard(Ballot),
     /// Its own: a proposer asked our region's acceptor for more than is known to be plausible.
     AskedTooFar,
-    /// Its own: an acceptor said what it promised and accepted, to be compared with what agents
-    /// tell.
+    /// Its own: an acceptor's state, to be compared with what agents publish.
     AcceptorRead {
         /// In which round of reading.
         round: u64,
-        /// The acceptor.
         from: RegionName,
         /// Its answer, or why there is none.
         answer: Result<AcceptorAnswer, String>,
@@ -151,14 +138,14 @@ pub enum ReplicatorMessage {
     BoardChanged,
     /// The store was read.
     Scanned(Result<Scan, String>),
-    /// A region told what it holds, and the digest of that; or why not.
+    /// A region's catalogue and its digest, or why it can't be read.
     PeerCatalogue(RegionName, Result<(Digest, Catalogue), String>),
-    /// What crashes left was cleaned up, or not.
+    /// Leftovers of crashes were cleaned up, or could not be.
     Cleaned(Result<Cleaned, String>),
-    /// The versions of which files are missing.
+    /// Versions with missing files.
     LossesFound(Result<Vec<VersionSummary>, String>),
-    /// What was to be recorded or renamed was, or not.
-    SettlingEnded(Result<(), String>),
+    /// Tombstones, aliases and renames were applied, or could not be.
+    ConvergeEnded(Result<(), String>),
     /// A fetch ended.
     FetchEnded(Box<VersionSummary>, Result<(), String>),
 }
@@ -166,15 +153,15 @@ pub enum ReplicatorMessage {
 /// To the cost actor; all are its own.
 #[derive(Debug)]
 pub enum CostMessage {
-    /// What runs is to be observed.
+    /// Time to observe running capacity.
     Tick,
     /// The region's bucket holds other documents than before.
     CatalogueChanged,
-    /// They were read.
+    /// The documents were read.
     BooksRead(Arc<Books>),
     /// Budgets, anomalies and bills were judged.
     Judged(Box<Verdict>),
-    /// An export was looked at, or why it could not be.
+    /// An export was read, or why it could not be.
     ExportRead(String, Result<(), String>),
 }
 

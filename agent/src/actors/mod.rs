@@ -1,4 +1,4 @@
-//! The actors: thin shells round the pure logic of `regionmesh-protocol`.
+//! The actors: thin shells around the pure logic of `regionmesh-core`.
 //!
 //! Actors never import each other: they exchange the messages of [`messages`] through an
 //! [`crate::address::Address`] and read each other's results in [`crate::snapshots`].

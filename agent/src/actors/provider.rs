@@ -1,9 +1,9 @@
-//! Keeps a DNS provider's zone as the committed plan says, while this agent leads.
+//! Writes the committed plan to a DNS provider's zone while this agent leads.
 //!
-//! Emergencies do not wait for it: Route 53's own health checks, and every agent's own name server,
-//! act by themselves. It follows with what was planned. Of plans that come faster than a provider
-//! takes them only the latest is written. The provider refuses whatever is not newer than what it
-//! has, so an agent that leads no longer can't do harm.
+//! Failover does not depend on it: Route 53's own health checks and every agent's own name server
+//! act on their own. If plans are committed faster than the provider accepts them, only the latest
+//! is written. The provider refuses a plan that is not newer than the one it has, so a former
+//! leader can't do harm.
 
 use crate::snapshots::Snapshots;
 use regionmesh_core::notify::changes::ZoneState;
@@ -14,13 +14,13 @@ use tokio_util::sync::CancellationToken;
 
 /// How often the zone is compared with the plan that it was written from.
 const DRIFT_EVERY: Duration = Duration::from_secs(300);
-/// Records that somebody else changed that are told of in an event.
-const DRIFT_TOLD: usize = 16;
+/// Most drifted records that one event names.
+const DRIFT_REPORTED_MAX: usize = 16;
 /// Pause after a failure; doubles up to [`LONGEST_BACK_OFF`].
 const FIRST_BACK_OFF: Duration = Duration::from_secs(1);
 const LONGEST_BACK_OFF: Duration = Duration::from_secs(60);
 
-/// What the keeper needs.
+/// What the task is started with.
 #[derive(Clone)]
 pub struct ProviderArguments {
     config: Arc<Config>,
@@ -29,7 +29,7 @@ pub struct ProviderArguments {
 }
 
 impl ProviderArguments {
-    /// Keeps `provider` as `snapshots` say.
+    /// Arguments that write the plans of `snapshots` to `provider`.
     pub fn new(config: Arc<Config>, provider: Arc<dyn DnsProvider>, snapshots: Snapshots) -> Self {
         Self {
             config,
@@ -38,16 +38,16 @@ impl ProviderArguments {
         }
     }
 
-    /// The plan to be written: the committed one, if this agent leads and the plan is of today;
-    /// only with addresses that the configuration has.
+    /// The plan to be written: the committed one, if this agent leads and the plan is confirmed,
+    /// restricted to the addresses of the configuration.
     fn due(&self) -> Option<Arc<CommittedPlan>> {
         let is_ours = self.snapshots.leader.borrow().is_self && *self.snapshots.is_current.borrow();
         let plan = self.snapshots.plan.borrow().clone().filter(|_| is_ours)?;
         Some(Arc::new(restrict_plan(&self.config.regions, &plan)))
     }
 
-    /// Shows how the zone does.
-    fn show(&self, state: ZoneState) {
+    /// Publishes the state of the zone.
+    fn publish_state(&self, state: ZoneState) {
         self.snapshots.zones.send_if_modified(|zones| {
             let known = zones.entry(self.provider.name()).or_default();
             let is_news = *known != state;
@@ -59,21 +59,93 @@ impl ProviderArguments {
 
 /// Runs until `stop`.
 pub async fn keep(arguments: ProviderArguments, stop: CancellationToken) -> Result<(), String> {
-    let _ = stop.run_until_cancelled(follow(arguments)).await;
+    let _ = stop.run_until_cancelled(sync_zone(arguments)).await;
     Ok(())
 }
 
-async fn follow(arguments: ProviderArguments) {
-    let provider = &arguments.provider;
+/// What was written, and what is still to be verified.
+struct ZoneWriter {
+    arguments: ProviderArguments,
+    /// The last plan that needs no more writing.
+    done: Option<Stamp>,
+    /// Published, and not yet seen in the answers of the provider's name servers.
+    unverified: Option<Published>,
+    back_off: Duration,
+}
+
+impl ZoneWriter {
+    /// Writes the plan if it is due; returns how long to wait before the next look.
+    async fn write(&mut self, due: Option<&Arc<CommittedPlan>>) -> Duration {
+        let Some(plan) = due else {
+            // An agent that leads again compares the zone again.
+            self.done = None;
+            self.unverified = None;
+            self.arguments.publish_state(ZoneState::default());
+            return DRIFT_EVERY;
+        };
+
+        if self.done.as_ref() == Some(&plan.stamp) {
+            return DRIFT_EVERY;
+        }
+
+        match self.arguments.provider.publish(plan, &|_| {}).await {
+            Ok(published) => {
+                self.arguments.publish_state(ZoneState {
+                    plan: published.plan.clone(),
+                    ..ZoneState::default()
+                });
+
+                self.done = Some(plan.stamp.clone());
+                self.unverified = Some(published);
+                self.back_off = FIRST_BACK_OFF;
+                DRIFT_EVERY
+            }
+            // The provider has logged it. A later plan reaches this agent as well.
+            Err(ProviderError::Fenced { plan: fenced, why }) => {
+                self.arguments.publish_state(ZoneState {
+                    plan: fenced,
+                    fenced: Some(why),
+                    drift: Vec::new(),
+                });
+
+                self.done = Some(plan.stamp.clone());
+                self.unverified = None;
+                DRIFT_EVERY
+            }
+            Err(_) => {
+                let wait = self.back_off;
+                self.back_off = (self.back_off * 2).min(LONGEST_BACK_OFF);
+                wait
+            }
+        }
+    }
+
+    /// Compares the zone with the plan that it was written from, and publishes the drift.
+    async fn check_drift(&self, due: Option<Arc<CommittedPlan>>) {
+        let provider = &self.arguments.provider;
+        if let Some(plan) = due.filter(|plan| self.done.as_ref() == Some(&plan.stamp))
+            && let Some(drift) = drift(provider, &plan).await
+        {
+            let zones = &self.arguments.snapshots.zones;
+            let known = zones.borrow().get(provider.name()).cloned();
+            let known = known.unwrap_or_default();
+
+            self.arguments.publish_state(ZoneState { drift, ..known });
+        }
+    }
+}
+
+async fn sync_zone(arguments: ProviderArguments) {
     let snapshots = &arguments.snapshots;
     let mut plans = snapshots.plan.subscribe();
     let mut leaders = snapshots.leader.subscribe();
     let mut currents = snapshots.is_current.subscribe();
-
-    // What needs no more writing, and what was published and not yet seen to be answered.
-    let mut done = None::<Stamp>;
-    let mut unsettled = None::<Published>;
-    let mut back_off = FIRST_BACK_OFF;
+    let mut writer = ZoneWriter {
+        arguments: arguments.clone(),
+        done: None,
+        unverified: None,
+        back_off: FIRST_BACK_OFF,
+    };
 
     loop {
         plans.mark_unchanged();
@@ -81,64 +153,23 @@ async fn follow(arguments: ProviderArguments) {
         currents.mark_unchanged();
 
         let due = arguments.due();
-        if due.is_none() {
-            // Who leads again looks again.
-            (done, unsettled) = (None, None);
-            arguments.show(ZoneState::default());
-        }
-
-        let mut wait = DRIFT_EVERY;
-        if let Some(plan) = due
-            .as_ref()
-            .filter(|plan| done.as_ref() != Some(&plan.stamp))
-        {
-            match provider.publish(plan, &|_| {}).await {
-                Ok(published) => {
-                    arguments.show(ZoneState {
-                        plan: published.plan.clone(),
-                        ..ZoneState::default()
-                    });
-
-                    (done, unsettled, back_off) =
-                        (Some(plan.stamp.clone()), Some(published), FIRST_BACK_OFF);
-                }
-                // The provider has said so in the log. A later plan will come to us as well.
-                Err(ProviderError::Fenced { plan: fenced, why }) => {
-                    arguments.show(ZoneState {
-                        plan: fenced,
-                        fenced: Some(why),
-                        drift: Vec::new(),
-                    });
-
-                    (done, unsettled) = (Some(plan.stamp.clone()), None);
-                }
-                Err(_) => {
-                    wait = back_off;
-                    back_off = (back_off * 2).min(LONGEST_BACK_OFF);
-                }
-            }
-        }
+        let wait = writer.write(due.as_ref()).await;
+        let unverified = writer.unverified.take();
 
         // The senders live in `snapshots`, so `changed` never fails.
         tokio::select! {
             _ = plans.changed() => {}
             _ = leaders.changed() => {}
             _ = currents.changed() => {}
-            () = settle(provider, unsettled.take()) => {}
-            () = tokio::time::sleep(wait) => {
-                if let Some(plan) = due.filter(|plan| done.as_ref() == Some(&plan.stamp))
-                    && let Some(drift) = look_for_drift(provider, &plan).await
-                {
-                    let known = snapshots.zones.borrow().get(provider.name()).cloned().unwrap_or_default();
-                    arguments.show(ZoneState { drift, ..known });
-                }
-            }
+            () = await_sync(&arguments.provider, unverified) => {}
+            () = tokio::time::sleep(wait) => writer.check_drift(due).await,
         }
     }
 }
 
-/// Waits until it is answered; never returns without anything to wait for.
-async fn settle(provider: &Arc<dyn DnsProvider>, published: Option<Published>) {
+/// Waits until the provider's name servers answer the plan; for ever where there is nothing to wait
+/// for.
+async fn await_sync(provider: &Arc<dyn DnsProvider>, published: Option<Published>) {
     let Some(published) = published else {
         return std::future::pending().await;
     };
@@ -157,13 +188,10 @@ async fn settle(provider: &Arc<dyn DnsProvider>, published: Option<Published>) {
     }
 }
 
-/// Says what somebody else changed. The next plan, or `regionmesh dns apply`, puts it right: who
-/// changes records by hand in an emergency must not be overruled within minutes. None where the
-/// zone could not be looked at.
-async fn look_for_drift(
-    provider: &Arc<dyn DnsProvider>,
-    plan: &CommittedPlan,
-) -> Option<Vec<String>> {
+/// The records that were changed outside of RegionMesh; none if the zone could not be read. The
+/// next plan or `regionmesh dns apply` restores them: a manual change in an emergency must not be
+/// overwritten within minutes.
+async fn drift(provider: &Arc<dyn DnsProvider>, plan: &CommittedPlan) -> Option<Vec<String>> {
     match provider.preview(plan).await {
         Ok(outlook) if outlook.is_drift && !outlook.differences.is_empty() => {
             for difference in &outlook.differences {
@@ -177,7 +205,7 @@ async fn look_for_drift(
                 );
             }
 
-            let differences = outlook.differences.into_iter().take(DRIFT_TOLD);
+            let differences = outlook.differences.into_iter().take(DRIFT_REPORTED_MAX);
             Some(differences.map(|difference| difference.record).collect())
         }
         Ok(_) => Some(Vec::new()),
@@ -200,7 +228,7 @@ mod tests {
     use std::sync::Mutex;
     use tokio::sync::watch;
 
-    /// Notes what it is asked, and fails as often as it is told to.
+    /// Records its calls, and fails as configured.
     #[derive(Default)]
     struct Recorder {
         written: watch::Sender<Vec<u64>>,
@@ -299,7 +327,7 @@ mod tests {
         snapshots.is_current.send_replace(true);
 
         let config = Arc::new(fixture::config(&[("r", "127.0.0.1")], "").for_dns());
-        let task = tokio::spawn(follow(ProviderArguments::new(
+        let task = tokio::spawn(sync_zone(ProviderArguments::new(
             config,
             provider.clone(),
             snapshots.clone(),
@@ -375,7 +403,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_zone_that_was_written_is_looked_at_again_and_again() {
+    async fn a_written_zone_is_compared_again_and_again() {
         let (recorder, snapshots, task) = start(Recorder::default());
         lead(&snapshots, true);
         snapshots.plan.send_replace(plan(1));

@@ -1,6 +1,6 @@
 //! Reading billing exports from buckets, at the leader.
 
-use super::CostArguments;
+use super::arguments::CostArguments;
 use crate::{
     actors::messages::CostMessage,
     config::{Config, ExportConfig},
@@ -24,10 +24,10 @@ use std::{
 use time::Date;
 use tokio::{io::AsyncWriteExt, task::JoinSet};
 
-/// An export that can't be read is tried again so soon.
+/// Pause before an export that can't be read is tried again.
 const RETRY: Duration = Duration::from_secs(60);
 
-/// What was imported of an export: the fingerprint of each set, by folder and month.
+/// The fingerprint of each imported set, by folder and month.
 type Done = BTreeMap<(String, Option<Period>), String>;
 
 #[derive(Default)]
@@ -44,7 +44,7 @@ struct Export {
 pub(super) struct Exports(BTreeMap<String, Export>);
 
 impl Exports {
-    /// Looks at the exports that are due, of those that this agent reads.
+    /// Reads the exports that are due, of those that this agent is responsible for.
     pub(super) fn poll(
         &mut self,
         me: &ActorRef<CostMessage>,
@@ -92,8 +92,7 @@ impl Exports {
         outcome: Result<(), String>,
         arguments: &CostArguments,
     ) {
-        let word = if outcome.is_ok() { "done" } else { "failed" };
-        arguments.metrics.polls.with_label_values(&[word]).inc();
+        arguments.metrics.polled(outcome.is_ok());
 
         let Some(state) = self.0.get_mut(url) else {
             return;
@@ -103,11 +102,7 @@ impl Exports {
         match outcome {
             Ok(()) => state.failing = None,
             Err(why) => {
-                tracing::error!(
-                    url,
-                    why,
-                    "a billing export can't be read; it is tried again"
-                );
+                tracing::error!(url, why, "a billing export can't be read; retrying");
 
                 let retry = Instant::now() + RETRY;
                 state.due = Some(state.due.map_or(retry, |due| due.min(retry)));
@@ -122,8 +117,8 @@ impl Exports {
         }
     }
 
-    /// Tells people of the exports that can't be read, and of those that can be again.
-    pub(super) fn tell(&self, notices: &mut Notices, now_ms: u64) {
+    /// Opens notices about exports that can't be read, and ends those of exports that can.
+    pub(super) fn update_notices(&self, notices: &mut Notices, now_ms: u64) {
         for (url, state) in &self.0 {
             match &state.failing {
                 Some((since_ms, why)) => {
@@ -144,8 +139,7 @@ impl Exports {
     }
 }
 
-/// Whether an agent reads an export: the leader, or where it is a region's, the first of its living
-/// agents.
+/// Whether an agent reads an export: the leader, or the first living agent of the export's region.
 fn reads(export: &ExportConfig, own: &AgentId, board: &BoardView, is_leader: bool) -> bool {
     let Some(region) = &export.region else {
         return is_leader;
@@ -168,9 +162,51 @@ async fn read(
     let opened = regionmesh_store::open(&export.store()).map_err(|error| error.to_string())?;
     let objects = opened.unguarded;
     let files = list(&*objects).await?;
-    let mut contents = BTreeMap::new();
+    let contents = manifests(&*objects, &files).await?;
 
-    for path in export_manifests(&files) {
+    let found = find_exports(&files, &contents);
+    for problem in &found.problems {
+        tracing::warn!(url = export.url, %problem, "a delivery of a billing export is skipped");
+    }
+
+    let today = crate::cost::day::date(regionmesh_runtime::time::unix_ms());
+    let roots: BTreeSet<&String> = found.sets.iter().map(|set| &set.root).collect();
+    for root in roots {
+        // Months past their retention are no fault of the export.
+        let is_kept = |set: &&ExportSet| {
+            set.period
+                .is_none_or(|period| config.cost.keeps(period, today))
+        };
+        let all: Vec<&ExportSet> = found
+            .sets
+            .iter()
+            .filter(|set| set.root == *root)
+            .filter(is_kept)
+            .collect();
+
+        read_root(&*objects, &all, done, export, arguments, config, today).await?;
+    }
+
+    if found.sets.is_empty() {
+        return Err(found.problems.first().map_or_else(
+            || {
+                "there is no billing file below it; check the prefix, and that the export has run"
+                    .into()
+            },
+            ToString::to_string,
+        ));
+    }
+
+    Ok(())
+}
+
+/// Reads the manifests among `files`, by path.
+async fn manifests(
+    objects: &dyn ObjectStore,
+    files: &[StoredFile],
+) -> Result<BTreeMap<String, Vec<u8>>, String> {
+    let mut contents = BTreeMap::new();
+    for path in export_manifests(files) {
         let size = files
             .iter()
             .find(|file| file.path == path)
@@ -186,82 +222,57 @@ async fn read(
             .get(&ObjectPath::from(path.as_str()))
             .await
             .map_err(|error| error.to_string())?;
+        let bytes = found.bytes().await.map_err(|error| error.to_string())?;
 
-        contents.insert(
-            path,
-            found
-                .bytes()
-                .await
-                .map_err(|error| error.to_string())?
-                .to_vec(),
-        );
+        contents.insert(path, bytes.to_vec());
     }
 
-    let found = find_exports(&files, &contents);
-    for problem in &found.problems {
-        tracing::warn!(url = export.url, %problem, "a delivery of a billing export is passed over");
+    Ok(contents)
+}
+
+/// Imports the sets below one root that changed since they were last read.
+async fn read_root(
+    objects: &dyn ObjectStore,
+    all: &[&ExportSet],
+    done: &Mutex<Done>,
+    export: &ExportConfig,
+    arguments: &CostArguments,
+    config: &Config,
+    today: Date,
+) -> Result<(), String> {
+    let known = done.lock().unwrap_or_else(PoisonError::into_inner).clone();
+    let is_new =
+        |set: &&&ExportSet| known.get(&(set.root.clone(), set.period)) != Some(&set.fingerprint);
+    let new: Vec<&ExportSet> = all.iter().filter(is_new).copied().collect();
+
+    if new.is_empty() {
+        return Ok(());
     }
 
-    let today = crate::cost::day::date(regionmesh_runtime::time::unix_ms());
-    let roots: BTreeSet<&String> = found.sets.iter().map(|set| &set.root).collect();
-    for root in roots {
-        // Months that are too old to be kept are no fault of an export.
-        let is_kept = |set: &&ExportSet| {
-            set.period
-                .is_none_or(|period| config.cost.keeps(period, today))
-        };
-        let all: Vec<&ExportSet> = found
-            .sets
-            .iter()
-            .filter(|set| set.root == *root)
-            .filter(is_kept)
-            .collect();
+    let periods: BTreeSet<Option<Period>> = new.iter().map(|set| set.period).collect();
+    let mut read = fetch(objects, &new, arguments, config).await?;
 
-        let known = done.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        let is_new = |set: &&&ExportSet| {
-            known.get(&(set.root.clone(), set.period)) != Some(&set.fingerprint)
-        };
-        let new: Vec<&ExportSet> = all.iter().filter(is_new).copied().collect();
+    // Rows may name other months than their folder; the other folders' rows of these months then
+    // belong to the import as well.
+    let is_whole = read
+        .parts
+        .iter()
+        .all(|part| periods.contains(&Some(part.period)))
+        || new.len() == all.len();
 
-        if new.is_empty() {
-            continue;
-        }
-
-        let periods: BTreeSet<Option<Period>> = new.iter().map(|set| set.period).collect();
-        let mut read = fetch(&*objects, &new, arguments, config).await?;
-
-        // Rows that name other months than their folder: what the other folders have of these
-        // belongs to it.
-        let is_whole = read
-            .parts
-            .iter()
-            .all(|part| periods.contains(&Some(part.period)))
-            || new.len() == all.len();
-
-        if !is_whole {
-            read = fetch(&*objects, &all, arguments, config).await?;
-        }
-
-        let kept = keep(read, arguments, config, &export.url, today).await;
-        arguments.metrics.imported(kept.as_ref().ok());
-        kept.map_err(|error| error.to_string())?;
-
-        let mut done = done.lock().unwrap_or_else(PoisonError::into_inner);
-        done.extend(
-            new.iter()
-                .map(|set| ((set.root.clone(), set.period), set.fingerprint.clone())),
-        );
+    if !is_whole {
+        read = fetch(objects, all, arguments, config).await?;
     }
 
-    if found.sets.is_empty() {
-        return Err(found.problems.first().map_or_else(
-            || {
-                "there is no billing file below it; check the prefix, and that the export has run"
-                    .into()
-            },
-            ToString::to_string,
-        ));
-    }
+    let stored = store(read, arguments, config, &export.url, today).await;
+    arguments.metrics.imported(stored.as_ref().ok());
+    stored.map_err(|error| error.to_string())?;
+
+    let mut done = done.lock().unwrap_or_else(PoisonError::into_inner);
+    done.extend(
+        new.iter()
+            .map(|set| ((set.root.clone(), set.period), set.fingerprint.clone())),
+    );
 
     Ok(())
 }
@@ -290,7 +301,8 @@ async fn list(objects: &dyn ObjectStore) -> Result<Vec<StoredFile>, String> {
     Ok(files)
 }
 
-/// Reads the files of sets into one import, by way of the disk: Parquet is not read in order.
+/// Reads the files of sets into one import. They are downloaded first: Parquet is not read
+/// sequentially.
 async fn fetch(
     objects: &dyn ObjectStore,
     sets: &[&ExportSet],
@@ -350,9 +362,9 @@ async fn download(objects: &dyn ObjectStore, name: &str, to: &Path) -> Result<()
     file.flush().await.map_err(|error| error.to_string())
 }
 
-/// Keeps what differs from what is there: a new leader reads everything once more. The report of
-/// what was read.
-async fn keep(
+/// Stores the parts that changed: a new leader reads everything again. Returns the report of what
+/// was read.
+async fn store(
     mut read: Import,
     arguments: &CostArguments,
     config: &Config,

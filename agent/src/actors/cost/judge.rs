@@ -1,11 +1,15 @@
-//! Judging budgets, anomalies of bills and late bills, in a thread beside: reading months of cells
+//! Judging budgets, anomalies of bills and late bills, in a blocking task: reading months of cells
 //! takes a while.
 
-use super::{CostArguments, CostMetrics};
+use super::{
+    arguments::CostArguments,
+    metrics::CostMetrics,
+    verdict::{Known, Verdict},
+};
 use crate::{
     actors::messages::CostMessage,
-    config::CostConfig,
-    cost::answers::{self, BudgetBasis, BudgetProgress, Figures, Sources},
+    config::{Config, CostConfig},
+    cost::answers::{self, BudgetProgress, Figures, Sources},
 };
 use ractor::ActorRef;
 use regionmesh_cost::{
@@ -25,40 +29,19 @@ use std::{
 use time::Date;
 use tokio::task::JoinSet;
 
-/// How often budgets are judged: people hear of a crossing within 60 s.
+/// How often budgets are judged: a crossing is reported within 60 s.
 const EVERY: Duration = Duration::from_secs(10);
-/// After this time a judgement that has not come back, because it panicked or hangs, is begun
+/// A judgement that has not returned after this time, because it panicked or hangs, is started
 /// again.
 const LOST_AFTER: Duration = Duration::from_secs(600);
-/// How long what a period is heading for is good.
+/// How long the forecast of a period stays valid.
 const FORECAST_KEPT: Duration = Duration::from_secs(600);
-
-/// What the ids of notices of live incidents begin with.
+/// Prefix of the ids of notices about live incidents.
 const LIVE: &str = "anomaly:live:";
-/// After this time an incident of the live plane has become what is usual, milliseconds.
+/// After this time an incident of the live plane counts as the new normal, milliseconds.
 const LIVE_MAX_MS: u64 = 26 * 3_600_000;
 
-/// What was read of bills for one budget.
-#[derive(Debug, Clone)]
-struct Known {
-    budget: Budget,
-    today: Date,
-    basis: BudgetBasis,
-}
-
-/// What came of judging.
-#[derive(Debug)]
-pub struct Verdict {
-    known: BTreeMap<String, Known>,
-    budgets: Vec<BudgetProgress>,
-    notices: Vec<CostNotice>,
-    /// Incidents that are over.
-    ended: Vec<CostNotice>,
-    /// Anomalies of bills, and what these say of this month; none where they are as they were.
-    billed: Option<(Vec<Anomaly>, Figures)>,
-}
-
-/// The judge.
+/// When budgets and bills are judged, and the last result.
 #[derive(Default)]
 pub(super) struct Judge {
     is_running: bool,
@@ -66,11 +49,11 @@ pub(super) struct Judge {
     known: BTreeMap<String, Known>,
     budgets: Vec<BudgetProgress>,
     billed: Vec<Anomaly>,
-    /// The day that what bills say was worked out on; none once they have changed.
+    /// The day for which the bills were evaluated; none once they have changed.
     billed_on: Option<Date>,
     /// Whether the bills were read since the start.
     has_books: bool,
-    /// Whether the bills changed since the judgement that runs began.
+    /// Whether the bills changed since the running judgement began.
     is_outdated: bool,
 }
 
@@ -83,7 +66,7 @@ impl Judge {
         self.is_outdated = self.is_running;
     }
 
-    /// Another agent leads: what this one found is not shown any more.
+    /// Another agent leads: this one's results are no longer exported.
     pub(super) fn stand_down(&mut self, metrics: &CostMetrics) {
         let is_running = self.is_running;
         let has_books = self.has_books;
@@ -93,15 +76,15 @@ impl Judge {
             ..Self::default()
         };
 
-        metrics.show_billed(&Figures::default());
+        metrics.export_billed(&Figures::default());
     }
 
-    /// Whether budgets were judged lately.
+    /// Whether budgets were judged recently.
     pub(super) fn has_judged(&self) -> bool {
         !self.is_running && self.ran_at.is_some_and(|at| at.elapsed() < 6 * EVERY)
     }
 
-    /// How the budgets stand.
+    /// The budgets' progress.
     pub(super) fn budgets(&self) -> &[BudgetProgress] {
         &self.budgets
     }
@@ -111,7 +94,7 @@ impl Judge {
         &self.billed
     }
 
-    /// What the board says of budgets.
+    /// The budgets' progress, for the board.
     pub(super) fn published(&self) -> Vec<BudgetUse> {
         let basis_points =
             |ratio: f64| (ratio * 1e4).clamp(0.0, f64::from(u32::MAX)).round() as u32;
@@ -124,7 +107,7 @@ impl Judge {
         self.budgets.iter().take(BUDGETS_MAX).map(used).collect()
     }
 
-    /// Begins to judge where that is due.
+    /// Starts judging if it is due.
     pub(super) fn begin(
         &mut self,
         me: &ActorRef<CostMessage>,
@@ -151,7 +134,7 @@ impl Judge {
         let known = std::mem::take(&mut self.known);
         let me = me.clone();
 
-        // "This month" is another one on its first day.
+        // On the first day of a month "this month" changes.
         let billed = (self.billed_on.replace(today) == Some(today)).then(|| self.billed.clone());
         tasks.spawn_blocking(move || {
             let verdict = judge(known, billed, &arguments, &regions, today);
@@ -159,7 +142,7 @@ impl Judge {
         });
     }
 
-    /// Takes over what came of it: new notices are added, and those that hold no more are ended.
+    /// Takes over the result: adds new notices and ends those that no longer apply.
     pub(super) fn ended(
         &mut self,
         verdict: Verdict,
@@ -178,7 +161,7 @@ impl Judge {
         self.budgets = verdict.budgets;
         if let Some((billed, figures)) = verdict.billed {
             self.billed = billed;
-            metrics.show_billed(&figures);
+            metrics.export_billed(&figures);
         }
 
         let budgets = &cost.budgets;
@@ -199,10 +182,10 @@ impl Judge {
         }
 
         let is_over = |notice: &&CostNotice| match notice.kind {
-            // A budget's crossing holds until its period ends, whatever is refunded.
+            // A budget's crossing applies until its period ends, whatever is refunded.
             NoticeKind::Budget => is_budget_over(notice, budgets, now_ms),
-            // This agent may have seen nothing of an incident yet: it ends where it was seen to
-            // end, or has become usual.
+            // This agent may not have seen the incident: it ends where its end was observed, or
+            // once it counts as normal.
             NoticeKind::Anomaly if notice.id.starts_with(LIVE) => {
                 notice.since_ms + LIVE_MAX_MS < now_ms
             }
@@ -228,7 +211,7 @@ impl Judge {
 }
 
 fn judge(
-    mut known: BTreeMap<String, Known>,
+    known: BTreeMap<String, Known>,
     billed: Option<Vec<Anomaly>>,
     arguments: &CostArguments,
     regions: &RegionMap,
@@ -245,18 +228,58 @@ fn judge(
         ..Sources::of_mesh(config.clone(), config.cost.clone(), ledger, prices, today)
     };
 
+    let mut judged = judge_budgets(known, &config.cost.budgets, &sources, today, now_ms);
+    let new_billed = billed.is_none().then(|| {
+        (
+            answers::billed(&books.ledger, today),
+            answers::figures(&sources),
+        )
+    });
+    let billed = billed
+        .or_else(|| Some(new_billed.as_ref()?.0.clone()))
+        .unwrap_or_default();
+
+    let of_live = live
+        .anomalies
+        .iter()
+        .filter(|anomaly| anomaly.plane == Plane::Live);
+    let all = of_live
+        .chain(&billed)
+        .map(|anomaly| anomaly_notice(anomaly, region_of(anomaly, &config, regions)));
+    let (open, ended) = all.partition::<Vec<_>, _>(|notice| notice.ended_ms.is_none());
+
+    judged.notices.extend(open);
+    judged.notices.extend(late_notices(
+        &books.ledger,
+        config.cost.late_after_h,
+        now_ms,
+    ));
+
+    Verdict {
+        ended,
+        billed: new_billed,
+        ..judged
+    }
+}
+
+/// The budgets' progress and their notices; the rest of the verdict is empty.
+fn judge_budgets(
+    mut known: BTreeMap<String, Known>,
+    budgets: &[Budget],
+    sources: &Sources,
+    today: Date,
+    now_ms: u64,
+) -> Verdict {
     known.retain(|name, known| {
         known.today == today
-            && config
-                .cost
-                .budgets
+            && budgets
                 .iter()
                 .any(|budget| budget.name == *name && *budget == known.budget)
     });
 
-    let mut budgets = Vec::new();
+    let mut all_progress = Vec::new();
     let mut notices = Vec::new();
-    for budget in &config.cost.budgets {
+    for budget in budgets {
         let basis = match known.remove(&budget.name) {
             Some(Known { mut basis, .. }) => {
                 basis.rest = basis.rest.filter(|(_, at)| at.elapsed() < FORECAST_KEPT);
@@ -272,10 +295,10 @@ fn judge(
                 continue;
             }
         };
-        let traffic_state = sources.traffic_state(budget, &mut basis);
+        let progress = sources.traffic_state(budget, &mut basis);
 
-        if let Some(BudgetProblem::OtherCurrencies { .. }) = &traffic_state.state.problem {
-            let problem = &traffic_state.state.problem;
+        if let Some(BudgetProblem::OtherCurrencies { .. }) = &progress.state.problem {
+            let problem = &progress.state.problem;
             tracing::debug!(
                 budget = budget.name,
                 ?problem,
@@ -283,14 +306,9 @@ fn judge(
             );
         }
 
-        notices.extend(budget_notices(
-            budget,
-            traffic_state.window,
-            &traffic_state.state,
-            now_ms,
-        ));
-
-        budgets.push(traffic_state);
+        let of_budget = budget_notices(budget, progress.window, &progress.state, now_ms);
+        notices.extend(of_budget);
+        all_progress.push(progress);
         known.insert(
             budget.name.clone(),
             Known {
@@ -301,176 +319,29 @@ fn judge(
         );
     }
 
-    let new_billed = billed.is_none().then(|| {
-        (
-            answers::billed(&books.ledger, today),
-            answers::figures(&sources),
-        )
-    });
-    let billed = billed
-        .or_else(|| Some(new_billed.as_ref()?.0.clone()))
-        .unwrap_or_default();
-
-    let to_region = |anomaly: &Anomaly| -> Option<RegionName> {
-        let region = anomaly.scope.get("region")?;
-        let by_bill = config.regions.iter().find(|known| {
-            regions
-                .billing_of(known.name.as_str())
-                .is_some_and(|at| at.region() == region.as_str())
-        });
-
-        by_bill
-            .map(|known| known.name.clone())
-            .or_else(|| region.parse().ok())
-    };
-
-    let of_live = live
-        .anomalies
-        .iter()
-        .filter(|anomaly| anomaly.plane == Plane::Live);
-    let all = of_live
-        .chain(&billed)
-        .map(|anomaly| anomaly_notice(anomaly, to_region(anomaly)));
-    let (open, ended) = all.partition::<Vec<_>, _>(|notice| notice.ended_ms.is_none());
-
-    notices.extend(open);
-    notices.extend(late_notices(
-        &books.ledger,
-        config.cost.late_after_h,
-        now_ms,
-    ));
-
     Verdict {
         known,
-        budgets,
+        budgets: all_progress,
         notices,
-        ended,
-        billed: new_billed,
+        ended: Vec::new(),
+        billed: None,
     }
+}
+
+/// The region of the mesh that an anomaly is about.
+fn region_of(anomaly: &Anomaly, config: &Config, regions: &RegionMap) -> Option<RegionName> {
+    let region = anomaly.scope.get("region")?;
+    let by_bill = config.regions.iter().find(|known| {
+        regions
+            .billing_of(known.name.as_str())
+            .is_some_and(|at| at.region() == region.as_str())
+    });
+
+    by_bill
+        .map(|known| known.name.clone())
+        .or_else(|| region.parse().ok())
 }
 
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
-mod tests {
-    use super::*;
-    use regionmesh_cost::{Currency, ONE, Reconciliation};
-
-    #[test]
-    fn what_was_read_of_bills_that_have_changed_meanwhile_is_read_again() {
-        let metrics = CostMetrics::new(&prometheus::Registry::new()).unwrap();
-        let budget: Budget =
-            serde_json::from_str(r#"{ "name": "all", "amount": "1 USD" }"#).unwrap();
-        let today = date_at(0).unwrap();
-        let sources = Sources::of_files(Default::default(), CostConfig::default(), today);
-        let basis = sources.budget_basis(&budget).unwrap();
-
-        for (have_changed, kept) in [(false, 1), (true, 0)] {
-            let mut judge = Judge {
-                is_running: true,
-                ..Judge::default()
-            };
-
-            if have_changed {
-                judge.books_changed();
-            }
-
-            let known = Known {
-                budget: budget.clone(),
-                today,
-                basis: basis.clone(),
-            };
-            let (budgets, notices, ended, billed) = Default::default();
-            let verdict = Verdict {
-                known: [("all".to_owned(), known)].into(),
-                budgets,
-                notices,
-                ended,
-                billed,
-            };
-
-            judge.ended(
-                verdict,
-                &CostConfig::default(),
-                &mut Notices::default(),
-                &metrics,
-                0,
-            );
-
-            assert_eq!((judge.known.len(), judge.is_outdated), (kept, false));
-        }
-    }
-
-    #[test]
-    fn an_agent_that_does_not_lead_shows_nothing_of_bills() {
-        let registry = prometheus::Registry::new();
-        let metrics = CostMetrics::new(&registry).unwrap();
-        let shown = || -> Vec<String> {
-            let of_bills = [
-                "month_to_date",
-                "forecast_month_end",
-                "reconciliation_ratio",
-            ];
-            let is_of_bills = |name: &str| of_bills.iter().any(|end| name.ends_with(end));
-            let families = registry
-                .gather()
-                .into_iter()
-                .filter(|family| is_of_bills(family.name()));
-
-            families
-                .map(|family| format!("{} {}", family.name(), family.get_metric().len()))
-                .collect()
-        };
-
-        let compared = |currency: &[u8]| Reconciliation {
-            region: "eu-west-1".into(),
-            currency: Currency::parse(currency).unwrap(),
-            days: 1,
-            live: regionmesh_cost::Amount(ONE),
-            billed: regionmesh_cost::Amount(ONE),
-            ratio: Some(1.0),
-        };
-
-        let figures = Figures {
-            month: [(
-                ("eu-west-1".into(), Currency::USD),
-                regionmesh_cost::Amount(ONE),
-            )]
-            .into(),
-            reconciliation: vec![compared(b"USD"), compared(b"EUR")],
-            ..Figures::default()
-        };
-
-        let (known, budgets, notices, ended) = Default::default();
-        let verdict = Verdict {
-            known,
-            budgets,
-            notices,
-            ended,
-            billed: Some((Vec::new(), figures)),
-        };
-
-        let mut judge = Judge {
-            is_running: true,
-            ..Judge::default()
-        };
-
-        judge.ended(
-            verdict,
-            &CostConfig::default(),
-            &mut Notices::default(),
-            &metrics,
-            0,
-        );
-
-        assert_eq!(
-            shown(),
-            [
-                "regionmesh_cost_month_to_date 1",
-                "regionmesh_cost_reconciliation_ratio 2"
-            ]
-        );
-
-        judge.stand_down(&metrics);
-        assert_eq!(shown(), Vec::<String>::new());
-    }
-}
+mod tests;

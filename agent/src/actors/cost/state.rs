@@ -1,4 +1,4 @@
-//! What the actor remembers over a restart, in the agent's data directory.
+//! What the actor saves in the agent's data directory for its next start.
 
 use crate::cost::books::LIVE_GAP_MS;
 use regionmesh_cost::{
@@ -13,7 +13,7 @@ use tokio::task::JoinSet;
 const FILE: &str = "cost-state";
 const MINUTE_MS: u64 = 60_000;
 const HOUR_MS: u64 = 3_600_000;
-/// Most anomalies that are shown after their end.
+/// Most anomalies that are published after their end.
 const CLOSED_MAX: usize = 64;
 
 /// A region's live cost at the last minute, by what it is for.
@@ -32,11 +32,11 @@ struct Stored {
     closed: Vec<Anomaly>,
 }
 
-/// What is remembered.
-pub(super) struct Kept {
+/// The saved state.
+pub(super) struct SavedState {
     /// The live cost.
     pub(super) live: LiveMeter,
-    /// What people were told of.
+    /// Notices that were published.
     pub(super) notices: Notices,
     watches: BTreeMap<(String, Currency), LiveAnomalies>,
     readings: BTreeMap<String, Reading>,
@@ -45,16 +45,19 @@ pub(super) struct Kept {
     is_fresh: bool,
 }
 
-impl Kept {
-    /// What was saved, or nothing.
+impl SavedState {
+    /// The state that was saved, or an empty one.
     pub(super) async fn load(data_dir: &Path) -> Self {
         let path = data_dir.join(FILE);
         let read = tokio::fs::read(&path).await.ok();
         let stored = read.and_then(|bytes| match codec::decode_document::<Stored>(&bytes) {
             Ok(stored) => Some(stored),
             Err(error) => {
-                tracing::warn!(path = %path.display(), %error, "what was known of live cost can't \
-                    be read; it begins at zero");
+                tracing::warn!(
+                    path = %path.display(),
+                    %error,
+                    "the saved live cost can't be read; it starts at zero"
+                );
                 None
             }
         });
@@ -79,7 +82,7 @@ impl Kept {
         }
     }
 
-    /// Takes over what other agents counted, where this one remembers nothing.
+    /// Takes over the usage of other agents if this one has no saved state.
     pub(super) fn adopt(&mut self, counted: &LiveMeter) {
         if std::mem::take(&mut self.is_fresh) {
             self.live = counted.clone();
@@ -103,13 +106,16 @@ impl Kept {
         let path = data_dir.join(FILE);
         tasks.spawn_blocking(move || {
             if let Err(error) = write(&path, &stored) {
-                tracing::warn!(path = %path.display(), error, "what is known of live cost can't be \
-                    saved");
+                tracing::warn!(
+                    path = %path.display(),
+                    error,
+                    "the state of live cost can't be saved"
+                );
             }
         });
     }
 
-    /// Looks for anomalies of the rates of regions, once a minute.
+    /// Checks the regions' rates for anomalies, once a minute.
     pub(super) fn watch_rates(&mut self, regions: &[LiveRegion], now_ms: u64) {
         for region in regions {
             let minute_ms = now_ms / MINUTE_MS * MINUTE_MS;
@@ -176,7 +182,7 @@ impl Kept {
         }
     }
 
-    /// The anomalies of the live plane, open ones and those that ended lately, and these of bills.
+    /// The anomalies of the live plane, open or recently ended, and those of bills.
     pub(super) fn anomalies(&self, billed: &[Anomaly]) -> Vec<Anomaly> {
         let open = self.watches.values().filter_map(LiveAnomalies::current);
         open.chain(self.closed.iter().cloned())

@@ -1,4 +1,4 @@
-//! What the mesh has for gossip, as messages to the actor.
+//! Input from the mesh, as messages to the actor.
 
 use crate::{actors::messages::GossipMessage, address::Address};
 use async_trait::async_trait;
@@ -9,7 +9,7 @@ use regionmesh_protocol::{
 };
 use std::time::Duration;
 
-// While the actor is being restarted what is sent to it is lost, as the mesh knows.
+// Messages to the actor are lost while it is being restarted; the mesh allows for that.
 #[async_trait]
 impl GossipInbox for Address<GossipMessage> {
     fn link_up(&self, peer: &AgentId) {

@@ -1,4 +1,4 @@
-//! What gossip counts.
+//! Metrics of the gossip actor.
 
 use prometheus::{IntCounter, IntCounterVec, IntGauge, Opts, Registry};
 
@@ -41,7 +41,10 @@ impl GossipMetrics {
 
         registry.register(Box::new(publish_failures.clone()))?;
         Ok(Self {
-            members_alive: gauge("members_alive", "Agents held for alive, this one included.")?,
+            members_alive: gauge(
+                "members_alive",
+                "Agents considered alive, this one included.",
+            )?,
             board_agents: gauge("board_agents", "Agents with entries on the status board.")?,
             board_entries: gauge("board_entries", "Entries on the status board.")?,
             board_bytes: gauge("board_bytes", "Bytes of all entries on the status board.")?,

@@ -1,9 +1,9 @@
-//! Whom to exchange boards with, and when: pure, so that the actor only carries out.
+//! Which peers to exchange boards with, and when. Pure: the actor performs the exchanges.
 //!
-//! Our own news goes to every connected peer at once. What we learned from one peer goes on to
-//! those that, by the last digest we saw of them, lack it; they mostly hear of it from its owner
-//! too, so this is done at a measured pace, which grows with the mesh. A random peer is asked every
-//! second whatever we believe of it.
+//! Changes of our own entries go to every connected peer immediately. Entries learned from one peer
+//! are relayed to peers whose last digest lacks them; mostly their owner sends them too, so
+//! relaying is paced, more slowly in a larger mesh. A random peer is asked every second whatever
+//! its digest.
 
 use regionmesh_core::gossip::Digest;
 use regionmesh_protocol::identity::AgentId;
@@ -13,21 +13,21 @@ use std::{
 };
 
 /// News waits this long for more news to share the exchange.
-pub(super) const COALESCE: Duration = Duration::from_millis(10);
+const COALESCE: Duration = Duration::from_millis(10);
 /// After a failed exchange a peer is left alone for this long.
 const BACK_OFF: Duration = Duration::from_secs(1);
-/// What was learned goes to one peer at most this often ...
+/// Least time between two relays to one peer ...
 const RELAY_GAP: Duration = Duration::from_millis(50);
-/// ... and this much less often per agent of the mesh: digests grow with it.
+/// ... plus this much per agent of the mesh: digests grow with it.
 const RELAY_GAP_PER_AGENT: Duration = Duration::from_millis(2);
 
 #[derive(Debug, Default)]
 struct Peer {
-    /// What it held when we last heard.
+    /// The peer's last known digest.
     digest: Option<Digest>,
     is_in_flight: bool,
     due: Option<Instant>,
-    /// Exchange even if we believe that we have nothing to tell.
+    /// Exchange even if the peer seems to lack nothing.
     is_forced: bool,
     ended_at: Option<Instant>,
 }
@@ -45,7 +45,7 @@ pub(super) struct Spread {
 }
 
 impl Spread {
-    /// A new connection: whatever we knew of the peer may be of an earlier life.
+    /// A new connection: the known digest may be of an earlier process.
     pub(super) fn link_up(&mut self, peer: &AgentId, now: Instant) {
         let entry = self.peers.entry(peer.clone()).or_default();
         entry.digest = None;
@@ -57,7 +57,7 @@ impl Spread {
         self.peers.remove(peer);
     }
 
-    /// Makes the peers those of `links`; says which are new.
+    /// Makes the peers those of `links`; returns which are new.
     pub(super) fn reconcile(&mut self, links: &BTreeSet<AgentId>, now: Instant) -> Vec<AgentId> {
         self.peers.retain(|peer, _| links.contains(peer));
         let new: Vec<AgentId> = links
@@ -87,7 +87,7 @@ impl Spread {
         }
     }
 
-    /// Exchange with one peer whatever we believe; `draw` chooses.
+    /// Exchange with one peer whatever its digest; `draw` chooses it.
     pub(super) fn anti_entropy(&mut self, draw: usize, now: Instant) {
         let count = self.peers.len().max(1);
         if let Some(peer) = self.peers.values_mut().nth(draw % count) {
@@ -96,7 +96,7 @@ impl Spread {
         }
     }
 
-    /// A peer told what it holds.
+    /// A peer sent its digest.
     pub(super) fn heard(&mut self, peer: &AgentId, digest: Digest) {
         if let Some(peer) = self.peers.get_mut(peer) {
             peer.digest = Some(digest);
@@ -128,7 +128,7 @@ impl Spread {
     }
 
     /// An exchange ended; with the digest that the peer answered, if it did. `again`: there is more
-    /// to tell or to hear.
+    /// to send or to receive.
     pub(super) fn ended(
         &mut self,
         peer: &AgentId,

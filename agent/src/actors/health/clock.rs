@@ -1,4 +1,4 @@
-//! The clock that the actor measures with, and the wall-clock times that it publishes.
+//! The actor's monotonic clock, and the wall-clock times that it publishes.
 
 use regionmesh_core::health::verdict::RegionVerdict;
 use regionmesh_protocol::{
@@ -7,8 +7,7 @@ use regionmesh_protocol::{
 };
 use tokio::time::Instant;
 
-/// Unix milliseconds that a step of the system's clock does not disturb: a jump must not look like
-/// silence.
+/// Unix milliseconds that ignore steps of the system clock: a jump must not look like silence.
 #[derive(Clone, Copy)]
 pub(super) struct Clock {
     unix_ms: u64,
@@ -29,16 +28,16 @@ impl Clock {
     }
 }
 
-/// How far ahead of a [`Clock`] the wall clock is, by which others read what the actor publishes.
+/// How far the wall clock, which dates what the actor publishes, is ahead of a [`Clock`].
 #[derive(Debug, Default)]
 pub(super) struct WallShift {
     ahead_ms: i64,
 }
 
 impl WallShift {
-    /// Compares the clocks; by how much published points in time are to be moved, if the wall clock
-    /// was set.
-    pub(super) fn follow(&mut self, clock_ms: u64, wall_ms: u64) -> Option<i64> {
+    /// Compares the clocks; returns by how much published times must move if the wall clock was
+    /// set.
+    pub(super) fn update(&mut self, clock_ms: u64, wall_ms: u64) -> Option<i64> {
         let ahead_ms = difference(wall_ms, clock_ms);
         if ahead_ms.abs_diff(self.ahead_ms) <= SHIFT_MIN_MS {
             return None;
@@ -55,7 +54,7 @@ impl WallShift {
     }
 
     /// An observation by the wall clock.
-    pub(super) fn tell(&self, mut observation: Observation) -> Observation {
+    pub(super) fn by_wall_clock(&self, mut observation: Observation) -> Observation {
         observation.since_ms = self.wall_ms(observation.since_ms);
         for address in &mut observation.addresses {
             address.since_ms = self.wall_ms(address.since_ms);
@@ -84,13 +83,13 @@ mod tests {
     fn what_was_published_follows_a_wall_clock_that_is_set_and_no_drift() {
         let mut shift = WallShift::default();
         let start_ms = 2 * HOUR_MS;
-        assert_eq!(shift.follow(start_ms, start_ms + SHIFT_MIN_MS), None);
+        assert_eq!(shift.update(start_ms, start_ms + SHIFT_MIN_MS), None);
         assert_eq!(shift.wall_ms(start_ms), start_ms);
 
         // The agent was started an hour ahead.
-        assert_eq!(shift.follow(start_ms, start_ms - HOUR_MS), Some(-3_600_000));
-        assert_eq!(shift.follow(start_ms + 500, start_ms + 500 - HOUR_MS), None);
+        assert_eq!(shift.update(start_ms, start_ms - HOUR_MS), Some(-3_600_000));
+        assert_eq!(shift.update(start_ms + 500, start_ms + 500 - HOUR_MS), None);
         assert_eq!((shift.wall_ms(start_ms), shift.wall_ms(0)), (HOUR_MS, 0));
-        assert_eq!(shift.follow(start_ms, start_ms), Some(3_600_000));
+        assert_eq!(shift.update(start_ms, start_ms), Some(3_600_000));
     }
 }

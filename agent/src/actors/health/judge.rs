@@ -1,14 +1,17 @@
-//! From what all agents publish to the verdict on one region and on each of its addresses.
+//! The verdict on one region and on each of its addresses, from what all agents publish.
 
-use regionmesh_core::health::{
-    endpoint::LAST_PROBE,
-    verdict::{
-        AddressVerdict, Opinion, RegionVerdict, own_of_addresses, own_report, region_verdict,
+use regionmesh_core::{
+    gossip::BoardView,
+    health::{
+        endpoint::LAST_PROBE,
+        verdict::{
+            AddressVerdict, Opinion, RegionVerdict, own_of_addresses, own_report, region_verdict,
+        },
     },
 };
 use regionmesh_protocol::{
     identity::{AgentId, RegionName},
-    status::{Observations, condition::Condition},
+    status::{Observations, StatusEntry, StatusKind, condition::Condition},
 };
 use std::net::IpAddr;
 
@@ -67,7 +70,7 @@ pub(super) fn judge(
     now_ms: u64,
 ) -> RegionVerdict {
     let of_region = |report: &&Report<'_>| report.agent.region == *region;
-    // Its agents' own reports; those that speak for one address count for that one first.
+    // Its agents' own reports; those for one address count for that address first.
     let mut on_addresses = Vec::new();
     let mut conditions = Vec::new();
 
@@ -130,4 +133,20 @@ pub(super) fn judge(
     let mut verdict = region_verdict(region, &observers, &own, previous, now_ms);
     verdict.addresses = on_addresses;
     verdict
+}
+
+/// Whether our own board entry, perhaps of the previous actor, reports the region draining.
+pub(super) fn announced_drain(board: &BoardView, id: &AgentId) -> bool {
+    let seen = board
+        .agents
+        .get(id)
+        .and_then(|view| view.status_entries.get(&StatusKind::Observations));
+
+    matches!(
+        seen.map(|seen| &*seen.status_entry),
+        Some(StatusEntry::Observations(Observations {
+            own: Some(Condition::Draining),
+            ..
+        }))
+    )
 }

@@ -1,11 +1,18 @@
-//! What the health actor counts.
+//! Metrics of the health actor.
 
 use prometheus::{
-    HistogramOpts, HistogramVec, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
+    HistogramVec, IntCounterVec, IntGauge, IntGaugeVec, Registry,
+    register_histogram_vec_with_registry, register_int_counter_vec_with_registry,
+    register_int_gauge_vec_with_registry, register_int_gauge_with_registry,
 };
 use regionmesh_core::health::probe::ProbeResult;
 use regionmesh_protocol::{identity::RegionName, status::condition::Condition};
 use std::{net::IpAddr, time::Duration};
+
+/// Upper bounds of probe durations, in seconds.
+const PROBE_BUCKETS: [f64; 12] = [
+    0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0,
+];
 
 /// Probes and verdicts.
 #[derive(Debug, Clone)]
@@ -24,87 +31,64 @@ pub struct HealthMetrics {
 impl HealthMetrics {
     /// Registers the metrics.
     pub fn new(registry: &Registry) -> prometheus::Result<Self> {
-        let buckets = vec![
-            0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0,
-        ];
-        let metrics = Self {
-            probes: IntCounterVec::new(
-                Opts::new(
-                    "regionmesh_probes_total",
-                    "Probes of a region's endpoint, by outcome: success, positive evidence of \
-                        failure, silence.",
-                ),
+        Ok(Self {
+            probes: register_int_counter_vec_with_registry!(
+                "regionmesh_probes_total",
+                "Probes of a region's endpoint, by outcome: success, positive evidence of \
+                    failure, silence.",
                 &["region", "outcome"],
+                registry,
             )?,
-            confirmations: IntCounterVec::new(
-                Opts::new(
-                    "regionmesh_probe_confirmations_total",
-                    "Probes that followed a definite failure at the quicker pace, by outcome: success (the endpoint was \
-                     back at once), definite_failure, silence.",
-                ),
+            confirmations: register_int_counter_vec_with_registry!(
+                "regionmesh_probe_confirmations_total",
+                "Probes that followed a definite failure at the quicker pace, by outcome: \
+                    success (the endpoint had recovered), definite_failure, silence.",
                 &["region", "outcome"],
+                registry,
             )?,
-            inferences: IntCounterVec::new(
-                Opts::new(
-                    "regionmesh_probe_inferences_total",
-                    "Synthetic inferences at a region's endpoint, by outcome: passed, failed.",
-                ),
+            inferences: register_int_counter_vec_with_registry!(
+                "regionmesh_probe_inferences_total",
+                "Synthetic inferences at a region's endpoint, by outcome: passed, failed.",
                 &["region", "outcome"],
+                registry,
             )?,
-            durations: HistogramVec::new(
-                HistogramOpts::new(
-                    "regionmesh_probe_duration_seconds",
-                    "How long probes of a region's endpoint took.",
-                )
-                .buckets(buckets),
+            durations: register_histogram_vec_with_registry!(
+                "regionmesh_probe_duration_seconds",
+                "How long probes of a region's endpoint took.",
                 &["region"],
+                PROBE_BUCKETS.to_vec(),
+                registry,
             )?,
-            conditions: IntGaugeVec::new(
-                Opts::new(
-                    "regionmesh_observed_condition",
-                    "1 for the condition that this agent itself observes of a region, else 0.",
-                ),
+            conditions: register_int_gauge_vec_with_registry!(
+                "regionmesh_observed_condition",
+                "1 for the condition that this agent itself observes of a region, else 0.",
                 &["region", "condition"],
+                registry,
             )?,
-            verdicts: IntGaugeVec::new(
-                Opts::new(
-                    "regionmesh_verdict",
-                    "1 for the condition that the mesh's verdict on a region is, else 0.",
-                ),
+            verdicts: register_int_gauge_vec_with_registry!(
+                "regionmesh_verdict",
+                "1 for the condition that the mesh's verdict on a region is, else 0.",
                 &["region", "condition"],
+                registry,
             )?,
-            addresses: IntGaugeVec::new(
-                Opts::new(
-                    "regionmesh_address_verdict",
-                    "1 for the condition that the mesh's verdict on an address of a region is, \
-                        else 0.",
-                ),
+            addresses: register_int_gauge_vec_with_registry!(
+                "regionmesh_address_verdict",
+                "1 for the condition that the mesh's verdict on an address of a region is, else 0.",
                 &["region", "address", "condition"],
+                registry,
             )?,
-            changes: IntCounterVec::new(
-                Opts::new(
-                    "regionmesh_verdict_changes_total",
-                    "Changes of the verdict on a region.",
-                ),
+            changes: register_int_counter_vec_with_registry!(
+                "regionmesh_verdict_changes_total",
+                "Changes of the verdict on a region.",
                 &["region"],
+                registry,
             )?,
-            abstaining: IntGauge::new(
+            abstaining: register_int_gauge_with_registry!(
                 "regionmesh_observer_abstaining",
                 "1 while this agent abstains, since it reaches none of its canaries.",
+                registry,
             )?,
-        };
-
-        registry.register(Box::new(metrics.probes.clone()))?;
-        registry.register(Box::new(metrics.confirmations.clone()))?;
-        registry.register(Box::new(metrics.inferences.clone()))?;
-        registry.register(Box::new(metrics.durations.clone()))?;
-        registry.register(Box::new(metrics.conditions.clone()))?;
-        registry.register(Box::new(metrics.verdicts.clone()))?;
-        registry.register(Box::new(metrics.addresses.clone()))?;
-        registry.register(Box::new(metrics.changes.clone()))?;
-        registry.register(Box::new(metrics.abstaining.clone()))?;
-
-        Ok(metrics)
+        })
     }
 
     pub(super) fn probed(&self, region: &RegionName, result: &ProbeResult, took: Duration) {

@@ -2,10 +2,18 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
-use super::*;
+mod addresses;
+mod own_region;
+
+use super::{verdicts::FRESH, *};
 use async_trait::async_trait;
-use regionmesh_core::gossip::{AgentView, SeenStatus};
-use regionmesh_protocol::status::entry::EntryVersion;
+use regionmesh_core::{
+    gossip::{AgentView, SeenStatus},
+    health::verdict::RegionVerdict,
+};
+use regionmesh_protocol::status::{
+    Observations, StatusEntry, StatusKind, condition::Observation, entry::EntryVersion,
+};
 use std::{collections::HashMap, sync::Mutex};
 
 const DEADLINE: Duration = Duration::from_secs(20);
@@ -250,16 +258,6 @@ impl Bench {
     }
 }
 
-/// The configuration, with a second address in region b and, in this agent's own region, one that
-/// it serves at.
-fn of_two_addresses() -> Arc<Config> {
-    let mut config = (*config("")).clone();
-    let ip = |text: &str| text.parse::<IpAddr>().unwrap();
-    config.regions[1].addresses = vec![ip("127.0.0.12"), ip(SECOND)];
-    config.regions[0].addresses = vec![ip("127.0.0.11"), ip("127.0.0.1")];
-    Arc::new(config)
-}
-
 fn observed(observations: &Observations, region: &str) -> Condition {
     observations
         .regions
@@ -365,33 +363,6 @@ async fn the_dead_the_stale_and_strangers_have_no_vote() {
 }
 
 #[tokio::test]
-async fn a_region_that_reports_itself_draining_is_draining() {
-    let mut bench = Bench::healthy().await;
-    bench.hear(
-        "c/node-0",
-        &[],
-        Some(Condition::Draining),
-        true,
-        Duration::ZERO,
-    );
-
-    bench.until_verdict("c", Condition::Draining).await;
-    bench.health.cast(HealthMessage::SetDraining(true)).unwrap();
-    bench
-        .until_published(|seen| seen.own == Some(Condition::Draining))
-        .await;
-    bench.until_verdict("a", Condition::Draining).await;
-    bench
-        .health
-        .cast(HealthMessage::SetDraining(false))
-        .unwrap();
-
-    bench
-        .until_published(|seen| seen.own == Some(Condition::Healthy))
-        .await;
-}
-
-#[tokio::test]
 async fn an_observer_without_canaries_abstains_and_starts_afresh_when_one_answers() {
     let script = Script::default();
     script.set(CANARY, Endpoint::Refuses);
@@ -462,22 +433,6 @@ async fn a_restarted_actor_abstains_first_and_goes_on_draining() {
 }
 
 #[tokio::test]
-async fn the_embedded_server_is_reported_failed_only_after_it_was_ready() {
-    let (serving, receiver) = watch::channel(ServingStatus::default());
-    let mut bench = Bench::start("", Some(receiver), Script::default()).await;
-    bench.until_observed("b", Condition::Healthy).await;
-    assert_eq!(bench.published.borrow().last().unwrap().own, None);
-    serving.send_modify(|status_entries| status_entries.is_ready = true);
-    bench
-        .until_published(|seen| seen.own == Some(Condition::Healthy))
-        .await;
-    serving.send_modify(|status_entries| status_entries.is_ready = false);
-    bench
-        .until_published(|seen| seen.own == Some(Condition::Failed))
-        .await;
-}
-
-#[tokio::test]
 async fn observations_are_published_again_though_nothing_changes() {
     let bench = Bench::healthy().await;
     let already = bench.published.borrow().len();
@@ -508,79 +463,4 @@ async fn probes_and_verdicts_are_counted() {
     ] {
         assert!(text.contains(line), "{line} is missing from\n{text}");
     }
-}
-
-fn of_address(verdict: &RegionVerdict, address: &str) -> Condition {
-    verdict
-        .addresses
-        .iter()
-        .find(|judged| judged.address.to_string() == address)
-        .unwrap()
-        .condition
-}
-
-#[tokio::test]
-async fn a_dead_address_is_judged_by_itself_and_fails_its_region_with_the_last_only() {
-    let mut bench = Bench::start_with(of_two_addresses(), None, Script::default()).await;
-    bench.until_observed("b", Condition::Healthy).await;
-    bench.script.set(SECOND, Endpoint::Refuses);
-
-    let mut verdicts = bench.snapshots.verdicts.subscribe();
-    let region: RegionName = "b".parse().unwrap();
-    let is_told = verdicts.wait_for(|verdicts| {
-        verdicts
-            .get(&region)
-            .is_some_and(|verdict| of_address(verdict, SECOND) == Condition::Failed)
-    });
-    let verdict = tokio::time::timeout(DEADLINE, is_told)
-        .await
-        .unwrap()
-        .unwrap()[&region]
-        .clone();
-
-    assert_eq!(
-        (verdict.condition, of_address(&verdict, "127.0.0.12")),
-        (Condition::Healthy, Condition::Healthy)
-    );
-
-    bench.script.set("127.0.0.12", Endpoint::Refuses);
-    let verdict = bench.until_verdict("b", Condition::Failed).await;
-    assert_eq!(of_address(&verdict, "127.0.0.12"), Condition::Failed);
-    bench.script.set(SECOND, Endpoint::Answers);
-    bench.until_verdict("b", Condition::Healthy).await;
-}
-
-#[tokio::test]
-async fn an_agent_that_drains_takes_out_its_own_address_and_not_its_region() {
-    let status_entries = ServingStatus {
-        is_ready: true,
-        ..ServingStatus::default()
-    };
-    let (_serving, receiver) = watch::channel(status_entries);
-    let mut bench = Bench::start_with(of_two_addresses(), Some(receiver), Script::default()).await;
-    let healthy = ["a", "b", "c"].map(|region| (region, Condition::Healthy));
-
-    bench.hear("c/node-0", &healthy, None, true, Duration::ZERO);
-    bench.until_verdict("a", Condition::Healthy).await;
-    bench.health.cast(HealthMessage::SetDraining(true)).unwrap();
-
-    let told = bench
-        .until_published(|seen| seen.own == Some(Condition::Draining))
-        .await;
-    assert_eq!(told.own_address, Some("127.0.0.1".parse().unwrap()));
-
-    let mut verdicts = bench.snapshots.verdicts.subscribe();
-    let region: RegionName = "a".parse().unwrap();
-    let is_told = verdicts.wait_for(|verdicts| {
-        verdicts
-            .get(&region)
-            .is_some_and(|verdict| of_address(verdict, "127.0.0.1") == Condition::Draining)
-    });
-    let verdict = tokio::time::timeout(DEADLINE, is_told)
-        .await
-        .unwrap()
-        .unwrap()[&region]
-        .clone();
-
-    assert_eq!(verdict.condition, Condition::Healthy);
 }

@@ -1,5 +1,4 @@
-//! What the dns-leader actor reads off the board: who leads, which plan is the latest, what the
-//! next plan rests on.
+//! What the dns-leader actor reads from the board: leaders, plans, and the inputs of the next plan.
 
 use crate::config::{Config, RegionConfig};
 use regionmesh_core::{
@@ -27,16 +26,16 @@ use std::{
     time::Instant,
 };
 
-/// What an agent says of the leader.
-pub(super) fn leader_facts(view: &AgentView) -> Option<&LeaderStatus> {
+/// The leader status of an agent.
+fn leader_status(view: &AgentView) -> Option<&LeaderStatus> {
     match &*view.status_entries.get(&StatusKind::Leader)?.status_entry {
         StatusEntry::Leader(status_entries) => Some(status_entries),
         _ => None,
     }
 }
 
-/// The plan that an agent says is committed.
-pub(super) fn plan_of(view: &AgentView) -> Option<&CommittedPlan> {
+/// The plan that an agent publishes as committed.
+fn plan_of(view: &AgentView) -> Option<&CommittedPlan> {
     match &*view.status_entries.get(&StatusKind::Plan)?.status_entry {
         StatusEntry::Plan(plan) => Some(plan),
         _ => None,
@@ -46,7 +45,7 @@ pub(super) fn plan_of(view: &AgentView) -> Option<&CommittedPlan> {
 /// Every ballot on the board, and the agent that published it.
 pub(super) fn ballots(board: &BoardView) -> impl Iterator<Item = (&AgentId, &Ballot)> {
     board.agents.iter().flat_map(|(agent, view)| {
-        let status_entries = leader_facts(view);
+        let status_entries = leader_status(view);
         let plan = plan_of(view).map(|plan| &plan.stamp.ballot);
         let leading = status_entries.and_then(|status_entries| status_entries.leading.as_ref());
         let told = plan
@@ -58,7 +57,7 @@ pub(super) fn ballots(board: &BoardView) -> impl Iterator<Item = (&AgentId, &Bal
     })
 }
 
-/// What each other agent says is the last committed plan, and since when it does.
+/// The plan that each other agent publishes as the last committed one, and since when.
 pub(super) fn plans<'a>(
     board: &'a BoardView,
     me: &'a AgentId,
@@ -74,14 +73,14 @@ pub(super) fn plans<'a>(
 }
 
 /// Whether an agent of another region publishes a plan that is no later than `known`. The board
-/// does not outlive a process, so it is of this life.
+/// does not outlive a process, so it was published since our start.
 pub(super) fn is_heard_elsewhere(board: &BoardView, region: &RegionName, known: &Stamp) -> bool {
     board.agents.iter().any(|(agent, view)| {
         agent.region != *region && plan_of(view).is_some_and(|plan| plan.stamp <= *known)
     })
 }
 
-/// The ballots under which other agents say that they lead, and since when they do.
+/// The ballots under which other agents claim to lead, and since when.
 pub(super) fn claims<'a>(
     board: &'a BoardView,
     me: &'a AgentId,
@@ -92,8 +91,8 @@ pub(super) fn claims<'a>(
         .filter(move |(agent, _)| *agent != me)
         .filter_map(|(agent, view)| {
             let seen = view.status_entries.get(&StatusKind::Leader)?;
-            // An agent speaks for itself alone.
-            let ballot = leader_facts(view)?
+            // An agent can claim only its own ballots.
+            let ballot = leader_status(view)?
                 .leading
                 .as_ref()
                 .filter(|ballot| ballot.agent == *agent)?;
@@ -102,7 +101,7 @@ pub(super) fn claims<'a>(
         })
 }
 
-/// The highest ballot under which another agent says that it leads, of those that are believed.
+/// The highest believed ballot under which another agent claims to lead.
 pub(super) fn known_leader(
     board: &BoardView,
     me: &AgentId,
@@ -117,7 +116,7 @@ pub(super) fn known_leader(
     leaders.max_by(|a, b| a.ballot.cmp(&b.ballot))
 }
 
-/// What an election is decided by.
+/// The inputs of an election.
 pub(super) fn view(
     leader: Option<KnownLeader>,
     verdicts: &BTreeMap<RegionName, RegionVerdict>,
@@ -136,7 +135,7 @@ pub(super) fn view(
     }
 }
 
-/// What the living agents tell of their service.
+/// The serving status of the living agents.
 pub(super) fn served(board: &BoardView) -> impl Iterator<Item = (&AgentId, Served)> {
     board
         .agents
@@ -152,8 +151,8 @@ pub(super) fn served(board: &BoardView) -> impl Iterator<Item = (&AgentId, Serve
         })
 }
 
-/// What the next plan rests on: of the members that a plan can be made for. `current` is the plan
-/// that stands: it says who is on the ramp.
+/// The inputs of the next plan, for the members that a plan can be made for. `current` is the plan
+/// in force: it shows which regions are ramping.
 pub(super) fn plan_inputs(
     config: &Config,
     board: &BoardView,
@@ -162,7 +161,7 @@ pub(super) fn plan_inputs(
     current: Option<&Plan>,
     members: &Members,
 ) -> PlanInputs {
-    // Where others serve the models nobody counts requests or knows what is loaded: verdict and
+    // Where another server serves the models, requests and loaded models are not known: verdict and
     // time decide alone.
     let is_measured = config.serving.embedded;
     let configured = config
@@ -288,7 +287,7 @@ fn is_ramping(traffic_state: &TrafficState) -> bool {
     matches!(traffic_state, TrafficState::Ramping { .. })
 }
 
-/// How a region on the ramp does beside those that serve their share.
+/// How a ramping region compares with the regions that serve their share.
 fn evidence(plan: &Plan, meter: &mut LoadMeter, name: &RegionName) -> Evidence {
     let Some(TrafficState::Ramping { step, since_ms }) = plan
         .regions
@@ -310,7 +309,7 @@ fn evidence(plan: &Plan, meter: &mut LoadMeter, name: &RegionName) -> Evidence {
     )
 }
 
-/// The serving facts of a region's living agents.
+/// The serving status of a region's living agents.
 fn serving<'a>(
     board: &'a BoardView,
     region: &'a RegionName,
@@ -327,15 +326,15 @@ fn serving<'a>(
         })
 }
 
-/// Whether all of a region's living agents that tell say that their models are loaded. Not known is
-/// not loaded.
+/// Whether all of a region's living agents that publish a serving status have their models loaded.
+/// Unknown counts as not loaded.
 fn is_loaded(board: &BoardView, region: &RegionName) -> bool {
     serving(board, region).next().is_some()
         && serving(board, region).all(|status_entries| status_entries.is_ready)
 }
 
 /// Whether the last synthetic inference passed, at each address of the region that is not down, for
-/// more than half of the living observers elsewhere that sent one. Not known is not passed.
+/// more than half of the living observers elsewhere that sent one. Unknown counts as not passed.
 fn inference_passes(board: &BoardView, region: &RegionName) -> bool {
     let mut passed = 0usize;
     let mut asked = 0usize;
@@ -372,7 +371,7 @@ fn inference_passes(board: &BoardView, region: &RegionName) -> bool {
     passed * 2 > asked
 }
 
-/// What a region's living agents say that it holds.
+/// The holdings that a region's living agents publish.
 fn holdings<'a>(
     board: &'a BoardView,
     region: &'a RegionName,
@@ -384,7 +383,7 @@ fn holdings<'a>(
     living.filter_map(|(_, view)| view.holdings())
 }
 
-/// Whether a living agent of the region says that nothing is missing there, see
+/// Whether a living agent of the region publishes that nothing is missing there, see
 /// [`Holdings::is_complete`].
 fn is_complete(board: &BoardView, region: &RegionName, current: Option<&Plan>) -> bool {
     let with_traffic = current

@@ -1,6 +1,7 @@
-//! What the leader asks acceptors and voters, and how their answers are read.
+//! Calls to acceptors and voters, in tasks that report back.
 
-use super::LeaderArguments;
+use super::{arguments::LeaderArguments, driver::Driver};
+use crate::actors::messages::LeaderMessage;
 use regionmesh_mesh::Peer;
 use regionmesh_protocol::{
     identity::RegionName,
@@ -15,6 +16,45 @@ use std::time::Duration;
 
 /// How long a call to an acceptor or a voter may take.
 pub(super) const CALL_TIMEOUT: Duration = Duration::from_secs(2);
+/// Most concurrent calls to one acceptor: a slow one gets repeats.
+const CALLS_PER_MEMBER: usize = 4;
+
+impl Driver {
+    pub(super) fn call_acceptor(&mut self, to: RegionName, request: AcceptorRequest) {
+        let calls = self.calls.entry(to.clone()).or_default();
+        if *calls >= CALLS_PER_MEMBER {
+            return;
+        }
+        *calls += 1;
+
+        let arguments = self.arguments.clone();
+        let myself = self.myself.clone();
+        tokio::spawn(async move {
+            let asked =
+                tokio::time::timeout(CALL_TIMEOUT * 2, ask_acceptor(&arguments, &to, request));
+            let answer = asked
+                .await
+                .unwrap_or_else(|_| Err(format!("no answer within {:?}", CALL_TIMEOUT * 2)));
+            let _ = myself.cast(LeaderMessage::AcceptorAnswered { from: to, answer });
+        });
+    }
+
+    pub(super) fn ask_vote(&self, region: RegionName, ballot: Ballot) {
+        let arguments = self.arguments.clone();
+        let myself = self.myself.clone();
+        tokio::spawn(async move {
+            let asked = tokio::time::timeout(CALL_TIMEOUT, ask_voter(&arguments, &region, &ballot));
+            let vote = asked
+                .await
+                .unwrap_or_else(|_| Err(format!("no vote within {CALL_TIMEOUT:?}")));
+            let _ = myself.cast(LeaderMessage::Voted {
+                from: region,
+                ballot,
+                vote,
+            });
+        });
+    }
+}
 
 pub(super) async fn ask_acceptor(
     arguments: &LeaderArguments,
@@ -50,23 +90,24 @@ pub(super) async fn ask_acceptor(
         Ok(PeerReply::Acceptor(reply)) => Ok(reply),
         Ok(PeerReply::Failed(error)) => Err(error),
         Ok(PeerReply::Refused(why)) => Err(why.to_string()),
-        Ok(_) => Err(format!("{peer} answered another question")),
+        Ok(_) => Err(format!("{peer} sent an unexpected answer")),
         Err(error) => Err(error.to_string()),
     }
 }
 
-pub(super) async fn ask_voter(
+async fn ask_voter(
     arguments: &LeaderArguments,
     region: &RegionName,
     ballot: &Ballot,
 ) -> Result<PreVoteReply, String> {
     if region.as_str() == WITNESS {
-        // A store has no eyes: it says whether it can be reached, and which ballot it promised.
+        // A store observes nothing: it only shows that it is reachable, and which ballot it
+        // promised.
         let AcceptorReply::State(state) = ask_acceptor(arguments, region, AcceptorRequest::Read)
             .await?
             .reply
         else {
-            return Err("the witness answered another question".into());
+            return Err("the witness sent an unexpected answer".into());
         };
         let highest = state.highest().cloned();
         let is_granted = highest.as_ref() < Some(ballot);
@@ -87,7 +128,7 @@ pub(super) async fn ask_voter(
         Ok(PeerReply::PreVote(reply)) => Ok(reply),
         Ok(PeerReply::Failed(error)) => Err(error),
         Ok(PeerReply::Refused(why)) => Err(why.to_string()),
-        Ok(_) => Err(format!("{peer} answered another question")),
+        Ok(_) => Err(format!("{peer} sent an unexpected answer")),
         Err(error) => Err(error.to_string()),
     }
 }

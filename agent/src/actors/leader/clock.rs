@@ -1,5 +1,4 @@
-//! The leader's care for time: a plan's points in time are read by our own clock, which may be off
-//! or set.
+//! Times of a plan, read by our own clock, which may be off or may be set.
 
 use super::driver::Driver;
 use regionmesh_core::gossip::{BoardView, skew::OwnClock};
@@ -9,21 +8,20 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// How often this agent says how its clock stands.
+/// How often this agent publishes the state of its clock.
 const JUDGE_EVERY: Duration = Duration::from_secs(1);
-/// What the problem is about.
+/// Subject of the problem.
 const SUBJECT: &str = "clock";
 
 impl Driver {
-    /// The last value that the proposer knows to be decided, its points in time told by our own
-    /// clock.
+    /// The last plan that the proposer knows to be decided, with its times by our own clock.
     pub(super) fn decided_by_own_clock(&self) -> Option<Cow<'_, Plan>> {
         let (_, plan) = self.proposer.decided()?;
         Some(self.arguments.snapshots.clocks.by_own_clock(plan))
     }
 
-    /// Notices a clock that was set, or that differs from the others'.
-    pub(super) fn look_at_clocks(&mut self, board: &BoardView) {
+    /// Detects a clock that was set, or that differs from the others'.
+    pub(super) fn check_clocks(&mut self, board: &BoardView) {
         let members = self.member_names();
         let is_alive = |peer: &AgentId| board.agents.get(peer).is_some_and(|view| view.is_alive);
         let snapshots = &self.arguments.snapshots;
@@ -33,11 +31,11 @@ impl Driver {
         let metrics = &self.arguments.metrics;
 
         if let Some(by_ms) = seen.set_by_ms {
-            metrics.clock_steps.inc();
+            metrics.clock.steps.inc();
             tracing::warn!(
                 by_ms,
-                "this machine's clock was set; orders, cool-downs and ramps go on by the steady \
-                    clock"
+                "this machine's clock was set; orders, cool-downs and ramps continue by the \
+                    monotonic clock"
             );
         }
 
@@ -49,7 +47,7 @@ impl Driver {
         }
 
         self.clock_judged = Some(Instant::now());
-        metrics.clock_ahead.set(seen.own.ahead_ms as f64 / 1e3);
+        metrics.clock.ahead.set(seen.own.ahead_ms as f64 / 1e3);
         if seen.own.is_doubtful() {
             snapshots
                 .problems

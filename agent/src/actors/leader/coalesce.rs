@@ -1,5 +1,5 @@
-//! One failure, one plan: the addresses of a region that dies are judged down one after the other,
-//! and then the region. A plan that changes nothing but addresses waits a moment for what follows.
+//! One failure, one plan: the addresses of a failing region are judged down one by one, and then
+//! the region. A plan that changes only addresses waits a moment for what follows.
 
 use regionmesh_protocol::plan::Plan;
 use std::time::{Duration, Instant};
@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 /// half a second.
 const ADDRESS_PAUSE: Duration = Duration::from_millis(250);
 
-/// Since when a change of addresses waits.
+/// How long a change of addresses has been waiting.
 #[derive(Debug, Default)]
 pub(super) struct AddressPause {
     since: Option<Instant>,

@@ -1,5 +1,5 @@
-//! Without a leader, or while automatic failover is refused, the plan stays as it is: notices it,
-//! says so, and hands the DNS server what to answer meanwhile.
+//! Detects a frozen plan, without a leader or while automatic failover is refused, and hands the
+//! DNS server the answers for that time.
 
 use super::driver::Driver;
 use regionmesh_core::{
@@ -11,8 +11,7 @@ use regionmesh_runtime::time::unix_ms;
 use std::{collections::BTreeSet, sync::Arc};
 
 impl Driver {
-    /// Compares what stands with what is to stand: whether the plan is frozen, and how this
-    /// authority answers then.
+    /// Updates whether the plan is frozen, and what this agent's DNS answers meanwhile.
     pub(super) fn judge_freeze(&mut self, board: &BoardView) {
         let now_ms = self.now_ms();
         let is_led = self.arguments.snapshots.leader.borrow().ballot.is_some();
@@ -23,7 +22,7 @@ impl Driver {
             .members()
             .and_then(|members| members.why_not_automatic());
 
-        // A leader that only orders move leaves users where they are: said once an own answer
+        // A leader that acts on orders only does not move users: reported once our own answer
         // differs from the plan.
         let next = plan
             .filter(|_| frozen_ms.is_some() || refused.is_some())
@@ -57,6 +56,7 @@ impl Driver {
         self.publish_left_out(&left_out(before.as_deref()), &left_out(next.as_ref()));
         self.arguments
             .metrics
+            .frozen
             .is_frozen
             .set(i64::from(next.is_some()));
 
@@ -75,7 +75,7 @@ impl Driver {
             .send_replace(next.map(Arc::new));
     }
 
-    /// `refused`: why the leader there is moves no traffic by itself.
+    /// `refused`: why the leader moves no traffic automatically.
     fn frozen(
         &self,
         board: &BoardView,
@@ -170,6 +170,7 @@ impl Driver {
             let is_left_out = after.contains(region);
             self.arguments
                 .metrics
+                .frozen
                 .left_out
                 .with_label_values(&[region.as_str()])
                 .set(i64::from(is_left_out));

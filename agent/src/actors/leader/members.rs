@@ -1,7 +1,10 @@
-//! The leader's care for the register's members: orders that change them, acceptors that lost their
-//! state, latecomers.
+//! The register's members: orders that change them, acceptors that lost their state, and members
+//! that join.
 
-use super::driver::{Driver, OrderReply};
+use super::{
+    driver::Driver,
+    member_change::{Change, OrderReply},
+};
 use regionmesh_core::{
     gossip::BoardView,
     leader::proposer::NoJoin,
@@ -19,22 +22,12 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// How long a member that would not join is left alone before it is asked again.
+/// Pause before a member that failed to join is tried again.
 const JOIN_AGAIN: Duration = Duration::from_secs(10);
 
-/// A change of members between its beginning and its commit: an acceptor is joining, or has joined.
-pub(super) struct Change {
-    region: RegionName,
-    /// None: nobody ordered it, a member without a vote is to get one.
-    order: Option<(Order, OrderReply)>,
-    joined: Option<Incarnation>,
-    /// When it may be begun again; none while it goes on.
-    failed: Option<Instant>,
-}
-
 impl Driver {
-    /// Carries out an order about members as far as it can be now. Whether something is under way
-    /// for it.
+    /// Performs an order about members as far as possible now. Returns whether a commit is under
+    /// way.
     pub(super) fn order_member(
         &mut self,
         order: Order,
@@ -91,11 +84,12 @@ impl Driver {
         self.arguments
             .metrics
             .orders
+            .orders
             .with_label_values(&["refused"])
             .inc();
 
         tracing::info!(error = %why, "an order is refused");
-        // Whoever asked and no longer waits is answered by silence.
+        // The caller may have given up.
         let _ = reply.send(Err(why));
     }
 
@@ -123,7 +117,7 @@ impl Driver {
         }
     }
 
-    /// An acceptor has begun anew: to be committed as soon as nothing else is under way.
+    /// An acceptor has joined: committed as soon as nothing else is under way.
     pub(super) fn joined(&mut self, region: RegionName, incarnation: Incarnation) {
         tracing::info!(%region, %incarnation, "an acceptor has caught up");
         if let Some(change) = self
@@ -157,24 +151,23 @@ impl Driver {
                 self.refuse_member(reply, refusal);
             }
             None => {
-                tracing::warn!(%region, %why, "a member without a vote could not join; it is tried \
-                    again");
+                tracing::warn!(%region, %why, "a member without a vote could not join; retrying");
                 change.failed = Some(Instant::now());
                 self.change = Some(change);
             }
         }
     }
 
-    /// The leader went while a change was under way.
+    /// The leader stepped down while a change was under way.
     pub(super) fn refuse_change(&mut self, why: &str) {
         if let Some((_, reply)) = self.change.take().and_then(|change| change.order) {
             self.refuse_member(reply, OrderRefusal::NotNow(why.into()));
         }
     }
 
-    /// Commits what has joined, suspends who lost its state, lets in who has no vote. Whether
-    /// something is under way.
-    pub(super) fn tend_members(&mut self, board: &BoardView) -> bool {
+    /// Commits a join, suspends an acceptor that lost its state, starts the join of one without a
+    /// vote. Returns whether a commit is under way.
+    pub(super) fn mend_members(&mut self, board: &BoardView) -> bool {
         if let Some(change) = self.change.take_if(|change| change.joined.is_some()) {
             return self.commit_join(change, board);
         }
@@ -187,8 +180,8 @@ impl Driver {
             Some(Mend::Suspend(region)) => {
                 tracing::error!(
                     %region,
-                    "the acceptor of this region lost its state (slots of the register were deleted from its store): it has no \
-                     vote until it has joined again"
+                    "the acceptor of this region lost its state (slots of the register were \
+                        deleted from its store): it has no vote until it has joined again"
                 );
 
                 let change = MemberChange::Suspend(region);
@@ -245,6 +238,7 @@ impl Driver {
 
                 self.arguments
                     .metrics
+                    .register
                     .member_changes
                     .with_label_values(&[name])
                     .inc();
@@ -253,7 +247,7 @@ impl Driver {
                 true
             }
             Err(error) => {
-                tracing::warn!(%error, "a change of members is not possible any more");
+                tracing::warn!(%error, "a change of members is no longer possible");
                 if let Some(reply) = self.ordered.take() {
                     self.refuse_member(reply, OrderRefusal::NotNow(error));
                 }
@@ -293,8 +287,8 @@ impl Driver {
         }
     }
 
-    /// Tells the log when the members changed, and what automation may do from then on.
-    pub(super) fn tell_members(&self, before: Option<&Members>, now: &Members) {
+    /// Logs a change of the members and what it means for automatic failover.
+    pub(super) fn log_members(&self, before: Option<&Members>, now: &Members) {
         if before == Some(now) {
             return;
         }
@@ -312,16 +306,15 @@ impl Driver {
         if known != configured {
             tracing::warn!(
                 members = ?known, ?configured,
-                "the register's members are not those of the configuration: the register says who votes and gets traffic; \
-                 see `regionmesh failover members`"
+                "the register's members are not those of the configuration: the register says \
+                    who votes and gets traffic; see `regionmesh failover members`"
             );
         }
 
         if now.len().is_multiple_of(2) {
             tracing::warn!(
                 members = now.len(),
-                "the register has an even number of acceptors, one fewer would bear as many \
-                    failures"
+                "the register has an even number of acceptors; the last one adds no fault tolerance"
             );
         }
 

@@ -1,11 +1,9 @@
-//! What the last plan known says of each region, as metrics: its share, where it stands and since
-//! when.
+//! Metrics of each region in the last plan known: its share, its traffic state and since when.
 
 use prometheus::{GaugeVec, IntGaugeVec, Opts, Registry};
 use regionmesh_protocol::plan::{FULL_WEIGHT_BP, Plan, TrafficState};
 
-/// Series by region; those of a region that leaves the mesh end with the process, as its
-/// configuration does.
+/// Series by region; those of a region that leaves the mesh stay until the process ends.
 #[derive(Debug, Clone)]
 pub(super) struct PlanMetrics {
     share: GaugeVec,
@@ -28,15 +26,15 @@ impl PlanMetrics {
             traffic_state: IntGaugeVec::new(
                 Opts::new(
                     "regionmesh_plan_traffic_state",
-                    "1 for where the region stands in the last plan known, else 0.",
+                    "1 for the region's traffic state in the last plan known, else 0.",
                 ),
                 &["region", "state"],
             )?,
             since: GaugeVec::new(
                 Opts::new(
                     "regionmesh_plan_traffic_state_timestamp_seconds",
-                    "When the region's standing, or its present step of the ramp, began, leader's clock, Unix time; \
-                     0 while it serves or is suspected only.",
+                    "When the region's standing, or its present step of the ramp, began, \
+                        leader's clock, Unix time; 0 while it serves or is suspected only.",
                 ),
                 &["region"],
             )?,
@@ -65,7 +63,7 @@ impl PlanMetrics {
         Ok(metrics)
     }
 
-    pub(super) fn show(&self, plan: &Plan) {
+    pub(super) fn update(&self, plan: &Plan) {
         for (name, share) in plan.shares() {
             self.share.with_label_values(&[name.as_str()]).set(share);
         }
@@ -127,7 +125,7 @@ mod tests {
             .insert("a".parse().unwrap(), region(10_000, TrafficState::Serving));
         plan.regions
             .insert("b".parse().unwrap(), region(2_500, climbing));
-        metrics.show(&plan);
+        metrics.update(&plan);
         assert_eq!(metrics.share.with_label_values(&["a"]).get(), 0.8);
         assert_eq!(metrics.share.with_label_values(&["b"]).get(), 0.2);
         assert_eq!(metrics.ramp_step.with_label_values(&["a"]).get(), 0);
@@ -136,7 +134,7 @@ mod tests {
 
         plan.regions
             .insert("b".parse().unwrap(), region(10_000, TrafficState::Serving));
-        metrics.show(&plan);
+        metrics.update(&plan);
         assert_eq!(metrics.since.with_label_values(&["b"]).get(), 0.0);
         assert_eq!(metrics.ramp_step.with_label_values(&["b"]).get(), 0);
 

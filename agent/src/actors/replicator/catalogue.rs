@@ -1,4 +1,4 @@
-//! Telling and learning catalogues, in pages: a message is bounded, what a region holds is not.
+//! Sending and reading catalogues, in pages: a message is bounded, a catalogue is not.
 
 use regionmesh_mesh::{Peer, PeerLink};
 use regionmesh_protocol::{
@@ -12,18 +12,18 @@ use std::{collections::VecDeque, sync::Arc, time::Duration};
 const PAGE_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long all pages may take.
 const CATALOGUE_TIMEOUT: Duration = Duration::from_secs(120);
-/// Catalogues that are kept encoded: who is reading one while it changes reads it to its end.
+/// Catalogues that are kept encoded: a peer that is reading one can finish after it changes.
 const DOCUMENTS_MAX: usize = 2;
 
-/// The region's catalogue as it is told to peers.
+/// The region's catalogue, encoded for peers.
 #[derive(Debug, Default)]
 pub(super) struct Documents {
     newest_last: VecDeque<(Digest, Arc<Vec<u8>>)>,
 }
 
 impl Documents {
-    /// The page from `offset` on of `own`, whose digest is known where it can be told at all, or of
-    /// an earlier catalogue that was asked for by its digest.
+    /// The page from `offset` on of `own`, whose digest is known unless it is too large, or of an
+    /// earlier catalogue requested by its digest.
     pub(super) fn page(
         &mut self,
         own: &Catalogue,
@@ -42,7 +42,7 @@ impl Documents {
             },
         };
 
-        // A page of another catalogue than was asked for begins at its beginning.
+        // A page of another catalogue than requested starts at offset 0.
         let is_same = asked.is_none_or(|asked| asked == digest);
         let start = usize::try_from(offset)
             .ok()
@@ -73,7 +73,8 @@ impl Documents {
 
         let document = codec::encode_document(own).map_err(|error| {
             format!(
-                "what this region holds can't be told: {error}; delete versions that are not used"
+                "this region's catalogue can't be published: {error}; delete versions that are \
+                    not used"
             )
         })?;
         let digest = Digest::of(&document);
@@ -88,7 +89,7 @@ impl Documents {
     }
 }
 
-/// All that a peer's region holds, and its digest.
+/// The catalogue of a peer's region, and its digest.
 pub(super) async fn learn(
     peers: &dyn PeerLink,
     from: &Peer,
@@ -96,7 +97,7 @@ pub(super) async fn learn(
     match tokio::time::timeout(CATALOGUE_TIMEOUT, collect(peers, from)).await {
         Ok(learnt) => learnt,
         Err(_) => Err(format!(
-            "{from} did not tell all that its region holds within {CATALOGUE_TIMEOUT:?}"
+            "{from} did not send its region's whole catalogue within {CATALOGUE_TIMEOUT:?}"
         )),
     }
 }
@@ -116,11 +117,11 @@ async fn collect(peers: &dyn PeerLink, from: &Peer) -> Result<(Digest, Catalogue
                 bytes,
             }) => (digest, total, bytes),
             Ok(PeerReply::Failed(why)) => return Err(why),
-            Ok(other) => return Err(format!("an answer to another question: {other:?}")),
+            Ok(other) => return Err(format!("an unexpected answer: {other:?}")),
             Err(error) => return Err(error.to_string()),
         };
 
-        // It changed while it was read, and what was read before is not kept there any more.
+        // It changed while it was read, and the peer no longer keeps the earlier one.
         if reading.is_some_and(|reading| reading != digest) {
             document.clear();
         }
@@ -181,11 +182,11 @@ mod tests {
         }
     }
 
-    /// A peer whose catalogue changes once, after so many pages.
-    struct Teller(Mutex<(Documents, u32)>, Vec<Catalogue>);
+    /// A peer whose catalogue changes once, after this many pages.
+    struct ChangingPeer(Mutex<(Documents, u32)>, Vec<Catalogue>);
 
     #[async_trait::async_trait]
-    impl PeerLink for Teller {
+    impl PeerLink for ChangingPeer {
         async fn call(
             &self,
             _: &Peer,
@@ -210,15 +211,15 @@ mod tests {
     }
 
     async fn learnt(catalogues: Vec<Catalogue>) -> Catalogue {
-        let teller = Teller(Mutex::default(), catalogues);
-        learn(&teller, &Peer::Region("r".parse().unwrap()))
+        let peer = ChangingPeer(Mutex::default(), catalogues);
+        learn(&peer, &Peer::Region("r".parse().unwrap()))
             .await
             .unwrap()
             .1
     }
 
     #[tokio::test]
-    async fn a_catalogue_of_any_size_is_told_and_one_that_changes_meanwhile_is_read_to_its_end() {
+    async fn a_catalogue_of_any_size_is_sent_and_one_that_changes_meanwhile_is_read_to_its_end() {
         for count in [0, 1, 20_000] {
             assert_eq!(learnt(vec![catalogue(count, 1)]).await, catalogue(count, 1));
         }
@@ -229,7 +230,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn who_forgot_the_catalogue_that_is_read_begins_the_newest_again() {
+    async fn a_peer_that_dropped_the_catalogue_being_read_starts_again_with_the_newest() {
         let one = catalogue(6_000, 1);
         let two = catalogue(6_000, 2);
         let mut documents = Documents::default();

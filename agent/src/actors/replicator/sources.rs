@@ -1,6 +1,6 @@
-//! From where a version is fetched, and when it is better to wait.
+//! The sources of a version, and when to wait for a cheaper one.
 
-use super::ReplicatorState;
+use super::state::ReplicatorState;
 use crate::cost::{day::date, observe, view::pricing};
 use regionmesh_protocol::{
     identity::{AgentId, RegionName},
@@ -39,8 +39,8 @@ impl ReplicatorState {
         self.with_routes(|routes| routes.sources(holders, &links))
     }
 
-    /// Whether a version is to be fetched later, since another region is about to hold it from
-    /// which that is cheaper.
+    /// Whether to fetch a version later, from another region that is about to hold it and is
+    /// cheaper.
     pub(super) fn waits_for_relay(
         &mut self,
         version: &VersionSummary,
@@ -66,7 +66,13 @@ impl ReplicatorState {
                     "direct"
                 };
 
-                tracing::info!(%model, version = %name, %relay, outcome, "no longer waiting for a relay");
+                tracing::info!(
+                    %model,
+                    version = %name,
+                    %relay,
+                    outcome,
+                    "no longer waiting for a relay"
+                );
                 self.arguments
                     .fetcher
                     .metrics

@@ -23,7 +23,7 @@ struct Unknown {
     is_logged: bool,
 }
 
-/// The regions.
+/// Regions with an unknown catalogue, and since when.
 #[derive(Debug, Default)]
 pub(super) struct UnknownCatalogues(BTreeMap<RegionName, Unknown>);
 
@@ -33,7 +33,7 @@ impl UnknownCatalogues {
         self.0.entry(region.clone()).or_insert_with(|| Unknown {
             since: Instant::now(),
             failures: 0,
-            why: "it was not read yet".into(),
+            why: "it has not been read yet".into(),
             was_known,
             is_logged: false,
         });
@@ -54,7 +54,7 @@ impl UnknownCatalogues {
     }
 
     /// Forgets all regions except these, which are alive.
-    pub(super) fn keep(&mut self, living: &BTreeSet<RegionName>) {
+    pub(super) fn retain(&mut self, living: &BTreeSet<RegionName>) {
         self.0.retain(|region, _| living.contains(region));
     }
 
@@ -139,7 +139,7 @@ mod tests {
         assert_eq!(unknown.regions(), [new.clone(), old.clone()]);
         assert!(unknown.is_unreadable(&old) && !unknown.is_unreadable(&new));
         unknown.learnt(&old);
-        unknown.keep(&BTreeSet::new());
+        unknown.retain(&BTreeSet::new());
         assert!(unknown.regions().is_empty() && unknown.longest() == Duration::ZERO);
     }
 }

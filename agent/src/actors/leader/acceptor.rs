@@ -1,0 +1,81 @@
+//! The region's acceptor, as peers reach it.
+
+use super::metrics::LeaderMetrics;
+use crate::actors::messages::LeaderMessage;
+use ractor::ActorRef;
+use regionmesh_protocol::register::{
+    acceptor::{AcceptorAnswer, AcceptorReply, AcceptorRequest},
+    ballot::Ballot,
+};
+use regionmesh_store::SlotStore;
+use std::sync::Arc;
+use tokio::sync::Semaphore;
+
+/// Most requests to our acceptor that may wait for the store.
+pub(super) const ACCEPTOR_REQUESTS: usize = 64;
+
+/// Our region's acceptor, as peers reach it.
+pub(super) struct Acceptor {
+    store: Arc<SlotStore>,
+    permits: Arc<Semaphore>,
+    metrics: LeaderMetrics,
+    myself: ActorRef<LeaderMessage>,
+}
+
+impl Acceptor {
+    pub(super) fn answer(
+        &self,
+        request: AcceptorRequest,
+        reply: ractor::RpcReplyPort<Result<AcceptorAnswer, String>>,
+    ) {
+        let metrics = self.metrics.clone();
+        let Ok(permit) = self.permits.clone().try_acquire_owned() else {
+            metrics.refused("busy");
+            let _ = reply.send(Err(format!(
+                "{ACCEPTOR_REQUESTS} requests wait for this region's store already"
+            )));
+            return;
+        };
+        let store = self.store.clone();
+        let myself = self.myself.clone();
+
+        tokio::spawn(async move {
+            let _permit = permit;
+            let answer = store.apply(&request).await;
+            match answer.as_ref().map(|answer| &answer.reply) {
+                Ok(AcceptorReply::Refused { promised }) => {
+                    metrics.refused("fenced");
+                    tracing::info!(
+                        %promised,
+                        asked = ?request.ballot().map(Ballot::to_string),
+                        "fenced a lower ballot"
+                    );
+                }
+                Ok(AcceptorReply::TooFar(reach)) => {
+                    metrics.refused("too-far");
+                    tracing::warn!(
+                        asked = %request.reach(),
+                        known = %reach,
+                        "asked for a ballot or plan that is too far ahead"
+                    );
+                    let _ = myself.cast(LeaderMessage::AskedTooFar);
+                }
+                Ok(AcceptorReply::Undecided(stamp)) => {
+                    metrics.refused("undecided");
+                    tracing::info!(%stamp, seq = stamp.seq, "asked to reset this acceptor; first \
+                        checking that the plan is committed");
+                    let _ = myself.cast(LeaderMessage::AskedTooFar);
+                }
+                Ok(_) => {
+                    if let Some(ballot) = request.ballot() {
+                        let _ = myself.cast(LeaderMessage::ProposerHeard(ballot.clone()));
+                    }
+                }
+                // The store has logged the reason.
+                Err(_) => metrics.refused("failed"),
+            }
+
+            let _ = reply.send(answer.map_err(|error| error.to_string()));
+        });
+    }
+}

@@ -1,0 +1,37 @@
+//! What the dns-leader actor is started with.
+
+use super::metrics::LeaderMetrics;
+use crate::{
+    actors::messages::GossipMessage, address::Address, config::Config, refusals::Refusals,
+    snapshots::Snapshots,
+};
+use regionmesh_mesh::PeerLink;
+use regionmesh_protocol::identity::AgentId;
+use regionmesh_store::SlotStore;
+use std::sync::Arc;
+
+/// What the actor is started with; cloned by the supervisor for each start.
+#[derive(Clone)]
+pub struct LeaderArguments {
+    /// The agent's configuration.
+    pub config: Arc<Config>,
+    /// This agent.
+    pub id: AgentId,
+    /// Drawn at the start of the process. Each start of the actor mixes in a random number, so that
+    /// no ballot is used twice.
+    pub boot: u64,
+    /// The snapshots; the actor writes `plan` and `leader`.
+    pub snapshots: Snapshots,
+    /// Where status entries are published.
+    pub gossip: Address<GossipMessage>,
+    /// Calls to other regions.
+    pub peers: Arc<dyn PeerLink>,
+    /// Our region's acceptor.
+    pub store: Arc<SlotStore>,
+    /// The witness, if one is configured.
+    pub witness: Option<Arc<SlotStore>>,
+    /// What it counts.
+    pub metrics: LeaderMetrics,
+    /// Where refused claims of other agents are counted.
+    pub refusals: Refusals,
+}
