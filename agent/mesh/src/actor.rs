@@ -1,13 +1,13 @@
 //! The mesh actor: owns the tasks that accept, dial and watch connections.
 //!
-//! If it dies, its tasks and connections go with it; the port stays with the [`Mesh`] handle, so
-//! that the next start has it.
+//! If it fails, its tasks and connections end with it; the [`Mesh`] handle owns the port, so that a
+//! restarted actor uses it again.
 
 use super::{
     connection,
     dial::{Target, dial},
     endpoint::{self, Gate, HANDSHAKE_DEADLINE, HANDSHAKES_AT_ONCE},
-    links::Mesh,
+    links::{Inner, Mesh},
     node::{NodeActor, NodeArguments},
     tls::RELOAD_EVERY,
 };
@@ -23,22 +23,22 @@ use tokio::{
     task::JoinSet,
 };
 
-/// How often round-trip times are told.
+/// How often round-trip times are published.
 const PUBLISH_EVERY: Duration = Duration::from_secs(1);
 
 /// To the mesh actor.
 #[derive(Debug)]
 pub enum MeshMessage {
-    /// One of its tasks ended; none is meant to.
+    /// One of its tasks ended, which none should.
     TaskEnded(String),
 }
 
 impl ractor::Message for MeshMessage {}
 
-/// The actor; started with the mesh that it brings to life.
+/// Started with the mesh whose connections it opens.
 pub struct MeshActor;
 
-/// Its tasks; they end with it.
+/// The actor's tasks; they end with it.
 pub struct MeshState {
     _tasks: JoinSet<()>,
 }
@@ -62,7 +62,7 @@ impl Actor for MeshActor {
 
         inner.clear();
         inner.publish();
-        inner.metrics.show_certificate(&inner.identity);
+        set_certificate_metrics(inner);
 
         let arguments = NodeArguments {
             id: inner.id.clone(),
@@ -105,7 +105,7 @@ impl Actor for MeshActor {
         _state: &mut MeshState,
     ) -> Result<(), ActorProcessingErr> {
         match event {
-            // Without it no session could be made: start over, with new connections.
+            // Sessions need it: restart with new connections.
             SupervisionEvent::ActorFailed(_, error) => {
                 Err(format!("the node actor died: {error}").into())
             }
@@ -115,7 +115,7 @@ impl Actor for MeshActor {
     }
 }
 
-/// Serves each connection that comes, in a task of its own.
+/// Accepts connections and serves each in its own task.
 async fn serve_all(
     mesh: Mesh,
     node: ActorRef<NodeServerMessage>,
@@ -150,8 +150,7 @@ async fn accept(mesh: Mesh, serve: mpsc::Sender<(Connection, bool)>) {
 
     while let Some(incoming) = port.0.accept().await {
         let source = incoming.remote_address();
-        // A Retry costs us nothing and proves the address: asked for once we are busy, before the
-        // budget is touched.
+        // A Retry is cheap and proves the address: required when busy, before the budget is used.
         if !incoming.remote_address_validated()
             && places.available_permits() < HANDSHAKES_AT_ONCE / 2
         {
@@ -197,7 +196,7 @@ async fn handshake(mesh: &Mesh, incoming: Incoming, serve: mpsc::Sender<(Connect
     let outcome = match incoming.accept() {
         Ok(connecting) => match tokio::time::timeout(HANDSHAKE_DEADLINE, connecting).await {
             Ok(Ok(connection)) => {
-                // An agent that reached itself through its region's own address has nothing to say.
+                // The agent reached itself through its region's address.
                 if connection::peer_of(&connection).as_ref() == Some(&mesh.inner.id) {
                     "own"
                 } else {
@@ -234,6 +233,13 @@ async fn watch(mesh: Mesh) {
     }
 }
 
+fn set_certificate_metrics(inner: &Inner) {
+    let identity = &inner.identity;
+    inner
+        .metrics
+        .set_certificate(identity.expires_s(), identity.lifetime_s());
+}
+
 async fn reload(mesh: Mesh) {
     let inner = &mesh.inner;
     let mut last_error = String::new();
@@ -248,7 +254,7 @@ async fn reload(mesh: Mesh) {
             Ok(false) => last_error.clear(),
             Ok(true) => {
                 inner.metrics.reloads.with_label_values(&["loaded"]).inc();
-                inner.metrics.show_certificate(&inner.identity);
+                set_certificate_metrics(inner);
                 tracing::info!(
                     expires_s = inner.identity.expires_s(),
                     "a new certificate is in use"
@@ -257,12 +263,14 @@ async fn reload(mesh: Mesh) {
                 inner.gossip.certificate_reloaded();
                 last_error.clear();
             }
-            // Said once for each fault: the files are looked at every two seconds.
+            // Logged once per fault, although the files are checked every two seconds.
             Err(error) if error.to_string() != last_error => {
                 last_error = error.to_string();
                 inner.metrics.reloads.with_label_values(&["refused"]).inc();
-                tracing::error!(%error, "the new certificate is not usable; the earlier one stays \
-                    in use");
+                tracing::error!(
+                    %error,
+                    "the new certificate is not usable; the earlier one stays in use"
+                );
             }
             Err(_) => {}
         }

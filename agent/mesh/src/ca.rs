@@ -1,7 +1,7 @@
-//! A small certificate authority: for `up` and for installations without one of their own.
+//! A small certificate authority for `up` and for installations without their own.
 //!
 //! Certificates carry a SPIFFE ID in their URI SAN (X.509-SVID §2); the authority's carries its
-//! trust domain, so that [`issue_certificate`] knows the mesh without being told. Private keys are
+//! trust domain, from which [`issue_certificate`] takes the mesh's name. Private keys are
 //! written with mode 0600 and never overwritten.
 
 use rcgen::{
@@ -20,49 +20,34 @@ use x509_parser::prelude::{FromDer, GeneralName, X509Certificate};
 pub const CA_CERTIFICATE: &str = "ca.pem";
 /// File name of the authority's private key.
 pub const CA_KEY: &str = "ca.key";
-/// Backdating of a new certificate: clocks differ.
+/// Backdating of a new certificate, for clock skew.
 const BACKDATE: time::Duration = time::Duration::minutes(5);
 
-/// Why a certificate could not be made.
+/// Why a certificate could not be created.
 #[derive(Debug, thiserror::Error)]
 pub enum CaError {
-    /// There is one already.
+    /// An authority exists already.
     #[error("{0} exists already and is not overwritten; move it away to start a new one")]
     Exists(PathBuf),
-    /// There is none, or it can't be read.
+    /// The authority does not exist or can't be read.
     #[error(
         "cannot read the authority's {path}: {error}; make one with: regionmesh ca init --mesh \
             NAME --dir DIR"
     )]
-    Missing {
-        /// The file.
-        path: PathBuf,
-        /// The system's reason.
-        error: io::Error,
-    },
+    Missing { path: PathBuf, error: io::Error },
     /// A file could not be written.
     #[error("cannot write {path}: {error}")]
-    Unwritable {
-        /// The file.
-        path: PathBuf,
-        /// The system's reason.
-        error: io::Error,
-    },
-    /// The authority's files are not those of an authority of ours.
+    Unwritable { path: PathBuf, error: io::Error },
+    /// The files are not those of a RegionMesh authority.
     #[error("{path} is not the certificate of a RegionMesh authority: {why}")]
-    Foreign {
-        /// The file.
-        path: PathBuf,
-        /// What is wrong with it.
-        why: String,
-    },
-    /// The lifetime is not possible.
+    Foreign { path: PathBuf, why: String },
+    /// The lifetime is out of range.
     #[error("{0} days is not a lifetime; give 1 to 36500")]
     Lifetime(u32),
     /// Making a key or signing failed.
     #[error("cannot make the certificate: {0}")]
     Crypto(#[from] rcgen::Error),
-    /// The names don't make an identity.
+    /// The names are not a valid identity.
     #[error(transparent)]
     Identity(#[from] IdentityError),
 }
@@ -78,7 +63,7 @@ pub struct IssuedPaths {
     pub ca: PathBuf,
 }
 
-/// Makes an authority for `mesh` in `dir`, valid for `days`.
+/// Creates an authority for `mesh` in `dir`, valid for `days`.
 pub fn init_authority(dir: &Path, mesh: &MeshName, days: u32) -> Result<(), CaError> {
     let certificate = dir.join(CA_CERTIFICATE);
     let key = dir.join(CA_KEY);
@@ -104,13 +89,13 @@ pub fn init_authority(dir: &Path, mesh: &MeshName, days: u32) -> Result<(), CaEr
     let pair = KeyPair::generate()?;
     let signed = params.self_signed(&pair)?;
 
-    // The key first: a certificate without its key looks like an authority and is none.
+    // The key first: a certificate without its key would look like a working authority.
     write_new(&key, pair.serialize_pem().as_bytes(), 0o600)?;
     write_new(&certificate, signed.pem().as_bytes(), 0o644)
 }
 
 /// Issues a certificate for `id`, valid for `days`, from the authority in `dir` into `out`, as
-/// `<region>.<agent>.pem` and `.key`, with the authority's `ca.pem` beside them.
+/// `<region>.<agent>.pem` and `.key`, with a copy of the authority's `ca.pem`.
 pub fn issue_certificate(
     dir: &Path,
     id: &AgentId,

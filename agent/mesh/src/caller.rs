@@ -1,10 +1,10 @@
-//! Who calls: the agent in the certificate of the connection that a call came on.
+//! The caller of a call: the agent in the certificate of the connection that it arrived on.
 //!
-//! ractor_cluster hands a call to the local actor without saying which session it came from. So the
-//! stream of each session passes through [`Named`], which writes the caller into each call's
-//! `metadata`. That field overrides whatever the peer put there: where protobuf shows a field twice
-//! the last one counts, and ours is appended. A frame that is more than exactly one message is
-//! refused, so that nothing a peer sends can swallow what is appended to it.
+//! ractor_cluster passes a call to the local actor without its session. So the stream of each
+//! session passes through [`Named`], which writes the caller into each call's `metadata`. That
+//! field overrides the peer's value: protobuf uses the last occurrence of a field, and ours is
+//! appended. A frame that is not exactly one message is refused, so that a peer can't make the
+//! appended field part of its own data.
 
 use regionmesh_protocol::identity::AgentId;
 use std::{
@@ -14,17 +14,17 @@ use std::{
 };
 use tokio::io::{AsyncRead, ReadBuf};
 
-/// Longest name that is appended, with what is around it, bytes.
+/// Largest appended field, bytes.
 pub(crate) const NAMED_MAX: u64 = 256;
 
 /// Bytes before each frame that say how long it is, most significant first.
 const HEADER: usize = 8;
-/// Bytes read at once: memory grows with what came, not with what a header claims.
+/// Bytes per read: memory grows with the received bytes, not with the announced length.
 const PIECE: usize = 16 << 10;
 /// Protobuf's wire type of bytes, texts and messages.
 const DELIMITED: u64 = 2;
 
-/// The fields of ractor_cluster's messages that are looked at (its `meta.proto` and `node.proto`).
+/// The fields that are read of ractor_cluster's messages (its `meta.proto` and `node.proto`).
 mod field {
     /// `NetworkMessage.node`
     pub(crate) const NODE: u64 = 2;
@@ -41,19 +41,19 @@ pub(crate) fn caller_of(metadata: Option<Vec<u8>>) -> Option<AgentId> {
     String::from_utf8(metadata?).ok()?.parse().ok()
 }
 
-/// What comes in on a session's stream, each call with its caller's name.
+/// The incoming stream of a session; adds the caller's name to each call.
 pub(crate) struct Named<R> {
     inner: R,
     caller: String,
     limit: u64,
-    /// The frame that is being received, header first.
+    /// The frame being received, header first.
     incoming: Vec<u8>,
-    /// The frame that is being handed on, and how much of it was.
+    /// The frame being passed on, and how much of it already was.
     outgoing: (Vec<u8>, usize),
 }
 
 impl<R> Named<R> {
-    /// What `caller` sends on `inner`, in frames of at most `limit` bytes.
+    /// The stream `inner` of `caller`, with frames of at most `limit` bytes.
     pub(crate) fn new(inner: R, caller: &AgentId, limit: u64) -> Self {
         Self {
             inner,
@@ -64,7 +64,7 @@ impl<R> Named<R> {
         }
     }
 
-    /// How many bytes the frame that is being received lacks.
+    /// How many bytes are missing of the frame being received.
     fn lacking(&self) -> io::Result<usize> {
         let Some(header) = self.incoming.first_chunk::<HEADER>() else {
             return Ok(HEADER - self.incoming.len());
@@ -78,7 +78,7 @@ impl<R> Named<R> {
             )));
         }
 
-        // Below the limit, which fits.
+        // Below the limit, so it fits.
         Ok(HEADER + usize::try_from(length).unwrap_or(usize::MAX) - self.incoming.len())
     }
 
@@ -120,7 +120,7 @@ impl<R: AsyncRead + Unpin> AsyncRead for Named<R> {
             let mut piece = ReadBuf::new(&mut piece[..lacking.min(PIECE)]);
             ready!(Pin::new(&mut this.inner).poll_read(context, &mut piece))?;
             if piece.filled().is_empty() {
-                // The end; what was begun is of no use.
+                // End of the stream; an incomplete frame is dropped.
                 return Poll::Ready(Ok(()));
             }
 
@@ -129,7 +129,7 @@ impl<R: AsyncRead + Unpin> AsyncRead for Named<R> {
     }
 }
 
-/// What to append to a frame so that the call in it names its caller; nothing to what is no call.
+/// The bytes to append to a frame so that its call names the caller; empty for other frames.
 fn naming(frame: &[u8], caller: &str) -> io::Result<Vec<u8>> {
     let Some((field::NODE, message)) = only_field(frame)? else {
         return Ok(Vec::new());
@@ -143,8 +143,7 @@ fn naming(frame: &[u8], caller: &str) -> io::Result<Vec<u8>> {
     }
 }
 
-/// The one field of a message, which must fill it: its number, and its content where that is
-/// delimited, else nothing.
+/// The single field that fills a message: its number, and its content if it is delimited.
 fn only_field(message: &[u8]) -> io::Result<Option<(u64, &[u8])>> {
     if message.is_empty() {
         return Ok(None);
@@ -304,8 +303,7 @@ mod tests {
             prop_assert!(received[1].is_empty());
         }
 
-        /// Whatever a peer sends: what can be read as a call afterwards names the peer, or nothing
-        /// can be read.
+        /// Whatever a peer sends, the result names the peer if it decodes as a call.
         #[test]
         fn no_bytes_make_a_call_in_anothers_name(
             mut frame in vec(any::<u8>(), 0..60),

@@ -1,7 +1,7 @@
-//! What comes in on a connection: streams and datagrams, each checked, each handed to its reader.
+//! Incoming streams and datagrams of a connection: each is checked and passed to its reader.
 //!
-//! A peer that sends what no agent sends is disconnected, with a counted reason; nothing else
-//! notices.
+//! A peer that violates the protocol is disconnected, and the reason is counted; other connections
+//! are not affected.
 
 use super::{
     links::{Inner, Mesh},
@@ -20,18 +20,18 @@ use rustls::pki_types::CertificateDer;
 use std::{sync::Arc, time::Duration};
 use tokio::sync::Semaphore;
 
-/// How long a peer may take to say what a stream is for, and to send a whole exchange.
+/// How long a peer may take to send a stream's kind, and a whole exchange.
 const STREAM_DEADLINE: Duration = Duration::from_secs(10);
 /// How long gossip may take to answer an exchange.
 const EXCHANGE_DEADLINE: Duration = Duration::from_secs(5);
-/// Exchanges of one peer answered at once, each up to the document limit of memory.
+/// Exchanges of one peer answered in parallel; each uses memory up to the document limit.
 const EXCHANGES_AT_ONCE: usize = 4;
-/// How often the dialler looks whether its connection has an actor session.
+/// How often the dialler checks that its connection has an actor session.
 const SESSION_CHECK: Duration = Duration::from_millis(250);
-/// QUIC application error code of a connection closed for what the peer sent.
+/// QUIC application error code for a protocol violation by the peer.
 const MISBEHAVED: VarInt = VarInt::from_u32(1);
 
-/// The agent at the other end of an established connection, as its certificate says.
+/// The agent at the other end of an established connection, from its certificate.
 pub(crate) fn peer_of(connection: &Connection) -> Option<AgentId> {
     let chain = connection
         .peer_identity()?
@@ -40,7 +40,7 @@ pub(crate) fn peer_of(connection: &Connection) -> Option<AgentId> {
     agent_of(chain.first()?).ok()
 }
 
-/// Whether the connection was made for chunks.
+/// Whether it is a bulk connection.
 pub(crate) fn is_bulk(connection: &Connection) -> bool {
     connection
         .handshake_data()
@@ -88,7 +88,8 @@ pub(crate) async fn serve(
     inner.remove(&peer, &connection, &why);
 }
 
-/// The dialler's duty: an actor session on this connection whenever there is none with the peer.
+/// Opens an actor session on this connection whenever there is none with the peer; done by the
+/// dialler.
 async fn keep_session(
     inner: &Inner,
     node: &ActorRef<NodeServerMessage>,
@@ -120,7 +121,7 @@ async fn keep_session(
                 return;
             }
 
-            // A new session takes a few round trips; until then it is not missing.
+            // A new session needs a few round trips.
             tokio::time::sleep(Duration::from_secs(1).max(connection.rtt() * 8)).await;
         }
 
@@ -163,14 +164,14 @@ async fn serve_stream(
     inner: &Inner,
     node: &ActorRef<NodeServerMessage>,
     peer: &AgentId,
-    mut send: SendStream,
+    send: SendStream,
     mut recv: RecvStream,
     exchanges: &Semaphore,
 ) -> Result<(), Misbehaviour> {
     let mut kind = [0];
     match tokio::time::timeout(STREAM_DEADLINE, recv.read_exact(&mut kind)).await {
         Ok(Ok(())) => {}
-        // Opened and dropped: nothing was asked of us.
+        // Opened and dropped without a request.
         Ok(Err(_)) => return Ok(()),
         Err(_) => return Err(("silent-stream", "opened a stream and sent nothing".into())),
     }
@@ -193,41 +194,7 @@ async fn serve_stream(
             let Ok(_place) = exchanges.acquire().await else {
                 return Ok(());
             };
-            let request = match tokio::time::timeout(
-                STREAM_DEADLINE,
-                recv.read_to_end(codec::DOCUMENT_LIMIT),
-            )
-            .await
-            {
-                Ok(Ok(request)) => request,
-                Ok(Err(quinn::ReadToEndError::TooLong)) => {
-                    return Err((
-                        "oversize",
-                        format!("an exchange of more than {} bytes", codec::DOCUMENT_LIMIT),
-                    ));
-                }
-                Ok(Err(_)) => return Ok(()),
-                Err(_) => {
-                    return Err((
-                        "slow-stream",
-                        format!("an exchange took longer than {STREAM_DEADLINE:?}"),
-                    ));
-                }
-            };
-
-            let answer = inner
-                .gossip
-                .exchange(peer, request, EXCHANGE_DEADLINE)
-                .await;
-
-            // No answer (gossip is being restarted): the stream is reset, and the peer asks again
-            // later.
-            if let Some(answer) = answer {
-                let sent = async { send.write_all(&answer).await.map(|()| send.finish()) };
-                let _ = tokio::time::timeout(STREAM_DEADLINE, sent).await;
-            }
-
-            Ok(())
+            serve_exchange(inner, peer, send, recv).await
         }
         None => Err((
             "unknown-stream",
@@ -237,6 +204,44 @@ async fn serve_stream(
             ),
         )),
     }
+}
+
+async fn serve_exchange(
+    inner: &Inner,
+    peer: &AgentId,
+    mut send: SendStream,
+    mut recv: RecvStream,
+) -> Result<(), Misbehaviour> {
+    let read = recv.read_to_end(codec::DOCUMENT_LIMIT);
+    let request = match tokio::time::timeout(STREAM_DEADLINE, read).await {
+        Ok(Ok(request)) => request,
+        Ok(Err(quinn::ReadToEndError::TooLong)) => {
+            return Err((
+                "oversize",
+                format!("an exchange of more than {} bytes", codec::DOCUMENT_LIMIT),
+            ));
+        }
+        Ok(Err(_)) => return Ok(()),
+        Err(_) => {
+            return Err((
+                "slow-stream",
+                format!("an exchange took longer than {STREAM_DEADLINE:?}"),
+            ));
+        }
+    };
+
+    let answer = inner
+        .gossip
+        .exchange(peer, request, EXCHANGE_DEADLINE)
+        .await;
+
+    // Without an answer (gossip is restarting) the stream is reset, and the peer retries later.
+    if let Some(answer) = answer {
+        let sent = async { send.write_all(&answer).await.map(|()| send.finish()) };
+        let _ = tokio::time::timeout(STREAM_DEADLINE, sent).await;
+    }
+
+    Ok(())
 }
 
 async fn accept_datagrams(inner: &Inner, connection: &Connection, peer: &AgentId) -> String {
@@ -297,16 +302,16 @@ async fn accept_datagrams(inner: &Inner, connection: &Connection, peer: &AgentId
 
 #[derive(Debug, PartialEq, Eq)]
 enum Route {
-    /// For us, from whom it says.
+    /// For us, from its claimed sender.
     Ours,
-    /// For a neighbour in our region.
+    /// For another agent of our region.
     Relay,
-    /// The peer can't have it from there, or we are not on the way.
+    /// The peer may not speak for that sender, or we are not on the route.
     Forged,
 }
 
-/// Where a datagram that came from `peer` goes. One relay at most, in the region of the member: a
-/// peer speaks for itself, for its region's agents, or hands us on what came to our own region.
+/// Where a datagram from `peer` goes. There is at most one relay, in the receiver's region: a peer
+/// sends for itself, for its region's agents, or relays to us what reached our own region.
 fn route(us: &AgentId, peer: &AgentId, envelope: &Envelope) -> Route {
     let is_credible = envelope.from.region == peer.region || peer.region == us.region;
     if &envelope.to == us && is_credible {
@@ -344,7 +349,7 @@ pub(crate) async fn serve_bulk(mesh: Mesh, connection: Connection) {
     gauge.dec();
 }
 
-/// What ended a connection, or kept it from being made, in words.
+/// Why a connection ended or failed, as text.
 pub(crate) fn explain(error: &ConnectionError) -> String {
     match error {
         ConnectionError::ApplicationClosed(close) => {

@@ -1,4 +1,4 @@
-//! Keeps one connection to every other region, and to every other agent of our own, for ever.
+//! Keeps a connection to every other region and to every other agent of our own region.
 
 use super::{
     connection,
@@ -22,11 +22,11 @@ use tokio::{sync::mpsc, task::JoinSet};
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
 /// Longest pause between attempts.
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
-/// How long a connection made may take to be taken up by its serving task.
+/// How long the serving task may take to register a new connection.
 const REGISTERED: Duration = Duration::from_secs(1);
-/// How often the names of our own region's agents are looked up again.
+/// Interval between DNS lookups of our region's agents.
 const LOCAL_LOOKUP_EVERY: Duration = Duration::from_secs(5);
-/// Addresses taken from one lookup.
+/// Most addresses used of one lookup.
 const ADDRESSES_MAX: usize = 256;
 
 /// What to stay connected to.
@@ -37,7 +37,7 @@ pub(crate) enum Target {
         region: RegionName,
         endpoint: String,
     },
-    /// Every agent of our region that this name leads to.
+    /// Every agent of our region that this name resolves to.
     Local { endpoint: String },
 }
 
@@ -98,7 +98,7 @@ async fn dial_region(
 
         let attempt = async {
             let addresses = lookup(endpoint, resolver).await?;
-            // Whichever agent answers is good; a random one, so that many diallers spread.
+            // Any agent will do; a random one, to spread the diallers.
             let address = addresses[rand::rng().random_range(0..addresses.len())];
             connect(inner, region, address).await
         };
@@ -109,8 +109,8 @@ async fn dial_region(
                     return;
                 }
 
-                // The serving task registers it; do not dial again before that, whatever else
-                // changes meanwhile.
+                // The serving task registers it; do not dial again before that, even if other
+                // connections change.
                 let registered = async {
                     while inner.nearest(region).is_none() && changes.changed().await.is_ok() {}
                 };
@@ -124,12 +124,12 @@ async fn dial_region(
                     .inc();
 
                 tracing::debug!(%region, endpoint, why, "cannot connect");
-                // Said once for each loss of a region, when short pauses have not helped.
+                // Logged once per loss of a region, after the short pauses.
                 if pause < LONGEST_PAUSE && pause * 2 >= LONGEST_PAUSE {
-                    tracing::warn!(%region, endpoint, why, "cannot connect; trying on");
+                    tracing::warn!(%region, endpoint, why, "cannot connect; retrying");
                 }
 
-                // Woken early when the other side reached us instead.
+                // Wakes early if the other side connects to us.
                 let _ = tokio::time::timeout(jittered(pause), changes.changed()).await;
                 pause = (pause * 2).min(LONGEST_PAUSE);
             }
@@ -146,7 +146,7 @@ async fn dial_local(
     let inner = &mesh.inner;
     let own_port = inner.settings.listen;
 
-    // Who answered at an address, and when it may be tried again where nobody did.
+    // Per address: the agent that answered, or when to try again.
     let mut known: HashMap<SocketAddr, AgentId> = HashMap::new();
     let mut paused: HashMap<SocketAddr, (Instant, Duration)> = HashMap::new();
 
@@ -207,7 +207,7 @@ async fn dial_local(
 
         changes.mark_unchanged();
         let _ = tokio::time::timeout(wait, changes.changed()).await;
-        // Many changes at once are one reason to look.
+        // Several changes need only one check.
         tokio::time::sleep(FIRST_PAUSE).await;
     }
 }

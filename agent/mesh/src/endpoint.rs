@@ -1,8 +1,8 @@
-//! The agent's one UDP port: QUIC endpoint, transport settings, and the gate before handshakes.
+//! The agent's UDP port: QUIC endpoint, transport settings, and admission of handshakes.
 //!
-//! A handshake costs us a signature and memory before we know who asks. So they are admitted
-//! through a gate: a budget per source address, a bound on those in flight, and beyond half of it
-//! only sources that proved their address (QUIC Retry, RFC 9000 §8.1.2). What does not pass is
+//! A handshake costs a signature and memory before the peer is authenticated. So handshakes are
+//! limited: by a budget per source address, and by a bound on those in flight; beyond half of the
+//! bound, only from sources that proved their address (QUIC Retry, RFC 9000 §8.1.2). The rest is
 //! refused or dropped, and counted.
 
 use super::{metrics::MeshMetrics, tls::Identity};
@@ -27,9 +27,9 @@ use std::{
 /// Keep-alive of control connections; with [`CONTROL_IDLE`] a dead peer is noticed within 5 s
 /// (QUIC's default is off).
 const KEEP_ALIVE: Duration = Duration::from_secs(1);
-/// A control connection this long without a packet is dead.
+/// A control connection without a packet for this long is dead.
 const CONTROL_IDLE: Duration = Duration::from_secs(4);
-/// The same for bulk connections: they carry no heartbeat, and redialling one loses requests in
+/// Idle time-out of bulk connections: they carry no heartbeat, and redialling loses requests in
 /// flight.
 const BULK_IDLE: Duration = Duration::from_secs(15);
 /// UDP socket buffers, bytes: what 500 Mbit/s over 100 ms needs; the system may grant less
@@ -42,15 +42,15 @@ const CONNECTION_WINDOW: u32 = 64 << 20;
 /// Largest path MTU probed for: jumbo frames inside a cloud's network double throughput; elsewhere
 /// probing stops at 1,452.
 const MTU_LIMIT: u16 = 8_952;
-/// Bidirectional streams that a peer may have open at once.
+/// Limit of a peer's open bidirectional streams.
 const STREAMS: u32 = 64;
 /// How long a handshake may take.
 pub(crate) const HANDSHAKE_DEADLINE: Duration = Duration::from_secs(5);
-/// Handshakes in flight at once.
+/// Limit of handshakes in flight.
 pub(crate) const HANDSHAKES_AT_ONCE: usize = 64;
 /// Handshakes per second and source address.
 const RATE_PER_S: f64 = 10.0;
-/// Handshakes that a quiet source address may do at once.
+/// Burst of handshakes of one source address.
 const BURST: f64 = 30.0;
 /// Source addresses remembered.
 const SOURCES: usize = 4_096;
@@ -64,7 +64,7 @@ pub(crate) struct Dialling {
     pub(crate) bulk: ClientConfig,
 }
 
-/// Why the endpoint could not be made.
+/// Why the endpoint could not be created.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum EndpointError {
     /// The address can't be listened on.
@@ -117,7 +117,7 @@ pub(crate) fn bind(
     let server = QuicServerConfig::try_from(server).map_err(|error| tls(&error))?;
     let mut server = ServerConfig::with_crypto(Arc::new(server));
 
-    // Both kinds arrive here; the dialler's idle time-out is the smaller one and counts (RFC 9000
+    // Both kinds arrive here; the dialler's idle time-out is the smaller one and applies (RFC 9000
     // §10.1).
     server.transport_config(Arc::new(transport_config(true)));
     server.max_incoming(HANDSHAKES_AT_ONCE * 4);
@@ -151,8 +151,8 @@ pub(crate) fn bind(
         .max_udp_payload_size(65_527)
         .map_err(|error| tls(&error))?;
 
-    // Agents don't grease the fixed bit (RFC 9287): a packet without it is a stranger's, and
-    // counted as one.
+    // Agents don't grease the fixed bit (RFC 9287): a packet without it is from a stranger and
+    // counted.
     config.grease_quic_bit(false);
 
     let endpoint =
@@ -168,7 +168,7 @@ fn udp_socket(address: SocketAddr) -> io::Result<std::net::UdpSocket> {
         None,
     )?;
 
-    // Best effort: the system caps them, and the mesh works, slower, with less.
+    // Best effort: the system caps them, and the mesh works more slowly with smaller buffers.
     let _ = socket.set_recv_buffer_size(SOCKET_BUFFER);
     let _ = socket.set_send_buffer_size(SOCKET_BUFFER);
 
@@ -177,17 +177,17 @@ fn udp_socket(address: SocketAddr) -> io::Result<std::net::UdpSocket> {
     Ok(socket.into())
 }
 
-/// Who may begin a handshake now.
+/// The limits of new handshakes.
 #[derive(Debug, Default)]
 pub(crate) struct Gate {
     sources: HashMap<IpAddr, (f64, Instant)>,
 }
 
 impl Gate {
-    /// Takes one handshake from the budget of `source`; tells whether there was one.
+    /// Takes one handshake from the budget of `source`; false if the budget is empty.
     pub(crate) fn admit(&mut self, source: IpAddr, now: Instant) -> bool {
         if self.sources.len() >= SOURCES && !self.sources.contains_key(&source) {
-            // A full budget is what a new source gets anyway: such sources can be forgotten.
+            // A new source starts with a full budget, so sources with a full budget can be removed.
             self.sources
                 .retain(|_, (tokens, at)| refilled(*tokens, *at, now) < BURST);
             if self.sources.len() >= SOURCES {
@@ -212,8 +212,8 @@ fn refilled(tokens: f64, at: Instant, now: Instant) -> f64 {
     (tokens + now.duration_since(at).as_secs_f64() * RATE_PER_S).min(BURST)
 }
 
-/// The UDP socket, with a count of packets that can't be QUIC. quinn drops them without a word, and
-/// an operator wants to know that something talks to the port.
+/// The UDP socket; counts packets that can't be QUIC. quinn drops them silently, but operators
+/// should see that something else uses the port.
 #[derive(Debug)]
 struct CountingSocket {
     inner: Arc<dyn AsyncUdpSocket>,
@@ -237,8 +237,8 @@ impl AsyncUdpSocket for CountingSocket {
     ) -> Poll<io::Result<usize>> {
         let received = std::task::ready!(self.inner.poll_recv(cx, buffers, meta))?;
         for (buffer, meta) in buffers.iter().zip(meta.iter()).take(received) {
-            // RFC 9000 §17: the second highest bit of every packet is 1; `bind` sees to it that
-            // agents keep to that.
+            // RFC 9000 §17: the second highest bit of every packet is 1; `bind` ensures it for
+            // agents.
             if meta.len > 0 && buffer[0] & 0x40 == 0 {
                 self.metrics.refuse(
                     "not-quic",

@@ -1,4 +1,4 @@
-//! What the rest of the agent may ask of the mesh.
+//! The mesh's interface for the rest of the agent.
 
 use async_trait::async_trait;
 use regionmesh_protocol::{
@@ -8,12 +8,12 @@ use regionmesh_protocol::{
 };
 use std::{fmt, time::Duration};
 
-/// Whom a call is for.
+/// The receiver of a call.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Peer {
     /// This agent, if we are connected to it.
     Agent(AgentId),
-    /// Whichever agent of the region we are connected to.
+    /// Any connected agent of the region.
     Region(RegionName),
 }
 
@@ -26,28 +26,28 @@ impl fmt::Display for Peer {
     }
 }
 
-/// Why a call to a peer gave no answer.
+/// Why a call to a peer failed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum PeerError {
-    /// No connection to that peer now; it is being redialled.
+    /// No connection to that peer; it is being redialled.
     #[error("{0} is not connected")]
     NotConnected(Peer),
-    /// Too many calls to it are in flight.
+    /// Too many calls to the peer are in flight.
     #[error("{0} has too many calls in flight")]
     Busy(Peer),
-    /// It took the request, perhaps; no answer in time. The request may have been carried out.
+    /// No answer in time. The request may have been carried out.
     #[error("{0} did not answer within {1:?}")]
     TimedOut(Peer, Duration),
     /// The connection broke; the request may have been carried out.
     #[error("the connection to {0} broke: {1}")]
     Broken(Peer, String),
-    /// Its answer could not be read, or the request was too large to send.
+    /// The answer could not be decoded, or the request was too large to send.
     #[error("{0}: {1}")]
     Malformed(Peer, String),
 }
 
-/// Calls a peer's actors. In production over ractor_cluster; in the simulator and in tests over a
-/// scripted network.
+/// Calls peers' actors: over ractor_cluster in production, over a scripted network in the simulator
+/// and in tests.
 #[async_trait]
 pub trait PeerLink: Send + Sync + 'static {
     /// Sends `request` and waits for the answer, at most `timeout`.
@@ -59,14 +59,14 @@ pub trait PeerLink: Send + Sync + 'static {
     ) -> Result<PeerReply, PeerError>;
 }
 
-/// Answers what peers ask of our actors.
+/// Answers peers' calls to our actors.
 #[async_trait]
 pub trait PeerService: Send + Sync + 'static {
-    /// Answers one request of `caller`, whom the certificate of the connection names; never waits
-    /// longer than a few seconds.
+    /// Answers one request of `caller`, the agent in the connection's certificate, within a few
+    /// seconds.
     async fn answer(&self, caller: &AgentId, request: PeerRequest) -> PeerReply;
 
-    /// What is answered to a request that can't be read, or whose caller is not known.
+    /// The answer to a request that can't be decoded or whose caller is unknown.
     fn refuse(&self, caller: Option<&AgentId>, why: &str) -> PeerReply;
 }
 
@@ -83,7 +83,7 @@ pub trait BulkService: Send + Sync + 'static {
     ) -> Result<(), String>;
 }
 
-/// Takes what the mesh has for gossip. Gossip may be restarting: then what is handed in is lost.
+/// Receives the mesh's messages for gossip. They are lost while gossip restarts.
 #[async_trait]
 pub trait GossipInbox: Send + Sync + 'static {
     /// The mesh connected to this agent.
@@ -92,10 +92,10 @@ pub trait GossipInbox: Send + Sync + 'static {
     /// The last connection to this agent is gone.
     fn link_down(&self, peer: &AgentId);
 
-    /// A SWIM packet came in, from this agent as far as its region's certificate vouches.
+    /// A SWIM packet arrived from this agent, as far as its region's certificate proves.
     fn datagram(&self, from: AgentId, payload: Vec<u8>);
 
-    /// Answers a board exchange that `from` opened; none where there is no answer in time.
+    /// Answers a board exchange that `from` opened; none without an answer in time.
     async fn exchange(
         &self,
         from: &AgentId,
@@ -103,7 +103,7 @@ pub trait GossipInbox: Send + Sync + 'static {
         timeout: Duration,
     ) -> Option<Vec<u8>>;
 
-    /// The certificate was replaced: entries must be signed anew.
+    /// The certificate was replaced: entries must be signed again.
     fn certificate_reloaded(&self);
 
     /// Put these connections on our status board.

@@ -13,6 +13,7 @@ mod connection;
 mod dial;
 mod endpoint;
 mod handle;
+mod link_publisher;
 mod links;
 mod membership;
 mod metrics;
@@ -29,9 +30,10 @@ pub use endpoint::transport_config;
 pub use handle::{
     BulkService, GossipInbox, GossipTransport, Peer, PeerError, PeerLink, PeerService,
 };
-pub use links::{LinkInfo, Mesh, MeshArguments};
+pub use links::{Mesh, MeshArguments};
 pub use membership::{MemberEvent, Membership, Outputs, PacketError};
 pub use metrics::MeshMetrics;
 pub use peer::{PeerActor, PeerArguments};
+pub use published::LinkInfo;
 pub use settings::{RegionEndpoint, Settings, TlsConfig, is_host_port};
 pub use tls::{Identity, IdentityError, crypto_provider};

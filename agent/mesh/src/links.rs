@@ -5,7 +5,7 @@ use super::{
     handle::{BulkService, GossipInbox, GossipTransport, Peer, PeerError, PeerLink},
     metrics::MeshMetrics,
     node::Sessions,
-    published::published_links,
+    published::{LinkInfo, published_links},
     rpc::{GROUP, PeerMessage, SCOPE, Wire},
     settings::Settings,
     tls::{Identity, server_name},
@@ -31,29 +31,17 @@ const CALLS_PER_PEER: usize = 256;
 /// How long a bulk connection may take to open.
 const BULK_DIAL_DEADLINE: Duration = Duration::from_secs(5);
 
-/// What the mesh is made of.
 pub struct MeshArguments {
     /// Where we listen and what we stay connected to.
     pub settings: Settings,
-    /// Its certificates.
     pub identity: Arc<Identity>,
-    /// Where connections are told; nobody else writes there.
+    /// Where the mesh publishes its connections; it is the only writer.
     pub links: watch::Sender<Arc<BTreeMap<AgentId, LinkInfo>>>,
     /// Takes datagrams and exchanges.
     pub gossip: Arc<dyn GossipInbox>,
     /// Serves peers' bulk streams.
     pub bulk: Arc<dyn BulkService>,
-    /// Metrics.
     pub metrics: MeshMetrics,
-}
-
-/// One connection of this agent, as others are told of it.
-#[derive(Debug, Clone)]
-pub struct LinkInfo {
-    /// Smoothed round-trip time, microseconds.
-    pub round_trip_us: u64,
-    /// Since when.
-    pub since: Instant,
 }
 
 /// One connection.
@@ -78,8 +66,8 @@ pub(crate) struct Inner {
     pub(crate) bulk: Arc<dyn BulkService>,
     pub(crate) metrics: MeshMetrics,
     pub(crate) sessions: Sessions,
-    /// Bound at the mesh actor's first start and kept over its restarts, so that the port never
-    /// changes hands.
+    /// Bound at the mesh actor's first start and kept across its restarts, so that no other process
+    /// can take the port.
     pub(crate) port: ArcSwapOption<(quinn::Endpoint, Dialling)>,
     peers: Mutex<BTreeMap<AgentId, PeerLinks>>,
     /// Counts changes of `peers`.
@@ -88,14 +76,14 @@ pub(crate) struct Inner {
     places: Mutex<BTreeMap<AgentId, Arc<Semaphore>>>,
 }
 
-/// The mesh, as the rest of the agent uses it. Stays good over restarts of the mesh actor.
+/// The mesh, as the rest of the agent uses it. Stays valid when the mesh actor restarts.
 #[derive(Clone)]
 pub struct Mesh {
     pub(crate) inner: Arc<Inner>,
 }
 
 impl Mesh {
-    /// A mesh without connections; the [`super::actor::MeshActor`] brings it to life.
+    /// A mesh without connections; the [`super::actor::MeshActor`] opens them.
     pub fn new(arguments: MeshArguments) -> Self {
         let MeshArguments {
             settings,
@@ -125,8 +113,8 @@ impl Mesh {
         }
     }
 
-    /// Opens a stream on the bulk connection to a connected agent, dialling it where there is none
-    /// or it died.
+    /// Opens a stream on the bulk connection to a connected agent; dials if there is none or it is
+    /// broken.
     pub async fn open_bulk(&self, to: &AgentId) -> Result<(SendStream, RecvStream), PeerError> {
         let peer = || Peer::Agent(to.clone());
         let slot = lock(&self.inner.bulk_connections)
@@ -134,7 +122,7 @@ impl Mesh {
             .or_default()
             .clone();
 
-        // Held while dialling, so that many requests to one peer share a connection.
+        // Locked while dialling, so that concurrent requests to one peer share a connection.
         let mut slot = slot.lock().await;
         if let Some(connection) = &*slot
             && connection.close_reason().is_none()
@@ -172,7 +160,7 @@ impl Mesh {
         Ok(stream)
     }
 
-    /// Closes everything, telling the peers.
+    /// Closes all connections and notifies the peers.
     pub async fn close(&self) {
         if let Some(port) = self.inner.port.load_full() {
             port.0.close(quinn::VarInt::from_u32(0), b"the agent stops");
@@ -203,12 +191,12 @@ impl Inner {
             .min_by_key(|(_, connection)| connection.rtt())
     }
 
-    /// Waits until the connections change; first call [`Inner::watch`].
+    /// Changes whenever the connections change.
     pub(crate) fn watch(&self) -> watch::Receiver<u64> {
         self.changes.subscribe()
     }
 
-    /// Remembers a connection; tells gossip if it is the first to that agent.
+    /// Adds a connection; notifies gossip if it is the first to that agent.
     pub(crate) fn add(&self, peer: &AgentId, connection: &Connection) {
         let is_first = {
             let mut peers = lock(&self.peers);
@@ -233,7 +221,7 @@ impl Inner {
         }
     }
 
-    /// Forgets a connection; tells gossip if it was the last to that agent.
+    /// Removes a connection; notifies gossip if it was the last to that agent.
     pub(crate) fn remove(&self, peer: &AgentId, connection: &Connection, why: &str) {
         let is_last = {
             let mut peers = lock(&self.peers);
@@ -266,7 +254,7 @@ impl Inner {
         }
     }
 
-    /// Forgets all connections: the mesh actor starts anew.
+    /// Closes all connections when the mesh actor restarts.
     pub(crate) fn clear(&self) {
         let all: Vec<_> = lock(&self.peers)
             .iter()
@@ -283,9 +271,9 @@ impl Inner {
         }
     }
 
-    /// Tells everybody the present connections and their round-trip times.
+    /// Publishes the current connections and their round-trip times.
     pub(crate) fn publish(&self) {
-        // Under the cell's own lock: of two that publish at once the later one sees what both know.
+        // Under the cell's lock: of two concurrent calls the later one sees all connections.
         self.links
             .send_modify(|links| *links = Arc::new(self.current_links()));
 
@@ -359,7 +347,7 @@ impl Inner {
     fn target(&self, to: &Peer) -> Option<AgentId> {
         match to {
             Peer::Agent(agent) => self.has_session(agent).then(|| agent.clone()),
-            // The nearest that has a session, not merely the nearest: one may just be starting.
+            // The nearest agent may still be starting and have no session yet.
             Peer::Region(region) => lock(&self.peers)
                 .iter()
                 .filter(|(id, _)| &id.region == region && self.has_session(id))
@@ -379,7 +367,7 @@ impl Inner {
         let target = self.target(to).ok_or_else(not_connected)?;
         let actor = self.actor_of(&target).ok_or_else(not_connected)?;
 
-        // Checked here: on the other side a frame too large would end the session for everybody.
+        // Checked here: at the receiver, an oversized frame would end the whole session.
         codec::encode(&request)
             .map_err(|error| PeerError::Malformed(to.clone(), error.to_string()))?;
 

@@ -1,15 +1,15 @@
-//! Who is alive: SWIM with suspicion (Das et al. 2002, by foca) as a machine without sockets,
+//! Membership: SWIM with suspicion (Das et al. 2002, by foca) as a state machine without sockets,
 //! clocks or tasks.
 //!
 //! Bytes, the time and a random number generator go in; packets, member events and the time of the
-//! next wake-up come out. Beside what foca does, this adds:
-//! - a suspect is told at once, and again until it answers ("buddy system" of Lifeguard, Dadgar et
-//!   al. 2018), because with foca alone it learns of the suspicion by chance, which in a mesh of
+//! next wake-up come out. This adds to foca:
+//! - a suspect is notified immediately, and again until it answers ("buddy system" of Lifeguard,
+//!   Dadgar et al. 2018): with foca alone it learns of the suspicion by chance, which in a mesh of
 //!   200 agents takes longer than a suspicion lasts;
-//! - a join that was lost is tried again every second, as foca does not;
+//! - a lost join is retried every second;
 //! - a process that was paused (SIGSTOP, a frozen VM) gives the others time to answer before it
 //!   declares them dead;
-//! - bounds on who may speak for whom, and on how many members there are.
+//! - a check of each packet's sender, and a limit on the number of members.
 
 mod member;
 
@@ -30,41 +30,40 @@ use std::{
 /// Largest packet, bytes. A QUIC datagram holds 1,162 bytes on a path with the smallest MTU that
 /// QUIC allows; the envelope takes 270 with the longest names.
 pub(crate) const PACKET_MAX: usize = 880;
-/// Most members, dead ones included.
+/// Limit of members, including dead ones.
 pub(crate) const MEMBERS_MAX: usize = 2048;
-/// Every member is probed by somebody about once in this time.
+/// Probe period: each member is probed about once in it.
 pub(crate) const PROBE_PERIOD: Duration = Duration::from_millis(400);
-/// After this long without an answer others are asked to try. Round trips between continents take
-/// 150 to 280 ms, so that some probes ask in vain: it costs a few packets, and the direct answer
-/// still counts until the period ends.
+/// After this long without an answer, other members are asked to probe. Round trips between
+/// continents take 150 to 280 ms, so some of these requests are unnecessary: they cost a few
+/// packets, and the direct answer still counts until the period ends.
 pub(crate) const PROBE_ROUND_TRIP: Duration = Duration::from_millis(200);
 /// A suspect that does not answer for this long is dead. Measured by simulation from kill -9 to
 /// "down" at every member: 3 to 5 members 1.5 s (half of the runs) and 2.4 s (all); 20 members 1.7
 /// s and 2.9 s; 100 members up to 3.9 s. No death and no rejoin in 40 minutes of three members with
-/// 250 to 310 ms round trips and 1 % loss. Holds three attempts to reach it over 300 ms round
-/// trips.
+/// 250 to 310 ms round trips and 1 % loss. Enough for three attempts over 300 ms round trips.
 pub(crate) const SUSPICION: Duration = Duration::from_millis(800);
-/// How often a suspect is told.
+/// How often a suspect is notified.
 const BUDDY_PERIOD: Duration = Duration::from_millis(200);
-/// How often we tell of our new life when the mesh held us for dead.
+/// How often we announce our new generation after the mesh had declared us dead.
 const REJOIN_ATTEMPTS: u8 = 3;
 /// How often a connected peer that is not a member is asked to let us join.
 const ANNOUNCE_PERIOD: Duration = Duration::from_secs(1);
-/// A wake-up that comes this late means that the process was paused.
+/// A wake-up this late means that the process was paused.
 const PAUSE: Duration = Duration::from_millis(800);
-/// How long the dead are remembered.
+/// How long dead members are kept.
 const REMEMBER_DEAD: Duration = Duration::from_secs(3600);
 
-/// We have no custom broadcasts: what must arrive goes through the board.
+/// Custom broadcasts are not used: what must arrive goes through the board.
 type Swim = Foca<MemberId, PostcardCodec, StdRng, NoCustomBroadcast>;
 
 /// Why a packet was refused.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum PacketError {
-    /// Not a SWIM packet, or larger than one may be.
+    /// Not a SWIM packet, or too large.
     #[error("malformed SWIM packet: {0}")]
     Malformed(String),
-    /// The packet's sender is not the one that the connection vouches for.
+    /// The packet's sender is not the connection's agent.
     #[error("a SWIM packet in the name of {claimed} came from {from}")]
     WrongSender {
         /// As the packet says.
@@ -72,8 +71,8 @@ pub enum PacketError {
         /// As the connection says.
         from: AgentId,
     },
-    /// The packet names new members and there is no room for more.
-    #[error("the mesh has {MEMBERS_MAX} members, which is as many as an agent keeps track of")]
+    /// The packet names new members beyond the limit.
+    #[error("the mesh has {MEMBERS_MAX} members, the limit of an agent")]
     Full,
 }
 
@@ -91,17 +90,17 @@ impl PacketError {
 /// Something happened to a member.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum MemberEvent {
-    /// It joined, or came back.
+    /// It joined or came back.
     Up(AgentId),
-    /// It is dead, as far as the mesh can tell.
+    /// The mesh declared it dead.
     Down(AgentId),
-    /// A new life replaced an earlier one before anybody noticed its death.
+    /// It restarted before its death was detected.
     Restarted(AgentId),
-    /// The others held us for dead; we came back as this generation.
+    /// Peers had declared this agent dead; it rejoined with this generation.
     Rejoined(u64),
 }
 
-/// What is to be done.
+/// The effects of an input.
 #[derive(Debug, Default)]
 pub struct Outputs {
     /// Packets to send.
@@ -184,10 +183,10 @@ fn swim_config() -> Config {
         remove_down_after: Some(REMEMBER_DEAD),
         max_packet_size: some(PACKET_MAX),
         notify_down_members: true,
-        // A feed holds about 15 members: in a larger mesh the rest are learned from several.
+        // A feed holds about 15 members: in a larger mesh the others come from further feeds.
         periodic_announce: every(Duration::from_secs(3), 1),
-        // Heals a partition of members that are not connected directly; connected ones are
-        // announced to each second.
+        // Heals a partition between members without a direct connection; connected ones get an
+        // announcement every second.
         periodic_announce_to_down_members: every(Duration::from_secs(5), 2),
         // Sent only while there is news.
         periodic_gossip: every(Duration::from_millis(200), 3),
@@ -195,7 +194,7 @@ fn swim_config() -> Config {
 }
 
 impl Membership {
-    /// Agent `own` in the life that began at `generation` (Unix milliseconds, or above the last
+    /// Agent `own`, started at `generation` (Unix milliseconds, and above the last
     /// [`Self::generation`]).
     pub fn new(own: AgentId, generation: u64, rng: StdRng, now: Instant) -> Self {
         let identity = MemberId {
@@ -216,12 +215,12 @@ impl Membership {
         membership
     }
 
-    /// The life that we are in now: grows when the mesh held us for dead.
+    /// Our current generation; grows when the mesh declares us dead.
     pub fn generation(&self) -> u64 {
         self.foca.identity().generation
     }
 
-    /// Who is alive, ourselves excluded; suspects are alive.
+    /// The live members without ourselves; suspects are alive.
     pub fn alive(&self) -> &BTreeSet<AgentId> {
         &self.alive
     }
@@ -231,7 +230,7 @@ impl Membership {
         self.alarms.first_key_value().map(|((at, _), _)| *at)
     }
 
-    /// We are connected to `peer`: ask it to let us join, now and every second until it is a
+    /// A connection to `peer` opened: asks it to let us join, now and every second until it is a
     /// member.
     pub fn link_up(&mut self, peer: &AgentId, now: Instant, outputs: &mut Outputs) {
         if *peer != *self.foca.identity().agent {
@@ -240,12 +239,12 @@ impl Membership {
         }
     }
 
-    /// The connection to `peer` is gone. Says nothing about its life.
+    /// The connection to `peer` closed, which does not mean that it is dead.
     pub fn link_down(&mut self, peer: &AgentId) {
         self.links.remove(peer);
     }
 
-    /// A packet came in from `from`, as the connection vouches.
+    /// Handles a packet from `from`, the connection's agent.
     pub fn receive(
         &mut self,
         from: &AgentId,
@@ -284,14 +283,14 @@ impl Membership {
         .map_err(|error| PacketError::Malformed(error.to_string()))
     }
 
-    /// Does what is due.
+    /// Runs the timers that are due.
     pub fn wake(&mut self, now: Instant, outputs: &mut Outputs) {
         let late = self
             .next_wake()
             .map_or(Duration::ZERO, |first| now.saturating_duration_since(first));
         if late > PAUSE {
-            // We were paused: answers wait unread and nobody heard of us. All deadlines move by the
-            // pause.
+            // The process was paused: answers are unread and peers got none. All deadlines move by
+            // the pause.
             let alarms = std::mem::take(&mut self.alarms);
             self.alarms = alarms
                 .into_iter()
@@ -305,8 +304,8 @@ impl Membership {
             .filter(|entry| entry.key().0 <= now)
         {
             match due.remove() {
-                // foca 2.0 tells a member that refuted its suspicion all the same that it is dead
-                // when the time is up.
+                // foca 2.0 declares a member dead when the time is up, even if it refuted its
+                // suspicion.
                 Alarm::Swim(Timer::ChangeSuspectToDown {
                     member_id,
                     incarnation,
@@ -343,7 +342,7 @@ impl Membership {
     }
 
     fn announce(&mut self, peer: &AgentId, now: Instant, outputs: &mut Outputs) {
-        // An announcement is for whichever life the peer is in.
+        // An announcement is for any generation of the peer.
         let to = MemberId {
             agent: Arc::new(peer.clone()),
             generation: 0,
@@ -384,8 +383,8 @@ impl Membership {
                 MemberEvent::Up(agent) => drop(self.alive.insert(agent.clone())),
                 MemberEvent::Down(agent) => drop(self.alive.remove(agent)),
                 MemberEvent::Restarted(_) => {}
-                // The packets that tell of our new life may be lost, and those for the old one no
-                // longer reach us.
+                // The packets that announce our new generation may be lost, and those for the old
+                // one no longer reach us.
                 MemberEvent::Rejoined(_) => self.set_alarm(now, Alarm::Rejoin(REJOIN_ATTEMPTS)),
             };
         }
@@ -408,7 +407,7 @@ impl Membership {
         result
     }
 
-    /// Pings a suspect with the suspicion on board. It refutes with its answer, one round trip
+    /// Pings a suspect with the suspicion attached, which it refutes in its answer one round trip
     /// later.
     fn tell_suspect(
         &mut self,
@@ -422,8 +421,7 @@ impl Membership {
             return;
         }
 
-        // Our own incarnation is foca's secret. Zero says nothing new about us to anybody who knows
-        // us.
+        // foca does not expose our own incarnation. Zero is no news to a member that knows us.
         let header = Header {
             src: self.foca.identity().clone(),
             src_incarnation: 0,

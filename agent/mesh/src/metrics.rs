@@ -1,6 +1,5 @@
-//! What the mesh counts, and a log that garbage can't flood.
+//! Metrics of the mesh, and a rate-limited log of refused messages.
 
-use super::tls::Identity;
 use prometheus::{Gauge, GaugeVec, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry};
 use std::{
     collections::BTreeMap,
@@ -11,7 +10,7 @@ use std::{
 /// A refusal of one kind is logged at most this often.
 const LOG_EVERY: Duration = Duration::from_secs(60);
 
-/// The mesh's metrics. Cloned freely; clones count together.
+/// The mesh's metrics. Clones share their values.
 #[derive(Debug, Clone)]
 pub struct MeshMetrics {
     /// Connections by region of the peer and kind (`control`, `bulk`).
@@ -26,11 +25,9 @@ pub struct MeshMetrics {
     pub(crate) datagrams: IntCounterVec,
     /// Calls to peers' actors by outcome.
     pub(crate) calls: IntCounterVec,
-    /// Expiry of our certificate.
     pub(crate) certificate_expiry: Gauge,
-    /// Lifetime of our certificate.
     pub(crate) certificate_lifetime: Gauge,
-    /// Looks at the certificate files by outcome.
+    /// Reloads of changed certificate files by outcome.
     pub(crate) reloads: IntCounterVec,
     /// Regions that we have no connection to.
     pub(crate) unreachable_regions: IntGauge,
@@ -39,101 +36,73 @@ pub struct MeshMetrics {
 }
 
 impl MeshMetrics {
-    /// Registers them.
+    /// Registers the metrics.
     pub fn new(registry: &Registry) -> prometheus::Result<Self> {
-        let counters = |name: &str, help: &str, labels: &[&str]| {
-            let vec =
-                IntCounterVec::new(Opts::new(format!("regionmesh_mesh_{name}"), help), labels)?;
-            registry.register(Box::new(vec.clone()))?;
-            Ok::<_, prometheus::Error>(vec)
-        };
-
-        let connections = IntGaugeVec::new(
-            Opts::new(
-                "regionmesh_mesh_connections",
-                "Open connections by region of the peer.",
-            ),
-            &["region", "kind"],
-        )?;
-
-        let round_trip = GaugeVec::new(
-            Opts::new(
-                "regionmesh_mesh_round_trip_seconds",
-                "Smoothed round-trip time to the region's nearest agent.",
-            ),
-            &["region"],
-        )?;
-
-        let certificate_expiry = Gauge::new(
-            "regionmesh_certificate_expiry_timestamp_seconds",
-            "When this agent's certificate expires, Unix time.",
-        )?;
-        let certificate_lifetime = Gauge::new(
-            "regionmesh_certificate_lifetime_seconds",
-            "How long this agent's certificate is valid, from its first to its last second.",
-        )?;
-        let unreachable_regions = IntGauge::new(
-            "regionmesh_mesh_unreachable_regions",
-            "Regions without a connection to any agent.",
-        )?;
-
-        let refused = counters(
-            "refused_total",
-            "What peers or strangers sent and we refused, by reason.",
-            &["reason"],
-        )?;
         let reloads = counters(
+            registry,
             "certificate_reloads_total",
             "Changed certificate files by outcome.",
             &["outcome"],
         )?;
-
         // From 0, so that an alert sees the first of each.
-        ["loaded", "refused"]
-            .iter()
-            .for_each(|outcome| drop(reloads.with_label_values(&[*outcome])));
-        registry.register(Box::new(connections.clone()))?;
-        registry.register(Box::new(round_trip.clone()))?;
-        registry.register(Box::new(certificate_expiry.clone()))?;
-        registry.register(Box::new(certificate_lifetime.clone()))?;
-        registry.register(Box::new(unreachable_regions.clone()))?;
+        for outcome in ["loaded", "refused"] {
+            let _ = reloads.with_label_values(&[outcome]);
+        }
 
         Ok(Self {
-            connections,
+            connections: connections(registry)?,
             handshakes: counters(
+                registry,
                 "handshakes_total",
                 "Incoming handshakes by outcome.",
                 &["outcome"],
             )?,
             dial_failures: counters(
+                registry,
                 "dial_failures_total",
                 "Failed attempts to connect, by region.",
                 &["region"],
             )?,
-            round_trip,
+            round_trip: round_trip(registry)?,
             datagrams: counters(
+                registry,
                 "datagrams_total",
                 "SWIM datagrams by direction.",
                 &["direction"],
             )?,
             calls: counters(
+                registry,
                 "calls_total",
                 "Calls to peers' actors by outcome.",
                 &["outcome"],
             )?,
-            certificate_expiry,
-            certificate_lifetime,
+            certificate_expiry: gauge(
+                registry,
+                "regionmesh_certificate_expiry_timestamp_seconds",
+                "When this agent's certificate expires, Unix time.",
+            )?,
+            certificate_lifetime: gauge(
+                registry,
+                "regionmesh_certificate_lifetime_seconds",
+                "How long this agent's certificate is valid, from its first to its last second.",
+            )?,
             reloads,
-            unreachable_regions,
-            refused,
+            unreachable_regions: unreachable_regions(registry)?,
+            refused: counters(
+                registry,
+                "refused_total",
+                "What peers or strangers sent and we refused, by reason.",
+                &["reason"],
+            )?,
             last_logged: Arc::default(),
         })
     }
 
-    /// Shows how long the certificate in use is valid.
-    pub(crate) fn show_certificate(&self, identity: &Identity) {
-        self.certificate_expiry.set(identity.expires_s() as f64);
-        self.certificate_lifetime.set(identity.lifetime_s() as f64);
+    /// Sets the validity of the certificate in use: its expiry in Unix seconds, its lifetime in
+    /// seconds.
+    pub(crate) fn set_certificate(&self, expires_s: i64, lifetime_s: i64) {
+        self.certificate_expiry.set(expires_s as f64);
+        self.certificate_lifetime.set(lifetime_s as f64);
     }
 
     /// Counts a refusal, and logs it unless one for the same reason was logged within a minute.
@@ -154,4 +123,55 @@ impl MeshMetrics {
             }
         }
     }
+}
+
+fn counters(
+    registry: &Registry,
+    name: &str,
+    help: &str,
+    labels: &[&str],
+) -> prometheus::Result<IntCounterVec> {
+    let options = Opts::new(format!("regionmesh_mesh_{name}"), help);
+    let counters = IntCounterVec::new(options, labels)?;
+
+    registry.register(Box::new(counters.clone()))?;
+    Ok(counters)
+}
+
+fn gauge(registry: &Registry, name: &str, help: &str) -> prometheus::Result<Gauge> {
+    let gauge = Gauge::new(name, help)?;
+    registry.register(Box::new(gauge.clone()))?;
+    Ok(gauge)
+}
+
+fn connections(registry: &Registry) -> prometheus::Result<IntGaugeVec> {
+    let options = Opts::new(
+        "regionmesh_mesh_connections",
+        "Open connections by region of the peer.",
+    );
+    let connections = IntGaugeVec::new(options, &["region", "kind"])?;
+
+    registry.register(Box::new(connections.clone()))?;
+    Ok(connections)
+}
+
+fn round_trip(registry: &Registry) -> prometheus::Result<GaugeVec> {
+    let options = Opts::new(
+        "regionmesh_mesh_round_trip_seconds",
+        "Smoothed round-trip time to the region's nearest agent.",
+    );
+    let round_trip = GaugeVec::new(options, &["region"])?;
+
+    registry.register(Box::new(round_trip.clone()))?;
+    Ok(round_trip)
+}
+
+fn unreachable_regions(registry: &Registry) -> prometheus::Result<IntGauge> {
+    let unreachable = IntGauge::new(
+        "regionmesh_mesh_unreachable_regions",
+        "Regions without a connection to any agent.",
+    )?;
+
+    registry.register(Box::new(unreachable.clone()))?;
+    Ok(unreachable)
 }

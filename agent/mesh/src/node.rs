@@ -1,10 +1,11 @@
 //! ractor_cluster over the mesh's own streams.
 //!
 //! Its `NodeServer` always opens a clear-text TCP listener, believes a peer's claimed name, and
-//! keeps the oldest of two connections. This actor drives its `NodeSession` instead: no socket, a
-//! peer's name is that of its certificate, and the newest session of a peer wins, so that a
-//! restarted agent is reached at once. Where both agents open one at the same time, each would take
-//! the other's for the newest and end its own: then the one wins whose opener's name comes first.
+//! keeps the oldest of two connections. This actor drives its `NodeSession` instead: there is no
+//! socket, a peer's name is that of its certificate, and the newest session of a peer wins, so that
+//! a restarted agent is reachable immediately. If both agents open a session at the same time, each
+//! would take the other's for the newest and end its own: then the session of the agent whose name
+//! sorts first wins.
 
 use super::{
     caller::{NAMED_MAX, Named},
@@ -27,20 +28,17 @@ use std::{
 const FRAME_LIMIT: u64 = 2 << 20;
 /// How long a session may take to become ready.
 const READY_DEADLINE: Duration = Duration::from_secs(5);
-/// Sessions that were opened within this time of each other, from both sides, were opened at the
-/// same time: longer than the longest round trip, shorter than an agent takes to die, restart and
-/// dial.
-const AT_ONCE: Duration = Duration::from_secs(2);
-/// ractor_cluster wants one; the certificates are what authenticates.
+/// Sessions opened from both sides within this time count as simultaneous: longer than the longest
+/// round trip, shorter than an agent takes to crash, restart and dial.
+const SIMULTANEOUS: Duration = Duration::from_secs(2);
+/// Required by ractor_cluster; peers are authenticated by their certificates.
 const COOKIE: &str = "regionmesh/1";
 
 /// A QUIC stream as a session's transport; the label is the certificate's agent.
 pub(crate) struct SessionStream {
-    /// To the peer.
     pub(crate) send: quinn::SendStream,
-    /// From the peer.
     pub(crate) recv: quinn::RecvStream,
-    /// Whom the connection's certificate names.
+    /// From the connection's certificate.
     pub(crate) peer: AgentId,
 }
 
@@ -87,14 +85,11 @@ impl Sessions {
     }
 }
 
-/// What the actor is started with, each time.
 #[derive(Clone)]
 pub(crate) struct NodeArguments {
-    /// Who we are.
     pub(crate) id: AgentId,
-    /// Where ready sessions are told.
+    /// Receives the ready sessions.
     pub(crate) sessions: Sessions,
-    /// Metrics.
     pub(crate) metrics: MeshMetrics,
 }
 
@@ -104,29 +99,28 @@ struct Session {
     /// The agent in the certificate.
     peer: String,
     is_named: bool,
-    way: Way,
+    origin: Origin,
 }
 
 /// Who opened a session, and when.
 #[derive(Debug, Clone, Copy)]
-struct Way {
+struct Origin {
     is_ours: bool,
     opened: Instant,
 }
 
-impl Way {
-    /// Whether a session outlives `other`, another one with the same peer; both ends come to the
-    /// same. `we_come_first`: our name sorts before the peer's.
+impl Origin {
+    /// Whether a session outlives `other`, another one with the same peer; both ends decide alike.
+    /// `we_come_first`: our name sorts before the peer's.
     fn outlives(&self, other: &Self, we_come_first: bool) -> bool {
         let apart = self.opened.max(other.opened) - self.opened.min(other.opened);
-        if self.is_ours != other.is_ours && apart < AT_ONCE {
+        if self.is_ours != other.is_ours && apart < SIMULTANEOUS {
             return self.is_ours == we_come_first;
         }
         self.opened > other.opened
     }
 }
 
-/// State of the actor.
 pub(crate) struct NodeState {
     id: AgentId,
     sessions: Sessions,
@@ -135,13 +129,109 @@ pub(crate) struct NodeState {
     open: HashMap<ActorId, Session>,
 }
 
+impl NodeState {
+    async fn open_session(
+        &mut self,
+        me: &ActorRef<NodeServerMessage>,
+        stream: Box<dyn ClusterBidiStream>,
+        is_server: bool,
+    ) -> Result<(), ActorProcessingErr> {
+        let peer = stream.peer_label().unwrap_or_default();
+        let (reader, writer) = stream.split();
+        let node = self.next_node;
+
+        self.next_node += 1;
+        let mut name = fifth(NodeSession::new);
+        name.name = self.id.to_string();
+        name.connection_string = self.id.to_string();
+
+        let session = NodeSession::new(
+            node,
+            is_server,
+            COOKIE.into(),
+            me.clone(),
+            name,
+            NodeConnectionMode::Isolated,
+        )
+        .with_max_inbound_frame_size(FRAME_LIMIT + NAMED_MAX);
+
+        let stream = NetworkStream::External {
+            peer_label: Some(peer.clone()),
+            local_label: None,
+            reader,
+            writer,
+        };
+        let (actor, _) = NodeSession::spawn_linked(None, session, stream, me.get_cell()).await?;
+
+        tokio::spawn(stop_unless_ready(actor.clone()));
+        self.open.insert(
+            actor.get_id(),
+            Session {
+                actor,
+                node,
+                peer,
+                is_named: false,
+                origin: Origin {
+                    is_ours: !is_server,
+                    opened: Instant::now(),
+                },
+            },
+        );
+
+        Ok(())
+    }
+
+    /// Stops a session whose peer claims another name than its certificate's.
+    fn check_name(&mut self, id: ActorId, claimed: &str) {
+        let Some(session) = self.open.get_mut(&id) else {
+            return;
+        };
+
+        session.is_named = session.peer == claimed;
+        if !session.is_named {
+            let what = format!(
+                "{} opened a session in the name of {claimed:?}",
+                session.peer
+            );
+            self.metrics.refuse("session-name", &what);
+            session
+                .actor
+                .stop(Some("its name is not that of its certificate".into()));
+        }
+    }
+
+    /// Of the sessions with one peer, stops those that do not win against the new one, or the new
+    /// one.
+    fn stop_rivals(&self, id: ActorId) {
+        let Some(new) = self.open.get(&id) else {
+            return;
+        };
+        let we_come_first = self.id.to_string() < new.peer;
+        let others = self
+            .open
+            .values()
+            .filter(|other| other.peer == new.peer && other.node != new.node);
+
+        for other in others {
+            let loser = if new.origin.outlives(&other.origin, we_come_first) {
+                other
+            } else {
+                new
+            };
+
+            loser
+                .actor
+                .stop(Some("another session with the same agent".into()));
+        }
+    }
+}
+
 /// `NodeSession::new` takes a message type that can't be named from outside its crate; this
 /// recovers it by inference.
 fn fifth<A, B, C, D, E: Default, F, R>(_: fn(A, B, C, D, E, F) -> R) -> E {
     E::default()
 }
 
-/// The actor.
 pub(crate) struct NodeActor;
 
 impl Actor for NodeActor {
@@ -176,101 +266,24 @@ impl Actor for NodeActor {
     ) -> Result<(), ActorProcessingErr> {
         match message {
             NodeServerMessage::ConnectionOpenedExternal { stream, is_server } => {
-                let peer = stream.peer_label().unwrap_or_default();
-                let (reader, writer) = stream.split();
-                let node = state.next_node;
-
-                state.next_node += 1;
-                let mut name = fifth(NodeSession::new);
-                name.name = state.id.to_string();
-                name.connection_string = state.id.to_string();
-
-                let session = NodeSession::new(
-                    node,
-                    is_server,
-                    COOKIE.into(),
-                    me.clone(),
-                    name,
-                    NodeConnectionMode::Isolated,
-                )
-                .with_max_inbound_frame_size(FRAME_LIMIT + NAMED_MAX);
-
-                let stream = NetworkStream::External {
-                    peer_label: Some(peer.clone()),
-                    local_label: None,
-                    reader,
-                    writer,
-                };
-                let (actor, _) =
-                    NodeSession::spawn_linked(None, session, stream, me.get_cell()).await?;
-
-                tokio::spawn(stop_unless_ready(actor.clone()));
-                let way = Way {
-                    is_ours: !is_server,
-                    opened: Instant::now(),
-                };
-
-                state.open.insert(
-                    actor.get_id(),
-                    Session {
-                        actor,
-                        node,
-                        peer,
-                        is_named: false,
-                        way,
-                    },
-                );
+                state.open_session(&me, stream, is_server).await?;
             }
             NodeServerMessage::UpdateSession { actor_id, name } => {
-                if let Some(session) = state.open.get_mut(&actor_id) {
-                    session.is_named = session.peer == name.name;
-                    if !session.is_named {
-                        let what = format!(
-                            "{} opened a session in the name of {:?}",
-                            session.peer, name.name
-                        );
-
-                        state.metrics.refuse("session-name", &what);
-                        session
-                            .actor
-                            .stop(Some("its name is not that of its certificate".into()));
-                    }
-                }
+                state.check_name(actor_id, &name.name);
             }
             NodeServerMessage::CheckSession { peer_name, reply } => {
                 let is_known = state
                     .open
                     .values()
                     .any(|session| session.is_named && session.peer == peer_name.name);
-                let verdict = if is_known {
+                let answer = if is_known {
                     SessionCheckReply::NoOtherConnection
                 } else {
                     SessionCheckReply::OtherConnectionContinues
                 };
-                let _ = reply.send(verdict);
+                let _ = reply.send(answer);
             }
-            NodeServerMessage::ConnectionAuthenticated(id) => {
-                let Some(new) = state.open.get(&id) else {
-                    return Ok(());
-                };
-                let we_come_first = state.id.to_string() < new.peer;
-
-                for other in state
-                    .open
-                    .values()
-                    .filter(|other| other.peer == new.peer && other.node != new.node)
-                {
-                    let loser = if new.way.outlives(&other.way, we_come_first) {
-                        other
-                    } else {
-                        new
-                    };
-
-                    loser
-                        .actor
-                        .stop(Some("another session with the same agent".into()));
-                }
-            }
+            NodeServerMessage::ConnectionAuthenticated(id) => state.stop_rivals(id),
             NodeServerMessage::ConnectionReady(id) => {
                 if let Some(session) = state.open.get(&id) {
                     state.sessions.set(&session.peer, session.node);
@@ -333,8 +346,7 @@ mod tests {
     use proptest::prelude::*;
 
     proptest! {
-        /// Both ends see the same two sessions, half a round trip earlier or later, and keep the
-        /// same one.
+        /// Both ends see the two sessions half a round trip apart and keep the same one.
         #[test]
         fn of_two_sessions_opened_from_both_sides_at_once_both_ends_keep_the_same(
             ours_ms in 0u64..800,
@@ -345,22 +357,22 @@ mod tests {
             let start = Instant::now();
             let at = |ms| start + Duration::from_millis(ms);
             let here = [
-                Way {
+                Origin {
                     is_ours: true,
                     opened: at(ours_ms),
                 },
-                Way {
+                Origin {
                     is_ours: false,
                     opened: at(theirs_ms + way_ms),
                 },
             ];
 
             let there = [
-                Way {
+                Origin {
                     is_ours: false,
                     opened: at(ours_ms + way_ms),
                 },
-                Way {
+                Origin {
                     is_ours: true,
                     opened: at(theirs_ms),
                 },
@@ -377,7 +389,7 @@ mod tests {
             );
         }
 
-        /// An agent that restarted is reached by its newest session, whoever opened it.
+        /// A restarted agent is reached by its newest session, no matter which side opened it.
         #[test]
         fn a_later_session_outlives_one_that_stood_for_long(
             ours: bool,
@@ -385,13 +397,13 @@ mod tests {
             we_come_first: bool,
         ) {
             let opened = Instant::now();
-            let old = Way {
+            let old = Origin {
                 is_ours: ours,
                 opened,
             };
-            let new = Way {
+            let new = Origin {
                 is_ours: later_ours,
-                opened: opened + AT_ONCE,
+                opened: opened + SIMULTANEOUS,
             };
 
             prop_assert!(new.outlives(&old, we_come_first) && !old.outlives(&new, we_come_first));

@@ -1,8 +1,8 @@
 //! The peer actor: the only one that other agents can call.
 //!
-//! Every remotable actor is advertised to every peer, so there is one. It hands requests to a
-//! [`PeerService`] in tasks of their own, at most [`AT_ONCE`] of them: beyond that the answer is
-//! "busy", at once.
+//! Every remotable actor is advertised to every peer, so there is only one. It runs requests of a
+//! [`PeerService`] in their own tasks, at most [`PARALLEL_REQUESTS`]; beyond that it answers "busy"
+//! immediately.
 
 use crate::{
     handle::PeerService,
@@ -13,20 +13,16 @@ use regionmesh_protocol::wire::PeerReply;
 use std::sync::Arc;
 use tokio::sync::Semaphore;
 
-/// Requests answered at the same time.
-pub(crate) const AT_ONCE: usize = 512;
+/// Requests answered in parallel.
+pub(crate) const PARALLEL_REQUESTS: usize = 512;
 
-/// The actor.
 pub struct PeerActor;
 
-/// What it is started with, each time.
 #[derive(Clone)]
 pub struct PeerArguments {
-    /// Answers the requests.
     pub service: Arc<dyn PeerService>,
 }
 
-/// Its state.
 pub struct PeerState {
     service: Arc<dyn PeerService>,
     places: Arc<Semaphore>,
@@ -45,7 +41,7 @@ impl Actor for PeerActor {
         ractor::pg::join_scoped(SCOPE.into(), GROUP.into(), vec![me.get_cell()]);
         Ok(PeerState {
             service,
-            places: Arc::new(Semaphore::new(AT_ONCE)),
+            places: Arc::new(Semaphore::new(PARALLEL_REQUESTS)),
         })
     }
 
@@ -59,7 +55,7 @@ impl Actor for PeerActor {
         }: PeerMessage,
         state: &mut PeerState,
     ) -> Result<(), ActorProcessingErr> {
-        // A reply port that nobody listens to any more is the caller's time-out, not our failure.
+        // A closed reply port means that the caller timed out, which is not our failure.
         let service = state.service.clone();
         let (caller, request) = match (caller, request) {
             (Some(caller), Wire::Ok(request)) => (caller, request),
@@ -80,8 +76,9 @@ impl Actor for PeerActor {
 
         match state.places.clone().try_acquire_owned() {
             Err(_) => {
-                let busy =
-                    PeerReply::Failed(format!("busy: {AT_ONCE} requests are being answered"));
+                let busy = PeerReply::Failed(format!(
+                    "busy: {PARALLEL_REQUESTS} requests are being answered"
+                ));
                 let _ = reply.send(Wire::Ok(busy));
             }
             Ok(place) => {

@@ -1,8 +1,8 @@
 //! The envelope of calls between actors of two agents.
 //!
-//! ractor_cluster drops a message that it can't decode, and the caller would wait for its whole
-//! time-out. So decoding is total: garbage becomes [`Wire::Bad`], which the receiver answers. Each
-//! call says who made it ([`super::caller`]).
+//! ractor_cluster drops a message that it can't decode, and the caller would wait until its
+//! time-out. So decoding never fails: garbage becomes [`Wire::Bad`], which the receiver answers.
+//! Each call names its caller ([`super::caller`]).
 
 use super::caller::caller_of;
 use ractor::{
@@ -24,19 +24,18 @@ pub(crate) const GROUP: &str = "peer";
 /// Names the one kind of message on the wire.
 const CALL: &str = "Call";
 
-/// What crosses the network: a value, or why there is none.
+/// A decoded message: a value, or why it could not be decoded.
 #[derive(Debug)]
 pub(crate) enum Wire<T> {
-    /// A value.
     Ok(T),
-    /// Bytes that are no value, and why.
+    /// Undecodable bytes, and why.
     Bad(String),
 }
 
 impl<T: Serialize + DeserializeOwned + Send + 'static> BytesConvertable for Wire<T> {
     fn into_bytes(self) -> Vec<u8> {
         match self {
-            // A value that does not fit travels as no bytes, which the other side reads as bad.
+            // An oversized value is sent as no bytes, which the receiver decodes as bad.
             Wire::Ok(value) => codec::encode(&value).unwrap_or_default(),
             Wire::Bad(_) => Vec::new(),
         }
@@ -47,19 +46,16 @@ impl<T: Serialize + DeserializeOwned + Send + 'static> BytesConvertable for Wire
     }
 }
 
-/// What the peer actor takes: a call.
+/// A call to the peer actor.
 pub struct PeerMessage {
-    /// Who calls, as the certificate of their connection says; none in a call that is still to be
-    /// sent.
+    /// The caller, from the certificate of its connection; none in a call that was not sent yet.
     pub(crate) caller: Option<AgentId>,
-    /// What is asked.
     pub(crate) request: Wire<PeerRequest>,
-    /// Where the answer goes.
     pub(crate) reply: RpcReplyPort<Wire<PeerReply>>,
 }
 
 impl PeerMessage {
-    /// A call of ours. The other side learns from our certificate who makes it.
+    /// A call of ours. The receiver takes the caller from our certificate.
     pub(crate) fn new(request: PeerRequest, reply: RpcReplyPort<Wire<PeerReply>>) -> Self {
         Self {
             caller: None,
@@ -114,7 +110,7 @@ impl Message for PeerMessage {
     }
 }
 
-/// A port for answers in one form that hands them on in another.
+/// A reply port that converts answers and passes them on.
 fn bridge<T: Send + 'static, U: Send + 'static>(
     to: RpcReplyPort<U>,
     convert: impl FnOnce(T) -> U + Send + 'static,
@@ -128,7 +124,7 @@ fn bridge<T: Send + 'static, U: Send + 'static>(
         };
 
         if let Some(Ok(answer)) = answer {
-            // Whoever asked and no longer waits is answered by silence.
+            // The caller may no longer wait.
             let _ = to.send(convert(answer));
         }
     });

@@ -1,4 +1,4 @@
-//! What the mesh is told by the configuration.
+//! The mesh's configuration.
 
 use regionmesh_protocol::identity::RegionName;
 use serde::{Deserialize, Serialize};

@@ -15,7 +15,7 @@ impl HybridClock {
         *last
     }
 
-    /// Takes note of one time that a peer told.
+    /// Advances the clock to a timestamp received from a peer.
     pub(crate) fn hear(&self, time: HybridTime) {
         let mut last = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         *last = last.observe(time, regionmesh_runtime::time::unix_ms());

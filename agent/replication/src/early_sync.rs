@@ -11,7 +11,7 @@ use std::{
 };
 use tokio::task::JoinHandle;
 
-/// Bytes of a growing file that may wait in memory until the disk is told to write them.
+/// Bytes of a growing file that may wait in memory before the disk is asked to write them.
 pub(crate) const SYNC_EVERY: u64 = 64 << 20;
 
 /// Has the disk write a file while it still grows, so that the sync at its end finds little left to
@@ -21,14 +21,14 @@ pub(crate) const SYNC_EVERY: u64 = 64 << 20;
 pub(crate) struct EarlySync {
     file: Arc<File>,
     waiting: Arc<AtomicU64>,
-    /// The one sync under way, or the last.
+    /// The sync in progress, or the last one.
     running: Arc<Mutex<Option<JoinHandle<()>>>>,
-    /// The kernel tells an error of writing once; whoever syncs later would not see it.
+    /// The kernel reports a write error only once; a later sync would not see it.
     failure: Arc<Mutex<Option<io::Error>>>,
 }
 
 impl EarlySync {
-    /// For a file that exists. Must be called before what it is told of is written.
+    /// For an existing file. Create it before the first write that [`EarlySync::wrote`] reports.
     pub(crate) fn new(path: &Path) -> io::Result<Self> {
         let file = Arc::new(File::open(path)?);
         Ok(Self {
@@ -39,7 +39,7 @@ impl EarlySync {
         })
     }
 
-    /// So many bytes were written. Returns at once; must be called within a tokio runtime.
+    /// Reports `bytes` written. Does not block; must be called within a tokio runtime.
     pub(crate) fn wrote(&self, bytes: u64) {
         if self.waiting.fetch_add(bytes, Ordering::Relaxed) + bytes >= SYNC_EVERY {
             self.begin();
@@ -65,7 +65,7 @@ impl EarlySync {
         }));
     }
 
-    /// Waits for what is under way; fails if any sync did.
+    /// Waits for the sync in progress; fails if any sync failed.
     pub(crate) async fn finish(self) -> io::Result<()> {
         let running = self
             .running

@@ -1,5 +1,5 @@
-//! From where a version is fetched, by what that costs: from the cheapest of the regions that hold
-//! it, or later from one that is about to. Pure; the rules are in regionmesh-cost.
+//! Where to fetch a version from, by cost: from the cheapest region that holds it, or later from
+//! one that is about to hold it. Pure; the rules are in regionmesh-cost.
 
 use regionmesh_cost::{
     FanOutLimits, Money, NoPrice, Pricing, ReplicationSource, fan_out, price_per_gb, source_tiers,
@@ -11,20 +11,19 @@ use std::{
 };
 use time::Date;
 
-/// Smaller versions are not waited for: their way costs less than a cent.
+/// Smaller versions are fetched without waiting for a relay: their transfer costs less than a cent.
 pub const RELAYED_MIN_BYTES: u64 = 64 << 20;
 /// How fast a relay is expected to receive, bytes per second: 100 Mbit/s.
 const RELAY_RATE: u64 = 12_500_000;
-/// What a relay takes to hear of a version, and to tell that it has it.
+/// Time for a relay to learn of a version and to announce that it holds it.
 const RELAY_START: Duration = Duration::from_secs(10);
 
-/// What a way depends on.
+/// What the choice of sources depends on.
 pub struct Routes<'a> {
     /// The region that fetches.
     pub own: &'a RegionName,
     /// The cloud of each region.
     pub clouds: &'a BTreeMap<RegionName, String>,
-    /// The prices.
     pub pricing: Pricing<'a>,
     /// Today, UTC.
     pub today: Date,
@@ -93,10 +92,10 @@ impl Routes<'_> {
         tiers.into_iter().map(agents).collect()
     }
 
-    /// The region to wait for, where fetching from it once it holds the version is cheaper than
-    /// from any that does: the cheapest way from the first holder to all regions that lack it
-    /// passes through it. Regions that know the same find the same way, so that none waits for
-    /// another in a circle; nor does any wait for longer than its [`relay_timeout`].
+    /// The region to wait for, if fetching from it later is cheaper than from any current holder:
+    /// the cheapest route from the first holder to all regions that lack the version passes through
+    /// it. Regions with the same information compute the same route, so no two wait for each other;
+    /// and none waits longer than its [`relay_timeout`].
     pub fn relay(
         &self,
         holders: &[RegionName],
@@ -118,14 +117,14 @@ impl Routes<'_> {
         let price = |from: &str, to: &str| self.price(from, to);
         let round_trip = |from: &str, to: &str| self.round_trip_ms(from, to);
 
-        let way = fan_out(
+        let route = fan_out(
             root.as_str(),
             &targets,
             &price,
             &round_trip,
             FanOutLimits::default(),
         );
-        let hop = way.hops.iter().find(|hop| hop.to == own.as_str())?;
+        let hop = route.hops.iter().find(|hop| hop.to == own.as_str())?;
         let is_cheaper = hop
             .price
             .is_some_and(|price| price.currency == direct.currency && price.amount < direct.amount);
@@ -137,7 +136,7 @@ impl Routes<'_> {
     }
 }
 
-/// How long a relay is waited for: what it takes to receive so many bytes, and at most `longest`.
+/// How long to wait for a relay to receive `bytes`; at most `longest`.
 pub fn relay_timeout(bytes: u64, longest: Duration) -> Duration {
     longest.min(RELAY_START.saturating_add(Duration::from_secs(bytes / RELAY_RATE)))
 }
@@ -207,7 +206,7 @@ mod tests {
             .collect();
 
         assert_eq!(waiting.iter().flatten().count(), 2, "{waiting:?}");
-        // Once the first has it, the others fetch from that one at once.
+        // Once the first has it, the others fetch from it without waiting.
         let first = others
             .iter()
             .zip(&waiting)
@@ -225,7 +224,7 @@ mod tests {
     }
 
     #[test]
-    fn nobody_waits_where_a_holder_is_as_cheap_or_nobody_else_lacks_it() {
+    fn no_region_waits_if_a_holder_is_as_cheap_or_no_other_region_lacks_it() {
         assert_eq!(relay("us-west-2", &["ap-south-1"], &[]), None);
         assert_eq!(
             relay("us-west-2", &["ap-south-1", "eu-west-1"], &["eu-central-1"]),
@@ -251,13 +250,13 @@ mod tests {
         let found = routes("us-west-2", |routes| {
             routes.sources(&names(&["ap-south-1", "eu-west-1", "eu-central-1"]), &links)
         });
-        let told: Vec<Vec<String>> = found
+        let tiers: Vec<Vec<String>> = found
             .iter()
             .map(|tier| tier.iter().map(ToString::to_string).collect())
             .collect();
 
         assert_eq!(
-            told,
+            tiers,
             [
                 vec!["eu-central-1/n", "eu-west-1/n", "eu-west-1/m"],
                 vec!["ap-south-1/n"]
@@ -278,7 +277,7 @@ mod tests {
             let holders: Vec<&str> = of(true).collect();
 
             for own in of(false) {
-                // Whoever follows from relay to relay comes to one that fetches.
+                // The chain of relays ends at a region that fetches.
                 let mut at = own.to_owned();
                 let mut steps = 0;
                 while let Some(next) = relay(

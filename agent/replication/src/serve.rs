@@ -8,8 +8,12 @@ use crate::{
 use bytes::Bytes;
 use futures::{StreamExt, stream};
 use regionmesh_protocol::{
-    identity::AgentId,
-    models::{chunking::CHUNK_MAX, digest::Digest},
+    identity::{AgentId, RegionName},
+    models::{
+        chunking::CHUNK_MAX,
+        digest::Digest,
+        manifest::{ModelName, VersionName},
+    },
     wire::{BulkReply, BulkRequest},
 };
 use regionmesh_runtime::{meter::Meter, models::ModelError};
@@ -23,14 +27,14 @@ use tokio::{
 const RANGES_MAX: usize = 4_096;
 /// Bytes of one request.
 const REQUEST_MAX: u64 = 256 << 20;
-/// Bytes read from the store at once; the next block is read while one is sent.
+/// Bytes per read of the store; the next block is read while one is sent.
 const BLOCK: u64 = 4 << 20;
-/// Requests answered at once; each holds two blocks in memory.
-const AT_ONCE: usize = 16;
+/// Requests answered in parallel; each holds two blocks in memory.
+const REQUESTS_IN_PARALLEL: usize = 16;
 /// Versions whose content digest is remembered, so that a request need not read the manifest again.
 const REMEMBERED: usize = 256;
 
-/// Serves the region's store to peers. Clones share limits and memory.
+/// Serves the region's store to peers. Clones share limits and caches.
 #[derive(Clone)]
 pub struct BulkServer {
     store: Arc<dyn Store>,
@@ -47,7 +51,7 @@ impl BulkServer {
             store,
             metrics,
             meter,
-            places: Arc::new(Semaphore::new(AT_ONCE)),
+            places: Arc::new(Semaphore::new(REQUESTS_IN_PARALLEL)),
             contents: Arc::default(),
         }
     }
@@ -78,24 +82,9 @@ impl BulkServer {
                 path,
                 ranges,
             } => {
-                let total = match check(&ranges) {
-                    Ok(total) => total,
-                    Err(why) => return Err(io::Error::other(why)),
-                };
-                let key = (model.to_string(), version.to_string());
-
-                if self.contents.lock().await.get(&key) != Some(&content) {
-                    match self.store.manifest(&model, &version).await {
-                        Ok(manifest) if manifest.content() == content => {
-                            let mut contents = self.contents.lock().await;
-                            if contents.len() >= REMEMBERED {
-                                contents.clear();
-                            }
-                            contents.insert(key, content);
-                        }
-                        Ok(_) => return in_time(write_frame(send, &BulkReply::NotHeld)).await,
-                        Err(error) => return in_time(write_frame(send, &refusal(error))).await,
-                    }
+                let total = check(&ranges).map_err(io::Error::other)?;
+                if let Some(refusal) = self.refusal_of(&model, &version, content).await {
+                    return in_time(write_frame(send, &refusal)).await;
                 }
 
                 let mut blocks = stream::iter(blocks(&ranges))
@@ -112,19 +101,13 @@ impl BulkServer {
                             }
 
                             send_block(send, &block).await?;
-                            let region = from.region.as_str();
-                            self.metrics
-                                .bytes
-                                .with_label_values(&["sent", region])
-                                .inc_by(block.len() as u64);
-
-                            self.meter
-                                .replicated(&from.region, &model, block.len() as u64);
+                            self.count_sent(&from.region, &model, block.len() as u64);
                         }
                         Err(error) if !is_begun => {
                             return in_time(write_frame(send, &refusal(error))).await;
                         }
-                        // Bytes are on their way: only an end too early can tell.
+                        // The size was sent already: only closing the stream early signals the
+                        // error.
                         Err(error) => return Err(io::Error::other(error)),
                     }
                 }
@@ -133,10 +116,44 @@ impl BulkServer {
 
         in_time(send.shutdown()).await
     }
+
+    /// The reply to a request for `content` if the version is not held or has other content.
+    async fn refusal_of(
+        &self,
+        model: &ModelName,
+        version: &VersionName,
+        content: Digest,
+    ) -> Option<BulkReply> {
+        let key = (model.to_string(), version.to_string());
+        if self.contents.lock().await.get(&key) == Some(&content) {
+            return None;
+        }
+
+        match self.store.manifest(model, version).await {
+            Ok(manifest) if manifest.content() == content => {
+                let mut contents = self.contents.lock().await;
+                if contents.len() >= REMEMBERED {
+                    contents.clear();
+                }
+                contents.insert(key, content);
+                None
+            }
+            Ok(_) => Some(BulkReply::NotHeld),
+            Err(error) => Some(refusal(error)),
+        }
+    }
+
+    fn count_sent(&self, to: &RegionName, model: &ModelName, bytes: u64) {
+        self.metrics
+            .bytes
+            .with_label_values(&["sent", to.as_str()])
+            .inc_by(bytes);
+        self.meter.replicated(to, model, bytes);
+    }
 }
 
 async fn send_block(send: &mut (impl AsyncWrite + Unpin), block: &Bytes) -> io::Result<()> {
-    // In pieces, so that slow but living links are not taken for dead ones.
+    // In pieces, so that a slow link does not count as stalled.
     for piece in block.chunks(256 << 10) {
         in_time(send.write_all(piece)).await?;
     }

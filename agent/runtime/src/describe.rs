@@ -1,8 +1,8 @@
-//! What the operating system says, for people: without the number that only a programmer looks up.
+//! The operating system's errors as text, without error numbers.
 
 use std::io;
 
-/// Longest text that is quoted within a sentence, characters.
+/// Longest text quoted within a sentence, characters.
 pub const QUOTED_MAX: usize = 160;
 
 /// The error in words.
@@ -10,7 +10,7 @@ pub fn io_error(error: &io::Error) -> String {
     without_numbers(&error.to_string())
 }
 
-/// The error as it stands within a sentence: "connection refused".
+/// The error as part of a sentence: "connection refused".
 pub fn io_words(error: &io::Error) -> String {
     let text = error.to_string();
     let text = text.split(" (os error ").next().unwrap_or_default();

@@ -6,11 +6,11 @@ use std::{
     path::Path,
 };
 
-/// Writes a file whole or not at all: beside it, made durable, then renamed over the old. Blocks.
+/// Replaces a file atomically: writes and syncs a new one and renames it over the old. Blocks.
 pub fn replace_file(path: &Path, content: &[u8]) -> io::Result<()> {
-    let beside = path.with_extension("new");
-    let mut file = File::create(&beside)?;
+    let new_path = path.with_extension("new");
+    let mut file = File::create(&new_path)?;
     file.write_all(content)?;
     file.sync_all()?;
-    std::fs::rename(&beside, path)
+    std::fs::rename(&new_path, path)
 }

@@ -1,4 +1,4 @@
-//! What every part of an agent stands on: the clock, logs, listeners, problems and counters.
+//! The basics of every part of an agent: the clock, logs, listeners, problems and counters.
 
 pub mod describe;
 pub mod files;
@@ -10,7 +10,7 @@ pub mod models;
 pub mod problems;
 pub mod time;
 
-/// Version of the binary, with the commit that it was built from where that is known.
+/// Version of the binary, with the commit that it was built from if that is known.
 pub const VERSION: &str = match option_env!("REGIONMESH_VERSION") {
     Some(version) => version,
     None => env!("CARGO_PKG_VERSION"),

@@ -1,10 +1,9 @@
-//! The one accept loop of all TCP doors: the API, the model server, the front door, DNS.
+//! The accept loop of all TCP listeners: the API, the model server, the front door, DNS.
 //!
-//! Places are given out by [`Places`]: each door has a number of them, a client (an IPv4 address or
-//! an IPv6 /64) takes no more than its share, and a newcomer displaces the connection that has been
-//! idle for longest. Where nothing is idle, a door may have a reserve: a few short-lived
-//! connections on which health routes alone are answered, so that users who keep an agent busy
-//! don't make it look dead to those who watch it.
+//! [`Places`] limits the connections of each door and the share of one client (an IPv4 address or
+//! an IPv6 /64); a new connection displaces the one that has been idle for longest. If none is
+//! idle, a door may have a reserve: a few short-lived connections that only answer health routes,
+//! so that a busy agent does not look dead to its health checks.
 
 pub mod http;
 mod impatient;
@@ -27,22 +26,22 @@ use tokio::{
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-/// Pause after a failed accept: out of file descriptors, most likely, which passes as connections
-/// end.
+/// Pause after a failed accept, most likely for lack of file descriptors, which ending connections
+/// free.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 /// At most one log line of each kind in this time.
 const LOG_INTERVAL: Duration = Duration::from_secs(60);
 
-/// Why a door did not serve a connection, or not to its end.
+/// Why a connection was not served, or not to its end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Turned {
     /// The system could not accept it.
     NotAccepted,
-    /// Its client has as many as one client may: the newcomer, or the client's longest idle one,
-    /// had to go.
+    /// Its client is at the limit per client: the new connection, or the client's longest idle one,
+    /// was closed.
     OneClient,
-    /// Every place is taken: the newcomer, or the longest idle one of the client with the most, had
-    /// to go.
+    /// The door is at its limit: the new connection, or the longest idle one of the client with the
+    /// most, was closed.
     Full,
 }
 
@@ -66,19 +65,19 @@ impl From<Refused> for Turned {
     }
 }
 
-/// What a door allows.
+/// The limits of a door.
 #[derive(Debug, Clone, Copy)]
 pub struct DoorLimits {
     /// Connections that are served.
     pub places: PlaceLimits,
-    /// Connections beyond them on which health routes alone are answered; none: further ones are
+    /// Further connections that only answer health routes; without them, further connections are
     /// closed.
     pub reserve: Option<PlaceLimits>,
-    /// How long connections may take to end once the door closes; then they are cut off.
+    /// How long connections may take to end when the door closes, before they are cut off.
     pub stop_timeout: Duration,
 }
 
-/// A door: its places, and what is counted of it. Several listeners may share one.
+/// A door: its places and counters. Several listeners may share one.
 pub struct Door {
     /// For the log.
     name: &'static str,
@@ -92,7 +91,7 @@ pub struct Door {
 }
 
 impl Door {
-    /// A door without connections. `count` is called for each that was not served, or not to its
+    /// A door without connections. `count` is called for each connection that was not served to its
     /// end.
     pub fn new(
         name: &'static str,
@@ -112,7 +111,7 @@ impl Door {
         })
     }
 
-    /// Gives a new connection a place, or one of the reserve, or none.
+    /// Assigns a new connection a place, one of the reserve, or none.
     fn admit(&self, from: SocketAddr) -> Option<Seat> {
         let (seat, turned) = match self.places.admit(from, false) {
             Ok((seat, evicted)) => (Some(seat), evicted),
@@ -132,7 +131,15 @@ impl Door {
                 let PlaceLimits { total, per_client } = self.limits.places;
                 let door = self.name;
                 let reason = turned.as_str();
-                tracing::warn!(door, reason, %from, total, per_client, left_out, "connections gave way to newer ones");
+                tracing::warn!(
+                    door,
+                    reason,
+                    %from,
+                    total,
+                    per_client,
+                    left_out,
+                    "connections gave way to newer ones"
+                );
             }
         }
 
@@ -150,7 +157,7 @@ impl Door {
     }
 }
 
-/// Accepts connections and lets `serve` handle each in a task of its own, until `stop`. Connections
+/// Accepts connections and lets `serve` handle each in its own task, until `stop`. Connections
 /// in progress then have the door's `stop_timeout` to end. If this is dropped, they are cut off.
 pub async fn accept<C>(
     listener: TcpListener,
@@ -195,7 +202,7 @@ pub async fn accept<C>(
         });
     }
 
-    // Closed first, so that clients go elsewhere while the last requests end.
+    // Closed first, so that clients connect elsewhere while the last requests end.
     drop(listener);
     connections.close();
     if timeout(door.limits.stop_timeout, connections.wait())
@@ -218,7 +225,7 @@ pub struct Room(Mutex<RoomState>);
 #[derive(Debug)]
 struct RoomState {
     places: Places<IpAddr>,
-    /// Cancelled for a connection that must give way.
+    /// Cancelled when the connection is displaced.
     evictions: HashMap<u64, CancellationToken>,
 }
 
@@ -235,14 +242,14 @@ impl Room {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A place for something that can't give way; the refusal says which limit it met.
+    /// A place for a connection that can't be displaced; the refusal names the limit.
     pub fn admit_busy(self: &Arc<Self>, from: SocketAddr) -> Result<Seat, Refused> {
         let (seat, _) = self.admit(from, false)?;
         seat.set_busy();
         Ok(seat)
     }
 
-    /// A place, and for which limit another connection had to give way, if one had.
+    /// A place, and the limit for which another connection was displaced, if any.
     fn admit(
         self: &Arc<Self>,
         from: SocketAddr,
@@ -271,8 +278,8 @@ impl Room {
     }
 }
 
-/// Whose connection it is: an IPv4 address, or an IPv6 /64, since whoever has one address of such a
-/// network has all.
+/// The client: an IPv4 address or an IPv6 /64, since a client with one address of such a network
+/// has all of them.
 fn client(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V4(address) => address.into(),
@@ -280,7 +287,7 @@ fn client(address: IpAddr) -> IpAddr {
     }
 }
 
-/// A connection's place, given back when dropped.
+/// A connection's place, released when dropped.
 #[derive(Debug)]
 pub struct Seat {
     room: Arc<Room>,
@@ -296,23 +303,23 @@ impl Seat {
         self.from
     }
 
-    /// Whether health routes alone are to be answered.
+    /// Whether only health routes are answered.
     pub fn is_reserve(&self) -> bool {
         self.is_reserve
     }
 
-    /// A request is being answered: this connection does not give way.
+    /// Marks the connection as busy: it can't be displaced.
     pub fn set_busy(&self) {
         self.room.lock().places.set_busy(self.id);
     }
 
-    /// The client's turn: this connection may give way to a newer one, after those that have been
-    /// idle for longer.
+    /// Marks the connection as idle: a newer one may displace it, after those that have been idle
+    /// for longer.
     pub fn set_idle(&self) {
         self.room.lock().places.set_idle(self.id);
     }
 
-    /// Gives the place back although the connection goes on: it is counted elsewhere.
+    /// Releases the place of a connection that continues and is counted elsewhere.
     pub fn leave(&self) {
         let mut state = self.room.lock();
         state.places.release(self.id);

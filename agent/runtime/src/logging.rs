@@ -21,7 +21,6 @@ use tracing_subscriber::{
     util::SubscriberInitExt,
 };
 
-/// Logging.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct LogConfig {
@@ -33,8 +32,7 @@ pub struct LogConfig {
 
 impl Default for LogConfig {
     fn default() -> Self {
-        // ractor_cluster logs every session at info; what an operator wants of it the mesh logs
-        // itself.
+        // ractor_cluster logs every session at info; the mesh logs what operators need.
         Self {
             format: LogFormat::Text,
             filter: "info,ractor=warn,ractor_cluster=warn".into(),
@@ -58,10 +56,10 @@ static FILTER: OnceLock<reload::Handle<EnvFilter, Registry>> = OnceLock::new();
 /// Why logging could not be set up.
 #[derive(Debug, thiserror::Error)]
 pub enum LogError {
-    /// The filter is not one.
+    /// The filter is invalid.
     #[error("log.filter (or RUST_LOG) {0:?} is not a filter: {1}; try info,regionmesh_mesh=debug")]
     Filter(String, tracing_subscriber::filter::ParseError),
-    /// Something has set up logging before.
+    /// Logging was already set up.
     #[error("logging is set up already: {0}")]
     Twice(#[from] tracing_subscriber::util::TryInitError),
     /// The filter can't be replaced.
@@ -69,7 +67,7 @@ pub enum LogError {
     Replace(#[from] reload::Error),
 }
 
-/// Starts logging; also panics go to the log, with their place.
+/// Starts logging; panics are logged too, with their location.
 pub fn init(config: &LogConfig) -> Result<(), LogError> {
     let (filter, handle) = reload::Layer::new(filter(environment(), config)?);
     let registry = tracing_subscriber::registry().with(filter);
@@ -78,7 +76,7 @@ pub fn init(config: &LogConfig) -> Result<(), LogError> {
     match config.format {
         LogFormat::Text => {
             let layer = layer.fmt_fields(PrintableFields);
-            // Asked for by https://no-color.org; also a terminal may be told to stay plain.
+            // See https://no-color.org; it disables colours on a terminal too.
             let is_plain = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
 
             registry
@@ -92,7 +90,7 @@ pub fn init(config: &LogConfig) -> Result<(), LogError> {
     }
 
     std::panic::set_hook(Box::new(log_panic));
-    // Set up twice is refused above.
+    // A second setup is refused above.
     let _ = FILTER.set(handle);
     Ok(())
 }
@@ -106,7 +104,7 @@ pub fn set_filter(config: &LogConfig) -> Result<(), LogError> {
     }
 }
 
-/// Whether the environment says what is logged, whatever the configuration says.
+/// Whether the environment overrides the configured filter.
 pub fn is_filter_of_environment() -> bool {
     environment().is_some_and(|text| !text.trim().is_empty())
 }
@@ -115,8 +113,8 @@ fn environment() -> Option<String> {
     std::env::var(EnvFilter::DEFAULT_ENV).ok()
 }
 
-/// Fields as ever, with what is unprintable in them escaped: a text of a peer or a client must not
-/// forge a line of the log or rewrite a terminal.
+/// The usual fields with unprintable characters escaped: texts of peers and clients must not forge
+/// log lines or control a terminal.
 struct PrintableFields;
 
 impl<'writer> FormatFields<'writer> for PrintableFields {
@@ -131,8 +129,8 @@ impl<'writer> FormatFields<'writer> for PrintableFields {
     }
 }
 
-/// Escapes in lines of JSON what its syntax lets through: DEL, C1, changes of direction. They occur
-/// in strings alone, where `\u` means the same, so that a program reads what it would have read.
+/// Escapes what JSON allows unescaped: DEL, C1 and direction changes. They occur only in strings,
+/// where `\u` is equivalent, so that programs read the same text.
 struct PrintableJson<W>(W);
 
 impl<W: Write> Write for PrintableJson<W> {
@@ -184,12 +182,12 @@ fn log_panic(panic: &PanicHookInfo<'_>) {
             "panic: {said}"
         );
     } else {
-        // A filter that hides errors must not hide the reason of a death.
+        // A filter that hides errors must not hide a panic.
         let _ = writeln!(std::io::stderr(), "panic at {place}: {said}");
     }
 }
 
-/// Lets through one line in a while: what a stranger can cause must not fill a disk.
+/// Rate limit of a log line: what strangers can cause must not fill the disk.
 #[derive(Debug)]
 pub struct Throttle {
     every: Duration,
@@ -205,7 +203,7 @@ impl Throttle {
         }
     }
 
-    /// Whether to write the line now; then how many were left out since the last.
+    /// The number of lines left out since the last one, if the line is to be written now.
     pub fn admit(&self, now: Instant) -> Option<u64> {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         let (last, left_out) = &mut *state;
@@ -219,8 +217,7 @@ impl Throttle {
     }
 }
 
-/// The same for each of several things that can go wrong again and again: the first time at once,
-/// then once in a while.
+/// A rate limit for each key: the first line is written immediately.
 #[derive(Debug)]
 pub struct Reminder<K> {
     every: Duration,
@@ -228,7 +225,7 @@ pub struct Reminder<K> {
 }
 
 impl<K: Ord + Clone> Reminder<K> {
-    /// One line each `every` for each thing.
+    /// One line per key in each `every`.
     pub fn new(every: Duration) -> Self {
         Self {
             every,
@@ -236,7 +233,8 @@ impl<K: Ord + Clone> Reminder<K> {
         }
     }
 
-    /// Whether to write the line now; then how many of it were left out since the last.
+    /// The number of this key's lines left out since the last one, if the line is to be written
+    /// now.
     pub fn admit(&mut self, key: &K, now: Instant) -> Option<u64> {
         match self.said.get_mut(key) {
             Some((at, left_out)) if now.saturating_duration_since(*at) < self.every => {
@@ -254,7 +252,7 @@ impl<K: Ord + Clone> Reminder<K> {
         }
     }
 
-    /// Forgets what can't go wrong any more.
+    /// Removes the other keys.
     pub fn retain(&mut self, keep: impl Fn(&K) -> bool) {
         self.said.retain(|key, _| keep(key));
     }
@@ -283,7 +281,7 @@ mod tests {
         }
     }
 
-    /// Keeps what is written.
+    /// Stores what is written.
     #[derive(Clone, Default)]
     struct Kept(std::sync::Arc<Mutex<Vec<u8>>>);
 

@@ -7,16 +7,15 @@ use std::{
     time::Duration,
 };
 
-/// Most models, and most pairs of target and model, that are counted apart; the rest is not
-/// counted.
+/// Limit of models, and of pairs of target and model; the rest is not counted.
 const KEYS_MAX: usize = 4_096;
 
-/// What one model's inferences took.
+/// One model's inferences.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct ModelCount {
     /// Inferences answered.
     pub requests: u64,
-    /// Time that computations took, microseconds; also of those that gave no answer.
+    /// Computing time, microseconds; includes computations without an answer.
     pub busy_us: u64,
 }
 
@@ -27,7 +26,7 @@ pub struct Counts {
     pub models: BTreeMap<ModelName, ModelCount>,
     /// Bytes of answers to users.
     pub answered_bytes: u64,
-    /// Bytes sent to other regions, by region and by the model whose replication they were.
+    /// Bytes of replication sent to other regions, by region and model.
     pub replicated: BTreeMap<(RegionName, ModelName), u64>,
 }
 
@@ -36,7 +35,7 @@ pub struct Counts {
 pub struct Meter(Arc<Mutex<Counts>>);
 
 impl Meter {
-    /// An inference was answered with so many bytes.
+    /// Counts an inference that was answered with `bytes`.
     pub fn answered(&self, model: &ModelName, bytes: usize) {
         let mut counts = self.lock();
         counts.answered_bytes = counts.answered_bytes.saturating_add(bytes as u64);
@@ -45,7 +44,7 @@ impl Meter {
         }
     }
 
-    /// A computation took so long.
+    /// Counts a computation's time.
     pub fn computed(&self, model: &ModelName, took: Duration) {
         let took_us = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
         if let Some(count) = counter(&mut self.lock().models, model) {
@@ -53,7 +52,7 @@ impl Meter {
         }
     }
 
-    /// Bytes of a model were sent to a region.
+    /// Counts bytes of a model sent to a region.
     pub fn replicated(&self, to: &RegionName, model: &ModelName, bytes: u64) {
         let mut counts = self.lock();
         if let Some(sent) = counter(&mut counts.replicated, &(to.clone(), model.clone())) {
@@ -61,7 +60,7 @@ impl Meter {
         }
     }
 
-    /// What was counted so far.
+    /// The current values.
     pub fn read(&self) -> Counts {
         self.lock().clone()
     }
@@ -71,7 +70,7 @@ impl Meter {
     }
 }
 
-/// The counter of a key; none for a new one where there are too many.
+/// The counter of a key; none for a new key beyond the limit.
 fn counter<'a, K: Ord + Clone, V: Default>(
     counters: &'a mut BTreeMap<K, V>,
     key: &K,

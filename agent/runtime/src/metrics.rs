@@ -1,9 +1,9 @@
 //! The registry that every part registers its metrics in, and its text form.
 //!
 //! Names follow Prometheus' conventions: prefix `regionmesh_`, base units (seconds, bytes),
-//! counters end in `_total`, label names are the design's words (`region`, `peer`, `reason`). A
-//! metric stands beside the code that it measures: each part has a struct of its own with `fn
-//! new(&Registry) -> prometheus::Result<Self>`.
+//! counters end in `_total`, label names are `region`, `peer`, `reason`. A metric is defined next
+//! to the code that it measures: each part has its own struct with `fn new(&Registry) ->
+//! prometheus::Result<Self>`.
 
 use prometheus::{Encoder, Registry, TextEncoder};
 

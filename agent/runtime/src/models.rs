@@ -1,5 +1,5 @@
-//! Why something could not be done with a model of the region: what a store answers, and what those
-//! who publish, fetch and serve models pass on.
+//! Why an operation on a model failed: the store's errors, passed on by publishing, fetching and
+//! serving.
 
 use crate::describe::io_words;
 use regionmesh_protocol::models::manifest::{ModelName, VersionName};
@@ -8,15 +8,13 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// Why something could not be done with a stored model.
+/// Why an operation on a stored model failed.
 #[derive(Debug, thiserror::Error)]
 pub enum ModelError {
     /// No such version here.
     #[error("{model}@{version} is not in this region")]
     NotFound {
-        /// The model.
         model: ModelName,
-        /// The version.
         version: VersionName,
     },
     /// The version exists with other files: versions are immutable.
@@ -25,35 +23,29 @@ pub enum ModelError {
             {ours:.16}…); publish it as a new version"
     )]
     Exists {
-        /// The model.
         model: ModelName,
-        /// The version.
         version: VersionName,
         /// Digest of what exists.
         theirs: String,
         /// Digest of what was to be stored.
         ours: String,
     },
-    /// Another writer is putting the same version there, with other content.
+    /// Another writer is storing the same version with other content.
     #[error("another publisher is writing {model}@{version} right now; try again when it is done")]
     Claimed {
-        /// The model.
         model: ModelName,
-        /// The version.
         version: VersionName,
     },
-    /// Stored bytes are not what the manifest says.
+    /// Stored bytes differ from the manifest.
     #[error(
         "{model}@{version} is damaged in this region: {what}; if another region holds it, remove \
             the object manifests/{model}/{version} from this region's store, and it is fetched \
             again"
     )]
     Damaged {
-        /// The model.
         model: ModelName,
-        /// The version.
         version: VersionName,
-        /// Which file or chunk, and how.
+        /// The damaged file or chunk, and how it is damaged.
         what: String,
     },
     /// The store is out of space.
@@ -62,7 +54,7 @@ pub enum ModelError {
         /// What was to be written.
         path: String,
     },
-    /// The store acknowledged a write, and what was written is not there.
+    /// The store acknowledged a write but dropped the object.
     #[error(
         "the store acknowledged {path} and does not have it, or not all of it; the change has no \
             effect, try again"
@@ -84,7 +76,7 @@ pub enum ModelError {
         /// The store's reason, in words.
         why: String,
     },
-    /// A file of ours could not be handled.
+    /// An operation on a local file failed.
     #[error("cannot {action} {}: {}", .path.display(), io_words(.error))]
     Io {
         /// What was tried.
@@ -97,17 +89,14 @@ pub enum ModelError {
     /// The manifest can't be encoded or is not acceptable.
     #[error("the manifest of {model}@{version} is not acceptable: {why}")]
     Manifest {
-        /// The model.
         model: ModelName,
-        /// The version.
         version: VersionName,
-        /// Why.
         why: String,
     },
 }
 
 impl ModelError {
-    /// A file that could not be handled, or the disk that was full.
+    /// The error of a failed file operation or a full disk.
     pub fn io(action: &'static str, path: &Path, error: io::Error) -> Self {
         if error.kind() == io::ErrorKind::StorageFull {
             return Self::Full {

@@ -1,5 +1,5 @@
-//! The problems of this agent: any part reports one and says when it is over; the mesh hears of
-//! them through the board.
+//! The problems of this agent: any part can raise and clear one; the board publishes them to the
+//! mesh.
 
 use crate::time::unix_ms;
 use regionmesh_protocol::status::problem::{
@@ -10,14 +10,14 @@ use tokio::sync::watch;
 
 type Book = BTreeMap<(ProblemKind, String), Problem>;
 
-/// The active problems. Cheap to clone; all clones share one book.
+/// The active problems. Clones share them.
 #[derive(Debug, Clone, Default)]
 pub struct Problems {
     book: Arc<watch::Sender<Book>>,
 }
 
 impl Problems {
-    /// The problem exists. Repeating it updates its detail and keeps its beginning.
+    /// Raises a problem. Raising it again updates its detail but not its start.
     pub fn set(&self, kind: ProblemKind, subject: impl Into<String>, detail: impl Into<String>) {
         let subject = shortened(subject.into(), SUBJECT_MAX);
         let detail = shortened(detail.into(), DETAIL_MAX);
@@ -44,13 +44,13 @@ impl Problems {
         });
     }
 
-    /// The problem is over.
+    /// Clears a problem.
     pub fn clear(&self, kind: ProblemKind, subject: &str) {
         let subject = shortened(subject.to_owned(), SUBJECT_MAX);
         self.retain(kind, |known| *known != *subject);
     }
 
-    /// Of this kind, only the problems whose subjects `keep` accepts still exist.
+    /// Clears the problems of this kind whose subject `keep` rejects.
     pub fn retain(&self, kind: ProblemKind, keep: impl Fn(&str) -> bool) {
         self.book.send_if_modified(|book| {
             let before = book.len();
@@ -66,7 +66,7 @@ impl Problems {
         });
     }
 
-    /// What is published: the most urgent first, at most [`PROBLEMS_MAX`].
+    /// The published problems, most urgent first, at most [`PROBLEMS_MAX`].
     pub fn active(&self) -> Vec<Problem> {
         let mut problems: Vec<Problem> = self.book.borrow().values().cloned().collect();
         problems.sort_by_key(|problem| std::cmp::Reverse(problem.kind.severity()));
@@ -74,7 +74,7 @@ impl Problems {
         problems
     }
 
-    /// How many there are of one kind.
+    /// The number of problems of one kind.
     pub fn count(&self, kind: ProblemKind) -> usize {
         self.book
             .borrow()
@@ -83,7 +83,7 @@ impl Problems {
             .count()
     }
 
-    /// Wakes its owner at each change.
+    /// Wakes the receiver at each change.
     pub fn subscribe(&self) -> watch::Receiver<Book> {
         self.book.subscribe()
     }

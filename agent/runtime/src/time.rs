@@ -1,5 +1,4 @@
-//! The one place where the agent reads the wall clock, and how a point in time is written for other
-//! programs.
+//! The agent's only reads of the wall clock, and the text form of times.
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -12,8 +11,7 @@ pub fn unix_ms() -> u64 {
         })
 }
 
-/// A point in time as RFC 3339 writes it, in UTC; `ms` are Unix milliseconds. What is too far away
-/// to be written is 1970.
+/// A time in RFC 3339, UTC; `ms` are Unix milliseconds. An unrepresentable time becomes 1970.
 pub fn rfc3339(ms: u64) -> String {
     let format = time::macros::format_description!(
         "[year]-[month]-[day]T[hour]:[minute]:[second].[subsecond digits:3]Z"

@@ -1,20 +1,23 @@
-//! The store's own signal that what it holds has changed.
+//! The signal that this process changed what the store holds.
 
-use crate::models::ModelStore;
 use tokio::sync::watch;
 
-/// Counts the writes of this process. Clones count together.
+/// Counts the writes of this process. Clones share the count.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Changes(watch::Sender<u64>);
 
 impl Changes {
-    /// Announces a write when dropped: however the write ends, part of it may have been done.
+    pub(crate) fn subscribe(&self) -> watch::Receiver<u64> {
+        self.0.subscribe()
+    }
+
+    /// Announces a write when dropped: even a failed write may have done part of its work.
     pub(crate) fn write(&self) -> Write<'_> {
         Write(&self.0)
     }
 }
 
-/// A write under way.
+/// A write in progress.
 #[must_use]
 pub(crate) struct Write<'a>(&'a watch::Sender<u64>);
 
@@ -25,20 +28,11 @@ impl Drop for Write<'_> {
     }
 }
 
-impl ModelStore {
-    /// Changes after each write of a version, an alias or a deletion by this process, so that what
-    /// was read of the store before is to be read again. Writes of other agents show at the next
-    /// look alone.
-    pub fn changes(&self) -> watch::Receiver<u64> {
-        self.changes.0.subscribe()
-    }
-}
-
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
-    use crate::opened::OpenStore;
+    use crate::{models::ModelStore, opened::OpenStore};
     use object_store::memory::InMemory;
     use regionmesh_protocol::{
         clock::HybridTime,

@@ -1,27 +1,31 @@
-//! Who may change the files of a version now.
+//! Claims: which writer may change the files of a version.
 //!
 //! A claim is a numbered object, `claims/<model>/<version>/<generation>`, created with
 //! put-if-absent. It names the content being stored, the agent that stores it, and that agent's
-//! boot. The highest generation holds. Writers of the same content join each other, since their
-//! files are the same; others wait. A holder renews its claim while it works.
+//! boot. The highest generation is in force. Writers of the same content join each other, since
+//! their files are the same; others wait. A holder renews its claim while it works.
 //!
 //! A claim is void, and may be taken over,
 //! * for the agent that it names: once that agent has another boot, or no writer in its process
-//!   holds the claim any more. An agent that restarts after a crash therefore frees its names at
-//!   once;
+//!   holds the claim any more. An agent that restarts after a crash therefore frees its names
+//!   immediately;
 //! * for all others: once it was not renewed for [`STALE`].
 //!
-//! So wherever files lie without a manifest, a claim tells that they are leftovers of ours. Files
-//! that another program put into the bucket are left alone.
+//! Files without a manifest are leftovers of an agent only if there is a claim for them. Files that
+//! another program put into the bucket are left alone.
 //!
-//! The age of a claim is measured by the store's clock: the timestamp of an object written just
-//! now, minus the timestamp of the claim. Agents' clocks don't matter.
+//! The age of a claim is measured by the store's clock: the timestamp of a newly written object
+//! minus the timestamp of the claim. Agents' clocks don't matter.
+
+mod active;
 
 use crate::{
     Owner,
     fault::model_error,
     models::{ModelStore, object},
 };
+use active::ActiveClaim;
+pub(crate) use active::ActiveClaims;
 use futures::TryStreamExt;
 use object_store::{
     Error as ObjectError, ObjectMeta, ObjectStoreExt, PutMode, path::Path as ObjectPath,
@@ -29,19 +33,18 @@ use object_store::{
 use regionmesh_protocol::models::manifest::{ModelName, VersionName};
 use regionmesh_runtime::models::ModelError;
 use std::{
-    collections::BTreeMap,
     pin::pin,
-    sync::{Arc, Mutex, PoisonError},
+    sync::PoisonError,
     time::{Duration, Instant},
 };
 
-/// A claim not renewed for this long is its crashed holder's: ten times [`RENEW`].
+/// A claim not renewed for this long belongs to a crashed writer: ten times [`RENEW`].
 const STALE: Duration = Duration::from_secs(600);
 /// How often a holder renews its claim.
 const RENEW: Duration = Duration::from_secs(60);
-/// How long to wait for another writer: enough for a small version to be placed.
+/// How long to wait for another writer: enough to store a small version.
 const TIMEOUT: Duration = Duration::from_secs(10);
-/// How often to look whether the other writer is done.
+/// How often to check whether the other writer is done.
 const POLL_INTERVAL: Duration = Duration::from_millis(250);
 /// How long one reading of the store's clock is extrapolated with our monotonic clock.
 const CLOCK_GOOD_FOR: Duration = Duration::from_secs(600);
@@ -76,48 +79,8 @@ impl Body {
     }
 }
 
-/// The claims that writers in this process hold now. Clones share them.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct ActiveClaims(Arc<Mutex<BTreeMap<ObjectPath, usize>>>);
-
-impl ActiveClaims {
-    fn begin(&self, path: &ObjectPath) -> ActiveClaim {
-        // Counted, because two writers may try to create the same generation.
-        *self.lock().entry(path.clone()).or_default() += 1;
-        ActiveClaim {
-            all: self.clone(),
-            path: path.clone(),
-        }
-    }
-
-    fn contains(&self, path: &ObjectPath) -> bool {
-        self.lock().contains_key(path)
-    }
-
-    fn lock(&self) -> std::sync::MutexGuard<'_, BTreeMap<ObjectPath, usize>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-/// One active claim; ends when dropped.
-#[derive(Debug)]
-struct ActiveClaim {
-    all: ActiveClaims,
-    path: ObjectPath,
-}
-
-impl Drop for ActiveClaim {
-    fn drop(&mut self) {
-        let mut all = self.all.lock();
-        match all.get_mut(&self.path) {
-            Some(count) if *count > 1 => *count -= 1,
-            _ => drop(all.remove(&self.path)),
-        }
-    }
-}
-
-/// A claim that stands.
-struct TrafficState {
+/// A claim found in the store.
+struct ListedClaim {
     meta: ObjectMeta,
     generation: u64,
     /// None if it was deleted after it was listed.
@@ -134,13 +97,13 @@ pub(crate) struct Claim {
     body: Body,
     renewed: Instant,
     _active: ActiveClaim,
-    /// Whether somebody claimed the version before us and did not finish.
+    /// Whether an earlier writer claimed the version and did not finish.
     pub(crate) is_inherited: bool,
 }
 
 impl ModelStore {
-    /// Claims a version for writing `token`'s content; `over` is a further content whose claims are
-    /// no hindrance.
+    /// Claims a version to write the content `token`. Claims for the content `over` do not block it
+    /// either.
     pub(crate) async fn claim(
         &self,
         model: &ModelName,
@@ -151,24 +114,15 @@ impl ModelStore {
         let folder = object(&["claims", model.as_str(), version.as_str()]);
         let begin = Instant::now();
         loop {
-            let traffic_state = self.traffic_state(&folder).await?;
-            let highest = traffic_state.iter().max_by_key(|claim| claim.generation);
+            let claims = self.listed_claims(&folder).await?;
+            let highest = claims.iter().max_by_key(|claim| claim.generation);
             let generation = highest.map_or(0, |claim| claim.generation);
             let theirs = highest.and_then(|claim| claim.body.as_ref());
             let is_friendly =
                 theirs.is_none_or(|body| body.token == token || Some(body.token.as_str()) == over);
-            let mut void = Vec::new();
-            let mut living = 0;
+            let void = self.void_among(&claims).await?;
 
-            for claim in &traffic_state {
-                if self.is_void(claim).await? {
-                    void.push(claim.meta.location.clone());
-                } else {
-                    living += 1;
-                }
-            }
-
-            if !is_friendly && living > 0 {
+            if !is_friendly && void.len() < claims.len() {
                 if begin.elapsed() > TIMEOUT {
                     return Err(ModelError::Claimed {
                         model: model.clone(),
@@ -181,8 +135,11 @@ impl ModelStore {
             }
 
             if !is_friendly {
-                tracing::warn!(%model, %version, "taking over the claim of a writer that never \
-                    finished");
+                tracing::warn!(
+                    %model,
+                    %version,
+                    "taking over the claim of a writer that never finished"
+                );
             }
 
             let number = format!("{:010}", generation + 1);
@@ -201,10 +158,10 @@ impl ModelStore {
                 .await
             {
                 Ok(_) => {
-                    // The void ones are ours to remove; those of friends are theirs.
                     for old in &void {
                         self.delete_object(old).await?;
                     }
+
                     return Ok(Claim {
                         model: model.clone(),
                         version: version.clone(),
@@ -213,7 +170,7 @@ impl ModelStore {
                         body,
                         renewed: Instant::now(),
                         _active: active,
-                        is_inherited: !traffic_state.is_empty(),
+                        is_inherited: !claims.is_empty(),
                     });
                 }
                 Err(ObjectError::AlreadyExists { .. }) => {}
@@ -222,7 +179,19 @@ impl ModelStore {
         }
     }
 
-    /// Does `work` and renews the claim meanwhile.
+    /// The paths of the void claims among `claims`.
+    async fn void_among(&self, claims: &[ListedClaim]) -> Result<Vec<ObjectPath>, ModelError> {
+        let mut void = Vec::new();
+        for claim in claims {
+            if self.is_void(claim).await? {
+                void.push(claim.meta.location.clone());
+            }
+        }
+
+        Ok(void)
+    }
+
+    /// Runs `work` and renews the claim meanwhile.
     pub(crate) async fn holding<T>(
         &self,
         claim: &mut Claim,
@@ -237,7 +206,7 @@ impl ModelStore {
         }
     }
 
-    /// Makes sure that the claim is still ours for minutes to come.
+    /// Checks that the claim is still ours and extends it.
     pub(crate) async fn renew(&self, claim: &mut Claim) -> Result<(), ModelError> {
         self.check_held(claim).await?;
         let put = self
@@ -251,7 +220,7 @@ impl ModelStore {
         Ok(())
     }
 
-    /// Makes sure that the claim is still ours, and for as long as the rest takes.
+    /// Checks that the claim is still ours, and extends it if half of its time is over.
     pub(crate) async fn confirm(&self, claim: &mut Claim) -> Result<(), ModelError> {
         if claim.renewed.elapsed() < STALE / 2 {
             self.check_held(claim).await
@@ -261,8 +230,8 @@ impl ModelStore {
     }
 
     async fn check_held(&self, claim: &Claim) -> Result<(), ModelError> {
-        let traffic_state = self.list(&claim.folder).await?;
-        let highest = traffic_state
+        let listed = self.list(&claim.folder).await?;
+        let highest = listed
             .iter()
             .max_by_key(|meta| generation(&meta.location))
             .map(|meta| &meta.location);
@@ -281,9 +250,9 @@ impl ModelStore {
         Ok(())
     }
 
-    /// Gives the claim back.
+    /// Deletes the claim.
     pub(crate) async fn release(&self, claim: Claim) {
-        // A failure costs no more than a wait: it goes stale by itself.
+        // If this fails, other writers only have to wait until the claim is stale.
         if let Err(error) = self.delete_object(&claim.path).await {
             tracing::warn!(path = %claim.path, %error, "cannot remove a claim");
         }
@@ -292,7 +261,7 @@ impl ModelStore {
     /// Versions whose claims are all void.
     pub(crate) async fn void_claims(&self) -> Result<Vec<(ModelName, VersionName)>, ModelError> {
         let mut versions: Vec<(ModelName, VersionName, bool)> = Vec::new();
-        for claim in self.traffic_state(&object(&["claims"])).await? {
+        for claim in self.listed_claims(&object(&["claims"])).await? {
             let parts: Vec<_> = claim.meta.location.parts().collect();
             let [_, model, version, ..] = &parts[..] else {
                 continue;
@@ -328,7 +297,7 @@ impl ModelStore {
         version: &VersionName,
     ) -> Result<bool, ModelError> {
         for claim in self
-            .traffic_state(&object(&["claims", model.as_str(), version.as_str()]))
+            .claims(&object(&["claims", model.as_str(), version.as_str()]))
             .await?
         {
             if !self.is_void(&claim).await? {
@@ -339,25 +308,25 @@ impl ModelStore {
         Ok(false)
     }
 
-    async fn traffic_state(&self, folder: &ObjectPath) -> Result<Vec<TrafficState>, ModelError> {
-        let mut traffic_state = Vec::new();
+    async fn listed_claims(&self, folder: &ObjectPath) -> Result<Vec<ListedClaim>, ModelError> {
+        let mut claims = Vec::new();
         for meta in self.list(folder).await? {
             let Some(generation) = generation(&meta.location) else {
                 continue;
             };
             let body = self.body(&meta.location).await?;
 
-            traffic_state.push(TrafficState {
+            claims.push(ListedClaim {
                 meta,
                 generation,
                 body,
             });
         }
 
-        Ok(traffic_state)
+        Ok(claims)
     }
 
-    async fn is_void(&self, claim: &TrafficState) -> Result<bool, ModelError> {
+    async fn is_void(&self, claim: &ListedClaim) -> Result<bool, ModelError> {
         let Some(body) = &claim.body else {
             return Ok(true);
         };

@@ -1,5 +1,5 @@
-//! Finishing what crashes and outages interrupted: deletions, abandoned files, uploads in parts,
-//! and versions that lost files.
+//! Clean-up after crashes and outages: deletions, abandoned files, multipart uploads, and versions
+//! that lost files.
 
 use crate::models::{ModelStore, object};
 use regionmesh_protocol::models::{
@@ -9,20 +9,19 @@ use regionmesh_protocol::models::{
 use regionmesh_runtime::models::ModelError;
 use std::collections::{BTreeMap, BTreeSet};
 
-/// How much was cleaned up.
+/// What a clean-up removed.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Cleaned {
-    /// Versions that were deleted and still there.
+    /// Versions with a recorded deletion.
     pub deletions: usize,
-    /// Versions whose writer never committed.
+    /// Uncommitted versions of crashed writers.
     pub abandoned: usize,
-    /// Uploads in parts that nobody ended.
+    /// Abandoned multipart uploads.
     pub uploads: usize,
 }
 
 impl ModelStore {
-    /// Finishes what crashes and outages interrupted. Safe at any time, and beside other agents
-    /// that do the same.
+    /// Cleans up after crashes and outages. Safe at any time, also while other agents do so.
     pub async fn clean(&self, tombstones: &[Tombstone]) -> Result<Cleaned, ModelError> {
         self.forget_leftovers();
         let mut cleaned = Cleaned {
@@ -51,7 +50,7 @@ impl ModelStore {
         Ok(cleaned)
     }
 
-    /// Takes up a void claim; whether files of a version that was never committed were removed.
+    /// Takes over a void claim; returns whether files of an uncommitted version were removed.
     async fn clean_claimed(
         &self,
         model: &ModelName,
@@ -60,7 +59,7 @@ impl ModelStore {
         let token = format!("cleaning {:016x}", rand::random::<u64>());
         let claim = match self.claim(model, version, &token, None).await {
             Ok(claim) => claim,
-            // Another agent took it up again.
+            // Another agent took the claim over.
             Err(ModelError::Claimed { .. }) => return Ok(false),
             Err(error) => return Err(error),
         };
@@ -69,7 +68,7 @@ impl ModelStore {
             Ok(_) => false,
             Err(ModelError::NotFound { .. }) => {
                 self.purge(model, version, &BTreeSet::new()).await?;
-                tracing::warn!(%model, %version, "removed what a writer left that never committed");
+                tracing::warn!(%model, %version, "removed the files of an uncommitted version");
                 true
             }
             Err(error) => return Err(error),
@@ -79,8 +78,7 @@ impl ModelStore {
         Ok(is_abandoned)
     }
 
-    /// Of `versions`, those that files are missing of, or parts of files: one listing for all of
-    /// them.
+    /// The `versions` with missing or truncated files, from a single listing.
     pub async fn incomplete(
         &self,
         versions: &[VersionSummary],

@@ -1,8 +1,8 @@
-//! Changes of what versions a region holds: commit, remove and rename.
+//! Changes of a region's versions: commit, remove and rename.
 //!
-//! Each holds the version's claim ([`super::claims`]) from its first look at the manifest to its
-//! last write, so that files of two contents are never mixed under one name and a reader who goes
-//! by manifests sees all of a version or nothing.
+//! Each holds the version's claim ([`super::claims`]) from its first read of the manifest to its
+//! last write, so that files of two contents are never mixed under one name, and a reader that
+//! starts from manifests sees all of a version or nothing.
 
 use crate::{
     OpenStore,
@@ -24,7 +24,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// Files put in place at once: most of the time is waiting for a disk or a store.
+/// Files stored in parallel: most of the time is spent waiting for a disk or a store.
 const FILES_AT_ONCE: usize = 8;
 
 /// Where a version's files come from.
@@ -53,10 +53,10 @@ async fn place_one(store: OpenStore, origin: Origin, target: ObjectPath) -> Resu
 }
 
 impl ModelStore {
-    /// Makes a version visible whose files, verified, lie in `staged` (one path per file of the
-    /// manifest, in order).
+    /// Makes a version visible. Its verified files are in `staged`, one path per file of the
+    /// manifest, in order.
     ///
-    /// The same content twice is no error, and puts back files that were lost. The manifest is put
+    /// Committing the same content twice is no error and restores lost files. The manifest is put
     /// last, and only if absent.
     pub async fn commit(
         &self,
@@ -88,8 +88,7 @@ impl ModelStore {
 
         let bytes = codec::encode_document(manifest)
             .map_err(|error| refused(manifest, error.to_string()))?;
-        // First without a claim: the answer is the same, and a refusal needs not wait for another
-        // writer.
+        // First without a claim, so that a refusal does not wait for another writer.
         if let Some(existing) = self.existing_whole(manifest).await? {
             return Ok(existing);
         }
@@ -107,12 +106,12 @@ impl ModelStore {
         }
 
         match &committed {
-            // The claim is another's now, and with it the files.
+            // The claim and the files now belong to another writer.
             Err(ModelError::Claimed { .. }) => {}
             Err(_) => match self.existing(manifest).await {
                 Ok(None) => {
-                    // A full disk needs the room back now. What can't be removed stays claimed, and
-                    // is cleaned up later.
+                    // Frees the space, in case the disk is full. What can't be removed stays
+                    // claimed, and is cleaned up later.
                     if claim.is_inherited || self.remove_files(manifest).await.is_err() {
                         return committed;
                     }
@@ -133,7 +132,7 @@ impl ModelStore {
         bytes: Vec<u8>,
         claim: &mut Claim,
     ) -> Result<VersionSummary, ModelError> {
-        // Again: another may have committed before the claim was ours.
+        // Again, since another writer may have committed before we had the claim.
         if let Some(existing) = self.existing_whole(manifest).await? {
             return Ok(existing);
         }
@@ -157,7 +156,7 @@ impl ModelStore {
         same_content(manifest, &kept)
     }
 
-    /// Makes sure that the store has every file in its whole size.
+    /// Checks that the store has every file at its full size.
     async fn check_kept(&self, manifest: &Manifest) -> Result<(), ModelError> {
         let listed = self
             .list(&folder(&manifest.model, &manifest.version))
@@ -197,8 +196,8 @@ impl ModelStore {
             .map(|(origin, target)| place_one(self.store.clone(), origin, target))
             .buffer_unordered(FILES_AT_ONCE);
 
-        // All end before the first error is told: one that is still under way would put its file
-        // after the cleaning up.
+        // All must end before the first error is returned: a write in progress could put its file
+        // after the clean-up.
         placed
             .collect::<Vec<_>>()
             .await
@@ -208,7 +207,8 @@ impl ModelStore {
         staging::sync_folders(&self.store, targets.into_iter()).await
     }
 
-    /// The same, unless files of it are missing: then it is committed again, which puts them back.
+    /// The committed version, but none if its files are missing, so that a further commit restores
+    /// them.
     async fn existing_whole(
         &self,
         manifest: &Manifest,
@@ -223,7 +223,7 @@ impl ModelStore {
         }
     }
 
-    /// The committed version of that name if its content is the manifest's; an error if it is other
+    /// The committed version of that name if its content is the manifest's; an error for other
     /// content.
     async fn existing(&self, manifest: &Manifest) -> Result<Option<VersionSummary>, ModelError> {
         match self.manifest(&manifest.model, &manifest.version).await {
@@ -233,8 +233,8 @@ impl ModelStore {
         }
     }
 
-    /// Removes a version of which `is_meant`; says whether there was one. First the manifest, so
-    /// that nobody begins to read it, then the files.
+    /// Removes a version if `is_meant` accepts it, and returns whether there was one. The manifest
+    /// goes first, so that no reader starts, then the files.
     pub(crate) async fn remove(
         &self,
         model: &ModelName,
@@ -259,7 +259,7 @@ impl ModelStore {
         let token = format!("removing {:016x}", rand::random::<u64>());
         let held = looked_at.content().to_string();
 
-        // A writer of what is there already has nothing left to write.
+        // A writer of the same content has nothing left to do.
         let claim = self.claim(model, version, &token, Some(&held)).await?;
         let removed = match self.manifest(model, version).await {
             Ok(manifest) if is_meant(&manifest) => {
@@ -281,7 +281,7 @@ impl ModelStore {
         self.remove_files(manifest).await
     }
 
-    /// Removes the files of a manifest, and nothing that somebody else put beside them.
+    /// Removes the files of a manifest, and no other files in its folder.
     async fn remove_files(&self, manifest: &Manifest) -> Result<(), ModelError> {
         for file in &manifest.files {
             self.delete_object(&file_path(&manifest.model, &manifest.version, &file.path))
@@ -293,7 +293,7 @@ impl ModelStore {
         Ok(())
     }
 
-    /// Removes every file in the folder of a version but the `wanted`.
+    /// Removes every file in the folder of a version except `wanted`.
     pub(crate) async fn purge(
         &self,
         model: &ModelName,
@@ -310,7 +310,7 @@ impl ModelStore {
         Ok(())
     }
 
-    /// Empty folders mean nothing to an object store, and something to a model server.
+    /// Object stores ignore empty folders, but model servers don't.
     async fn remove_empty_folders(&self, model: &ModelName, version: &VersionName) {
         let Some(root) = &self.store.root else { return };
         let path = root
@@ -324,7 +324,7 @@ impl ModelStore {
         let _ = tokio::time::timeout(CALL_TIMEOUT, removing).await;
     }
 
-    /// Gives a version another name; content, publisher and time stay.
+    /// Renames a version; content, publisher and time stay.
     pub async fn rename(&self, from: &VersionSummary, to: &VersionName) -> Result<(), ModelError> {
         let _write = self.changes.write();
         let is_meant = |manifest: &Manifest| manifest.summary() == *from;
@@ -341,14 +341,14 @@ impl ModelStore {
                     .await
                     .map(drop)
             }
-            // Another agent of the region was faster.
+            // Another agent of the region did it first.
             Ok(_) | Err(ModelError::NotFound { .. }) => Ok(()),
             Err(error) => Err(error),
         }
     }
 }
 
-/// What `existing` is if its content is the manifest's.
+/// The summary of `existing` if its content is the manifest's.
 fn same_content(manifest: &Manifest, existing: &Manifest) -> Result<VersionSummary, ModelError> {
     if existing.content() == manifest.content() {
         return Ok(existing.summary());
@@ -369,7 +369,7 @@ fn refused(manifest: &Manifest, why: String) -> ModelError {
     }
 }
 
-/// Removes a folder and the folders in it, as far as they are empty.
+/// Removes a folder and its subfolders, as far as they are empty.
 fn remove_empty(path: &Path) {
     for entry in std::fs::read_dir(path).into_iter().flatten().flatten() {
         remove_empty(&entry.path());

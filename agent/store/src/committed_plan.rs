@@ -1,8 +1,8 @@
-//! The last committed plan on the agent's disk, so that its DNS goes on answering from it after a
-//! restart without peers.
+//! The last committed plan on the agent's disk, so that its DNS can answer from it after a restart
+//! without peers.
 //!
-//! A cache: the register holds the truth, and a lost or broken file costs no more than waiting for
-//! a peer.
+//! A cache: the register is authoritative, and without the file the agent only has to wait for a
+//! peer.
 
 use regionmesh_protocol::{
     codec::{self, CodecError},
@@ -19,11 +19,11 @@ use std::{
 pub(crate) const FILE_NAME: &str = "committed-plan";
 
 const CHECKSUM_BYTES: usize = 32;
-/// Names the layout of plans; to be changed with it, since what was encoded otherwise may decode to
+/// Names the layout of plans. Change it with the layout: plans of another layout may decode to
 /// nonsense.
 const LAYOUT: &str = "regionmesh committed plan, layout 5";
 
-/// The checksum of a plan in today's layout.
+/// The checksum of a plan in the current layout.
 fn checksum(body: &[u8]) -> blake3::Hash {
     let mut hasher = blake3::Hasher::new_derive_key(LAYOUT);
     hasher.update(body);
@@ -33,45 +33,32 @@ fn checksum(body: &[u8]) -> blake3::Hash {
 /// Why the file could not be used.
 #[derive(Debug, thiserror::Error)]
 pub enum CommittedPlanError {
-    /// The file system's reason.
+    /// An operation on the file failed.
     #[error("cannot {action} {path}: {error}")]
     Io {
         /// What was tried.
         action: &'static str,
-        /// Where.
         path: PathBuf,
-        /// Why not.
         error: std::io::Error,
     },
-    /// Cut short or altered.
+    /// Truncated or altered.
     #[error(
-        "{path} is damaged (its checksum is wrong); it is ignored and written anew with the next \
-            plan"
+        "{path} is damaged (its checksum is wrong); it is ignored and overwritten by the \
+            next plan"
     )]
-    Damaged {
-        /// The file.
-        path: PathBuf,
-    },
-    /// Written by a version that lays plans out otherwise.
+    Damaged { path: PathBuf },
+    /// Written by a version with another plan layout.
     #[error(
-        "{path} was written by another version of regionmesh; it is ignored and written anew with \
-            the next plan"
+        "{path} was written by another version of regionmesh; it is ignored and overwritten \
+            by the next plan"
     )]
-    OtherLayout {
-        /// The file.
-        path: PathBuf,
-    },
+    OtherLayout { path: PathBuf },
     /// Not a plan, or too large.
     #[error("{path}: {error}")]
-    Codec {
-        /// The file.
-        path: PathBuf,
-        /// What is wrong.
-        error: CodecError,
-    },
+    Codec { path: PathBuf, error: CodecError },
 }
 
-/// Reads the plan kept in `data_dir`; none if none was kept yet.
+/// Reads the plan in `data_dir`; none if none was saved yet.
 pub fn load_committed_plan(data_dir: &Path) -> Result<Option<CommittedPlan>, CommittedPlanError> {
     let path = data_dir.join(FILE_NAME);
     let mut bytes = Vec::new();
@@ -101,7 +88,7 @@ pub fn load_committed_plan(data_dir: &Path) -> Result<Option<CommittedPlan>, Com
     }
 }
 
-/// Keeps `plan` in `data_dir`.
+/// Saves `plan` in `data_dir`.
 pub fn save_committed_plan(
     data_dir: &Path,
     plan: &CommittedPlan,
@@ -160,7 +147,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join(FILE_NAME);
 
-        // As the first layout was written: here even of bytes that would decode.
+        // In the first layout, although these bytes would decode.
         let body = codec::encode(&plan()).unwrap();
         std::fs::write(&path, [blake3::hash(&body).as_bytes(), &body[..]].concat()).unwrap();
 

@@ -1,9 +1,8 @@
-//! Finding out whether a store can be a region's: it must refuse to overwrite where it is asked to,
-//! and keep what it took.
+//! Checks that a store can be a region's: it must refuse to overwrite when asked to, and keep what
+//! it acknowledged.
 //!
 //! The register and the commit of a version rest on put-if-absent. A store that ignores
-//! `If-None-Match` (older MinIO, Ceph, some gateways) would lose acknowledged versions without a
-//! sign.
+//! `If-None-Match` (older MinIO, Ceph, some gateways) would silently lose acknowledged versions.
 
 use crate::{
     OpenStore,
@@ -15,7 +14,7 @@ use object_store::{
 };
 use std::time::Duration;
 
-/// Names that are tried: a reply that was lost and repeated looks as if the name had been taken.
+/// Names to try: after a lost reply, the repeated request finds its own object.
 const NAMES: usize = 2;
 
 /// How the check ended.
@@ -23,24 +22,23 @@ const NAMES: usize = 2;
 pub enum CheckError {
     /// The store can't be used.
     #[error(
-        "the {what} ({place}) cannot be used: {why}. Use a store that supports conditional writes (If-None-Match: *), for \
-         example S3, GCS, Azure Blob Storage or a current MinIO, or update this one"
+        "the {what} ({place}) cannot be used: {why}. Use a store that supports conditional writes \
+            (If-None-Match: *), for example S3, GCS, Azure Blob Storage or a current MinIO, or \
+            update this one"
     )]
     Unfit {
         /// `region's store` or `witness`.
         what: &'static str,
-        /// The store.
         place: String,
-        /// What it lacks.
         why: String,
     },
-    /// It can't be found out now.
+    /// The check could not be done now.
     #[error("{0}")]
     Away(StoreFault),
 }
 
-/// Checks a store by putting an object twice; at most for `timeout`. Remembers the outcome in the
-/// store's health.
+/// Checks a store by putting an object twice, within `timeout`. Records the outcome in the store's
+/// health.
 pub async fn check_conditional_writes(
     store: &OpenStore,
     what: &'static str,
@@ -116,18 +114,18 @@ async fn find_out(objects: &dyn ObjectStore) -> Result<(), Finding> {
             Err(error) => return Err(error.into()),
         };
 
-        // What can't be removed is a few bytes.
+        // Leftovers are only a few bytes.
         let _ = objects.delete(&path).await;
         return match (second, kept) {
             (_, None) => Err(Finding::Unfit(
-                "it acknowledges a write and does not keep it",
+                "it acknowledges a write but does not store it",
             )),
             (Ok(_), Some(_)) => Err(Finding::Unfit(
                 "it ignores If-None-Match: a conditional write replaced an existing object",
             )),
             (Err(ObjectError::AlreadyExists { .. }), Some(kept)) if &kept[..] == b"first" => Ok(()),
             (Err(ObjectError::AlreadyExists { .. }), Some(_)) => Err(Finding::Unfit(
-                "a conditional write that it refused changed the object all the same",
+                "a conditional write that it refused changed the object nevertheless",
             )),
             (Err(error), _) => Err(error.into()),
         };

@@ -1,4 +1,4 @@
-//! Why a store failed, in words: no XML, no signed URLs, no errno.
+//! Why a store failed, as text without XML, signed URLs or errno.
 
 use object_store::{Error as ObjectError, path::Path as ObjectPath};
 use regionmesh_runtime::{
@@ -20,9 +20,9 @@ pub(crate) enum Cause {
     Unreachable(String),
     /// No answer within this many milliseconds.
     Silent(u64),
-    /// It was not yet checked whether the store can be used; nothing is written before.
+    /// The conditional-write check has not passed yet; writes wait for it.
     Unchecked,
-    /// The store lacks what a region's store must be able to do.
+    /// The store lacks a required capability.
     Unfit(String),
     /// Anything else.
     Failed(String),
@@ -33,7 +33,6 @@ pub(crate) enum Cause {
 pub struct StoreFault {
     /// The store: `bucket "models"`.
     pub(crate) place: String,
-    /// Why.
     pub(crate) cause: Cause,
 }
 
@@ -59,8 +58,8 @@ impl fmt::Display for StoreFault {
             }
             Cause::Unchecked => write!(
                 f,
-                "{place} could not be reached since the start, so that it is not known whether it supports conditional \
-                 writes; nothing is written to it before"
+                "{place} could not be reached since the start, so that it is not known whether it \
+                    supports conditional writes; nothing is written to it before"
             ),
             Cause::Unfit(why) => write!(f, "{place} cannot be used: {why}"),
             Cause::Failed(why) => write!(f, "{place} failed: {why}"),
@@ -85,7 +84,7 @@ impl StoreFault {
     }
 }
 
-/// An error of a store in words.
+/// A store's error as text.
 pub(crate) fn words(error: &ObjectError) -> String {
     match StoreFault::of(error) {
         Some(fault) => fault.to_string(),
@@ -97,7 +96,7 @@ pub(crate) fn words(error: &ObjectError) -> String {
     }
 }
 
-/// What a caller hears of a failed operation on `path`.
+/// The caller's error for a failed operation on `path`.
 pub(crate) fn model_error(
     action: &'static str,
     path: &ObjectPath,
@@ -116,8 +115,7 @@ pub(crate) fn model_error(
     }
 }
 
-/// Whether the error is an answer of a store that works: something is not there, or is there
-/// already.
+/// Whether a working store gave this error: an object is missing or exists already.
 pub(crate) fn is_answer(error: &ObjectError) -> bool {
     match error {
         ObjectError::NotFound { .. } => !is_place_missing(&texts(error)),
@@ -142,7 +140,7 @@ pub(crate) fn cause(error: &ObjectError) -> Cause {
     let system = system_error(error);
     let code = between(&text, "<Code>", "</Code>");
     let origin = origin(&text);
-    let told = |fallback: &str| {
+    let detail = |fallback: &str| {
         let parts = [
             code.unwrap_or(fallback),
             origin.as_deref().unwrap_or_default(),
@@ -164,7 +162,7 @@ pub(crate) fn cause(error: &ObjectError) -> Cause {
     }
 
     if is_place_missing(&text) {
-        return Cause::Missing(told("not found"));
+        return Cause::Missing(detail("not found"));
     }
 
     let is_refused = matches!(
@@ -174,13 +172,13 @@ pub(crate) fn cause(error: &ObjectError) -> Cause {
         || system == Some(io::ErrorKind::PermissionDenied);
 
     if is_refused {
-        return Cause::Refused(told("permission denied"));
+        return Cause::Refused(detail("permission denied"));
     }
 
     match status {
-        Some(status) => match told("") {
-            told if told.is_empty() => Cause::Failed(format!("HTTP {status}")),
-            told => Cause::Failed(format!("HTTP {status} ({told})")),
+        Some(status) => match detail("") {
+            detail if detail.is_empty() => Cause::Failed(format!("HTTP {status}")),
+            detail => Cause::Failed(format!("HTTP {status} ({detail})")),
         },
         None if origin.is_some() => {
             let why = innermost(error);
@@ -190,7 +188,7 @@ pub(crate) fn cause(error: &ObjectError) -> Cause {
     }
 }
 
-/// The texts of an error and all that caused it.
+/// The texts of an error and its causes.
 fn texts(error: &ObjectError) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();
@@ -203,7 +201,7 @@ fn texts(error: &ObjectError) -> String {
     text
 }
 
-/// What the innermost cause says, without markup and numbers of the system.
+/// The text of the innermost cause, without markup and system error numbers.
 fn innermost(error: &ObjectError) -> String {
     let mut last: &dyn Error = error;
     while let Some(cause) = last.source() {
@@ -290,10 +288,11 @@ mod tests {
 
     #[test]
     fn a_missing_bucket_is_named_and_no_markup_is_quoted() {
-        let text = "Error performing PUT http://10.0.0.1:9000/models/r1/x?uploads&X-Amz-Signature=abc in 3.1s, after 2 retries, \
-                    max_retries: 10, retry_timeout: 180s  - Server returned non-2xx status code: \
-                    404 Not Found: <?xml \
-                    version=\"1.0\"?><Error><Code>NoSuchBucket</Code></Error>";
+        let text = "Error performing PUT \
+                    http://10.0.0.1:9000/models/r1/x?uploads&X-Amz-Signature=abc in 3.1s, after 2 \
+                    retries, max_retries: 10, retry_timeout: 180s  - Server returned non-2xx \
+                    status code: 404 Not Found: <?xml version=\"1.0\"?>\
+                    <Error><Code>NoSuchBucket</Code></Error>";
         let error = ObjectError::NotFound {
             path: "x".into(),
             source: text.into(),

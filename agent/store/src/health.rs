@@ -13,8 +13,8 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// An operation cancelled after this long counts as unanswered. One cancelled sooner counts as
-/// nothing: its caller lost interest.
+/// An operation cancelled after this long counts as unanswered. One cancelled sooner is not
+/// counted.
 const SILENT_AFTER: Duration = Duration::from_millis(2_500);
 
 /// Whether a store can be used as a region's.
@@ -31,7 +31,7 @@ struct Inner {
     begin: Instant,
     judge: Mutex<StoreJudge>,
     fitness: Mutex<Fitness>,
-    /// A write that was begun and does not end.
+    /// A write that hangs.
     hung: Mutex<Option<StoreFault>>,
     failures: [AtomicU64; 2],
 }
@@ -41,7 +41,7 @@ struct Inner {
 pub struct StoreHealth(Arc<Inner>);
 
 impl StoreHealth {
-    /// Health of the store that errors call `place`. It counts as fit until
+    /// Health of the store named `place` in errors. It counts as fit until
     /// [`StoreHealth::require_check`].
     pub(crate) fn new(place: impl Into<String>) -> Self {
         Self(Arc::new(Inner {
@@ -54,7 +54,7 @@ impl StoreHealth {
         }))
     }
 
-    /// What errors call the store: `bucket "models"`.
+    /// The store's name in errors: `bucket "models"`.
     pub(crate) fn place(&self) -> &str {
         &self.0.place
     }
@@ -64,12 +64,12 @@ impl StoreHealth {
         *lock(&self.0.fitness) = Fitness::Unchecked;
     }
 
-    /// The store supports what a region's store needs.
+    /// Records that the store supports what a region's store needs.
     pub(crate) fn found_fit(&self) {
         *lock(&self.0.fitness) = Fitness::Fit;
     }
 
-    /// The store lacks something that a region's store needs.
+    /// Records that the store lacks something that a region's store needs.
     pub(crate) fn found_unfit(&self, why: impl Into<String>) {
         *lock(&self.0.fitness) = Fitness::Unfit(why.into());
     }
@@ -112,16 +112,16 @@ impl StoreHealth {
         Duration::from_millis(self.now_ms().saturating_sub(last_ms))
     }
 
-    /// A write in `area` did not end within `waited` and is still running. Until
-    /// [`StoreHealth::writes_end`] further writes are refused: on a file system that hangs each of
-    /// them would occupy a thread.
+    /// Records that a write in `area` did not end within `waited` and is still running. Until
+    /// [`StoreHealth::writes_end`] further writes are refused: on a hanging file system each would
+    /// block a thread.
     pub(crate) fn writes_hang(&self, area: &str, waited: Duration) {
         let fault = self.fault(Cause::Silent(waited.as_millis() as u64));
         self.record(Access::Write, area, Err(fault.to_string()));
         *lock(&self.0.hung) = Some(fault);
     }
 
-    /// No write hangs.
+    /// Records that no write hangs.
     pub(crate) fn writes_end(&self) {
         *lock(&self.0.hung) = None;
     }
@@ -197,7 +197,7 @@ impl StoreHealth {
     }
 
     fn now_ms(&self) -> u64 {
-        // 500 million years fit.
+        // Fits for 500 million years.
         self.0.begin.elapsed().as_millis() as u64
     }
 }

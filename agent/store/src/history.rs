@@ -1,9 +1,9 @@
-//! The committed plans that this agent saw, one JSON object a line, in its data directory: what an
-//! operator asks for the morning after.
+//! The committed plans that this agent saw, one JSON object per line, in its data directory, for
+//! operators' later analysis.
 //!
-//! Bounded: beyond [`KEPT`] plans and a quarter the file is written anew with the last [`KEPT`]. A
-//! memory, not a record: plans that come faster than the disk takes them are left out, and a lost
-//! file costs nothing but the past.
+//! Bounded: beyond [`KEPT`] plans and a quarter, the file is rewritten with the last [`KEPT`]. Not
+//! a complete record: plans that arrive faster than the disk writes are skipped, and the file may
+//! be deleted.
 
 use regionmesh_protocol::plan::CommittedPlan;
 use serde::{Deserialize, Serialize};
@@ -15,7 +15,7 @@ use std::{
 
 /// Name of the file in the data directory.
 pub(crate) const FILE_NAME: &str = "plan-history.jsonl";
-/// Plans kept at least.
+/// Least number of plans kept.
 pub(crate) const KEPT: usize = 1_000;
 /// Longest line read, bytes; a plan of 32 regions and 64 overrides has about 60 kB.
 const LINE_MAX: u64 = 1 << 20;
@@ -23,13 +23,12 @@ const LINE_MAX: u64 = 1 << 20;
 /// One committed plan, and when this agent learned of it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PastPlan {
-    /// When, this agent's clock, Unix milliseconds.
+    /// By this agent's clock, Unix milliseconds.
     pub seen_ms: u64,
-    /// The plan.
     pub committed: CommittedPlan,
 }
 
-/// The file, open for adding to it.
+/// The file, open for appending.
 #[derive(Debug)]
 pub struct History {
     path: PathBuf,
@@ -38,8 +37,8 @@ pub struct History {
 }
 
 impl History {
-    /// Opens or makes the file in `data_dir`. A line that a crash cut off is closed, and skipped by
-    /// readers.
+    /// Opens or creates the file in `data_dir`. Ends a line that a crash truncated; readers skip
+    /// it.
     pub fn open(data_dir: &Path) -> io::Result<Self> {
         std::fs::create_dir_all(data_dir)?;
         let path = data_dir.join(FILE_NAME);
@@ -59,7 +58,7 @@ impl History {
         Ok(Self { path, file, lines })
     }
 
-    /// Adds a plan.
+    /// Appends a plan.
     pub fn add(&mut self, past: &PastPlan) -> io::Result<()> {
         let mut line = serde_json::to_vec(past)?;
         line.push(b'\n');
@@ -76,8 +75,8 @@ impl History {
     fn shorten(&mut self) -> io::Result<()> {
         let plans = read_file(&self.path)?;
         let kept = &plans[plans.len().saturating_sub(KEPT)..];
-        let beside = self.path.with_extension("new");
-        let mut file = File::create(&beside)?;
+        let new_path = self.path.with_extension("new");
+        let mut file = File::create(&new_path)?;
 
         for past in kept {
             let mut line = serde_json::to_vec(past)?;
@@ -85,7 +84,7 @@ impl History {
             file.write_all(&line)?;
         }
 
-        std::fs::rename(&beside, &self.path)?;
+        std::fs::rename(&new_path, &self.path)?;
         (self.file, self.lines) = (
             OpenOptions::new().append(true).open(&self.path)?,
             kept.len(),
@@ -95,7 +94,7 @@ impl History {
     }
 }
 
-/// The last [`KEPT`] plans kept in `data_dir`, oldest first; none if nothing was kept yet.
+/// The last [`KEPT`] plans in `data_dir`, oldest first.
 pub fn read_history(data_dir: &Path) -> io::Result<Vec<PastPlan>> {
     match read_file(&data_dir.join(FILE_NAME)) {
         Ok(mut plans) => {
@@ -107,7 +106,7 @@ pub fn read_history(data_dir: &Path) -> io::Result<Vec<PastPlan>> {
     }
 }
 
-/// Every line that is a plan; others (cut off, or of an older layout) are skipped.
+/// Every line that is a plan; others (truncated, or of an older layout) are skipped.
 fn read_file(path: &Path) -> io::Result<Vec<PastPlan>> {
     let mut reader = BufReader::new(File::open(path)?);
     let mut plans = Vec::new();

@@ -1,5 +1,5 @@
-//! What an agent keeps: models and the register's slots in the region's object store, the last
-//! committed plan and those before it on disk.
+//! What an agent stores: models and the register's slots in the region's object store, and the last
+//! committed plans on disk.
 //!
 //! Reading order: `open` and `opened` (what a store is) → `models` (what it holds) → `commit`,
 //! `claims` and `metadata` (how that changes) → `slots` (the register's acceptor) → `monitor`.
@@ -22,6 +22,7 @@ mod opened;
 mod settings;
 mod slots;
 mod staging;
+mod verify;
 mod watched;
 
 pub use clean::Cleaned;

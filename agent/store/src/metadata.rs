@@ -1,8 +1,8 @@
 //! Aliases and deletions in a region's store.
 //!
 //! Each entry is an object of its own, never changed: `aliases/<model>/<alias>/<time>-<region>` and
-//! `tombstones/<model>/<version>/<time>-<region>`. The greatest name is the one that holds, so that
-//! two agents that write at once need no lock, and the older ones are the history.
+//! `tombstones/<model>/<version>/<time>-<region>`. The greatest name is in force, so that
+//! concurrent writers need no lock; the older entries are the history.
 
 use crate::{
     fault::model_error,
@@ -26,16 +26,16 @@ use std::collections::BTreeMap;
 /// Entries of one alias that are kept as history.
 const HISTORY: usize = 32;
 
-/// What a look at the region's store found.
+/// The result of a scan of the region's store.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Scan {
     /// All that the region holds, in normal form.
     pub catalogue: Catalogue,
-    /// Deletions that were recorded and not carried out to the end.
+    /// Recorded deletions that are not complete.
     pub unfinished: Vec<Tombstone>,
 }
 
-/// A deletion as versions before 0.2 stored it.
+/// A deletion as stored by versions before 0.2.
 #[derive(Deserialize)]
 struct TombstoneBefore {
     model: ModelName,
@@ -82,7 +82,7 @@ impl ModelStore {
         Ok(self.scan().await?.catalogue)
     }
 
-    /// All that the region holds, and what was left half done.
+    /// All that the region holds, and its incomplete deletions.
     pub async fn scan(&self) -> Result<Scan, ModelError> {
         let mut catalogue = Catalogue {
             versions: self.versions().await?,
@@ -103,7 +103,7 @@ impl ModelStore {
         self.newest(&object(&["aliases", model.as_str()])).await
     }
 
-    /// The newest deletion of a version, if it ever was deleted.
+    /// The newest deletion of a version, if any.
     pub async fn deletion_of(
         &self,
         model: &ModelName,
@@ -117,8 +117,8 @@ impl ModelStore {
             .max_by_key(|stone: &Tombstone| stone.deleted))
     }
 
-    /// Records an alias; the same entry twice is no error. Entries beyond the history's bound are
-    /// removed.
+    /// Records an alias; the same entry twice is no error. Removes entries beyond the history's
+    /// limit.
     pub async fn set_alias(&self, entry: &AliasEntry) -> Result<(), ModelError> {
         let _write = self.changes.write();
         let name = format!("{}-{}", entry.set, entry.origin);
@@ -143,7 +143,7 @@ impl ModelStore {
         Ok(())
     }
 
-    /// Records a deletion and carries it out: the version is removed unless it was published later.
+    /// Records a deletion and removes the version, unless it was published later.
     pub async fn bury(&self, stone: &Tombstone) -> Result<(), ModelError> {
         let _write = self.changes.write();
         let name = format!("{}-{}", stone.deleted, stone.origin);
@@ -212,7 +212,7 @@ impl ModelStore {
             match T::read(&bytes) {
                 Ok(entry) => entries.push(entry),
                 Err(error) => {
-                    tracing::error!(%path, %error, "an entry can't be read; it is not used")
+                    tracing::error!(%path, %error, "an entry can't be read; it is ignored")
                 }
             }
         }

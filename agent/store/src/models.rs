@@ -5,8 +5,8 @@
 //! manifests/<model>/<version>          written last, with put-if-absent: the commit point
 //! claims/<model>/<version>/<number>    who is changing files there now
 //! ```
-//! Who goes by manifests sees all of a version or nothing. How they come
-//! and go is in [`super::commit`]; aliases and deletions are in [`super::metadata`].
+//! A reader that starts from manifests sees all of a version or nothing. [`super::commit`] writes
+//! and removes versions; aliases and deletions are in [`super::metadata`].
 
 use crate::{
     OpenStore,
@@ -21,10 +21,7 @@ use object_store::{
 };
 use regionmesh_protocol::{
     codec,
-    models::{
-        digest::Digest,
-        manifest::{Manifest, ManifestFile, ModelName, VersionName, VersionSummary},
-    },
+    models::manifest::{Manifest, ModelName, VersionName, VersionSummary},
 };
 use regionmesh_runtime::models::ModelError;
 use std::{
@@ -36,28 +33,28 @@ use std::{
     },
     time::{Duration, Instant},
 };
+use tokio::sync::watch;
 
-/// Manifests read at once when the catalogue is made.
-const READS_AT_ONCE: usize = 16;
-/// Bytes read at a time when a version is verified.
-const VERIFY_BLOCK: u64 = 8 << 20;
+/// Manifests read in parallel when the catalogue is built.
+const PARALLEL_READS: usize = 16;
 
-/// How long a store may take to show that it is there, when somebody begins to publish.
 /// Pause before a store that refused is asked again.
-const ASK_AGAIN: Duration = Duration::from_millis(250);
-const AVAILABLE_WITHIN: Duration = Duration::from_secs(5);
+const RETRY_INTERVAL: Duration = Duration::from_millis(250);
+/// How long the availability check waits for the store.
+const AVAILABILITY_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// How the store named a manifest when it was read: unchanged, it need not be read again.
+/// ETag, modification time and size of a manifest when it was read. While they are unchanged, it
+/// need not be read again.
 type Tag = (Option<String>, i64, u64);
 
 /// The models of a region.
 #[derive(Debug, Clone)]
 pub struct ModelStore {
     pub(crate) store: OpenStore,
-    /// When the store's clock was asked, and what it said, Unix milliseconds.
+    /// When the store's clock was read, and its time, Unix milliseconds.
     pub(crate) clock: Arc<Mutex<Option<(Instant, i64)>>>,
     pub(crate) active: ActiveClaims,
-    /// Whether a write failed, and may have left something, since the last clean-up.
+    /// Whether a write failed since the last clean-up and may have left objects.
     leftovers: Arc<AtomicBool>,
     pub(crate) changes: Changes,
     seen: Arc<Mutex<HashMap<ObjectPath, (Tag, VersionSummary)>>>,
@@ -76,7 +73,7 @@ pub(crate) fn folder(model: &ModelName, version: &VersionName) -> ObjectPath {
 }
 
 pub(crate) fn file_path(model: &ModelName, version: &VersionName, path: &str) -> ObjectPath {
-    let folder = [("models"), model.as_str(), version.as_str()];
+    let folder = ["models", model.as_str(), version.as_str()];
     object(
         &folder
             .into_iter()
@@ -98,12 +95,18 @@ impl ModelStore {
         }
     }
 
-    /// A write failed, so that something may have to be cleaned up.
+    /// Changes after each write of a version, an alias or a deletion by this process, so that
+    /// earlier reads are outdated. Writes of other agents are only found by the next scan.
+    pub fn changes(&self) -> watch::Receiver<u64> {
+        self.changes.subscribe()
+    }
+
+    /// Records a failed write, which may have left objects.
     pub(crate) fn note_leftovers(&self) {
         self.leftovers.store(true, Ordering::Relaxed);
     }
 
-    /// A clean-up begins.
+    /// Records that a clean-up begins.
     pub(crate) fn forget_leftovers(&self) {
         self.leftovers.store(false, Ordering::Relaxed);
     }
@@ -114,8 +117,8 @@ impl ModelStore {
         self.leftovers.load(Ordering::Relaxed) && self.store.health.outage().is_none()
     }
 
-    /// Fails at once where the store is known to be unavailable, and soon where it can't be
-    /// reached: before a publisher sends all its bytes.
+    /// Fails immediately if the store is known to be unavailable, and within seconds if it can't be
+    /// reached, so that a publisher does not send its bytes in vain.
     pub async fn check_available(&self) -> Result<(), ModelError> {
         let health = &self.store.health;
         if let Some(why) = health
@@ -129,29 +132,31 @@ impl ModelStore {
         let folder = object(&["probe"]);
         let mut failure = None;
 
-        // Stores that are busy refuse some requests and take others.
+        // A busy store refuses only some requests.
         let asked = async {
             while let Some(Err(error)) = self.store.prober.list(Some(&folder)).next().await {
                 failure = Some(words(&error));
-                tokio::time::sleep(ASK_AGAIN).await;
+                tokio::time::sleep(RETRY_INTERVAL).await;
             }
         };
 
-        if tokio::time::timeout(AVAILABLE_WITHIN, asked).await.is_ok() {
+        if tokio::time::timeout(AVAILABILITY_TIMEOUT, asked)
+            .await
+            .is_ok()
+        {
             return Ok(());
         }
 
         let silent = || {
             health
-                .fault(Cause::Silent(AVAILABLE_WITHIN.as_millis() as u64))
+                .fault(Cause::Silent(AVAILABILITY_TIMEOUT.as_millis() as u64))
                 .to_string()
         };
 
         Err(ModelError::Unavailable(failure.unwrap_or_else(silent)))
     }
 
-    /// A folder for files on their way into the store: on its own file system where it is local,
-    /// else below `fallback`.
+    /// The staging folder: on the store's file system if the store is local, else below `fallback`.
     pub fn staging_folder(&self, fallback: &Path) -> PathBuf {
         self.store
             .root
@@ -160,13 +165,13 @@ impl ModelStore {
             .join(".staging")
     }
 
-    /// Ends once a local store is known to be unavailable: its file system has no timeouts, so that
-    /// who works on it waits for either. Never ends for another store.
+    /// Completes once a local store is known to be unavailable, since its file system has no
+    /// timeouts. Never completes for a remote store.
     pub async fn outage(&self) -> ModelError {
         self.store.outage().await
     }
 
-    /// Every version that is committed here.
+    /// Every committed version.
     pub async fn versions(&self) -> Result<Vec<VersionSummary>, ModelError> {
         let prefix = object(&["manifests"]);
         let listed: Vec<ObjectMeta> = self
@@ -178,7 +183,7 @@ impl ModelStore {
             .map_err(|error| model_error("list", &prefix, &error))?;
         let read = futures::stream::iter(listed)
             .map(|meta| self.summary(meta))
-            .buffer_unordered(READS_AT_ONCE);
+            .buffer_unordered(PARALLEL_READS);
         let read: Vec<Option<(ObjectPath, Tag, VersionSummary)>> = read.try_collect().await?;
 
         let now: HashMap<_, _> = read
@@ -223,14 +228,19 @@ impl ModelStore {
                 Ok(Some((meta.location, tag, manifest.summary())))
             }
             Ok(_) => {
-                tracing::error!(path = %meta.location, "a manifest stands under another version's \
-                    name; it is not used");
+                tracing::error!(
+                    path = %meta.location,
+                    "a manifest is stored under another version's name; it is ignored"
+                );
                 Ok(None)
             }
             Err(why) => {
                 // One bad object must not hide all others.
-                tracing::error!(path = %meta.location, why, "a manifest can't be read; it is not \
-                    used");
+                tracing::error!(
+                    path = %meta.location,
+                    why,
+                    "a manifest can't be read; it is ignored"
+                );
                 Ok(None)
             }
         }
@@ -240,8 +250,8 @@ impl ModelStore {
         self.store.objects.get(path).await?.bytes().await
     }
 
-    /// Creates an object, unless it exists, and reads it back, whatever was answered: a reply may
-    /// be lost, and a store may acknowledge what it does not keep.
+    /// Creates an object unless it exists, and reads it back whatever the reply: replies get lost,
+    /// and some stores acknowledge writes that they drop.
     pub(crate) async fn create(
         &self,
         path: &ObjectPath,
@@ -253,7 +263,7 @@ impl ModelStore {
             .put_opts(path, PutPayload::from(bytes), PutMode::Create.into())
             .await;
         let put = match put {
-            // Reading would fail as late.
+            // Reading would only time out as well.
             Err(error) if self.store.health.outage().is_some() => {
                 return Err(model_error("write", path, &error));
             }
@@ -328,106 +338,6 @@ impl ModelStore {
             Err(ObjectError::NotFound { .. }) => Err(not_found(model, version)),
             Err(error) => Err(model_error("read", &path, &error)),
         }
-    }
-
-    /// Reads every byte of a version again and compares it with the manifest.
-    pub async fn verify(
-        &self,
-        model: &ModelName,
-        version: &VersionName,
-    ) -> Result<VersionSummary, ModelError> {
-        let manifest = self.manifest(model, version).await?;
-        for file in &manifest.files {
-            self.verify_file(&manifest, file).await?;
-        }
-        Ok(manifest.summary())
-    }
-
-    async fn verify_file(
-        &self,
-        manifest: &Manifest,
-        file: &ManifestFile,
-    ) -> Result<(), ModelError> {
-        let damaged = |what: String| ModelError::Damaged {
-            model: manifest.model.clone(),
-            version: manifest.version.clone(),
-            what,
-        };
-        let path = file_path(&manifest.model, &manifest.version, &file.path);
-        let meta = match self.store.objects.head(&path).await {
-            Ok(meta) => meta,
-            Err(ObjectError::NotFound { .. }) => {
-                return Err(damaged(format!("file {} is missing", file.path)));
-            }
-            Err(error) => return Err(model_error("read", &path, &error)),
-        };
-
-        if meta.size != file.size {
-            return Err(damaged(format!(
-                "file {} has {} bytes, the manifest says {}",
-                file.path, meta.size, file.size
-            )));
-        }
-
-        let mut whole = blake3::Hasher::new();
-        let mut offset = 0u64;
-        let mut index = 0;
-
-        while index < file.chunks.len() {
-            // Whole chunks, about a block of them at a time.
-            let start = index;
-            let mut length = 0;
-            while index < file.chunks.len()
-                && (length == 0 || length + u64::from(file.chunks[index].length) <= VERIFY_BLOCK)
-            {
-                length += u64::from(file.chunks[index].length);
-                index += 1;
-            }
-
-            let bytes = self
-                .read_range(
-                    &manifest.model,
-                    &manifest.version,
-                    &file.path,
-                    offset..offset + length,
-                )
-                .await?;
-            let chunks = file.chunks[start..index].to_vec();
-
-            let (checked, hasher) = tokio::task::spawn_blocking(move || {
-                let mut rest = &bytes[..];
-                let bad = chunks.iter().position(|chunk| {
-                    let (chunk_bytes, after) = rest.split_at(rest.len().min(chunk.length as usize));
-                    rest = after;
-                    Digest::of(chunk_bytes) != chunk.digest
-                });
-
-                whole.update(&bytes);
-                (bad, whole)
-            })
-            .await
-            .map_err(|error| damaged(format!("verification failed: {error}")))?;
-
-            whole = hasher;
-            if let Some(bad) = checked {
-                return Err(damaged(format!(
-                    "chunk {} of file {} has other bytes",
-                    start + bad,
-                    file.path
-                )));
-            }
-
-            offset += length;
-        }
-
-        if *whole.finalize().as_bytes() != file.digest.0 {
-            return Err(damaged(format!(
-                "file {} as a whole has another digest",
-                file.path
-            )));
-        }
-
-        Ok(())
     }
 }
 

@@ -1,5 +1,4 @@
-//! Watches the stores of an agent: reports one that is unavailable, and looks whether one that is
-//! quiet still answers.
+//! Monitors an agent's stores: reports an unavailable store, and probes an idle one.
 
 use crate::{
     OpenStore,
@@ -21,25 +20,24 @@ use std::{
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-/// How often a store is judged.
+/// How often a store's state is evaluated.
 const TICK: Duration = Duration::from_secs(1);
-/// A store that answered nothing for this long is asked.
+/// A store without a successful operation for this long is probed.
 const QUIET: Duration = Duration::from_secs(3);
-/// A store that nothing was written to for this long is written to: one may answer reads and refuse
-/// writes.
+/// A store without a write for this long gets a write probe: it may answer reads but refuse writes.
 const UNWRITTEN: Duration = Duration::from_secs(10);
 /// How long a probe may take.
 const PROBE_TIMEOUT: Duration = Duration::from_secs(3);
-/// Pause between two probes for writing. A local store is probed always, another one while its
-/// writes fail or nobody writes.
+/// Pause between two write probes. A local store is always probed, a remote one while its writes
+/// fail or none happen.
 const WRITE_PROBE_EVERY: Duration = Duration::from_secs(3);
-/// How long a check for conditional writes may take.
+/// How long a conditional-write check may take.
 pub const CHECK_TIMEOUT: Duration = Duration::from_secs(5);
 /// Pause between two checks of a store that could not be checked.
 const CHECK_EVERY: Duration = Duration::from_secs(5);
-/// Pause between two checks of a store that was found unfit: somebody may have repaired it.
+/// Pause between two checks of an unfit store, which may have been repaired.
 const CHECK_UNFIT_EVERY: Duration = Duration::from_secs(30);
-/// What a write probe writes: a block, so that a full disk refuses it.
+/// The content of a write probe: a whole block, so that a full disk refuses it.
 const PROBE_BYTES: usize = 4_096;
 
 /// Metrics of an agent's stores.
@@ -82,26 +80,22 @@ impl StoreMetrics {
 pub struct MonitoredStore {
     /// `region` or `witness`: the label of its metrics.
     pub label: &'static str,
-    /// What its problem is about: the region's name, or `witness`.
+    /// The subject of its problem: the region's name, or `witness`.
     pub subject: String,
-    /// What errors call it.
+    /// Its name in errors.
     pub what: &'static str,
-    /// The store.
     pub store: OpenStore,
-    /// What does not work without it.
+    /// What fails without it.
     pub consequence: &'static str,
 }
 
-/// What the monitor is started with, each time.
 #[derive(Clone)]
 pub struct MonitorArguments {
-    /// The stores.
     pub stores: Vec<MonitoredStore>,
-    /// Tells the probes of a region's agents apart.
+    /// Distinguishes the probes of a region's agents.
     pub agent: String,
     /// Where an outage is reported.
     pub problems: Problems,
-    /// Metrics.
     pub metrics: StoreMetrics,
 }
 
@@ -126,7 +120,7 @@ struct Watch {
     metrics: StoreMetrics,
     checked_at: Option<Instant>,
     wrote_at: Option<Instant>,
-    /// A write to the folder of a local store that did not end in time.
+    /// A write to a local store that did not end in time.
     hanging: Option<JoinHandle<io::Result<()>>>,
     counted: [u64; 2],
 }
@@ -156,7 +150,7 @@ impl Watch {
         }
     }
 
-    /// Checks a store that could not be checked at the start, or was found unfit.
+    /// Checks a store that was unreachable at the start or found unfit.
     async fn check(&mut self) {
         let health = &self.monitored.store.health;
         let pause = match health.obstacle().map(|fault| fault.cause) {
@@ -182,17 +176,21 @@ impl Watch {
                 )
             }
             Err(error @ CheckError::Unfit { .. }) => {
-                tracing::error!(store = self.monitored.label, %error, "nothing is written")
+                tracing::error!(store = self.monitored.label, %error, "writes stay blocked")
             }
             Err(CheckError::Away(fault)) => {
-                tracing::debug!(store = self.monitored.label, %fault, "it is checked again")
+                tracing::debug!(
+                    store = self.monitored.label,
+                    %fault,
+                    "the check failed and is repeated"
+                )
             }
         }
     }
 
     async fn probe(&mut self) {
         let store = self.monitored.store.clone();
-        // A reader would hang beside a writer that does, and occupy a thread for each probe.
+        // While a write hangs, reads would hang too, and each would block a thread.
         if store.health.hung().is_none() && store.health.quiet_for() >= QUIET {
             probe_read(&store).await;
         }
@@ -216,8 +214,8 @@ impl Watch {
         }
     }
 
-    /// Writes to the folder of a local store. The file system has no timeouts: a write that hangs
-    /// is waited for again, and no further one is begun.
+    /// Writes to a local store. The file system has no timeouts: while a write hangs, no further
+    /// one is started.
     async fn probe_folder(
         &mut self,
         health: &StoreHealth,
@@ -279,7 +277,8 @@ impl Watch {
     }
 }
 
-/// Reads what is there or not; the store's health sees how that ends, also that it takes too long.
+/// Reads an object that need not exist; the store's health records the outcome, including a
+/// time-out.
 async fn probe_read(store: &OpenStore) {
     let folder = ObjectPath::from(PROBE_AREA);
     let mut listing = store.prober.list(Some(&folder));
@@ -299,12 +298,12 @@ fn write_and_remove(path: &Path) -> io::Result<()> {
     if !folder.is_dir() {
         return Err(io::Error::new(
             io::ErrorKind::NotADirectory,
-            "it is not a folder any more",
+            "it is no longer a folder",
         ));
     }
 
     let written = std::fs::write(path, [0; PROBE_BYTES]);
-    // Also half of a block that did not fit.
+    // Also removes a partly written block.
     let _ = std::fs::remove_file(path);
 
     written

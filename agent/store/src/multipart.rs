@@ -1,9 +1,9 @@
-//! Uploads in parts, each recorded in the store, so that one whose agent crashed can be aborted.
+//! Multipart uploads, recorded in the store so that those of a crashed agent can be aborted.
 //!
-//! Parts of an upload that was neither completed nor aborted are kept, and paid for, without being
-//! seen. So an upload's id is put at `uploads/<agent>/<number>` before its first part is sent, and
-//! removed after its end. Uploads happen under the claim of their version only: a record without a
-//! living claim is a leftover.
+//! Parts of an upload that was neither completed nor aborted are invisible but billed. So an
+//! upload's id is put at `uploads/<agent>/<number>` before its first part is sent, and removed
+//! after its end. Uploads happen only under the claim of their version: a record without a live
+//! claim is a leftover.
 
 use crate::{
     OpenStore, Owner,
@@ -25,12 +25,12 @@ use std::{path::Path, sync::Arc};
 use tokio::io::AsyncReadExt;
 
 /// Size of a part, bytes: 10,000 parts, the smallest limit among the clouds, then carry 160 GB.
-/// Smaller files are put at once.
+/// Smaller files are put in one request.
 pub(crate) const PART: usize = 16 << 20;
-/// Parts in flight at once.
+/// Parts in flight.
 const PARTS_AT_ONCE: usize = 4;
 
-/// What a record says, a line each.
+/// The content of a record, one field per line.
 struct Record {
     boot: u64,
     path: ObjectPath,
@@ -68,7 +68,7 @@ impl Record {
     }
 }
 
-/// One upload under way.
+/// An upload in progress.
 struct Upload<'a> {
     parts: &'a Arc<dyn MultipartStore>,
     health: &'a StoreHealth,
@@ -112,7 +112,7 @@ impl Upload<'_> {
             .map_err(write)
     }
 
-    /// An upload that is not there any more is aborted.
+    /// An upload that no longer exists counts as aborted.
     async fn abort(&self) -> Result<(), ModelError> {
         let abort = self.parts.abort_multipart(self.path, &self.id);
         match self
@@ -126,7 +126,7 @@ impl Upload<'_> {
     }
 }
 
-/// A part of the file, full unless it is the last; empty at the end.
+/// The next part of the file, full-sized unless it is the last; empty at the end.
 pub(crate) async fn read_part(
     file: &mut tokio::fs::File,
     staged: &Path,
@@ -148,7 +148,7 @@ pub(crate) async fn read_part(
     Ok(block)
 }
 
-/// Uploads a file in parts. What fails is aborted at once, or left to
+/// Uploads a file in parts. A failed upload is aborted immediately, or left to
 /// [`ModelStore::abort_leftovers`].
 pub(crate) async fn upload(
     store: &OpenStore,
@@ -205,7 +205,8 @@ pub(crate) async fn upload(
 }
 
 impl ModelStore {
-    /// Aborts the uploads whose agents crashed, or could not abort them when they failed; how many.
+    /// Aborts the uploads of crashed agents and those that could not be aborted when they failed;
+    /// returns their number.
     pub(crate) async fn abort_leftovers(&self) -> Result<usize, ModelError> {
         let Some(parts) = &self.store.multipart else {
             return Ok(0);
@@ -236,7 +237,7 @@ impl ModelStore {
                 };
 
                 upload.abort().await?;
-                tracing::warn!(path = %record.path, "aborted an upload that was never ended");
+                tracing::warn!(path = %record.path, "aborted an abandoned upload");
                 aborted += 1;
             }
 
@@ -253,7 +254,7 @@ impl ModelStore {
                 .is_some_and(|agent| agent.as_ref() == owner.agent)
         };
 
-        // One of our own boot may have failed: its claim is active only while a writer works.
+        // An upload of our own boot may have failed: its claim is active only while a writer works.
         if self
             .store
             .owner
@@ -290,8 +291,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn an_upload_of_an_earlier_boot_or_without_a_living_claim_is_aborted_and_one_under_way_is_not()
-     {
+    async fn an_upload_of_an_earlier_boot_or_without_a_live_claim_is_aborted_and_no_other() {
         let memory = Arc::new(InMemory::new());
         let path = ObjectPath::from("models/m/1/f");
         for boot in [1, 2] {
@@ -316,7 +316,7 @@ mod tests {
         assert_eq!(same.abort_leftovers().await.unwrap(), 0);
         assert_eq!(other.abort_leftovers().await.unwrap(), 0);
 
-        // The writer failed, and could not remove its claim either.
+        // The writer failed and could not remove its claim.
         drop(claim);
         assert_eq!(
             other.abort_leftovers().await.unwrap(),

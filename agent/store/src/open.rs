@@ -14,15 +14,15 @@ use object_store::{
 use std::{io, path::PathBuf, str::FromStr, sync::Arc, time::Duration};
 use url::Url;
 
-/// How long a failed request is repeated before its caller hears of it.
-const RETRY_FOR: Duration = Duration::from_secs(20);
-/// Longest pause between two tries.
-const LONGEST_PAUSE: Duration = Duration::from_secs(4);
+/// How long a failed request is retried before its caller gets the error.
+const RETRY_TIMEOUT: Duration = Duration::from_secs(20);
+/// Longest pause between two attempts.
+const BACKOFF_MAX: Duration = Duration::from_secs(4);
 
 /// Why a store could not be opened.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
-    /// The URL is not one of the kinds that are understood.
+    /// The URL is malformed or of an unsupported kind.
     #[error(
         "store.url {url:?}: {why}; expected file:///dir, s3://bucket/prefix, gs://bucket/prefix or \
             azure://container/prefix"
@@ -30,17 +30,11 @@ pub enum OpenError {
     Url {
         /// As configured; carries no credentials.
         url: String,
-        /// What is wrong with it.
         why: String,
     },
     /// The folder of a local store can't be used.
     #[error("store folder {path}: {error}; make it writable for this user, or change store.url")]
-    Folder {
-        /// The folder.
-        path: PathBuf,
-        /// The system's reason.
-        error: io::Error,
-    },
+    Folder { path: PathBuf, error: io::Error },
 }
 
 /// Opens the store that a configuration names. Cloud credentials come from the environment or the
@@ -59,23 +53,7 @@ pub fn open(config: &Settings) -> Result<OpenStore, OpenError> {
         .url
         .parse()
         .map_err(|error| fail(format!("{error}")))?;
-    let environment = std::env::vars().filter(|(key, _)| {
-        ["AWS_", "GOOGLE_", "AZURE_"]
-            .iter()
-            .any(|prefix| key.starts_with(prefix))
-    });
-
-    // What the configuration says outranks the environment.
-    let options: Vec<(String, String)> = environment
-        .map(|(key, value)| (key.to_ascii_lowercase(), value))
-        .chain(
-            config
-                .options
-                .iter()
-                .map(|(key, value)| (key.to_ascii_lowercase(), value.clone())),
-        )
-        .collect();
-
+    let options = options(config);
     let (scheme, prefix) =
         ObjectStoreScheme::parse(&url).map_err(|error| fail(error.to_string()))?;
     let wrong = |error: object_store::Error| fail(error.to_string());
@@ -130,13 +108,31 @@ pub fn open(config: &Settings) -> Result<OpenStore, OpenError> {
     }
 }
 
+/// Lower-case client options: the configuration's follow the environment's, so that they win.
+fn options(config: &Settings) -> Vec<(String, String)> {
+    let environment = std::env::vars().filter(|(key, _)| {
+        ["AWS_", "GOOGLE_", "AZURE_"]
+            .iter()
+            .any(|prefix| key.starts_with(prefix))
+    });
+    let configured = config
+        .options
+        .iter()
+        .map(|(key, value)| (key.clone(), value.clone()));
+
+    environment
+        .chain(configured)
+        .map(|(key, value)| (key.to_ascii_lowercase(), value))
+        .collect()
+}
+
 fn retrying() -> RetryConfig {
     RetryConfig {
         backoff: BackoffConfig {
-            max_backoff: LONGEST_PAUSE,
+            max_backoff: BACKOFF_MAX,
             ..BackoffConfig::default()
         },
-        retry_timeout: RETRY_FOR,
+        retry_timeout: RETRY_TIMEOUT,
         ..RetryConfig::default()
     }
 }
@@ -161,8 +157,7 @@ fn open_folder(root: PathBuf, fail: impl Fn(String) -> OpenError) -> Result<Open
     std::fs::create_dir_all(&root).map_err(folder)?;
     let probe = root.join(format!(".writable-{}", std::process::id()));
     match std::fs::write(&probe, b"").and_then(|()| std::fs::remove_file(&probe)) {
-        // A full disk is no reason not to start: what is there can be served, and what to do is
-        // told by the monitor.
+        // Start even with a full disk: existing models can be served, and the monitor reports it.
         Err(error) if error.kind() != io::ErrorKind::StorageFull => return Err(folder(error)),
         _ => {}
     }
@@ -174,7 +169,7 @@ fn open_folder(root: PathBuf, fail: impl Fn(String) -> OpenError) -> Result<Open
     Ok(watched(local.clone(), local, None, Some(root), place))
 }
 
-/// Applies the options that a kind of store knows; those of other kinds are passed over.
+/// Applies the options that a kind of store supports; others are ignored.
 fn configured<B, K: FromStr>(
     builder: B,
     options: &[(String, String)],
@@ -188,7 +183,7 @@ fn configured<B, K: FromStr>(
         })
 }
 
-/// What errors call the store.
+/// The store's name in errors.
 fn place(kind: &str, url: &Url) -> String {
     match (url.scheme(), url.host_str()) {
         ("http" | "https", Some(host)) => format!("store at {}://{host}", url.scheme()),

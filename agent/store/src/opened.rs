@@ -1,4 +1,4 @@
-//! An open store, and who writes to it.
+//! An open store and its writer.
 
 use crate::health::StoreHealth;
 use object_store::{ObjectStore, multipart::MultipartStore};
@@ -8,32 +8,30 @@ use std::{path::PathBuf, sync::Arc, time::Duration};
 /// of remote stores do.
 pub(crate) const CALL_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Who writes: an agent of the region, in one of its lives.
+/// A writer: one process of an agent of the region.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Owner {
     /// The agent's name within its region.
     pub agent: String,
-    /// Drawn at its start.
+    /// Random, drawn at its start.
     pub boot: u64,
 }
 
 /// An open store.
 #[derive(Clone)]
 pub struct OpenStore {
-    /// The objects.
     pub objects: Arc<dyn ObjectStore>,
-    /// The same objects, writable before the store was found fit: for finding that out.
+    /// The same objects, writable before the conditional-write check, which uses it.
     pub unguarded: Arc<dyn ObjectStore>,
-    /// The same objects, asked once and not again: for probes.
+    /// The same objects without retries, for probes.
     pub(crate) prober: Arc<dyn ObjectStore>,
     /// Uploads in parts that can be named and aborted; none for a local store.
     pub(crate) multipart: Option<Arc<dyn MultipartStore>>,
     /// The folder of a local store: files on the same file system can be moved in instead of
     /// copied.
     pub(crate) root: Option<PathBuf>,
-    /// How it does.
     pub health: StoreHealth,
-    /// Whose claims and uploads in it are ours; none for who only reads.
+    /// The owner of our claims and uploads; none for a reader.
     pub(crate) owner: Option<Owner>,
 }
 

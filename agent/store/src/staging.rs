@@ -11,16 +11,16 @@ use regionmesh_runtime::models::ModelError;
 use std::{collections::BTreeSet, fs::File, io, path::Path, time::Duration};
 use tokio_util::sync::CancellationToken;
 
-/// How often a folder that was taken away again is made anew.
+/// How often a removed folder is created again.
 const FOLDER_TRIES: u32 = 16;
 
 /// How often work on a file system is checked for an outage.
 const OUTAGE_CHECK_INTERVAL: Duration = Duration::from_secs(1);
 
 impl OpenStore {
-    /// Does `work` on the file system of a local store, which has no timeouts of its own and may
-    /// take long for a large file: gives up once the store is known to be unavailable. What a
-    /// thread has begun goes on until the file system answers.
+    /// Runs `work` on a local store's file system, which has no timeouts and may take long for a
+    /// large file, until the store is known to be unavailable. The thread continues until the file
+    /// system answers.
     pub(crate) async fn unless_out<T>(
         &self,
         work: impl Future<Output = Result<T, ModelError>>,
@@ -32,8 +32,8 @@ impl OpenStore {
         }
     }
 
-    /// Ends once a local store is known to be unavailable, never for another one, whose client has
-    /// timeouts.
+    /// Completes once a local store is known to be unavailable; never for a remote one, whose
+    /// client has timeouts.
     pub(crate) async fn outage(&self) -> ModelError {
         if self.root.is_none() {
             return std::future::pending().await;
@@ -48,8 +48,8 @@ impl OpenStore {
     }
 }
 
-/// Puts the file `staged` into the store at `path`. On a local store it is moved, not copied, where
-/// it can be.
+/// Puts the file `staged` into the store at `path`. On a local store it is moved if possible, not
+/// copied.
 pub(crate) async fn place(
     store: &OpenStore,
     staged: &Path,
@@ -81,12 +81,11 @@ pub(crate) async fn place(
     store.unless_out(upload(store, staged, path)).await
 }
 
-/// Moves a file, unless nobody waits for it any more after its long first step.
+/// Moves a file, unless the caller has given up during the long first step.
 fn move_in(source: &Path, target: &Path, is_given_up: &CancellationToken) -> io::Result<()> {
     File::open(source)?.sync_all()?;
-    // By a second name, so that a holder that loses its claim between two files still has its own;
-    // and by a rename, so that a file that another writer of the same content put there is never
-    // absent.
+    // A hard link, so that a writer that loses its claim between two files still has its own; then
+    // a rename, so that the same file of another writer is never absent.
     let second = source.with_extension("placing");
     match std::fs::remove_file(&second) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
@@ -95,19 +94,19 @@ fn move_in(source: &Path, target: &Path, is_given_up: &CancellationToken) -> io:
 
     std::fs::hard_link(source, &second)?;
     if is_given_up.is_cancelled() {
-        // Its name may be another writer's by now.
+        // The name may belong to another writer by now.
         let _ = std::fs::remove_file(&second);
         return Err(io::ErrorKind::TimedOut.into());
     }
 
     rename_into_folder(&second, target)?;
-    // Renaming a file to another name of itself leaves both.
+    // Renaming a file to its own hard link leaves both names.
     let _ = std::fs::remove_file(&second);
     Ok(())
 }
 
-/// Renames a file into a folder that may not be there yet, and that another writer of this version
-/// may take away while it is empty: each time it does, it has given up, so that few tries are
+/// Renames a file into a folder that may not exist yet, and that another writer of this version may
+/// remove while it is empty. A writer that removes it has given up, so that a few attempts are
 /// enough.
 fn rename_into_folder(file: &Path, target: &Path) -> io::Result<()> {
     let mut tries = FOLDER_TRIES;
@@ -122,8 +121,7 @@ fn rename_into_folder(file: &Path, target: &Path) -> io::Result<()> {
     }
 }
 
-/// Makes sure that files put in place are found after a loss of power: once per folder, not per
-/// file.
+/// Makes moved files survive a power failure: once per folder, not per file.
 pub(crate) async fn sync_folders(
     store: &OpenStore,
     targets: impl Iterator<Item = ObjectPath>,

@@ -1,4 +1,4 @@
-//! An object store whose every operation is observed, and whose errors are for people.
+//! An object store that observes every operation and returns readable errors.
 
 use crate::{fault::Cause, health::StoreHealth};
 use async_trait::async_trait;
@@ -15,20 +15,19 @@ use object_store::{
 use regionmesh_core::health::store::Access;
 use std::{fmt, ops::Range, sync::Arc, time::Duration};
 
-/// The store.
 #[derive(Debug, Clone)]
 pub(crate) struct WatchedStore {
     inner: Arc<dyn ObjectStore>,
     health: StoreHealth,
-    /// Whether writes wait until the store was found fit.
+    /// Whether writes are refused until the store was found fit.
     is_guarded: bool,
-    /// How long a call, or the next item of a stream, may take; none where the client has timeouts
-    /// of its own.
+    /// How long a call, or the next item of a stream, may take; none if the client has its own
+    /// timeouts.
     timeout: Option<Duration>,
 }
 
 impl WatchedStore {
-    /// Observes `inner`, and ends calls that take longer than `timeout`; writes are refused while
+    /// Observes `inner` and ends calls that take longer than `timeout`; writes are refused while
     /// `health` names an obstacle.
     pub(crate) fn new(
         inner: Arc<dyn ObjectStore>,
@@ -43,7 +42,7 @@ impl WatchedStore {
         }
     }
 
-    /// The same store without the guard, for finding out whether it is fit.
+    /// The same store without the guard, for the conditional-write check.
     pub(crate) fn unguarded(&self) -> Self {
         Self {
             is_guarded: false,
@@ -70,7 +69,7 @@ impl WatchedStore {
             .await
     }
 
-    /// A stream whose answers are observed, one by one.
+    /// A stream whose items are observed one by one.
     fn observe_stream<T: Send + 'static>(
         &self,
         access: Access,
@@ -110,7 +109,7 @@ impl fmt::Display for WatchedStore {
     }
 }
 
-/// Ends a call that has no answer within `timeout`.
+/// Ends a call without an answer within `timeout`.
 async fn in_time<T>(
     timeout: Option<Duration>,
     health: &StoreHealth,

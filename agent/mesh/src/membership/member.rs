@@ -1,18 +1,18 @@
-//! One life of an agent, as foca tells members apart.
+//! The identity of one process of an agent, as foca distinguishes members.
 
 use foca::Identity;
 use regionmesh_protocol::identity::AgentId;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 
-/// One life of an agent.
+/// One process of an agent.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct MemberId {
     #[serde(with = "shared")]
     pub(crate) agent: Arc<AgentId>,
-    /// When this life began, Unix milliseconds; the later life wins.
+    /// Start of the process, Unix milliseconds; the later one wins.
     pub(crate) generation: u64,
-    /// How often this life was declared dead and came back.
+    /// How often this process was declared dead and came back.
     pub(crate) renewals: u8,
 }
 
@@ -35,8 +35,8 @@ mod shared {
 impl Identity for MemberId {
     type Addr = Arc<AgentId>;
 
-    /// Each further life begins twice as far in the future: an agent whose clock was set back
-    /// between two lives overtakes its earlier self within a few round trips.
+    /// Each renewal moves the generation twice as far ahead: an agent whose clock was set back
+    /// between two starts overtakes its earlier process within a few round trips.
     fn renew(&self) -> Option<Self> {
         const FARTHEST: u8 = 24;
 

@@ -1,6 +1,6 @@
 //! The certificate files, read and checked.
 
-use super::IdentityError;
+use super::error::IdentityError;
 use crate::{ca, settings::TlsConfig};
 use rustls::{
     crypto::CryptoProvider,
@@ -10,11 +10,11 @@ use rustls::{
 use std::{path::PathBuf, sync::Arc};
 use webpki::{EndEntityCert, KeyUsage, anchor_from_trusted_cert};
 
-/// What one version of the files says.
+/// The contents of the files at one time.
 pub(crate) struct Loaded {
     pub(crate) key: Arc<CertifiedKey>,
     pub(crate) roots: Vec<TrustAnchor<'static>>,
-    /// All files' bytes hashed, to see changes.
+    /// Hash of all files, to detect changes.
     pub(crate) fingerprint: blake3::Hash,
 }
 

@@ -1,6 +1,6 @@
 //! Checks peers on both sides of a handshake.
 
-use super::Identity;
+use super::{identity::Identity, names::server_name};
 use crate::metrics::MeshMetrics;
 use regionmesh_protocol::identity::AgentId;
 use rustls::{
@@ -13,7 +13,6 @@ use rustls::{
 use std::sync::Arc;
 use webpki::KeyUsage;
 
-/// Checks peers on both sides of a handshake.
 #[derive(Debug)]
 pub(crate) struct PeerVerifier {
     pub(crate) identity: Arc<Identity>,
@@ -23,7 +22,7 @@ pub(crate) struct PeerVerifier {
 
 impl PeerVerifier {
     fn algorithms(&self) -> &WebPkiSupportedAlgorithms {
-        &self.identity.provider.signature_verification_algorithms
+        &self.identity.provider().signature_verification_algorithms
     }
 
     fn check(
@@ -55,8 +54,8 @@ fn refusal(why: String) -> rustls::Error {
     rustls::Error::InvalidCertificate(CertificateError::Other(OtherError(Arc::new(Refusal(why)))))
 }
 
-/// Why a certificate is not accepted. rustls shows such an error in its debug form, so that is
-/// plain words, too.
+/// Why a certificate is not accepted. rustls prints such an error in its debug form, which is plain
+/// text for this reason.
 #[derive(thiserror::Error)]
 #[error("{0}")]
 struct Refusal(String);
@@ -67,7 +66,7 @@ impl std::fmt::Debug for Refusal {
     }
 }
 
-/// An error's text without the names that rustls puts round a [`Refusal`].
+/// An error's text without the type names that rustls prints around a [`Refusal`].
 pub(crate) fn readable(error: &str) -> String {
     const BEFORE: &str = "Other(OtherError(";
     match error.split_once(BEFORE) {
@@ -81,13 +80,13 @@ impl ServerCertVerifier for PeerVerifier {
         &self,
         leaf: &CertificateDer<'_>,
         intermediates: &[CertificateDer<'_>],
-        server_name: &ServerName<'_>,
+        dialled: &ServerName<'_>,
         _ocsp: &[u8],
         now: UnixTime,
     ) -> Result<ServerCertVerified, rustls::Error> {
         let id = self.check(leaf, intermediates, now, KeyUsage::server_auth())?;
-        if server_name.to_str() != super::server_name(&id.region) {
-            let wanted = server_name.to_str();
+        if dialled.to_str() != server_name(&id.region) {
+            let wanted = dialled.to_str();
             let wanted = wanted.split('.').next().unwrap_or_default();
             return Err(refusal(format!(
                 "the agent there is {id}, wanted was one of region {wanted}"
@@ -163,7 +162,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_refusal_is_told_in_words() {
+    fn a_refusal_is_printed_as_plain_text() {
         let refused = refusal("it is of mesh b, this is a".into()).to_string();
         assert_eq!(
             readable(&refused),

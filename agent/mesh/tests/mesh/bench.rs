@@ -30,8 +30,7 @@ pub(crate) async fn eventually(what: &str, claim: impl Fn() -> bool) {
     }
 }
 
-/// Stands where gossip would: writes down what the mesh tells, answers exchanges with their request
-/// reversed.
+/// Gossip's stand-in: records the mesh's events and answers an exchange with the reversed request.
 #[derive(Clone, Default)]
 pub(crate) struct Mail(Arc<Mutex<Vec<String>>>);
 
@@ -259,7 +258,7 @@ impl Bench {
         Node::start(self.setup(agent)).await
     }
 
-    /// Issues a certificate to an agent, beside those of the mesh's own.
+    /// Issues a certificate to a further agent.
     pub(crate) fn issue(&self, agent: &str) {
         let dir = self.dir.path();
         issue_certificate(&dir.join("ca"), &agent.parse().unwrap(), 30, dir).unwrap();

@@ -1,4 +1,5 @@
-//! The mesh's transport over real sockets: who gets in, who does not, and what nobody else notices.
+//! The mesh's transport over real sockets: which peers are admitted, which are refused, and that
+//! others are not affected.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod bench;
@@ -73,7 +74,7 @@ async fn a_restarted_mesh_actor_has_its_port_and_its_peers_again() {
     let (_actor, _) = Actor::spawn(None, MeshActor, a.mesh.clone()).await.unwrap();
     // The peer may see the new connection before it misses the old one: then that one was never
     // down.
-    eventually("linked anew", || a.times_heard("up b/0") >= 2).await;
+    eventually("linked again", || a.times_heard("up b/0") >= 2).await;
     let to: AgentId = "b/0".parse().unwrap();
     let start = Instant::now();
 
@@ -237,7 +238,7 @@ async fn a_certificate_of_another_region_is_not_accepted_behind_an_endpoint() {
     setup.id = "c/0".parse().unwrap();
     setup.tls = files(bench.dir.path(), &setup.id);
 
-    // c dials nobody: the question is whether a accepts it.
+    // c does not dial: the test is whether a accepts it.
     setup.settings.regions.clear();
     setup.settings.local_peers.clear();
 
@@ -281,7 +282,7 @@ async fn new_certificate_files_are_used_without_a_restart_and_bad_ones_are_not()
     for file in ["a.0.key", "a.0.pem"] {
         std::fs::rename(fresh.path().join(file), bench.dir.path().join(file)).unwrap();
     }
-    eventually("gossip is told", || a.heard("reloaded")).await;
+    eventually("gossip is notified", || a.heard("reloaded")).await;
     assert!(expires_s() > before);
     assert!(!b.heard("down a/0"), "connections live on");
 }

@@ -4,7 +4,7 @@ use quinn::Endpoint;
 use regionmesh_mesh::crypto_provider;
 use std::{net::SocketAddr, path::Path, sync::Arc, time::Duration};
 
-/// A client that is no agent: shows the certificate in `dir/<stem>`, trusts nobody's name.
+/// A client that is no agent: presents the certificate in `dir/<stem>` and accepts any peer.
 pub(crate) fn stranger(dir: &Path, stem: &str, alpn: &[u8]) -> Endpoint {
     use rustls::pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject};
 

@@ -99,7 +99,7 @@ impl Rivals {
             match transport.call(&agent, request, TIMEOUT).await {
                 Ok(PeerReply::Rival(rival)) => rival.filter(|rival| is_rival(rival, published)),
                 Ok(other) => {
-                    tracing::debug!(%agent, ?other, "an agent could not tell of rivals");
+                    tracing::debug!(%agent, ?other, "an agent sent an unexpected reply");
                     None
                 }
                 Err(error) => {

@@ -5,8 +5,12 @@
 use super::*;
 use async_trait::async_trait;
 use futures::stream;
-use regionmesh_protocol::models::{catalogue::Tombstone, digest::Digest};
-use std::{ops::Range, process::Command};
+use regionmesh_protocol::models::{
+    catalogue::Tombstone,
+    digest::Digest,
+    manifest::{Manifest, VersionSummary},
+};
+use std::{ops::Range, path::Path, process::Command};
 use tempfile::TempDir;
 
 /// A store in memory: of what was committed, the manifests.
@@ -129,8 +133,7 @@ async fn assert_nothing_visible(publisher: &Publisher) {
 }
 
 #[tokio::test]
-async fn a_source_that_is_not_as_long_as_declared_or_breaks_off_leaves_nothing_and_may_be_sent_again()
- {
+async fn a_file_of_another_length_than_declared_or_cut_off_leaves_nothing_and_can_be_resent() {
     let dir = TempDir::new().unwrap();
     let publisher = publisher(dir.path());
     let id = begin(&publisher).await;

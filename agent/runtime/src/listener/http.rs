@@ -1,9 +1,9 @@
-//! HTTP/1.1 over one connection, with a deadline for everything that the client owes.
+//! HTTP/1.1 over one connection, with deadlines for the client.
 //!
 //! The head of the first request must be complete soon after the connection opens, that of each
 //! further one soon after its first byte; between two requests a connection may be idle for longer.
-//! Bodies have deadlines of their own, where they are read. While a request is answered, the
-//! connection does not give way to others.
+//! Bodies have their own deadlines where they are read. While a request is answered, the connection
+//! can't be displaced.
 
 use super::{Seat, impatient::Impatient};
 use axum::{BoxError, Router, body::Body, extract::ConnectInfo, response::Response};
@@ -35,7 +35,7 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt;
 
-/// What a client may take its time for.
+/// The limits of a client.
 #[derive(Debug, Clone, Copy)]
 pub struct HttpLimits {
     /// The head of a request, from its first byte; of the first request, from the connection's
@@ -45,43 +45,41 @@ pub struct HttpLimits {
     pub idle: Duration,
     /// Longest head, bytes.
     pub head_bytes: usize,
-    /// How long a client may not take a byte of what it asked for.
+    /// How long a client may read nothing of its answer.
     pub write: Duration,
     /// How long a request in progress may take to end after the stop.
     pub stop: Duration,
 }
 
-/// What is answered on the connections of a door's reserve. Each carries one request.
+/// The answers on a door's reserve connections, which carry one request each.
 #[derive(Debug, Clone, Copy)]
 pub struct ReservePolicy {
-    /// Whether a path is a health route, which is answered as ever.
+    /// Whether a path is a health route, which is answered normally.
     pub is_health: fn(&str) -> bool,
-    /// What everything else is answered.
+    /// The answer to all other requests.
     pub otherwise: fn() -> Response,
 }
 
-/// On the reserve, the head and each write must be over in this time: it has few places.
+/// On the reserve, which has few places, the head and each write must end within this time.
 const RESERVE_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// Whose turn it is, and until when.
+/// Whose turn it is, with the client's deadline.
 #[derive(Debug, Clone, Copy)]
 enum Phase {
     /// The client's: it is sending a head.
     Head(Instant),
     /// The client's: it may send another request.
     Idle(Instant),
-    /// Ours.
     Busy,
 }
 
 /// How a connection ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum End {
-    /// As it should.
     Closed,
     /// It broke; most likely the client left.
     Broken,
-    /// The client did what it may not; the reason is for a metric's label.
+    /// The client broke a limit; the reason is a metric's label.
     CutOff(&'static str),
 }
 
@@ -124,8 +122,8 @@ where
     };
     let stream = TokioIo::new(Impatient::new(stream, limits.write, on_read));
 
-    // The phases' deadlines stand in for hyper's own, which does not tell a slow head from an idle
-    // connection.
+    // The phases' deadlines replace hyper's own, which does not distinguish a slow head from an
+    // idle connection.
     let mut http = http1::Builder::new();
     http.timer(TokioTimer::new())
         .header_read_timeout(None)
@@ -164,7 +162,7 @@ pub fn routed(
     }
 }
 
-/// Answers one request; the connection is busy from now until all of the answer is written.
+/// Answers one request; the connection is busy until the whole answer is written.
 fn answer<S, F, B>(
     mut request: Request<Incoming>,
     turn: Arc<Turn>,
@@ -241,7 +239,7 @@ impl Turn {
         }
     }
 
-    /// Bytes came: the beginning of the next head, where the connection was idle.
+    /// Bytes arrived: if the connection was idle, they begin the next head.
     fn read(&self) {
         self.phase.send_if_modified(|phase| {
             let begins = matches!(phase, Phase::Idle(_));
@@ -259,14 +257,17 @@ impl Turn {
             let phase = *phases.borrow_and_update();
             let changed = phases.changed();
             match phase {
-                // The sender is ours, so that it can't be gone.
+                // We own the sender, so it can't be dropped.
                 Phase::Busy => {
                     let _ = changed.await;
                 }
                 Phase::Head(deadline) | Phase::Idle(deadline) => tokio::select! {
                     _ = changed => {}
                     () = sleep_until(deadline) => {
-                        return if matches!(phase, Phase::Head(_)) { End::CutOff("slow-head") } else { End::Closed };
+                        return match phase {
+                            Phase::Head(_) => End::CutOff("slow-head"),
+                            _ => End::Closed,
+                        };
                     }
                 },
             }
@@ -274,7 +275,7 @@ impl Turn {
     }
 }
 
-/// While it lives, a request is being answered.
+/// A request is being answered until this is dropped.
 struct Answering(Arc<Turn>);
 
 impl Answering {

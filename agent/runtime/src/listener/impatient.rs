@@ -1,5 +1,4 @@
-//! A stream that gives up when the other side does not take what is written, and tells when bytes
-//! arrive.
+//! A stream that fails if the other side does not read what is written, and reports arriving bytes.
 
 use std::{
     future::Future,
@@ -18,7 +17,7 @@ pub(super) struct Impatient<S, F> {
     stream: S,
     write_timeout: Duration,
     waiting: Option<Pin<Box<Sleep>>>,
-    /// Called for each read that brought something.
+    /// Called for each read that returned bytes.
     on_read: F,
 }
 
@@ -32,7 +31,7 @@ impl<S, F: Fn()> Impatient<S, F> {
         }
     }
 
-    /// Passes on what the stream answered, unless it has been pending for too long.
+    /// Passes on the stream's result, unless it has been pending for too long.
     fn watch<T>(
         &mut self,
         context: &mut Context<'_>,

@@ -1,8 +1,8 @@
-//! What acceptors over object stores count.
+//! Metrics of acceptors over object stores.
 
 use prometheus::{HistogramOpts, HistogramVec, IntCounterVec, Opts, Registry};
 
-/// What the slots' readers and writers count; one for all stores of an agent.
+/// The metrics of slots; one set for all stores of an agent.
 #[derive(Debug, Clone)]
 pub struct SlotMetrics {
     pub(super) writes: IntCounterVec,
