@@ -24,7 +24,7 @@ pub mod status;
 mod tests;
 
 use crate::{
-    config::Config, cost::view::CostHandler, failover::OrderHandler, snapshots::Snapshots,
+    config::Config, cost::handler::CostHandler, failover::OrderHandler, snapshots::Snapshots,
     supervisor::Health,
 };
 use access::Guarded;
