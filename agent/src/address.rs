@@ -1,4 +1,4 @@
-//! Where an actor is reached, across its restarts.
+//! Addresses of actors that stay valid across restarts.
 //!
 //! ractor's own registry is not used: a remote actor's death would unregister the local actor of
 //! the same name.
@@ -7,18 +7,18 @@ use arc_swap::ArcSwapOption;
 use ractor::{ActorRef, Message, RpcReplyPort, rpc::CallResult};
 use std::{sync::Arc, time::Duration};
 
-/// Why a message did not reach an actor, or its answer not us.
+/// Why a message or its answer was not delivered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum AddressError {
     /// The actor is not running; its supervisor restarts it.
     #[error("the {0} actor is being restarted")]
     Down(&'static str),
-    /// The actor took the message and did not answer in time, or died over it.
+    /// The actor received the message and did not answer in time, or died.
     #[error("the {0} actor did not answer in time")]
     NoAnswer(&'static str),
 }
 
-/// An actor's address. Cloned freely; stays good when the supervisor replaces the actor.
+/// An actor's address. Cheap to clone; stays valid when the supervisor replaces the actor.
 #[derive(Debug)]
 pub struct Address<M> {
     name: &'static str,
@@ -35,7 +35,7 @@ impl<M> Clone for Address<M> {
 }
 
 impl<M: Message> Address<M> {
-    /// An address where nobody lives yet. `name` is for errors and logs.
+    /// An address without an actor yet. `name` is for errors and logs.
     pub fn vacant(name: &'static str) -> Self {
         Self {
             name,
@@ -43,12 +43,12 @@ impl<M: Message> Address<M> {
         }
     }
 
-    /// The supervisor's: from now on `actor` lives here.
+    /// For the supervisor: from now on `actor` has this address.
     pub fn occupy(&self, actor: ActorRef<M>) {
         self.actor.store(Some(Arc::new(actor)));
     }
 
-    /// The supervisor's: nobody lives here until the next [`Address::occupy`].
+    /// For the supervisor: there is no actor until the next [`Address::occupy`].
     pub fn vacate(&self) {
         self.actor.store(None);
     }
@@ -58,7 +58,7 @@ impl<M: Message> Address<M> {
         self.actor.load_full().map(|actor| (*actor).clone())
     }
 
-    /// Leaves a message; says whether somebody took it.
+    /// Sends a message; fails if the actor does not run.
     pub fn cast(&self, message: M) -> Result<(), AddressError> {
         match &*self.actor.load() {
             Some(actor) => actor
@@ -68,7 +68,7 @@ impl<M: Message> Address<M> {
         }
     }
 
-    /// Asks and waits for the answer, at most `timeout`.
+    /// Sends a request and waits for the answer, at most `timeout`.
     pub async fn call<R: Send + 'static>(
         &self,
         message: impl FnOnce(RpcReplyPort<R>) -> M,

@@ -1,8 +1,7 @@
-//! How this agent's clock compares with those of its peers, and what the plan's points in time mean
-//! by it.
+//! Compares this agent's clock with those of its peers, and converts the plan's times to it.
 //!
-//! Gossip hands in what peers tell; the dns-leader actor hands in plans and looks a few times a
-//! second. The rules are [`PlanTime`]'s and [`PeerClocks`]'.
+//! Gossip reports the clocks of peers; the dns-leader actor reports plans and evaluates the clocks
+//! a few times a second. The rules are in [`PlanTime`] and [`PeerClocks`].
 
 use regionmesh_core::gossip::skew::{ClockReading, OwnClock, PeerClocks};
 use regionmesh_protocol::{
@@ -16,7 +15,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// What is known of clocks. Cheap to clone; all clones share it.
+/// The state of clocks. Cheap to clone; clones share it.
 #[derive(Debug, Clone)]
 pub struct Clocks {
     started: Instant,
@@ -28,23 +27,23 @@ struct State {
     plan: PlanTime,
     peers: PeerClocks,
     own: OwnClock,
-    /// What both clocks showed when they were last looked at.
+    /// Both of our clocks at the last evaluation.
     last: Moment,
 }
 
-/// What our clocks show at one time.
+/// Our clocks at one time.
 #[derive(Debug, Clone, Copy)]
 struct Moment {
     steady_ms: u64,
     wall_ms: u64,
 }
 
-/// What a look at the clocks found.
+/// The result of an evaluation of the clocks.
 #[derive(Debug, Clone, Default)]
 pub struct Seen {
-    /// How our clock stands among the others'.
+    /// Our clock compared with the others'.
     pub own: OwnClock,
-    /// By how much our clock was set since the last look, if it was; negative: back.
+    /// By how much our clock was set since the last evaluation, milliseconds; negative: back.
     pub set_by_ms: Option<i64>,
 }
 
@@ -81,7 +80,7 @@ impl Clocks {
         }
     }
 
-    /// What our clocks show, for a peer.
+    /// The reading of our clocks, for a peer.
     pub fn reading(&self) -> ClockReading {
         let now = self.now();
         ClockReading {
@@ -90,7 +89,7 @@ impl Clocks {
         }
     }
 
-    /// What a peer's clocks showed when it asked us; how long that was under way is not known.
+    /// Takes in a peer's clocks as of its request; its time in transit is unknown.
     pub fn told(&self, reading: &ClockReading) {
         let now = self.now();
         if let Some(age) = reading.plan {
@@ -98,7 +97,7 @@ impl Clocks {
         }
     }
 
-    /// What a peer's clocks showed when it answered us, and when it was asked and had answered.
+    /// Takes in a peer's clocks as of its answer, and when it was asked and answered.
     pub fn compared(
         &self,
         peer: &AgentId,
@@ -108,7 +107,7 @@ impl Clocks {
         let now = self.now();
         let round_trip = answered.saturating_duration_since(asked);
 
-        // The answer is as old as the way back, half of the round trip, and as the time since.
+        // The age of the answer is half of the round trip, plus the time since it arrived.
         let age = answered.elapsed() + round_trip / 2;
         let then_ms = now.wall_ms.saturating_sub(millis(age));
         let offset_ms = difference(reading.unix_ms, then_ms);
@@ -122,7 +121,7 @@ impl Clocks {
         }
     }
 
-    /// A plan was learned; this long after it was made, where we made it.
+    /// Takes in a plan; `age` is the time since it was made, if this agent made it.
     pub fn learned(&self, plan: &Plan, age: Option<Duration>) {
         let now = self.now();
         self.state()
@@ -130,7 +129,7 @@ impl Clocks {
             .learned(plan.made_ms, age.map(millis), now.steady_ms, now.wall_ms);
     }
 
-    /// Looks at all clocks. `may_lead` says which peers could lead in our place.
+    /// Evaluates all clocks. `may_lead`: whether a peer could lead instead of us.
     pub fn look(&self, may_lead: impl Fn(&AgentId) -> bool) -> Seen {
         let now = self.now();
         let mut state = self.state();
@@ -150,19 +149,19 @@ impl Clocks {
         }
     }
 
-    /// Whether our clock was too far off to lead at the last look.
+    /// Whether our clock was too far off to lead at the last evaluation.
     pub fn is_off(&self) -> bool {
         self.state().own.is_off
     }
 
-    /// The plan, its points in time told by our own clock as it is now: it may just have been set.
+    /// The plan with its times converted to our clock as it is now: it may just have been set.
     pub fn by_own_clock<'a>(&self, plan: &'a Plan) -> Cow<'a, Plan> {
         let now = self.now();
         let mut state = self.state();
         if let Some(shift_ms) = state.plan.follow(now.steady_ms, now.wall_ms) {
             tracing::info!(
                 shift_ms,
-                "the plan's points in time are moved by this much to be told by our clock"
+                "the plan's times are shifted by this much to match our clock"
             );
         }
 
@@ -178,28 +177,4 @@ fn millis(duration: Duration) -> u64 {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_peer_that_is_an_hour_ahead_is_noticed_and_the_way_back_is_not_taken_for_skew() {
-        let clocks = Clocks::default();
-        let peer: AgentId = "a/x".parse().unwrap();
-        let answered = Instant::now();
-        let asked = answered.checked_sub(Duration::from_millis(200)).unwrap();
-        let reading = ClockReading {
-            unix_ms: unix_ms() + 3_600_000 - 100,
-            plan: None,
-        };
-
-        clocks.compared(&peer, &reading, (asked, answered));
-        let (of, ahead_ms) = clocks.look(|_| true).own.furthest.unwrap();
-        assert!(
-            of == peer && (3_599_900..3_600_200).contains(&ahead_ms),
-            "{ahead_ms}"
-        );
-
-        assert_eq!(clocks.look(|_| true).set_by_ms, None);
-    }
-}
+mod tests;

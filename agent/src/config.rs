@@ -1,6 +1,6 @@
-//! The agent's configuration: one TOML file, one struct per part, every fault reported at once.
+//! The agent's configuration: one TOML file, one struct per table, all faults reported together.
 //!
-//! Defaults stand here with their reasons; docs/reference/settings.md lists all settings.
+//! Defaults are defined here with their reasons; docs/reference/settings.md lists all settings.
 
 mod alerts;
 mod cost;
@@ -33,7 +33,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// Everything that an agent is told at start.
+/// The settings of an agent.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Config {
@@ -43,9 +43,8 @@ pub struct Config {
     pub region: RegionName,
     /// This agent's name in its region; must be the one in its certificate.
     pub agent: AgentName,
-    /// Where the agent keeps what may be lost: half-received models.
+    /// Folder for data that may be lost, such as partially received models.
     pub data_dir: PathBuf,
-    /// Certificates.
     pub tls: TlsConfig,
     /// Addresses to listen on.
     pub listen: ListenConfig,
@@ -56,22 +55,22 @@ pub struct Config {
     pub local_peers: Vec<String>,
     /// The region's object store.
     pub store: regionmesh_store::Settings,
-    /// A further acceptor of the register, needed where the number of regions is even.
+    /// A further acceptor of the register, needed with an even number of regions.
     #[serde(default)]
     pub witness: Option<regionmesh_store::Settings>,
-    /// The zone that this mesh answers for.
+    /// The zone that this mesh is authoritative for.
     #[serde(default)]
     pub dns: regionmesh_dns::Settings,
     /// Probing of endpoints.
     #[serde(default)]
     pub health: HealthConfig,
-    /// How traffic is shared.
+    /// Distribution of traffic.
     #[serde(default)]
     pub traffic: TrafficConfig,
-    /// The way back of a region that failed.
+    /// Recovery of a region that failed.
     #[serde(default)]
     pub recovery: RecoveryPolicy,
-    /// Copying of models.
+    /// Replication of models.
     #[serde(default)]
     pub replication: regionmesh_replication::Settings,
     /// The embedded model server.
@@ -80,13 +79,12 @@ pub struct Config {
     /// The HTTP API.
     #[serde(default)]
     pub api: ApiConfig,
-    /// Who is told of events and alerts.
+    /// Receivers of events and alerts.
     #[serde(default)]
     pub alerts: AlertsConfig,
     /// Bills and budgets.
     #[serde(default)]
     pub cost: CostConfig,
-    /// Logging.
     #[serde(default)]
     pub log: LogConfig,
 }
@@ -101,7 +99,7 @@ pub struct ListenConfig {
     pub dns: SocketAddr,
     /// API and metrics, TCP.
     pub api: SocketAddr,
-    /// The embedded model server, TCP; only where `serving.embedded` is on.
+    /// The embedded model server, TCP; used only with `serving.embedded`.
     pub serving: SocketAddr,
 }
 
@@ -109,35 +107,33 @@ pub struct ListenConfig {
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct RegionConfig {
-    /// The region.
     pub name: RegionName,
-    /// Where its agents are reached by the mesh: `host:port`, a load balancer or one agent.
+    /// Address at which the mesh reaches its agents: `host:port` of a load balancer or an agent.
     pub endpoint: String,
-    /// Where its models are served to users: `http://host:port`; this is what observers probe.
+    /// URL at which its models are served, and which observers probe: `http://host:port`.
     pub serving_url: String,
-    /// What DNS answers for the region. Empty: the host of `serving_url`, which must then be an
-    /// address.
+    /// The region's addresses in DNS answers. Empty: the host of `serving_url`, which must then be
+    /// an address.
     #[serde(default)]
     pub addresses: Vec<IpAddr>,
     /// Its share of traffic relative to the others (strategy `weighted`), basis points.
     #[serde(default = "full_weight")]
     pub weight_bp: u16,
-    /// Its place in the order (strategy `active-passive`): the lowest that is healthy serves.
+    /// Its priority (strategy `active-passive`): the healthy region with the lowest one serves.
     #[serde(default)]
     pub priority: u16,
-    /// What it can serve at most, requests per second. Where it is given, automation moves no more
-    /// load there than headroom / 1.1; where it is not, nothing is known against moving all.
+    /// Capacity, requests per second. If given, automation moves no more load there than the spare
+    /// capacity / 1.1; if not, there is no limit.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub capacity_rps: Option<u32>,
-    /// The cloud that it is in: same-cloud copies are preferred.
+    /// The cloud that it is in: copies within a cloud are preferred.
     #[serde(default = "local_cloud")]
     pub cloud: String,
-    /// What its cloud calls it on bills: `europe-west1`. Where it is not given it is found by the
-    /// region's name: that is either what the cloud calls it, or the name of an AWS region in the
-    /// same place.
+    /// Its name on the cloud's bills: `europe-west1`. By default derived from the region's name,
+    /// which is either the cloud's name for it or that of an AWS region in the same place.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub billing_region: Option<String>,
-    /// What runs there, for what it costs now.
+    /// Its nodes, for live cost.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub nodes: Vec<NodesConfig>,
 }
@@ -150,32 +146,31 @@ fn local_cloud() -> String {
     "local".into()
 }
 
-/// Sharing of traffic.
+/// Distribution of traffic.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct TrafficConfig {
-    /// The strategy.
     pub strategy: Strategy,
-    /// Share that a suspect region keeps, percent of its normal weight.
+    /// Share of a suspect region, percent of its normal weight.
     pub suspect_percent: u8,
-    /// Regions that automation may have out at once; further ones that fail keep a suspect region's
-    /// share. 1: what makes two regions look failed at once is likelier the observers' fault or an
-    /// overload that moves with the users.
+    /// Number of regions that automation may take out at the same time; further ones that fail keep
+    /// a suspect region's share. 1: two regions that seem to fail together more likely mean faulty
+    /// observers, or an overload that moves with the users.
     pub max_out: u16,
-    /// Whether the capacity of a region that declares none is measured, and no more moved there
-    /// than that: an estimate on the low side (the protocol's `headroom`). Off: an estimate can
-    /// keep users on a failing region, so it is asked for.
+    /// Whether to measure the capacity of regions that declare none, and move no more load there
+    /// than the estimate, which is on the low side. Off by default: an estimate can keep users on a
+    /// failing region.
     pub measured_capacity: bool,
-    /// Whether the leader moves traffic to regions where a request costs less: at most 20 % in all,
-    /// in steps of 5 points every 15 minutes, while every region serves and no order stands. It
-    /// needs capacities, declared or measured, and prices.
+    /// Whether the leader moves traffic to regions where a request costs less: at most 20 % in
+    /// total, in steps of 5 points every 15 minutes, while every region serves and no order is in
+    /// force. Needs prices and capacities, declared or measured.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub cost: bool,
-    /// What DNS answers while the verdict on every region is failed.
+    /// DNS answers while the verdict on every region is failed.
     #[serde(skip_serializing_if = "WhenAllDown::is_default")]
     pub when_all_down: WhenAllDown,
-    /// Which regions serve which clients best (strategy `latency`); the longest network that holds
-    /// a client counts.
+    /// The best regions for clients by network (strategy `latency`); the most specific network of a
+    /// client applies.
     pub networks: Vec<NetworkConfig>,
 }
 
@@ -193,27 +188,26 @@ impl Default for TrafficConfig {
     }
 }
 
-/// The API.
+/// The HTTP API.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct ApiConfig {
-    /// File with the bearer token that changes of state need; without it they are refused.
+    /// File with the bearer tokens required for changes of state; without it they are refused.
     pub token_file: Option<PathBuf>,
-    /// Further names under which the API may be asked, beside addresses, `localhost` and the names
-    /// of this configuration; `.example.org` stands for every name below `example.org`. A request
-    /// for another name is refused, so that a web page whose name resolves to this agent can't read
-    /// the API (DNS rebinding).
+    /// Host names that the API accepts, in addition to addresses, `localhost` and the names in this
+    /// configuration; `.example.org` means every name below `example.org`. Requests for other names
+    /// are refused, so that a web page whose name resolves to this agent can't read the API (DNS
+    /// rebinding).
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub hosts: Vec<String>,
 }
 
-/// Why a configuration was refused: all reasons.
+/// Why a configuration was refused.
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
     /// The file could not be read.
     #[error("cannot read {path}: {error}")]
     Unreadable {
-        /// The file.
         path: PathBuf,
         /// The system's reason.
         error: std::io::Error,
@@ -221,15 +215,13 @@ pub enum ConfigError {
     /// Not TOML.
     #[error("{path}: {error}")]
     Malformed {
-        /// The file.
         path: PathBuf,
         /// Where and why.
         error: Box<toml::de::Error>,
     },
-    /// TOML, and wrong: fields unknown, missing or of the wrong type, values that can't be.
+    /// Unknown or missing fields, or values of the wrong type or out of range.
     #[error("{path} has {} fault(s):\n  - {}", faults.len(), faults.join("\n  - "))]
     Faulty {
-        /// The file.
         path: PathBuf,
         /// Every fault found.
         faults: Vec<String>,
@@ -237,7 +229,7 @@ pub enum ConfigError {
 }
 
 impl Config {
-    /// Reads and checks a file; `${NAME}` in its texts stands for a variable of the environment.
+    /// Reads and checks a file; `${NAME}` in strings is replaced by an environment variable.
     pub fn load(path: &Path) -> Result<Self, ConfigError> {
         let text = std::fs::read_to_string(path).map_err(|error| ConfigError::Unreadable {
             path: path.into(),
@@ -249,13 +241,13 @@ impl Config {
         })?;
         let unfilled = environment::fill(&mut document, &|name| std::env::var(name).ok());
         let reading = reading::read::<Self>(document);
-        let told = reading.value.as_ref().map(Self::faults).unwrap_or_default();
+        let found = reading.value.as_ref().map(Self::faults).unwrap_or_default();
 
-        let told: Vec<_> = told
+        let found: Vec<_> = found
             .into_iter()
             .filter(|fault| !reading.is_in_doubt(fault))
             .collect();
-        let others = reading.faults.into_iter().chain(told);
+        let others = reading.faults.into_iter().chain(found);
         let others = others.filter(|fault| !unfilled.iter().any(|cause| cause.explains(fault)));
         let faults: Vec<_> = unfilled
             .iter()
@@ -293,7 +285,7 @@ impl Config {
 }
 
 impl RegionConfig {
-    /// What DNS answers for the region: `addresses`, else the address in `serving_url`.
+    /// The region's addresses in DNS answers: `addresses`, or else the address in `serving_url`.
     pub fn dns_addresses(&self) -> Vec<IpAddr> {
         if !self.addresses.is_empty() {
             return self.addresses.clone();
@@ -312,101 +304,4 @@ impl RegionConfig {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used, clippy::panic)]
-mod tests {
-    use super::*;
-
-    const GOOD: &str = r#"
-        mesh = "m"
-        region = "a"
-        agent = "0"
-        data_dir = "/tmp/a"
-        tls = { ca = "ca.pem", certificate = "a.pem", key = "a.key" }
-        listen = { mesh = "127.0.0.1:1", dns = "127.0.0.1:2", api = "127.0.0.1:3", serving = "127.0.0.1:4" }
-        store = { url = "file:///tmp/a" }
-        regions = [{ name = "a", endpoint = "a:1", serving_url = "http://127.0.0.1:4" }]
-    "#;
-
-    fn load(text: &str) -> Result<Config, ConfigError> {
-        let file = tempfile::NamedTempFile::new().unwrap();
-        std::fs::write(file.path(), text).unwrap();
-        Config::load(file.path())
-    }
-
-    fn faults(text: &str) -> Vec<String> {
-        match load(text) {
-            Err(ConfigError::Faulty { faults, .. }) => faults,
-            other => panic!("{other:?}"),
-        }
-    }
-
-    #[test]
-    fn a_good_configuration_is_read() {
-        assert_eq!(load(GOOD).unwrap().id().to_string(), "a/0");
-    }
-
-    #[test]
-    fn texts_take_variables_of_the_environment_and_a_missing_one_is_told_once() {
-        // Set by cargo for every test.
-        let text = GOOD.replace("agent = \"0\"", "agent = \"${CARGO_PKG_NAME}\"");
-        assert_eq!(load(&text).unwrap().id().to_string(), "a/regionmesh");
-
-        let text = GOOD.replace("127.0.0.1:3", "${REGIONMESH_TEST_UNSET}:3");
-        let told = faults(&text);
-        assert_eq!(
-            told,
-            ["listen.api: the environment has no variable REGIONMESH_TEST_UNSET, or an empty one"]
-        );
-    }
-
-    #[test]
-    fn faults_of_form_and_of_meaning_are_told_together() {
-        let text = GOOD
-            .replace(
-                "mesh = \"m\"",
-                "mesh = \"m\"\nmash = 1\nlocal_peers = [\"nowhere\"]",
-            )
-            .replace("\"127.0.0.1:3\"", "\"127.0.0.1:2\"")
-            .replace("file:///tmp/a", "ftp://a")
-            .replace("tls = { ca = \"ca.pem\",", "tls = {")
-            + "dns = { ttl_s = 0, zone = \"\" }\nhealth = { interval_ms = \"fast\" }\nlog = \
-                { filter = \"a=loud\" }\n";
-
-        let found = faults(&text);
-        for part in [
-            "unknown field `mash`",
-            "tls: missing field `ca`",
-            "health.interval_ms: invalid type",
-            "local_peers: \"nowhere\" is not host:port",
-            "listen: api and dns are both 127.0.0.1:2/tcp",
-            "store.url: \"ftp://a\" is not file:// or s3://",
-            "dns.ttl_s: 0",
-            "dns.zone: \"\"",
-            "log.filter: \"a=loud\"",
-        ] {
-            assert!(
-                found.iter().any(|fault| fault.starts_with(part)),
-                "{part}\n{found:#?}"
-            );
-        }
-
-        assert_eq!(found.len(), 9, "{found:#?}");
-    }
-
-    #[test]
-    fn a_missing_table_is_one_fault() {
-        let text: String = GOOD
-            .lines()
-            .filter(|line| !line.contains("regions ="))
-            .map(|line| format!("{line}\n"))
-            .collect();
-
-        assert_eq!(faults(&text), ["missing field `regions`"]);
-    }
-
-    #[test]
-    fn what_is_no_toml_is_shown_with_its_line() {
-        let error = load("mesh = \n").unwrap_err().to_string();
-        assert!(error.contains("line 1"), "{error}");
-    }
-}
+mod tests;

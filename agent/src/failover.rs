@@ -1,9 +1,9 @@
-//! The way of an operator's order to the leader, from whichever agent was asked.
+//! Forwarding of operators' orders to the leader.
 //!
-//! An agent that leads takes it up; any other passes it on to the agent that it knows as the leader
-//! or, where it is not connected to that one, to any agent of its region, which may pass it on once
-//! more. On its way it carries the proof that an operator's token stands behind it, and who
-//! authenticated them ([`crate::operators`]).
+//! The leader carries out an order; any other agent forwards it to the leader or, if it is not
+//! connected to it, to any agent of the leader's region, which may forward it once more. A
+//! forwarded order carries the proof of an operator's token, and the agent that authenticated the
+//! operator ([`crate::operators`]).
 
 use crate::{
     actors::messages::LeaderMessage,
@@ -20,35 +20,33 @@ use regionmesh_protocol::{
 use std::{sync::Arc, time::Duration};
 use tokio::time::Instant;
 
-/// How often an order may be passed on in all.
+/// Limit on forwarding an order.
 pub const HOPS: u8 = 2;
-/// How long our own leader may take to commit an order: longer than it takes it to find that it has
-/// no majority.
+/// Timeout for our own leader to commit an order: longer than it needs to detect that it has no
+/// majority.
 const LOCAL_TIMEOUT: Duration = Duration::from_secs(8);
-/// How long a peer may take.
+/// Timeout of a peer.
 const PEER_TIMEOUT: Duration = Duration::from_secs(10);
-/// How long a connection to the leader may be missing, as it is right after a start; and how often
-/// is looked.
+/// Time to wait for a connection to the leader, which is missing right after a start.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 const CONNECT_PAUSE: Duration = Duration::from_millis(100);
 
-/// Takes orders and sees to it that the leader gets them. Cheap to clone.
+/// Forwards orders to the leader. Cheap to clone.
 #[derive(Clone)]
 pub struct OrderHandler {
     /// Our own dns-leader actor.
     pub leader: Address<LeaderMessage>,
     /// Calls to other agents.
     pub peers: Arc<dyn PeerLink>,
-    /// Who leads.
     pub snapshots: Snapshots,
-    /// Proves that an operator stands behind what is passed on.
+    /// Creates the proofs of forwarded orders.
     pub operators: Operators,
 }
 
 impl OrderHandler {
-    /// Carries out an `order` that this agent's API took from an operator whom it authenticated,
-    /// here or where the leader is; passed on at most `hops_left` times. Answers the committed plan
-    /// that it became part of.
+    /// Carries out an `order` from an operator whom this agent's API authenticated, here or at the
+    /// leader; it is forwarded at most `hops_left` times. Returns the committed plan that includes
+    /// it.
     pub async fn carry_out(
         &self,
         order: Order,
@@ -61,7 +59,7 @@ impl OrderHandler {
         self.hand_on(order, hops_left, origin).await
     }
 
-    /// The same for an order that another agent's API took.
+    /// Carries out an order that another agent's API accepted.
     pub async fn hand_on(
         &self,
         order: Order,
@@ -71,7 +69,7 @@ impl OrderHandler {
         let leader = self.snapshots.leader.borrow().clone();
         if leader.is_self {
             let asked = |reply| LeaderMessage::Order(Box::new(order), reply);
-            // The address tells why nobody answered; what became of the order then is not known.
+            // Without an answer the outcome of the order is unknown.
             return self
                 .leader
                 .call(asked, LOCAL_TIMEOUT)
@@ -91,18 +89,17 @@ impl OrderHandler {
             )));
         };
 
-        self.pass_on(&leader, order, hops_left, origin).await
+        self.forward(&leader, order, hops_left, origin).await
     }
 
-    async fn pass_on(
+    async fn forward(
         &self,
         leader: &AgentId,
         order: Order,
         hops_left: u8,
         origin: OrderOrigin,
     ) -> Result<CommittedPlan, OrderRefusal> {
-        // Only the agent that was asked first waits; where nobody is connected nothing was sent, so
-        // it may be repeated.
+        // Only the first agent waits. Without a connection nothing was sent, so it may retry.
         let timeout = if hops_left > 0 {
             CONNECT_TIMEOUT
         } else {
@@ -185,7 +182,7 @@ impl OrderHandler {
             )
             .await?;
 
-        // What it answers may be untrue, and was perhaps done.
+        // An answer without proof may be false, but the order may have been carried out.
         self.operators
             .check_reply(&key, &attested, reply)
             .map_err(|why| {
@@ -195,98 +192,4 @@ impl OrderHandler {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used)]
-mod tests {
-    use super::*;
-    use crate::{config::fixture, snapshots::LeaderView};
-    use regionmesh_protocol::{plan::OrderAction, register::ballot::Ballot, wire::PeerRefusal};
-    use std::sync::atomic::{AtomicUsize, Ordering};
-
-    /// Connected after so many calls; then it refuses by name.
-    struct Late {
-        calls: AtomicUsize,
-        connected_after: usize,
-    }
-
-    #[async_trait::async_trait]
-    impl PeerLink for Late {
-        async fn call(
-            &self,
-            to: &Peer,
-            _: PeerRequest,
-            _: Duration,
-        ) -> Result<PeerReply, PeerError> {
-            if self.calls.fetch_add(1, Ordering::Relaxed) < self.connected_after {
-                return Err(PeerError::NotConnected(to.clone()));
-            }
-            Ok(PeerReply::Refused(PeerRefusal::NoProof))
-        }
-    }
-
-    async fn order(connected_after: usize, hops: u8) -> (String, usize) {
-        let late = Arc::new(Late {
-            calls: AtomicUsize::new(0),
-            connected_after,
-        });
-        let snapshots = Snapshots::default();
-        let ballot = Ballot {
-            number: 1,
-            agent: "a/x".parse().unwrap(),
-            boot: 1,
-        };
-
-        snapshots.leader.send_replace(LeaderView {
-            ballot: Some(ballot),
-            is_self: false,
-        });
-
-        let dir = tempfile::tempdir().unwrap();
-        let id = "b/x".parse().unwrap();
-        let token = dir.path().join("token");
-
-        std::fs::write(&token, "a token").unwrap();
-        let mut config = fixture::config(&[("b", "127.0.0.1")], "");
-        config.api.token_file = Some(token);
-
-        let live = tokio::sync::watch::channel(Arc::new(config)).1;
-        let operators = Operators::new("m".parse().unwrap(), id, live);
-        let handler = OrderHandler {
-            leader: Address::vacant("dns-leader"),
-            peers: late.clone(),
-            snapshots,
-            operators,
-        };
-
-        let order = Order {
-            action: OrderAction::Restore,
-            region: None,
-            by: "ann".into(),
-            why: String::new(),
-            for_ms: 1_000,
-            is_forced: false,
-            is_immediate: false,
-        };
-
-        let refusal = handler.carry_out(order, hops).await.unwrap_err();
-        (format!("{refusal:?}"), late.calls.load(Ordering::Relaxed))
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn an_order_waits_for_a_connection_that_is_about_to_come_and_not_for_long() {
-        let (reached, calls) = order(9, HOPS).await;
-        assert!(
-            reached.contains("must carry the proof") && calls == 10,
-            "{reached} after {calls}"
-        );
-
-        let (refused, calls) = order(usize::MAX, HOPS).await;
-        assert!(
-            refused.contains("is not connected") && calls < 100,
-            "{refused} after {calls}"
-        );
-
-        // Whoever only passes it on does not wait as well.
-        let (_, calls) = order(usize::MAX, 1).await;
-        assert_eq!(calls, 1);
-    }
-}
+mod tests;

@@ -1,17 +1,19 @@
-//! The front door: an HTTP proxy on localhost that finds a living region through the mesh's own
-//! DNS.
+//! The front door: an HTTP proxy on localhost that finds a working region through the mesh's DNS.
 //!
 //! For each request it resolves the service name as any client would (hickory-resolver, honouring
-//! the TTL) and sends it to the region that DNS names. As long as nothing was sent, and where
-//! sending twice does no harm, a failed attempt is followed by another, within a budget that all
-//! requests share ([`regionmesh_core::admission::retry`]). While no region answers, requests wait;
-//! once one does they follow at the pace of its answers. Small bodies are kept for that; large ones
-//! pass through and are sent once.
+//! the TTL) and sends the request to the region that DNS names. A failed attempt is retried if
+//! nothing was sent or the request is idempotent, within a retry budget shared by all requests
+//! ([`regionmesh_core::admission::retry`]). While no region answers, requests wait; once one does,
+//! they are released at the pace of its answers. Small bodies are buffered for retries; large ones
+//! are streamed and sent once.
 
 mod backend;
 mod body;
+mod error;
+mod failure;
 mod gate;
 mod headers;
+mod messages;
 mod metrics;
 mod proxy;
 mod regions;
@@ -24,6 +26,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use backend::notice_death;
+pub use error::FrontDoorError;
 pub use metrics::FrontDoorMetrics;
 use proxy::{Client, Proxy};
 use regionmesh_runtime::listener::{
@@ -39,13 +42,12 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-/// How long a request is held until a region takes it, unless another time is asked for: twice the
-/// TTL of DNS answers.
+/// Default time that a request is held until a region accepts it: twice the TTL of DNS answers.
 pub const HOLD_TIMEOUT: Duration = Duration::from_secs(10);
-/// How long requests in progress may go on after the stop.
+/// Time for requests in progress to finish after the stop.
 const STOP_TIMEOUT: Duration = Duration::from_secs(5);
 const DOOR: DoorLimits = DoorLimits {
-    // Where it listens on localhost, all clients have one address.
+    // On localhost all clients share one address.
     places: PlaceLimits {
         total: 1_024,
         per_client: 960,
@@ -68,10 +70,10 @@ const RESERVE: ReservePolicy = ReservePolicy {
     otherwise: crowded,
 };
 
-/// What the front door needs.
+/// The settings of a front door.
 #[derive(Debug, Clone)]
 pub struct FrontDoorArguments {
-    /// Where to listen; at least one must work (a machine may lack `::1`).
+    /// Addresses to listen on; at least one must be available (a machine may lack `::1`).
     pub listen: Vec<SocketAddr>,
     /// The name to resolve, for example `serving.regionmesh.test`.
     pub service: String,
@@ -79,35 +81,9 @@ pub struct FrontDoorArguments {
     pub name_servers: Vec<SocketAddr>,
     /// The port that every region serves on.
     pub port: u16,
-    /// How long a request is held in all until a region takes it.
+    /// Total time that a request is held until a region accepts it.
     pub hold: Duration,
-    /// Counters.
     pub metrics: FrontDoorMetrics,
-}
-
-/// Why the front door can't open.
-#[derive(Debug, thiserror::Error)]
-pub enum FrontDoorError {
-    /// No address to listen on works.
-    #[error("the front door can't listen on {address}: {}; free the port or choose another with \
-        --front-door", regionmesh_runtime::describe::io_error(.source))]
-    Bind {
-        /// The last address tried.
-        address: SocketAddr,
-        /// The system's reason.
-        source: io::Error,
-    },
-    /// No address to listen on was given.
-    #[error("the front door has no address to listen on")]
-    NoAddress,
-    /// The service name is not a domain name, or the resolver could not be made.
-    #[error("the front door can't resolve {service:?}: {why}")]
-    Resolver {
-        /// The service name.
-        service: String,
-        /// Why not.
-        why: String,
-    },
 }
 
 /// A bound front door.
@@ -134,7 +110,7 @@ pub async fn run(
 }
 
 impl FrontDoor {
-    /// Binds all addresses that can be bound.
+    /// Binds all available addresses.
     pub async fn bind(arguments: FrontDoorArguments) -> Result<Self, FrontDoorError> {
         let FrontDoorArguments {
             listen,
@@ -151,8 +127,8 @@ impl FrontDoor {
         for address in listen {
             match TcpListener::bind(address).await {
                 Ok(listener) => listeners.push(listener),
-                // Only a missing address family is forgiven; a taken port would send half the
-                // clients elsewhere.
+                // Only a missing address or address family is ignored: if the port is in use, half
+                // of the clients would reach another process.
                 Err(source)
                     if source.kind() == io::ErrorKind::AddrNotAvailable
                         || address.is_ipv6() && no_ipv6(&source) =>
@@ -180,7 +156,7 @@ impl FrontDoor {
             .collect()
     }
 
-    /// Forwards until `stop`; then requests in progress end, for at most five seconds.
+    /// Forwards until `stop`; then requests in progress have five seconds to finish.
     pub async fn serve(self, stop: CancellationToken) {
         let metrics = self.proxy.metrics.clone();
         let open = metrics.open.clone();
@@ -211,7 +187,7 @@ fn no_ipv6(error: &io::Error) -> bool {
     matches!(error.raw_os_error(), Some(libc::EAFNOSUPPORT))
 }
 
-/// One client's connection from beginning to end.
+/// Serves one client's connection.
 async fn serve_connection(
     stream: TcpStream,
     seat: Arc<Seat>,

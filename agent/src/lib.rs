@@ -1,32 +1,35 @@
 //! The RegionMesh agent: one binary, run identically in every region.
 //!
-//! Imports run one way: `cli`, `api` → `actors` → `mesh`, `dns`, `serving` and the crates
-//! `regionmesh-store`, `regionmesh-replication` → `regionmesh-protocol`. A newcomer's path: `main.rs` → `agent.rs` (what is started, in what
-//! order, who supervises whom) → one actor → the protocol file that it drives.
+//! Layers are crates: this one depends on `regionmesh-mesh`, `-dns`, `-serving`, `-replication`,
+//! `-store` and `-cost`, these on `-runtime`, and all of them on `-core` and `-protocol`. Within
+//! this crate imports run one way: `cli` → `agent` → `api` and `actors` → the other modules.
+//!
+//! To find your way, read `agent.rs` (what is started, in what order), one actor, and then the file
+//! in `regionmesh-core` that holds its decisions.
 
 pub mod actors;
 pub mod address;
 pub mod agent;
-pub mod alerts;
-pub mod api;
+mod alerts;
+mod api;
 pub mod cli;
-pub mod clocks;
+mod clocks;
 pub mod config;
-pub mod cost;
-pub mod events;
-pub mod failover;
+mod cost;
+mod events;
+mod failover;
 pub mod front_door;
-pub mod operators;
-pub mod peer_service;
-pub mod probe;
-pub mod refusals;
-pub mod reload;
+mod operators;
+mod peer_service;
+mod probe;
+mod refusals;
+mod reload;
 mod replication_adapters;
-pub mod servability;
-pub mod service;
+mod servability;
+mod service;
 mod serving;
-pub mod snapshots;
-pub mod supervisor;
+mod snapshots;
+mod supervisor;
 mod tokens;
 
 pub use regionmesh_runtime::VERSION;

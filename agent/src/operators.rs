@@ -1,14 +1,14 @@
-//! Proof that an operator's token stands behind what one agent asks of another.
+//! Proof that a request between agents was authorised by an operator's token.
 //!
-//! A certificate says which agent speaks. It does not say that an operator wants something: orders,
-//! and what a region says that it holds, need the operators' token as well. All agents know it
-//! (`api.token_file`), so a request carries an HMAC under a key made of it, and so does the answer.
-//! Who holds one agent's certificate and key, and not its token, can make neither. The token itself
-//! is never sent; it must be random, since a MAC lets whoever sees it try tokens out.
+//! A certificate identifies the calling agent, but does not prove an operator's intent: orders, and
+//! reports of what a region holds, need the operators' token as well. All agents know it
+//! (`api.token_file`), so requests and answers carry an HMAC under a key derived from it. An
+//! attacker with an agent's certificate and key, but not its token, can forge neither. The token
+//! itself is never sent; it must be random, since a MAC allows guesses to be tested offline.
 //!
-//! Each proof reads the file that the current configuration names ([`crate::reload`]), so neither a
-//! new token nor another file needs a restart. While agents have different tokens they refuse each
-//! other's orders and catalogues, visibly; nothing is lost.
+//! Each proof reads the file named in the current configuration ([`crate::reload`]), so neither a
+//! new token nor another file needs a restart. Agents with different tokens refuse each other's
+//! orders and catalogues, visibly; nothing is lost.
 
 pub mod link;
 
@@ -23,10 +23,10 @@ use regionmesh_protocol::{
 use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::watch;
 
-/// Names what the key is made for.
+/// The context of the key derivation.
 const KEY: &str = "regionmesh key of attested calls, made of an operator's token, 1";
 
-/// Makes and checks proofs. Clones share what was used.
+/// Creates and checks proofs. Clones share the record of used proofs.
 #[derive(Debug, Clone)]
 pub struct Operators {
     mesh: MeshName,
@@ -36,7 +36,7 @@ pub struct Operators {
     used: Arc<Mutex<UsedProofs>>,
 }
 
-/// A key made of a token.
+/// A key derived from a token.
 #[derive(Debug, Clone)]
 pub struct OperatorKey(hmac::Key);
 
@@ -71,8 +71,8 @@ impl Operators {
         }
     }
 
-    /// Whether this agent has a token: without one it can't tell an operator's wish from a peer's
-    /// claim.
+    /// Whether this agent has a token: without one it can't distinguish an operator's order from a
+    /// peer's claim.
     pub fn has_token(&self) -> bool {
         self.live.borrow().api.token_file.is_some()
     }
@@ -82,9 +82,9 @@ impl Operators {
         &self.id
     }
 
-    /// The keys of the tokens in this agent's file, in its order. The first one signs, each is
-    /// accepted: where tokens are exchanged one by one, agents understand each other as long as
-    /// their files share the signer's.
+    /// The keys of the tokens in this agent's file, in order. The first one signs, all are
+    /// accepted: during a rotation, agents accept each other's proofs as long as their files
+    /// contain the signer's token.
     async fn keys(&self) -> Result<Vec<OperatorKey>, String> {
         let path = self
             .live
@@ -137,7 +137,7 @@ impl Operators {
         Ok((attested, key))
     }
 
-    /// Checks the proof of a request that `caller` sent; what is asked, and the key for the answer.
+    /// Checks the proof of a request from `caller`; returns the request and the key for the answer.
     pub async fn check(
         &self,
         attested: &Attested,
@@ -156,7 +156,7 @@ impl Operators {
         Ok((request, key))
     }
 
-    /// Takes an order whose proof was checked, once and while it is recent.
+    /// Accepts an order with a valid proof once, and only while it is recent.
     pub fn take(&self, attested: &Attested) -> Result<(), PeerRefusal> {
         let mut used = self.used.lock().unwrap_or_else(PoisonError::into_inner);
         used.take(
@@ -180,7 +180,7 @@ impl Operators {
         Ok(PeerReply::Attested { reply, mac })
     }
 
-    /// The answer in a reply to a request of ours, if its proof is right.
+    /// The answer in a reply to our own request, if its proof is valid.
     pub fn check_reply(
         &self,
         key: &OperatorKey,
@@ -196,7 +196,7 @@ impl Operators {
                 }
                 codec::decode(&reply).map_err(|error| error.to_string())
             }
-            // Nothing is taken from these.
+            // Errors change no state, so they need no proof.
             PeerReply::Failed(why) => Ok(PeerReply::Failed(why)),
             PeerReply::Refused(why) => Ok(PeerReply::Refused(why)),
             _ => Err("it carries no proof".into()),
@@ -205,178 +205,4 @@ impl Operators {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used)]
-mod tests {
-    use super::*;
-    use crate::config::fixture;
-    use regionmesh_protocol::{
-        plan::{Order, OrderAction},
-        register::acceptor::AcceptorRequest,
-    };
-
-    fn agent(name: &str) -> AgentId {
-        name.parse().unwrap()
-    }
-
-    /// A configuration whose token is kept in the file of that name.
-    fn config(dir: &std::path::Path, token: &str) -> Arc<Config> {
-        let file = dir.join(token);
-        std::fs::write(&file, format!("{token}\n")).unwrap();
-        let mut config = fixture::config(&[("a", "127.0.0.1")], "");
-        config.api.token_file = Some(file);
-        Arc::new(config)
-    }
-
-    fn operators(dir: &std::path::Path, id: &str, token: &str) -> Operators {
-        Operators::new(
-            "m".parse().unwrap(),
-            agent(id),
-            watch::channel(config(dir, token)).1,
-        )
-    }
-
-    fn order() -> PeerRequest {
-        let order = Order {
-            action: OrderAction::Restore,
-            region: None,
-            by: "ann".into(),
-            why: "x".into(),
-            for_ms: 1_000,
-            is_forced: false,
-            is_immediate: false,
-        };
-
-        PeerRequest::Order {
-            order,
-            hops_left: 1,
-        }
-    }
-
-    #[tokio::test]
-    async fn a_proof_is_good_for_its_caller_its_request_and_its_origin_alone() {
-        let dir = tempfile::tempdir().unwrap();
-        let sender = operators(dir.path(), "a/0", "secret");
-        let receiver = operators(dir.path(), "b/0", "secret");
-        let origin = OrderOrigin {
-            operator: "ann".into(),
-            agent: agent("a/0"),
-        };
-        let (attested, _) = sender.attest(&order(), Some(origin.clone())).await.unwrap();
-
-        assert_eq!(
-            receiver.check(&attested, &agent("a/0")).await.unwrap().0,
-            order()
-        );
-
-        let other = codec::encode(&PeerRequest::Acceptor(AcceptorRequest::Read)).unwrap();
-        let forged = [
-            Attested {
-                origin: Some(OrderOrigin {
-                    operator: "eve".into(),
-                    ..origin
-                }),
-                ..attested.clone()
-            },
-            Attested {
-                origin: None,
-                ..attested.clone()
-            },
-            Attested {
-                request: other,
-                ..attested.clone()
-            },
-            Attested {
-                sent_ms: attested.sent_ms + 1,
-                ..attested.clone()
-            },
-            Attested {
-                nonce: [0; 16],
-                ..attested.clone()
-            },
-            Attested {
-                mac: [0; 32],
-                ..attested.clone()
-            },
-        ];
-
-        for forged in forged {
-            assert_eq!(
-                receiver.check(&forged, &agent("a/0")).await.unwrap_err(),
-                PeerRefusal::WrongProof
-            );
-        }
-
-        assert_eq!(
-            receiver.check(&attested, &agent("c/0")).await.unwrap_err(),
-            PeerRefusal::WrongProof
-        );
-
-        let thief = operators(dir.path(), "b/0", "another");
-        assert_eq!(
-            thief.check(&attested, &agent("a/0")).await.unwrap_err(),
-            PeerRefusal::WrongProof
-        );
-
-        // Files that share the signer's token, under whatever name and in whatever place.
-        let rotating = operators(dir.path(), "b/0", "rotating");
-        std::fs::write(dir.path().join("rotating"), "ann newer\nci secret\n").unwrap();
-        assert!(rotating.check(&attested, &agent("a/0")).await.is_ok());
-        assert_eq!(
-            (receiver.take(&attested), receiver.take(&attested)),
-            (Ok(()), Err(PeerRefusal::Replayed))
-        );
-    }
-
-    #[tokio::test]
-    async fn a_token_file_that_a_reload_names_is_the_one_that_is_read() {
-        let dir = tempfile::tempdir().unwrap();
-        let (reload, live) = watch::channel(config(dir.path(), "old"));
-        let sender = Operators::new("m".parse().unwrap(), agent("a/0"), live);
-        let clone = sender.clone();
-        let old = operators(dir.path(), "b/0", "old");
-        let new = operators(dir.path(), "b/0", "new");
-        let (attested, _) = clone.attest(&order(), None).await.unwrap();
-
-        assert!(old.check(&attested, &agent("a/0")).await.is_ok());
-
-        reload.send_replace(config(dir.path(), "new"));
-        std::fs::remove_file(dir.path().join("old")).unwrap();
-
-        let (attested, _) = clone.attest(&order(), None).await.unwrap();
-        assert!(new.check(&attested, &agent("a/0")).await.is_ok());
-        assert!(sender.check(&attested, &agent("a/0")).await.is_ok());
-    }
-
-    #[tokio::test]
-    async fn an_answer_is_believed_with_the_proof_for_this_question_alone() {
-        let dir = tempfile::tempdir().unwrap();
-        let asker = operators(dir.path(), "a/0", "secret");
-        let answerer = operators(dir.path(), "b/0", "secret");
-        let (question, key) = asker.attest(&order(), None).await.unwrap();
-        let (other, _) = asker.attest(&order(), None).await.unwrap();
-        let answer = PeerReply::Order(Err(regionmesh_protocol::wire::OrderRefusal::NotNow(
-            "no".into(),
-        )));
-        let sent = answerer
-            .attest_reply(&answerer.key().await.unwrap(), &question, &answer)
-            .unwrap();
-
-        assert_eq!(
-            asker.check_reply(&key, &question, sent.clone()).unwrap(),
-            answer
-        );
-
-        assert!(asker.check_reply(&key, &other, sent).is_err());
-        assert!(
-            asker.check_reply(&key, &question, answer.clone()).is_err(),
-            "it carries no proof"
-        );
-
-        let thief = operators(dir.path(), "b/0", "another");
-        let forged = thief
-            .attest_reply(&thief.key().await.unwrap(), &question, &answer)
-            .unwrap();
-
-        assert!(asker.check_reply(&key, &question, forged).is_err());
-    }
-}
+mod tests;

@@ -1,9 +1,9 @@
-//! Answers what peers ask, by asking our own actors, after checking that the caller may ask it.
+//! Answers requests of peers from our own actors, after checking that the caller is authorised.
 //!
-//! The caller is the agent in the certificate of its connection. It may ask an acceptor under
-//! ballots of its own alone. An order needs the proof that an operator's token stands behind it
-//! ([`crate::operators`]): an agent passes orders on, it does not vouch for them. Each refusal is
-//! counted and audited ([`crate::refusals`]).
+//! The caller is the agent in the certificate of its connection. It may use an acceptor only under
+//! its own ballots. An order needs the proof of an operator's token ([`crate::operators`]): an
+//! agent forwards orders, but can't authorise them. Each refusal is counted and audited
+//! ([`crate::refusals`]).
 
 use crate::{
     actors::messages::{LeaderMessage, ReplicatorMessage},
@@ -27,18 +27,18 @@ use regionmesh_protocol::{
 use regionmesh_replication::Publisher;
 use std::time::Duration;
 
-/// How long our own actors may take to answer what a peer asks.
+/// Timeout of our own actors for a peer's request.
 const LOCAL_TIMEOUT: Duration = Duration::from_secs(8);
 
-/// The service.
+/// Handles requests of peers.
 pub struct RequestHandler {
     /// Our own dns-leader actor.
     pub leader: Address<LeaderMessage>,
-    /// Takes orders.
+    /// Forwards orders.
     pub orders: OrderHandler,
     /// Our own replicator.
     pub replicator: Address<ReplicatorMessage>,
-    /// Knows what is being published here.
+    /// Knows the uploads in progress here.
     pub publisher: Publisher,
     /// Checks proofs.
     pub operators: Operators,
@@ -85,7 +85,7 @@ impl RequestHandler {
         PeerReply::Refused(why)
     }
 
-    /// What any agent may ask.
+    /// Requests that any agent may send.
     async fn plain(&self, caller: &AgentId, request: PeerRequest) -> PeerReply {
         let answer = match request {
             PeerRequest::Acceptor(request) => return self.acceptor(caller, request).await,
@@ -151,7 +151,7 @@ impl RequestHandler {
                         self.refusals
                             .refuse(&caller.to_string(), reason::BALLOT_TOO_FAR, &what);
                     }
-                    // The usual case where a region returns to the mesh: counted, and no problem.
+                    // Usual when a region returns to the mesh: counted, but not a problem.
                     AcceptorReply::Undecided(_) => {
                         self.refusals.count_one(reason::JOIN_NOT_DECIDED)
                     }
@@ -184,7 +184,7 @@ impl RequestHandler {
         )
     }
 
-    /// A request with proof: it is answered with proof, and may be an order.
+    /// A request with proof, possibly an order; the answer carries proof as well.
     async fn attested(&self, caller: &AgentId, attested: &Attested) -> PeerReply {
         let (request, key) = match self.operators.check(attested, caller).await {
             Ok(checked) => checked,
@@ -220,7 +220,12 @@ impl RequestHandler {
 
         let OrderOrigin { operator, agent } = &origin;
         tracing::info!(
-            target: "regionmesh::audit", peer = %caller, ?operator, taken_by = %agent, order = ?what, "order from a peer"
+            target: "regionmesh::audit",
+            peer = %caller,
+            ?operator,
+            taken_by = %agent,
+            order = ?what,
+            "order from a peer"
         );
         PeerReply::Order(
             self.orders

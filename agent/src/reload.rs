@@ -1,9 +1,9 @@
-//! What of the configuration can change while the agent runs, and what needs a restart.
+//! Reloading the configuration: what can change while the agent runs, and what needs a restart.
 //!
-//! On SIGHUP the file is read and checked as at a start. What is listed in [`is_reloaded`] is taken
-//! up at once; everything else stays as it was at the start and is named, so that nobody takes it
-//! for done. A file that is wrong changes nothing. Certificates, keys and token files need no
-//! signal: they are read again when they change.
+//! On SIGHUP the file is read and checked as at a start. The fields of [`is_reloaded`] take effect
+//! immediately; all other changed fields keep their values and are logged. A faulty file changes
+//! nothing. Certificates, keys and token files need no signal: they are read again when they
+//! change.
 
 use crate::config::{Config, ConfigError};
 use prometheus::{IntCounterVec, IntGauge, Opts, Registry};
@@ -11,36 +11,36 @@ use regionmesh_runtime::logging::{self, LogError};
 use std::{path::Path, sync::Arc};
 use tokio::sync::watch;
 
-/// Why a configuration was not taken up.
+/// Why a configuration was not reloaded.
 #[derive(Debug, thiserror::Error)]
 pub enum ReloadError {
-    /// It is wrong, or can't be read.
+    /// It is faulty, or can't be read.
     #[error(transparent)]
     Config(#[from] ConfigError),
-    /// Its filter of log lines could not be set.
+    /// Its log filter could not be set.
     #[error(transparent)]
     Log(#[from] LogError),
     /// It can't be compared with the one in force.
     #[error("the configuration can't be compared: {0}")]
     Compare(#[from] toml::ser::Error),
-    /// The task that read it broke.
+    /// The task that read it panicked.
     #[error("reading the configuration broke: {0}")]
     Broke(#[from] tokio::task::JoinError),
 }
 
-/// What a reload did.
+/// The result of a reload.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Reloaded {
     /// Changed fields that are in effect now.
     pub in_effect: Vec<String>,
-    /// Fields that differ from what the agent runs with until it is restarted.
+    /// Changed fields that need a restart.
     pub needs_restart: Vec<String>,
 }
 
-/// Takes up a changed configuration.
+/// Reloads the configuration.
 #[derive(Debug)]
 pub struct Reloader {
-    /// What is in force: as at the start, but for what was reloaded.
+    /// The configuration in force: that of the start, with all reloaded fields.
     live: watch::Sender<Arc<Config>>,
     reloads: IntCounterVec,
     needs_restart: IntGauge,
@@ -81,9 +81,9 @@ impl Reloader {
         self.live.subscribe()
     }
 
-    /// Reads the file again and says in the log what came of it.
+    /// Reads the file again and logs the result.
     pub async fn reload(&self, path: &Path) {
-        match self.take_up(path).await {
+        match self.apply(path).await {
             Ok(Reloaded {
                 in_effect,
                 needs_restart,
@@ -91,7 +91,12 @@ impl Reloader {
                 self.reloads.with_label_values(&["ok"]).inc();
                 self.needs_restart
                     .set(i64::try_from(needs_restart.len()).unwrap_or(i64::MAX));
-                tracing::info!(path = %path.display(), ?in_effect, ?needs_restart, "configuration reloaded");
+                tracing::info!(
+                    path = %path.display(),
+                    ?in_effect,
+                    ?needs_restart,
+                    "configuration reloaded"
+                );
             }
             Err(error) => {
                 self.reloads.with_label_values(&["failed"]).inc();
@@ -101,7 +106,7 @@ impl Reloader {
         }
     }
 
-    async fn take_up(&self, path: &Path) -> Result<Reloaded, ReloadError> {
+    async fn apply(&self, path: &Path) -> Result<Reloaded, ReloadError> {
         let path = path.to_owned();
         let read = tokio::task::spawn_blocking(move || Config::load(&path)).await??;
         let running = self.live.borrow().clone();
@@ -164,37 +169,4 @@ fn differences(above: &str, one: &toml::Table, other: &toml::Table, changed: &mu
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used)]
-mod tests {
-    use super::*;
-    use crate::config::fixture;
-    use std::path::PathBuf;
-
-    #[test]
-    fn every_changed_field_is_named_and_none_is_taken_for_done_that_is_not() {
-        let running = fixture::config(&[("a", "127.0.0.1")], "");
-        let mut read = running.clone();
-        assert_eq!(compare(&running, &read).unwrap(), Reloaded::default());
-        read.api.token_file = Some(PathBuf::from("/other"));
-        read.dns.ttl_s += 1;
-        read.regions[0].weight_bp = 7;
-        read.alerts.generator_url = Some("http://dashboard".into());
-
-        let told = compare(&running, &read).unwrap();
-        assert_eq!(told.in_effect, ["alerts.generator_url", "api.token_file"]);
-        assert_eq!(told.needs_restart, ["dns.ttl_s", "regions"]);
-    }
-
-    #[tokio::test]
-    async fn a_file_that_is_wrong_changes_nothing() {
-        let reloader = Reloader::new(
-            Arc::new(fixture::config(&[("a", "127.0.0.1")], "")),
-            &Registry::new(),
-        )
-        .unwrap();
-        let live = reloader.live();
-
-        assert!(reloader.take_up(Path::new("/nowhere")).await.is_err());
-        assert!(!live.has_changed().unwrap());
-    }
-}
+mod tests;

@@ -1,5 +1,4 @@
-//! What replication stands on in an agent: its ports over the region's store and the mesh, and its
-//! parts as the configuration says.
+//! Adapters of replication's ports to the region's store and the mesh, and its parts as configured.
 
 mod bulk;
 mod store;
@@ -15,7 +14,7 @@ use std::{sync::Arc, time::Duration};
 pub(crate) use store::StoreAdapter;
 pub(crate) use transport::MeshTransport;
 
-/// What takes in versions. Without a transport it does not ask other regions for versions of the
+/// The publisher of versions. Without a transport it does not ask other regions for versions of the
 /// same name.
 pub(crate) fn publisher(
     config: &Config,
@@ -39,7 +38,7 @@ pub(crate) fn publisher(
     })
 }
 
-/// What fetches versions.
+/// The fetcher of versions.
 pub(crate) fn fetcher(
     config: &Config,
     models: &Arc<ModelStore>,

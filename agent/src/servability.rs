@@ -1,5 +1,5 @@
-//! Which model versions the regions of the mesh can serve, from the board: for promotions, for the
-//! status, and for this agent's own readiness; and this agent's problems with versions.
+//! The model versions that each region can serve, from the board: for promotions, the status, and
+//! this agent's readiness. Also this agent's problems with versions.
 
 use crate::{config::Config, snapshots::Snapshots};
 use regionmesh_core::{
@@ -23,7 +23,7 @@ use std::{
 };
 use tokio::sync::watch;
 
-/// The board changes many times a second; what regions serve changes rarely.
+/// Lowest interval of updates: the board changes many times a second, served models rarely.
 const BOARD_PAUSE: Duration = Duration::from_millis(500);
 
 fn servability(view: &AgentView) -> Option<&Servability> {
@@ -37,7 +37,7 @@ fn servability(view: &AgentView) -> Option<&Servability> {
     }
 }
 
-/// Whether the agent names this content of a version among the newest that its region holds.
+/// Whether the agent lists this content of a version among the newest that its region holds.
 fn is_newest(
     view: &AgentView,
     (model, version, content): (&ModelName, &VersionName, &Digest),
@@ -57,8 +57,8 @@ fn living<'a>(board: &'a BoardView, region: &'a RegionName) -> impl Iterator<Ite
         .map(|(_, view)| view)
 }
 
-/// What each of the other regions serves and can't serve; regions without an embedded model server
-/// are left out.
+/// The models that each other region serves and can't serve; without regions that have no embedded
+/// model server.
 pub fn others(board: &BoardView, own: &RegionName) -> BTreeMap<RegionName, RegionModels> {
     let mut regions: BTreeMap<RegionName, RegionModels> = BTreeMap::new();
     for (id, view) in board
@@ -66,12 +66,12 @@ pub fn others(board: &BoardView, own: &RegionName) -> BTreeMap<RegionName, Regio
         .iter()
         .filter(|(id, view)| id.region != *own && view.is_alive)
     {
-        let Some(told) = servability(view) else {
+        let Some(known) = servability(view) else {
             continue;
         };
         let models = regions.entry(id.region.clone()).or_default();
 
-        models.unserved.extend(told.unserved.iter().cloned());
+        models.unserved.extend(known.unserved.iter().cloned());
         if let Some(StatusEntry::Serving(serving)) = view
             .status_entries
             .get(&StatusKind::Serving)
@@ -86,7 +86,7 @@ pub fn others(board: &BoardView, own: &RegionName) -> BTreeMap<RegionName, Regio
     regions
 }
 
-/// Keeps `peers` equal to what [`others`] says, for ever.
+/// Updates `peers` with [`others`] at every change. Never ends.
 pub async fn watch_others(
     mut board: watch::Receiver<Arc<BoardView>>,
     own: RegionName,
@@ -108,7 +108,7 @@ pub async fn watch_others(
     }
 }
 
-/// Where every region stands with one version; `holders` hold it.
+/// The state of one version in every region; `holders` hold it.
 pub fn states(
     config: &Config,
     board: &BoardView,
@@ -118,7 +118,7 @@ pub fn states(
     let (model, version, content) = held;
     let state = |region: &RegionName| {
         let agents = living(board, region).map(|view| {
-            servability(view).map(|told| told.of(model, version, content, is_newest(view, held)))
+            servability(view).map(|known| known.of(model, version, content, is_newest(view, held)))
         });
         RegionState::of(holders.contains(region), agents)
     };
@@ -130,20 +130,20 @@ pub fn states(
         .collect()
 }
 
-/// The regions of the mesh that may serve: all that are configured, without those that are no
-/// members any more.
+/// Removes regions that are no longer members: only members may serve.
 pub fn members(snapshots: &Snapshots, states: &mut BTreeMap<RegionName, RegionState>) {
     if let Some(committed) = snapshots.plan.borrow().as_ref() {
         states.retain(|region, _| committed.plan.members.may_serve(region));
     }
 }
 
-/// Makes this agent's problems with versions those that its server tells.
-pub fn report(problems: &Problems, told: &[ServingProblem]) {
+/// Sets this agent's problems with versions to those of its model server.
+pub fn report(problems: &Problems, found: &[ServingProblem]) {
     for kind in [ProblemKind::ModelUnservable, ProblemKind::ModelQuarantined] {
         let is_quarantined = kind == ProblemKind::ModelQuarantined;
         let of_kind = || {
-            told.iter()
+            found
+                .iter()
                 .filter(|problem| problem.is_quarantined == is_quarantined)
         };
 
@@ -157,32 +157,4 @@ pub fn report(problems: &Problems, told: &[ServingProblem]) {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used)]
-mod tests {
-    use super::*;
-
-    fn problem(subject: &str, is_quarantined: bool) -> ServingProblem {
-        ServingProblem {
-            subject: subject.into(),
-            detail: "can't be served".into(),
-            is_quarantined,
-        }
-    }
-
-    #[test]
-    fn problems_follow_what_the_server_tells() {
-        let problems = Problems::default();
-        report(&problems, &[problem("m@1", false), problem("m@2", true)]);
-        assert_eq!(problems.count(ProblemKind::ModelUnservable), 1);
-        assert_eq!(problems.count(ProblemKind::ModelQuarantined), 1);
-        report(&problems, &[problem("m@2", false)]);
-
-        let active: Vec<_> = problems
-            .active()
-            .into_iter()
-            .map(|active| (active.kind, active.subject))
-            .collect();
-
-        assert_eq!(active, [(ProblemKind::ModelUnservable, "m@2".into())]);
-    }
-}
+mod tests;

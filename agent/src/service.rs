@@ -1,7 +1,7 @@
-//! An actor round a long-running task: a server that is supervised like every other actor.
+//! An actor for a long-running task, such as a server, so that it is supervised like any actor.
 //!
-//! The task gets a token that is cancelled when the actor stops; if it ends by itself, or panics,
-//! the actor fails and the supervisor starts it again.
+//! The task gets a token that is cancelled when the agent stops; if it ends earlier, or panics, the
+//! actor fails and the supervisor restarts it.
 
 use futures::future::BoxFuture;
 use ractor::{Actor, ActorProcessingErr, ActorRef};
@@ -11,23 +11,22 @@ use tokio_util::{
     task::{AbortOnDropHandle, TaskTracker},
 };
 
-/// Makes the task, given the token that stops it.
+/// Starts the task, given the token that stops it.
 pub type MakeTask =
     Arc<dyn Fn(CancellationToken) -> BoxFuture<'static, Result<(), String>> + Send + Sync>;
 
-/// To a service.
+/// Messages of the actor.
 pub enum ServiceMessage {
-    /// The task ended; services are not meant to.
+    /// The task ended, which is an error.
     Ended(Result<(), String>),
 }
 
 impl ractor::Message for ServiceMessage {}
 
-/// The actor.
+/// Runs one task.
 pub struct Service;
 
-/// Ends the task with the actor, however the actor ends: `post_stop` is not called when an actor is
-/// killed.
+/// Aborts the task when dropped with the actor: `post_stop` is not called when an actor is killed.
 pub struct Running {
     _task: AbortOnDropHandle<()>,
 }
@@ -49,7 +48,7 @@ impl Actor for Service {
             let task = AbortOnDropHandle::new(task);
             let ended = task.await.unwrap_or_else(|error| Err(error.to_string()));
 
-            // Where the agent stops nothing has died: no error, and no restart.
+            // When the agent stops, the end of the task is no failure.
             if !arguments.stop.is_cancelled() {
                 let _ = me.cast(ServiceMessage::Ended(ended));
             }
@@ -73,14 +72,13 @@ impl Actor for Service {
     }
 }
 
-/// What a service is started with, each time.
+/// Arguments of every start of a service.
 #[derive(Clone)]
 pub struct ServiceArguments {
-    /// Makes the task.
+    /// Starts the task.
     pub make: MakeTask,
     /// Cancelled when the agent stops.
     pub stop: CancellationToken,
-    /// The tasks of all services, so that the agent can wait until they have ended what was in
-    /// progress.
+    /// The tasks of all services, so that the agent can wait until they have finished.
     pub running: TaskTracker,
 }

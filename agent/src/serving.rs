@@ -1,4 +1,4 @@
-//! What the model server reads: models from the region's bucket.
+//! The model server's access to the region's bucket.
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -10,7 +10,7 @@ use regionmesh_serving::{CatalogueSource, ModelSource};
 use regionmesh_store::ModelStore;
 use std::sync::Arc;
 
-/// The region's bucket, as the model server reads it.
+/// The models in the region's bucket.
 pub(crate) struct BucketModels(pub(crate) Arc<ModelStore>);
 
 #[async_trait]

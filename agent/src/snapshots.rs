@@ -1,8 +1,8 @@
-//! What every part of an agent may read without asking an actor.
+//! State that every part of an agent may read without asking an actor.
 //!
-//! Each cell has one writer, named beside it; readers borrow the latest value or wait for a change.
+//! Each cell names its writer; readers borrow the latest value or wait for a change.
 
-use crate::{clocks::Clocks, cost::shift::RequestCosts, events::EventLog};
+use crate::{clocks::Clocks, cost::request_costs::RequestCosts, events::EventLog};
 use regionmesh_core::{
     gossip::BoardView,
     health::verdict::RegionVerdict,
@@ -23,7 +23,7 @@ use regionmesh_runtime::problems::Problems;
 use std::{borrow::Cow, collections::BTreeMap, sync::Arc, time::Instant};
 use tokio::sync::watch;
 
-/// Who leads, as this agent knows it.
+/// The leader, as known to this agent.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct LeaderView {
     /// The leader's ballot; none while an election is due.
@@ -32,10 +32,10 @@ pub struct LeaderView {
     pub is_self: bool,
 }
 
-/// The cells.
+/// State that every part of an agent may read.
 #[derive(Debug, Clone, Default)]
 pub struct Snapshots {
-    /// The board. Writer: gossip.
+    /// The status board. Writer: gossip.
     pub board: watch::Sender<Arc<BoardView>>,
     /// Direct connections. Writer: mesh.
     pub links: watch::Sender<Arc<BTreeMap<AgentId, LinkInfo>>>,
@@ -43,47 +43,47 @@ pub struct Snapshots {
     pub verdicts: watch::Sender<Arc<BTreeMap<RegionName, RegionVerdict>>>,
     /// The highest committed plan known. Writer: dns-leader.
     pub plan: watch::Sender<Option<Arc<CommittedPlan>>>,
-    /// What the next plan would rest on, as this agent sees it. Writer: dns-leader.
+    /// The inputs of the next plan, as this agent sees them. Writer: dns-leader.
     pub plan_inputs: watch::Sender<Option<Arc<PlanInputs>>>,
-    /// Whether the plan can be acted on: it was compared with another region's since the start, or
-    /// since the process stood still, or none could be heard in time. Writers: dns-leader, and dns
-    /// where it notices that the process stood still.
+    /// Whether the plan can be acted on: since the start, or since the process last stalled, it was
+    /// compared with another region's, or none answered in time. Writers: dns-leader, and dns when
+    /// it detects a stall of the process.
     pub is_current: watch::Sender<bool>,
-    /// When the process went on after it had stood still. Writer: dns.
+    /// When the process resumed after a stall. Writer: dns.
     pub resumed: watch::Sender<Option<Instant>>,
-    /// When the last board exchange with another region that succeeded began. Writer: gossip.
+    /// Start of the last successful board exchange with another region. Writer: gossip.
     pub heard: watch::Sender<Option<Instant>>,
-    /// Whether the catalogues of all living regions were read since the start, so that what this
-    /// region lacks is known, or as many as another region could read. Never false again. Writer:
+    /// Whether the catalogues of all living regions, or as many as another region could read, were
+    /// read since the start, so that missing versions are known. Never false again. Writer:
     /// replicator.
     pub has_catalogues: watch::Sender<bool>,
-    /// Who leads. Writer: dns-leader.
+    /// The leader. Writer: dns-leader.
     pub leader: watch::Sender<LeaderView>,
     /// Whether the plan is frozen. Writer: dns-leader.
     pub freeze: watch::Sender<Option<Arc<Freeze>>>,
-    /// What this agent's own probes say of every region. Writer: health.
+    /// The result of this agent's own probes of every region. Writer: health.
     pub own_view: watch::Sender<Arc<BTreeMap<RegionName, OwnView>>>,
-    /// What the region's bucket holds. Writer: replicator.
+    /// The catalogue of the region's bucket. Writer: replicator.
     pub catalogue: watch::Sender<Arc<Catalogue>>,
-    /// What other regions hold, as far as their catalogues were read. Writer: replicator.
+    /// The catalogues of other regions that could be read. Writer: replicator.
     pub peer_catalogues: watch::Sender<Arc<BTreeMap<RegionName, Arc<Catalogue>>>>,
-    /// How the zones that this agent writes do, by provider; nothing while it does not lead.
-    /// Writer: each provider's keeper its own entry.
+    /// State of the zones that this agent writes, by provider; empty while it does not lead.
+    /// Writer: each provider its own entry.
     pub zones: watch::Sender<BTreeMap<&'static str, ZoneState>>,
-    /// What happened. Writer: events.
+    /// Recent events. Writer: events.
     pub events: watch::Sender<EventLog>,
-    /// What is the case and somebody should know, and what lately ceased to be. Writer: events.
+    /// Active and recently resolved alerts. Writer: events.
     pub alerts: watch::Sender<Arc<Vec<Alert>>>,
-    /// What a request costs in each region. Writer: cost.
+    /// The cost of a request in each region. Writer: cost.
     pub request_costs: watch::Sender<Option<Arc<RequestCosts>>>,
-    /// This agent's problems. Writer: whichever part notices one.
+    /// This agent's problems. Writers: all parts.
     pub problems: Problems,
-    /// How our clock and the plan's compare. Writers: gossip what peers tell, dns-leader the rest.
+    /// Differences between our clock and others. Writers: gossip and dns-leader.
     pub clocks: Clocks,
 }
 
 impl Snapshots {
-    /// The highest committed plan known, its points in time told by our own clock.
+    /// The highest committed plan known, with its times converted to our clock.
     pub fn plan_by_own_clock(&self) -> Option<Arc<CommittedPlan>> {
         let committed = self.plan.borrow().clone()?;
         match self.clocks.by_own_clock(&committed.plan) {

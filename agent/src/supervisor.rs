@@ -1,10 +1,8 @@
-//! The supervisor: starts an agent's actors in order and starts again, with back-off, whichever
-//! dies.
+//! The supervisor: starts an agent's actors in order, and restarts with back-off those that die.
 //!
-//! A child's death never reaches its siblings: they reach it through its [`Address`], which is
-//! vacant until the child is back. The back-off doubles from 100 ms to 10 s and is forgotten after
-//! a minute of life, so a child that dies at once for ever (a port taken by somebody else) costs
-//! nothing and keeps being tried.
+//! A child's death does not affect its siblings: they reach it through its [`Address`], which is
+//! vacant until the child is restarted. The back-off doubles from 100 ms to 10 s and is reset after
+//! a minute of life, so a child that can't start (its port is in use) is retried at little cost.
 
 use crate::address::Address;
 use futures::future::BoxFuture;
@@ -21,7 +19,7 @@ const FIRST_BACK_OFF: Duration = Duration::from_millis(100);
 const LONGEST_BACK_OFF: Duration = Duration::from_secs(10);
 const FORGIVEN_AFTER: Duration = Duration::from_secs(60);
 
-/// One actor to keep alive: how to start it, and where it is reached.
+/// A supervised actor: how to start it, and its address.
 #[derive(Clone)]
 pub struct Child {
     name: &'static str,
@@ -30,7 +28,7 @@ pub struct Child {
 }
 
 impl Child {
-    /// A child that is started with `arguments` each time, and lives at `address`.
+    /// A child that is started with `arguments` each time, and is reached at `address`.
     pub fn new<A>(
         name: &'static str,
         actor: fn() -> A,
@@ -61,7 +59,7 @@ impl Child {
     }
 }
 
-/// Why an actor did not start, in its own words: ractor calls every such error a panic.
+/// Why an actor did not start, without ractor's wrapper, which calls every such error a panic.
 fn why_not_started(error: ractor::SpawnErr) -> String {
     match error {
         ractor::SpawnErr::StartupFailed(why) => why.to_string(),
@@ -69,22 +67,22 @@ fn why_not_started(error: ractor::SpawnErr) -> String {
     }
 }
 
-/// How a child does.
+/// The state of a child.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ChildHealth {
     /// Whether it runs now.
     pub is_running: bool,
-    /// How often it was started again.
+    /// Number of restarts.
     pub restarts: u64,
-    /// Why it ended last time; empty if it never did.
+    /// Why it ended the last time; empty if it never did.
     pub last_error: String,
-    /// How often it ended, or could not be started, since it last ran for a minute.
+    /// Failures, including failed starts, since it last ran for a minute.
     pub failures_in_a_row: u32,
-    /// Since when it does not run; none while it does.
+    /// When it stopped running; none while it runs.
     pub down_since: Option<Instant>,
 }
 
-/// Every child's health, by name.
+/// The state of every child, by name.
 pub type Health = watch::Receiver<Arc<BTreeMap<&'static str, ChildHealth>>>;
 
 /// Metrics of supervision.
@@ -120,17 +118,16 @@ impl SupervisorMetrics {
 pub struct SupervisorArguments {
     /// In order of start.
     pub children: Vec<Child>,
-    /// Metrics.
     pub metrics: SupervisorMetrics,
-    /// Where every child's health is told.
+    /// Where the state of the children is published.
     pub health: watch::Sender<Arc<BTreeMap<&'static str, ChildHealth>>>,
 }
 
-/// To the supervisor.
+/// Messages of the supervisor.
 pub enum SupervisorMessage {
     /// Start this child, now.
     Start(usize),
-    /// Kill the child of this name where it stands, as a crash would. For tests of recovery.
+    /// Kill the child of this name, as a crash would. For tests of recovery.
     Kill(&'static str),
 }
 
@@ -166,7 +163,7 @@ impl SupervisorState {
 
                 self.cells.insert(child.name, cell);
                 self.metrics.running.with_label_values(&[child.name]).set(1);
-                self.tell(child.name, |health| {
+                self.update_health(child.name, |health| {
                     health.is_running = true;
                     health.down_since = None;
                 });
@@ -183,7 +180,7 @@ impl SupervisorState {
         };
         if life.since.elapsed() >= FORGIVEN_AFTER {
             self.back_off[life.index] = FIRST_BACK_OFF;
-            self.tell(self.children[life.index].name, |health| {
+            self.update_health(self.children[life.index].name, |health| {
                 health.failures_in_a_row = 0
             });
         }
@@ -200,7 +197,7 @@ impl SupervisorState {
         self.back_off[index] = (wait * 2).min(LONGEST_BACK_OFF);
         self.metrics.running.with_label_values(&[name]).set(0);
         self.metrics.restarts.with_label_values(&[name]).inc();
-        self.tell(name, |health| {
+        self.update_health(name, |health| {
             health.is_running = false;
             health.restarts += 1;
             health.failures_in_a_row = health.failures_in_a_row.saturating_add(1);
@@ -218,7 +215,7 @@ impl SupervisorState {
         me.send_after(wait, move || SupervisorMessage::Start(index));
     }
 
-    fn tell(&self, name: &'static str, change: impl FnOnce(&mut ChildHealth)) {
+    fn update_health(&self, name: &'static str, change: impl FnOnce(&mut ChildHealth)) {
         self.health
             .send_modify(|all| change(Arc::make_mut(all).entry(name).or_default()));
     }
@@ -308,101 +305,4 @@ impl Actor for Supervisor {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used, clippy::panic)]
-mod tests {
-    use super::*;
-
-    struct Fragile;
-    enum FragileMessage {
-        Panic,
-        Ask(ractor::RpcReplyPort<u32>),
-    }
-    impl ractor::Message for FragileMessage {}
-    impl Actor for Fragile {
-        type Msg = FragileMessage;
-        type State = ();
-        type Arguments = ();
-        async fn pre_start(
-            &self,
-            _: ActorRef<FragileMessage>,
-            (): (),
-        ) -> Result<(), ActorProcessingErr> {
-            Ok(())
-        }
-        async fn handle(
-            &self,
-            _: ActorRef<FragileMessage>,
-            message: FragileMessage,
-            (): &mut (),
-        ) -> Result<(), ActorProcessingErr> {
-            match message {
-                FragileMessage::Panic => panic!("as asked"),
-                FragileMessage::Ask(reply) => reply.send(7).map_err(Into::into),
-            }
-        }
-    }
-
-    async fn eventually(
-        health: &mut Health,
-        claim: impl Fn(&BTreeMap<&'static str, ChildHealth>) -> bool,
-    ) {
-        tokio::time::timeout(Duration::from_secs(20), health.wait_for(|all| claim(all)))
-            .await
-            .unwrap()
-            .unwrap();
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_child_that_panics_or_is_killed_comes_back_and_its_sibling_never_notices() {
-        let first = Address::vacant("first");
-        let second = Address::vacant("second");
-        let (health, mut seen) = watch::channel(Arc::default());
-        let children = vec![
-            Child::new("first", || Fragile, (), first.clone()),
-            Child::new("second", || Fragile, (), second.clone()),
-        ];
-        let metrics = SupervisorMetrics::new(&Registry::new()).unwrap();
-        let (supervisor, _) = Actor::spawn(
-            None,
-            Supervisor,
-            SupervisorArguments {
-                children,
-                metrics,
-                health,
-            },
-        )
-        .await
-        .unwrap();
-
-        eventually(&mut seen, |all| {
-            all.values().filter(|child| child.is_running).count() == 2
-        })
-        .await;
-
-        let sibling = second.actor().unwrap().get_id();
-
-        first.cast(FragileMessage::Panic).unwrap();
-        eventually(&mut seen, |all| {
-            all["first"].restarts == 1 && all["first"].is_running
-        })
-        .await;
-
-        assert!(seen.borrow()["first"].last_error.contains("as asked"));
-        supervisor.cast(SupervisorMessage::Kill("first")).unwrap();
-        eventually(&mut seen, |all| {
-            all["first"].restarts == 2 && all["first"].is_running
-        })
-        .await;
-
-        assert_eq!(
-            first
-                .call(FragileMessage::Ask, Duration::from_secs(1))
-                .await,
-            Ok(7)
-        );
-
-        assert_eq!(second.actor().unwrap().get_id(), sibling);
-        assert_eq!(seen.borrow()["second"].restarts, 0);
-        supervisor.stop(None);
-    }
-}
+mod tests;

@@ -1,7 +1,7 @@
-//! The file of the operators' tokens (`api.token_file`): one token a line, `TOKEN` or `NAME TOKEN`;
-//! a name says whose it is.
+//! The file of the operators' tokens (`api.token_file`): one token per line, `TOKEN` or `NAME
+//! TOKEN` with the name of its holder.
 //!
-//! It is read anew for each use, so that a new token needs no restart.
+//! It is read again for each use, so that a new token needs no restart.
 
 use regionmesh_protocol::plan::BY_MAX;
 use regionmesh_runtime::describe::io_error;
@@ -31,8 +31,8 @@ pub(crate) async fn read(path: &Path) -> Result<String, String> {
     tokio::fs::read_to_string(path).await.map_err(unreadable)
 }
 
-/// The tokens of a file, one a line: `TOKEN` or `NAME TOKEN`. Lines that are empty or begin with
-/// `#` don't count. Errors say which line is wrong, and never what it holds.
+/// The tokens of a file, one per line: `TOKEN` or `NAME TOKEN`. Empty lines and those that begin
+/// with `#` are ignored. Errors name the faulty line, but never quote it.
 pub(crate) fn parse(text: &str) -> Result<Vec<Token<'_>>, String> {
     let mut tokens = Vec::new();
     for (index, line) in text.lines().enumerate() {
@@ -63,29 +63,4 @@ pub(crate) fn parse(text: &str) -> Result<Vec<Token<'_>>, String> {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_file_holds_tokens_with_and_without_names() {
-        let text = "# operators\n\nann  4f3c\n  bare-token \nci\t#5d:e\n";
-        let read = parse(text).unwrap();
-        assert_eq!(
-            read,
-            [
-                (Some("ann"), "4f3c"),
-                (None, "bare-token"),
-                (Some("ci"), "#5d:e")
-            ]
-        );
-
-        let error = parse("ann a\nbob secret word\n").unwrap_err();
-        assert!(
-            error.contains("line 2") && !error.contains("secret"),
-            "{error}"
-        );
-
-        assert_eq!(parse(" \n# none\n").unwrap_err(), "is empty");
-    }
-}
+mod tests;

@@ -1,4 +1,4 @@
-//! The stores of an agent: opened, checked as far as they answer, and watched from then on.
+//! The stores of an agent: opened, checked if they answer, and monitored.
 
 use crate::config::Config;
 use anyhow::{Context, Result};
@@ -6,22 +6,32 @@ use futures::future::join_all;
 use prometheus::Registry;
 use regionmesh_runtime::problems::Problems;
 use regionmesh_store::{
-    CHECK_TIMEOUT, CheckError, MonitorArguments, MonitoredStore, OpenStore, Owner, StoreMetrics,
-    check_conditional_writes,
+    CHECK_TIMEOUT, CheckError, MonitorArguments, MonitoredStore, OpenStore, Owner, SlotMetrics,
+    SlotStore, StoreMetrics, check_conditional_writes,
 };
+use std::{sync::Arc, time::Duration};
+
+/// Timeout of one operation on a store that holds the register.
+const REGISTER_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// The open stores.
 pub(super) struct Stores {
-    /// The region's.
-    pub region: OpenStore,
-    /// The witness, where there is one.
-    pub witness: Option<OpenStore>,
+    pub(super) region: OpenStore,
+    witness: Option<OpenStore>,
     monitored: Vec<MonitoredStore>,
 }
 
+/// The register's acceptors that this agent has access to.
+pub(super) struct Slots {
+    /// The region's acceptor.
+    pub(super) own: Arc<SlotStore>,
+    /// None if no witness is configured.
+    pub(super) witness: Option<Arc<SlotStore>>,
+}
+
 impl Stores {
-    /// Opens and checks the stores that `config` names. Fails where waiting would not help: a store
-    /// that can't be opened, or that lacks conditional writes. One that does not answer is checked
+    /// Opens and checks the stores in `config`. Fails where waiting would not help: a store that
+    /// can't be opened, or that lacks conditional writes. A store that does not answer is checked
     /// later, and not written to before.
     pub(super) async fn open(config: &Config, boot: u64) -> Result<Self> {
         let owner = Owner {
@@ -90,7 +100,26 @@ impl Stores {
         Ok(())
     }
 
-    /// What watches them.
+    /// The acceptors in the stores.
+    pub(super) fn slots(&self, registry: &Registry) -> Result<Slots> {
+        let metrics = SlotMetrics::new(registry)?;
+        let slots = |opened: &OpenStore, acceptor| {
+            Arc::new(SlotStore::new(
+                opened.objects.clone(),
+                &object_store::path::Path::default(),
+                acceptor,
+                REGISTER_TIMEOUT,
+                metrics.clone(),
+            ))
+        };
+
+        Ok(Slots {
+            own: slots(&self.region, "region"),
+            witness: self.witness.as_ref().map(|opened| slots(opened, "witness")),
+        })
+    }
+
+    /// The arguments of the monitor.
     pub(super) fn monitor(
         &self,
         config: &Config,

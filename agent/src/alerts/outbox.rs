@@ -1,8 +1,8 @@
-//! The events that wait for one receiver. Pure: time is handed in.
+//! The queue of events for one receiver. Pure: time is an argument.
 //!
-//! Every agent keeps one, on duty or not: who takes over finds there what nobody has delivered yet.
-//! What another agent says on the board that it delivered goes; what is too old, or too much, goes
-//! too.
+//! Every agent has one, responsible or not: an agent that takes over finds all undelivered events
+//! in its own. Events that another agent reports as delivered are removed, and so are events that
+//! are too old or too many.
 
 use regionmesh_protocol::{event::Event, identity::AgentId};
 use std::{
@@ -11,13 +11,13 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// Events that wait for one receiver at most.
+/// Limit on queued events per receiver.
 pub const QUEUE_MAX: usize = 256;
-/// Who takes over waits so long before it tells of what happened earlier: the one before may be
-/// about to deliver it, and its receipt on the way.
+/// Delay before an agent that took over sends earlier events: its predecessor may be delivering
+/// them, or their receipts may be on the way.
 pub const TAKEOVER: Duration = Duration::from_secs(3);
 
-/// The queue.
+/// The queue of events for one receiver.
 #[derive(Debug)]
 pub struct Outbox {
     own: AgentId,
@@ -27,8 +27,7 @@ pub struct Outbox {
 }
 
 impl Outbox {
-    /// An empty one of the agent `own`; an event that waited for `deadline` is not worth telling
-    /// any more.
+    /// An empty queue of the agent `own`; events older than `deadline` are dropped.
     pub fn new(own: AgentId, deadline: Duration) -> Self {
         Self {
             own,
@@ -38,7 +37,7 @@ impl Outbox {
         }
     }
 
-    /// An event happened. Tells whether an older one had to go that was ours to tell.
+    /// Adds an event. True if this dropped an older one that this agent should have sent.
     pub fn add(&mut self, event: Arc<Event>, now: Instant) -> bool {
         self.waiting.push_back((now, event));
         if self.waiting.len() <= QUEUE_MAX {
@@ -49,18 +48,18 @@ impl Outbox {
             .is_some_and(|(_, event)| self.is_ours(&event))
     }
 
-    /// Whether it is this agent that tells the receiver.
+    /// Sets whether this agent is responsible for the receiver.
     pub fn set_responsible(&mut self, is_responsible: bool, now: Instant) {
         self.responsible_since = is_responsible.then(|| self.responsible_since.unwrap_or(now));
     }
 
-    /// Drops what others have delivered.
+    /// Removes events that others have delivered.
     pub fn strike(&mut self, delivered: &HashSet<&str>) {
         self.waiting
             .retain(|(_, event)| !delivered.contains(event.id.as_str()));
     }
 
-    /// Drops what is too old; how many of them were ours to tell.
+    /// Drops events that are too old; the number of those that this agent should have sent.
     pub fn expire(&mut self, now: Instant) -> u64 {
         let mut expired = 0;
         while let Some((at, event)) = self.waiting.front()
@@ -73,7 +72,7 @@ impl Outbox {
         expired
     }
 
-    /// The next event that is ours to tell now.
+    /// The next event that this agent should send now.
     pub fn next(&self, now: Instant) -> Option<Arc<Event>> {
         let is_due = |(at, event): &&(Instant, Arc<Event>)| match (
             self.is_witnessed(event),
@@ -90,17 +89,17 @@ impl Outbox {
             .map(|(_, event)| event.clone())
     }
 
-    /// The event was delivered, or never will be.
+    /// Removes an event that was delivered, or never will be.
     pub fn done(&mut self, id: &str) {
         self.waiting.retain(|(_, event)| event.id != id);
     }
 
-    /// How many wait.
+    /// Number of queued events.
     pub fn len(&self) -> usize {
         self.waiting.len()
     }
 
-    /// Whether none waits.
+    /// Whether the queue is empty.
     pub fn is_empty(&self) -> bool {
         self.waiting.is_empty()
     }
@@ -110,129 +109,11 @@ impl Outbox {
             || (event.reported_by.is_none() && self.responsible_since.is_some())
     }
 
-    /// Nobody else can tell of it.
+    /// Whether only this agent has seen the event.
     fn is_witnessed(&self, event: &Event) -> bool {
         event.reported_by.as_ref() == Some(&self.own)
     }
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used)]
-mod tests {
-    use super::*;
-    use crate::events::tests::event;
-    use proptest::prelude::*;
-    use regionmesh_protocol::event::EventKind;
-
-    fn outbox() -> Outbox {
-        Outbox::new("a/x".parse().unwrap(), Duration::from_secs(600))
-    }
-
-    fn told(number: u64) -> Arc<Event> {
-        Arc::new(event(number, EventKind::Plan, "a"))
-    }
-
-    proptest! {
-        /// Whichever of two agents is on duty when, and however receipts are late, each event is
-        /// told, and told once if duty does not change hands faster than receipts travel.
-        #[test]
-        fn a_change_of_duty_loses_nothing_and_repeats_nothing(
-            steps in prop::collection::vec((0u64..1_500, prop::option::weighted(0.15, any::<bool>()), any::<bool>()), 1..80),
-            receipt_ms in 0u64..2_900,
-        ) {
-            let start = Instant::now();
-            let mut boxes = [outbox(), outbox()];
-            let mut now_ms = 0u64;
-            let mut responsible_agent = 0usize;
-            let mut number = 0u64;
-            let mut delivered: Vec<(u64, usize, String)> = Vec::new();
-            let mut all: Vec<String> = Vec::new();
-
-            // At the end there is time for all.
-            let steps = steps
-                .into_iter()
-                .chain(std::iter::repeat_n((1_000, None, false), 20));
-            for (pause_ms, change, happens) in steps {
-                now_ms += pause_ms;
-                let now = start + Duration::from_millis(now_ms);
-                if let Some(other) = change {
-                    responsible_agent = usize::from(other);
-                }
-
-                for (index, outbox) in boxes.iter_mut().enumerate() {
-                    outbox.set_responsible(index == responsible_agent, now);
-                    let known = delivered
-                        .iter()
-                        .filter(|(at, by, _)| *by != index && at + receipt_ms <= now_ms);
-                    outbox.strike(&known.map(|(_, _, id)| id.as_str()).collect());
-                }
-
-                if happens {
-                    number += 1;
-                    let event = told(number);
-                    all.push(event.id.clone());
-                    for outbox in &mut boxes {
-                        outbox.add(event.clone(), now);
-                    }
-                }
-
-                while let Some(event) = boxes[responsible_agent].next(now) {
-                    delivered.push((now_ms, responsible_agent, event.id.clone()));
-                    boxes[responsible_agent].done(&event.id);
-                }
-            }
-
-            let mut ids: Vec<_> = delivered.iter().map(|(_, _, id)| id.clone()).collect();
-            ids.sort();
-            all.sort();
-            prop_assert_eq!(ids, all);
-        }
-    }
-
-    #[test]
-    fn who_is_not_on_duty_tells_only_what_nobody_else_can() {
-        let mut outbox = outbox();
-        let now = Instant::now();
-        outbox.add(told(1), now);
-        assert_eq!(outbox.next(now), None);
-
-        let reported_by = Some("a/x".parse().unwrap());
-        outbox.add(
-            Arc::new(Event {
-                reported_by,
-                ..event(2, EventKind::Drift, "a")
-            }),
-            now,
-        );
-
-        assert_eq!(outbox.next(now).unwrap().id, "drift:2");
-        outbox.done("drift:2");
-        outbox.set_responsible(true, now + Duration::from_secs(1));
-        assert_eq!(outbox.next(now + Duration::from_secs(1)), None);
-        assert_eq!(
-            outbox
-                .next(now + Duration::from_secs(1) + TAKEOVER)
-                .unwrap()
-                .id,
-            "plan:1"
-        );
-    }
-
-    #[test]
-    fn what_is_too_much_or_too_old_goes_and_only_what_was_ours_is_counted() {
-        let mut outbox = outbox();
-        let now = Instant::now();
-        assert!((0..QUEUE_MAX as u64).all(|number| !outbox.add(told(number), now)));
-        assert!(!outbox.add(told(1_000), now));
-        outbox.set_responsible(true, now);
-        assert!(outbox.add(told(1_001), now));
-        assert_eq!(outbox.len(), QUEUE_MAX);
-        assert_eq!(outbox.expire(now + Duration::from_secs(600)), 0);
-        assert_eq!(
-            outbox.expire(now + Duration::from_secs(601)),
-            QUEUE_MAX as u64
-        );
-
-        assert!(outbox.is_empty());
-    }
-}
+mod tests;

@@ -1,9 +1,9 @@
-//! A webhook: each event is one POST with JSON, which names itself so that a receiver may take it
-//! once only.
+//! A webhook: each event is a POST with JSON and an idempotency key, so that a receiver can detect
+//! repeats.
 //!
-//! The same event has the same body and `Idempotency-Key` from whichever agent it comes. Where
-//! there is a secret, `X-RegionMesh-Signature: sha256=<hex>` is the HMAC-SHA256 of
-//! `X-RegionMesh-Timestamp`, a full stop, and the body.
+//! An event has the same body and `Idempotency-Key` from every agent. With a secret,
+//! `X-RegionMesh-Signature: sha256=<hex>` is the HMAC-SHA256 of `X-RegionMesh-Timestamp`, a full
+//! stop, and the body.
 
 use super::{SendError, Sender, secret};
 use crate::config::ReceiverConfig;
@@ -39,7 +39,7 @@ impl Webhook {
         })
     }
 
-    /// Tells of one event.
+    /// Sends an event.
     pub async fn tell(&self, event: &Event) -> Result<(), SendError> {
         let unready = |error: String| SendError::Unready(error);
         let body = body(&self.mesh, event).map_err(|error| unready(error.to_string()))?;
@@ -87,29 +87,4 @@ fn signature(secret: &str, timestamp: &str, body: &[u8]) -> String {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used)]
-mod tests {
-    use super::*;
-    use crate::events::tests::event;
-    use regionmesh_protocol::event::EventKind;
-
-    #[test]
-    fn a_message_is_signed_with_its_time() {
-        // By: printf '%s' '1700000000.{"a":1}' | openssl dgst -sha256 -hmac key
-        let expected = "sha256=a438e398bfafc57e4396bb7fc2304422f0f768e965d073ca313cb52e22e6ad03";
-        assert_eq!(signature("key", "1700000000", b"{\"a\":1}"), expected);
-    }
-
-    #[test]
-    fn the_body_of_an_event_is_the_same_wherever_it_is_made() {
-        let told = event(7, EventKind::Verdict, "eu-west-1");
-        let text = String::from_utf8(body("m", &told).unwrap()).unwrap();
-        assert_eq!(
-            serde_json::from_str::<serde_json::Value>(&text).unwrap(),
-            json!({
-                "mesh": "m", "id": "verdict:7", "kind": "verdict", "severity": "critical", "time_ms": 7,
-                "region": "eu-west-1", "text": "event 7 of eu-west-1", "fields": { "number": "7" }, "reported_by": null,
-            })
-        );
-    }
-}
+mod tests;

@@ -2,7 +2,7 @@
 
 use super::{events::Streams, metrics::ApiMetrics};
 use crate::{
-    config::Config, cost::view::CostHandler, failover::OrderHandler, snapshots::Snapshots,
+    config::Config, cost::handler::CostHandler, failover::OrderHandler, snapshots::Snapshots,
     supervisor::Health,
 };
 use prometheus::Registry;

@@ -18,7 +18,7 @@ use crate::{
     actors::cost::CostMetrics,
     address::Address,
     config::{Config, fixture},
-    cost::{archive::Archive, view::CostHandler},
+    cost::{archive::Archive, handler::CostHandler},
     failover::OrderHandler,
     operators::Operators,
     replication_adapters::publisher,

@@ -1,4 +1,4 @@
-//! `[cost]`: bills, budgets, and what runs where.
+//! `[cost]`: bills, budgets, and the nodes of regions.
 
 use super::RegionConfig;
 use regionmesh_cost::{Budget, BudgetScope, Currency, Period, PricingClass, check_budgets};
@@ -7,32 +7,32 @@ use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 use time::Date;
 
-/// Most exports that are polled.
-const LISTED_MAX: usize = 64;
-/// Most tags that cells are kept apart by: each multiplies their number.
+/// Limit on the exports.
+const EXPORTS_MAX: usize = 64;
+/// Limit on the tags, `model_tag` included: each multiplies the number of cells.
 const TAGS_MAX: usize = 16;
 
-/// Bills, budgets, and how they are read.
+/// Bills and budgets.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct CostConfig {
     /// The currency of live cost, and of budgets that name none.
     pub currency: Currency,
-    /// Tags of bills that reports can be grouped by; `model_tag` is always one of them. Chosen when
-    /// a bill is imported.
+    /// Tags of bills that reports can group by; `model_tag` is always one of them. Applied when a
+    /// bill is imported.
     pub tags: Vec<String>,
-    /// The tag whose value is the model that a charge is for.
+    /// The tag whose value names the model of a charge.
     pub model_tag: String,
-    /// Where bills are exported to.
+    /// Places that providers export bills to.
     pub exports: Vec<ExportConfig>,
-    /// Budgets, and the shares of them at which an alert is raised.
+    /// Budgets, and the thresholds at which alerts are raised.
     pub budgets: Vec<Budget>,
-    /// How long bills are kept, months.
+    /// Retention of bills, months.
     pub keep_months: u32,
-    /// How old the newest day of a bill may get before an alert is raised, hours. 72: providers
-    /// complete a day within two days.
+    /// Age of a bill's newest day that raises an alert, hours. 72: providers complete a day within
+    /// two days.
     pub late_after_h: u64,
-    /// What of the mesh's traffic the leader may move to cheaper regions.
+    /// Limits of recommendations and of moving traffic to cheaper regions.
     pub optimiser: OptimiserConfig,
 }
 
@@ -57,24 +57,24 @@ impl Default for CostConfig {
 pub struct ExportConfig {
     /// The prefix: `s3://bucket/prefix`, `gs://…`, `azure://…`, `file:///…`.
     pub url: String,
-    /// The region whose agents read it, where only these may; none: the leader's.
+    /// The region whose agents read it, if only they have access; none: the leader's.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub region: Option<RegionName>,
-    /// Options of the object_store crate, for example `aws_region`; credentials come from the
+    /// Options of the object_store crate, for example `aws_region`. Credentials come from the
     /// environment or the platform's identity, never from here.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub options: BTreeMap<String, String>,
-    /// How often it is looked at, seconds.
-    #[serde(default = "hour")]
+    /// Poll interval, seconds.
+    #[serde(default = "default_poll_s")]
     pub poll_s: u64,
 }
 
-fn hour() -> u64 {
+fn default_poll_s() -> u64 {
     3_600
 }
 
 impl ExportConfig {
-    /// The store that it is in.
+    /// The settings of its store.
     pub fn store(&self) -> regionmesh_store::Settings {
         regionmesh_store::Settings {
             url: self.url.clone(),
@@ -83,13 +83,13 @@ impl ExportConfig {
     }
 }
 
-/// What recommendations and `traffic.cost` must keep to.
+/// Limits of recommendations and `traffic.cost`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct OptimiserConfig {
-    /// Longest time from a user to an answer, milliseconds: round trip and inference.
+    /// Highest latency for users, milliseconds: round trip plus inference.
     pub latency_ms: f64,
-    /// How many regions may be lost at once with all of the load still served: 0 or 1.
+    /// Number of regions that can fail with all of the load still served: 0 or 1.
     pub survive: u8,
 }
 
@@ -110,21 +110,20 @@ impl Default for OptimiserConfig {
 pub struct NodesConfig {
     /// The provider's name of the type: `g5.xlarge`.
     pub instance: String,
-    /// How they are paid for.
-    #[serde(default = "on_demand")]
+    /// Their pricing class.
+    #[serde(default = "default_pricing")]
     pub pricing: PricingClass,
-    /// How many there are; none: as many as agents of the region are alive, since each node runs
-    /// one.
+    /// Their number; none: the number of living agents of the region, since each node runs one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub count: Option<u32>,
 }
 
-fn on_demand() -> PricingClass {
+fn default_pricing() -> PricingClass {
     PricingClass::OnDemand
 }
 
 impl CostConfig {
-    /// All tags that cells are kept apart by.
+    /// All tags that are kept in imported bills.
     pub fn tag_keys(&self) -> Vec<String> {
         let keys: BTreeSet<&String> = self
             .tags
@@ -141,8 +140,27 @@ impl CostConfig {
         number(month) + i64::from(self.keep_months) >= number(Period::of(today))
     }
 
-    /// What is wrong, as `place: what`.
+    /// Every fault, as `place: what is wrong`.
     pub(super) fn faults(&self, regions: &BTreeSet<&RegionName>) -> Vec<String> {
+        let mut faults = self.budget_faults(regions);
+        faults.extend(self.tag_faults());
+        faults.extend(self.export_faults(regions));
+        if !(2..=120).contains(&self.keep_months) {
+            faults.push(format!(
+                "cost.keep_months: {} is not within 2 to 120",
+                self.keep_months
+            ));
+        }
+
+        if self.late_after_h == 0 {
+            faults.push("cost.late_after_h must be at least 1".into());
+        }
+
+        faults.extend(self.optimiser.faults());
+        faults
+    }
+
+    fn budget_faults(&self, regions: &BTreeSet<&RegionName>) -> Vec<String> {
         let mut faults = Vec::new();
         if let Err(error) = check_budgets(&self.budgets) {
             faults.push(format!("cost.budgets: {error}"));
@@ -166,6 +184,11 @@ impl CostConfig {
             }
         }
 
+        faults
+    }
+
+    fn tag_faults(&self) -> Vec<String> {
+        let mut faults = Vec::new();
         if self.tags.len() >= TAGS_MAX {
             faults.push(format!(
                 "cost.tags: {} tags, at most {} are possible",
@@ -183,9 +206,14 @@ impl CostConfig {
             faults.push("cost.tags and cost.model_tag: a tag has 1 to 128 characters".into());
         }
 
-        if self.exports.len() > LISTED_MAX {
+        faults
+    }
+
+    fn export_faults(&self, regions: &BTreeSet<&RegionName>) -> Vec<String> {
+        let mut faults = Vec::new();
+        if self.exports.len() > EXPORTS_MAX {
             faults.push(format!(
-                "cost.exports: {} exports, at most {LISTED_MAX} are possible",
+                "cost.exports: {} exports, at most {EXPORTS_MAX} are possible",
                 self.exports.len()
             ));
         }
@@ -219,21 +247,17 @@ impl CostConfig {
             }
         }
 
-        if !(2..=120).contains(&self.keep_months) {
-            faults.push(format!(
-                "cost.keep_months: {} is not within 2 to 120",
-                self.keep_months
-            ));
-        }
+        faults
+    }
+}
 
-        if self.late_after_h == 0 {
-            faults.push("cost.late_after_h must be at least 1".into());
-        }
-
-        let OptimiserConfig {
+impl OptimiserConfig {
+    fn faults(&self) -> Vec<String> {
+        let mut faults = Vec::new();
+        let Self {
             latency_ms,
             survive,
-        } = self.optimiser;
+        } = *self;
 
         if !(latency_ms > 0.0 && latency_ms <= 60_000.0) {
             faults.push(format!(
@@ -252,6 +276,11 @@ impl CostConfig {
 }
 
 impl RegionConfig {
+    /// Whether the region has as many nodes as agents, so that their number may follow the load.
+    pub(crate) fn follows_load(&self) -> bool {
+        self.nodes.iter().any(|nodes| nodes.count.is_none())
+    }
+
     pub(super) fn node_faults(&self) -> Vec<String> {
         let mut faults = Vec::new();
         for nodes in &self.nodes {

@@ -1,16 +1,14 @@
-//! `${NAME}` in a configuration's texts: what only the place knows where an agent runs, such as a
-//! pod's name and address.
+//! `${NAME}` in strings of a configuration: values known only at run time, such as a pod's name and
+//! address.
 //!
-//! One file then does for every agent of a region. Only texts are looked at, and only variables
-//! that are set: a name that silently became empty would be somebody else's. `$${` stands for `${`
-//! itself.
+//! So one file works for every agent of a region. Only strings are expanded, and an unset or empty
+//! variable is a fault: an empty name would be wrong silently. `$${` stands for a literal `${`.
 
 use toml::{Table, Value};
 
 const OPEN: &str = "${";
 
-/// Puts the variables' values into every text of the document. What could not be put in, as `place:
-/// why`.
+/// Expands the variables in every string of the document. Returns those that could not be expanded.
 pub(super) fn fill(
     document: &mut Table,
     lookup: &impl Fn(&str) -> Option<String>,
@@ -22,7 +20,7 @@ pub(super) fn fill(
     faults
 }
 
-/// A text that names what the environment does not have.
+/// A string that could not be expanded.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Unfilled {
     place: String,
@@ -30,12 +28,12 @@ pub(super) struct Unfilled {
 }
 
 impl Unfilled {
-    /// The fault, in the form of all others.
+    /// The fault, in the form of all faults.
     pub(super) fn fault(&self) -> String {
         format!("{}: {}", self.place, self.why)
     }
 
-    /// Whether another fault only follows from this one.
+    /// Whether another fault is a consequence of this one.
     pub(super) fn explains(&self, fault: &str) -> bool {
         fault
             .strip_prefix(&self.place)
@@ -68,7 +66,7 @@ fn visit(
     }
 }
 
-/// The text with each `${NAME}` replaced. Values are not looked into again.
+/// The text with each `${NAME}` replaced. Values are not expanded again.
 fn expand(text: &str, lookup: &impl Fn(&str) -> Option<String>) -> Result<String, String> {
     let mut expanded = String::with_capacity(text.len());
     let mut rest = text;
@@ -109,78 +107,4 @@ fn expand(text: &str, lookup: &impl Fn(&str) -> Option<String>) -> Result<String
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used)]
-mod tests {
-    use super::*;
-    use proptest::prelude::*;
-
-    fn pod(name: &str) -> Option<String> {
-        let variables = [
-            ("POD_NAME", "agent-x7k2p"),
-            ("POD_IP", "10.0.3.7"),
-            ("EMPTY", ""),
-            ("NESTED", "${POD_IP}"),
-        ];
-
-        variables
-            .iter()
-            .find(|(known, _)| *known == name)
-            .map(|(_, value)| (*value).to_owned())
-    }
-
-    #[test]
-    fn variables_are_put_into_texts_wherever_they_stand() {
-        let mut document: Table =
-            "agent = '${POD_NAME}'\nn = 1\nlist = ['${POD_IP}:1', 'x']\n[t]\na = \
-                '[${POD_IP}]-${POD_NAME}'"
-                .parse()
-                .unwrap();
-
-        assert_eq!(fill(&mut document, &pod), []);
-        let expected = "agent = 'agent-x7k2p'\nn = 1\nlist = ['10.0.3.7:1', 'x']\n[t]\na = \
-            '[10.0.3.7]-agent-x7k2p'";
-        assert_eq!(document, expected.parse().unwrap());
-    }
-
-    #[test]
-    fn what_cannot_be_put_in_is_a_fault_with_its_place() {
-        let mut document: Table =
-            "a = '${NOPE}'\nb = ['x', '${EMPTY}']\n[c]\nd = '${1X}'\ne = '${POD'"
-                .parse()
-                .unwrap();
-        let faults = fill(&mut document, &pod);
-        let said: Vec<_> = faults.iter().map(Unfilled::fault).collect();
-
-        assert_eq!(
-            said,
-            [
-                "a: the environment has no variable NOPE, or an empty one",
-                "b[1]: the environment has no variable EMPTY, or an empty one",
-                "c.d: ${1X} is not the name of a variable; write $${ where ${ itself is meant",
-                "c.e: \"${POD\" has a ${ without its }",
-            ]
-        );
-
-        assert!(faults[0].explains("a: invalid socket address") && !faults[0].explains("agent: x"));
-    }
-
-    #[test]
-    fn values_are_not_looked_into_and_an_escape_is_a_text() {
-        assert_eq!(
-            expand("${NESTED} $${POD_IP} $5 a$", &pod).unwrap(),
-            "${POD_IP} ${POD_IP} $5 a$"
-        );
-    }
-
-    proptest! {
-        #[test]
-        fn a_text_without_an_opening_stays_as_it_is(text in "[^{]*") {
-            prop_assert_eq!(expand(&text, &pod).unwrap(), text);
-        }
-
-        #[test]
-        fn no_text_makes_it_panic(text in "[${}A-Z_0-9é]{0,20}") {
-            let _ = expand(&text, &pod);
-        }
-    }
-}
+mod tests;

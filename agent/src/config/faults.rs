@@ -1,30 +1,49 @@
-//! What can be wrong with a configuration whose form is right: every fault, each with its place and
-//! what is meant.
+//! Validation of a configuration that was read: every fault, with its place and what is expected.
 
 use super::{Config, ListenConfig, RegionConfig, TrafficConfig};
-use regionmesh_core::planning::Strategy;
+use regionmesh_core::{planning::Strategy, recovery::ramp::RecoveryPolicy};
 use regionmesh_dns::NetworkConfig;
 use regionmesh_mesh::is_host_port;
-use regionmesh_protocol::{identity::RegionName, plan::FULL_WEIGHT_BP};
-use std::{collections::BTreeSet, net::SocketAddr};
+use regionmesh_protocol::{identity::RegionName, plan::FULL_WEIGHT_BP, register::ballot::WITNESS};
+use std::{collections::BTreeSet, iter, net::SocketAddr};
 
 impl Config {
-    /// Every fault, as `place: what is wrong`; none where the configuration can be used.
+    /// Every fault, as `place: what is wrong`; none if the configuration can be used.
     pub(super) fn faults(&self) -> Vec<String> {
+        let names: BTreeSet<&RegionName> = self.regions.iter().map(|region| &region.name).collect();
+
+        [
+            self.region_faults(&names),
+            self.health.faults(&self.regions),
+            self.mesh_settings().faults(),
+            self.canary_faults(),
+            self.listen.faults(),
+            self.host_faults(),
+            self.store_faults(),
+            self.log_faults(),
+            self.traffic.faults(&names),
+            self.alerts.faults(),
+            self.cost.faults(&names),
+            recovery_faults(&self.recovery),
+            self.for_dns().faults(),
+            self.replication.faults(),
+            self.serving.faults(),
+        ]
+        .concat()
+    }
+
+    fn region_faults(&self, names: &BTreeSet<&RegionName>) -> Vec<String> {
         let mut faults = Vec::new();
-        let mut names = BTreeSet::new();
+        let mut seen = BTreeSet::new();
         for region in &self.regions {
-            if !names.insert(&region.name) {
+            if !seen.insert(&region.name) {
                 faults.push(format!("regions: {} is listed twice", region.name));
             }
             faults.extend(region.faults());
             faults.extend(region.node_faults());
         }
 
-        if names
-            .iter()
-            .any(|name| name.as_str() == regionmesh_protocol::register::ballot::WITNESS)
-        {
+        if names.iter().any(|name| name.as_str() == WITNESS) {
             faults.push(
                 "regions: `witness` names the register's further acceptor; give the region \
                     another name"
@@ -43,69 +62,67 @@ impl Config {
             faults.push("regions: every weight_bp is 0, so nothing would serve".into());
         }
 
-        let health = &self.health;
-        faults.extend(health.faults(&self.regions));
-
-        faults.extend(self.mesh_settings().faults());
-        for address in &health.canaries {
-            if !is_host_port(address) {
-                faults.push(format!("health.canaries: {address:?} is not host:port"));
-            }
-        }
-
-        faults.extend(self.listen.faults());
-        let bad_hosts = self.api.hosts.iter().filter(|host| !is_host_pattern(host));
-        faults.extend(bad_hosts.map(|host| {
-            format!(
-                "api.hosts: {host:?} is neither a host name nor a suffix such as .example.org; \
-                    give no scheme or port"
-            )
-        }));
-
-        let stores = std::iter::once(("store", &self.store))
-            .chain(self.witness.iter().map(|store| ("witness", store)));
-        faults.extend(
-            stores.filter_map(|(field, store)| {
-                store.fault().map(|why| format!("{field}.url: {why}"))
-            }),
-        );
-
-        if let Err(error) = tracing_subscriber::EnvFilter::builder().parse(&self.log.filter) {
-            faults.push(format!(
-                "log.filter: {:?} is not a tracing filter: {error}",
-                self.log.filter
-            ));
-        }
-
-        if self.traffic.suspect_percent > 100 {
-            faults.push("traffic.suspect_percent must be at most 100".into());
-        }
-        faults.extend(self.traffic.faults(&names));
-        faults.extend(self.alerts.faults());
-        faults.extend(self.cost.faults(&names));
-        if self.recovery.errors_floor_bp > 10_000 {
-            faults.push("recovery.errors_floor_bp must be at most 10000".into());
-        }
-
-        if self
-            .recovery
-            .steps
-            .iter()
-            .any(|step| step.percent == 0 || step.percent > 100)
-            || !self.recovery.steps.is_sorted_by_key(|step| step.percent)
-        {
-            faults.push("recovery.steps: percents must rise within 1 to 100".into());
-        }
-
-        faults.extend(self.for_dns().faults());
-
-        faults.extend(self.replication.faults());
-        faults.extend(self.serving.faults());
         faults
+    }
+
+    fn canary_faults(&self) -> Vec<String> {
+        let wrong = self
+            .health
+            .canaries
+            .iter()
+            .filter(|address| !is_host_port(address));
+        wrong
+            .map(|address| format!("health.canaries: {address:?} is not host:port"))
+            .collect()
+    }
+
+    fn host_faults(&self) -> Vec<String> {
+        let wrong = self.api.hosts.iter().filter(|host| !is_host_pattern(host));
+        wrong
+            .map(|host| {
+                format!(
+                    "api.hosts: {host:?} is neither a host name nor a suffix such as \
+                        .example.org; give no scheme or port"
+                )
+            })
+            .collect()
+    }
+
+    fn store_faults(&self) -> Vec<String> {
+        iter::once(("store", &self.store))
+            .chain(self.witness.iter().map(|store| ("witness", store)))
+            .filter_map(|(field, store)| store.fault().map(|why| format!("{field}.url: {why}")))
+            .collect()
+    }
+
+    fn log_faults(&self) -> Vec<String> {
+        let filter = &self.log.filter;
+        let parsed = tracing_subscriber::EnvFilter::builder().parse(filter);
+        let fault = |error| format!("log.filter: {filter:?} is not a tracing filter: {error}");
+
+        parsed.err().map(fault).into_iter().collect()
     }
 }
 
-/// A host name, or one after a dot: every name below it.
+fn recovery_faults(recovery: &RecoveryPolicy) -> Vec<String> {
+    let mut faults = Vec::new();
+    if recovery.errors_floor_bp > 10_000 {
+        faults.push("recovery.errors_floor_bp must be at most 10000".into());
+    }
+
+    if recovery
+        .steps
+        .iter()
+        .any(|step| step.percent == 0 || step.percent > 100)
+        || !recovery.steps.is_sorted_by_key(|step| step.percent)
+    {
+        faults.push("recovery.steps: percents must rise within 1 to 100".into());
+    }
+
+    faults
+}
+
+/// Whether it is a host name, or a dot and a name: every name below it.
 fn is_host_pattern(text: &str) -> bool {
     let name = text.strip_prefix('.').unwrap_or(text);
     let is_label = |label: &str| {
@@ -119,7 +136,7 @@ fn is_host_pattern(text: &str) -> bool {
 }
 
 impl ListenConfig {
-    /// Two listeners on one port of one address: the second would fail at every start.
+    /// Listeners on the same address and port: the second could never bind.
     fn faults(&self) -> Vec<String> {
         let tcp = [
             ("api", self.api),
@@ -130,7 +147,7 @@ impl ListenConfig {
         let clashes = |listeners: &[(&str, SocketAddr)], transport| {
             let mut faults = Vec::new();
             for (index, (name, address)) in listeners.iter().enumerate() {
-                // Port 0 is another one each time.
+                // Port 0 gives a different port to each.
                 let clash = listeners[..index]
                     .iter()
                     .find(|(_, other)| other == address && address.port() != 0);
@@ -148,7 +165,12 @@ impl ListenConfig {
 
 impl TrafficConfig {
     fn faults(&self, regions: &BTreeSet<&RegionName>) -> Vec<String> {
-        let mut faults = NetworkConfig::faults(&self.networks, regions);
+        let mut faults = Vec::new();
+        if self.suspect_percent > 100 {
+            faults.push("traffic.suspect_percent must be at most 100".into());
+        }
+
+        faults.extend(NetworkConfig::faults(&self.networks, regions));
         if self.cost && self.strategy == Strategy::ActivePassive {
             faults.push(
                 "traffic.cost shares traffic by weights, and traffic.strategy = \"active-passive\" \

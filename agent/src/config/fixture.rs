@@ -1,9 +1,9 @@
-//! A configuration for tests: agent `node-0` of the first region. No file that it names is there.
+//! A configuration for tests: agent `node-0` of the first region. None of its files exist.
 
 use super::Config;
 use std::fmt::Write;
 
-/// With these regions, names and addresses, and what else is to be in it, as TOML.
+/// A configuration with these regions (name, address); `more` is prepended, as TOML.
 pub(crate) fn config(regions: &[(&str, &str)], more: &str) -> Config {
     let own = regions.first().map_or("r", |(name, _)| name);
     let mut text = format!(
@@ -13,7 +13,10 @@ pub(crate) fn config(regions: &[(&str, &str)], more: &str) -> Config {
         agent = "node-0"
         data_dir = "/nowhere"
         tls = {{ ca = "/nowhere", certificate = "/nowhere", key = "/nowhere" }}
-        listen = {{ mesh = "127.0.0.1:0", dns = "127.0.0.1:0", api = "127.0.0.1:0", serving = "127.0.0.1:0" }}
+        listen.mesh = "127.0.0.1:0"
+        listen.dns = "127.0.0.1:0"
+        listen.api = "127.0.0.1:0"
+        listen.serving = "127.0.0.1:0"
         store = {{ url = "file:///nowhere" }}
         "#,
     );

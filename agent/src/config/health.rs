@@ -1,51 +1,51 @@
-//! Probing of endpoints: what is asked, how often, and what is good enough.
+//! `[health]`: probes of endpoints, their interval, and the criteria of failure.
 
 use super::RegionConfig;
 use regionmesh_core::health::gray::{GrayConclusion, GrayPolicy, WINDOW_MAX};
 use serde::{Deserialize, Serialize};
 use std::{collections::BTreeMap, path::PathBuf};
 
-/// Probing.
+/// Probing of endpoints.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct HealthConfig {
-    /// What an observer asks of an endpoint: `http`, `https`, `tcp`, `inference`.
+    /// Kind of probe: `http`, `https`, `tcp`, `inference`.
     pub probe: ProbeKind,
-    /// Path of an `http`, `https` or `inference` probe. The Open Inference Protocol's readiness.
+    /// Path of an `http`, `https` or `inference` probe; by default the readiness path of the Open
+    /// Inference Protocol.
     pub path: String,
     /// Time between probes, milliseconds.
     pub interval_ms: u64,
-    /// How long one probe may take, its retry included, milliseconds.
+    /// Timeout of one probe, its retry included, milliseconds.
     pub timeout_ms: u64,
-    /// Positive evidence this many times in a row: failed.
+    /// Consecutive definite failures until an endpoint counts as failed.
     pub failures: u32,
-    /// Pause before positive evidence is confirmed by the next probe, milliseconds.
+    /// Pause before the probe that confirms a definite failure, milliseconds.
     pub confirm_interval_ms: u64,
-    /// Failed only once positive evidence spans this long, milliseconds: longer than an endpoint
-    /// takes to restart.
+    /// Time that definite failures must span before an endpoint counts as failed, milliseconds:
+    /// longer than an endpoint takes to restart.
     pub evidence_ms: u64,
-    /// Successes in a row until a failed endpoint is healthy again.
+    /// Consecutive successes until a failed endpoint is healthy again.
     pub successes: u32,
-    /// Silence this long: suspect, milliseconds.
+    /// Silence until an endpoint is suspect, milliseconds.
     pub suspect_ms: u64,
-    /// Silence this long: failed, milliseconds. 8 s: bursts of loss on long links look like silence
-    /// for a few seconds.
+    /// Silence until an endpoint counts as failed, milliseconds. 8 s: bursts of packet loss on long
+    /// links look like silence for a few seconds.
     pub silent_ms: u64,
-    /// `host:port` of TCP services outside the mesh; an observer that reaches none of them
+    /// `host:port` of TCP services outside the mesh. An observer that can reach none of them
     /// abstains.
     pub canaries: Vec<String>,
-    /// Whether each of a region's addresses is probed by itself, under the name in `serving_url`.
-    /// If not, only `serving_url` is, and DNS answers all addresses or none.
+    /// Whether each of a region's addresses is probed separately, under the name in `serving_url`.
+    /// If not, only `serving_url` is probed, and DNS answers with all addresses or none.
     pub each_address: bool,
-    /// A region has failed when fewer of its addresses than this have not.
+    /// A region has failed if fewer of its addresses than this are working.
     pub minimum_addresses: u16,
-    /// Certificates (PEM) of the authorities that `https://` endpoints are checked against; none:
-    /// the platform's.
+    /// CA certificates (PEM) to verify `https://` endpoints with; none: the platform's.
     pub ca_file: Option<PathBuf>,
-    /// The name that an `https://` endpoint's certificate must be for; none: the host in
+    /// The name that the certificate of an `https://` endpoint must have; none: the host in
     /// `serving_url`.
     pub server_name: Option<String>,
-    /// Gray failure: answers, but too often wrongly or too late.
+    /// Gray failure: an endpoint that answers, but too often with errors or too late.
     pub gray: GrayPolicy,
     /// The synthetic inference of an `inference` probe.
     pub inference: Option<InferenceConfig>,
@@ -75,67 +75,66 @@ impl Default for HealthConfig {
     }
 }
 
-/// What an observer asks of an endpoint.
+/// Kind of probe.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum ProbeKind {
     /// GET the path; 2xx is success. Over TLS where `serving_url` is `https://`.
     Http,
-    /// The same, and every `serving_url` must be `https://`.
+    /// As `http`, and every `serving_url` must be `https://`.
     Https,
-    /// Connect.
+    /// A TCP connection is established.
     Tcp,
-    /// As `http`, and now and then a synthetic inference whose answer is compared.
+    /// As `http`, and periodically a synthetic inference with a known answer.
     Inference,
 }
 
-/// A synthetic inference: a request whose answer is known (Open Inference Protocol).
+/// A synthetic inference: a request with a known answer (Open Inference Protocol).
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct InferenceConfig {
-    /// The model that is asked.
     pub model: String,
     /// Its version or alias; none: the endpoint's default.
     #[serde(default)]
     pub version: Option<String>,
-    /// Every how manieth probe is an inference; after one that failed, the next is one too. 20:
+    /// Run a synthetic inference on every n-th probe, and after a failed one on the next probe. 20:
     /// every 10 s.
-    #[serde(default = "every")]
+    #[serde(default = "default_every")]
     pub every: u32,
     /// The request's body, JSON.
     pub request: String,
-    /// What each output named here must hold, flat: numbers within `tolerance`, all else exactly.
+    /// Expected values of outputs, flattened: numbers within `tolerance`, everything else exactly.
     pub expect: BTreeMap<String, Vec<serde_json::Value>>,
-    /// How far a number may be off, absolute.
-    #[serde(default = "tolerance")]
+    /// Highest absolute difference of a number.
+    #[serde(default = "default_tolerance")]
     pub tolerance: f64,
 }
 
-fn every() -> u32 {
+fn default_every() -> u32 {
     20
 }
 
-/// Engines and machines differ in the last digits of 32-bit floats.
-fn tolerance() -> f64 {
+/// 1e-4: engines and machines differ in the last digits of 32-bit floats.
+fn default_tolerance() -> f64 {
     1e-4
 }
 
-/// Most bytes of a synthetic request: it is sent by every observer to every address.
+/// Limit on a synthetic request, bytes: every observer sends it to every address.
 const REQUEST_MAX: usize = 64 << 10;
 
 impl HealthConfig {
-    /// What an endpoint is judged by, for people.
+    /// The criteria of failure, for people.
     pub fn in_words(&self) -> Vec<String> {
         let gray = &self.gray;
         let taken_for = match gray.conclude {
             GrayConclusion::Suspect => "suspect",
             GrayConclusion::Failed => "failed",
         };
-        let mut said = vec![
+        let mut criteria = vec![
             format!(
-                "a probe every {} ms, {} ms at most; failed after {} bad answers in a row, {} ms apart and over at \
-                 least {} ms, or after {} ms of silence; suspect after {} ms; healthy again after \
-                 {} good ones",
+                "a probe every {} ms, {} ms at most; failed after {} bad answers in a row, {} ms \
+                    apart and over at least {} ms, or after {} ms of silence; suspect after {} \
+                    ms; healthy again after {} good ones",
                 self.interval_ms,
                 self.timeout_ms,
                 self.failures,
@@ -149,33 +148,42 @@ impl HealthConfig {
         ];
 
         if gray.error_percent > 0 {
-            said.push(format!(
+            criteria.push(format!(
                 "{taken_for} when {} % of the last {} probes failed, until {} % of that",
                 gray.error_percent, gray.window, gray.clear_percent
             ));
         }
 
         if gray.latency_ms > 0 {
-            said.push(format!(
+            criteria.push(format!(
                 "{taken_for} when {} % of them take up to more than {} ms, until {} % of that",
                 gray.quantile_percent, gray.latency_ms, gray.clear_percent
             ));
         }
 
         if let Some(inference) = &self.inference {
-            said.push(format!(
+            criteria.push(format!(
                 "every {}th probe is an inference with {}",
                 inference.every, inference.model
             ));
         }
 
         if self.canaries.is_empty() {
-            said.push("no canaries: an observer that is cut off does not know it".into());
+            criteria.push("no canaries: an observer that is cut off does not know it".into());
         }
-        said
+        criteria
     }
 
     pub(super) fn faults(&self, regions: &[RegionConfig]) -> Vec<String> {
+        [
+            self.probing_faults(),
+            self.gray_faults(),
+            self.kind_faults(regions),
+        ]
+        .concat()
+    }
+
+    fn probing_faults(&self) -> Vec<String> {
         let mut faults = Vec::new();
         if !(10..=60_000).contains(&self.interval_ms) {
             faults.push(format!(
@@ -186,8 +194,8 @@ impl HealthConfig {
 
         if !(10..=60_000).contains(&self.confirm_interval_ms) {
             faults.push(format!(
-                "health.confirm_interval_ms: {} is not within 10 to 60000; a value of health.interval_ms or more turns \
-                 quicker confirmation off",
+                "health.confirm_interval_ms: {} is not within 10 to 60000; a value of \
+                    health.interval_ms or more turns quicker confirmation off",
                 self.confirm_interval_ms
             ));
         }
@@ -228,6 +236,11 @@ impl HealthConfig {
             ));
         }
 
+        faults
+    }
+
+    fn gray_faults(&self) -> Vec<String> {
+        let mut faults = Vec::new();
         let gray = &self.gray;
         if !(2..=WINDOW_MAX).contains(&gray.window) {
             faults.push(format!(
@@ -247,6 +260,12 @@ impl HealthConfig {
             );
         }
 
+        faults
+    }
+
+    /// Faults of settings that depend on the kind of probe.
+    fn kind_faults(&self, regions: &[RegionConfig]) -> Vec<String> {
+        let mut faults = Vec::new();
         if self.probe == ProbeKind::Https {
             let others = regions
                 .iter()

@@ -1,10 +1,10 @@
-//! What the configuration tells the mesh.
+//! The mesh's part of the configuration.
 
 use super::Config;
 use regionmesh_mesh::{RegionEndpoint, Settings};
 
 impl Config {
-    /// Where the mesh listens and what it stays connected to.
+    /// Listen address and peers of the mesh.
     pub fn mesh_settings(&self) -> Settings {
         let regions = self.regions.iter().map(|region| RegionEndpoint {
             name: region.name.clone(),

@@ -1,5 +1,5 @@
-//! Documents about money in the region's bucket. Each is a version of an internal model, so that it
-//! is replicated, verified and deleted as every version is.
+//! Documents about cost in the region's bucket. Each is a version of an internal model, so it is
+//! replicated, verified and deleted like any version.
 //!
 //! A document has a slot, such as the bill of one source for one month. Its versions are named
 //! `<kind>.<period>.<hash of the source>.<random>`; the one that was published last fills the slot,
@@ -25,16 +25,16 @@ const MODEL: &str = "regionmesh.cost";
 /// The one file of a document.
 const FILE: &str = "document";
 
-/// What a document is.
+/// The kind of a document.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Kind {
     /// The day cells of a source's bill for a month.
     Bill,
-    /// What an agent counted in a month.
+    /// The use that an agent counted in a month.
     Use,
     /// A price table.
     Prices,
-    /// Recommendations that were made.
+    /// Earlier recommendations.
     Advice,
 }
 
@@ -51,10 +51,10 @@ impl Kind {
     }
 }
 
-/// What a document stands for: the newest document of a slot replaces the others.
+/// The subject of a document: the newest document of a slot replaces the others.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Slot {
-    /// What it is.
+    /// The kind of its documents.
     pub kind: Kind,
     /// The part of the version's name between the kind and the random end.
     place: String,
@@ -69,7 +69,7 @@ impl Slot {
         }
     }
 
-    /// A slot of its own, for a document that counts beside others of its kind.
+    /// A new slot, for a document that does not replace others of its kind.
     pub fn apart(kind: Kind) -> Self {
         Self {
             kind,
@@ -77,7 +77,7 @@ impl Slot {
         }
     }
 
-    /// The slot of a kind that has one document alone.
+    /// The slot of a kind with a single document.
     pub fn only(kind: Kind) -> Self {
         Self {
             kind,
@@ -85,7 +85,7 @@ impl Slot {
         }
     }
 
-    /// The month of its documents; none where they are of no month.
+    /// The month of its documents, if it has one.
     pub fn period(&self) -> Option<Period> {
         self.place.split_once('.')?.0.parse().ok()
     }
@@ -108,31 +108,28 @@ impl fmt::Display for Slot {
     }
 }
 
-/// Why a document could not be kept or read.
+/// Why a document could not be stored or read.
 #[derive(Debug, thiserror::Error)]
 pub enum ArchiveError {
     /// It could not be published.
     #[error(transparent)]
     Publish(#[from] PublishError),
-    /// The store fails.
+    /// The store failed.
     #[error(transparent)]
     Store(#[from] ModelError),
-    /// A name that can't be.
+    /// A name is not valid.
     #[error(transparent)]
     Name(#[from] IdentityError),
-    /// A document is something else than it should be.
+    /// A document has unexpected content.
     #[error("{model}@{version} can't be read: {why}")]
     Unreadable {
-        /// The model that it is a version of.
         model: ModelName,
-        /// Which version.
         version: VersionName,
-        /// What is wrong with it.
         why: String,
     },
 }
 
-/// The documents. Clones share the store.
+/// The stored documents. Clones share the store.
 #[derive(Clone)]
 pub struct Archive {
     /// The region's models.
@@ -141,13 +138,13 @@ pub struct Archive {
     pub publisher: Publisher,
     /// The agent's clock.
     pub clock: HybridClock,
-    /// The region.
+    /// Origin of new documents.
     pub region: RegionName,
-    /// Where files are kept while they are read.
+    /// Folder for files being imported.
     pub staging: PathBuf,
 }
 
-/// The document that fills each slot, and those that do not any more.
+/// The current document of each slot, and the superseded ones.
 pub fn sort(catalogue: &Catalogue) -> (BTreeMap<Slot, &VersionSummary>, Vec<&VersionSummary>) {
     let mut newest: BTreeMap<Slot, &VersionSummary> = BTreeMap::new();
     let mut superseded = Vec::new();
@@ -172,8 +169,8 @@ pub fn sort(catalogue: &Catalogue) -> (BTreeMap<Slot, &VersionSummary>, Vec<&Ver
 }
 
 impl Archive {
-    /// Keeps a document, and deletes those that it replaces. `about` is told to whoever looks at
-    /// the version.
+    /// Stores a document, and deletes those that it replaces. `about` becomes the version's
+    /// metadata.
     pub async fn put(
         &self,
         slot: &Slot,
@@ -230,52 +227,4 @@ impl Archive {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used)]
-mod tests {
-    use super::*;
-    use regionmesh_protocol::clock::HybridTime;
-
-    fn held(version: &str, wall_ms: u64) -> VersionSummary {
-        VersionSummary {
-            model: MODEL.parse().unwrap(),
-            version: version.parse().unwrap(),
-            content: Digest::of(version.as_bytes()),
-            size: 1,
-            published: HybridTime {
-                wall_ms,
-                counter: 0,
-            },
-            origin: "a".parse().unwrap(),
-        }
-    }
-
-    #[test]
-    fn the_newest_document_fills_its_slot_and_others_are_superseded() {
-        let slot = Slot::new(Kind::Bill, "2026-09".parse().unwrap(), "AWS 1");
-        let other = Slot::new(Kind::Bill, "2026-10".parse().unwrap(), "AWS 1");
-        let mut foreign = held(&format!("{slot}.9"), 9);
-
-        foreign.model = "regionmesh.other".parse().unwrap();
-        let versions = vec![
-            held(&format!("{slot}.1"), 5),
-            held(&format!("{slot}.2"), 7),
-            held(&format!("{slot}.3"), 6),
-            held(&format!("{other}.4"), 1),
-            held("unknown.all.5", 1),
-            foreign,
-        ];
-
-        let catalogue = Catalogue {
-            versions: versions.clone(),
-            ..Catalogue::default()
-        };
-        let (newest, superseded) = sort(&catalogue);
-
-        assert_eq!(
-            newest,
-            BTreeMap::from([(slot, &versions[1]), (other, &versions[3])])
-        );
-
-        assert_eq!(superseded, [&versions[0], &versions[2]]);
-    }
-}
+mod tests;

@@ -1,5 +1,4 @@
-//! What is known of bills and prices: the documents in the region's bucket, decoded and kept in
-//! memory.
+//! Bills and prices in memory: the decoded documents of the region's bucket.
 
 use super::{
     advice::Advice,
@@ -18,10 +17,10 @@ pub const LIVE_GAP_MS: u64 = 60_000;
 /// Why prices could not be added.
 #[derive(Debug, thiserror::Error)]
 pub enum ImportPricesError {
-    /// The bucket fails.
+    /// The bucket failed.
     #[error(transparent)]
     Archive(#[from] ArchiveError),
-    /// They don't go together with those that are there.
+    /// They conflict with existing prices.
     #[error(transparent)]
     Table(#[from] PriceTableError),
 }
@@ -35,24 +34,23 @@ enum Document {
     Advice(Arc<Advice>),
 }
 
-/// The documents, as of the last reading.
+/// The documents, as of the last refresh.
 #[derive(Debug, Clone, Default)]
 pub struct Books {
     documents: BTreeMap<Slot, (Digest, Document)>,
-    /// The bills.
     pub ledger: Ledger,
-    /// The prices, those that are built in included.
+    /// Imported and built-in prices.
     pub prices: Prices,
-    /// What ran and was counted in past months, newest last.
+    /// Use in past months, newest last.
     pub usage: Vec<Arc<LiveMeter>>,
-    /// Recommendations that were made.
+    /// Earlier recommendations.
     pub advice: Arc<Advice>,
-    /// Documents that can't be read, and why.
+    /// Unreadable documents, and why.
     pub unreadable: Vec<String>,
 }
 
 impl Books {
-    /// The books as the catalogue says; what has not changed is not read again.
+    /// The documents in the catalogue; unchanged ones are not read again.
     pub async fn refreshed(self: Arc<Self>, archive: &Archive, catalogue: &Catalogue) -> Arc<Self> {
         let (newest, _) = sort(catalogue);
         let mut documents = BTreeMap::new();
@@ -72,7 +70,7 @@ impl Books {
                 Ok(document) => drop(documents.insert(slot, (held.content, document))),
                 Err(why) => {
                     unreadable.push(format!("{}@{}: {why}", held.model, held.version));
-                    // What was read before stays, until the new one can be read.
+                    // The previous document stays in use until the new one can be read.
                     if let Some(before) = self.documents.get(&slot) {
                         documents.insert(slot, before.clone());
                     }
@@ -109,8 +107,8 @@ impl Books {
     }
 }
 
-/// Adds prices to those that the bucket holds now, and keeps them there. Each import is a document
-/// of its own until the next one takes it in: imports at several agents at once all count.
+/// Adds prices to those in the bucket. Each import is a separate document until the next one merges
+/// it, so concurrent imports at several agents all count.
 pub async fn import_prices(
     archive: &Archive,
     prices: Vec<Price>,
@@ -168,7 +166,7 @@ async fn read(archive: &Archive, kind: Kind, held: &VersionSummary) -> Result<Do
         .await
         .map_err(|error| error.to_string())?;
 
-    // Cells of a large bill take a while.
+    // Decoding a large bill takes a while.
     let decoded = tokio::task::spawn_blocking(move || match kind {
         Kind::Bill => StoredPart::decode(&bytes)
             .map(|part| Document::Bill(Arc::new(part)))

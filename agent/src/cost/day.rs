@@ -1,7 +1,6 @@
 //! Days of the calendar.
 
-/// The day of a point in time in UTC, Unix milliseconds. What lies beyond the calendar is its first
-/// day.
+/// The UTC day of a time in Unix milliseconds; the first day of the calendar if it is out of range.
 pub fn date(ms: u64) -> time::Date {
     regionmesh_cost::date_at(ms).unwrap_or(time::Date::MIN)
 }

@@ -1,4 +1,4 @@
-//! Imports of bills: files become cells, cells become documents in the bucket.
+//! Imports of bills: files are read into cells, and cells are stored as documents in the bucket.
 
 mod files;
 
@@ -15,10 +15,10 @@ use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 use time::Date;
 
-/// What an import replaced, or would replace.
+/// A part that an import replaced, or would replace.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Replaced {
-    /// Rows of the bill before.
+    /// Rows of the previous bill.
     pub rows: u64,
     /// When it was imported, Unix milliseconds.
     pub imported_ms: u64,
@@ -29,13 +29,13 @@ pub struct Replaced {
 /// One source and month of an import.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PartSummary {
-    /// Whose bill it is.
+    /// The source of the bill.
     pub source: String,
     /// The billing month.
     pub period: Period,
-    /// Rows summed up.
+    /// Rows imported.
     pub rows: u64,
-    /// Cells that they became.
+    /// Cells created from them.
     pub cells: u64,
     /// First day with a charge.
     pub first_day: String,
@@ -43,65 +43,63 @@ pub struct PartSummary {
     pub last_day: String,
     /// Totals by metric and currency.
     pub totals: BTreeMap<Metric, Totals>,
-    /// What it takes the place of; none where nothing was there.
+    /// The part that it replaces, if there was one.
     pub replaced: Option<Replaced>,
 }
 
-/// What an import did, or would do.
+/// The result of an import, or of a dry run.
 #[derive(Debug, Clone, Serialize)]
 pub struct ImportSummary {
-    /// Whether nothing was kept.
+    /// Whether it was a dry run: nothing was stored.
     pub dry_run: bool,
-    /// What was read of the files.
+    /// Statistics of the files.
     pub report: ImportReport,
-    /// What it became.
+    /// The imported parts.
     pub parts: Vec<PartSummary>,
 }
 
-/// Why an import was not kept.
+/// Why an import failed.
 #[derive(Debug, thiserror::Error)]
 pub enum ImportError {
     /// The files can't be read.
     #[error(transparent)]
     Files(#[from] FilesError),
-    /// A file ended early, or is no bill: half a bill replaces nothing.
+    /// A file ended early, or is not a bill: an incomplete bill replaces nothing.
     #[error("nothing was imported: {}", .0.join("; "))]
     Incomplete(Vec<String>),
     /// No row could be used.
     #[error("nothing was imported: no row could be \
         used{}", .0.as_ref().map(|first| format!("; the first: {first}")).unwrap_or_default())]
     Empty(Option<String>),
-    /// Bills that would be deleted at once.
+    /// Bills older than the retention, which would be deleted immediately.
     #[error(
-        "nothing was imported: bills are kept for {keep_months} months (cost.keep_months), and the files have older ones, of {}; \
-         leave these out, or raise the setting",
+        "nothing was imported: bills are kept for {keep_months} months (cost.keep_months), and \
+            the files have older ones, of {}; leave these out, or raise the setting",
         .months.join(", ")
     )]
     TooOld {
-        /// Their months.
         months: Vec<String>,
-        /// How many months are kept.
+        /// Retention, months.
         keep_months: u32,
     },
-    /// A part can't be stored.
+    /// A part is not valid.
     #[error("nothing was imported: {0}")]
     Part(#[from] PartError),
-    /// The bucket refuses.
+    /// The bucket failed after some parts were stored.
     #[error(
         "{kept} of {all} parts were imported, then the store failed: {error}; run the import \
             again, what was kept is replaced"
     )]
     Store {
-        /// Parts that were kept.
+        /// Parts stored.
         kept: usize,
         /// All parts.
         all: usize,
-        /// Why it failed.
         error: Box<ArchiveError>,
     },
 }
 
-/// What `import` would replace in `books`. Fails where it must not replace anything.
+/// Checks an import, and finds the parts that it would replace in `books`.
 pub fn summarise(
     import: &Import,
     books: &Books,
@@ -159,7 +157,7 @@ fn summary(part: &ImportedPart, books: &Books) -> PartSummary {
     }
 }
 
-/// Refuses months that are older than bills are kept.
+/// Refuses months older than the retention of bills.
 pub fn check_age(import: &Import, cost: &CostConfig, today: Date) -> Result<(), ImportError> {
     let old: BTreeSet<Period> = import
         .parts
@@ -179,15 +177,15 @@ pub fn check_age(import: &Import, cost: &CostConfig, today: Date) -> Result<(), 
     })
 }
 
-/// A part of an import as it is stored.
+/// A part of an import, ready to be stored.
 pub struct Prepared {
     slot: Slot,
     about: Vec<(String, String)>,
     document: Vec<u8>,
 }
 
-/// Checks and encodes parts. All of them: one that can't be stored stops the import before anything
-/// changes.
+/// Checks and encodes all parts, so that one that is not valid stops the import before anything is
+/// changed.
 pub fn prepare(
     parts: Vec<ImportedPart>,
     books: &Books,
@@ -219,8 +217,7 @@ pub fn prepare(
     parts.into_iter().map(prepare).collect()
 }
 
-/// Keeps the parts of an import in the bucket, each in the place of what its source had for its
-/// month.
+/// Stores the parts of an import in the bucket; each replaces the bill of its source and month.
 pub async fn keep(
     parts: Vec<Prepared>,
     archive: &Archive,
@@ -248,118 +245,4 @@ pub async fn keep(
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used)]
-mod tests {
-    use super::*;
-    use regionmesh_cost::ImportOptions;
-    use time::macros::date;
-
-    const HEAD: &str = "ProviderName,BillingAccountId,BillingCurrency,ChargePeriodStart,ChargeCategory,EffectiveCost\n";
-
-    #[test]
-    fn half_a_bill_replaces_nothing() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("bill.csv");
-        std::fs::write(
-            &path,
-            format!("{HEAD}AWS,1,USD,2026-09-01T00:00:00Z,Usage,1.5\n"),
-        )
-        .unwrap();
-
-        let file = BillFile {
-            name: "bill.csv".into(),
-            path: path.clone(),
-        };
-        let import = read(
-            std::slice::from_ref(&file),
-            ImportOptions::default(),
-            |_| (),
-        )
-        .unwrap();
-
-        let summary = summarise(&import, &Books::default(), true).unwrap();
-        assert_eq!(
-            (summary.parts[0].source.as_str(), summary.parts[0].rows),
-            ("AWS 1", 1)
-        );
-
-        std::fs::write(&path, "no,bill\n1,2\n").unwrap();
-        let import = read(
-            std::slice::from_ref(&file),
-            ImportOptions::default(),
-            |_| (),
-        )
-        .unwrap();
-        let error = summarise(&import, &Books::default(), true)
-            .unwrap_err()
-            .to_string();
-
-        assert!(error.contains("bill.csv: no column"), "{error}");
-
-        std::fs::write(&path, format!("{HEAD}AWS,1,USD,yesterday,Usage,1.5\n")).unwrap();
-        let import = read(&[file], ImportOptions::default(), |_| ()).unwrap();
-        let error = summarise(&import, &Books::default(), true)
-            .unwrap_err()
-            .to_string();
-
-        assert!(
-            error.contains("no row could be used") && error.contains("yesterday"),
-            "{error}"
-        );
-    }
-
-    fn imported(rows: &[(&str, &str)]) -> Import {
-        let mut text = HEAD.to_owned();
-        for (account, day) in rows {
-            text += &format!("AWS,{account},USD,{day},Usage,1.5\n");
-        }
-
-        let mut importer = regionmesh_cost::Importer::new(ImportOptions::default());
-        importer.read("bill.csv", text.as_bytes());
-        importer.finish()
-    }
-
-    #[test]
-    fn months_that_would_be_deleted_at_once_are_refused() {
-        let import = imported(&[
-            ("1", "2024-06-30"),
-            ("1", "2024-07-01"),
-            ("2", "2024-06-01"),
-            ("1", "2024-05-01"),
-        ]);
-
-        let cost = CostConfig {
-            keep_months: 26,
-            ..CostConfig::default()
-        };
-        let error = check_age(&import, &cost, date!(2026 - 09 - 20))
-            .unwrap_err()
-            .to_string();
-
-        assert!(
-            error.contains("kept for 26 months") && error.contains("of 2024-05, 2024-06;"),
-            "{error}"
-        );
-
-        assert!(check_age(&import, &cost, date!(2026 - 07 - 31)).is_ok());
-    }
-
-    #[test]
-    fn one_part_that_cant_be_stored_stops_all_of_them() {
-        let long = "9".repeat(300);
-        let parts = |rows: &[(&str, &str)]| prepare(imported(rows).parts, &Books::default(), "me");
-        assert_eq!(
-            parts(&[("1", "2026-09-01"), ("2", "2026-09-01")])
-                .unwrap()
-                .len(),
-            2
-        );
-
-        let refused = parts(&[("1", "2026-09-01"), (long.as_str(), "2026-09-01")]);
-        assert!(refused.is_err_and(|error| {
-            error
-                .to_string()
-                .starts_with("nothing was imported: source")
-        }));
-    }
-}
+mod tests;

@@ -1,4 +1,4 @@
-//! What runs in every region and what its agents counted, from the configuration and the status
+//! The capacity of every region and what its agents counted, from the configuration and the status
 //! board. Pure.
 
 use crate::{
@@ -26,12 +26,12 @@ use std::{
     sync::Arc,
 };
 
-/// What stands for models beyond what is published by name.
+/// The name under which models beyond the limit are summed.
 const OTHER: &str = "(other)";
-/// Causes of bytes that go to users.
+/// Number of causes of bytes sent to users.
 const ANSWERS: usize = 2;
 
-/// The regions of the mesh and those that bills name.
+/// The regions of the mesh and their names on bills.
 pub fn region_map(config: &Config) -> RegionMap {
     RegionMap::new(config.regions.iter().map(|region| MeshRegion {
         name: region.name.to_string(),
@@ -40,21 +40,21 @@ pub fn region_map(config: &Config) -> RegionMap {
     }))
 }
 
-/// The class of storage that models are kept in.
+/// The storage class of models.
 pub const STORAGE: &str = "standard";
 
-/// What every region holds, as far as its catalogue was read.
+/// The catalogue of every region that could be read.
 pub type Holdings = BTreeMap<RegionName, Arc<Catalogue>>;
 
-/// What every region holds now.
+/// The current catalogues.
 pub fn holdings(own: &RegionName, snapshots: &Snapshots) -> Holdings {
     let mut holdings = Holdings::clone(&snapshots.peer_catalogues.borrow());
     holdings.insert(own.clone(), snapshots.catalogue.borrow().clone());
     holdings
 }
 
-/// Takes in what runs in every region now, how much each stores, and what the agents that are heard
-/// of counted.
+/// Adds an observation of every region to `live`: its capacity, stored bytes, and the counters of
+/// living agents.
 pub fn observe(
     live: &mut LiveMeter,
     config: &Config,
@@ -105,7 +105,7 @@ pub fn observe(
     }
 }
 
-/// What runs in every region.
+/// The capacity of every region.
 pub fn capacities(config: &Config, board: &BoardView) -> BTreeMap<String, RegionCapacity> {
     config
         .regions
@@ -150,8 +150,7 @@ pub fn is_heard(region: &RegionConfig, board: &BoardView) -> bool {
     own.any(|(_, view)| view.status_entries.contains_key(&StatusKind::Cost))
 }
 
-/// What runs in a region. Nodes that are not counted in the configuration are as many as agents of
-/// it are alive.
+/// The capacity of a region. Nodes without a configured count are as many as living agents.
 fn capacity(region: &RegionConfig, board: &BoardView) -> RegionCapacity {
     let living = board
         .agents
@@ -207,12 +206,12 @@ fn counters(status_entries: &CostStatus) -> Counters {
     }
 }
 
-/// Bytes of answers, split by whether their users' home is elsewhere.
+/// Bytes of answers, split by whether the users' home region is another one.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Answers {
-    /// Bytes that were counted so far.
+    /// Bytes counted so far.
     seen: u64,
-    /// Those of them that went to users whose home is another region.
+    /// Of these, bytes to users whose home is another region.
     away: u64,
 }
 
@@ -227,8 +226,8 @@ impl Answers {
         self.seen - self.away
     }
 
-    /// Takes in how many bytes were answered since the start, by the share of the region's traffic
-    /// that is away from home.
+    /// Adds the growth of `answered`, bytes since the start, split by the share of the region's
+    /// traffic that is away from home.
     pub fn count(&mut self, answered: u64, away_share: f64) {
         let new = answered.saturating_sub(self.seen);
         self.away = self
@@ -240,8 +239,8 @@ impl Answers {
     }
 }
 
-/// Which part of a region's traffic is away from home: what its share exceeds the one that it has
-/// while every region serves. `home` are the shares of the configuration.
+/// The part of a region's traffic that is away from home: the excess of its share over its
+/// configured share.
 pub fn away_share(config: &Config, plan: &Plan, own: &RegionName) -> f64 {
     let total: f64 = config
         .regions
@@ -264,8 +263,7 @@ pub fn away_share(config: &Config, plan: &Plan, own: &RegionName) -> f64 {
     }
 }
 
-/// Round trips between regions that agents measured, milliseconds; the shortest of each pair
-/// counts.
+/// The shortest measured round trip between each pair of regions, milliseconds.
 pub fn round_trips_ms(board: &BoardView) -> BTreeMap<(String, String), f64> {
     let mut found: BTreeMap<(String, String), f64> = BTreeMap::new();
     for (agent, view) in board.agents.iter().filter(|(_, view)| view.is_alive) {
@@ -296,9 +294,8 @@ pub fn round_trips_ms(board: &BoardView) -> BTreeMap<(String, String), f64> {
     found
 }
 
-/// What this agent publishes of its counters: as much as there is room for by name, the rest as
-/// one. What was named in `before` stays so: a counter that came back under its name would be
-/// counted a second time.
+/// The counters that this agent publishes: as many as fit by name, the rest summed. A name in
+/// `before` is kept: a counter that left and returned would be counted twice.
 pub fn published(
     counts: &Counts,
     answers: Answers,

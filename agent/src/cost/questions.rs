@@ -1,83 +1,82 @@
-//! Questions about money, as the API's queries and the command line ask them. Both are parsed here,
-//! so that they mean the same.
+//! Questions about cost, from the API's queries and the command line; both are parsed here, so that
+//! they mean the same.
 
 use regionmesh_cost::{BaselineName, Filter, Group, Interval, Metric, parse_date};
 use regionmesh_protocol::models::manifest::TEXT_MAX;
 use std::{collections::BTreeMap, str::FromStr};
 use time::{Date, Duration};
 
-/// Most groups, and most filters, of one question.
+/// Limit on the groups, and on the filters, of one question.
 pub const LISTED_MAX: usize = 8;
-/// Longest time to look ahead, days.
+/// Longest forecast, days.
 pub const DAYS_MAX: u16 = 366;
-/// Longest time to an answer that may be asked for, milliseconds.
+/// Highest value of `latency_ms`, milliseconds.
 pub const LATENCY_MAX_MS: u16 = 60_000;
-/// What trends put side by side.
+/// The intervals that trends compare.
 pub const INTERVALS: [(&str, Interval); 2] = [("week", Interval::Week), ("month", Interval::Month)];
 
-/// A question.
+/// A question about cost.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Question {
-    /// What was spent within some days.
+    /// The cost of a span.
     Report(Span),
-    /// How it changed from week to week or month to month.
+    /// Changes from week to week or month to month.
     Trends(Span, Interval),
-    /// What each model cost.
+    /// The cost of each model.
     Models(Span),
-    /// What bytes cost that left a region.
+    /// The cost of egress.
     Egress(Span),
-    /// What the month, and each day after it so far, is heading for.
+    /// Forecast of the month, and of the next days.
     Forecast(Span, u16),
-    /// What is not as it was.
+    /// Open and recent anomalies.
     Anomalies,
-    /// How far budgets are used up.
+    /// Progress of the budgets.
     Budgets,
     /// The prices of a day.
     Prices(Date),
-    /// Whose bills are there.
+    /// The sources of bills.
     Sources,
-    /// What would cost less.
+    /// Changes that would save money.
     Recommendations(Wishes),
 }
 
-/// Days, and what of them.
+/// A range of days, and how to report it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Span {
     /// First day.
     pub start: Date,
     /// Last day, included.
     pub end: Date,
-    /// What rows are kept apart by.
+    /// Groups of the rows.
     pub by: Vec<Group>,
-    /// Which cost.
+    /// The kind of cost.
     pub metric: Metric,
-    /// Which charges count.
+    /// The charges to include.
     pub filters: Vec<Filter>,
 }
 
-/// What recommendations are to keep to; none: as configured.
+/// Limits of recommendations; none: as configured.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Wishes {
-    /// What they are compared with.
+    /// The baseline to compare with.
     pub baseline: Option<BaselineName>,
-    /// Longest time to an answer, milliseconds.
+    /// Highest latency, milliseconds.
     pub latency_ms: Option<f64>,
-    /// How many regions may be lost.
+    /// Number of regions that may fail.
     pub survive: Option<u8>,
 }
 
-/// Why a question can't be answered as it is asked: what, where, and what is possible.
+/// Why a question is not valid.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum QuestionError {
-    /// A parameter that is not known or can't be read.
+    /// An unknown or invalid parameter.
     #[error("{parameter}: {why}")]
     Parameter {
-        /// The parameter.
         parameter: &'static str,
-        /// What is wrong with it.
+        /// What is wrong with the value.
         why: String,
     },
-    /// The days are the wrong way round.
+    /// The start is after the end.
     #[error("start: {start} is after the end, {end}: swap them")]
     Order {
         /// First day.
@@ -87,7 +86,7 @@ pub enum QuestionError {
     },
 }
 
-/// What a client asks, by parameter.
+/// The parameters of a query.
 pub type Parameters = BTreeMap<String, String>;
 
 /// The kinds of questions, as the last part of the API's paths.
@@ -105,8 +104,8 @@ pub const KINDS: [&str; 10] = [
 ];
 
 impl Question {
-    /// Reads a question of one of [`KINDS`]; parameters that it does not know are refused. `format`
-    /// is the caller's.
+    /// Parses a question of one of [`KINDS`]; unknown parameters are refused. `format` is left to
+    /// the caller.
     pub fn parse(kind: &str, parameters: &Parameters, today: Date) -> Result<Self, QuestionError> {
         let asked = Asked { parameters, today };
         let span = ["start", "end", "by", "metric", "filter", "format"];
@@ -153,7 +152,7 @@ impl Question {
         question.in_order()
     }
 
-    /// Refuses days that are the wrong way round. What can't be read at all is named before.
+    /// Refuses a start after the end. Parse errors are reported first.
     fn in_order(self) -> Result<Self, QuestionError> {
         match &self {
             Self::Report(span)
@@ -173,7 +172,7 @@ impl Question {
     }
 }
 
-/// A value as it stands in a list, where `\\,` is a comma that separates nothing.
+/// A value as an item of a list, where `\\,` is a literal comma.
 pub fn listed_value(value: &str) -> String {
     value.replace('\\', r"\\").replace(',', r"\,")
 }
@@ -217,7 +216,7 @@ impl Asked<'_> {
             .transpose()
     }
 
-    /// The days asked for; by default the last `days` up to today.
+    /// The requested span; by default the last `days` up to today.
     fn span(&self, days: i64) -> Result<Span, QuestionError> {
         let end = self.day("end")?.unwrap_or(self.today);
         let first = end.checked_sub(Duration::days(days - 1)).unwrap_or(end);
@@ -285,7 +284,7 @@ impl Asked<'_> {
             .collect()
     }
 
-    /// How many days to look ahead.
+    /// The number of days to forecast.
     fn days(&self) -> Result<u16, QuestionError> {
         let wrong = || wrong("days", format!("is no number of days from 1 to {DAYS_MAX}"));
         let days = self
@@ -332,138 +331,4 @@ fn wrong(parameter: &'static str, why: impl Into<String>) -> QuestionError {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used, clippy::panic)]
-mod tests {
-    use super::*;
-    use proptest::prelude::*;
-    use time::macros::date;
-
-    const TODAY: Date = date!(2026 - 09 - 20);
-
-    fn asked(kind: &str, parameters: &[(&str, &str)]) -> Result<Question, QuestionError> {
-        let parameters = parameters
-            .iter()
-            .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
-            .collect();
-        Question::parse(kind, &parameters, TODAY)
-    }
-
-    #[test]
-    fn a_question_without_parameters_is_about_the_last_days() {
-        let Question::Report(span) = asked("report", &[]).unwrap() else {
-            panic!("another question")
-        };
-        assert_eq!(
-            (span.start, span.end, span.metric),
-            (date!(2026 - 08 - 22), TODAY, Metric::Effective)
-        );
-
-        let given = [
-            ("start", "2026-09-01"),
-            ("by", "region, tag:team"),
-            ("filter", "region=eu"),
-            ("metric", "list"),
-        ];
-        let Question::Report(span) = asked("report", &given).unwrap() else {
-            panic!("another question")
-        };
-
-        assert_eq!(span.by, [Group::Region, Group::Tag("team".into())]);
-        let Question::Report(other) =
-            asked("report", &[("filter", r"service=A\, B,region=a\b")]).unwrap()
-        else {
-            panic!()
-        };
-
-        assert_eq!(
-            other
-                .filters
-                .iter()
-                .map(|filter| filter.value.as_str())
-                .collect::<Vec<_>>(),
-            ["A, B", r"a\b"]
-        );
-
-        assert_eq!(
-            (span.start, span.metric, span.filters[0].value.as_str()),
-            (date!(2026 - 09 - 01), Metric::List, "eu")
-        );
-    }
-
-    #[test]
-    fn what_is_wrong_is_named() {
-        for (kind, name, value, part) in [
-            ("report", "start", "yesterday", "start: is no day"),
-            ("report", "start", "2026-13-01", "start: is no day"),
-            (
-                "report",
-                "start",
-                "2026-09-21",
-                "start: 2026-09-21 is after the end",
-            ),
-            (
-                "report",
-                "by",
-                "colour",
-                "by: \"colour\" is nothing to group by",
-            ),
-            ("report", "metric", "net", "metric: is none of"),
-            ("report", "colour", "red", "query: \"colour\" is none of"),
-            ("trends", "interval", "day", "interval: is neither"),
-            ("forecast", "days", "0", "days: is no number"),
-            (
-                "budgets",
-                "start",
-                "2026-09-01",
-                "query: \"start\" is none of format",
-            ),
-            (
-                "recommendations",
-                "baseline",
-                "best",
-                "baseline: is none of",
-            ),
-            (
-                "recommendations",
-                "latency_ms",
-                "NaN",
-                "latency_ms: is not within",
-            ),
-            ("recommendations", "survive", "2", "survive: is neither"),
-        ] {
-            let error = asked(kind, &[(name, value)]).unwrap_err().to_string();
-            assert!(error.starts_with(part), "{error}");
-        }
-
-        let both = [("start", "2026-09-21"), ("days", "")];
-        assert!(matches!(
-            asked("forecast", &both),
-            Err(QuestionError::Parameter {
-                parameter: "days",
-                ..
-            })
-        ));
-    }
-
-    proptest! {
-        #[test]
-        fn values_come_back_from_a_list_as_they_were(
-            values in proptest::collection::vec("[a\\\\, ]{0,6}", 1..5),
-        ) {
-            let list: Vec<String> = values.iter().map(|value| listed_value(value)).collect();
-            prop_assert_eq!(listed(&list.join(",")), values);
-        }
-
-        #[test]
-        fn arbitrary_parameters_never_panic(
-            kind in 0usize..10,
-            parameters: BTreeMap<String, String>,
-            value: String,
-        ) {
-            let _ = Question::parse(KINDS[kind], &parameters, TODAY);
-            for name in ["start", "by", "filter", "days", "latency_ms", "day"] {
-                let _ = asked(KINDS[kind], &[(name, &value)]);
-            }
-        }
-    }
-}
+mod tests;

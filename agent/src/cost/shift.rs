@@ -1,10 +1,15 @@
-//! Traffic for money: what a request costs in each region, and what the leader makes of it. Pure.
+//! Moving traffic to save money: what a request costs in each region, and the factors that the
+//! leader derives from it. Pure.
 
-use super::answers::BudgetProgress;
+use super::{
+    budgets::BudgetProgress,
+    observe::{bytes_per_answer, capacities, round_trips_ms},
+    request_costs::RequestCosts,
+};
 use crate::config::Config;
 use regionmesh_core::{
     gossip::BoardView,
-    planning::{CostTarget, PlanInputs},
+    planning::{CostTarget, PlanInputs, RegionInput},
 };
 use regionmesh_cost::{
     Amount, BudgetAction, BudgetScope, Currency, HourlyRate, LiveMeter, LiveWindow, Pricing,
@@ -18,51 +23,22 @@ use regionmesh_protocol::{
 use std::collections::{BTreeMap, BTreeSet};
 use time::Date;
 
-/// What is older is not acted on, milliseconds: traffic gets its normal weights.
+/// Older request costs are not used, milliseconds: traffic returns to its normal weights.
 const OLD_MS: u64 = 10 * 60_000;
-/// Fewer inferences of a model in a region do not tell how long they take there; the mesh's mean
-/// does.
-const TELLING: u64 = 100;
+/// With fewer inferences of a model in a region, the mesh's mean duration is used instead.
+const INFERENCES_MIN: u64 = 100;
 
-/// What a request costs and how long it takes, by region.
-#[derive(Debug, Clone, PartialEq)]
-pub struct RequestCosts {
-    /// When that was found, Unix milliseconds.
-    pub at_ms: u64,
-    /// The currency of all amounts.
-    pub currency: Currency,
-    /// What a million requests cost, were the region to serve the mesh's mix of models: the time of
-    /// places, and the answers' way to users.
-    pub per_million: BTreeMap<RegionName, Amount>,
-    /// Round trip and inference, milliseconds: by the region that serves and the region whose users
-    /// ask.
-    pub latency_ms: BTreeMap<RegionName, BTreeMap<RegionName, u32>>,
-    /// Longest time to an answer that a move may lead to, milliseconds.
-    pub latency_bound_ms: u32,
-    /// Whether a budget whose action is `shift` is used up.
-    pub is_budget_used_up: bool,
-    /// Regions whose own budget with that action is used up: they take nothing over.
-    pub used_up: BTreeSet<RegionName>,
-}
-
-impl RequestCosts {
-    /// Whether traffic is to be moved at all.
-    fn is_wanted(&self, config: &Config) -> bool {
-        config.traffic.cost || self.is_budget_used_up
-    }
-}
-
-/// What requests cost, from what runs in the regions and what they served lately.
+/// The inputs of request costs.
 pub struct Observed<'a> {
-    /// The configuration.
+    /// Regions, currency and limits.
     pub config: &'a Config,
-    /// The board.
+    /// Capacities, round trips and sizes of answers.
     pub board: &'a BoardView,
-    /// What was counted.
+    /// Use by model and region.
     pub live: &'a LiveMeter,
-    /// How the budgets stand.
+    /// Progress of the budgets.
     pub budgets: &'a [BudgetProgress],
-    /// The prices.
+    /// Prices of nodes and egress.
     pub pricing: Pricing<'a>,
     /// Today, UTC.
     pub today: Date,
@@ -71,28 +47,16 @@ pub struct Observed<'a> {
 }
 
 impl Observed<'_> {
-    /// What a request costs in each region where that is known; of none where traffic is not to be
+    /// The cost of a request in each region where it is known; in none if no traffic is to be
     /// moved.
     pub fn request_costs(&self) -> RequestCosts {
-        let currency = self.config.cost.currency;
-        let shifting = || {
-            let budgets = self
-                .budgets
-                .iter()
-                .filter(|traffic_state| traffic_state.budget.action == BudgetAction::Shift);
-
-            budgets
-                .filter(|traffic_state| traffic_state.state.ratio >= 1.0)
-                .map(|traffic_state| &traffic_state.budget.scope)
-        };
-
         let costs = RequestCosts {
             at_ms: self.now_ms,
-            currency,
+            currency: self.config.cost.currency,
             per_million: BTreeMap::new(),
             latency_ms: BTreeMap::new(),
             latency_bound_ms: self.config.cost.optimiser.latency_ms as u32,
-            is_budget_used_up: shifting().next().is_some(),
+            is_budget_used_up: self.used_up().next().is_some(),
             used_up: BTreeSet::new(),
         };
 
@@ -101,8 +65,8 @@ impl Observed<'_> {
         }
 
         let since = self.today.previous_day().unwrap_or(self.today);
-        let names = || self.config.regions.iter().map(|region| &region.name);
-        let windows: BTreeMap<&RegionName, LiveWindow> = names()
+        let windows: BTreeMap<&RegionName, LiveWindow> = self
+            .names()
             .map(|name| {
                 (
                     name,
@@ -113,13 +77,49 @@ impl Observed<'_> {
             .collect();
 
         let mix = Mix::of(windows.values());
-        let capacities = super::observe::capacities(self.config, self.board);
-        let bytes_per_answer = super::observe::bytes_per_answer(self.board);
+        let service_us: BTreeMap<&RegionName, i128> = windows
+            .iter()
+            .filter_map(|(name, window)| Some((*name, mix.service_us(window)?)))
+            .collect();
+        let of_region = |scope: &BudgetScope| match scope {
+            BudgetScope::Region(region) => region.parse().ok(),
+            _ => None,
+        };
+
+        RequestCosts {
+            per_million: self.per_million(&service_us),
+            latency_ms: self.latency_ms(&service_us),
+            used_up: self.used_up().filter_map(of_region).collect(),
+            ..costs
+        }
+    }
+
+    fn names(&self) -> impl Iterator<Item = &RegionName> {
+        self.config.regions.iter().map(|region| &region.name)
+    }
+
+    /// The scopes of budgets with the action `shift` that are used up.
+    fn used_up(&self) -> impl Iterator<Item = &BudgetScope> {
+        self.budgets
+            .iter()
+            .filter(|progress| progress.budget.action == BudgetAction::Shift)
+            .filter(|progress| progress.state.ratio >= 1.0)
+            .map(|progress| &progress.budget.scope)
+    }
+
+    /// The cost of a million requests, by region.
+    fn per_million(
+        &self,
+        service_us: &BTreeMap<&RegionName, i128>,
+    ) -> BTreeMap<RegionName, Amount> {
+        let currency = self.config.cost.currency;
+        let capacities = capacities(self.config, self.board);
+        let bytes_per_answer = bytes_per_answer(self.board);
         let per_million = |name: &RegionName| {
             let running = capacities
                 .get(name.as_str())
                 .filter(|running| running.places > 0)?;
-            let service_us = mix.service_us(windows.get(name)?)?;
+            let service_us = *service_us.get(name)?;
             let hourly = hourly_rate(name.as_str(), running, self.today, self.pricing);
             let computing =
                 place_hour(&hourly, running, currency)?.checked_mul(service_us)? / 3_600;
@@ -133,10 +133,18 @@ impl Observed<'_> {
                 .then(|| (name.clone(), Amount(computing.saturating_add(answers.0))))
         };
 
-        let round_trips = super::observe::round_trips_ms(self.board);
+        self.names().filter_map(per_million).collect()
+    }
+
+    /// Round trip plus inference, by the region that serves and the region of the users.
+    fn latency_ms(
+        &self,
+        service_us: &BTreeMap<&RegionName, i128>,
+    ) -> BTreeMap<RegionName, BTreeMap<RegionName, u32>> {
+        let round_trips = round_trips_ms(self.board);
         let latency = |serves: &RegionName| {
-            let service_ms = mix.service_us(windows.get(serves)?)? as f64 / 1e3;
-            let from = names().filter_map(|asks| {
+            let service_ms = *service_us.get(serves)? as f64 / 1e3;
+            let from = self.names().filter_map(|asks| {
                 let trip = match asks == serves {
                     true => 0.0,
                     false => *round_trips.get(&(asks.to_string(), serves.to_string()))?,
@@ -147,29 +155,19 @@ impl Observed<'_> {
             Some((serves.clone(), from.collect()))
         };
 
-        let of_region = |scope: &BudgetScope| match scope {
-            BudgetScope::Region(region) => region.parse().ok(),
-            _ => None,
-        };
-
-        RequestCosts {
-            per_million: names().filter_map(per_million).collect(),
-            latency_ms: names().filter_map(latency).collect(),
-            used_up: shifting().filter_map(of_region).collect(),
-            ..costs
-        }
+        self.names().filter_map(latency).collect()
     }
 }
 
-/// What an hour of one place costs, 1e-15 of the currency; none where a node has no price in it.
+/// The cost of one inference slot for an hour, in 1e-15 of the currency; none if a node has no
+/// price in it.
 fn place_hour(rate: &HourlyRate, running: &RegionCapacity, currency: Currency) -> Option<i128> {
     let hourly = rate.totals.of(currency).0;
     (hourly > 0 && rate.totals.0.len() == 1 && rate.missing.is_empty())
         .then(|| hourly / i128::from(running.places.max(1)))
 }
 
-/// The models that the mesh serves: how many requests each had, and how long they took,
-/// microseconds in all.
+/// The mesh's mix of models: requests of each, and their total duration in microseconds.
 struct Mix(BTreeMap<String, (u64, u128)>);
 
 impl Mix {
@@ -185,8 +183,7 @@ impl Mix {
         Self(models)
     }
 
-    /// How long a request of the mesh's mix takes in a region, microseconds; none where the mesh
-    /// served none.
+    /// Mean duration of a request of the mix in a region, microseconds; none without requests.
     fn service_us(&self, window: &LiveWindow) -> Option<i128> {
         let mut requests = 0u128;
         let mut took = 0u128;
@@ -194,7 +191,7 @@ impl Mix {
             let here = window
                 .models
                 .get(name)
-                .filter(|did| did.requests >= TELLING);
+                .filter(|did| did.requests >= INFERENCES_MIN);
             let each = match here {
                 Some(did) => u128::from(did.busy_ms) * 1_000 / u128::from(did.requests),
                 None => busy_us / u128::from(*asked),
@@ -208,8 +205,8 @@ impl Mix {
     }
 }
 
-/// What the leader wants of the next plan; none while there is nothing to go by: then traffic stays
-/// as it is.
+/// The cost factors that the leader wants in the next plan; none while there is no data, and
+/// traffic stays as it is.
 pub fn target(
     config: &Config,
     costs: Option<&RequestCosts>,
@@ -240,12 +237,26 @@ pub fn target(
         return normal(&format!("what a request costs in {unknown} is not known"));
     }
 
+    let outcome = next_factors(&shift_input(costs, plan, inputs, is_wanted, now_ms));
+    Some(CostTarget {
+        factors_bp: outcome.factors_bp,
+        reason: outcome.reason,
+    })
+}
+
+fn shift_input(
+    costs: &RequestCosts,
+    plan: &Plan,
+    inputs: &PlanInputs,
+    is_enabled: bool,
+    now_ms: u64,
+) -> ShiftInput {
     let load = inputs
         .regions
         .values()
         .filter_map(|input| input.load_rps)
         .fold(0, u32::saturating_add);
-    let region = |(name, input): (&RegionName, &regionmesh_core::planning::RegionInput)| {
+    let region = |(name, input): (&RegionName, &RegionInput)| {
         let planned = plan.regions.get(name);
         let is_serving = planned.is_some_and(|part| part.traffic_state == TrafficState::Serving);
         let capacity_rps = input.capacity_rps.or(input.measured_capacity_rps);
@@ -267,12 +278,13 @@ pub fn target(
             TrafficState::Ramping { .. } | TrafficState::CoolingDown { .. }
         )
     };
-    let outcome = next_factors(&ShiftInput {
+
+    ShiftInput {
         regions: inputs.regions.iter().map(region).collect(),
         total_rps: load.max(plan.load.map_or(0, |load| load.rps)),
         currency: costs.currency,
         latency_bound_ms: costs.latency_bound_ms,
-        is_enabled: is_wanted,
+        is_enabled,
         has_orders: !plan.overrides.is_empty(),
         has_ramps: plan
             .regions
@@ -280,12 +292,7 @@ pub fn target(
             .any(|part| is_returning(&part.traffic_state)),
         last_step_ms: (plan.cost.changed_ms > 0).then_some(plan.cost.changed_ms),
         now_ms,
-    });
-
-    Some(CostTarget {
-        factors_bp: outcome.factors_bp,
-        reason: outcome.reason,
-    })
+    }
 }
 
 #[cfg(test)]

@@ -1,13 +1,11 @@
-//! What the actor `cost` shows to whoever answers questions about money.
+//! What the cost actor publishes.
 
-use super::{answers::BudgetProgress, archive::Archive, books::Books};
-use crate::actors::cost::CostMetrics;
+use super::{
+    books::{Books, LIVE_GAP_MS},
+    budgets::BudgetProgress,
+};
 use regionmesh_cost::{Anomaly, LiveMeter, LiveRegion, Plane, Pricing, RegionMap};
 use std::sync::Arc;
-use tokio::sync::{Mutex, Semaphore, watch};
-
-/// Questions that are answered at once; further ones wait.
-const ANSWERS_AT_ONCE: usize = 2;
 
 /// The live plane, as of the last observation.
 #[derive(Debug, Clone)]
@@ -16,17 +14,16 @@ pub struct LiveView {
     pub at_ms: u64,
     /// What every region costs.
     pub regions: Vec<LiveRegion>,
-    /// All that was observed.
+    /// Everything observed so far.
     pub meter: Arc<LiveMeter>,
-    /// Incidents of the live plane that are open, and those of billed days that ended lately or are
-    /// open.
+    /// Open anomalies of the live plane; open and recently ended ones of billed days.
     pub anomalies: Vec<Anomaly>,
-    /// How the budgets stand; only at the leader.
+    /// Progress of the budgets; only at the leader.
     pub budgets: Vec<BudgetProgress>,
 }
 
 impl LiveView {
-    /// Incidents of the live plane.
+    /// Anomalies of the live plane.
     pub fn live_anomalies(&self) -> impl Iterator<Item = &Anomaly> {
         self.anomalies
             .iter()
@@ -36,54 +33,13 @@ impl LiveView {
 
 impl Default for LiveView {
     fn default() -> Self {
-        let meter = Arc::new(LiveMeter::new(super::books::LIVE_GAP_MS));
+        let meter = Arc::new(LiveMeter::new(LIVE_GAP_MS));
         Self {
             at_ms: 0,
             regions: Vec::new(),
             meter,
             anomalies: Vec::new(),
             budgets: Vec::new(),
-        }
-    }
-}
-
-/// What the API answers questions about money with. Clones share it.
-#[derive(Clone)]
-pub struct CostHandler {
-    /// The documents.
-    pub archive: Archive,
-    /// Bills and prices.
-    pub books: watch::Receiver<Arc<Books>>,
-    /// The live plane.
-    pub live: watch::Receiver<Arc<LiveView>>,
-    /// The metrics.
-    pub metrics: CostMetrics,
-    /// One import at a time: each takes a processor and memory.
-    pub importing: Arc<Semaphore>,
-    /// A few answers at a time, for the same reason.
-    pub answering: Arc<Semaphore>,
-    /// One change of prices at a time: each rests on the table before.
-    pub pricing: Arc<Mutex<()>>,
-}
-
-impl CostHandler {
-    /// A desk that answers from what the actor shows.
-    pub fn new(
-        archive: Archive,
-        books: watch::Receiver<Arc<Books>>,
-        live: watch::Receiver<Arc<LiveView>>,
-        metrics: CostMetrics,
-    ) -> Self {
-        let importing = Arc::new(Semaphore::new(1));
-        let answering = Arc::new(Semaphore::new(ANSWERS_AT_ONCE));
-        Self {
-            archive,
-            books,
-            live,
-            metrics,
-            importing,
-            answering,
-            pricing: Arc::default(),
         }
     }
 }

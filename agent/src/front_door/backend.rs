@@ -1,4 +1,4 @@
-//! A connection to one address of one region.
+//! A connection to one address of a region.
 
 use super::body::Outgoing;
 use http::{Request, Response};
@@ -14,11 +14,11 @@ use tokio::{
     time::{Instant, timeout, timeout_at},
 };
 
-/// How long one attempt to connect may take.
+/// Timeout of one attempt to connect.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
-/// How long a region may take until its answer begins.
+/// Timeout until a region's answer begins.
 pub(super) const ANSWER_TIMEOUT: Duration = Duration::from_secs(300);
-/// A peer that acknowledges nothing for this long is dead (TCP_USER_TIMEOUT, RFC 5482).
+/// A peer that acknowledges nothing for this long counts as dead (TCP_USER_TIMEOUT, RFC 5482).
 const DEAD_AFTER: Duration = Duration::from_secs(3);
 
 pub(super) struct Backend {
@@ -26,20 +26,20 @@ pub(super) struct Backend {
     sender: SendRequest<Outgoing>,
 }
 
-/// How sending one request ended.
+/// The outcome of sending one request.
 pub(super) enum Outcome {
-    /// The head of an answer.
+    /// The head of an answer arrived.
     Answer(Response<Incoming>),
-    /// Nothing went out; its body is still whole.
+    /// Nothing was sent; the body is intact.
     NotSent(Outgoing, String),
-    /// The connection broke after something may have gone out.
+    /// The connection broke after part of the request may have been sent.
     Broken(String),
     /// No answer began in time.
     TimedOut,
 }
 
 impl Backend {
-    /// Connects, until the deadline or [`CONNECT_TIMEOUT`]; else why not.
+    /// Connects, within [`CONNECT_TIMEOUT`] and before the deadline.
     pub(super) async fn connect(address: SocketAddr, deadline: Instant) -> Result<Self, String> {
         let until = deadline.min(Instant::now() + CONNECT_TIMEOUT);
         let stream = match timeout_at(until, TcpStream::connect(address)).await {
@@ -53,7 +53,7 @@ impl Backend {
             .await
             .map_err(|error| format!("{address}: {error}"))?;
 
-        // Ends by itself: with the sender and the last answer's body, or with the peer.
+        // The task ends with the sender and the last answer's body, or when the peer closes.
         tokio::spawn(async move {
             if let Err(error) = connection.await {
                 tracing::debug!(%address, %error, "a connection to a region broke");
@@ -63,7 +63,7 @@ impl Backend {
         Ok(Self { address, sender })
     }
 
-    /// Whether another request can be sent at once.
+    /// Whether another request can be sent now.
     pub(super) fn is_ready(&self) -> bool {
         self.sender.is_ready() && !self.sender.is_closed()
     }
@@ -85,7 +85,7 @@ impl Backend {
     }
 }
 
-/// Without this a peer whose host vanishes would hold the connection for a quarter of an hour.
+/// Otherwise a connection to a host that vanished would stay open for about 15 minutes.
 pub(super) fn notice_death(stream: &TcpStream) {
     let set = || -> io::Result<()> {
         stream.set_nodelay(true)?;

@@ -1,5 +1,4 @@
-//! Bodies of requests: small ones are kept, so that the request can be sent again; large ones pass
-//! through.
+//! Bodies of requests: small ones are buffered for retries, large ones are streamed.
 
 use super::metrics::FrontDoorMetrics;
 use bytes::{Bytes, BytesMut};
@@ -13,21 +12,21 @@ use tokio::{
     time::{Instant, timeout_at},
 };
 
-/// Largest body that is kept.
+/// Largest body that is buffered, bytes.
 pub(super) const HELD_MAX: usize = 1 << 20;
-/// All bodies that are kept at once; beyond that they pass through.
+/// Limit on all buffered bodies together, bytes; beyond it they are streamed.
 const HELD_TOTAL_MAX: usize = 64 << 20;
-/// What memory is counted in: a semaphore hands out no more than 2^32 at once.
+/// Unit in which memory is counted: a semaphore can't hand out more than 2^32 permits.
 const UNIT: usize = 1 << 10;
-/// Time between two pieces of a body that is to be kept.
+/// Timeout between two frames of a body to be buffered.
 const BODY_IDLE: Duration = Duration::from_secs(10);
-/// Time for all of it.
+/// Timeout for the whole body.
 const BODY_DEADLINE: Duration = Duration::from_secs(60);
 
-/// A body as it is sent on, in either direction.
+/// A body in either direction.
 pub(super) type Outgoing = UnsyncBoxBody<Bytes, hyper::Error>;
 
-/// The memory for bodies that are kept.
+/// The memory for buffered bodies.
 #[derive(Clone)]
 pub(super) struct Memory {
     units: Arc<Semaphore>,
@@ -45,13 +44,13 @@ impl Memory {
 
 /// A request's body.
 pub(super) enum RequestBody {
-    /// All of it is here.
+    /// The whole body, buffered.
     Held(HeldBytes),
-    /// It comes while it is sent, once; none when it was sent.
+    /// Streamed, once; none after it was sent.
     Passing(Option<Outgoing>),
 }
 
-/// Bytes, and their part of the memory.
+/// Bytes, and their reservation of memory.
 pub(super) struct HeldBytes {
     bytes: Bytes,
     metrics: FrontDoorMetrics,
@@ -71,7 +70,8 @@ pub(super) struct BadBody {
 }
 
 impl RequestBody {
-    /// Reads a body that is small enough to be kept; of a larger one only as much as shows that.
+    /// Reads a body if it is small enough to be buffered; otherwise only the part that was needed
+    /// to find out.
     pub(super) async fn read(
         headers: &HeaderMap,
         mut incoming: Incoming,
@@ -132,12 +132,12 @@ impl RequestBody {
         }))
     }
 
-    /// Whether it can be sent, and then be sent again.
+    /// Whether it can be sent more than once.
     pub(super) fn is_held(&self) -> bool {
         matches!(self, Self::Held(_))
     }
 
-    /// The body for one attempt; none if it passed through in an earlier one.
+    /// The body for one attempt; none if it was streamed in an earlier one.
     pub(super) fn take(&mut self) -> Option<Outgoing> {
         match self {
             Self::Held(held) => Some(whole(held.bytes.clone())),
@@ -145,7 +145,7 @@ impl RequestBody {
         }
     }
 
-    /// Gives back a body that was not sent after all.
+    /// Returns a body that was not sent.
     pub(super) fn put_back(&mut self, body: Outgoing) {
         if let Self::Passing(passing) = self {
             *passing = Some(body);
@@ -160,7 +160,7 @@ pub(super) fn whole(bytes: Bytes) -> Outgoing {
         .boxed_unsync()
 }
 
-/// What was read, and then what is still to come.
+/// What was read, followed by the rest of the stream.
 fn after(first: Bytes, second: Bytes, rest: Incoming) -> Outgoing {
     let read = stream::iter([first, second]).map(|bytes| Ok::<_, hyper::Error>(Frame::data(bytes)));
     StreamBody::new(read.chain(BodyStream::new(rest))).boxed_unsync()

@@ -1,9 +1,8 @@
-//! Who may be under way: requests enter one after the other, as many at once as the regions have
-//! shown to bear.
+//! Limits concurrent requests to what the regions have proved able to serve; others queue.
 //!
-//! The rules are those of [`ReleaseWindow`]. A request keeps its pass from before the search for a
-//! region until the answer begins, so that during an outage a few requests search and all others
-//! wait; once a region answers they follow at the pace of its answers.
+//! The rules are those of [`ReleaseWindow`]. A request holds its pass from before the search for a
+//! region until the answer begins. So during an outage a few requests search and all others wait;
+//! once a region answers, they are released at the pace of its answers.
 
 use super::metrics::FrontDoorMetrics;
 use regionmesh_core::admission::retry::ReleaseWindow;
@@ -17,8 +16,7 @@ use tokio::{
     time::{Instant, sleep, sleep_until},
 };
 
-/// Where every request under way was sent and answers are slow, one more may follow each time this
-/// has passed.
+/// If every admitted request was sent and answers are slow, one more is admitted per interval.
 const PACE: Duration = Duration::from_millis(20);
 
 pub(super) struct Gate {
@@ -29,14 +27,14 @@ pub(super) struct Gate {
 
 struct State {
     window: ReleaseWindow,
-    /// Places that are taken and were given up since: they are not free when they are left.
+    /// Permits still held although the window has shrunk: they are not returned when released.
     surplus: usize,
-    /// Passes whose request was not sent yet, or has to be sent again.
+    /// Passes whose request was not sent yet, or must be sent again.
     unsent: usize,
     paced: Instant,
 }
 
-/// One request's permission to be under way.
+/// One request's permission to be in progress.
 pub(super) struct Pass {
     gate: Arc<Gate>,
     permit: Option<OwnedSemaphorePermit>,
@@ -64,7 +62,7 @@ impl Gate {
         })
     }
 
-    /// Waits for a place, first come, first served; none if there was none until the deadline.
+    /// Waits for a permit, first come, first served; none after the deadline.
     pub(super) async fn enter(self: &Arc<Self>, deadline: Instant) -> Option<Pass> {
         let mut place = pin!(self.places.clone().acquire_owned());
         let permit = loop {
@@ -88,7 +86,7 @@ impl Gate {
         })
     }
 
-    /// One more, where those under way were all sent and no answer makes room.
+    /// Admits one more if all admitted requests were sent and no answer frees a permit.
     fn pace(&self) {
         let mut state = self.state();
         if state.unsent == 0 && state.paced.elapsed() >= PACE {
@@ -120,7 +118,7 @@ impl Gate {
 }
 
 impl Pass {
-    /// The request is on its way to a region.
+    /// The request was sent to a region.
     pub(super) fn sent(&mut self) {
         if !self.is_sent {
             self.gate.state().unsent -= 1;
@@ -133,14 +131,14 @@ impl Pass {
         self.report(ReleaseWindow::answered);
     }
 
-    /// A region answered that it can't now.
+    /// A region answered that it is overloaded.
     pub(super) fn overloaded(&mut self) {
         let epoch = self.epoch;
         self.report(|window| window.overloaded(epoch));
         self.again();
     }
 
-    /// No region was reached, or the one that had it was lost.
+    /// No region was reached, or the connection broke.
     pub(super) fn lost(&mut self) {
         let epoch = self.epoch;
         self.report(|window| window.lost(epoch));
@@ -152,7 +150,7 @@ impl Pass {
         self.gate.change(&mut state, change);
     }
 
-    /// It has to be sent once more; what it reports then is news.
+    /// The request must be sent again; its next outcome counts.
     pub(super) fn again(&mut self) {
         let mut state = self.gate.state();
         self.epoch = state.window.epoch();

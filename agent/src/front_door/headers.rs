@@ -1,4 +1,4 @@
-//! What of a message's head concerns a proxy.
+//! Headers that a proxy has to handle.
 
 use http::{
     HeaderMap, HeaderName,
@@ -20,10 +20,10 @@ const HOP_BY_HOP: [HeaderName; 9] = [
     HeaderName::from_static("keep-alive"),
     HeaderName::from_static("proxy-connection"),
 ];
-/// What a `Retry-After` counts for that is a date: no server of models writes one.
+/// Value used for a `Retry-After` that is a date; model servers don't send one.
 const DATE_MS: u64 = 1_000;
 
-/// Removes what concerns the connection that a message came on.
+/// Removes the headers that apply only to the connection that a message arrived on.
 pub(super) fn strip_hop_by_hop(headers: &mut HeaderMap) {
     let named: Vec<HeaderName> = headers
         .get_all(CONNECTION)
@@ -38,7 +38,7 @@ pub(super) fn strip_hop_by_hop(headers: &mut HeaderMap) {
     }
 }
 
-/// When a region wants to be asked again, milliseconds; none if it says nothing about that.
+/// The value of `Retry-After`, milliseconds; none without the header.
 pub(super) fn retry_after_ms(headers: &HeaderMap) -> Option<u64> {
     let said = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
     Some(
@@ -47,7 +47,7 @@ pub(super) fn retry_after_ms(headers: &HeaderMap) -> Option<u64> {
     )
 }
 
-/// Whether a message says that its body has at most `most` bytes.
+/// Whether the declared length of a message's body is at most `most` bytes.
 pub(super) fn small_length(headers: &HeaderMap, most: usize) -> bool {
     let length = headers
         .get(CONTENT_LENGTH)
@@ -56,60 +56,4 @@ pub(super) fn small_length(headers: &HeaderMap, most: usize) -> bool {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
-mod tests {
-    use super::*;
-
-    fn headers(lines: &[(&'static str, &'static str)]) -> HeaderMap {
-        let pairs = lines
-            .iter()
-            .map(|(name, value)| (HeaderName::from_static(name), value.parse().unwrap()));
-        pairs.collect()
-    }
-
-    #[test]
-    fn what_concerns_the_connection_goes_and_all_else_stays() {
-        let mut message = headers(&[
-            ("connection", "close, X-Private"),
-            ("x-private", "1"),
-            ("keep-alive", "timeout=5"),
-            ("transfer-encoding", "chunked"),
-            ("x-regionmesh-region", "eu-west-1"),
-            ("content-length", "12"),
-        ]);
-
-        strip_hop_by_hop(&mut message);
-        assert_eq!(
-            message,
-            headers(&[
-                ("x-regionmesh-region", "eu-west-1"),
-                ("content-length", "12")
-            ])
-        );
-    }
-
-    #[test]
-    fn retry_after_is_seconds_or_a_date() {
-        assert_eq!(
-            retry_after_ms(&headers(&[("retry-after", "3")])),
-            Some(3_000)
-        );
-
-        assert_eq!(
-            retry_after_ms(&headers(&[(
-                "retry-after",
-                "Fri, 31 Dec 1999 23:59:59 GMT"
-            )])),
-            Some(DATE_MS)
-        );
-
-        assert_eq!(retry_after_ms(&headers(&[])), None);
-    }
-
-    #[test]
-    fn only_a_declared_length_is_small() {
-        assert!(small_length(&headers(&[("content-length", "64")]), 64));
-        assert!(!small_length(&headers(&[("content-length", "65")]), 64));
-        assert!(!small_length(&headers(&[]), 64));
-    }
-}
+mod tests;

@@ -1,4 +1,4 @@
-//! What the front door counts.
+//! The front door's metrics.
 
 use prometheus::{
     Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, Opts, Registry, core::Collector,
@@ -6,7 +6,7 @@ use prometheus::{
 
 /// The result of a request that a region answered.
 pub(super) const ANSWERED: &str = "answered";
-/// The results of all others.
+/// The results of all other requests.
 pub(super) const FAILED: [&str; 10] = [
     "no_region",
     "no_place",
@@ -19,46 +19,42 @@ pub(super) const FAILED: [&str; 10] = [
     "budget",
     "unavailable",
 ];
-/// Why another attempt was made.
+/// Reasons of retries.
 const RETRIES: [&str; 3] = ["not_sent", "broken", "unavailable"];
+
+/// Upper bounds of the time to connect, seconds.
+const SEARCH_BUCKETS: [f64; 13] = [
+    1e-3, 2.5e-3, 5e-3, 1e-2, 2.5e-2, 0.05, 0.1, 0.25, 0.5, 1.0, 2.0, 5.0, 10.0,
+];
 
 /// The front door's metrics. Cheap to clone; clones count together.
 #[derive(Debug, Clone)]
 pub struct FrontDoorMetrics {
-    /// Connections of clients, by result: `closed`, `broken`, or why one was not served to its end.
+    /// Connections of clients, by result: `closed`, `broken`, or why it was cut off.
     pub(super) connections: IntCounterVec,
     /// Connections of clients open now.
     pub(super) open: IntGauge,
-    /// Requests ended, by result: `answered`, or why the front door answered itself.
+    /// Finished requests, by result: `answered`, or why the front door answered itself.
     pub(super) requests: IntCounterVec,
-    /// Attempts that failed and were followed by another, by reason: `not_sent`, `broken`,
-    /// `unavailable`.
+    /// Retries, by reason: `not_sent`, `broken`, `unavailable`.
     pub(super) retries: IntCounterVec,
-    /// Attempts to connect that failed.
+    /// Failed attempts to connect.
     pub(super) unreached: IntCounter,
-    /// Requests that wait for a region now.
+    /// Requests waiting for a region.
     pub(super) held: IntGauge,
-    /// Bytes of bodies held for another attempt.
+    /// Bytes of bodies buffered for retries.
     pub(super) held_bytes: IntGauge,
-    /// Requests that may be under way at once.
+    /// Limit on concurrent requests to regions.
     pub(super) window: IntGauge,
-    /// Retries that are left.
+    /// Retries left.
     pub(super) budget: IntGauge,
-    /// Time until a region was connected.
+    /// Time until a region is connected, seconds.
     pub(super) search: Histogram,
 }
 
 impl FrontDoorMetrics {
     /// Registers the metrics.
     pub fn new(registry: &Registry) -> prometheus::Result<Self> {
-        fn put<C: Collector + Clone + 'static>(
-            registry: &Registry,
-            metric: C,
-        ) -> prometheus::Result<C> {
-            registry.register(Box::new(metric.clone()))?;
-            Ok(metric)
-        }
-
         let counters = |name: &str, help: &str, label: &str| {
             put(
                 registry,
@@ -74,7 +70,7 @@ impl FrontDoorMetrics {
             )?,
             open: gauge(
                 "regionmesh_front_door_open_connections",
-                "Connections to the front door that are open.",
+                "Open connections to the front door.",
             )?,
             requests: counters(
                 "regionmesh_front_door_requests_total",
@@ -83,58 +79,59 @@ impl FrontDoorMetrics {
             )?,
             retries: counters(
                 "regionmesh_front_door_retries_total",
-                "Attempts of the front door that failed and were followed by another, by reason.",
+                "Retries of the front door, by reason.",
                 "reason",
             )?,
             unreached: put(
                 registry,
                 IntCounter::new(
                     "regionmesh_front_door_connect_failures_total",
-                    "Attempts to connect to a region that failed before anything was sent.",
+                    "Failed attempts to connect to a region, before anything was sent.",
                 )?,
             )?,
             held: gauge(
                 "regionmesh_front_door_held_requests",
-                "Requests that wait for their turn or for a region that answers.",
+                "Requests waiting for their turn or for a region that answers.",
             )?,
             held_bytes: gauge(
                 "regionmesh_front_door_held_bytes",
-                "Bytes of request bodies that are kept for another attempt.",
+                "Bytes of request bodies buffered for retries.",
             )?,
             window: gauge(
                 "regionmesh_front_door_window",
-                "Requests that the front door lets be under way to regions at once.",
+                "Limit on concurrent requests from the front door to regions.",
             )?,
             budget: gauge(
                 "regionmesh_front_door_retry_budget",
-                "Retries that the front door's budget still allows.",
+                "Retries left in the front door's budget.",
             )?,
             search: put(
                 registry,
                 Histogram::with_opts(
                     HistogramOpts::new(
                         "regionmesh_front_door_connect_duration_seconds",
-                        "Time from an attempt's begin until a region is connected.",
+                        "Time from the start of an attempt until a region is connected.",
                     )
-                    .buckets(vec![
-                        1e-3, 2.5e-3, 5e-3, 1e-2, 2.5e-2, 0.05, 0.1, 0.25, 0.5, 1.0, 2.0, 5.0, 10.0,
-                    ]),
+                    .buckets(SEARCH_BUCKETS.into()),
                 )?,
             )?,
         };
 
-        // A rate does not see what a series began with, so that all begin at 0.
-        for result in FAILED.iter().chain([&ANSWERED]) {
-            let _ = metrics.requests.with_label_values(&[result]);
-        }
-        for reason in RETRIES {
-            let _ = metrics.retries.with_label_values(&[reason]);
-        }
-
+        metrics.initialise();
         Ok(metrics)
     }
 
-    /// What was counted, for people; none if no request came.
+    /// Creates all series with 0: rate() does not see the first value of a new series.
+    fn initialise(&self) {
+        for result in FAILED.iter().chain([&ANSWERED]) {
+            let _ = self.requests.with_label_values(&[result]);
+        }
+        for reason in RETRIES {
+            let _ = self.retries.with_label_values(&[reason]);
+        }
+    }
+
+    /// A summary for people; none without requests.
     pub fn summary(&self) -> Option<String> {
         let count = |vec: &IntCounterVec, label: &str| vec.with_label_values(&[label]).get();
         let answered = count(&self.requests, ANSWERED);
@@ -151,4 +148,9 @@ impl FrontDoorMetrics {
             format!("{answered} answered, {failed} failed; {retries} times another attempt")
         })
     }
+}
+
+fn put<C: Collector + Clone + 'static>(registry: &Registry, metric: C) -> prometheus::Result<C> {
+    registry.register(Box::new(metric.clone()))?;
+    Ok(metric)
 }

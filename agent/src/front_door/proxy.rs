@@ -1,15 +1,17 @@
-//! One request from its head to its answer: where it goes, how often, and what its client gets.
+//! One request: its attempts, and the answer that its client gets.
 
 use super::{
     backend::{ANSWER_TIMEOUT, Backend, Outcome},
-    body::{BadBody, Memory, Outgoing, RequestBody, whole},
+    body::{Memory, Outgoing, RequestBody, whole},
+    failure::Failure,
     gate::{Gate, Pass},
     headers::{retry_after_ms, small_length, strip_hop_by_hop},
+    messages::{answer, outgoing},
     metrics::{ANSWERED, FrontDoorMetrics},
     regions::{AVOID_FOR, Regions},
 };
 use bytes::Bytes;
-use http::{Method, Request, Response, StatusCode, Uri, header, request, response};
+use http::{Method, Request, Response, StatusCode, header, request};
 use http_body_util::{BodyExt, Limited};
 use hyper::body::Incoming;
 use prometheus::IntGauge;
@@ -24,17 +26,17 @@ use std::{
 };
 use tokio::time::{Instant, timeout};
 
-/// Answers up to this size are read whole before their client gets any of them: a region that dies
-/// in the middle of one then costs nothing but another attempt.
+/// Answers up to this size are buffered before the client gets them: if a region dies while sending
+/// one, the request can be retried.
 const WHOLE_MAX: usize = 64 << 10;
-/// Time for the body of a 503, which is only quoted.
+/// Timeout for the body of a 503, which is only quoted.
 const REFUSAL_TIMEOUT: Duration = Duration::from_secs(2);
-/// How much of a region's own reason is quoted, characters.
+/// Limit on the quoted part of a region's reason, characters.
 const QUOTE_MAX: usize = 300;
-/// One line about failed requests in this time.
+/// Interval of log lines about failed requests.
 const LOG_EVERY: Duration = Duration::from_secs(1);
 
-/// What all requests share.
+/// State shared by all requests.
 pub(super) struct Proxy {
     pub(super) regions: Regions,
     pub(super) gate: Arc<Gate>,
@@ -67,89 +69,7 @@ impl Proxy {
     }
 }
 
-/// Why the front door answers a request itself.
-enum Failure {
-    BadBody(BadBody),
-    Connect,
-    NoPlace { held: Duration },
-    NoRegion { held: Duration, last: String },
-    NoAnswer(SocketAddr),
-    GivenUp { why: GiveUp, last: String },
-}
-
-impl Failure {
-    fn result(&self) -> &'static str {
-        match self {
-            Self::BadBody(_) | Self::Connect => "bad_request",
-            Self::NoPlace { .. } => "no_place",
-            Self::NoRegion { .. } => "no_region",
-            Self::NoAnswer(_) => "no_answer",
-            Self::GivenUp { why, .. } => why.as_str(),
-        }
-    }
-
-    fn status(&self) -> StatusCode {
-        match self {
-            Self::BadBody(BadBody { status, .. }) => *status,
-            Self::Connect => StatusCode::METHOD_NOT_ALLOWED,
-            Self::NoPlace { .. }
-            | Self::NoRegion { .. }
-            | Self::GivenUp {
-                why: GiveUp::Budget,
-                ..
-            } => StatusCode::SERVICE_UNAVAILABLE,
-            Self::NoAnswer(_) => StatusCode::GATEWAY_TIMEOUT,
-            Self::GivenUp { .. } => StatusCode::BAD_GATEWAY,
-        }
-    }
-
-    fn message(&self) -> String {
-        match self {
-            Self::BadBody(BadBody { why, .. }) => format!("front door: {why}"),
-            Self::Connect => "front door: CONNECT is not supported; send the request itself".into(),
-            Self::NoPlace { held } => {
-                format!(
-                    "front door: too many requests wait; this one waited {} s; try again",
-                    held.as_secs()
-                )
-            }
-            Self::NoRegion { held, last } => format!(
-                "front door: no region could be reached within {} s (last: {last}); run \
-                    `regionmesh status` to see why",
-                held.as_secs()
-            ),
-            Self::NoAnswer(address) => {
-                format!(
-                    "front door: {address} did not answer within {} s",
-                    ANSWER_TIMEOUT.as_secs()
-                )
-            }
-            Self::GivenUp { why, last } => format!(
-                "front door: {last}; it was not sent again: {}",
-                why.in_words()
-            ),
-        }
-    }
-
-    fn response(&self) -> Response<Outgoing> {
-        let body = serde_json::json!({ "error": self.message() }).to_string();
-        let mut response = Response::new(whole(body.into()));
-        *response.status_mut() = self.status();
-
-        let headers = response.headers_mut();
-        headers.insert(
-            header::CONTENT_TYPE,
-            header::HeaderValue::from_static("application/json"),
-        );
-
-        if self.status() == StatusCode::SERVICE_UNAVAILABLE {
-            headers.insert(header::RETRY_AFTER, header::HeaderValue::from_static("1"));
-        }
-        response
-    }
-}
-
-/// Counts a request that waits until dropped: its client may go away meanwhile.
+/// Counts a waiting request until dropped: its client may disconnect.
 struct Waiting(IntGauge);
 
 impl Waiting {
@@ -165,13 +85,13 @@ impl Drop for Waiting {
     }
 }
 
-/// A request under way.
+/// A request in progress.
 struct Sending {
     head: request::Parts,
     body: RequestBody,
     pass: Pass,
     retryable: Retryable,
-    /// Addresses that this request does not want to see again before.
+    /// Addresses that this request avoids until then.
     unwanted: Vec<(IpAddr, Instant)>,
     /// Why the last attempt failed.
     last: Option<String>,
@@ -188,7 +108,7 @@ struct FailedAttempt {
     failure: AttemptFailure,
     address: SocketAddr,
     why: String,
-    /// What the region said, if it said anything.
+    /// The region's own answer, if there was one.
     refusal: Option<Response<Outgoing>>,
 }
 
@@ -203,11 +123,11 @@ impl FailedAttempt {
     }
 }
 
-/// One client's connection. HTTP/1.1 takes one request after the other.
+/// One client's connection. HTTP/1.1: one request at a time.
 pub(super) struct Client {
     proxy: Arc<Proxy>,
     from: SocketAddr,
-    /// The last request's connection to a region, for the next one.
+    /// The last request's connection to a region, for the next request.
     kept: Mutex<Option<Backend>>,
 }
 
@@ -220,7 +140,7 @@ impl Client {
         }
     }
 
-    /// Answers a request: with a region's answer, or with why there is none.
+    /// Answers a request with a region's answer, or with an error.
     pub(super) async fn answer(&self, request: Request<Incoming>) -> Response<Outgoing> {
         let metrics = &self.proxy.metrics;
         let method = request.method().clone();
@@ -232,7 +152,15 @@ impl Client {
                     let from = self.from;
                     let error = failure.message();
                     let service = self.proxy.regions.service();
-                    tracing::warn!(%from, %service, %method, path, error, left_out, "a request failed");
+                    tracing::warn!(
+                        %from,
+                        %service,
+                        %method,
+                        path,
+                        error,
+                        left_out,
+                        "a request failed"
+                    );
                 }
 
                 (failure.result(), failure.response())
@@ -264,7 +192,7 @@ impl Client {
             .await
             .map_err(Failure::BadBody)?;
 
-        // Held once it is here: a client that sends slowly has not waited yet.
+        // The wait begins once the body is here: time that a slow client needs does not count.
         let deadline = Instant::now() + proxy.hold;
         let waiting = Waiting::new(&proxy.metrics.held);
         let pass = proxy
@@ -303,7 +231,8 @@ impl Client {
         }
     }
 
-    /// What follows from a failed attempt: another (none), the region's own refusal, or the end.
+    /// Decides what follows a failed attempt: a retry (none), the region's own refusal, or an
+    /// error.
     fn fail(
         &self,
         sending: &mut Sending,
@@ -354,13 +283,13 @@ impl Client {
             (Err(_), Some(refusal)) => return Ok(Some(refusal)),
             (Ok(pause_ms), refusal) => {
                 let pause = Duration::from_millis(pause_ms);
-                // A region that asks for more time than is left has the last word.
+                // If the region asks for more time than is left, the client gets its refusal.
                 if let Some(refusal) = refusal.filter(|_| now + pause >= sending.deadline) {
                     return Ok(Some(refusal));
                 }
 
-                // Not sent: it is avoided by all. Broken: the next attempt would meet the same
-                // dying process.
+                // Not sent: all requests avoid the address already. Broken: the next attempt would
+                // reach the same dying process.
                 let until = now
                     + if failure == AttemptFailure::Broken {
                         AVOID_FOR
@@ -379,7 +308,7 @@ impl Client {
         Ok(None)
     }
 
-    /// Sends the request to a region that DNS names now.
+    /// Sends the request to a region that DNS names.
     async fn attempt(&self, sending: &mut Sending) -> Result<Attempt, Failure> {
         let proxy = &self.proxy;
         let begin = Instant::now();
@@ -413,7 +342,7 @@ impl Client {
         drop(waiting);
         proxy.metrics.search.observe(begin.elapsed().as_secs_f64());
 
-        // Taken once at most where it passes through; then no attempt follows.
+        // A streamed body can be taken only once; then there is no further attempt.
         let Some(body) = sending.body.take() else {
             let last = format!("{address}: the body was sent already");
             return Err(Failure::GivenUp {
@@ -433,8 +362,7 @@ impl Client {
                 sending.body.put_back(body);
                 Ok(Attempt::Failed(self.lost(sending, address, why).await))
             }
-            // A connection that was kept from an earlier request has most likely been closed for
-            // its age.
+            // A reused connection was most likely closed because it was idle.
             Outcome::Broken(why) if is_reused => {
                 sending.pass.again();
                 Ok(Attempt::Failed(FailedAttempt::new(
@@ -457,7 +385,7 @@ impl Client {
         FailedAttempt::new(AttemptFailure::NotSent, address, why)
     }
 
-    /// Takes a region's answer in.
+    /// Handles a region's answer.
     async fn receive(
         &self,
         sending: &mut Sending,
@@ -481,14 +409,14 @@ impl Client {
                 .unwrap_or_default();
 
             head.headers.remove(header::CONTENT_LENGTH);
-            self.keep(backend);
+            self.keep_alive(backend);
 
-            let said: String = String::from_utf8_lossy(&bytes)
+            let quote: String = String::from_utf8_lossy(&bytes)
                 .chars()
                 .take(QUOTE_MAX)
                 .collect();
             let failure = AttemptFailure::Unavailable { retry_after_ms };
-            let why = format!("{address} answered 503: {said}");
+            let why = format!("{address} answered 503: {quote}");
 
             return Attempt::Failed(FailedAttempt {
                 refusal: Some(answer(head, whole(bytes))),
@@ -503,14 +431,14 @@ impl Client {
 
         if !is_whole {
             sending.pass.answered();
-            self.keep(backend);
+            self.keep_alive(backend);
             return Attempt::Answered(answer(head, body.boxed_unsync()));
         }
 
         match timeout(ANSWER_TIMEOUT, body.collect()).await {
             Ok(Ok(body)) => {
                 sending.pass.answered();
-                self.keep(backend);
+                self.keep_alive(backend);
                 let bytes: Bytes = body.to_bytes();
                 Attempt::Answered(answer(head, whole(bytes)))
             }
@@ -529,7 +457,7 @@ impl Client {
     }
 
     /// The connection of the last request, if it leads to the right address and the request can be
-    /// sent again should the region have closed it meanwhile.
+    /// retried in case the region has closed it.
     fn reuse(&self, address: SocketAddr, retryable: Retryable) -> Option<Backend> {
         let kept = self
             .kept
@@ -541,7 +469,7 @@ impl Client {
             .then_some(kept)
     }
 
-    fn keep(&self, backend: Backend) {
+    fn keep_alive(&self, backend: Backend) {
         *self.kept.lock().unwrap_or_else(PoisonError::into_inner) = Some(backend);
     }
 }
@@ -550,39 +478,4 @@ fn broken(sending: &mut Sending, address: SocketAddr, why: String) -> FailedAtte
     sending.pass.lost();
     sending.retryable.broken += 1;
     FailedAttempt::new(AttemptFailure::Broken, address, why)
-}
-
-/// The request as a region gets it.
-fn outgoing(head: &request::Parts, body: Outgoing, address: SocketAddr) -> Request<Outgoing> {
-    let mut request = Request::new(body);
-    *request.method_mut() = head.method.clone();
-
-    // A client that takes the front door for a proxy names the whole URL; a region wants the path
-    // alone.
-    *request.uri_mut() = head
-        .uri
-        .path_and_query()
-        .cloned()
-        .map_or_else(|| Uri::from_static("/"), Uri::from);
-
-    request.headers_mut().clone_from(&head.headers);
-    strip_hop_by_hop(request.headers_mut());
-
-    // The front door itself asks for the body.
-    request.headers_mut().remove(header::EXPECT);
-    if !request.headers().contains_key(header::HOST)
-        && let Ok(host) = header::HeaderValue::from_str(&address.to_string())
-    {
-        request.headers_mut().insert(header::HOST, host);
-    }
-
-    request
-}
-
-/// The answer as its client gets it.
-fn answer(head: response::Parts, body: Outgoing) -> Response<Outgoing> {
-    let mut response = Response::new(body);
-    *response.status_mut() = head.status;
-    *response.headers_mut() = head.headers;
-    response
 }

@@ -1,9 +1,9 @@
-//! Where requests go now: what the mesh's DNS answers, without what was just found dead.
+//! The regions that requests can be sent to: what the mesh's DNS answers, without addresses that
+//! just failed.
 //!
-//! All requests share one search: one lookup at a time, and a new one at most each
-//! [`SEARCH_PAUSE`], however many wait.
+//! All requests share one search: one lookup at a time, and at most one per [`SEARCH_PAUSE`].
 
-use super::FrontDoorError;
+use super::error::FrontDoorError;
 use hickory_resolver::{
     TokioResolver,
     config::{ConnectionConfig, LookupIpStrategy, NameServerConfig, ResolveHosts, ResolverConfig},
@@ -17,14 +17,13 @@ use std::{
 };
 use tokio::time::{Instant, sleep_until, timeout_at};
 
-/// How long one lookup may take: agents are near, and several are asked at once.
+/// Timeout of one lookup: agents are near, and several are queried in parallel.
 const LOOKUP_TIMEOUT: Duration = Duration::from_millis(500);
-/// Agents asked at once, so that one that hangs costs nothing.
+/// Agents queried in parallel, so that one that hangs causes no delay.
 const PARALLEL_LOOKUPS: usize = 3;
-/// Pause before DNS is asked again when every address known has failed: it needs a moment to
-/// change.
+/// Pause before DNS is queried again when every known address has failed.
 const SEARCH_PAUSE: Duration = Duration::from_millis(50);
-/// How long an address that failed is avoided, before it may be back.
+/// Time that an address is avoided after it failed.
 pub(super) const AVOID_FOR: Duration = Duration::from_millis(500);
 
 pub(super) struct Regions {
@@ -32,15 +31,15 @@ pub(super) struct Regions {
     service: Name,
     port: u16,
     search: tokio::sync::Mutex<Search>,
-    /// Since when the region that DNS names does not answer.
+    /// Start of the outage; none while a region answers.
     outage: Mutex<Option<Instant>>,
 }
 
 struct Search {
     avoided: Vec<(IpAddr, Instant)>,
-    /// When DNS was asked anew last.
-    asked: Instant,
-    /// Counts up, so that a region's addresses take turns.
+    /// When the cache was last cleared.
+    cleared_at: Instant,
+    /// Incremented by each lookup, so that a region's addresses take turns.
     turn: usize,
 }
 
@@ -56,13 +55,13 @@ impl Regions {
         };
         let mut name = Name::from_ascii(service).map_err(|error| failed(error.to_string()))?;
 
-        // Absolute, so that no search list of the machine is tried.
+        // Absolute, so that the machine's search list does not apply.
         name.set_fqdn(true);
 
         let resolver = resolver(name_servers).map_err(|error| failed(error.to_string()))?;
         let search = Search {
             avoided: Vec::new(),
-            asked: Instant::now(),
+            cleared_at: Instant::now(),
             turn: 0,
         };
 
@@ -75,17 +74,16 @@ impl Regions {
         })
     }
 
-    /// An address that DNS names, that did not fail just now, and that is not among those which
-    /// this one request does not want to see again so soon. The last reason for having none, if
-    /// there is none until the deadline.
+    /// An address that DNS names, that did not fail recently, and that is not in `unwanted`. If
+    /// there is none until the deadline, the last reason.
     pub(super) async fn find(
         &self,
         unwanted: &[(IpAddr, Instant)],
         deadline: Instant,
     ) -> Result<SocketAddr, String> {
-        let mut last = String::from("DNS was not asked");
+        let mut last = String::from("DNS was not queried");
         loop {
-            match timeout_at(deadline, self.look(unwanted)).await {
+            match timeout_at(deadline, self.lookup(unwanted)).await {
                 Ok(Ok(address)) => return Ok(address),
                 Ok(Err(why)) => last = why,
                 Err(_) => return Err(format!("DNS did not answer in time; before that: {last}")),
@@ -99,7 +97,7 @@ impl Regions {
         }
     }
 
-    async fn look(&self, unwanted: &[(IpAddr, Instant)]) -> Result<SocketAddr, String> {
+    async fn lookup(&self, unwanted: &[(IpAddr, Instant)]) -> Result<SocketAddr, String> {
         let mut search = self.search.lock().await;
         let now = Instant::now();
         search.avoided.retain(|(_, until)| *until > now);
@@ -132,23 +130,23 @@ impl Regions {
             ));
         }
 
-        // Nothing new: DNS draws another region in a moment, or is about to change.
-        if search.asked.elapsed() >= SEARCH_PAUSE {
+        // No usable address: the next answer may name another region.
+        if search.cleared_at.elapsed() >= SEARCH_PAUSE {
             self.resolver.clear_cache();
-            search.asked = now;
+            search.cleared_at = now;
         }
 
         answer.and_then(|_| Err(format!("DNS names {known:?}, which does not answer")))
     }
 
-    /// An address could not be reached: nobody goes there for a while.
+    /// An address could not be reached: it is avoided for a while.
     pub(super) async fn lost(&self, address: SocketAddr, why: &str) {
         let mut search = self.search.lock().await;
         search
             .avoided
             .push((address.ip(), Instant::now() + AVOID_FOR));
         self.resolver.clear_cache();
-        search.asked = Instant::now();
+        search.cleared_at = Instant::now();
 
         let mut outage = self.outage.lock().unwrap_or_else(PoisonError::into_inner);
         if outage.is_none() {
@@ -168,8 +166,8 @@ impl Regions {
 
         if let Some(begun) = begun {
             let after_ms = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX);
-            tracing::info!(%address, after_ms, "a region answers; the requests that waited go \
-                there");
+            tracing::info!(%address, after_ms, "a region answers; waiting requests are \
+                sent to it");
         }
     }
 

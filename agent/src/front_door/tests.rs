@@ -79,9 +79,9 @@ async fn dns(
 #[derive(Clone, Copy)]
 enum Whim {
     Answers,
-    /// Reads so many requests and closes their connections.
+    /// Reads this many requests and closes their connections.
     Breaks(usize),
-    /// Answers so many requests with 503 and `Retry-After`.
+    /// Answers this many requests with 503 and `Retry-After`.
     Refuses(usize),
 }
 
@@ -262,7 +262,7 @@ async fn requests_wait_for_dns_to_change_whatever_they_ask_for() {
     let asked =
         futures::future::join_all((0..60).map(|_| scene.ask("/not/idempotent", b"12".to_vec())));
     let moving = async {
-        // Some search, all others wait for them: nobody was let go.
+        // Some search, all others wait for them: no request was released.
         while !scene.metric("regionmesh_front_door_held_requests 60") {
             sleep(Duration::from_millis(5)).await;
         }

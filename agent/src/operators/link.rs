@@ -1,4 +1,4 @@
-//! Calls whose answers are believed with proof alone.
+//! Calls whose answers are only accepted with proof.
 
 use super::Operators;
 use crate::refusals::{Refusals, reason};
@@ -7,18 +7,18 @@ use regionmesh_mesh::{Peer, PeerError, PeerLink};
 use regionmesh_protocol::wire::{PeerReply, PeerRequest};
 use std::{sync::Arc, time::Duration};
 
-/// Asks peers with proof and believes only answers with proof. For what a region says that it
-/// holds: whoever holds an agent's certificate could otherwise publish, promote and delete in all
+/// Sends requests with proof and accepts only answers with proof. Used for reports of what a region
+/// holds: otherwise an agent's certificate would be enough to publish, promote and delete in all
 /// regions.
 ///
-/// An agent without a token has no means to check anything and takes a certificate for enough, as
-/// its API takes no changes at all.
+/// An agent without a token can't check proofs and accepts a certificate alone; its API refuses all
+/// changes.
 pub struct AttestedLink {
-    /// Makes the calls.
+    /// Sends the calls.
     pub peers: Arc<dyn PeerLink>,
-    /// Makes and checks proofs.
+    /// Creates and checks proofs.
     pub operators: Operators,
-    /// Where answers without proof are counted.
+    /// Counts answers without proof.
     pub refusals: Refusals,
 }
 
@@ -43,7 +43,7 @@ impl PeerLink for AttestedLink {
         let asked = PeerRequest::Attested(Box::new(attested.clone()));
         let reply = self.peers.call(to, asked, timeout).await?;
         let why = match self.operators.check_reply(&key, &attested, reply) {
-            // It does not know the token either.
+            // The peer does not know the token either.
             Ok(PeerReply::Refused(why)) => why.to_string(),
             Ok(reply) => return Ok(reply),
             Err(why) => why,

@@ -1,4 +1,4 @@
-//! One attempt at one address, without a time-out of its own.
+//! One attempt at one address, without its own timeout.
 
 use super::{Question, Target, expect::compare, tls::Tls};
 use bytes::Bytes;
@@ -17,8 +17,8 @@ use tokio::{
     task::JoinHandle,
 };
 
-/// How much of an answer's body is read, bytes. The rest is of no interest; that it ends properly
-/// before is.
+/// Limit on the part of an answer's body that is read, bytes. A body that breaks off earlier is a
+/// failure.
 const BODY_LIMIT: usize = 64 << 10;
 /// Largest head of an answer, bytes.
 const HEAD_LIMIT: usize = 16 << 10;
@@ -148,7 +148,7 @@ where
                 });
             }
             Some(Ok(frame)) => {
-                // A frame is at most what hyper reads at once, so the limit is passed by little.
+                // A frame is at most one read of hyper, so the limit is exceeded only slightly.
                 if let Some(part) = frame.data_ref() {
                     body.extend_from_slice(part);
                 }

@@ -1,4 +1,4 @@
-//! What a probe asks, and of whom.
+//! Endpoints, and the question of a probe.
 
 use crate::config::{HealthConfig, InferenceConfig, ProbeKind};
 use bytes::Bytes;
@@ -12,7 +12,7 @@ pub struct TargetError {
     pub url: String,
 }
 
-/// What is asked of an endpoint.
+/// The question of a probe.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Question {
     /// Does it accept connections?
@@ -23,9 +23,8 @@ pub enum Question {
     Infer {
         /// Path of the POST.
         path: String,
-        /// Its body.
         body: Bytes,
-        /// What is expected.
+        /// The expected answer.
         expected: Arc<InferenceConfig>,
     },
 }
@@ -33,15 +32,13 @@ pub enum Question {
 /// An endpoint and the question to it.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Target {
-    /// A name or an address, without brackets: the Host, and over TLS the server's name.
+    /// A name or an address, without brackets; also the Host header and the TLS server name.
     pub host: String,
-    /// The port.
     pub port: u16,
-    /// Where to connect; none: where `host` is.
+    /// The address to connect to; none: that of `host`.
     pub address: Option<IpAddr>,
-    /// Whether to ask over TLS.
+    /// Whether to use TLS.
     pub is_tls: bool,
-    /// The question.
     pub question: Question,
 }
 
@@ -72,7 +69,7 @@ impl Target {
             Question::Get(below(&uri, &config.path))
         };
 
-        // Connecting is asked of the host alone, also where TLS would follow.
+        // A connect probe does not include the TLS handshake.
         Ok(Self {
             host,
             port,

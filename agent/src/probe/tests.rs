@@ -87,7 +87,11 @@ async fn a_2xx_is_success_and_the_path_is_asked_for() {
     .await;
 
     assert!(
-        matches!(&result, ProbeResult::Success { evidence, round_trip_us } if evidence.starts_with("200 in ") && *round_trip_us > 0),
+        matches!(
+            &result,
+            ProbeResult::Success { evidence, round_trip_us }
+                if evidence.starts_with("200 in ") && *round_trip_us > 0
+        ),
         "{result:?}"
     );
 }

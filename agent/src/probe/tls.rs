@@ -1,5 +1,5 @@
-//! TLS to an endpoint that is probed: certificates are checked as a user's would be, and a bad one
-//! is positive evidence with a reason that says what is wrong with it.
+//! TLS to a probed endpoint. Certificates are verified as by a user's client; a bad one is a
+//! definite failure with a reason.
 
 use super::Target;
 use crate::config::HealthConfig;
@@ -14,7 +14,7 @@ use std::{io, path::Path, sync::Arc};
 use tokio::net::TcpStream;
 use tokio_rustls::{TlsConnector, client::TlsStream};
 
-/// How endpoints are asked over TLS; an error if that can't be.
+/// The TLS configuration for probes, or why there is none.
 pub(super) struct Tls {
     connector: Result<TlsConnector, String>,
     server_name: Option<String>,
@@ -38,12 +38,13 @@ impl Tls {
         }
     }
 
-    /// Why no endpoint can be asked over TLS, if so.
+    /// Why endpoints can't be probed over TLS, if so.
     pub(super) fn fault(&self) -> Option<&str> {
         self.connector.as_ref().err().map(String::as_str)
     }
 
-    /// Shakes hands on `stream`. Our own lack of authorities says nothing of the endpoint.
+    /// Performs the handshake on `stream`. A fault of our own configuration says nothing about the
+    /// endpoint: silence.
     pub(super) async fn connect(
         &self,
         target: &Target,

@@ -1,11 +1,11 @@
-//! Answers bulk streams of the mesh.
+//! Serves bulk streams of the mesh.
 
 use async_trait::async_trait;
 use regionmesh_mesh::BulkService;
 use regionmesh_protocol::identity::AgentId;
 use regionmesh_replication::BulkServer;
 
-/// The server of chunks as the mesh calls it.
+/// The chunk server as a service of the mesh.
 pub(crate) struct BulkAdapter(pub(crate) BulkServer);
 
 #[async_trait]

@@ -1,4 +1,4 @@
-//! The region's models as replication uses them.
+//! The region's models as replication's store.
 
 use async_trait::async_trait;
 use bytes::Bytes;

@@ -1,4 +1,4 @@
-//! Replication's way to other agents: the mesh.
+//! The mesh as replication's transport.
 
 use async_trait::async_trait;
 use regionmesh_mesh::{LinkInfo, Mesh, Peer, PeerError, PeerLink};
@@ -10,13 +10,13 @@ use regionmesh_replication::{BulkReceive, BulkSend, STALL, Transport};
 use std::{collections::BTreeMap, io, sync::Arc, time::Duration};
 use tokio::sync::watch;
 
-/// The mesh.
+/// The mesh as a transport.
 pub(crate) struct MeshTransport {
     /// Opens bulk streams.
     pub(crate) mesh: Mesh,
-    /// Makes calls.
+    /// Sends calls.
     pub(crate) peers: Arc<dyn PeerLink>,
-    /// The connections.
+    /// The current connections.
     pub(crate) links: watch::Receiver<Arc<BTreeMap<AgentId, LinkInfo>>>,
 }
 

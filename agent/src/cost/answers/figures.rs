@@ -1,27 +1,31 @@
-//! What bills say of this month, for metrics.
+//! This month's billed cost and forecast, for metrics.
 
-use super::{HISTORY_DAYS, Sources, names, reconciliation, series::daily_costs};
+use super::{
+    reconciliation::reconciliation,
+    series::daily_costs,
+    sources::{HISTORY_DAYS, Sources, names},
+};
 use regionmesh_cost::{
     Amount, Currency, Group, INCOMPLETE_DAYS, MonthEnd, Query, Reconciliation, month_end, report,
 };
 use std::collections::BTreeMap;
 use time::Duration;
 
-/// Most regions of bills that are forecast.
+/// Limit on the regions that are forecast.
 const REGIONS_MAX: usize = 64;
 
-/// What bills say of this month.
+/// This month's billed cost and forecast.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Figures {
     /// Billed this month so far, by region and currency.
     pub month: BTreeMap<(String, Currency), Amount>,
-    /// What the month is heading for: the mesh under an empty name, then each region.
+    /// Month-end forecasts: the mesh under an empty name, then each region.
     pub month_ends: Vec<(String, MonthEnd)>,
-    /// Live against billed cost.
+    /// Live cost compared with billed cost.
     pub reconciliation: Vec<Reconciliation>,
 }
 
-/// Reads the bills. Takes some ten milliseconds for each region.
+/// Computes them from the bills. Takes tens of milliseconds per region.
 pub fn figures(sources: &Sources) -> Figures {
     let today = sources.today;
     let first = today.replace_day(1).unwrap_or(today);
@@ -48,7 +52,7 @@ pub fn figures(sources: &Sources) -> Figures {
             daily_costs(&Query::new(start, today).by(by.clone()), sources).unwrap_or_default();
         for ((values, _), costs) in series {
             let region = values.concat();
-            // Charges without a region are part of the mesh's alone.
+            // Charges without a region count only towards the mesh.
             let is_named = region.is_empty() == by.is_none();
 
             if is_named && figures.month_ends.len() < REGIONS_MAX {

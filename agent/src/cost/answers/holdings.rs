@@ -1,7 +1,7 @@
 //! What recommendations need to know about stored models: the cost of each copy, which models get
 //! no requests, and which copies could have come from a cheaper region.
 
-use super::{Sources, usage};
+use super::{sources::Sources, usage};
 use crate::cost::observe::STORAGE;
 use regionmesh_cost::{
     Amount, Cause, CurrentState, EgressLine, FanOutLimits, IdleModel, ModelCopy, ReplicationChange,
@@ -17,14 +17,14 @@ use regionmesh_protocol::{
 use std::collections::{BTreeMap, BTreeSet};
 use time::Date;
 
-/// A model without requests for so many days that were watched is idle.
+/// A model without requests for this many observed days is idle.
 const IDLE_DAYS: u32 = 14;
-/// Days that are looked back on for requests: as many as are kept.
+/// Days searched for requests: as many as are kept.
 const WATCHED_DAYS: i64 = 60;
 /// Days of a month.
 const MONTH_DAYS: u64 = 30;
 
-/// Adds what regions hold to what recommendations are made from. `span` is what was sent that
+/// Adds stored models to the state that recommendations are made from; replication within `span`
 /// counts.
 pub(super) fn add(state: &mut CurrentState, sources: &Sources, span: (Date, Date)) {
     let lines = sent(sources, span);
@@ -34,7 +34,7 @@ pub(super) fn add(state: &mut CurrentState, sources: &Sources, span: (Date, Date
     state.copies = copies(sources, &lines, monthly);
     state.idle = idle(sources);
 
-    // With relays on, what can go by a cheaper way already does.
+    // With relays enabled, copies already take the cheapest route.
     let has_relays = sources
         .config
         .as_ref()
@@ -47,7 +47,7 @@ pub(super) fn add(state: &mut CurrentState, sources: &Sources, span: (Date, Date
     };
 }
 
-/// Copies of models that were sent between regions, with what that cost.
+/// Model copies sent between regions, and their cost.
 fn sent(sources: &Sources, (start, end): (Date, Date)) -> Vec<(ModelName, EgressLine)> {
     let first = start.replace_day(1).unwrap_or(start);
     let usage = usage::egress(sources, first, end);
@@ -93,7 +93,7 @@ fn copies(
                 version: version.version.clone(),
                 region: region.clone(),
                 storage: storage.map_or(Amount::ZERO, |cost| cost.amount),
-                // Counters know the model, not the version: what came lately is the newest.
+                // Counters know only the model: recent bytes are assumed to be its newest version.
                 replication: if is_newest {
                     monthly(brought)
                 } else {
@@ -106,7 +106,7 @@ fn copies(
     copies
 }
 
-/// The version of a model that was published last.
+/// A model's most recently published version.
 fn newest<'a>(held: &'a Catalogue, model: &ModelName) -> Option<&'a VersionSummary> {
     held.published()
         .filter(|version| version.model == *model)
@@ -128,7 +128,7 @@ fn is_watched(sources: &Sources, day: Date) -> bool {
         .any(|region| known_ms(region) > 0)
 }
 
-/// Models that got no requests in any region for days.
+/// Models without requests in any region for days.
 fn idle(sources: &Sources) -> Vec<IdleModel> {
     let mut quiet = 0u32;
     let mut asked = BTreeMap::<String, u32>::new();
@@ -138,7 +138,7 @@ fn idle(sources: &Sources) -> Vec<IdleModel> {
         let Some(date) = day else { break };
         let (used, _) = usage::usage(sources, date, date);
 
-        // Whether requests came on a day that was not observed is unknown.
+        // On a day that was not observed there may have been requests.
         if used.is_empty() && !is_watched(sources, date) {
             break;
         }
@@ -177,7 +177,7 @@ fn idle(sources: &Sources) -> Vec<IdleModel> {
     idle.collect()
 }
 
-/// Copies that came from a region although another that holds the version asks for less.
+/// Copies that could have come from a region with cheaper egress.
 fn relays(
     sources: &Sources,
     lines: &[(ModelName, EgressLine)],
@@ -208,8 +208,8 @@ fn relays(
     copies.into_iter().filter_map(finding).collect()
 }
 
-/// From where the newest version of a model would come to a region for less, and what all that was
-/// sent there would have cost then. What came from a region that is about as cheap stays as it is.
+/// The cheaper region to fetch the newest version of a model from, and what the copies would have
+/// cost. Copies from a region that is about as cheap are left as they are.
 fn relay(
     model: &ModelName,
     to: &str,
@@ -261,92 +261,4 @@ fn relay(
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used, clippy::panic)]
-mod tests {
-    use super::*;
-    use crate::config::fixture;
-    use regionmesh_cost::{Currency, Ledger, Money, Prices, Totals};
-    use regionmesh_protocol::{clock::HybridTime, models::digest::Digest};
-    use std::sync::Arc;
-
-    const REGIONS: [&str; 3] = ["eu-west-1", "ap-south-1", "us-west-2"];
-
-    fn line(from: &str, cost: &str) -> (ModelName, EgressLine) {
-        let mut totals = Totals::default();
-        totals.add(Money {
-            amount: cost.parse().unwrap(),
-            currency: Currency::USD,
-        });
-
-        let cause = Cause::Replication { model: "m".into() };
-        let to = Some(REGIONS[0].to_owned());
-        let line = EgressLine {
-            from: from.to_owned(),
-            to,
-            cause,
-            bytes: 1,
-            unpriced_bytes: 0,
-            cost: totals,
-        };
-
-        ("m".parse().unwrap(), line)
-    }
-
-    #[test]
-    fn a_copy_that_came_from_two_regions_saves_only_on_what_came_the_dear_way() {
-        let mut config = fixture::config(&REGIONS.map(|name| (name, "192.0.2.1")), "");
-        config
-            .regions
-            .iter_mut()
-            .for_each(|region| region.cloud = "aws".into());
-
-        let cost = config.cost.clone();
-        let today = time::macros::date!(2026 - 09 - 20);
-        let mut sources = Sources::of_mesh(
-            Arc::new(config),
-            cost,
-            Ledger::default(),
-            Prices::default(),
-            today,
-        );
-
-        let version = VersionSummary {
-            model: "m".parse().unwrap(),
-            version: "1".parse().unwrap(),
-            content: Digest::of(b"m"),
-            size: 1,
-            published: HybridTime {
-                wall_ms: 0,
-                counter: 0,
-            },
-            origin: REGIONS[1].parse().unwrap(),
-        };
-
-        let held = Arc::new(Catalogue {
-            versions: vec![version],
-            ..Catalogue::default()
-        });
-
-        sources.holdings = REGIONS
-            .map(|name| (name.parse().unwrap(), held.clone()))
-            .into();
-
-        // A gigabyte costs 0.086 USD from Mumbai and 0.02 USD from Oregon.
-        let found = relays(
-            &sources,
-            &[line(REGIONS[1], "86"), line(REGIONS[2], "20")],
-            |cost| cost,
-        );
-
-        assert_eq!(found.len(), 1, "{found:?}");
-        let ReplicationChange::Relay { via, replication } = &found[0].change else {
-            panic!("{found:?}")
-        };
-        assert_eq!(
-            (via.as_str(), replication.rounded(2).to_string().as_str()),
-            (REGIONS[2], "40.00")
-        );
-
-        assert!(relays(&sources, &[line(REGIONS[2], "20")], |cost| cost).is_empty());
-    }
-}
+mod tests;

@@ -1,6 +1,6 @@
-//! Daily costs by group, each series up to the day that its own bills reach.
+//! Daily costs by group, each series up to the last day of its own bills.
 
-use super::{Sources, names};
+use super::sources::{Sources, names};
 use regionmesh_cost::{
     Amount, Currency, DailyCosts, Group, Query, QueryError, day_of, parse_date, report,
 };
@@ -10,10 +10,10 @@ use time::Date;
 /// Daily costs by the values of groups and by currency.
 pub(super) type Series = BTreeMap<(Vec<String>, Currency), DailyCosts>;
 
-/// Sources that a series is made of, and its costs.
+/// The sources of a series, and its costs.
 type Found<'a> = (BTreeSet<&'a str>, Vec<(Date, Amount)>);
 
-/// The daily costs of a query's groups, none of which is a time.
+/// The daily costs of a query's groups; none of them may be a time.
 pub(super) fn daily_costs(query: &Query, sources: &Sources) -> Result<Series, QueryError> {
     let by = std::iter::once(Group::Day).chain(query.by.iter().cloned());
     let query = query.clone().by(by.collect::<Vec<_>>());

@@ -1,11 +1,10 @@
-//! What ran and was sent on past days: from the live plane, and where it no longer remembers from
-//! what was kept of it.
+//! Use and egress of past days: from the live plane, or for older days from the stored meters.
 
-use super::Sources;
+use super::sources::Sources;
 use regionmesh_cost::{Capacity, EgressUsage, LiveMeter, UsageDay};
 use time::Date;
 
-/// What models did, and the capacity that was there, from `start` to `end`.
+/// Use by model, and capacity, from `start` to `end`.
 pub(super) fn usage(sources: &Sources, start: Date, end: Date) -> (Vec<UsageDay>, Capacity) {
     let mut usage = Vec::new();
     let mut capacity = Capacity::new();
@@ -38,7 +37,7 @@ pub(super) fn usage(sources: &Sources, start: Date, end: Date) -> (Vec<UsageDay>
     (usage, capacity)
 }
 
-/// What was sent from `start` to `end`, each day by the meter that saw most of it.
+/// Egress from `start` to `end`; for each day, of the meter that counted the most bytes.
 pub(super) fn egress(sources: &Sources, start: Date, end: Date) -> Vec<EgressUsage> {
     let mut sent = Vec::new();
     let mut next = Some(start);

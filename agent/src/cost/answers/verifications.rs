@@ -1,7 +1,10 @@
-//! Compares the predictions of earlier recommendations with the bill, once the bill covers the days
-//! they are about.
+//! Compares the predictions of earlier recommendations with the bill, once the bill covers their
+//! days.
 
-use super::{Sources, names, recommend, usage};
+use super::{
+    sources::{Sources, names},
+    usage,
+};
 use crate::cost::advice::{Advice, Advised};
 use regionmesh_cost::{
     Amount, BillWindow, Currency, Group, INCOMPLETE_DAYS, Query, RecommendationKind, Saving,
@@ -11,30 +14,27 @@ use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet};
 use time::{Date, Duration};
 
-/// Days of the bill that are compared, before and after.
+/// Days of the bill compared, before and after.
 const WINDOW_DAYS: i64 = 14;
 
-/// A recommendation, and what the bill shows of its prediction.
+/// A recommendation, and how its prediction compares with the bill.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub(super) struct Verified {
-    /// The recommendation.
+    /// The recommendation's id.
     pub(super) id: String,
-    /// What kind of change it is.
     pub(super) kind: RecommendationKind,
-    /// What it said.
     pub(super) title: String,
     /// The day that it was made.
     pub(super) made_on: String,
     /// The regions whose bill is compared; empty: all.
     pub(super) regions: BTreeSet<String>,
-    /// The ids of others whose savings are on the same bill: the sum of all is compared with it.
+    /// Ids of others with savings on the same bill: the bill is compared with the sum of all.
     pub(super) together_with: Vec<String>,
-    /// What the bill says.
     #[serde(flatten)]
     pub(super) outcome: Verification,
 }
 
-/// Those that the bill can tell of: it has every day up to the day to verify them.
+/// Verifies the recommendations that are due: the bill has every day up to `verify_after`.
 pub(super) fn verifications(sources: &Sources) -> Vec<Verified> {
     let last = sources.ledger.ends(sources.today).of([]).and_then(day_of);
     let Some(last) = last.and_then(|last| last.checked_sub(Duration::days(INCOMPLETE_DAYS.into())))
@@ -68,8 +68,8 @@ fn days_before(day: Date, days: i64) -> Date {
     day.checked_sub(Duration::days(days)).unwrap_or(day)
 }
 
-/// A recommendation and the others that can't be told apart from it on the bill: they were open at
-/// the same time and are about the same regions.
+/// A recommendation and the others that the bill can't separate from it: they were open at the same
+/// time and concern the same regions.
 struct Joint<'a> {
     made: &'a Advised,
     others: Vec<&'a Advised>,
@@ -100,7 +100,7 @@ impl<'a> Joint<'a> {
         };
         let mut rest: Vec<&Advised> = advice.iter().filter(is_at_the_time).collect();
 
-        // A region that comes in brings in others that are about it.
+        // A region that is added may connect further recommendations.
         loop {
             let (joins, apart): (Vec<_>, Vec<_>) =
                 rest.into_iter().partition(|other| joint.is_about(other));
@@ -119,7 +119,7 @@ impl<'a> Joint<'a> {
 
     fn add(&mut self, other: &'a Advised) {
         let id = &other.recommendation.id;
-        // One that was made again is what is left of the first.
+        // A repeated recommendation is the remainder of the first one.
         if self
             .others
             .iter()
@@ -213,7 +213,7 @@ fn counts(regions: &BTreeSet<String>, name: &str) -> bool {
     regions.is_empty() || regions.contains(name)
 }
 
-/// What bills and counters say of the days that predictions are about, read once for all of them.
+/// Bills and counters of the days that predictions cover, read once for all of them.
 struct Past {
     /// Effective cost by day, region and currency.
     costs: Vec<(Date, String, Currency, Amount)>,
@@ -241,7 +241,7 @@ impl Past {
         }
     }
 
-    /// What the regions cost on each day that the bill has.
+    /// Cost of the regions on each billed day.
     fn billed(
         &self,
         regions: &BTreeSet<String>,
@@ -258,8 +258,7 @@ impl Past {
         days.into_values().collect()
     }
 
-    /// The regions' mean load, requests per second, over the days that were observed; 0 if none
-    /// was.
+    /// The regions' mean load over the observed days, requests per second; 0 without any.
     fn load(&self, regions: &BTreeSet<String>, (start, end): (Date, Date)) -> f64 {
         let used = || {
             self.used
@@ -274,16 +273,13 @@ impl Past {
     }
 }
 
-/// The share of the regions whose nodes are as many as agents, and so may follow the load.
+/// The share of the regions whose nodes follow the load.
 fn follows_load(regions: &BTreeSet<String>, sources: &Sources) -> f64 {
     let configured = sources.config.iter().flat_map(|config| &config.regions);
     let about: Vec<_> = configured
         .filter(|region| counts(regions, region.name.as_str()))
         .collect();
-    let following = about
-        .iter()
-        .filter(|region| recommend::follows_load(region))
-        .count();
+    let following = about.iter().filter(|region| region.follows_load()).count();
 
     following as f64 / about.len().max(1) as f64
 }

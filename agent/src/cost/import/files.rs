@@ -1,4 +1,4 @@
-//! Which files an import reads, and reading them.
+//! Finds and reads the files of an import.
 
 use regionmesh_cost::{
     FileFormat, FileReport, Import, ImportOptions, Importer, StoredFile, export_manifests,
@@ -12,9 +12,9 @@ use std::{
     time::UNIX_EPOCH,
 };
 
-/// Most files of one import.
+/// Limit on the files of one import.
 pub const FILES_MAX: usize = 10_000;
-/// Most files that are looked at to find the bills among them.
+/// Limit on the files searched for bills.
 pub const LISTED_MAX: usize = 100_000;
 /// Largest manifest of an export, bytes.
 pub const MANIFEST_MAX: u64 = 16 << 20;
@@ -22,25 +22,24 @@ pub const MANIFEST_MAX: u64 = 16 << 20;
 /// A file of an import.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BillFile {
-    /// What reports call it.
+    /// Its name in reports.
     pub name: String,
-    /// Where it is.
     pub path: PathBuf,
 }
 
 /// The files of an import.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Found {
-    /// In the order of reading.
+    /// Files in the order in which they are read.
     pub files: Vec<BillFile>,
-    /// Deliveries of exports that can't be used, and why.
+    /// Unusable deliveries of exports, and why.
     pub passed_over: Vec<String>,
 }
 
 /// Why files could not be found or read.
 #[derive(Debug, thiserror::Error)]
 pub enum FilesError {
-    /// The system refused.
+    /// An I/O error.
     #[error("cannot read {path}: {error}")]
     Unreadable {
         /// The file or folder.
@@ -51,7 +50,7 @@ pub enum FilesError {
     /// A folder without bills.
     #[error("{0}: no file ends in .csv, .csv.gz or .parquet")]
     None(PathBuf),
-    /// A folder with deliveries of an export, none of which can be used.
+    /// A folder with deliveries of an export, none of them usable.
     #[error("{0}")]
     PassedOver(String),
     /// Too many.
@@ -59,7 +58,6 @@ pub enum FilesError {
     TooMany {
         /// The file or folder.
         path: PathBuf,
-        /// How many are possible.
         limit: usize,
     },
     /// The same bill twice.
@@ -79,8 +77,8 @@ fn unreadable(path: &Path) -> impl Fn(io::Error) -> FilesError {
     }
 }
 
-/// The files that paths stand for: files as they are, folders with the bills in them and below. No
-/// file is there twice.
+/// Expands paths to files: a file is used as it is, a folder stands for the bills in it and below.
+/// Duplicates are dropped.
 pub fn find(paths: &[PathBuf]) -> Result<Found, FilesError> {
     let mut found = Found::default();
     let mut seen = HashSet::new();
@@ -93,7 +91,7 @@ pub fn find(paths: &[PathBuf]) -> Result<Found, FilesError> {
         };
 
         for path in named {
-            // The same file has other names, and links.
+            // The same file may appear under other names, and as a link.
             if seen.insert(path.canonicalize().map_err(unreadable(&path))?) {
                 found.files.push(BillFile {
                     name: path.display().to_string(),
@@ -113,7 +111,7 @@ pub fn find(paths: &[PathBuf]) -> Result<Found, FilesError> {
     Ok(found)
 }
 
-/// The bills in a folder and below: of an export, the newest complete delivery of each month.
+/// The bills in a folder and below; of an export, the newest complete delivery of each month.
 fn bills_in(folder: &Path, passed_over: &mut Vec<String>) -> Result<Vec<PathBuf>, FilesError> {
     let mut listing = Vec::new();
     list(folder, "", &mut listing)?;
@@ -155,7 +153,7 @@ fn bills_in(folder: &Path, passed_over: &mut Vec<String>) -> Result<Vec<PathBuf>
     Ok(bills)
 }
 
-/// Lists what is in a folder, `within` a folder of it.
+/// Lists the files in the subfolder `within` of a folder.
 fn list(folder: &Path, within: &str, files: &mut Vec<StoredFile>) -> Result<(), FilesError> {
     let place = folder.join(within);
     for entry in fs::read_dir(&place).map_err(unreadable(&place))? {
@@ -176,8 +174,8 @@ fn list(folder: &Path, within: &str, files: &mut Vec<StoredFile>) -> Result<(), 
             continue;
         }
 
-        // A linked folder may hold this one: only what was named is followed. Links to nothing are
-        // found when they are read.
+        // Links to folders are not followed, since they may be circular. Broken links fail when
+        // they are read.
         let about = fs::metadata(entry.path()).ok();
         if about.as_ref().is_some_and(fs::Metadata::is_dir) {
             continue;
@@ -207,7 +205,7 @@ fn list(folder: &Path, within: &str, files: &mut Vec<StoredFile>) -> Result<(), 
     Ok(())
 }
 
-/// Reads files into one import. Blocks; calls `done` after each file.
+/// Reads files into one import. Blocking; calls `done` after each file.
 pub fn read(
     files: &[BillFile],
     options: ImportOptions,
@@ -232,7 +230,7 @@ pub fn read(
             continue;
         }
 
-        // Only files of one size are compared, byte by byte.
+        // Only files of the same size are compared, byte by byte.
         let alike = known.entry((report.bytes, report.rows)).or_default();
         for other in alike.iter() {
             let compared = File::open(&other.path)
@@ -275,150 +273,4 @@ fn read_one<'a>(
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used)]
-mod tests {
-    use super::*;
-    use std::time::{Duration, SystemTime};
-
-    const BILL: &str = "ChargePeriodStart,ProviderName,BillingCurrency,EffectiveCost\n2026-09-01T00:00:00Z,AWS,USD,1.5\n";
-
-    fn write(folder: &Path, name: &str, content: impl AsRef<[u8]>) -> PathBuf {
-        let path = folder.join(name);
-        fs::create_dir_all(path.parent().unwrap()).unwrap();
-        fs::write(&path, content).unwrap();
-        path
-    }
-
-    fn paths(paths: &[PathBuf]) -> Vec<PathBuf> {
-        find(paths)
-            .unwrap()
-            .files
-            .into_iter()
-            .map(|file| file.path)
-            .collect()
-    }
-
-    #[test]
-    fn folders_stand_for_the_bills_in_them_and_files_for_themselves() {
-        let folder = tempfile::tempdir().unwrap();
-        let at = |name: &str| folder.path().join(name);
-        for name in ["b.csv", "part/a.CSV.gz", "readme.md", "manifest.json"] {
-            write(folder.path(), name, "");
-        }
-        std::os::unix::fs::symlink(folder.path(), at("part/loop")).unwrap();
-        assert_eq!(
-            paths(&[folder.path().into()]),
-            [at("b.csv"), at("part/a.CSV.gz")]
-        );
-
-        assert_eq!(paths(&[at("readme.md")]), [at("readme.md")]);
-        fs::create_dir(at("empty")).unwrap();
-        assert!(matches!(find(&[at("empty")]), Err(FilesError::None(_))));
-        assert!(matches!(
-            find(&[at("missing.csv")]),
-            Err(FilesError::Unreadable { .. })
-        ));
-    }
-
-    #[test]
-    fn a_file_that_is_named_twice_is_read_once_and_a_copy_is_refused() {
-        let folder = tempfile::tempdir().unwrap();
-        let bill = write(folder.path(), "a/x.csv", BILL);
-        let link = folder.path().join("link.csv");
-
-        std::os::unix::fs::symlink(&bill, &link).unwrap();
-        let named = [
-            bill.clone(),
-            folder.path().join("a/../a/x.csv"),
-            link,
-            folder.path().into(),
-        ];
-
-        assert_eq!(paths(&named), std::slice::from_ref(&bill));
-
-        let read = |paths: &[PathBuf]| {
-            read(
-                &find(paths).unwrap().files,
-                ImportOptions::default(),
-                |_| (),
-            )
-        };
-
-        assert_eq!(read(&[folder.path().into()]).unwrap().report.imported, 1);
-        let other = write(folder.path(), "y.csv", BILL.replace("1.5", "2.5"));
-        assert_eq!(read(&[bill.clone(), other]).unwrap().report.imported, 2);
-
-        let copy = write(folder.path(), "copy.csv", BILL);
-        let error = read(&[bill, copy]).unwrap_err().to_string();
-        assert!(
-            error.contains("copy.csv has the same content as") && error.contains("x.csv"),
-            "{error}"
-        );
-    }
-
-    #[test]
-    fn of_an_export_in_a_folder_the_newest_complete_delivery_counts() {
-        let folder = tempfile::tempdir().unwrap();
-        let file = |name: &str, content: &str, age_s: u64| {
-            let path = write(folder.path(), name, content);
-            let time = SystemTime::now() - Duration::from_secs(age_s);
-            File::options()
-                .write(true)
-                .open(&path)
-                .unwrap()
-                .set_modified(time)
-                .unwrap();
-
-            path
-        };
-
-        let mut bills = Vec::new();
-        for (run, age_s, listed) in [
-            (1, 300, "bill.csv"),
-            (2, 200, "bill.csv"),
-            (3, 100, "gone.csv"),
-        ] {
-            let run = format!("focus/data/BILLING_PERIOD=2026-09/run{run}");
-            bills.push(file(&format!("{run}/bill.csv"), BILL, age_s));
-            let manifest = run.replace("/data/", "/metadata/");
-            let content = format!("{{\"dataFiles\": [\"s3://bucket/exports/{run}/{listed}\"]}}");
-            file(&format!("{manifest}/focus-Manifest.json"), &content, age_s);
-        }
-
-        let found = find(&[folder.path().into()]).unwrap();
-        assert_eq!(
-            found
-                .files
-                .into_iter()
-                .map(|file| file.path)
-                .collect::<Vec<_>>(),
-            [bills[1].clone()]
-        );
-
-        assert_eq!(found.passed_over.len(), 1, "{:?}", found.passed_over);
-        assert!(
-            found.passed_over[0].contains("run3/focus-Manifest.json: the export is incomplete"),
-            "{found:?}",
-            found = found.passed_over
-        );
-
-        fs::remove_dir_all(
-            folder
-                .path()
-                .join("focus/metadata/BILLING_PERIOD=2026-09/run1"),
-        )
-        .unwrap();
-
-        fs::remove_dir_all(
-            folder
-                .path()
-                .join("focus/metadata/BILLING_PERIOD=2026-09/run2"),
-        )
-        .unwrap();
-
-        assert!(matches!(
-            find(&[folder.path().into()]),
-            Err(FilesError::PassedOver(_))
-        ));
-    }
-}
+mod tests;

@@ -1,8 +1,11 @@
 #![allow(clippy::unwrap_used)]
 
 use super::*;
+use crate::config::fixture;
 use proptest::prelude::*;
+use regionmesh_core::gossip::{AgentView, SeenStatus};
 use regionmesh_runtime::meter::ModelCount;
+use std::time::Instant;
 
 fn region(name: &str) -> RegionName {
     name.parse().unwrap()
@@ -10,11 +13,14 @@ fn region(name: &str) -> RegionName {
 
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(32))]
-    /// Readers add up the growth of each published counter; the sum must be what was counted,
-    /// however many counters there are.
+    /// Readers add up the growth of each published counter; the sum must equal what was counted,
+    /// for any number of counters.
     #[test]
     fn growth_by_name_is_what_was_counted(
-        steps in proptest::collection::vec(proptest::collection::vec((0usize..600, 1u64..1_000_000), 1..400), 1..6),
+        steps in proptest::collection::vec(
+            proptest::collection::vec((0usize..600, 1u64..1_000_000), 1..400),
+            1..6,
+        ),
     ) {
         let mut counts = Counts::default();
         let mut before: Option<CostStatus> = None;
@@ -77,4 +83,37 @@ proptest! {
 
         prop_assert_eq!(read_bytes, others.map(|(_, bytes)| bytes).sum::<u64>());
     }
+}
+
+#[test]
+fn a_region_is_heard_of_once_a_living_agent_has_published_its_counters() {
+    let config = fixture::config(&[("us-west-2", "192.0.2.1")], "");
+    let board = |is_alive: bool, status_entries: Vec<StatusEntry>| {
+        let seen = |status_entry: StatusEntry| {
+            (
+                status_entry.kind(),
+                SeenStatus {
+                    status_entry: Arc::new(status_entry),
+                    version: Default::default(),
+                    seen_at: Instant::now(),
+                },
+            )
+        };
+
+        let view = AgentView {
+            is_alive,
+            status_entries: status_entries.into_iter().map(seen).collect(),
+        };
+        let mut board = BoardView::default();
+
+        board.agents.insert("us-west-2/n".parse().unwrap(), view);
+        board
+    };
+
+    let counters = || vec![StatusEntry::Cost(CostStatus::default())];
+    let is_heard = |board: BoardView| is_heard(&config.regions[0], &board);
+    assert!(is_heard(board(true, counters())));
+    assert!(!is_heard(board(false, counters())));
+    assert!(!is_heard(board(true, Vec::new())));
+    assert!(!is_heard(BoardView::default()));
 }

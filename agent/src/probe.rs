@@ -1,8 +1,8 @@
-//! One probe of one endpoint: is it serving, does it say no, or is it silent?
+//! One probe of one endpoint: success, definite failure, or silence.
 //!
-//! What counts as which is decided here, in [`attempt`] and below; what follows from a row of
-//! probes in [`regionmesh_core::health::probe`]. Every probe opens a fresh connection: a kept one
-//! would go on answering after the listener is gone, and hides the time that a new client needs.
+//! [`attempt`] classifies the result; [`regionmesh_core::health::probe`] evaluates a series of
+//! probes. Every probe opens a new connection: a reused one would still work after the listener is
+//! gone, and hides the time that a new client needs.
 
 mod attempt;
 mod expect;
@@ -17,10 +17,10 @@ use regionmesh_core::health::probe::ProbeResult;
 use regionmesh_dns::Resolver;
 use std::{net::SocketAddr, time::Duration};
 
-/// Probes endpoints. In production over the network; in tests a script.
+/// Probes endpoints: over the network, or with scripted results in tests.
 #[async_trait]
 pub trait Prober: Send + Sync + 'static {
-    /// Probes `target` once; ends within the prober's time-out.
+    /// Probes `target` once, within the prober's timeout.
     async fn probe(&self, target: &Target) -> ProbeResult;
 }
 
@@ -33,7 +33,7 @@ pub struct NetworkProber {
 }
 
 impl NetworkProber {
-    /// A prober with the time-out of `config`, resolving names as the system is configured to.
+    /// A prober with the timeout of `config` and the system's resolver.
     pub fn new(config: &HealthConfig) -> Self {
         let resolver = Resolver::system()
             .inspect_err(|error| {
@@ -58,8 +58,7 @@ impl NetworkProber {
             return Ok(vec![SocketAddr::new(ip, target.port)]);
         }
 
-        // A name that does not resolve tells of the observer's resolver, not of the endpoint:
-        // silence.
+        // A name that does not resolve says nothing about the endpoint: silence.
         let silence =
             |why: String| ProbeResult::Silence(format!("can't resolve {}: {why}", target.host));
         let resolver = self
@@ -77,9 +76,9 @@ impl NetworkProber {
             .collect())
     }
 
-    /// Two attempts, to different addresses if the name has several. The second begins when the
-    /// first has been silent for half of the time, and the first goes on beside it: so one lost
-    /// packet is no silence, and an answer that takes three quarters of the time is one.
+    /// Up to two attempts, to different addresses if the name has several. The second one starts
+    /// after half of the timeout, while the first continues: so a lost packet is not silence, and
+    /// an answer that takes three quarters of the timeout still counts.
     async fn probe_twice(&self, target: &Target) -> ProbeResult {
         let addresses = match self.resolve(target).await {
             Ok(addresses) => addresses,
@@ -99,9 +98,8 @@ impl NetworkProber {
 
         match ended {
             Some(ProbeResult::Silence(_)) => second.await,
-            // Clients go on to the next address, as is usual where a name has an IPv6 and an IPv4
-            // address and one is not served. The same address is not asked again: a refusal is an
-            // answer.
+            // Clients try the next address, for example when a name has an IPv6 and an IPv4 address
+            // and only one is served. The same address is not probed again: a refusal is an answer.
             Some(refused @ ProbeResult::DefiniteFailure(_)) if other.is_some() => {
                 match second.await {
                     success @ ProbeResult::Success { .. } => success,
@@ -112,8 +110,14 @@ impl NetworkProber {
             None => {
                 let mut second = Box::pin(second);
                 tokio::select! {
-                    result = &mut first => if matches!(result, ProbeResult::Silence(_)) { second.await } else { result },
-                    result = &mut second => if matches!(result, ProbeResult::Silence(_)) { first.await } else { result },
+                    result = &mut first => match result {
+                        ProbeResult::Silence(_) => second.await,
+                        result => result,
+                    },
+                    result = &mut second => match result {
+                        ProbeResult::Silence(_) => first.await,
+                        result => result,
+                    },
                 }
             }
         }

@@ -1,7 +1,7 @@
-//! Speaking to those who want to know: one file per kind of receiver, and the queue before it.
+//! Sending events and alerts: one file per kind of receiver, and the queue in front of it.
 //!
-//! Here is how one message is made and sent; who sends which when is the business of
-//! [`crate::actors::alerts`].
+//! These files create and send single messages; [`crate::actors::alerts`] decides which agent sends
+//! which message, and when.
 
 pub mod alertmanager;
 pub mod outbox;
@@ -18,44 +18,42 @@ use std::{
 
 /// Longest secret or token, bytes.
 const SECRET_MAX: u64 = 4_096;
-/// Longest `Retry-After` that is heeded.
+/// Limit on the `Retry-After` of receivers.
 const RETRY_AFTER_MAX: Duration = Duration::from_secs(60);
-/// Longest part of a refusal that is quoted, characters.
+/// Limit on the quoted part of a refusal, characters.
 const QUOTED_MAX: usize = 200;
-/// Longest answer that is read, bytes.
+/// Limit on the part of an answer that is read, bytes.
 const ANSWER_MAX: usize = 64 << 10;
 
-/// Why a message did not arrive.
+/// Why a message was not delivered.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum SendError {
-    /// No answer: nobody there, too slow, or not to be trusted.
+    /// No answer: unreachable, too slow, or not trusted.
     #[error("no answer: {0}")]
     Unanswered(String),
-    /// An answer that may be another one later.
+    /// A failure that may be temporary.
     #[error("it answered {status}{said}")]
     NotNow {
-        /// The status.
         status: u16,
-        /// What it said, shortened.
+        /// The start of the answer's body.
         said: String,
-        /// When it wants to be asked again.
+        /// The delay that it asked for.
         retry_after: Option<Duration>,
     },
-    /// An answer that will stay: this message is not taken.
+    /// A permanent failure: the receiver does not accept this message.
     #[error("it refused the message with {status}{said}")]
     Refused {
-        /// The status.
         status: u16,
-        /// What it said, shortened.
+        /// The start of the answer's body.
         said: String,
     },
-    /// The token or secret can't be read, or the message can't be made.
+    /// The token or secret can't be read, or the message can't be created.
     #[error("{0}")]
     Unready(String),
 }
 
 impl SendError {
-    /// In one word, for metrics.
+    /// The value of the label `reason`.
     pub fn reason(&self) -> &'static str {
         match self {
             Self::Unanswered(_) => "unanswered",
@@ -79,7 +77,7 @@ impl Sender {
     pub fn new(config: &ReceiverConfig, url: String) -> Result<Self, String> {
         let mut builder = reqwest::Client::builder()
             .timeout(Duration::from_millis(config.timeout_ms))
-            // Whoever is redirected to must not see the token.
+            // The target of a redirect must not see the token.
             .redirect(reqwest::redirect::Policy::none())
             .user_agent(concat!("regionmesh/", env!("CARGO_PKG_VERSION")));
 
@@ -104,7 +102,7 @@ impl Sender {
         })
     }
 
-    /// POSTs JSON; done once it was taken.
+    /// POSTs JSON; successful once the receiver has accepted it.
     pub async fn post(&self, mut headers: HeaderMap, body: Vec<u8>) -> Result<(), SendError> {
         headers.insert(
             header::CONTENT_TYPE,
@@ -155,8 +153,8 @@ impl Sender {
     }
 }
 
-/// Whether the same message would be refused again. What an operator may put right meanwhile, a
-/// token or a path, is not.
+/// Whether the same message would be refused again. Errors that an operator can fix, such as a
+/// wrong token or path, are not final.
 fn is_final(status: u16) -> bool {
     const MAY_CHANGE: [StatusCode; 6] = [
         StatusCode::UNAUTHORIZED,
@@ -170,7 +168,7 @@ fn is_final(status: u16) -> bool {
     (400..500).contains(&status) && !MAY_CHANGE.iter().any(|code| code.as_u16() == status)
 }
 
-/// What a refusal says, safe in a log line.
+/// The body of a refusal, safe for a log line.
 async fn said(mut reply: reqwest::Response) -> String {
     let mut bytes = Vec::new();
     while let Ok(Some(piece)) = reply.chunk().await {
@@ -194,7 +192,7 @@ async fn said(mut reply: reqwest::Response) -> String {
     }
 }
 
-/// The innermost reason of an HTTP client's error: the outer ones say only that something failed.
+/// The root cause of an HTTP client's error: the outer errors only say that a request failed.
 fn root(error: &dyn std::error::Error) -> String {
     let mut cause = error;
     while let Some(source) = cause.source() {
@@ -203,7 +201,7 @@ fn root(error: &dyn std::error::Error) -> String {
     cause.to_string()
 }
 
-/// Reads a token or a secret, white space round it left out.
+/// Reads a token or a secret, without surrounding white space.
 pub(crate) async fn secret(path: &Path) -> Result<String, String> {
     let unreadable = |error: std::io::Error| format!("cannot read {}: {error}", path.display());
     if tokio::fs::metadata(path).await.map_err(unreadable)?.len() > SECRET_MAX {
@@ -217,7 +215,7 @@ pub(crate) async fn secret(path: &Path) -> Result<String, String> {
     }
 }
 
-/// What is counted for each receiver.
+/// Metrics by receiver.
 #[derive(Debug, Clone)]
 pub struct ReceiverMetrics {
     pub(crate) sent: IntCounterVec,
@@ -244,145 +242,32 @@ impl ReceiverMetrics {
         Ok(Self {
             sent: counters(
                 "regionmesh_alerts_sent_total",
-                "Messages that a receiver took.",
+                "Messages that a receiver accepted.",
                 &["receiver"],
             )?,
             failed: counters(
                 "regionmesh_alerts_failed_total",
-                "Attempts that a receiver did not take, by reason: unanswered, not-now, refused, \
+                "Failed attempts to send a message, by reason: unanswered, not-now, refused, \
                     unready.",
                 &["receiver", "reason"],
             )?,
             dropped: counters(
                 "regionmesh_alerts_dropped_total",
-                "Events that a receiver will not be told of, by reason: expired, queue-full, \
+                "Events dropped for a receiver, by reason: expired, queue-full, \
                     refused.",
                 &["receiver", "reason"],
             )?,
             queued: gauges(
                 "regionmesh_alerts_queued",
-                "What waits for a receiver, or for another agent to tell it.",
+                "Events queued for a receiver, by this agent or for another one to send.",
             )?,
             responsible_agent: gauges(
                 "regionmesh_alerts_responsible",
-                "1 while it is this agent that tells the receiver.",
+                "1 while this agent is responsible for the receiver.",
             )?,
         })
     }
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used)]
-mod tests {
-    use super::*;
-    use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
-    use std::{
-        io::{Read, Write},
-        net::TcpListener,
-        sync::Arc,
-        thread::JoinHandle,
-    };
-
-    #[test]
-    fn what_an_operator_can_put_right_is_tried_again() {
-        assert!([400, 405, 413, 422].into_iter().all(is_final));
-        assert!(
-            ![301, 401, 403, 404, 408, 425, 429, 500, 503]
-                .into_iter()
-                .any(is_final)
-        );
-    }
-
-    /// A receiver that speaks TLS and takes one message: its port, its certificate, and what it
-    /// heard.
-    fn secure_receiver() -> (u16, String, JoinHandle<String>) {
-        let certified = rcgen::generate_simple_self_signed(vec!["localhost".into()]).unwrap();
-        let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(
-            certified.signing_key.serialize_der(),
-        ));
-        let config =
-            rustls::ServerConfig::builder_with_provider(regionmesh_mesh::crypto_provider())
-                .with_safe_default_protocol_versions()
-                .unwrap()
-                .with_no_client_auth()
-                .with_single_cert(vec![certified.cert.der().clone()], key)
-                .unwrap();
-
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let port = listener.local_addr().unwrap().port();
-        let heard = std::thread::spawn(move || {
-            let (mut tcp, _) = listener.accept().unwrap();
-            let mut tls = rustls::ServerConnection::new(Arc::new(config)).unwrap();
-            let mut stream = rustls::Stream::new(&mut tls, &mut tcp);
-            let mut heard = Vec::new();
-            let mut piece = [0; 1_024];
-
-            // A client that does not trust us breaks off.
-            while !heard.ends_with(b"{}") {
-                match stream.read(&mut piece) {
-                    Ok(count) if count > 0 => heard.extend_from_slice(&piece[..count]),
-                    _ => return String::new(),
-                }
-            }
-
-            stream
-                .write_all(b"HTTP/1.1 204 No Content\r\nconnection: close\r\n\r\n")
-                .unwrap();
-            String::from_utf8(heard).unwrap()
-        });
-
-        (port, certified.cert.pem(), heard)
-    }
-
-    async fn send(port: u16, ca: Option<&Path>, token: &Path) -> Result<(), SendError> {
-        let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
-        let text =
-            format!("name = \"a\"\nkind = \"webhook\"\nurl = \"https://localhost:{port}/hush\"");
-        let mut config: ReceiverConfig = toml::from_str(&text).unwrap();
-
-        config.ca_file = ca.map(Path::to_owned);
-        config.token_file = Some(token.to_owned());
-
-        let url = config.url.clone();
-        Sender::new(&config, url)
-            .unwrap()
-            .post(HeaderMap::new(), b"{}".to_vec())
-            .await
-    }
-
-    #[tokio::test]
-    async fn a_receiver_is_trusted_by_its_authority_and_gets_the_token_then_only() {
-        let dir = tempfile::tempdir().unwrap();
-        let ca = dir.path().join("ca.pem");
-        let token = dir.path().join("token");
-
-        std::fs::write(&token, "sesame\n").unwrap();
-
-        let (port, certificate, heard) = secure_receiver();
-        std::fs::write(&ca, certificate).unwrap();
-        send(port, Some(&ca), &token).await.unwrap();
-
-        let heard = heard.join().unwrap();
-        assert!(
-            heard.contains("authorization: Bearer sesame\r\n") && heard.starts_with("POST /hush "),
-            "{heard}"
-        );
-
-        let (port, _, heard) = secure_receiver();
-        let error = send(port, None, &token).await.unwrap_err();
-        assert!(
-            matches!(error, SendError::Unanswered(_)) && error.to_string().contains("certificate"),
-            "{error}"
-        );
-
-        assert!(!error.to_string().contains("hush"), "{error}");
-        assert_eq!(heard.join().unwrap(), "");
-
-        std::fs::write(&token, " ").unwrap();
-        let error = send(port, None, &token).await.unwrap_err();
-        assert!(
-            matches!(error, SendError::Unready(_)) && error.to_string().ends_with("token is empty"),
-            "{error}"
-        );
-    }
-}
+mod tests;

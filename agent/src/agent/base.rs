@@ -1,0 +1,87 @@
+//! What all parts of an agent share.
+
+use crate::{
+    actors::messages::{GossipMessage, HealthMessage, LeaderMessage, ReplicatorMessage},
+    address::Address,
+    config::Config,
+    service::{Service, ServiceArguments},
+    snapshots::Snapshots,
+    supervisor::Child,
+};
+use futures::FutureExt;
+use prometheus::Registry;
+use regionmesh_protocol::identity::AgentId;
+use regionmesh_replication::HybridClock;
+use regionmesh_runtime::{meter::Meter, time::unix_ms};
+use std::sync::Arc;
+use tokio::sync::watch;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+/// What all parts of an agent share.
+pub(super) struct Base {
+    /// The configuration as of the start.
+    pub(super) config: Arc<Config>,
+    /// The configuration in force, with what was reloaded since.
+    pub(super) live: watch::Receiver<Arc<Config>>,
+    pub(super) id: AgentId,
+    /// Drawn at random for each process.
+    pub(super) boot: u64,
+    /// Unix milliseconds.
+    pub(super) started_ms: u64,
+    pub(super) registry: Registry,
+    pub(super) snapshots: Snapshots,
+    pub(super) clock: HybridClock,
+    pub(super) meter: Meter,
+    pub(super) gossip: Address<GossipMessage>,
+    pub(super) health: Address<HealthMessage>,
+    pub(super) leader: Address<LeaderMessage>,
+    pub(super) replicator: Address<ReplicatorMessage>,
+    /// Cancelled when the agent stops.
+    pub(super) stop: CancellationToken,
+    /// The tasks of all services.
+    pub(super) services: TaskTracker,
+}
+
+impl Base {
+    pub(super) fn new(
+        config: Arc<Config>,
+        live: watch::Receiver<Arc<Config>>,
+        registry: Registry,
+    ) -> Self {
+        Self {
+            id: config.id(),
+            config,
+            live,
+            boot: rand::random::<u64>(),
+            started_ms: unix_ms(),
+            registry,
+            snapshots: Snapshots::default(),
+            clock: HybridClock::default(),
+            meter: Meter::default(),
+            gossip: Address::vacant("gossip"),
+            health: Address::vacant("health"),
+            leader: Address::vacant("dns-leader"),
+            replicator: Address::vacant("replicator"),
+            stop: CancellationToken::new(),
+            services: TaskTracker::new(),
+        }
+    }
+
+    /// A supervised task: `run` starts it, given the token that stops it.
+    pub(super) fn service<Task>(
+        &self,
+        name: &'static str,
+        run: impl Fn(CancellationToken) -> Task + Send + Sync + 'static,
+    ) -> Child
+    where
+        Task: Future<Output = Result<(), String>> + Send + 'static,
+    {
+        let arguments = ServiceArguments {
+            make: Arc::new(move |stop| run(stop).boxed()),
+            stop: self.stop.clone(),
+            running: self.services.clone(),
+        };
+
+        Child::new(name, || Service, arguments, Address::vacant(name))
+    }
+}

@@ -1,0 +1,68 @@
+//! The mesh and the agent's calls to others.
+
+use super::base::Base;
+use crate::{
+    operators::{Operators, link::AttestedLink},
+    refusals::Refusals,
+    replication_adapters::{BulkAdapter, StoreAdapter},
+};
+use anyhow::Result;
+use regionmesh_mesh::{Identity, Mesh, MeshArguments, MeshMetrics, PeerLink};
+use regionmesh_replication::{BulkServer, ReplicationMetrics};
+use regionmesh_store::ModelStore;
+use std::sync::Arc;
+
+/// The mesh and the agent's calls to others.
+pub(super) struct Network {
+    pub(super) identity: Arc<Identity>,
+    pub(super) mesh: Mesh,
+    /// Calls to other agents.
+    pub(super) peers: Arc<dyn PeerLink>,
+    /// Calls whose answers must carry an operator's proof.
+    pub(super) proven: Arc<dyn PeerLink>,
+    pub(super) operators: Operators,
+    pub(super) refusals: Refusals,
+}
+
+impl Network {
+    pub(super) fn new(
+        base: &Base,
+        identity: Arc<Identity>,
+        models: &Arc<ModelStore>,
+        replication_metrics: &ReplicationMetrics,
+    ) -> Result<Self> {
+        let mesh = Mesh::new(MeshArguments {
+            settings: base.config.mesh_settings(),
+            identity: identity.clone(),
+            links: base.snapshots.links.clone(),
+            gossip: Arc::new(base.gossip.clone()),
+            bulk: Arc::new(BulkAdapter(BulkServer::new(
+                Arc::new(StoreAdapter(models.clone())),
+                replication_metrics.clone(),
+                base.meter.clone(),
+            ))),
+            metrics: MeshMetrics::new(&base.registry)?,
+        });
+
+        let peers: Arc<dyn PeerLink> = Arc::new(mesh.clone());
+        let refusals = Refusals::new(&base.registry, base.snapshots.problems.clone())?;
+        let operators =
+            Operators::new(base.config.mesh.clone(), base.id.clone(), base.live.clone());
+
+        // What regions report about models is only accepted with an operator's proof.
+        let proven = Arc::new(AttestedLink {
+            peers: peers.clone(),
+            operators: operators.clone(),
+            refusals: refusals.clone(),
+        });
+
+        Ok(Self {
+            identity,
+            mesh,
+            peers,
+            proven,
+            operators,
+            refusals,
+        })
+    }
+}

@@ -1,0 +1,116 @@
+//! Sources of bills, and the live plane.
+
+use super::cells::{column, document, moment, number, ratio, table, text};
+use regionmesh_cost::{
+    LiveRegion, Reconciliation, SourceState, Totals,
+    render::{Document, Value as Cell},
+};
+use serde_json::{Value, json};
+use std::collections::BTreeMap;
+use time::{Date, OffsetDateTime};
+
+/// The sources of bills, and the live cost of regions.
+pub(crate) fn sources(
+    held: &BTreeMap<&str, SourceState>,
+    live: &[LiveRegion],
+    reconciled: &[Reconciliation],
+) -> Document {
+    let mut columns = vec![column("source"), column("months")];
+    columns.extend([
+        number("rows"),
+        number("cells"),
+        column("first day"),
+        column("last day"),
+        column("complete up to"),
+        column("last import"),
+    ]);
+
+    let shown = |day: Option<Date>| day.map_or(Cell::Empty, |day| text(day.to_string()));
+    let rows = held.iter().map(|(source, state)| {
+        let imported_s = i64::try_from(state.imported_ms / 1_000).unwrap_or(i64::MAX);
+        let imported = OffsetDateTime::from_unix_timestamp(imported_s)
+            .map(moment)
+            .unwrap_or_default();
+        let months = match (state.periods.first(), state.periods.last()) {
+            (Some(first), Some(last)) if first != last => format!("{first} to {last}"),
+            (Some(first), _) => first.to_string(),
+            _ => String::new(),
+        };
+
+        vec![
+            text(*source),
+            text(months),
+            Cell::Count(state.rows),
+            Cell::Count(state.cells as u64),
+            shown(state.first_day),
+            shown(state.last_day),
+            shown(state.complete_day),
+            text(imported),
+        ]
+    });
+
+    let mut tables = vec![table("Bills", columns, rows.collect::<Vec<_>>())];
+    if !live.is_empty() {
+        let mut columns = vec![column("region")];
+        columns.extend(["per hour", "today", "this month", "live / billed"].map(number));
+        columns.push(column("without price"));
+
+        let rows = live.iter().map(|region| {
+            let compared = reconciled
+                .iter()
+                .find(|found| found.region == region.region)
+                .and_then(|found| found.ratio);
+            let missing: Vec<String> = region.missing.iter().map(ToString::to_string).collect();
+
+            vec![
+                text(&*region.region),
+                text(totals(&region.hourly)),
+                text(totals(&region.today.total)),
+                text(totals(&region.month.total)),
+                compared.map_or(Cell::Empty, ratio),
+                text(missing.join("; ")),
+            ]
+        });
+
+        tables.push(table("Live", columns, rows.collect::<Vec<_>>()));
+    }
+
+    document("Where cost comes from".into(), Vec::new(), tables)
+}
+
+fn totals(totals: &Totals) -> String {
+    let shown = totals
+        .0
+        .iter()
+        .map(|(currency, amount)| format!("{} {currency}", amount.rounded(4)));
+    shown.collect::<Vec<_>>().join(", ")
+}
+
+/// A region of the live plane, as JSON.
+pub(crate) fn live_region(region: &LiveRegion) -> Value {
+    let models = region.month.models.iter().map(|(model, live)| {
+        let per_thousand = live.per_thousand();
+        (
+            model.clone(),
+            json!({
+                "requests": live.requests,
+                "busy_ms": live.busy_ms,
+                "cost": live.cost,
+                "per_1000": per_thousand,
+            }),
+        )
+    });
+
+    json!({
+        "region": region.region,
+        "age_ms": region.age_ms,
+        "hourly": region.hourly,
+        "today": region.today.total,
+        "month": region.month.total,
+        "month_egress": region.month.egress,
+        "idle_ratio": region.month.idle_ratio(),
+        "unknown_ms": region.month.unknown_ms,
+        "models": models.collect::<serde_json::Map<_, _>>(),
+        "missing": region.missing.iter().map(ToString::to_string).collect::<Vec<_>>(),
+    })
+}
