@@ -21,7 +21,7 @@ use std::{sync::Arc, time::Duration};
 use tokio::time::Instant;
 
 /// Limit on forwarding an order.
-pub const HOPS: u8 = 2;
+pub(crate) const HOPS: u8 = 2;
 /// Timeout for our own leader to commit an order: longer than it needs to detect that it has no
 /// majority.
 const LOCAL_TIMEOUT: Duration = Duration::from_secs(8);
@@ -33,7 +33,7 @@ const CONNECT_PAUSE: Duration = Duration::from_millis(100);
 
 /// Forwards orders to the leader. Cheap to clone.
 #[derive(Clone)]
-pub struct OrderHandler {
+pub(crate) struct OrderHandler {
     /// Our own dns-leader actor.
     pub leader: Address<LeaderMessage>,
     /// Calls to other agents.
@@ -47,7 +47,7 @@ impl OrderHandler {
     /// Carries out an `order` from an operator whom this agent's API authenticated, here or at the
     /// leader; it is forwarded at most `hops_left` times. Returns the committed plan that includes
     /// it.
-    pub async fn carry_out(
+    pub(crate) async fn carry_out(
         &self,
         order: Order,
         hops_left: u8,
@@ -60,7 +60,7 @@ impl OrderHandler {
     }
 
     /// Carries out an order that another agent's API accepted.
-    pub async fn hand_on(
+    pub(crate) async fn hand_on(
         &self,
         order: Order,
         hops_left: u8,

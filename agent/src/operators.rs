@@ -10,7 +10,7 @@
 //! new token nor another file needs a restart. Agents with different tokens refuse each other's
 //! orders and catalogues, visibly; nothing is lost.
 
-pub mod link;
+pub(crate) mod link;
 
 use crate::{config::Config, tokens};
 use aws_lc_rs::hmac;
@@ -28,7 +28,7 @@ const KEY: &str = "regionmesh key of attested calls, made of an operator's token
 
 /// Creates and checks proofs. Clones share the record of used proofs.
 #[derive(Debug, Clone)]
-pub struct Operators {
+pub(crate) struct Operators {
     mesh: MeshName,
     id: AgentId,
     /// The configuration in force: a reload can change the token's file.
@@ -38,7 +38,7 @@ pub struct Operators {
 
 /// A key derived from a token.
 #[derive(Debug, Clone)]
-pub struct OperatorKey(hmac::Key);
+pub(crate) struct OperatorKey(hmac::Key);
 
 impl OperatorKey {
     fn of(token: &str) -> Self {
@@ -62,7 +62,7 @@ impl OperatorKey {
 
 impl Operators {
     /// Proofs of agent `id` by the token in `api.token_file` of the configuration in force.
-    pub fn new(mesh: MeshName, id: AgentId, live: watch::Receiver<Arc<Config>>) -> Self {
+    pub(crate) fn new(mesh: MeshName, id: AgentId, live: watch::Receiver<Arc<Config>>) -> Self {
         Self {
             mesh,
             id,
@@ -73,12 +73,12 @@ impl Operators {
 
     /// Whether this agent has a token: without one it can't distinguish an operator's order from a
     /// peer's claim.
-    pub fn has_token(&self) -> bool {
+    pub(crate) fn has_token(&self) -> bool {
         self.live.borrow().api.token_file.is_some()
     }
 
     /// This agent.
-    pub fn id(&self) -> &AgentId {
+    pub(crate) fn id(&self) -> &AgentId {
         &self.id
     }
 
@@ -104,7 +104,7 @@ impl Operators {
     }
 
     /// The key that signs.
-    pub async fn key(&self) -> Result<OperatorKey, String> {
+    pub(crate) async fn key(&self) -> Result<OperatorKey, String> {
         self.keys()
             .await?
             .into_iter()
@@ -113,7 +113,7 @@ impl Operators {
     }
 
     /// A request with its proof.
-    pub async fn attest(
+    pub(crate) async fn attest(
         &self,
         request: &PeerRequest,
         origin: Option<OrderOrigin>,
@@ -138,7 +138,7 @@ impl Operators {
     }
 
     /// Checks the proof of a request from `caller`; returns the request and the key for the answer.
-    pub async fn check(
+    pub(crate) async fn check(
         &self,
         attested: &Attested,
         caller: &AgentId,
@@ -157,7 +157,7 @@ impl Operators {
     }
 
     /// Accepts an order with a valid proof once, and only while it is recent.
-    pub fn take(&self, attested: &Attested) -> Result<(), PeerRefusal> {
+    pub(crate) fn take(&self, attested: &Attested) -> Result<(), PeerRefusal> {
         let mut used = self.used.lock().unwrap_or_else(PoisonError::into_inner);
         used.take(
             attested.nonce,
@@ -167,7 +167,7 @@ impl Operators {
     }
 
     /// An answer with its proof.
-    pub fn attest_reply(
+    pub(crate) fn attest_reply(
         &self,
         key: &OperatorKey,
         attested: &Attested,
@@ -181,7 +181,7 @@ impl Operators {
     }
 
     /// The answer in a reply to our own request, if its proof is valid.
-    pub fn check_reply(
+    pub(crate) fn check_reply(
         &self,
         key: &OperatorKey,
         attested: &Attested,

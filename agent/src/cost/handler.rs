@@ -10,7 +10,7 @@ const CONCURRENT_ANSWERS: usize = 2;
 
 /// Answers the API's questions about cost. Clones share their state.
 #[derive(Clone)]
-pub struct CostHandler {
+pub(crate) struct CostHandler {
     pub archive: Archive,
     /// Bills and prices.
     pub books: watch::Receiver<Arc<Books>>,
@@ -27,7 +27,7 @@ pub struct CostHandler {
 
 impl CostHandler {
     /// A handler that reads what the cost actor publishes.
-    pub fn new(
+    pub(crate) fn new(
         archive: Archive,
         books: watch::Receiver<Arc<Books>>,
         live: watch::Receiver<Arc<LiveView>>,

@@ -4,6 +4,20 @@ use super::*;
 use proptest::prelude::*;
 use time::macros::date;
 
+/// Every kind of question.
+const KINDS: [&str; 10] = [
+    "report",
+    "trends",
+    "models",
+    "egress",
+    "forecast",
+    "anomalies",
+    "budgets",
+    "prices",
+    "sources",
+    "recommendations",
+];
+
 const TODAY: Date = date!(2026 - 09 - 20);
 
 fn asked(kind: &str, parameters: &[(&str, &str)]) -> Result<Question, QuestionError> {
@@ -71,7 +85,7 @@ fn what_is_wrong_is_named() {
             "report",
             "by",
             "colour",
-            "by: \"colour\" is nothing to group by",
+            "by: \"colour\" is not a group",
         ),
         ("report", "metric", "net", "metric: is none of"),
         ("report", "colour", "red", "query: \"colour\" is none of"),
