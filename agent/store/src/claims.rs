@@ -297,7 +297,7 @@ impl ModelStore {
         version: &VersionName,
     ) -> Result<bool, ModelError> {
         for claim in self
-            .claims(&object(&["claims", model.as_str(), version.as_str()]))
+            .listed_claims(&object(&["claims", model.as_str(), version.as_str()]))
             .await?
         {
             if !self.is_void(&claim).await? {
