@@ -21,17 +21,17 @@ const BOARD_PAUSE: Duration = Duration::from_millis(20);
 
 /// The probing of one address of a region's endpoint.
 pub(super) struct Probing {
-    region: RegionName,
-    index: usize,
-    target: Target,
-    inference: Option<Target>,
+    pub(super) region: RegionName,
+    pub(super) index: usize,
+    pub(super) target: Target,
+    pub(super) inference: Option<Target>,
     /// Run a synthetic inference on every n-th probe.
-    every: u32,
-    policy: ProbePolicy,
-    clock: Clock,
-    prober: Arc<dyn Prober>,
-    metrics: HealthMetrics,
-    health: ActorRef<HealthMessage>,
+    pub(super) every: u32,
+    pub(super) policy: ProbePolicy,
+    pub(super) clock: Clock,
+    pub(super) prober: Arc<dyn Prober>,
+    pub(super) metrics: HealthMetrics,
+    pub(super) health: ActorRef<HealthMessage>,
 }
 
 impl Probing {

@@ -16,10 +16,10 @@ pub(super) const ACCEPTOR_REQUESTS: usize = 64;
 
 /// Our region's acceptor, as peers reach it.
 pub(super) struct Acceptor {
-    store: Arc<SlotStore>,
-    permits: Arc<Semaphore>,
-    metrics: LeaderMetrics,
-    myself: ActorRef<LeaderMessage>,
+    pub(super) store: Arc<SlotStore>,
+    pub(super) permits: Arc<Semaphore>,
+    pub(super) metrics: LeaderMetrics,
+    pub(super) myself: ActorRef<LeaderMessage>,
 }
 
 impl Acceptor {
