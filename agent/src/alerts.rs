@@ -103,7 +103,11 @@ impl Sender {
     }
 
     /// POSTs JSON; successful once the receiver has accepted it.
-    pub(crate) async fn post(&self, mut headers: HeaderMap, body: Vec<u8>) -> Result<(), SendError> {
+    pub(crate) async fn post(
+        &self,
+        mut headers: HeaderMap,
+        body: Vec<u8>,
+    ) -> Result<(), SendError> {
         headers.insert(
             header::CONTENT_TYPE,
             HeaderValue::from_static("application/json"),

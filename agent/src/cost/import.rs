@@ -7,7 +7,9 @@ use super::{
     books::Books,
 };
 use crate::config::CostConfig;
-pub(crate) use files::{BillFile, FILES_MAX, FilesError, Found, LISTED_MAX, MANIFEST_MAX, find, read};
+pub(crate) use files::{
+    BillFile, FILES_MAX, FilesError, Found, LISTED_MAX, MANIFEST_MAX, find, read,
+};
 use regionmesh_cost::{
     Import, ImportReport, ImportedPart, Metric, PartError, Period, StoredPart, Totals,
 };
@@ -158,7 +160,11 @@ fn summary(part: &ImportedPart, books: &Books) -> PartSummary {
 }
 
 /// Refuses months older than the retention of bills.
-pub(crate) fn check_age(import: &Import, cost: &CostConfig, today: Date) -> Result<(), ImportError> {
+pub(crate) fn check_age(
+    import: &Import,
+    cost: &CostConfig,
+    today: Date,
+) -> Result<(), ImportError> {
     let old: BTreeSet<Period> = import
         .parts
         .iter()

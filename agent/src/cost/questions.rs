@@ -13,7 +13,8 @@ pub(crate) const DAYS_MAX: u16 = 366;
 /// Highest value of `latency_ms`, milliseconds.
 pub(crate) const LATENCY_MAX_MS: u16 = 60_000;
 /// The intervals that trends compare.
-pub(crate) const INTERVALS: [(&str, Interval); 2] = [("week", Interval::Week), ("month", Interval::Month)];
+pub(crate) const INTERVALS: [(&str, Interval); 2] =
+    [("week", Interval::Week), ("month", Interval::Month)];
 
 /// A question about cost.
 #[derive(Debug, Clone, PartialEq)]
@@ -92,7 +93,11 @@ pub(crate) type Parameters = BTreeMap<String, String>;
 impl Question {
     /// Parses a question of one kind; unknown parameters are refused. `format` is left to
     /// the caller.
-    pub(crate) fn parse(kind: &str, parameters: &Parameters, today: Date) -> Result<Self, QuestionError> {
+    pub(crate) fn parse(
+        kind: &str,
+        parameters: &Parameters,
+        today: Date,
+    ) -> Result<Self, QuestionError> {
         let asked = Asked { parameters, today };
         let span = ["start", "end", "by", "metric", "filter", "format"];
         let known: &[&str] = match kind {

@@ -81,12 +81,7 @@ fn what_is_wrong_is_named() {
             "2026-09-21",
             "start: 2026-09-21 is after the end",
         ),
-        (
-            "report",
-            "by",
-            "colour",
-            "by: \"colour\" is not a group",
-        ),
+        ("report", "by", "colour", "by: \"colour\" is not a group"),
         ("report", "metric", "net", "metric: is none of"),
         ("report", "colour", "red", "query: \"colour\" is none of"),
         ("trends", "interval", "day", "interval: is neither"),
