@@ -16,7 +16,8 @@ fn status(agents: &[(&str, bool)], versions: Value) -> Status {
         .map(|region| {
             json!({"region": region, "cloud": "", "endpoint": "", "serving_url": "",
                 "verdict": "healthy", "verdict_since_ms": 0, "verdict_reason": "", "votes": [],
-                "weight_bp": 1, "share": 0.3, "traffic_state": "serving", "ramp_percent": null, "addresses": [], "flaps": 0})
+                "weight_bp": 1, "share": 0.3, "traffic_state": "serving",
+                "ramp_percent": null, "addresses": [], "flaps": 0})
         })
         .collect();
 

@@ -20,7 +20,8 @@ fn agent(name: &str, address: u8, round_trip_us: Option<u64>) -> Value {
     json!({
         "agent": name, "alive": true, "version": "0.1.0 (abcdef0123)", "uptime_ms": 100_000_000u64,
         "api_url": format!("http://127.0.0.{address}:9080"), "cloud": "local",
-        "round_trip_us": round_trip_us, "age_ms": 950, "serving_ready": true, "requests_total": 12_345_678,
+        "round_trip_us": round_trip_us, "age_ms": 950, "serving_ready": true,
+        "requests_total": 12_345_678,
         "holdings": {"versions": 12, "missing": 0, "lag_ms": 0},
     })
 }
