@@ -3,9 +3,9 @@
 //! These files create and send single messages; [`crate::actors::alerts`] decides which agent sends
 //! which message, and when.
 
-pub mod alertmanager;
-pub mod outbox;
-pub mod webhook;
+pub(crate) mod alertmanager;
+pub(crate) mod outbox;
+pub(crate) mod webhook;
 
 use crate::config::ReceiverConfig;
 use http::{HeaderMap, HeaderValue, StatusCode, header};
@@ -27,7 +27,7 @@ const ANSWER_MAX: usize = 64 << 10;
 
 /// Why a message was not delivered.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum SendError {
+pub(crate) enum SendError {
     /// No answer: unreachable, too slow, or not trusted.
     #[error("no answer: {0}")]
     Unanswered(String),
@@ -54,7 +54,7 @@ pub enum SendError {
 
 impl SendError {
     /// The value of the label `reason`.
-    pub fn reason(&self) -> &'static str {
+    pub(crate) fn reason(&self) -> &'static str {
         match self {
             Self::Unanswered(_) => "unanswered",
             Self::NotNow { .. } => "not-now",
@@ -66,7 +66,7 @@ impl SendError {
 
 /// Sends to one receiver.
 #[derive(Debug, Clone)]
-pub struct Sender {
+pub(crate) struct Sender {
     http: reqwest::Client,
     url: String,
     token_file: Option<PathBuf>,
@@ -74,7 +74,7 @@ pub struct Sender {
 
 impl Sender {
     /// A sender to `url` as the receiver's configuration says.
-    pub fn new(config: &ReceiverConfig, url: String) -> Result<Self, String> {
+    pub(crate) fn new(config: &ReceiverConfig, url: String) -> Result<Self, String> {
         let mut builder = reqwest::Client::builder()
             .timeout(Duration::from_millis(config.timeout_ms))
             // The target of a redirect must not see the token.
@@ -103,7 +103,11 @@ impl Sender {
     }
 
     /// POSTs JSON; successful once the receiver has accepted it.
-    pub async fn post(&self, mut headers: HeaderMap, body: Vec<u8>) -> Result<(), SendError> {
+    pub(crate) async fn post(
+        &self,
+        mut headers: HeaderMap,
+        body: Vec<u8>,
+    ) -> Result<(), SendError> {
         headers.insert(
             header::CONTENT_TYPE,
             HeaderValue::from_static("application/json"),

@@ -11,7 +11,7 @@ use regionmesh_protocol::{
 use std::{collections::VecDeque, fmt, num::ParseIntError, str::FromStr, sync::Arc};
 
 /// Events kept.
-pub const KEPT: usize = 1_024;
+pub(crate) const KEPT: usize = 1_024;
 
 /// One event and its number.
 #[derive(Debug, Clone)]

@@ -21,7 +21,7 @@ use std::{sync::Arc, time::Duration};
 use tokio::time::Instant;
 
 /// Limit on forwarding an order.
-pub const HOPS: u8 = 2;
+pub(crate) const HOPS: u8 = 2;
 /// Timeout for our own leader to commit an order: longer than it needs to detect that it has no
 /// majority.
 const LOCAL_TIMEOUT: Duration = Duration::from_secs(8);

@@ -10,7 +10,7 @@
 //! new token nor another file needs a restart. Agents with different tokens refuse each other's
 //! orders and catalogues, visibly; nothing is lost.
 
-pub mod link;
+pub(crate) mod link;
 
 use crate::{config::Config, tokens};
 use aws_lc_rs::hmac;

@@ -31,7 +31,7 @@ use std::time::Duration;
 const LOCAL_TIMEOUT: Duration = Duration::from_secs(8);
 
 /// Handles requests of peers.
-pub struct RequestHandler {
+pub(crate) struct RequestHandler {
     /// Our own dns-leader actor.
     pub leader: Address<LeaderMessage>,
     /// Forwards orders.

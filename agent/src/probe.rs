@@ -9,7 +9,7 @@ mod expect;
 mod target;
 mod tls;
 
-pub use target::{Question, Target, TargetError};
+pub(crate) use target::{Question, Target, TargetError};
 
 use crate::config::HealthConfig;
 use async_trait::async_trait;
@@ -26,7 +26,7 @@ pub trait Prober: Send + Sync + 'static {
 
 /// Probes over the network.
 #[derive(Debug)]
-pub struct NetworkProber {
+pub(crate) struct NetworkProber {
     timeout: Duration,
     resolver: Option<Resolver>,
     tls: tls::Tls,
@@ -34,7 +34,7 @@ pub struct NetworkProber {
 
 impl NetworkProber {
     /// A prober with the timeout of `config` and the system's resolver.
-    pub fn new(config: &HealthConfig) -> Self {
+    pub(crate) fn new(config: &HealthConfig) -> Self {
         let resolver = Resolver::system()
             .inspect_err(|error| {
                 tracing::warn!(%error, "the system's resolver configuration can't be read; \

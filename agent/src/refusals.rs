@@ -21,26 +21,26 @@ const OVER_AFTER: Duration = Duration::from_secs(300);
 const PEERS_MAX: usize = 1_024;
 
 /// Reasons in addition to those of [`PeerRefusal`].
-pub mod reason {
+pub(crate) mod reason {
     /// A ballot more than one step beyond what a majority of acceptors promised.
-    pub const BALLOT_TOO_FAR: &str = "ballot-too-far";
+    pub(crate) const BALLOT_TOO_FAR: &str = "ballot-too-far";
     /// A plan that was not accepted by a majority.
-    pub const PLAN_NOT_COMMITTED: &str = "plan-not-committed";
+    pub(crate) const PLAN_NOT_COMMITTED: &str = "plan-not-committed";
     /// A claim to lead under a ballot that was not promised by a majority.
-    pub const NOT_THE_LEADER: &str = "not-the-leader";
+    pub(crate) const NOT_THE_LEADER: &str = "not-the-leader";
     /// A request to reset an acceptor to a plan that is not known to be committed.
-    pub const JOIN_NOT_DECIDED: &str = "join-not-decided";
+    pub(crate) const JOIN_NOT_DECIDED: &str = "join-not-decided";
     /// A plan with a region or address that is not in this agent's configuration.
-    pub const UNKNOWN_ADDRESS: &str = "unknown-address";
+    pub(crate) const UNKNOWN_ADDRESS: &str = "unknown-address";
     /// An acceptor's state beyond what a majority can have reached.
-    pub const ACCEPTOR_IMPLAUSIBLE: &str = "acceptor-implausible";
+    pub(crate) const ACCEPTOR_IMPLAUSIBLE: &str = "acceptor-implausible";
     /// An answer without a valid proof.
-    pub const ANSWER_NOT_PROVEN: &str = "answer-not-proven";
+    pub(crate) const ANSWER_NOT_PROVEN: &str = "answer-not-proven";
     /// A request that can't be read.
-    pub const MALFORMED: &str = "malformed";
+    pub(crate) const MALFORMED: &str = "malformed";
 
     /// All of these reasons.
-    pub const ALL: [&str; 8] = [
+    pub(crate) const ALL: [&str; 8] = [
         BALLOT_TOO_FAR,
         PLAN_NOT_COMMITTED,
         NOT_THE_LEADER,

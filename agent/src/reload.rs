@@ -13,7 +13,7 @@ use tokio::sync::watch;
 
 /// Why a configuration was not reloaded.
 #[derive(Debug, thiserror::Error)]
-pub enum ReloadError {
+pub(crate) enum ReloadError {
     /// It is faulty, or can't be read.
     #[error(transparent)]
     Config(#[from] ConfigError),
@@ -30,7 +30,7 @@ pub enum ReloadError {
 
 /// The result of a reload.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Reloaded {
+pub(crate) struct Reloaded {
     /// Changed fields that are in effect now.
     pub in_effect: Vec<String>,
     /// Changed fields that need a restart.
@@ -39,7 +39,7 @@ pub struct Reloaded {
 
 /// Reloads the configuration.
 #[derive(Debug)]
-pub struct Reloader {
+pub(crate) struct Reloader {
     /// The configuration in force: that of the start, with all reloaded fields.
     live: watch::Sender<Arc<Config>>,
     reloads: IntCounterVec,
@@ -48,7 +48,7 @@ pub struct Reloader {
 
 impl Reloader {
     /// Registers the metrics.
-    pub fn new(config: Arc<Config>, registry: &Registry) -> prometheus::Result<Self> {
+    pub(crate) fn new(config: Arc<Config>, registry: &Registry) -> prometheus::Result<Self> {
         let reloads = IntCounterVec::new(
             Opts::new(
                 "regionmesh_config_reloads_total",
@@ -77,12 +77,12 @@ impl Reloader {
     }
 
     /// The configuration in force, and its changes.
-    pub fn live(&self) -> watch::Receiver<Arc<Config>> {
+    pub(crate) fn live(&self) -> watch::Receiver<Arc<Config>> {
         self.live.subscribe()
     }
 
     /// Reads the file again and logs the result.
-    pub async fn reload(&self, path: &Path) {
+    pub(crate) async fn reload(&self, path: &Path) {
         match self.apply(path).await {
             Ok(Reloaded {
                 in_effect,

@@ -59,7 +59,7 @@ fn living<'a>(board: &'a BoardView, region: &'a RegionName) -> impl Iterator<Ite
 
 /// The models that each other region serves and can't serve; without regions that have no embedded
 /// model server.
-pub fn others(board: &BoardView, own: &RegionName) -> BTreeMap<RegionName, RegionModels> {
+pub(crate) fn others(board: &BoardView, own: &RegionName) -> BTreeMap<RegionName, RegionModels> {
     let mut regions: BTreeMap<RegionName, RegionModels> = BTreeMap::new();
     for (id, view) in board
         .agents
@@ -87,7 +87,7 @@ pub fn others(board: &BoardView, own: &RegionName) -> BTreeMap<RegionName, Regio
 }
 
 /// Updates `peers` with [`others`] at every change. Never ends.
-pub async fn watch_others(
+pub(crate) async fn watch_others(
     mut board: watch::Receiver<Arc<BoardView>>,
     own: RegionName,
     peers: Arc<watch::Sender<Arc<BTreeMap<RegionName, RegionModels>>>>,
@@ -109,7 +109,7 @@ pub async fn watch_others(
 }
 
 /// The state of one version in every region; `holders` hold it.
-pub fn states(
+pub(crate) fn states(
     config: &Config,
     board: &BoardView,
     holders: &BTreeSet<RegionName>,
@@ -131,14 +131,14 @@ pub fn states(
 }
 
 /// Removes regions that are no longer members: only members may serve.
-pub fn members(snapshots: &Snapshots, states: &mut BTreeMap<RegionName, RegionState>) {
+pub(crate) fn members(snapshots: &Snapshots, states: &mut BTreeMap<RegionName, RegionState>) {
     if let Some(committed) = snapshots.plan.borrow().as_ref() {
         states.retain(|region, _| committed.plan.members.may_serve(region));
     }
 }
 
 /// Sets this agent's problems with versions to those of its model server.
-pub fn report(problems: &Problems, found: &[ServingProblem]) {
+pub(crate) fn report(problems: &Problems, found: &[ServingProblem]) {
     for kind in [ProblemKind::ModelUnservable, ProblemKind::ModelQuarantined] {
         let is_quarantined = kind == ProblemKind::ModelQuarantined;
         let of_kind = || {

@@ -12,11 +12,11 @@ use tokio_util::{
 };
 
 /// Starts the task, given the token that stops it.
-pub type MakeTask =
+pub(crate) type MakeTask =
     Arc<dyn Fn(CancellationToken) -> BoxFuture<'static, Result<(), String>> + Send + Sync>;
 
 /// Messages of the actor.
-pub enum ServiceMessage {
+pub(crate) enum ServiceMessage {
     /// The task ended, which is an error.
     Ended(Result<(), String>),
 }
@@ -24,10 +24,10 @@ pub enum ServiceMessage {
 impl ractor::Message for ServiceMessage {}
 
 /// Runs one task.
-pub struct Service;
+pub(crate) struct Service;
 
 /// Aborts the task when dropped with the actor: `post_stop` is not called when an actor is killed.
-pub struct Running {
+pub(crate) struct Running {
     _task: AbortOnDropHandle<()>,
 }
 
@@ -74,7 +74,7 @@ impl Actor for Service {
 
 /// Arguments of every start of a service.
 #[derive(Clone)]
-pub struct ServiceArguments {
+pub(crate) struct ServiceArguments {
     /// Starts the task.
     pub make: MakeTask,
     /// Cancelled when the agent stops.

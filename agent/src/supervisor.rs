@@ -21,7 +21,7 @@ const FORGIVEN_AFTER: Duration = Duration::from_secs(60);
 
 /// A supervised actor: how to start it, and its address.
 #[derive(Clone)]
-pub struct Child {
+pub(crate) struct Child {
     name: &'static str,
     start: Arc<dyn Fn(ActorCell) -> BoxFuture<'static, Result<ActorCell, String>> + Send + Sync>,
     vacate: Arc<dyn Fn() + Send + Sync>,
@@ -29,7 +29,7 @@ pub struct Child {
 
 impl Child {
     /// A child that is started with `arguments` each time, and is reached at `address`.
-    pub fn new<A>(
+    pub(crate) fn new<A>(
         name: &'static str,
         actor: fn() -> A,
         arguments: A::Arguments,
@@ -83,18 +83,18 @@ pub struct ChildHealth {
 }
 
 /// The state of every child, by name.
-pub type Health = watch::Receiver<Arc<BTreeMap<&'static str, ChildHealth>>>;
+pub(crate) type Health = watch::Receiver<Arc<BTreeMap<&'static str, ChildHealth>>>;
 
 /// Metrics of supervision.
 #[derive(Clone)]
-pub struct SupervisorMetrics {
+pub(crate) struct SupervisorMetrics {
     restarts: IntCounterVec,
     running: IntGaugeVec,
 }
 
 impl SupervisorMetrics {
     /// Registers them.
-    pub fn new(registry: &Registry) -> prometheus::Result<Self> {
+    pub(crate) fn new(registry: &Registry) -> prometheus::Result<Self> {
         let restarts = IntCounterVec::new(
             Opts::new(
                 "regionmesh_actor_restarts_total",
@@ -115,7 +115,7 @@ impl SupervisorMetrics {
 }
 
 /// What the supervisor is started with.
-pub struct SupervisorArguments {
+pub(crate) struct SupervisorArguments {
     /// In order of start.
     pub children: Vec<Child>,
     pub metrics: SupervisorMetrics,
@@ -124,7 +124,7 @@ pub struct SupervisorArguments {
 }
 
 /// Messages of the supervisor.
-pub enum SupervisorMessage {
+pub(crate) enum SupervisorMessage {
     /// Start this child, now.
     Start(usize),
     /// Kill the child of this name, as a crash would. For tests of recovery.
@@ -139,7 +139,7 @@ struct Life {
 }
 
 /// State of the supervisor.
-pub struct SupervisorState {
+pub(crate) struct SupervisorState {
     children: Vec<Child>,
     alive: HashMap<ActorId, Life>,
     cells: HashMap<&'static str, ActorCell>,
@@ -222,7 +222,7 @@ impl SupervisorState {
 }
 
 /// The root of an agent's actors.
-pub struct Supervisor;
+pub(crate) struct Supervisor;
 
 impl Actor for Supervisor {
     type Msg = SupervisorMessage;

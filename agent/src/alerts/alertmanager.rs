@@ -16,7 +16,7 @@ const INTERVALS: u64 = 4;
 
 /// One Alertmanager.
 #[derive(Debug, Clone)]
-pub struct Alertmanager {
+pub(crate) struct Alertmanager {
     sender: Sender,
     generator_url: String,
     resend_ms: u64,
@@ -24,7 +24,7 @@ pub struct Alertmanager {
 
 impl Alertmanager {
     /// As configured; alerts link to `generator_url`.
-    pub fn new(config: &ReceiverConfig, generator_url: String) -> Result<Self, String> {
+    pub(crate) fn new(config: &ReceiverConfig, generator_url: String) -> Result<Self, String> {
         let sender = Sender::new(
             config,
             format!("{}/api/v2/alerts", config.url.trim_end_matches('/')),
@@ -38,7 +38,7 @@ impl Alertmanager {
     }
 
     /// Sends active and recently resolved alerts.
-    pub async fn tell(&self, alerts: &[Alert], now_ms: u64) -> Result<(), SendError> {
+    pub(crate) async fn tell(&self, alerts: &[Alert], now_ms: u64) -> Result<(), SendError> {
         let alerts: Vec<Value> = alerts
             .iter()
             .map(|alert| self.render(alert, now_ms))

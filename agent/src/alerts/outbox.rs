@@ -12,14 +12,14 @@ use std::{
 };
 
 /// Limit on queued events per receiver.
-pub const QUEUE_MAX: usize = 256;
+pub(crate) const QUEUE_MAX: usize = 256;
 /// Delay before an agent that took over sends earlier events: its predecessor may be delivering
 /// them, or their receipts may be on the way.
-pub const TAKEOVER: Duration = Duration::from_secs(3);
+pub(crate) const TAKEOVER: Duration = Duration::from_secs(3);
 
 /// The queue of events for one receiver.
 #[derive(Debug)]
-pub struct Outbox {
+pub(crate) struct Outbox {
     own: AgentId,
     deadline: Duration,
     waiting: VecDeque<(Instant, Arc<Event>)>,
@@ -28,7 +28,7 @@ pub struct Outbox {
 
 impl Outbox {
     /// An empty queue of the agent `own`; events older than `deadline` are dropped.
-    pub fn new(own: AgentId, deadline: Duration) -> Self {
+    pub(crate) fn new(own: AgentId, deadline: Duration) -> Self {
         Self {
             own,
             deadline,
@@ -38,7 +38,7 @@ impl Outbox {
     }
 
     /// Adds an event. True if this dropped an older one that this agent should have sent.
-    pub fn add(&mut self, event: Arc<Event>, now: Instant) -> bool {
+    pub(crate) fn add(&mut self, event: Arc<Event>, now: Instant) -> bool {
         self.waiting.push_back((now, event));
         if self.waiting.len() <= QUEUE_MAX {
             return false;
@@ -49,18 +49,18 @@ impl Outbox {
     }
 
     /// Sets whether this agent is responsible for the receiver.
-    pub fn set_responsible(&mut self, is_responsible: bool, now: Instant) {
+    pub(crate) fn set_responsible(&mut self, is_responsible: bool, now: Instant) {
         self.responsible_since = is_responsible.then(|| self.responsible_since.unwrap_or(now));
     }
 
     /// Removes events that others have delivered.
-    pub fn strike(&mut self, delivered: &HashSet<&str>) {
+    pub(crate) fn strike(&mut self, delivered: &HashSet<&str>) {
         self.waiting
             .retain(|(_, event)| !delivered.contains(event.id.as_str()));
     }
 
     /// Drops events that are too old; the number of those that this agent should have sent.
-    pub fn expire(&mut self, now: Instant) -> u64 {
+    pub(crate) fn expire(&mut self, now: Instant) -> u64 {
         let mut expired = 0;
         while let Some((at, event)) = self.waiting.front()
             && now.saturating_duration_since(*at) > self.deadline
@@ -73,7 +73,7 @@ impl Outbox {
     }
 
     /// The next event that this agent should send now.
-    pub fn next(&self, now: Instant) -> Option<Arc<Event>> {
+    pub(crate) fn next(&self, now: Instant) -> Option<Arc<Event>> {
         let is_due = |(at, event): &&(Instant, Arc<Event>)| match (
             self.is_witnessed(event),
             self.responsible_since,
@@ -90,17 +90,17 @@ impl Outbox {
     }
 
     /// Removes an event that was delivered, or never will be.
-    pub fn done(&mut self, id: &str) {
+    pub(crate) fn done(&mut self, id: &str) {
         self.waiting.retain(|(_, event)| event.id != id);
     }
 
     /// Number of queued events.
-    pub fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.waiting.len()
     }
 
     /// Whether the queue is empty.
-    pub fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.waiting.is_empty()
     }
 

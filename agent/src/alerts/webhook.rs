@@ -22,7 +22,7 @@ const SIGNATURE: HeaderName = HeaderName::from_static("x-regionmesh-signature");
 
 /// One webhook.
 #[derive(Debug, Clone)]
-pub struct Webhook {
+pub(crate) struct Webhook {
     sender: Sender,
     mesh: String,
     secret_file: Option<PathBuf>,
@@ -30,7 +30,7 @@ pub struct Webhook {
 
 impl Webhook {
     /// As configured.
-    pub fn new(config: &ReceiverConfig, mesh: String) -> Result<Self, String> {
+    pub(crate) fn new(config: &ReceiverConfig, mesh: String) -> Result<Self, String> {
         let sender = Sender::new(config, config.url.clone())?;
         Ok(Self {
             sender,
@@ -40,7 +40,7 @@ impl Webhook {
     }
 
     /// Sends an event.
-    pub async fn tell(&self, event: &Event) -> Result<(), SendError> {
+    pub(crate) async fn tell(&self, event: &Event) -> Result<(), SendError> {
         let unready = |error: String| SendError::Unready(error);
         let body = body(&self.mesh, event).map_err(|error| unready(error.to_string()))?;
         let mut headers = HeaderMap::new();

@@ -14,12 +14,12 @@ mod sources;
 mod usage;
 mod verifications;
 
-pub use super::budgets::{BudgetBasis, BudgetProgress};
-pub use anomalies::billed;
-pub use answer::{Answer, AnswerError, Format};
-pub use figures::{Figures, figures};
-pub use recommend::recommendations;
-pub use sources::Sources;
+pub(crate) use super::budgets::{BudgetBasis, BudgetProgress};
+pub(crate) use anomalies::billed;
+pub(crate) use answer::{Answer, AnswerError, Format};
+pub(crate) use figures::{Figures, figures};
+pub(crate) use recommend::recommendations;
+pub(crate) use sources::Sources;
 
 use super::questions::{Question, Span, Wishes};
 use reconciliation::reconciliation;
@@ -41,7 +41,7 @@ const MOVERS: usize = 10;
 
 /// Answers a question. Takes time proportional to the size of the bills: run it on a blocking
 /// thread.
-pub fn answer(question: &Question, sources: &Sources) -> Result<Answer, AnswerError> {
+pub(crate) fn answer(question: &Question, sources: &Sources) -> Result<Answer, AnswerError> {
     match question {
         Question::Report(span) => spent(span, sources),
         Question::Trends(span, interval) => {

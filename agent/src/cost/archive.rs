@@ -145,7 +145,9 @@ pub struct Archive {
 }
 
 /// The current document of each slot, and the superseded ones.
-pub fn sort(catalogue: &Catalogue) -> (BTreeMap<Slot, &VersionSummary>, Vec<&VersionSummary>) {
+pub(crate) fn sort(
+    catalogue: &Catalogue,
+) -> (BTreeMap<Slot, &VersionSummary>, Vec<&VersionSummary>) {
     let mut newest: BTreeMap<Slot, &VersionSummary> = BTreeMap::new();
     let mut superseded = Vec::new();
     for held in catalogue

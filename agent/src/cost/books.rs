@@ -12,11 +12,11 @@ use std::{collections::BTreeMap, sync::Arc};
 
 /// Longest gap between two observations that counts as cost, milliseconds: twelve of the actor's
 /// intervals.
-pub const LIVE_GAP_MS: u64 = 60_000;
+pub(crate) const LIVE_GAP_MS: u64 = 60_000;
 
 /// Why prices could not be added.
 #[derive(Debug, thiserror::Error)]
-pub enum ImportPricesError {
+pub(crate) enum ImportPricesError {
     /// The bucket failed.
     #[error(transparent)]
     Archive(#[from] ArchiveError),
@@ -109,7 +109,7 @@ impl Books {
 
 /// Adds prices to those in the bucket. Each import is a separate document until the next one merges
 /// it, so concurrent imports at several agents all count.
-pub async fn import_prices(
+pub(crate) async fn import_prices(
     archive: &Archive,
     prices: Vec<Price>,
     is_replacing: bool,

@@ -16,7 +16,7 @@ pub struct BudgetProgress {
 
 /// The part of a budget's evaluation that is slow, and can be reused for a while.
 #[derive(Debug, Clone, PartialEq)]
-pub struct BudgetBasis {
+pub(crate) struct BudgetBasis {
     /// Billed cost by day; valid until the bills change or the day ends.
     pub billed: BilledDays,
     /// Expected cost of each remaining day of the period, and when it was computed; none if it has

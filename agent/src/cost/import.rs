@@ -7,7 +7,9 @@ use super::{
     books::Books,
 };
 use crate::config::CostConfig;
-pub use files::{BillFile, FILES_MAX, FilesError, Found, LISTED_MAX, MANIFEST_MAX, find, read};
+pub(crate) use files::{
+    BillFile, FILES_MAX, FilesError, Found, LISTED_MAX, MANIFEST_MAX, find, read,
+};
 use regionmesh_cost::{
     Import, ImportReport, ImportedPart, Metric, PartError, Period, StoredPart, Totals,
 };
@@ -60,7 +62,7 @@ pub struct ImportSummary {
 
 /// Why an import failed.
 #[derive(Debug, thiserror::Error)]
-pub enum ImportError {
+pub(crate) enum ImportError {
     /// The files can't be read.
     #[error(transparent)]
     Files(#[from] FilesError),
@@ -100,7 +102,7 @@ pub enum ImportError {
 }
 
 /// Checks an import, and finds the parts that it would replace in `books`.
-pub fn summarise(
+pub(crate) fn summarise(
     import: &Import,
     books: &Books,
     dry_run: bool,
@@ -158,7 +160,11 @@ fn summary(part: &ImportedPart, books: &Books) -> PartSummary {
 }
 
 /// Refuses months older than the retention of bills.
-pub fn check_age(import: &Import, cost: &CostConfig, today: Date) -> Result<(), ImportError> {
+pub(crate) fn check_age(
+    import: &Import,
+    cost: &CostConfig,
+    today: Date,
+) -> Result<(), ImportError> {
     let old: BTreeSet<Period> = import
         .parts
         .iter()
@@ -178,7 +184,7 @@ pub fn check_age(import: &Import, cost: &CostConfig, today: Date) -> Result<(), 
 }
 
 /// A part of an import, ready to be stored.
-pub struct Prepared {
+pub(crate) struct Prepared {
     slot: Slot,
     about: Vec<(String, String)>,
     document: Vec<u8>,
@@ -186,7 +192,7 @@ pub struct Prepared {
 
 /// Checks and encodes all parts, so that one that is not valid stops the import before anything is
 /// changed.
-pub fn prepare(
+pub(crate) fn prepare(
     parts: Vec<ImportedPart>,
     books: &Books,
     importer: &str,
@@ -218,7 +224,7 @@ pub fn prepare(
 }
 
 /// Stores the parts of an import in the bucket; each replaces the bill of its source and month.
-pub async fn keep(
+pub(crate) async fn keep(
     parts: Vec<Prepared>,
     archive: &Archive,
     importer: &str,

@@ -32,7 +32,7 @@ const OTHER: &str = "(other)";
 const ANSWERS: usize = 2;
 
 /// The regions of the mesh and their names on bills.
-pub fn region_map(config: &Config) -> RegionMap {
+pub(crate) fn region_map(config: &Config) -> RegionMap {
     RegionMap::new(config.regions.iter().map(|region| MeshRegion {
         name: region.name.to_string(),
         cloud: region.cloud.clone(),
@@ -41,13 +41,13 @@ pub fn region_map(config: &Config) -> RegionMap {
 }
 
 /// The storage class of models.
-pub const STORAGE: &str = "standard";
+pub(crate) const STORAGE: &str = "standard";
 
 /// The catalogue of every region that could be read.
-pub type Holdings = BTreeMap<RegionName, Arc<Catalogue>>;
+pub(crate) type Holdings = BTreeMap<RegionName, Arc<Catalogue>>;
 
 /// The current catalogues.
-pub fn holdings(own: &RegionName, snapshots: &Snapshots) -> Holdings {
+pub(crate) fn holdings(own: &RegionName, snapshots: &Snapshots) -> Holdings {
     let mut holdings = Holdings::clone(&snapshots.peer_catalogues.borrow());
     holdings.insert(own.clone(), snapshots.catalogue.borrow().clone());
     holdings
@@ -55,7 +55,7 @@ pub fn holdings(own: &RegionName, snapshots: &Snapshots) -> Holdings {
 
 /// Adds an observation of every region to `live`: its capacity, stored bytes, and the counters of
 /// living agents.
-pub fn observe(
+pub(crate) fn observe(
     live: &mut LiveMeter,
     config: &Config,
     board: &BoardView,
@@ -106,7 +106,7 @@ pub fn observe(
 }
 
 /// The capacity of every region.
-pub fn capacities(config: &Config, board: &BoardView) -> BTreeMap<String, RegionCapacity> {
+pub(crate) fn capacities(config: &Config, board: &BoardView) -> BTreeMap<String, RegionCapacity> {
     config
         .regions
         .iter()
@@ -115,7 +115,7 @@ pub fn capacities(config: &Config, board: &BoardView) -> BTreeMap<String, Region
 }
 
 /// Mean size of the answers that agents counted, bytes.
-pub fn bytes_per_answer(board: &BoardView) -> f64 {
+pub(crate) fn bytes_per_answer(board: &BoardView) -> f64 {
     let mut bytes = 0u64;
     let mut requests = 0u64;
     for view in board.agents.values() {
@@ -142,7 +142,7 @@ pub fn bytes_per_answer(board: &BoardView) -> f64 {
 }
 
 /// Whether an agent of the region is alive and has published what it counts.
-pub fn is_heard(region: &RegionConfig, board: &BoardView) -> bool {
+pub(crate) fn is_heard(region: &RegionConfig, board: &BoardView) -> bool {
     let mut own = board
         .agents
         .iter()
@@ -208,7 +208,7 @@ fn counters(status_entries: &CostStatus) -> Counters {
 
 /// Bytes of answers, split by whether the users' home region is another one.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Answers {
+pub(crate) struct Answers {
     /// Bytes counted so far.
     seen: u64,
     /// Of these, bytes to users whose home is another region.
@@ -217,18 +217,18 @@ pub struct Answers {
 
 impl Answers {
     /// Bytes that went to users whose home is another region.
-    pub fn away(&self) -> u64 {
+    pub(crate) fn away(&self) -> u64 {
         self.away
     }
 
     /// Bytes that went to users at home.
-    pub fn home(&self) -> u64 {
+    pub(crate) fn home(&self) -> u64 {
         self.seen - self.away
     }
 
     /// Adds the growth of `answered`, bytes since the start, split by the share of the region's
     /// traffic that is away from home.
-    pub fn count(&mut self, answered: u64, away_share: f64) {
+    pub(crate) fn count(&mut self, answered: u64, away_share: f64) {
         let new = answered.saturating_sub(self.seen);
         self.away = self
             .away
@@ -241,7 +241,7 @@ impl Answers {
 
 /// The part of a region's traffic that is away from home: the excess of its share over its
 /// configured share.
-pub fn away_share(config: &Config, plan: &Plan, own: &RegionName) -> f64 {
+pub(crate) fn away_share(config: &Config, plan: &Plan, own: &RegionName) -> f64 {
     let total: f64 = config
         .regions
         .iter()
@@ -264,7 +264,7 @@ pub fn away_share(config: &Config, plan: &Plan, own: &RegionName) -> f64 {
 }
 
 /// The shortest measured round trip between each pair of regions, milliseconds.
-pub fn round_trips_ms(board: &BoardView) -> BTreeMap<(String, String), f64> {
+pub(crate) fn round_trips_ms(board: &BoardView) -> BTreeMap<(String, String), f64> {
     let mut found: BTreeMap<(String, String), f64> = BTreeMap::new();
     for (agent, view) in board.agents.iter().filter(|(_, view)| view.is_alive) {
         let Some(StatusEntry::Links(links)) = view
@@ -296,7 +296,7 @@ pub fn round_trips_ms(board: &BoardView) -> BTreeMap<(String, String), f64> {
 
 /// The counters that this agent publishes: as many as fit by name, the rest summed. A name in
 /// `before` is kept: a counter that left and returned would be counted twice.
-pub fn published(
+pub(crate) fn published(
     counts: &Counts,
     answers: Answers,
     own: &RegionName,

@@ -7,17 +7,18 @@ use std::{collections::BTreeMap, str::FromStr};
 use time::{Date, Duration};
 
 /// Limit on the groups, and on the filters, of one question.
-pub const LISTED_MAX: usize = 8;
+pub(crate) const LISTED_MAX: usize = 8;
 /// Longest forecast, days.
-pub const DAYS_MAX: u16 = 366;
+pub(crate) const DAYS_MAX: u16 = 366;
 /// Highest value of `latency_ms`, milliseconds.
-pub const LATENCY_MAX_MS: u16 = 60_000;
+pub(crate) const LATENCY_MAX_MS: u16 = 60_000;
 /// The intervals that trends compare.
-pub const INTERVALS: [(&str, Interval); 2] = [("week", Interval::Week), ("month", Interval::Month)];
+pub(crate) const INTERVALS: [(&str, Interval); 2] =
+    [("week", Interval::Week), ("month", Interval::Month)];
 
 /// A question about cost.
 #[derive(Debug, Clone, PartialEq)]
-pub enum Question {
+pub(crate) enum Question {
     /// The cost of a span.
     Report(Span),
     /// Changes from week to week or month to month.
@@ -42,7 +43,7 @@ pub enum Question {
 
 /// A range of days, and how to report it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Span {
+pub(crate) struct Span {
     /// First day.
     pub start: Date,
     /// Last day, included.
@@ -57,7 +58,7 @@ pub struct Span {
 
 /// Limits of recommendations; none: as configured.
 #[derive(Debug, Clone, Default, PartialEq)]
-pub struct Wishes {
+pub(crate) struct Wishes {
     /// The baseline to compare with.
     pub baseline: Option<BaselineName>,
     /// Highest latency, milliseconds.
@@ -87,26 +88,16 @@ pub enum QuestionError {
 }
 
 /// The parameters of a query.
-pub type Parameters = BTreeMap<String, String>;
-
-/// The kinds of questions, as the last part of the API's paths.
-pub const KINDS: [&str; 10] = [
-    "report",
-    "trends",
-    "models",
-    "egress",
-    "forecast",
-    "anomalies",
-    "budgets",
-    "prices",
-    "sources",
-    "recommendations",
-];
+pub(crate) type Parameters = BTreeMap<String, String>;
 
 impl Question {
-    /// Parses a question of one of [`KINDS`]; unknown parameters are refused. `format` is left to
-    /// the caller.
-    pub fn parse(kind: &str, parameters: &Parameters, today: Date) -> Result<Self, QuestionError> {
+    /// Parses a question. `kind` is the last part of its path in the API. Unknown parameters are
+    /// refused; `format` is left to the caller.
+    pub(crate) fn parse(
+        kind: &str,
+        parameters: &Parameters,
+        today: Date,
+    ) -> Result<Self, QuestionError> {
         let asked = Asked { parameters, today };
         let span = ["start", "end", "by", "metric", "filter", "format"];
         let known: &[&str] = match kind {
@@ -173,7 +164,7 @@ impl Question {
 }
 
 /// A value as an item of a list, where `\\,` is a literal comma.
-pub fn listed_value(value: &str) -> String {
+pub(crate) fn listed_value(value: &str) -> String {
     value.replace('\\', r"\\").replace(',', r"\,")
 }
 

@@ -29,7 +29,7 @@ const OLD_MS: u64 = 10 * 60_000;
 const INFERENCES_MIN: u64 = 100;
 
 /// The inputs of request costs.
-pub struct Observed<'a> {
+pub(crate) struct Observed<'a> {
     /// Regions, currency and limits.
     pub config: &'a Config,
     /// Capacities, round trips and sizes of answers.
@@ -49,7 +49,7 @@ pub struct Observed<'a> {
 impl Observed<'_> {
     /// The cost of a request in each region where it is known; in none if no traffic is to be
     /// moved.
-    pub fn request_costs(&self) -> RequestCosts {
+    pub(crate) fn request_costs(&self) -> RequestCosts {
         let costs = RequestCosts {
             at_ms: self.now_ms,
             currency: self.config.cost.currency,
@@ -207,7 +207,7 @@ impl Mix {
 
 /// The cost factors that the leader wants in the next plan; none while there is no data, and
 /// traffic stays as it is.
-pub fn target(
+pub(crate) fn target(
     config: &Config,
     costs: Option<&RequestCosts>,
     plan: &Plan,

@@ -45,7 +45,7 @@ impl Default for LiveView {
 }
 
 /// Prices and regions, as one argument.
-pub fn pricing<'a>(books: &'a Books, regions: &'a RegionMap) -> Pricing<'a> {
+pub(crate) fn pricing<'a>(books: &'a Books, regions: &'a RegionMap) -> Pricing<'a> {
     Pricing {
         prices: &books.prices,
         regions,

@@ -13,7 +13,7 @@ use std::{sync::Arc, time::Duration};
 ///
 /// An agent without a token can't check proofs and accepts a certificate alone; its API refuses all
 /// changes.
-pub struct AttestedLink {
+pub(crate) struct AttestedLink {
     /// Sends the calls.
     pub peers: Arc<dyn PeerLink>,
     /// Creates and checks proofs.

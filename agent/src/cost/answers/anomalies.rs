@@ -6,7 +6,7 @@ use regionmesh_cost::{
 use time::Date;
 
 /// Anomalies of bills that are open, or began in the last 45 days of the bills.
-pub fn billed(ledger: &Ledger, today: Date) -> Vec<Anomaly> {
+pub(crate) fn billed(ledger: &Ledger, today: Date) -> Vec<Anomaly> {
     let ends = ledger.ends(today);
     let mut last = None;
     let mut found = Vec::new();

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 
 /// An answer, as JSON and as a document for people.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Answer {
+pub(crate) struct Answer {
     /// For programs; money is decimal text.
     pub json: Value,
     /// For people and spreadsheets.
@@ -20,7 +20,7 @@ pub struct Answer {
 
 /// A format of answers.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
-pub enum Format {
+pub(crate) enum Format {
     /// For people
     Table,
     /// JSON; money as decimal text
@@ -34,10 +34,10 @@ pub enum Format {
 
 impl Format {
     /// All formats.
-    pub const ALL: [Self; 4] = [Self::Table, Self::Json, Self::Csv, Self::Html];
+    pub(crate) const ALL: [Self; 4] = [Self::Table, Self::Json, Self::Csv, Self::Html];
 
     /// Its name in queries and options: `json`.
-    pub fn as_str(self) -> &'static str {
+    pub(crate) fn as_str(self) -> &'static str {
         match self {
             Self::Table => "table",
             Self::Json => "json",
@@ -46,7 +46,7 @@ impl Format {
         }
     }
 
-    pub fn media_type(self) -> &'static str {
+    pub(crate) fn media_type(self) -> &'static str {
         match self {
             Self::Json => "application/json",
             Self::Table => "text/plain; charset=utf-8",
@@ -65,7 +65,7 @@ impl Answer {
     }
 
     /// Adds warnings about the files that the answer is based on.
-    pub fn add_file_warnings(&mut self, question: &Question, warnings: Vec<String>) {
+    pub(crate) fn add_file_warnings(&mut self, question: &Question, warnings: Vec<String>) {
         let entry = |message: &String| match question {
             Question::Report(_) | Question::Trends(..) | Question::Models(_) => {
                 json!(Warning {
@@ -89,7 +89,7 @@ impl Answer {
     }
 
     /// The answer in a format.
-    pub fn render(&self, format: Format) -> String {
+    pub(crate) fn render(&self, format: Format) -> String {
         match format {
             Format::Json => format!("{:#}\n", self.json),
             Format::Table => text(&self.document),
@@ -101,7 +101,7 @@ impl Answer {
 
 /// Why a question can't be answered.
 #[derive(Debug, thiserror::Error)]
-pub enum AnswerError {
+pub(crate) enum AnswerError {
     /// It is not a question that bills can answer.
     #[error(transparent)]
     Query(#[from] QueryError),

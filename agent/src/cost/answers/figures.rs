@@ -16,7 +16,7 @@ const REGIONS_MAX: usize = 64;
 
 /// This month's billed cost and forecast.
 #[derive(Debug, Clone, Default, PartialEq)]
-pub struct Figures {
+pub(crate) struct Figures {
     /// Billed this month so far, by region and currency.
     pub month: BTreeMap<(String, Currency), Amount>,
     /// Month-end forecasts: the mesh under an empty name, then each region.
@@ -26,7 +26,7 @@ pub struct Figures {
 }
 
 /// Computes them from the bills. Takes tens of milliseconds per region.
-pub fn figures(sources: &Sources) -> Figures {
+pub(crate) fn figures(sources: &Sources) -> Figures {
     let today = sources.today;
     let first = today.replace_day(1).unwrap_or(today);
     let start = today

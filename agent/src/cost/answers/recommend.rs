@@ -20,7 +20,10 @@ use time::{Date, Duration};
 const WINDOW_DAYS: i64 = 14;
 
 /// Changes that would save money, without exceeding the limits.
-pub fn recommendations(wishes: &Wishes, sources: &Sources) -> Result<Recommendations, AnswerError> {
+pub(crate) fn recommendations(
+    wishes: &Wishes,
+    sources: &Sources,
+) -> Result<Recommendations, AnswerError> {
     let Some(config) = &sources.config else {
         return Err(AnswerError::NeedsMesh("recommendations"));
     };

@@ -23,7 +23,7 @@ use time::{Date, Duration};
 pub(super) const HISTORY_DAYS: i64 = 300;
 
 /// The data that answers are computed from.
-pub struct Sources {
+pub(crate) struct Sources {
     pub ledger: Ledger,
     pub prices: Prices,
     /// Use in past months.
@@ -56,7 +56,7 @@ pub struct Sources {
 
 impl Sources {
     /// Bills alone, without a mesh.
-    pub fn of_files(ledger: Ledger, cost: CostConfig, today: Date) -> Self {
+    pub(crate) fn of_files(ledger: Ledger, cost: CostConfig, today: Date) -> Self {
         Self {
             ledger,
             prices: Prices::default(),
@@ -77,7 +77,7 @@ impl Sources {
     }
 
     /// A mesh's bills and prices, without live data.
-    pub fn of_mesh(
+    pub(crate) fn of_mesh(
         config: Arc<Config>,
         cost: CostConfig,
         ledger: Ledger,
@@ -94,7 +94,7 @@ impl Sources {
     }
 
     /// A mesh's bills, prices and live data.
-    pub fn observed(
+    pub(crate) fn observed(
         config: Arc<Config>,
         books: &Books,
         live: &LiveView,
@@ -147,7 +147,7 @@ impl Sources {
     }
 
     /// The billed part of a budget.
-    pub fn budget_basis(&self, budget: &Budget) -> Result<BudgetBasis, QueryError> {
+    pub(crate) fn budget_basis(&self, budget: &Budget) -> Result<BudgetBasis, QueryError> {
         let days = (self.history_start(budget), self.today);
         let billed = BilledDays::new(
             &self.ledger,
@@ -162,7 +162,7 @@ impl Sources {
 
     /// Evaluates a budget. Adds the forecast to `basis` if it is missing, which takes tens of
     /// milliseconds.
-    pub fn traffic_state(&self, budget: &Budget, basis: &mut BudgetBasis) -> BudgetProgress {
+    pub(crate) fn traffic_state(&self, budget: &Budget, basis: &mut BudgetBasis) -> BudgetProgress {
         let span = (self.history_start(budget), self.today);
         let regions = self.config.iter().flat_map(|config| &config.regions);
         let regions: BTreeMap<_, _> = regions

@@ -4,6 +4,19 @@ use super::*;
 use proptest::prelude::*;
 use time::macros::date;
 
+/// All kinds of questions.
+const KINDS: [&str; 10] = [
+    "report",
+    "trends",
+    "models",
+    "egress",
+    "forecast",
+    "anomalies",
+    "budgets",
+    "prices",
+    "sources",
+    "recommendations",
+];
 const TODAY: Date = date!(2026 - 09 - 20);
 
 fn asked(kind: &str, parameters: &[(&str, &str)]) -> Result<Question, QuestionError> {
