@@ -11,7 +11,7 @@ pub mod actors;
 pub mod address;
 pub mod agent;
 mod alerts;
-mod api;
+pub mod api;
 pub mod cli;
 mod clocks;
 pub mod config;

@@ -91,8 +91,8 @@ pub(crate) enum QuestionError {
 pub(crate) type Parameters = BTreeMap<String, String>;
 
 impl Question {
-    /// Parses a question of one kind; unknown parameters are refused. `format` is left to
-    /// the caller.
+    /// Parses a question. `kind` is the last part of its path in the API. Unknown parameters are
+    /// refused; `format` is left to the caller.
     pub(crate) fn parse(
         kind: &str,
         parameters: &Parameters,

@@ -140,7 +140,11 @@ async fn a_crowd_is_told_so_and_does_not_look_like_a_dead_process() {
 
     assert_eq!(&answer, b"HTTP/1.1 100");
     let crowded = fixture.get("/v1/status").await;
-    assert!(crowded.error(503).contains("as many connections as it may"));
+    assert!(
+        crowded
+            .error(503)
+            .contains("has reached its connection limit")
+    );
     assert_eq!(crowded.header("connection"), "close");
     fixture.get("/healthz").await.ok(200);
     fixture.get("/verdict/us-west-2").await.ok(200);

@@ -4,7 +4,7 @@ use super::*;
 use proptest::prelude::*;
 use time::macros::date;
 
-/// Every kind of question.
+/// All kinds of questions.
 const KINDS: [&str; 10] = [
     "report",
     "trends",
@@ -17,7 +17,6 @@ const KINDS: [&str; 10] = [
     "sources",
     "recommendations",
 ];
-
 const TODAY: Date = date!(2026 - 09 - 20);
 
 fn asked(kind: &str, parameters: &[(&str, &str)]) -> Result<Question, QuestionError> {
