@@ -1,7 +1,7 @@
 //! The status board: every agent's small signed entries, reconciled by digest and delta
 //! (Scuttlebutt, van Renesse et al. 2008).
 //!
-//! Each agent owns at most one entry per [`StatusKind`](regionmesh_protocol::status::FactKind),
+//! Each agent owns at most one entry per [`StatusKind`](regionmesh_protocol::status::StatusKind),
 //! signs it, and alone may replace it with a newer version. Agents relay entries for each other: a
 //! relay can neither forge an entry nor roll it back, and if it withholds one, the next honest peer
 //! provides it. Nothing here does IO or reads a clock.

@@ -192,7 +192,7 @@ impl Cells {
         self.days.is_empty()
     }
 
-    /// The day of cell `index`, as a number ([`day_number`]).
+    /// The day of cell `index`, as a number.
     pub fn day(&self, index: usize) -> i32 {
         self.days[index]
     }

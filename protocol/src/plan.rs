@@ -68,7 +68,7 @@ pub enum TrafficState {
 #[serde(rename_all = "kebab-case")]
 pub enum Absence {
     /// Automation took its traffic away, since it failed. Only these count against
-    /// [`PlanInputs::max_out`].
+    /// `max_out`.
     Failed,
     /// It failed while it had no traffic: no users were moved.
     Idle,

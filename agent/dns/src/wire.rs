@@ -1,6 +1,6 @@
 //! From a query packet to its answer: what may be parsed, and how an answer is made to fit. Pure.
 //!
-//! There are two paths to an answer: [`fast`](super::fast) for the most frequent question, and the
+//! There are two paths to an answer: [`crate::fast`] for the most frequent question, and the
 //! general one here, which parses with hickory-proto and answers every question. Where the fast one
 //! answers, both give the same bytes.
 

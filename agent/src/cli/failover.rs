@@ -82,7 +82,7 @@ struct Drain {
     common: Common,
 }
 
-/// Take an order back; a drained region comes back by its gate and the ramp
+/// Cancel an override; a drained region returns gradually
 #[derive(Debug, Args)]
 struct Restore {
     /// The region; without it, the hold of the whole mesh is cancelled

@@ -35,7 +35,7 @@ pub(super) struct ServeCommand {
     /// An agent's configuration: serve what its region's store holds, on its `listen.serving`.
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
-    /// A directory of models in Triton's layout: DIR/<model>/<version>/model.onnx.
+    /// A directory of models in Triton's layout: `DIR/<model>/<version>/model.onnx`.
     #[arg(long, value_name = "DIR")]
     models: Option<PathBuf>,
     /// Where to listen, instead of what the configuration says.

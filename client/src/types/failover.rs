@@ -105,7 +105,7 @@ pub struct RegionExplanation {
     pub overrides: Vec<String>,
     /// What the guards did or would do about it.
     pub guards: Vec<String>,
-    /// Each condition of its gate; empty unless it is in it.
+    /// Each condition of its cool-down; empty otherwise.
     pub cool_down: Vec<String>,
     /// Each condition of its ramp step; empty unless it is on the ramp.
     pub ramp: Vec<String>,

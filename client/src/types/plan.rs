@@ -131,7 +131,7 @@ pub struct PlannedRegion {
     pub weight_bp: u16,
     /// Its share of the traffic, 0 to 1.
     pub share: f64,
-    /// Where it stands: serving, reduced, out, gated, ramping.
+    /// Serving, reduced, limited, out, cooling-down or ramping.
     pub traffic_state: String,
     /// Since when; none while it serves or is reduced.
     pub since_ms: Option<u64>,

@@ -22,7 +22,7 @@ pub struct Explanation {
     pub overrides: Vec<String>,
     /// What the guards did or would do about it.
     pub guards: Vec<String>,
-    /// Each condition of its gate and whether it holds; empty unless it is in its gate.
+    /// Each condition of its cool-down and whether it holds; empty unless it cools down.
     pub cool_down: Vec<String>,
     /// Each condition of its ramp step and whether it holds; empty unless it is on the ramp.
     pub ramp: Vec<String>,
@@ -104,7 +104,7 @@ fn traffic_state(region: &RegionPlan, inputs: &PlanInputs, now_ms: u64) -> Strin
         }
         TrafficState::Out { since_ms } => format!("out {}{because}", ago(*since_ms)),
         TrafficState::CoolingDown { since_ms } => {
-            format!("in its gate {}{because}", ago(*since_ms))
+            format!("cooling down {}{because}", ago(*since_ms))
         }
         TrafficState::Ramping { step, since_ms } => {
             format!(

@@ -153,7 +153,7 @@ fn suspect(region: &mut RegionPlan, situation: &Situation<'_>) -> Option<String>
             (TrafficState::Reduced, reason)
         }
         TrafficState::CoolingDown { .. } => {
-            (situation.out(), "suspect, its gate starts over".into())
+            (situation.out(), "suspect, its cool-down starts over".into())
         }
         TrafficState::Limited {
             since_ms,
@@ -163,7 +163,7 @@ fn suspect(region: &mut RegionPlan, situation: &Situation<'_>) -> Option<String>
                 since_ms,
                 healthy_ms: None,
             };
-            (traffic_state, "suspect, its gate starts over".into())
+            (traffic_state, "suspect, its cool-down starts over".into())
         }
         TrafficState::Ramping { step, since_ms } => {
             // Once for each suspicion: this step is younger than the suspicion it was entered for.
@@ -302,7 +302,7 @@ fn fall_back(
 
         let cool_down_s = recovery.cool_down_for(region.flaps) / 1_000;
         return format!(
-            "worse than the regions that serve, back to 0 % and a gate of {cool_down_s} s: \
+            "worse than the regions that serve, back to 0 % and a cool-down of {cool_down_s} s: \
                 {regression}"
         );
     }

@@ -45,7 +45,7 @@ pub struct Entry {
     pub kind: StatusKind,
     /// Its version; unique among all entries of the owner.
     pub version: EntryVersion,
-    /// The encoded [`StatusEntry`](crate::status::Fact).
+    /// The encoded [`StatusEntry`](crate::status::StatusEntry).
     pub payload: Vec<u8>,
     /// The owner's signature over all of the above and the mesh's name.
     pub signature: Vec<u8>,

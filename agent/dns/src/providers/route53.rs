@@ -4,7 +4,7 @@
 //! Planned changes and ramps go through the API, fenced; an emergency needs no API call, since
 //! Route 53's own checkers ask the agents for their verdicts. Pure: [`settings`], [`weights`],
 //! [`wanted`], [`fence`], [`records`], [`checks`], [`changes`], [`bucket`]. With IO: [`api`],
-//! [`write`], [`verify`].
+//! [`mod@write`], [`verify`].
 
 pub(crate) mod api;
 pub(crate) mod bucket;

@@ -41,7 +41,7 @@ pub(crate) const OBJECTS: &[Object] = &[
             (
                 "traffic_state",
                 "string",
-                "serving, reduced, limited, out, gated or ramping",
+                "serving, reduced, limited, out, cooling-down or ramping",
             ),
             (
                 "since_ms",

@@ -120,7 +120,7 @@ pub(crate) const OBJECTS: &[Object] = &[
             (
                 "traffic_state",
                 "string",
-                "serving, reduced, limited, out, gated, ramping; unplanned before the first plan; \
+                "serving, reduced, limited, out, cooling-down, ramping; unplanned before the first plan; \
                     not a member: of the register",
             ),
             (

@@ -1,5 +1,5 @@
 //! Failover between distant regions, with round trips of 125, 220 and 135 ms: kills as in
-//! [`failover`](crate::failover), regions that become unreachable, and kills of agents in a region
+//! [`crate::failover`], regions that become unreachable, and kills of agents in a region
 //! that still serves.
 
 use crate::{

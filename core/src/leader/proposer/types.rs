@@ -60,7 +60,7 @@ pub enum Acceptors {
 /// What the caller must do, or learns.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Effect {
-    /// Ask this acceptor; hand its answer to [`Proposer::answered`].
+    /// Ask this acceptor; hand its answer to [`crate::leader::proposer::Proposer::answered`].
     Send {
         /// The acceptor: a region's name, or `witness`.
         to: RegionName,

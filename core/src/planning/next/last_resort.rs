@@ -132,7 +132,10 @@ impl Draft<'_> {
                 continue;
             }
             for name in waiting {
-                self.enter_ramp(&name, "no other region is left, so its gate opens early");
+                self.enter_ramp(
+                    &name,
+                    "no other region is left, so its cool-down ends early",
+                );
             }
 
             // A region that was let in is no longer out: there is room for one that failed.

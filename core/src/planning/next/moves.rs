@@ -110,7 +110,7 @@ impl Draft<'_> {
             let mut ready = self.passed_gates().into_iter();
             let Some(name) = ready.next() else { return };
 
-            self.enter_ramp(&name, "healthy through its gate");
+            self.enter_ramp(&name, "cool-down over");
             let waiting: Vec<String> = ready.map(|name| name.to_string()).collect();
             if !waiting.is_empty() {
                 self.reasons.push(format!(

@@ -215,7 +215,7 @@ fn worse_errors_cost_a_step_and_double_its_hold_and_on_the_first_step_everything
 
     let reason = world.measure(served(180, 20, 0)).unwrap();
     assert!(
-        reason.contains("back to 0 % and a gate of 20 s"),
+        reason.contains("back to 0 % and a cool-down of 20 s"),
         "{reason}"
     );
 
