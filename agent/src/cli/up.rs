@@ -78,8 +78,8 @@ pub struct UpCommand {
     /// As --recovery fast; for earlier versions
     #[arg(long, hide = true, conflicts_with = "recovery")]
     fast_recovery: bool,
-    /// Settings to add to every agent's configuration, TOML: `cost`, `alerts`, `regions` by name, and
-    /// so on
+    /// Settings to add to every agent's configuration, TOML: `cost`, `alerts`, `regions` by name,
+    /// and so on
     #[arg(long, value_name = "FILE")]
     settings: Option<PathBuf>,
     /// Loopback address of the first region's first agent, in 127.0.0.0/8; the others count on from

@@ -27,8 +27,8 @@ pub struct RegionStatus {
     pub weight_bp: u16,
     /// Its share of the traffic, 0 to 1.
     pub share: f64,
-    /// Where it stands in the plan: serving, reduced, out, cooling-down, ramping; unplanned before the
-    /// first plan.
+    /// Where it stands in the plan: serving, reduced, out, cooling-down, ramping; unplanned before
+    /// the first plan.
     pub traffic_state: String,
     /// While ramping: the step's percentage.
     pub ramp_percent: Option<u8>,

@@ -1,4 +1,5 @@
-//! The change detector: from what an agent sees of the mesh to events ([`regionmesh_protocol::event::Event`]) and alerts ([`Alert`]).
+//! The change detector: from what an agent sees of the mesh to events
+//! ([`regionmesh_protocol::event::Event`]) and alerts ([`Alert`]).
 //!
 //! It receives each change of what all agents hold, compares it with what it received before, and
 //! returns events. Ids are made from what is equal at every agent (a stamp, a ballot, the

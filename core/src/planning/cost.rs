@@ -16,7 +16,8 @@ use std::collections::BTreeMap;
 /// The factors from the leader's rule.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CostTarget {
-    /// By region, basis points of its weight, [`regionmesh_protocol::plan::COST_FACTOR_MIN_BP`] to [`FULL_WEIGHT_BP`].
+    /// By region, basis points of its weight, [`regionmesh_protocol::plan::COST_FACTOR_MIN_BP`] to
+    /// [`FULL_WEIGHT_BP`].
     pub factors_bp: BTreeMap<RegionName, u16>,
     /// Why, and what that saves.
     pub reason: String,

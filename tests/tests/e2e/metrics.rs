@@ -101,7 +101,11 @@ async fn promtool_accepts_the_metrics_of_every_agent_after_traffic() {
         }
 
         for region in (0..3).map(|region| mesh.region(region)) {
-            for metric in ["share_ratio", "traffic_state_timestamp_seconds", "ramp_step"] {
+            for metric in [
+                "share_ratio",
+                "traffic_state_timestamp_seconds",
+                "ramp_step",
+            ] {
                 let series = format!("regionmesh_plan_{metric}{{region=\"{region}\"}}");
                 assert!(text.contains(&series), "no {series} in\n{text}");
             }

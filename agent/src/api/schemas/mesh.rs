@@ -120,8 +120,8 @@ pub(crate) const OBJECTS: &[Object] = &[
             (
                 "traffic_state",
                 "string",
-                "serving, reduced, limited, out, cooling-down, ramping; unplanned before the first plan; \
-                    not a member: of the register",
+                "serving, reduced, limited, out, cooling-down, ramping; unplanned before the first \
+                    plan; not a member: of the register",
             ),
             (
                 "ramp_percent",
