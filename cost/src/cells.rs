@@ -48,6 +48,19 @@ pub enum PricingClass {
     Other,
 }
 
+impl PricingClass {
+    /// Its name in reports and price files.
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            Self::OnDemand => "on-demand",
+            Self::Spot => "spot",
+            Self::Committed => "committed",
+            Self::Unused => "unused",
+            Self::Other => "other",
+        }
+    }
+}
+
 /// A cost metric.
 #[derive(
     Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,

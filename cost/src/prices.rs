@@ -112,23 +112,12 @@ impl fmt::Display for PriceItem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Node { at, sku, pricing } => {
-                write!(f, "node {sku} {} in {at}", pricing_name(*pricing))
+                write!(f, "node {sku} {} in {at}", pricing.as_str())
             }
             Self::Egress { from, to } => write!(f, "egress {from} to {to}"),
             Self::Storage { at, class } => write!(f, "storage {class} in {at}"),
             Self::Requests { at, class } => write!(f, "requests {class} in {at}"),
         }
-    }
-}
-
-/// How price files write the pricing classes that a node can have.
-fn pricing_name(pricing: PricingClass) -> &'static str {
-    match pricing {
-        PricingClass::OnDemand => "on-demand",
-        PricingClass::Spot => "spot",
-        PricingClass::Committed => "committed",
-        PricingClass::Unused => "unused",
-        PricingClass::Other => "other",
     }
 }
 

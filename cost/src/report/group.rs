@@ -1,6 +1,6 @@
 //! What rows of a report are kept apart by, and which charges count.
 
-use crate::cells::{ChargeKind, PricingClass};
+use crate::cells::ChargeKind;
 use serde::{Serialize, Serializer};
 use std::{fmt, str::FromStr};
 
@@ -140,17 +140,6 @@ impl fmt::Display for Filter {
 
 fn shortened(text: &str) -> String {
     text.chars().take(80).collect()
-}
-
-/// What a report shows for a pricing class.
-pub(super) fn pricing_name(pricing: PricingClass) -> &'static str {
-    match pricing {
-        PricingClass::OnDemand => "on-demand",
-        PricingClass::Spot => "spot",
-        PricingClass::Committed => "committed",
-        PricingClass::Unused => "unused",
-        PricingClass::Other => "other",
-    }
 }
 
 /// What a report shows for a kind of charge.

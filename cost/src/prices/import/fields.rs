@@ -4,7 +4,7 @@ use crate::{
     cells::PricingClass,
     money::{Amount, AmountError},
     prices::{
-        Destination, PRICE_LIMIT, PriceItem, Unit, placeholder, pricing_name,
+        Destination, PRICE_LIMIT, PriceItem, Unit, placeholder,
         records::Record,
         rejection::{RejectReason, RejectedPrice},
     },
@@ -131,7 +131,7 @@ impl<'a> Fields<'a> {
 
         Ok(match kind {
             Kind::Node | Kind::Egress => {
-                let classes = classes.map(|class| (pricing_name(class), class));
+                let classes = classes.map(|class| (class.as_str(), class));
                 let pricing = self.choice("pricing", PricingClass::OnDemand, &classes)?;
                 (PriceItem::node(&at, sku, pricing), Unit::Hour)
             }
