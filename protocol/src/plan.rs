@@ -190,7 +190,7 @@ impl Plan {
     pub fn override_of(&self, region: Option<&RegionName>) -> Option<&Override> {
         self.overrides
             .iter()
-            .find(|traffic_state| traffic_state.region.as_ref() == region)
+            .find(|existing| existing.region.as_ref() == region)
     }
 
     /// Whether it equals `other` except for its regions' addresses and its description.

@@ -72,7 +72,7 @@ pub struct OverrideStatus {
 
 impl OverrideStatus {
     /// A standing order as it is at `now_ms`.
-    pub fn of(traffic_state: &Override, now_ms: u64) -> Self {
+    pub fn of(existing: &Override, now_ms: u64) -> Self {
         let Override {
             region,
             kind,
@@ -81,7 +81,7 @@ impl OverrideStatus {
             is_immediate,
             set_ms,
             expires_ms,
-        } = traffic_state.clone();
+        } = existing.clone();
 
         escape(&mut by);
         escape(&mut why);

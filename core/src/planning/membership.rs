@@ -174,12 +174,12 @@ pub fn plan_membership(
             before.regions.insert(new.clone(), region);
         }
 
-        for traffic_state in before
+        for existing in before
             .overrides
             .iter_mut()
-            .filter(|traffic_state| traffic_state.region.as_ref() == Some(old))
+            .filter(|existing| existing.region.as_ref() == Some(old))
         {
-            traffic_state.region = Some(new.clone());
+            existing.region = Some(new.clone());
         }
 
         for yielded in &mut before.yielded {

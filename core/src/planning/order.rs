@@ -91,7 +91,7 @@ fn carrier_of_a_drain<'a>(
 ) -> Option<&'a RegionName> {
     let is_drained = |name: &RegionName| {
         plan.override_of(Some(name))
-            .is_some_and(|traffic_state| traffic_state.kind == OverrideKind::Drain)
+            .is_some_and(|existing| existing.kind == OverrideKind::Drain)
     };
     let had_nothing = |name: &RegionName| {
         current
@@ -163,7 +163,7 @@ pub(super) fn check_texts(order: &Order) -> Result<(), OrderError> {
 
 /// The overrides after an order, and the reason that the plan gives for them.
 fn apply(
-    traffic_state: &[Override],
+    existing: &[Override],
     order: &Order,
     inputs: &PlanInputs,
     now_ms: u64,
@@ -175,7 +175,7 @@ fn apply(
     }
 
     check_texts(order)?;
-    let (replaced, kept) = split(traffic_state, order, now_ms);
+    let (replaced, kept) = split(existing, order, now_ms);
 
     match &order.action {
         OrderAction::Member(_) => Err(MemberOrderError::NoOverride.into()),
@@ -193,20 +193,16 @@ fn apply(
 
 /// The overrides that `order` ends, expired ones aside, and those that it keeps. Two regions can't
 /// both get all traffic: a promotion ends any other.
-fn split(traffic_state: &[Override], order: &Order, now_ms: u64) -> (Vec<Replaced>, Vec<Override>) {
+fn split(existing: &[Override], order: &Order, now_ms: u64) -> (Vec<Replaced>, Vec<Override>) {
     let is_promotion = order.action == OrderAction::Set(OverrideKind::Promote);
     let ends = |other: &Override| {
         other.region == order.region || (is_promotion && other.kind == OverrideKind::Promote)
     };
-    let (ended, kept): (Vec<Override>, Vec<Override>) =
-        traffic_state.iter().cloned().partition(ends);
+    let (ended, kept): (Vec<Override>, Vec<Override>) = existing.iter().cloned().partition(ends);
 
-    let with_time_left = |traffic_state: Override| {
-        let left_ms = traffic_state.expires_ms.saturating_sub(now_ms);
-        Replaced {
-            traffic_state,
-            left_ms,
-        }
+    let with_time_left = |existing: Override| {
+        let left_ms = existing.expires_ms.saturating_sub(now_ms);
+        Replaced { existing, left_ms }
     };
     let replaced = ended
         .into_iter()
@@ -270,7 +266,7 @@ fn check_replaced(
 ) -> Result<(), OrderError> {
     let of_others: Vec<Replaced> = replaced
         .iter()
-        .filter(|replaced| replaced.traffic_state.by != order.by)
+        .filter(|replaced| replaced.existing.by != order.by)
         .cloned()
         .collect();
 

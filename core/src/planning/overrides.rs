@@ -21,7 +21,7 @@ impl<'a> Orders<'a> {
         let find = |of: Option<&RegionName>| {
             overrides
                 .iter()
-                .find(|traffic_state| traffic_state.region.as_ref() == of)
+                .find(|existing| existing.region.as_ref() == of)
         };
 
         Self {

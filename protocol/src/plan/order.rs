@@ -88,7 +88,7 @@ pub struct Order {
 /// An override that an order ends, and the time that it had left.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Replaced {
-    pub traffic_state: Override,
+    pub existing: Override,
     /// Time left, milliseconds.
     pub left_ms: u64,
 }
@@ -213,7 +213,7 @@ impl fmt::Display for Replaced {
         write!(
             f,
             "the {}, {} left",
-            self.traffic_state,
+            self.existing,
             duration_in_words(self.left_ms)
         )
     }

@@ -84,15 +84,15 @@ pub(super) fn published_problems(board: &BoardView) -> BTreeMap<AgentId, Vec<Pro
 /// The cost notices that living agents publish.
 pub(super) fn published_notices(board: &BoardView) -> Vec<CostNotice> {
     let living = board.agents.values().filter(|view| view.is_alive);
-    let status_entries = living.filter_map(|view| {
+    let status = living.filter_map(|view| {
         match &*view.status_entries.get(&StatusKind::Cost)?.status_entry {
-            StatusEntry::Cost(status_entries) => Some(status_entries),
+            StatusEntry::Cost(status) => Some(status),
             _ => None,
         }
     });
 
-    status_entries
-        .flat_map(|status_entries| status_entries.notices.iter().cloned())
+    status
+        .flat_map(|status| status.notices.iter().cloned())
         .collect()
 }
 

@@ -29,7 +29,7 @@ use std::{
 /// The leader status of an agent.
 fn leader_status(view: &AgentView) -> Option<&LeaderStatus> {
     match &*view.status_entries.get(&StatusKind::Leader)?.status_entry {
-        StatusEntry::Leader(status_entries) => Some(status_entries),
+        StatusEntry::Leader(status) => Some(status),
         _ => None,
     }
 }
@@ -45,13 +45,13 @@ fn plan_of(view: &AgentView) -> Option<&CommittedPlan> {
 /// Every ballot on the board, and the agent that published it.
 pub(super) fn ballots(board: &BoardView) -> impl Iterator<Item = (&AgentId, &Ballot)> {
     board.agents.iter().flat_map(|(agent, view)| {
-        let status_entries = leader_status(view);
+        let status = leader_status(view);
         let plan = plan_of(view).map(|plan| &plan.stamp.ballot);
-        let leading = status_entries.and_then(|status_entries| status_entries.leading.as_ref());
+        let leading = status.and_then(|status| status.leading.as_ref());
         let told = plan
             .into_iter()
             .chain(leading)
-            .chain(status_entries.and_then(|status_entries| status_entries.highest.as_ref()));
+            .chain(status.and_then(|status| status.highest.as_ref()));
 
         told.map(move |ballot| (agent, ballot))
     })
@@ -142,12 +142,12 @@ pub(super) fn served(board: &BoardView) -> impl Iterator<Item = (&AgentId, Serve
         .iter()
         .filter(|(_, view)| view.is_alive)
         .filter_map(|(agent, view)| {
-            let StatusEntry::Serving(status_entries) =
+            let StatusEntry::Serving(status) =
                 &*view.status_entries.get(&StatusKind::Serving)?.status_entry
             else {
                 return None;
             };
-            Some((agent, status_entries.served()))
+            Some((agent, status.served()))
         })
 }
 
@@ -170,9 +170,8 @@ pub(super) fn plan_inputs(
         .filter(|region| members.may_serve(&region.name))
         .map(|region| {
             let verdict = verdicts.get(&region.name);
-            let places = serving(board, &region.name).fold(0u32, |sum, status_entries| {
-                sum.saturating_add(status_entries.places)
-            });
+            let places = serving(board, &region.name)
+                .fold(0u32, |sum, status| sum.saturating_add(status.places));
             let measured = meter.most_rps(&region.name, places);
             let input = RegionInput {
                 weight_bp: region.weight_bp,
@@ -320,7 +319,7 @@ fn serving<'a>(
         .filter(|(agent, view)| agent.region == *region && view.is_alive)
         .filter_map(|(_, view)| {
             match &*view.status_entries.get(&StatusKind::Serving)?.status_entry {
-                StatusEntry::Serving(status_entries) => Some(status_entries),
+                StatusEntry::Serving(status) => Some(status),
                 _ => None,
             }
         })
@@ -329,8 +328,7 @@ fn serving<'a>(
 /// Whether all of a region's living agents that publish a serving status have their models loaded.
 /// Unknown counts as not loaded.
 fn is_loaded(board: &BoardView, region: &RegionName) -> bool {
-    serving(board, region).next().is_some()
-        && serving(board, region).all(|status_entries| status_entries.is_ready)
+    serving(board, region).next().is_some() && serving(board, region).all(|status| status.is_ready)
 }
 
 /// Whether the last synthetic inference passed, at each address of the region that is not down, for

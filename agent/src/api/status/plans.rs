@@ -33,7 +33,7 @@ pub(crate) fn frozen(snapshots: &Snapshots) -> Option<FrozenStatus> {
 pub(crate) fn orders(plan: &Plan, now_ms: u64) -> Vec<OverrideStatus> {
     plan.overrides
         .iter()
-        .map(|traffic_state| OverrideStatus::of(traffic_state, now_ms))
+        .map(|existing| OverrideStatus::of(existing, now_ms))
         .collect()
 }
 

@@ -41,7 +41,7 @@ impl<'a> Draft<'a> {
 
         let is_held = overrides
             .iter()
-            .any(|traffic_state| traffic_state.kind == OverrideKind::Hold);
+            .any(|existing| existing.kind == OverrideKind::Hold);
         let load = weights::load(inputs, current.and_then(|plan| plan.load), is_held, now_ms);
 
         let known = current
@@ -82,7 +82,7 @@ impl<'a> Draft<'a> {
         let order_of = |one: &YieldedOrder| {
             self.overrides
                 .iter()
-                .find(|traffic_state| traffic_state.region == one.order)
+                .find(|existing| existing.region == one.order)
         };
 
         let begins = self
@@ -215,17 +215,17 @@ fn remaining_overrides(
     now_ms: u64,
     reasons: &mut Vec<String>,
 ) -> Vec<Override> {
-    let has_region = |traffic_state: &Override| {
-        let region = traffic_state.region.as_ref();
+    let has_region = |existing: &Override| {
+        let region = existing.region.as_ref();
         region.is_none_or(|region| inputs.regions.contains_key(region))
     };
 
     let mut overrides = Vec::new();
-    for traffic_state in current.iter().flat_map(|plan| &plan.overrides) {
-        if traffic_state.is_expired(now_ms) {
-            reasons.push(format!("expired: {traffic_state}"));
-        } else if has_region(traffic_state) {
-            overrides.push(traffic_state.clone());
+    for existing in current.iter().flat_map(|plan| &plan.overrides) {
+        if existing.is_expired(now_ms) {
+            reasons.push(format!("expired: {existing}"));
+        } else if has_region(existing) {
+            overrides.push(existing.clone());
         }
     }
 

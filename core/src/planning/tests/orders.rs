@@ -62,16 +62,14 @@ impl World {
             .as_ref()
             .unwrap()
             .override_of(region.as_ref())
-            .map(|traffic_state| traffic_state.kind)
+            .map(|existing| existing.kind)
     }
 
     /// Whether the region can take traffic: not known to be down, and not drained.
     fn is_open(&self, region: &RegionName) -> bool {
         let plan = self.plan.as_ref().unwrap();
         let input = self.inputs.regions.get(region);
-        let kind = plan
-            .override_of(Some(region))
-            .map(|traffic_state| traffic_state.kind);
+        let kind = plan.override_of(Some(region)).map(|existing| existing.kind);
 
         input.is_some_and(|input| self.is_usable(input)) && kind != Some(Drain)
     }
@@ -92,12 +90,12 @@ impl World {
 
     fn check_orders(&self, before: &Plan) -> Result<(), TestCaseError> {
         let plan = self.plan.as_ref().unwrap();
-        let is_expired = |traffic_state: &Override| traffic_state.is_expired(self.now_ms);
+        let is_expired = |existing: &Override| existing.is_expired(self.now_ms);
         prop_assert!(!plan.overrides.iter().any(is_expired));
 
         let can_any_serve = self.inputs.regions.keys().any(|name| self.can_serve(name));
-        for traffic_state in &plan.overrides {
-            match (&traffic_state.region, traffic_state.kind) {
+        for existing in &plan.overrides {
+            match (&existing.region, existing.kind) {
                 (Some(region), Drain) if can_any_serve => {
                     prop_assert_eq!(
                         plan.regions[region].weight_bp,
