@@ -21,7 +21,7 @@ ROUTES = [
     ("alertname=RegionMeshErrorBudgetBurnFast severity=critical budget=fast slo=reach", "pagerduty,slack"),
     ("alertname=RegionMeshErrorBudgetBurnSlow severity=warning budget=slow slo=requests", "mail,slack"),
     ("alertname=RegionMeshReplicationLag severity=warning region=a", "slack"),
-    ("alertname=RegionMeshOverrideStands severity=info kind=drain", "nobody"),
+    ("alertname=RegionMeshOverrideStands severity=info kind=drain", "none"),
     ("alertname=RegionMeshWatchdog severity=none", "watchdog"),
     ("alertname=SomethingElse", "slack"),
 ]
