@@ -36,7 +36,7 @@ BILL = "needs a bill"
 BUDGET = "needs a budget"
 # Panels that are rightly empty here: (dashboard, title): why.
 EMPTY = {
-    ("regionmesh-dns", "Written"): ROUTE53,
+    ("regionmesh-dns", "Zone writes"): ROUTE53,
     ("regionmesh-dns", "Requests to the provider"): ROUTE53,
     ("regionmesh-dns", "Records that differ"): ROUTE53,
     ("regionmesh-cost", "Per hour"): NODES,
@@ -46,13 +46,13 @@ EMPTY = {
     ("regionmesh-cost", "Month end"): BILL,
     ("regionmesh-cost", "Budget"): BUDGET,
     ("regionmesh-cost", "Age of bills"): BILL,
-    ("regionmesh-cost", "Live against billed"): BILL,
+    ("regionmesh-cost", "Live vs. billed"): BILL,
     ("regionmesh-cost", "Cost per hour"): NODES,
     ("regionmesh-cost", "Month end, whole mesh"): BILL,
     ("regionmesh-cost", "Regions"): NODES,
     ("regionmesh-cost", "Budgets"): BUDGET,
     ("regionmesh-cost", "Per 1,000 inferences"): NODES,
-    ("regionmesh-cost", "Live against billed by region"): BILL,
+    ("regionmesh-cost", "Live vs. billed by region"): BILL,
     ("regionmesh-cost", "Cost of egress today"): NODES,
     ("regionmesh-cost", "Age by source"): BILL,
 }
