@@ -23,8 +23,8 @@ environments/ENV/ holds the settings of ENV: copy environments/example. Output g
 
 Order: infrastructure; the authority of every region, then all of them into every region's trust;
 agents and servers. If agents already run, regions follow one another, each healthy before the next.
-If none runs, all regions start at once: one that joined later would count as failed until its
-cool-down and ramp are over.
+If none runs, all regions start together: one that joined later would count as failed until its
+cool-down and ramp-up are over.
 USAGE
 }
 

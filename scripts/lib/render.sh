@@ -3,7 +3,7 @@
 # Source after common.sh.
 
 # Values that only the repository's examples use (RFC 5737, RFC 2606, documentation accounts), and
-# the name that stands for the image until an environment names one.
+# the placeholder of the image until an environment names one.
 PLACEHOLDERS='\b(192\.0\.2|198\.51\.100|203\.0\.113)\.[0-9]+\b|\bexample\.org\b|\b111122223333\b'
 PLACEHOLDERS+='|\bexample-project\b|eipalloc-0{8}|subnet-0{8}|00000000-0000-0000-0000'
 PLACEHOLDERS+='|image: regionmesh$'
@@ -18,7 +18,7 @@ render() {
   if [ -d "$out.terraform" ]; then cp -R "$out.terraform/." "$tree/"; fi
   override "$folder/mesh.env" "$tree/base"
   override "$folder/peers.yaml" "$tree/base/agent"
-  # An environment's own agent.toml is complete, unless a mesh.toml stands next to it.
+  # An environment's own agent.toml is complete, unless a mesh.toml is next to it.
   if [ -f "$folder/agent.toml" ]; then : >"$tree/base/agent/mesh.toml"; fi
   override "$folder/agent.toml" "$tree/base/agent"
   override "$folder/mesh.toml" "$tree/base/agent"
