@@ -51,7 +51,7 @@ fill_overlay() {
 }
 
 # Writes the kustomization on top of a region's overlay: its components, its image, and the
-# Prometheus of every other region by the name that the parent zone has for it.
+# Prometheus of every other region, by its name in the parent zone.
 add_build() {
   local folder=$1 tree=$2 region=$3 overlay=$2/overlays/$3 build=$2/build/$3 image name names=()
   image=${IMAGE:-$(first_line "$overlay/image")}
@@ -85,7 +85,7 @@ add_build() {
   override "$overlay/federation.yml" "$build"
 }
 
-# Placeholders in what would be applied to the given regions: `count REGION.yaml:text` a line.
+# Placeholders left in the manifests of the given regions: `count REGION.yaml:text` a line.
 leftovers() {
   local out=$1 region
   shift
