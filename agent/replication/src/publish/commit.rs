@@ -1,7 +1,7 @@
 //! Committing an upload: the checks against other versions of its name, and the commit itself.
 
 use super::{Publisher, REMOVAL_TIMEOUT, error::PublishError, uploads::Upload};
-use regionmesh_core::replication::{conflict_name, keeps_name};
+use regionmesh_core::replication::{conflict_name, name_winner};
 use regionmesh_protocol::{
     clock::HybridTime,
     models::manifest::{Manifest, ManifestError, VersionSummary},
@@ -55,7 +55,7 @@ impl Publisher {
         let rival = self.rivals.among(&self.region, &summary).await;
 
         drop(announced);
-        match rival.filter(|rival| keeps_name(rival, &summary) == rival) {
+        match rival.filter(|rival| name_winner(rival, &summary) == rival) {
             Some(rival) => Err(PublishError::LostName {
                 kept_as: conflict_name(&summary).unwrap_or_else(|_| summary.version.clone()),
                 model: summary.model,

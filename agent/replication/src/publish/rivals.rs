@@ -11,7 +11,7 @@
 
 use crate::{Transport, clock::HybridClock};
 use futures::future::join_all;
-use regionmesh_core::replication::keeps_name;
+use regionmesh_core::replication::name_winner;
 use regionmesh_protocol::{
     identity::RegionName,
     models::manifest::{Manifest, VersionSummary},
@@ -81,7 +81,7 @@ impl Rivals {
 
         all.iter()
             .filter(|known| is_rival(known, published))
-            .reduce(|a, b| keeps_name(a, b))
+            .reduce(|a, b| name_winner(a, b))
             .cloned()
     }
 
@@ -113,7 +113,7 @@ impl Rivals {
         found
             .into_iter()
             .flatten()
-            .reduce(|a, b| keeps_name(&a, &b).clone())
+            .reduce(|a, b| name_winner(&a, &b).clone())
     }
 }
 
