@@ -244,6 +244,11 @@ fn climb(
     situation: &Situation<'_>,
 ) -> Option<String> {
     let recovery = &situation.inputs.recovery;
+    if recovery.steps.is_empty() {
+        serve(region);
+        return Some("the ramp has no steps, gets its full share".into());
+    }
+
     let held_ms = situation.now_ms.saturating_sub(since_ms);
     let hold_ms = recovery.hold_for(step, region.hold_doublings, situation.inputs.ttl_ms);
 

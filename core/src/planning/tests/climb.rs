@@ -75,6 +75,15 @@ impl World {
     }
 }
 
+#[test]
+fn a_region_on_the_ramp_serves_as_soon_as_the_settings_have_no_steps() {
+    let mut world = climbing();
+    world.measure(served(0, 0, 0));
+    world.inputs.recovery.steps.clear();
+    world.apply();
+    assert_eq!(world.traffic_state("a"), TrafficState::Serving);
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(300))]
 
