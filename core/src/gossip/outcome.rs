@@ -86,6 +86,6 @@ pub struct Applied {
     /// How many entries were refused, by reason. Exact duplicates are not counted: peers overlap.
     pub rejected: BTreeMap<Rejection, u64>,
     /// Our own entries came back with higher versions (our clock was set back between two runs):
-    /// call [`crate::gossip::Board::sign_anew`].
+    /// call [`crate::gossip::Board::sign_again`].
     pub is_outranked: bool,
 }
