@@ -255,8 +255,7 @@ impl<'de> Visitor<'de> for Node<'_> {
         } else if nesting[self.depth] != length {
             let first = nesting[self.depth];
             return Err(A::Error::custom(format!(
-                "the nested arrays of data are ragged: one of length {length} next to one of length \
-                    {first}"
+                "the nested arrays of data are ragged: lengths {length} and {first} at one depth"
             )));
         }
 

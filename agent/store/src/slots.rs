@@ -107,7 +107,7 @@ pub struct SlotStore {
     writes: AtomicU64,
     bounds: std::sync::Mutex<Bounds>,
     seen: Mutex<Seen>,
-    failure_log: FailureLog,
+    failures: FailureLog,
 }
 
 impl SlotStore {
@@ -145,7 +145,7 @@ impl SlotStore {
             writes: AtomicU64::default(),
             bounds: Default::default(),
             seen: Mutex::new(seen),
-            failure_log: FailureLog::default(),
+            failures: FailureLog::default(),
         }
     }
 
@@ -184,7 +184,7 @@ impl SlotStore {
                 .inc();
         }
 
-        self.failure_log
+        self.failures
             .record(self.acceptor(), answer.as_ref().err(), duration);
         answer
     }

@@ -108,16 +108,12 @@ async fn health_checks_evacuate_a_region_and_restore_it_without_an_api_call() {
     }
     become_("it is taken back", &REGIONS).await;
 
-    // A region that is gone with its agents: the two others say that it failed, and its own word on
-    // them is missing.
+    // A region is down with its agents: the two others report that it failed, and its own reports
+    // on them are missing.
     running[2].abort();
     agents[0].set("us-west-2", false);
     agents[1].set("us-west-2", false);
-    become_(
-        "the region is gone with its agents",
-        &["ap-south-1", "eu-west-1"],
-    )
-    .await;
+    become_("the region is down", &["ap-south-1", "eu-west-1"]).await;
 
     assert_eq!(
         bench.fake.count("ChangeResourceRecordSets", ""),

@@ -3,9 +3,10 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod bench;
-mod untrusted;
+mod outsider;
 
 use bench::{Bench, Node, TIMEOUT, eventually, files};
+use outsider::{certificate, is_served, outsider};
 use ractor::Actor;
 use regionmesh_core::gossip::Verifier;
 use regionmesh_mesh::{GossipTransport, MeshActor, init_authority, issue_certificate};
@@ -14,7 +15,6 @@ use std::{
     net::UdpSocket,
     time::{Duration, Instant},
 };
-use untrusted::{certificate, is_admitted, untrusted_client};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn agents_connect_and_transfer_exchanges_datagrams_and_bulk_streams() {
@@ -104,7 +104,7 @@ async fn untrusted_clients_are_refused_and_counted_and_peers_are_unaffected() {
 
     // Control: a client with a valid certificate is admitted.
     bench.issue("a/guest");
-    assert!(is_admitted(&untrusted_client(dir, "a.guest", b"regionmesh/1"), target).await);
+    assert!(is_served(&outsider(dir, "a.guest", b"regionmesh/1"), target).await);
 
     // A foreign authority that uses the same names.
     let other = tempfile::tempdir().unwrap();
@@ -117,47 +117,23 @@ async fn untrusted_clients_are_refused_and_counted_and_peers_are_unaffected() {
     )
     .unwrap();
 
-    assert!(
-        !is_admitted(
-            &untrusted_client(other.path(), "a.0", b"regionmesh/1"),
-            target
-        )
-        .await
-    );
+    assert!(!is_served(&outsider(other.path(), "a.0", b"regionmesh/1"), target).await);
     eventually("counted", || b.refused("certificate") >= 1).await;
 
     // Another mesh's name, signed by our own authority's key.
     let renamed = tempfile::tempdir().unwrap();
     certificate(dir, renamed.path(), "spiffe://other/region/a/agent/0", 0, 1);
-    assert!(
-        !is_admitted(
-            &untrusted_client(renamed.path(), "x", b"regionmesh/1"),
-            target
-        )
-        .await
-    );
+    assert!(!is_served(&outsider(renamed.path(), "x", b"regionmesh/1"), target).await);
 
     // No identity at all, and an expired one.
     certificate(dir, renamed.path(), "https://example.org/", 0, 1);
-    assert!(
-        !is_admitted(
-            &untrusted_client(renamed.path(), "x", b"regionmesh/1"),
-            target
-        )
-        .await
-    );
+    assert!(!is_served(&outsider(renamed.path(), "x", b"regionmesh/1"), target).await);
     certificate(dir, renamed.path(), "spiffe://m/region/a/agent/0", -2, -1);
-    assert!(
-        !is_admitted(
-            &untrusted_client(renamed.path(), "x", b"regionmesh/1"),
-            target
-        )
-        .await
-    );
+    assert!(!is_served(&outsider(renamed.path(), "x", b"regionmesh/1"), target).await);
     eventually("all three counted", || b.refused("certificate") >= 4).await;
 
     // Another ALPN protocol.
-    assert!(!is_admitted(&untrusted_client(dir, "a.guest", b"h3"), target).await);
+    assert!(!is_served(&outsider(dir, "a.guest", b"h3"), target).await);
     eventually("counted", || b.refused("handshake") >= 1).await;
 
     // Random bytes. Packets of real peers are not counted as such.
@@ -196,7 +172,7 @@ async fn a_handshake_flood_is_shed_and_connected_peers_stay_connected() {
     eventually("linked", || a.is_linked("b/0") && b.is_linked("a/0")).await;
     bench.issue("a/guest");
 
-    let flood = untrusted_client(bench.dir.path(), "a.guest", b"regionmesh/1");
+    let flood = outsider(bench.dir.path(), "a.guest", b"regionmesh/1");
     // Started and dropped: each sends an Initial packet and never completes.
     for _ in 0..10_000 {
         drop(flood.connect(bench.address("b/0"), "b.region.regionmesh.invalid"));
@@ -225,7 +201,7 @@ async fn a_peer_that_sends_garbage_on_a_stream_is_disconnected_with_a_reason() {
     let b = bench.start("b/0").await;
     bench.issue("a/guest");
 
-    let guest = untrusted_client(bench.dir.path(), "a.guest", b"regionmesh/1");
+    let guest = outsider(bench.dir.path(), "a.guest", b"regionmesh/1");
     let connect = async || {
         guest
             .connect(bench.address("b/0"), "b.region.regionmesh.invalid")

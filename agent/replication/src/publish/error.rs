@@ -55,7 +55,7 @@ pub enum PublishError {
     /// name.
     #[error(
         "{model}@{version} was published in {region} at the same time, with other content, \
-            and that version keeps the name; yours is stored as {model}@{stored_as}, in every region"
+            and that version keeps the name; yours is stored as {model}@{stored_as} in every region"
     )]
     NameTaken {
         model: ModelName,

@@ -115,10 +115,7 @@ async fn a_full_or_silent_store_is_logged_once_and_promises_nothing() {
     }
 
     assert_eq!(
-        (
-            errors("store"),
-            slots.failure_log.0.lock().unwrap().unlogged
-        ),
+        (errors("store"), slots.failures.0.lock().unwrap().unlogged),
         (3, 2),
         "logged once, counted each time"
     );
@@ -129,7 +126,7 @@ async fn a_full_or_silent_store_is_logged_once_and_promises_nothing() {
     };
     assert_eq!(state.promised, Some(ballot(3)));
     assert!(
-        slots.failure_log.0.lock().unwrap().failing_since.is_some(),
+        slots.failures.0.lock().unwrap().failing_since.is_some(),
         "an answer to a read does not end it"
     );
 

@@ -5,7 +5,7 @@ use regionmesh_mesh::crypto_provider;
 use std::{net::SocketAddr, path::Path, sync::Arc, time::Duration};
 
 /// A client outside the mesh: presents the certificate in `dir/<stem>` and accepts any peer.
-pub(crate) fn untrusted_client(dir: &Path, stem: &str, alpn: &[u8]) -> Endpoint {
+pub(crate) fn outsider(dir: &Path, stem: &str, alpn: &[u8]) -> Endpoint {
     use rustls::pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject};
 
     let mut tls = rustls::ClientConfig::builder_with_provider(crypto_provider())
@@ -66,8 +66,8 @@ impl rustls::client::danger::ServerCertVerifier for AcceptAny {
 
 /// Whether the agent at `address` serves the client. A refused client finds out with its first
 /// round trip.
-pub(crate) async fn is_admitted(untrusted_client: &Endpoint, address: SocketAddr) -> bool {
-    let Ok(connecting) = untrusted_client.connect(address, "b.region.regionmesh.invalid") else {
+pub(crate) async fn is_served(outsider: &Endpoint, address: SocketAddr) -> bool {
+    let Ok(connecting) = outsider.connect(address, "b.region.regionmesh.invalid") else {
         return false;
     };
     let Ok(connection) = connecting.await else {
