@@ -228,7 +228,7 @@ def global_panels():
               [VERDICT, "mesh:plan_share:ratio", STATE, "max by (region) (region:agents_up:sum)",
                "max by (region) (region:model_versions:max)", "max by (region) (region:replication_lag_seconds:max)",
                "max by (region) (region:slo_requests:rate5m)"],
-              ["Region", "Verdict", "Share", "Standing", "Agents", "Versions", "Lag", "Requests"], join="region", w=12, h=6,
+              ["Region", "Verdict", "Share", "Traffic state", "Agents", "Versions", "Lag", "Requests"], join="region", w=12, h=6,
               by_column=[
                   ("Verdict", {"mappings": words(VERDICTS), "custom.cellOptions": {"type": "color-text"}}),
                   ("Traffic state", {"mappings": words(STATES), "custom.cellOptions": {"type": "color-text"}}),
