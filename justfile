@@ -7,7 +7,7 @@ _list:
 up *OPTIONS:
     cargo run --release -- up {{ OPTIONS }}
 
-# Check what takes minutes: formatting, scripts, dependencies, Clippy, cargo doc
+# Run the checks that take only minutes: formatting, scripts, dependencies, Clippy, cargo doc
 lint:
     scripts/test static lints
 
@@ -19,12 +19,12 @@ test *PARTS:
 e2e MODULE:
     cargo test -p regionmesh-tests --test e2e -- {{ MODULE }}::
 
-# Regenerate what the code determines: reference pages, alert rules
+# Regenerate reference pages and alert rules from the code
 generate:
     cargo build
     scripts/generate
 
-# Measure the figures of the documentation
+# Measure the figures in the documentation
 figures *OPTIONS:
     scripts/figures {{ OPTIONS }}
 

@@ -1,5 +1,5 @@
-# The image of Dockerfile with a binary that was built already, for this Debian or an older one. The builder must see
-# the images of this machine, as docker's own does:
+# The image of Dockerfile with an existing binary, built for this Debian or an older one. The
+# builder must see this machine's images, like Docker's own:
 #   docker build -f docker/Dockerfile --target base --build-arg COMMIT="$(git rev-parse --short=10 HEAD)" -t regionmesh-base .
 #   docker build -f docker/prebuilt.Dockerfile --build-arg BINARY=target/release/regionmesh -t regionmesh .
 ARG BASE=regionmesh-base

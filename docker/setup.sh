@@ -1,6 +1,6 @@
 #!/bin/sh
-# What the agents of docker-compose.yml need before they start: an authority, a certificate for each, the API's token. Every start makes new
-# certificates (90 days); the authority and the token stay.
+# Creates what the agents of docker-compose.yml need: an authority, certificates and the API token.
+# Every start issues new certificates (90 days); authority and token stay.
 set -eu
 authority=/etc/regionmesh/authority identity=/etc/regionmesh/identity
 umask 077

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Classifies one flower with the model iris. Needs only Python's standard library.
+"""Classifies a flower with the model iris. Needs only Python's standard library.
 
 An inference changes nothing, so it is safe to repeat. This client repeats it when no server answers
 and when one answers 502, 503 or 504. It doubles the pause each time, up to 2 s, waits at least as
@@ -36,7 +36,7 @@ def inference(url, measurements):
 
 
 def ask(request, deadline_s):
-    """The answer and the region that gave it; raises the last error once the deadline is over."""
+    """Returns the answer and its region; raises the last error after the deadline."""
     end = time.monotonic() + deadline_s
     pause_s = FIRST_PAUSE_S
     while True:

@@ -1,20 +1,23 @@
 #!/usr/bin/env bash
-# Asks Prometheus, Alertmanager and Grafana whether they see the mesh: targets up, rules loaded and well, recording rules with
-# values, alerts delivered, dashboards there. Changes nothing. Exit codes: 0 well, 1 not, 2 bad usage.
-# shellcheck disable=SC2015  # `ok` can't fail, so `test && ok … || bad …` is one of both
+# Checks the mesh's monitoring: targets up, rules loaded and evaluated, recorded series present,
+# alerts delivered, dashboards present. Read-only.
+# Exit codes: 0 all checks passed, 1 some failed, 2 bad usage.
+# shellcheck disable=SC2015  # `ok` can't fail, so `test && ok … || bad …` runs exactly one
 set -euo pipefail
 # shellcheck source=scripts/lib/common.sh
 source "$(dirname "${BASH_SOURCE[0]}")/lib/common.sh"
 
 usage() {
   cat <<'USAGE'
-Usage: scripts/check_monitoring.sh ENV [--region REGION] [options]       by kubectl port-forward
+Usage: scripts/check_monitoring.sh ENV [--region REGION] [options]
        scripts/check_monitoring.sh --prometheus URL [--alertmanager URL] [--grafana URL] [options]
-  --agents N       so many agents must be scraped (default: at least one)
-  --wait SECONDS   try again until all is well, so long at most
-  --plan           say whom it would ask
-Grafana's user and password: GRAFANA_USER (admin), GRAFANA_PASSWORD in the environment. Prometheus in a cluster takes a
-certificate of the mesh only: CURL_HOME with a .curlrc that names yours (cert, key, cacert), see docs/how-to/deploy-to-kubernetes.md#deploy.
+With ENV it reaches the environment's servers through kubectl port-forward.
+  --agents N       at least N agents must be scraped (default: 1)
+  --wait SECONDS   retry until all checks pass, at most this long
+  --plan           only print what would be checked
+Environment: GRAFANA_USER (default: admin) and GRAFANA_PASSWORD. Prometheus in a cluster requires a
+client certificate of the mesh: point CURL_HOME to a folder with a .curlrc that names cert, key and
+cacert (docs/how-to/deploy-to-kubernetes.md#deploy).
 USAGE
 }
 
@@ -34,19 +37,23 @@ while [ $# -gt 0 ]; do
   esac
 done
 [ -n "$ENV" ] || [ -n "$PROMETHEUS" ] || bad_usage "give ENV or --prometheus URL"
-[[ "$WAIT" =~ ^[0-9]+$ && "$AGENTS" =~ ^[0-9]+$ ]] || bad_usage "--wait and --agents take whole numbers"
+[[ "$WAIT" =~ ^[0-9]+$ && "$AGENTS" =~ ^[0-9]+$ ]] ||
+  bad_usage "--wait and --agents take whole numbers"
 need curl jq
 
 check_prometheus() {
-  local url=$1 targets down up rules sick recorded name count
+  local url=$1 targets down up rules broken recorded name count
   say "Prometheus $url"
   if ! targets=$(get "$url/api/v1/targets?state=active" 2>&1); then
     bad "$targets"
     return
   fi
-  up=$(jq '[.data.activeTargets[] | select(.labels.job == "regionmesh-agents" and .health == "up")] | length' <<<"$targets")
-  [ "$up" -ge "$AGENTS" ] && ok "$up agent(s) scraped" || bad "$up agent(s) scraped, $AGENTS expected"
-  down=$(jq -r '[.data.activeTargets[] | select(.health != "up") | "\(.labels.job) \(.scrapeUrl): \(.lastError)"] | join("; ")' <<<"$targets")
+  up=$(jq '[.data.activeTargets[]
+    | select(.labels.job == "regionmesh-agents" and .health == "up")] | length' <<<"$targets")
+  [ "$up" -ge "$AGENTS" ] && ok "$up agent(s) scraped" ||
+    bad "$up agent(s) scraped, $AGENTS expected"
+  down=$(jq -r '[.data.activeTargets[] | select(.health != "up")
+    | "\(.labels.job) \(.scrapeUrl): \(.lastError)"] | join("; ")' <<<"$targets")
   [ -z "$down" ] && ok "every target is up" || bad "down: $down"
   if ! rules=$(get "$url/api/v1/rules" 2>&1); then
     bad "$rules"
@@ -54,34 +61,43 @@ check_prometheus() {
   fi
   count=$(jq '[.data.groups[].rules[]] | length' <<<"$rules")
   [ "$count" -gt 0 ] && ok "$count rules loaded" || bad "no rules are loaded"
-  sick=$(jq -r '[.data.groups[].rules[] | select(.health == "err") | "\(.name): \(.lastError)"] | join("; ")' <<<"$rules")
-  [ -z "$sick" ] && ok "no rule has an error" || bad "$sick"
-  # Evaluated at all: a rule that has never run has no error either.
-  sick=$(jq -r '[.data.groups[].rules[] | select(.health == "unknown") | .name] | unique | join(", ")' <<<"$rules")
-  [ -z "$sick" ] && ok "every rule was evaluated" || bad "not evaluated yet: $sick"
-  recorded=$(jq -r '[.data.groups[].rules[] | select(.type == "recording") | .name] | unique | .[]' <<<"$rules")
-  # One question for all names.
-  if ! count=$(curl --silent --show-error --fail --max-time "$REQUEST_S" --data-urlencode 'query=count by (__name__) ({__name__=~"region:.+|mesh:.+"})' "$url/api/v1/query" 2>&1); then
+  broken=$(jq -r '[.data.groups[].rules[] | select(.health == "err")
+    | "\(.name): \(.lastError)"] | join("; ")' <<<"$rules")
+  [ -z "$broken" ] && ok "no rule has an error" || bad "$broken"
+  # A rule that was never evaluated has no error either.
+  broken=$(jq -r '[.data.groups[].rules[] | select(.health == "unknown") | .name]
+    | unique | join(", ")' <<<"$rules")
+  [ -z "$broken" ] && ok "every rule was evaluated" || bad "not evaluated yet: $broken"
+  recorded=$(jq -r '[.data.groups[].rules[] | select(.type == "recording") | .name]
+    | unique | .[]' <<<"$rules")
+  # One query for all names.
+  if ! count=$(curl --silent --show-error --fail --max-time "$REQUEST_S" \
+    --data-urlencode 'query=count by (__name__) ({__name__=~"region:.+|mesh:.+"})' \
+    "$url/api/v1/query" 2>&1); then
     bad "recorded series: $count"
     return
   fi
   count=$(jq -r '.data.result[].metric.__name__' <<<"$count")
   local without=()
   for name in $recorded; do grep -qxF "$name" <<<"$count" || without+=("$name"); done
-  # These have values wherever an agent is scraped.
+  # These have series wherever an agent is scraped.
   for name in region:agents_up:sum region:leader_known:max mesh:verdict:ratio; do
-    grep -qxF "$name" <<<"$count" || bad "$name has no value: agents are not scraped, or rules/region.yml and rules/mesh.yml are missing"
+    grep -qxF "$name" <<<"$count" ||
+      bad "$name has no series: scrape agents, and load rules/region.yml and rules/mesh.yml"
   done
   if [ "${#without[@]}" -eq 0 ]; then
-    ok "every recording rule has values"
+    ok "every recording rule has series"
   else
-    say "  note  without values (nothing to count yet, or a part that is not in use): ${without[*]}"
+    say "  note  no series (no data yet, or a feature that is not in use): ${without[*]}"
   fi
-  name=$(jq -r '[.data.groups[].rules[] | select(.type == "alerting" and .state == "firing") | .name] | unique | map(select(. != "RegionMeshWatchdog")) | join(", ")' <<<"$rules")
-  [ -z "$name" ] && ok "no alert fires" || bad "firing: $name"
+  name=$(jq -r '[.data.groups[].rules[]
+    | select(.type == "alerting" and .state == "firing") | .name]
+    | unique | map(select(. != "RegionMeshWatchdog")) | join(", ")' <<<"$rules")
+  [ -z "$name" ] && ok "no alert is firing" || bad "firing: $name"
   if [ -n "$ALERTMANAGER" ]; then
     count=$(get "$url/api/v1/alertmanagers" | jq '.data.activeAlertmanagers | length') || count=0
-    [ "${count:-0}" -gt 0 ] && ok "tells $count Alertmanager(s)" || bad "tells no Alertmanager"
+    [ "${count:-0}" -gt 0 ] && ok "sends alerts to $count Alertmanager(s)" ||
+      bad "sends alerts to no Alertmanager"
   fi
 }
 
@@ -94,17 +110,28 @@ check_alertmanager() {
   fi
   ok "runs version $(jq -r .versionInfo.version <<<"$status")"
   alerts=$(get "$url/api/v2/alerts" || echo '[]')
-  # It fires always: that it is here shows that alerts arrive.
-  jq -e '[.[] | select(.labels.alertname == "RegionMeshWatchdog")] | length > 0' >/dev/null <<<"$alerts" && ok "the watchdog's alert arrived" || bad "the watchdog's alert did not arrive: nor would any other"
+  # The watchdog always fires, so its presence shows that alerts arrive.
+  if jq -e '[.[] | select(.labels.alertname == "RegionMeshWatchdog")] | length > 0' >/dev/null \
+    <<<"$alerts"; then
+    ok "the watchdog alert arrived"
+  else
+    bad "the watchdog alert did not arrive, so no other alert would"
+  fi
 }
 
 check_grafana() {
   local url=$1 user=${GRAFANA_USER:-admin} found wanted title
   say "Grafana $url"
-  [ "$(status_of "$url/api/health")" = 200 ] && ok "runs" || { bad "does not answer"; return; }
-  [ -n "${GRAFANA_PASSWORD:-}" ] || { say "  note  GRAFANA_PASSWORD is not set: dashboards are not looked at"; return; }
-  # By a file, not an argument that others could read.
-  found=$(curl --silent --fail --max-time "$REQUEST_S" --config <(printf 'user = "%s:%s"\n' "$user" "$GRAFANA_PASSWORD") "$url/api/search?type=dash-db" | jq -r '.[].title' || true)
+  [ "$(status_of "$url/api/health")" = 200 ] && ok "is running" ||
+    { bad "does not answer"; return; }
+  if [ -z "${GRAFANA_PASSWORD:-}" ]; then
+    say "  note  GRAFANA_PASSWORD is not set: dashboards were not checked"
+    return
+  fi
+  # In a file: other users could read an argument.
+  found=$(curl --silent --fail --max-time "$REQUEST_S" \
+    --config <(printf 'user = "%s:%s"\n' "$user" "$GRAFANA_PASSWORD") \
+    "$url/api/search?type=dash-db" | jq -r '.[].title' || true)
   wanted=$(jq -r .title "$ROOT"/monitoring/grafana/dashboards/*.json)
   while IFS= read -r title; do
     grep -qxF "$title" <<<"$found" && ok "dashboard $title" || bad "dashboard $title is missing"
@@ -118,8 +145,8 @@ check_all() {
   if [ -n "$GRAFANA" ]; then check_grafana "${GRAFANA%/}"; fi
 }
 
-# Checks, again until all is well or the time is over, and shows the last report.
-until_well() {
+# Repeats the checks until all pass or the time is up, and prints the last report.
+until_passed() {
   local end=$((SECONDS + WAIT)) report
   report=$(mktemp)
   while :; do
@@ -133,29 +160,44 @@ until_well() {
 
 if [ -z "$ENV" ]; then
   if [ -n "$PLAN" ]; then
-    for url in $PROMETHEUS $ALERTMANAGER $GRAFANA; do say "would ask $url"; done
+    for url in $PROMETHEUS $ALERTMANAGER $GRAFANA; do say "would check $url"; done
     exit 0
   fi
-  until_well
+  until_passed
   conclude
   exit 0
 fi
 folder=$(environment_folder "$ENV")
 need kubectl
-[ -z "$REGION" ] || grep -qxF "$REGION" <<<"$(regions_of "$folder")" || fail "$folder/contexts.env does not name region $REGION"
+[ -z "$REGION" ] || grep -qxF "$REGION" <<<"$(regions_of "$folder")" ||
+  fail "$folder/contexts.env does not name region $REGION"
 [ -n "$(regions_of "$folder")" ] || fail "$folder/contexts.env names no region"
 total=0
 for region in $(regions_of "$folder"); do
   [ -z "$REGION" ] || [ "$REGION" = "$region" ] || continue
   if [ -n "$PLAN" ]; then
-    say "would ask Prometheus, Alertmanager and Grafana of $region, through context $(context_of "$folder" "$region")"
+    say "would check Prometheus, Alertmanager and Grafana of $region," \
+      "through context $(context_of "$folder" "$region")"
     continue
   fi
   say "== $region"
-  if forward "$folder" "$region" regionmesh-prometheus 9090; then PROMETHEUS=https://$FORWARDED; else total=$((total + 1)); PROMETHEUS=''; fi
-  if forward "$folder" "$region" regionmesh-alertmanager 9093; then ALERTMANAGER=http://$FORWARDED; else total=$((total + 1)); ALERTMANAGER=''; fi
-  if forward "$folder" "$region" regionmesh-grafana 3000; then GRAFANA=http://$FORWARDED; else total=$((total + 1)); GRAFANA=''; fi
-  until_well
+  PROMETHEUS='' ALERTMANAGER='' GRAFANA=''
+  if forward "$folder" "$region" regionmesh-prometheus 9090; then
+    PROMETHEUS=https://$FORWARDED
+  else
+    total=$((total + 1))
+  fi
+  if forward "$folder" "$region" regionmesh-alertmanager 9093; then
+    ALERTMANAGER=http://$FORWARDED
+  else
+    total=$((total + 1))
+  fi
+  if forward "$folder" "$region" regionmesh-grafana 3000; then
+    GRAFANA=http://$FORWARDED
+  else
+    total=$((total + 1))
+  fi
+  until_passed
   total=$((total + FAILURES))
 done
 [ -z "$PLAN" ] || exit 0

@@ -13,8 +13,8 @@ usage() {
   cat <<'USAGE'
 Usage: scripts/deploy.sh ENV [--region REGION] [--plan] [options]
   --region REGION    only that region's cluster
-  --plan             change nothing, show what would change: terraform plan, kubectl diff. For a
-                     cluster out of reach, only build the manifests
+  --plan             change nothing, show what would change: terraform plan, kubectl diff. For an
+                     unreachable cluster, only build the manifests
   --image REF        this image in every region (NAME:TAG or NAME@sha256:...), instead of the one
                      in environments/ENV/REGION/image
   --skip-terraform   clusters only
@@ -23,8 +23,8 @@ environments/ENV/ holds the settings of ENV: copy environments/example. Output g
 
 Order: infrastructure; the authority of every region, then all of them into every region's trust;
 agents and servers. If agents already run, regions follow one another, each healthy before the next.
-If none runs, all regions start at once: one that joined later would count as failed until its
-cool-down and ramp are over.
+If none runs, all regions start together: one that joined later would count as failed until its
+cool-down and ramp-up are over.
 USAGE
 }
 
@@ -128,7 +128,7 @@ random_secret() {
 }
 
 # The operators' token, the same in every region: agents prove with it that an operator approved an
-# order, or what a region holds. The first region's token is random, the others get a copy.
+# order, or what a region holds. The first region's token is random; the others get a copy.
 api_token() {
   local region=$1 other
   if has_secret "$region" regionmesh-api-token; then return; fi
@@ -153,12 +153,12 @@ authority() {
 }
 
 # Puts every region's authority into every reachable region's trust. Authorities already trusted
-# stay: that of a region out of reach, and the old one while a new one takes over.
+# stay: that of an unreachable region, and the old one while a new one takes over.
 trust() {
   local region bundle=$OUT/trust.pem
   for region in $ALL; do
     if ! is_reachable "$region"; then
-      warn "$region is out of reach: its trust stays as it is"
+      warn "$region is unreachable: its trust is unchanged"
       continue
     fi
     cluster "$region" get secret regionmesh-authority -o 'jsonpath={.data.tls\.crt}' \
@@ -216,7 +216,7 @@ if [ -n "$PLAN" ]; then
         -f "$OUT/$region.yaml" || code=$?
       [ "$code" -le 1 ] || fail "$region: kubectl diff ended with $code"
     else
-      say "$region: its cluster is out of reach; the manifests are in .deploy/$ENV/$region.yaml"
+      say "$region: its cluster is unreachable; the manifests are in .deploy/$ENV/$region.yaml"
     fi
   done
   exit 0
@@ -225,7 +225,7 @@ fi
 running=''
 for region in $REGIONS; do
   is_reachable "$region" ||
-    fail "$region: its cluster is out of reach (context $(context_of "$folder" "$region"))"
+    fail "$region: its cluster is unreachable (context $(context_of "$folder" "$region"))"
   preflight "$region"
   running+=$(cluster "$region" get daemonset regionmesh-agent \
     -o 'jsonpath={.status.numberReady}' --ignore-not-found)

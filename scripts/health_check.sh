@@ -1,19 +1,21 @@
 #!/usr/bin/env bash
-# Asks agents whether the mesh is well: alive, ready, one plan, one leader, every region healthy, models everywhere,
-# certificates good for some time, no problem reported. Changes nothing. Exit codes: 0 well, 1 not, 2 bad usage.
-# shellcheck disable=SC2015  # `ok` can't fail, so `test && ok … || bad …` is one of both
+# Checks the mesh through its agents: alive, ready, one plan, one leader, healthy regions, models
+# everywhere, valid certificates, no reported problem. Read-only.
+# Exit codes: 0 all checks passed, 1 some failed, 2 bad usage.
+# shellcheck disable=SC2015  # `ok` can't fail, so `test && ok … || bad …` runs exactly one
 set -euo pipefail
 # shellcheck source=scripts/lib/common.sh
 source "$(dirname "${BASH_SOURCE[0]}")/lib/common.sh"
 
 usage() {
   cat <<'USAGE'
-Usage: scripts/health_check.sh ENV [--region REGION] [options]       agents of an environment, by kubectl port-forward
+Usage: scripts/health_check.sh ENV [--region REGION] [options]
        scripts/health_check.sh --agent URL [--agent URL ...] [options]
-  --certificate-days N   certificates must be good for so many days more (default: a fifth of their life, 7 days at most, as
-                         the mesh's own alert has it)
-  --wait SECONDS         try again until all is well, so long at most
-  --plan                 say whom it would ask
+With ENV it reaches the environment's agents through kubectl port-forward.
+  --certificate-days N   certificates must be valid for N more days (default: a fifth of their
+                         lifetime, at most 7 days, like the mesh's own alert)
+  --wait SECONDS         retry until all checks pass, at most this long
+  --plan                 only print what would be checked
 USAGE
 }
 
@@ -38,65 +40,81 @@ need curl jq
 if [ -n "$ENV" ]; then
   folder=$(environment_folder "$ENV")
   need kubectl
-  [ -z "$REGION" ] || grep -qxF "$REGION" <<<"$(regions_of "$folder")" || fail "$folder/contexts.env does not name region $REGION"
+  [ -z "$REGION" ] || grep -qxF "$REGION" <<<"$(regions_of "$folder")" ||
+    fail "$folder/contexts.env does not name region $REGION"
   for region in $(regions_of "$folder"); do
     [ -z "$REGION" ] || [ "$REGION" = "$region" ] || continue
     if [ -n "$PLAN" ]; then
-      say "would ask an agent of $region, through context $(context_of "$folder" "$region")"
+      say "would check an agent of $region, through context $(context_of "$folder" "$region")"
     elif forward "$folder" "$region" regionmesh-api 9080; then
       AGENTS+=("http://$FORWARDED")
     else
-      bad "no agent of $region can be reached"
+      bad "no agent of $region is reachable"
     fi
   done
 fi
 if [ -n "$PLAN" ]; then
-  for agent in "${AGENTS[@]}"; do say "would ask $agent: /healthz, /readyz, /v1/status, /metrics, /verdict/REGION"; done
+  for agent in "${AGENTS[@]}"; do
+    say "would check $agent: /healthz, /readyz, /v1/status, /metrics, /verdict/REGION"
+  done
   exit 0
 fi
 
-# What was asked of nobody is not well.
-[ "${#AGENTS[@]}" -gt 0 ] || bad "no agent can be asked"
+# Without an agent nothing was checked.
+[ "${#AGENTS[@]}" -gt 0 ] || bad "no agent is reachable"
 
 # The value of a metric without labels.
 metric() { awk -v name="$2" '$1 == name { print $2; exit }' <<<"$1"; }
+
+# The body of an answer, whatever its status.
+body_of() { curl -s --max-time "$REQUEST_S" "$1"; }
 
 PLANS=() LEADERS=()
 check_agent() {
   local url=$1 status metrics region regions verdict behind ready problems
   say "$url"
-  [ "$(status_of "$url/healthz")" = 200 ] && ok "alive" || bad "/healthz: $(curl -s --max-time "$REQUEST_S" "$url/healthz" || echo 'no answer')"
-  ready=$(curl -s --max-time "$REQUEST_S" "$url/readyz" || true)
+  [ "$(status_of "$url/healthz")" = 200 ] && ok "alive" ||
+    bad "/healthz: $(body_of "$url/healthz" || echo 'no answer')"
+  ready=$(body_of "$url/readyz" || true)
   if [ "$(jq -r '.ready // false' <<<"$ready" 2>/dev/null)" = true ]; then
     ok "ready"
   else
-    bad "not ready: $(jq -rc '[.checks // {} | to_entries[] | select(.value != "ok") | "\(.key): \(.value)"] | join("; ")' <<<"$ready" 2>/dev/null)"
+    bad "not ready: $(jq -rc '[.checks // {} | to_entries[] | select(.value != "ok")
+      | "\(.key): \(.value)"] | join("; ")' <<<"$ready" 2>/dev/null)"
   fi
   if ! status=$(get "$url/v1/status" 2>&1); then
     bad "/v1/status: $status"
     return
   fi
   if ! jq -e '.regions and .agents' >/dev/null 2>&1 <<<"$status"; then
-    bad "/v1/status is not the status of a mesh"
+    bad "/v1/status does not return a mesh status"
     return
   fi
-  PLANS+=("$(jq -r 'if .plan then "\(.plan.ballot.number)/\(.plan.seq)" else "none" end' <<<"$status")")
-  LEADERS+=("$(jq -r '.leader.agent // "nobody"' <<<"$status")")
-  [ "${PLANS[-1]}" != none ] && ok "knows plan ${PLANS[-1]} (ballot/number)" || bad "knows no plan: a majority of regions never met"
-  [ "${LEADERS[-1]}" != nobody ] && ok "leader ${LEADERS[-1]}" || bad "knows no leader"
+  PLANS+=("$(jq -r 'if .plan then "\(.plan.ballot.number)/\(.plan.seq)" else "none" end' \
+    <<<"$status")")
+  LEADERS+=("$(jq -r '.leader.agent // "none"' <<<"$status")")
+  [ "${PLANS[-1]}" != none ] && ok "plan ${PLANS[-1]} (ballot/number)" ||
+    bad "no plan: a majority of regions has never been connected"
+  [ "${LEADERS[-1]}" != none ] && ok "leader ${LEADERS[-1]}" || bad "no leader"
   regions=$(jq -r '.regions[].region' <<<"$status")
   [ -n "$regions" ] || bad "/v1/status names no region"
   for region in $regions; do
-    verdict=$(jq -r --arg r "$region" '.regions[] | select(.region == $r) | "\(.verdict) (\(.verdict_reason))"' <<<"$status")
+    verdict=$(jq -r --arg r "$region" '.regions[] | select(.region == $r)
+      | "\(.verdict) (\(.verdict_reason))"' <<<"$status")
     case $verdict in
-      healthy*) [ "$(status_of "$url/verdict/$region")" = 200 ] && ok "$region healthy" || bad "$region: status says healthy, /verdict/$region does not" ;;
+      healthy*)
+        [ "$(status_of "$url/verdict/$region")" = 200 ] && ok "$region healthy" ||
+          bad "$region: healthy in /v1/status, but not in /verdict/$region"
+        ;;
       *) bad "$region $verdict" ;;
     esac
   done
-  behind=$(jq -r '[.agents[] | select(.alive and .holdings.missing > 0) | "\(.agent) lacks \(.holdings.missing) version(s)"] | join("; ")' <<<"$status")
-  [ -z "$behind" ] && ok "every living agent holds every version" || bad "$behind"
+  behind=$(jq -r '[.agents[] | select(.alive and .holdings.missing > 0)
+    | "\(.agent) lacks \(.holdings.missing) version(s)"] | join("; ")' <<<"$status")
+  [ -z "$behind" ] && ok "every live agent holds every version" || bad "$behind"
   check_connections "$status"
-  problems=$(jq -r '[.problems[]? | "\(.agent): \(.kind): \(.subject): \(.detail)"] | join("; ")' <<<"$status")
+  problems=$(jq -r '[.problems[]? | "\(.agent): \(.kind): \(.subject): \(.detail)"]
+    | join("; ")' <<<"$status")
   [ -z "$problems" ] && ok "no agent reports a problem" || bad "$problems"
   if ! metrics=$(get "$url/metrics" 2>&1); then
     bad "/metrics: $metrics"
@@ -105,28 +123,32 @@ check_agent() {
   check_certificate "$metrics"
 }
 
-# Every living agent has a connection to every other region. An agent that says nothing about its connections has not shown it;
-# one of another version may not be able to, which must not stop an upgrade.
+# Every live agent must have a connection to every other region. An agent that reports no
+# connections fails the check, unless it runs another version: that must not block an upgrade.
 check_connections() {
   local lost silent other
-  lost=$(jq -r '[.agents[] | select(.alive and (.unreachable | length > 0)) | "\(.agent) has no connection to \(.unreachable | join(", "))"] | join("; ")' <<<"$1")
-  # shellcheck disable=SC2016  # variables of jq's
-  silent='(.regions | length) as $regions | .answered_by as $self | ([.agents[] | select(.agent == $self) | .version] | first) as $version
-    | [.agents[] | select(.alive and $regions > 1 and (.links | length == 0) and (.unreachable | length == 0))] | map(select((.version == $version) == $same) | .agent) | join(", ")'
+  lost=$(jq -r '[.agents[] | select(.alive and (.unreachable | length > 0))
+    | "\(.agent) has no connection to \(.unreachable | join(", "))"] | join("; ")' <<<"$1")
+  # shellcheck disable=SC2016  # jq's variables
+  silent='(.regions | length) as $regions | .answered_by as $self
+    | ([.agents[] | select(.agent == $self) | .version] | first) as $version
+    | [.agents[] | select(.alive and $regions > 1
+        and (.links | length == 0) and (.unreachable | length == 0))]
+    | map(select((.version == $version) == $same) | .agent) | join(", ")'
   other=$(jq -r --argjson same false "$silent" <<<"$1")
   silent=$(jq -r --argjson same true "$silent" <<<"$1")
-  [ -z "$other" ] || say "  note  of another version, and does not say whom it is connected to: $other"
-  [ -z "$silent" ] || bad "no connections are known of $silent"
+  [ -z "$other" ] || say "  note  another version, which reports no connections: $other"
+  [ -z "$silent" ] || bad "no connections reported by $silent"
   [ -z "$lost" ] || bad "$lost"
   if [ "$(jq '[.agents[] | select(.alive)] | length' <<<"$1")" = 0 ]; then
-    bad "no living agent is known"
+    bad "no agent is alive"
   elif [ -z "$lost$silent$other" ]; then
     ok "every region is connected to every other"
   fi
 }
 
-# The certificate is good for longer than --certificate-days, or than a fifth of its life, 7 days at most; half a day where an
-# earlier version does not tell its life.
+# The certificate must be valid for --certificate-days, or a fifth of its lifetime, at most 7 days.
+# Half a day if an earlier version does not export the lifetime.
 check_certificate() {
   local expiry lifetime needed
   expiry=$(metric "$1" regionmesh_certificate_expiry_timestamp_seconds)
@@ -134,12 +156,14 @@ check_certificate() {
   if [ -n "$DAYS" ]; then
     needed=$(awk -v d="$DAYS" 'BEGIN { printf "%d", d * 86400 }')
   else
-    needed=$(awk -v l="${lifetime:-0}" 'BEGIN { printf "%d", l == 0 ? 43200 : l / 5 < 604800 ? l / 5 : 604800 }')
+    needed=$(awk -v l="${lifetime:-0}" \
+      'BEGIN { printf "%d", l == 0 ? 43200 : l / 5 < 604800 ? l / 5 : 604800 }')
   fi
-  if [ -n "$expiry" ] && awk -v e="$expiry" -v n="$needed" -v now="$(date +%s)" 'BEGIN { exit !(e - now > n) }'; then
-    ok "certificate good until $(date -u -d "@$(printf '%.0f' "$expiry")" '+%Y-%m-%d %H:%M') UTC"
+  if [ -n "$expiry" ] && awk -v e="$expiry" -v n="$needed" -v now="$(date +%s)" \
+    'BEGIN { exit !(e - now > n) }'; then
+    ok "certificate valid until $(date -u -d "@$(printf '%.0f' "$expiry")" '+%Y-%m-%d %H:%M') UTC"
   else
-    bad "certificate ends within $((needed / 3600)) h (at ${expiry:-an unknown time})"
+    bad "certificate expires within $((needed / 3600)) h (at ${expiry:-an unknown time})"
   fi
 }
 
@@ -147,8 +171,12 @@ check_all() {
   FAILURES=$1 PLANS=() LEADERS=()
   local agent
   for agent in "${AGENTS[@]}"; do check_agent "${agent%/}"; done
-  if [ "$(printf '%s\n' "${PLANS[@]}" | sort -u | wc -l)" -gt 1 ]; then bad "agents know different plans: ${PLANS[*]}"; fi
-  if [ "$(printf '%s\n' "${LEADERS[@]}" | sort -u | wc -l)" -gt 1 ]; then bad "agents name different leaders: ${LEADERS[*]}"; fi
+  if [ "$(printf '%s\n' "${PLANS[@]}" | sort -u | wc -l)" -gt 1 ]; then
+    bad "agents have different plans: ${PLANS[*]}"
+  fi
+  if [ "$(printf '%s\n' "${LEADERS[@]}" | sort -u | wc -l)" -gt 1 ]; then
+    bad "agents name different leaders: ${LEADERS[*]}"
+  fi
 }
 
 unreached=$FAILURES end=$((SECONDS + WAIT))

@@ -1,18 +1,20 @@
 #!/usr/bin/env bash
-# Asks the mesh's name servers whether they answer what the committed plan says, all the same, and never nothing; and the
-# parent zone whether it leads to them. Changes nothing. Exit codes: 0 well, 1 not, 2 bad usage.
-# shellcheck disable=SC2015  # `ok` can't fail, so `test && ok … || bad …` is one of both
+# Checks the mesh's DNS: every name server answers from the committed plan, never empty, and the
+# parent zone delegates to them. Read-only.
+# Exit codes: 0 all checks passed, 1 some failed, 2 bad usage.
+# shellcheck disable=SC2015  # `ok` can't fail, so `test && ok … || bad …` runs exactly one
 set -euo pipefail
 # shellcheck source=scripts/lib/common.sh
 source "$(dirname "${BASH_SOURCE[0]}")/lib/common.sh"
 
 usage() {
   cat <<'USAGE'
-Usage: scripts/verify_dns.sh ENV [options]                the name servers that the environment's zone has in public DNS
+Usage: scripts/verify_dns.sh ENV [options]
        scripts/verify_dns.sh --zone ZONE --server HOST[:PORT] [--server ...] [options]
-  --agent URL     an agent's API: answers are compared with its plan and its regions' addresses
-  --resolver IP   ask this resolver about the delegation, instead of the system's
-  --plan          say whom it would ask
+With ENV it checks the name servers that public DNS has for the environment's zone.
+  --agent URL     compare answers with the plan and the addresses that this agent's API reports
+  --resolver IP   query the delegation at this resolver instead of the system's
+  --plan          only print what would be checked
 USAGE
 }
 
@@ -37,31 +39,38 @@ fi
 [ -n "$ZONE" ] || bad_usage "give ENV, or --zone and --server"
 ask_for=(+time=2 +tries=2)
 
-# Why a question had no good answer, from what dig said.
-failure() { grep -oE 'status: [A-Z]+|timed out|refused|unreachable' | head -n 1 | grep . || echo 'no answer'; }
+# Why a query failed, taken from dig's output.
+failure() {
+  grep -oE 'status: [A-Z]+|timed out|refused|unreachable' | head -n 1 | grep . || echo 'no answer'
+}
 
 if [ "${#SERVERS[@]}" -eq 0 ]; then
   [ -n "$ENV" ] || bad_usage "give --server"
   if [ -n "$PLAN" ]; then
-    say "would ask for the name servers of $ZONE, then each of them for SOA, NS, _plan.$ZONE and serving.$ZONE"
+    say "would query the name servers of $ZONE," \
+      "then each of them for SOA, NS, _plan.$ZONE and serving.$ZONE"
     exit 0
   fi
   say "delegation of $ZONE"
-  # What dig says of itself begins with a semicolon.
-  mapfile -t SERVERS < <(dig "${RESOLVER[@]}" "${ask_for[@]}" +short NS "$ZONE" | grep -v '^;' | sed 's/\.$//' | sort)
-  [ "${#SERVERS[@]}" -gt 0 ] && ok "name servers: ${SERVERS[*]}" || { bad "nobody says who serves $ZONE"; conclude; }
-  # The parent promises signatures that the mesh does not make: resolvers that check would refuse everything.
+  # dig's own messages begin with a semicolon.
+  mapfile -t SERVERS < <(dig "${RESOLVER[@]}" "${ask_for[@]}" +short NS "$ZONE" |
+    grep -v '^;' | sed 's/\.$//' | sort)
+  [ "${#SERVERS[@]}" -gt 0 ] && ok "name servers: ${SERVERS[*]}" ||
+    { bad "public DNS has no NS records for $ZONE"; conclude; }
+  # The zone is not signed: with a DS record, validating resolvers would reject every answer.
   ds=$(dig "${RESOLVER[@]}" "${ask_for[@]}" +noall +comments +answer DS "$ZONE" 2>&1 || true)
   if awk '$4 == "DS" { found = 1 } END { exit !found }' <<<"$ds"; then
     bad "the parent has a DS record for $ZONE; the zone is not signed"
   elif grep -qE 'status: (NOERROR|NXDOMAIN)' <<<"$ds"; then
     ok "no DS record in the parent"
   else
-    bad "whether the parent has a DS record can't be known: $(failure <<<"$ds")"
+    bad "querying the parent's DS record failed: $(failure <<<"$ds")"
   fi
 fi
 if [ -n "$PLAN" ]; then
-  for server in "${SERVERS[@]}"; do say "would ask $server for SOA, NS, _plan.$ZONE and serving.$ZONE"; done
+  for server in "${SERVERS[@]}"; do
+    say "would query $server for SOA, NS, _plan.$ZONE and serving.$ZONE"
+  done
   exit 0
 fi
 
@@ -72,9 +81,9 @@ if [ -n "$AGENT" ]; then
   known=$(jq -r '.regions[].addresses[]' <<<"$status" | sort -u)
   served=$(jq -r '.regions[] | select(.share > 0) | .addresses[]' <<<"$status" | sort -u)
   wanted=$(jq -r '"seq=\(.plan.seq) ballot=\(.plan.ballot.number)"' <<<"$status")
-  # Nothing to compare answers with is no reason to believe them.
-  [ -n "$known" ] || bad "the agent at $AGENT knows no region's addresses"
-  [ -n "$served" ] || bad "the agent at $AGENT knows no region with a share of the traffic"
+  # Without these there is nothing to compare answers with.
+  [ -n "$known" ] || bad "the agent at $AGENT reports no addresses"
+  [ -n "$served" ] || bad "the agent at $AGENT reports no region with a traffic share"
 fi
 
 plans=() minimum=()
@@ -88,18 +97,19 @@ for server in "${SERVERS[@]}"; do
     bad "SOA of $ZONE: $(failure <<<"$soa")"
     continue
   fi
-  grep -q 'flags:.* aa' <<<"$soa" && ok "answers with authority for $ZONE" || bad "answers, and not with authority"
+  grep -q 'flags:.* aa' <<<"$soa" && ok "authoritative for $ZONE" || bad "not authoritative"
   names=$(question +noall +answer NS "$ZONE" | awk '$4 == "NS" { print $5 }')
-  [ -n "$names" ] && ok "names its name servers" || bad "names no name servers"
+  [ -n "$names" ] && ok "answers NS records" || bad "answers no NS records"
   plan=$(question +short TXT "_plan.$ZONE" | tr -d '"')
-  seq=$(grep -oE '\bseq=[0-9]+' <<<"$plan" || echo 'seq=none') ballot=$(grep -oE '\bballot=[0-9]+' <<<"$plan" || true)
+  seq=$(grep -oE '\bseq=[0-9]+' <<<"$plan" || echo 'seq=none')
+  ballot=$(grep -oE '\bballot=[0-9]+' <<<"$plan" || true)
   plans+=("$seq $ballot")
   case $seq in
-    seq=none) bad "does not tell its plan" ;;
-    seq=0) bad "answers from the configuration: no plan is committed, or it was not heard" ;;
+    seq=none) bad "_plan.$ZONE has no plan" ;;
+    seq=0) bad "answers from the configuration: no plan is committed, or none has arrived" ;;
     *) ok "plan $seq $ballot" ;;
   esac
-  [ -z "$served" ] || [ "$seq $ballot" = "$wanted" ] || bad "the agent knows plan $wanted"
+  [ -z "$served" ] || [ "$seq $ballot" = "$wanted" ] || bad "the agent has plan $wanted"
   for transport in +notcp +tcp; do
     answer=$(question "$transport" +noall +answer A "serving.$ZONE")
     addresses=$(awk '$4 == "A" { print $5 }' <<<"$answer")
@@ -107,20 +117,24 @@ for server in "${SERVERS[@]}"; do
       bad "serving.$ZONE has no answer ($transport)"
       continue
     fi
-    stranger=''
+    unexpected=''
     for address in $addresses; do
-      [ -z "$known" ] || grep -qxF "$address" <<<"$served" || stranger=$address
+      [ -z "$known" ] || grep -qxF "$address" <<<"$served" || unexpected=$address
     done
-    if [ -z "$stranger" ]; then
+    if [ -z "$unexpected" ]; then
       ok "serving.$ZONE: $(tr '\n' ' ' <<<"$addresses")(${transport#+})"
-    elif grep -qxF "$stranger" <<<"$known"; then
-      bad "serving.$ZONE answers $stranger, whose region has no share"
+    elif grep -qxF "$unexpected" <<<"$known"; then
+      bad "serving.$ZONE answers $unexpected, whose region has no traffic share"
     else
-      bad "serving.$ZONE answers $stranger, which is no region's address"
+      bad "serving.$ZONE answers $unexpected, which belongs to no region"
     fi
     minimum+=("$(awk '$4 == "A" { print $2; exit }' <<<"$answer")")
   done
 done
-if [ "$(printf '%s\n' "${plans[@]}" | sort -u | wc -l)" -gt 1 ]; then bad "name servers answer from different plans: $(printf '%s; ' "${plans[@]}")"; fi
-if [ "$(printf '%s\n' "${minimum[@]}" | sort -u | wc -l)" -gt 1 ]; then bad "name servers give different times to live: ${minimum[*]}"; fi
+if [ "$(printf '%s\n' "${plans[@]}" | sort -u | wc -l)" -gt 1 ]; then
+  bad "name servers answer from different plans: $(printf '%s; ' "${plans[@]}")"
+fi
+if [ "$(printf '%s\n' "${minimum[@]}" | sort -u | wc -l)" -gt 1 ]; then
+  bad "name servers answer different TTLs: ${minimum[*]}"
+fi
 conclude

@@ -1,4 +1,5 @@
-# Bills in FOCUS, and who reads them. A bill is an account's, not a region's: of each cloud the first region, by slot and name, takes it.
+# FOCUS billing exports and the right to read them. A bill belongs to an account, not a region: the
+# first region of each cloud, by slot and name, receives it.
 
 locals {
   cost_regions = { for cloud in ["aws", "gcp", "azure"] : cloud => try(
@@ -6,7 +7,7 @@ locals {
   ) }
   aws_made = merge(module.aws_first, module.aws_second, module.aws_third)
 
-  # By cloud: an entry of the agents' cost.exports.
+  # By cloud: an entry for the agents' cost.exports.
   cost_exports = merge(
     { for name, cost in module.aws_cost : "aws" => cost.export },
     { for name, cost in module.gcp_cost : "gcp" => cost.export },
@@ -16,8 +17,9 @@ locals {
     } if name == local.cost_regions["azure"] },
   )
 
-  # azurerm knows no export of type FocusCost. These are the requests that make it, but for the days from which and to which. Charges of a
-  # month arrive after its end, when "to date" is already the next one: so a month is exported once more when it is closed.
+  # azurerm has no export type FocusCost. These requests create it; only the start and end dates are
+  # missing. Charges keep arriving after a month's end, when "month to date" is already the next
+  # month, so a closed month is exported once more.
   azure_schedules = { daily = { recurrence = "Daily", timeframe = "MonthToDate" }, monthly = { recurrence = "Monthly", timeframe = "TheLastMonth" } }
   azure_cost_exports = merge([for name, region in module.azure : { for kind, schedule in local.azure_schedules : kind => {
     identity = { type = "SystemAssigned" }

@@ -1,9 +1,10 @@
-# The platform of an environment: one module for each region, who may speak with whom, names.
+# The platform of an environment: one module per region, network access, DNS names.
 
 locals {
   name = "${var.project_name}-${var.environment}"
 
-  # Two virtual processors for an agent, four for a server. Each is what the cloud has in nearly every place.
+  # Two vCPUs for an agent, four for a model server; types that are available in nearly every
+  # location.
   machines = {
     aws   = { agent = "m6i.large", serving = "c6i.xlarge", gpu = "g5.xlarge" }
     gcp   = { agent = "n2-standard-2", serving = "n2-standard-4", gpu = "g2-standard-4" }
@@ -24,14 +25,16 @@ locals {
   mesh_zone = "${var.mesh_subdomain}.${var.domain_name}"
   mesh_port = 7443
   routing   = var.enable_weighted_routing ? "weighted" : var.routing_policy
-  # What has a fixed address in every region. Route 53 asks agents for verdicts unless the mesh answers for itself.
+  # Services with a fixed address in every region. Route 53 queries agents for verdicts unless
+  # dns_mode is mesh.
   addresses = toset(concat(["mesh", "dns", "serving", "prometheus"], var.dns_mode == "mesh" ? [] : ["verdict"]))
 
   checker_cidrs = var.dns_mode == "mesh" ? [] : coalesce(var.health_checker_cidrs, one(data.aws_ip_ranges.checkers[*].cidr_blocks))
 
   made = merge(module.aws_first, module.aws_second, module.aws_third, module.gcp, module.azure)
 
-  # Whom each region's mesh port lets in: every region, its own too, since its agents come back by its NAT to its own address.
+  # Sources that each region's mesh port allows: every region including its own, because its agents
+  # reach its public address through its NAT.
   peers = merge([for name, region in local.made : { for index, address in region.egress_addresses : "${name}-${index}" => address }]...)
 }
 
@@ -167,7 +170,7 @@ module "azure" {
   tags                 = local.tags
 }
 
-# Addresses are known once every region's are, so who is let in comes after the regions.
+# The peers' addresses are known only after all regions, so access rules come last.
 module "aws_first_peers" {
   source            = "./modules/aws/peers"
   for_each          = module.aws_first

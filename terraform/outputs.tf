@@ -100,12 +100,12 @@ output "kubernetes_settings" {
 }
 
 output "service" {
-  description = "What users ask for."
+  description = "The name that users query."
   value       = module.dns.service
 }
 
 output "name_servers" {
-  description = "Where the registrar must delegate domain_name."
+  description = "Name servers of domain_name, for the registrar."
   value       = module.dns.name_servers
 }
 
@@ -115,22 +115,22 @@ output "zone_id" {
 }
 
 output "dns_leader_role_arn" {
-  description = "dns_mode leader: the role that agents outside AWS take."
+  description = "dns_mode leader: the role that agents outside AWS assume."
   value       = module.dns.leader_role_arn
 }
 
 output "kubectl" {
-  description = "By region: the command that makes a kubectl context of its cluster."
+  description = "By region: the command that creates a kubectl context for its cluster."
   value       = { for name, region in local.made : name => region.kubectl }
 }
 
 output "contexts" {
-  description = "By region: the context that the command makes, for environments/ENV/contexts.env."
+  description = "By region: the name of that context, for environments/ENV/contexts.env."
   value       = { for name, region in local.made : name => region.context }
 }
 
 output "registries" {
-  description = "By region: where its image is pushed."
+  description = "By region: the image repository to push to."
   value       = { for name, region in local.made : name => region.registry }
 }
 
@@ -140,7 +140,7 @@ output "stores" {
 }
 
 output "cost_exports" {
-  description = "By cloud: where bills arrive, as in the agents' cost.exports."
+  description = "By cloud: the billing export, as in the agents' cost.exports."
   value       = local.cost_exports
 }
 
@@ -158,7 +158,7 @@ output "addresses" {
 }
 
 output "mesh_ingress" {
-  description = "By region: who may reach the mesh port."
+  description = "By region: sources that may reach the mesh port."
   value = { for name, module in merge(
     module.aws_first_peers, module.aws_second_peers, module.aws_third_peers,
     module.gcp_peers, module.azure_peers,

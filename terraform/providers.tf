@@ -1,5 +1,5 @@
-# One provider of AWS makes one region of AWS, so there are three, numbered; a region's entry says which of them makes it (`slot`).
-# google and azurerm make any of theirs.
+# An AWS provider covers one AWS region, so there are three, numbered; a region's `slot` selects
+# one. google and azurerm cover all locations.
 
 locals {
   tags = merge(var.tags, {
@@ -9,7 +9,7 @@ locals {
   })
 
   aws_locations = { for slot in range(3) : slot => one(distinct([for region in var.regions : region.location if region.cloud == "aws" && region.slot == slot])) }
-  # A provider must have a region, also where nothing is made by it.
+  # A provider needs a region even if it creates nothing.
   any_aws_location = coalesce(local.aws_locations[0], local.aws_locations[1], local.aws_locations[2], "us-east-1")
 }
 
@@ -30,7 +30,7 @@ provider "aws" {
   default_tags { tags = local.tags }
 }
 
-# Route 53 is global; the API of billing exports is only here.
+# Route 53 is global; the billing export API exists only here.
 provider "aws" {
   alias  = "global"
   region = "us-east-1"
@@ -46,7 +46,7 @@ provider "azurerm" {
   subscription_id = var.azure_subscription_id
   features {
     resource_group {
-      # Whatever else somebody put there is not taken away with it.
+      # Never delete other resources in the group.
       prevent_deletion_if_contains_resources = true
     }
   }

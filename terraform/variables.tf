@@ -1,51 +1,55 @@
-# What an environment is. terraform.tfvars.example shows one; every value is checked before anything is made.
+# Settings of an environment; terraform.tfvars.example is an example. Values are validated before
+# anything is created.
 
 variable "project_name" {
-  description = "Begins every name. Lower case letters, digits and dashes, 3 to 12 characters."
+  description = "Prefix of every name: 3 to 12 lower-case letters, digits and dashes."
   type        = string
   default     = "regionmesh"
   validation {
     condition     = can(regex("^[a-z][a-z0-9-]{1,10}[a-z0-9]$", var.project_name))
-    error_message = "project_name: 3 to 12 lower case letters, digits and dashes, beginning with a letter: Azure and GCP take no more."
+    error_message = "project_name: 3 to 12 lower-case letters, digits and dashes, beginning with a letter (limits of Azure and GCP)."
   }
 }
 
 variable "environment" {
-  description = "The environment's name, also of its folder in environments/. Lower case letters and digits, 2 to 10 characters."
+  description = "The environment's name, and that of its folder in environments/: 2 to 10 lower-case letters and digits."
   type        = string
   validation {
     condition     = can(regex("^[a-z][a-z0-9]{1,9}$", var.environment))
-    error_message = "environment: 2 to 10 lower case letters and digits, beginning with a letter, for example \"prod\"."
+    error_message = "environment: 2 to 10 lower-case letters and digits, beginning with a letter, for example \"prod\"."
   }
 }
 
 variable "domain_name" {
-  description = "The domain that the environment's names are in, for example example.com."
+  description = "The domain of the environment's names, for example example.com."
   type        = string
   validation {
     condition     = can(regex("^([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\\.)+[a-z]{2,63}$", var.domain_name))
-    error_message = "domain_name: a domain such as example.com: lower case, no dot at its end."
+    error_message = "domain_name: a domain such as example.com: lower case, without a trailing dot."
   }
 }
 
 variable "mesh_subdomain" {
-  description = "The label below domain_name that is the mesh's zone: serving.<mesh_subdomain>.<domain_name> is what users ask for."
+  description = "The label below domain_name that is the mesh's zone: users query serving.<mesh_subdomain>.<domain_name>."
   type        = string
   default     = "ml"
   validation {
     condition     = can(regex("^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$", var.mesh_subdomain))
-    error_message = "mesh_subdomain: one label of lower case letters, digits and dashes."
+    error_message = "mesh_subdomain: one label of lower-case letters, digits and dashes."
   }
 }
 
 variable "regions" {
   description = <<-EOT
-    The regions, by the name that the mesh knows them by. A further region is one more entry.
-    cloud: aws, gcp or azure; location: the cloud's own name of the place; slot: which provider of AWS makes it (see providers.tf),
-    0 for the first location of AWS, another for each further location, and never changed afterwards; network_cidr: a /16 that
-    no other region has; priority: for active-passive, 0 first; weight: share of traffic, 0 to 100; latency_region: the AWS region
-    next to it, for latency records (default: location); gpu_type: GCP's name of what gpu_machine has; *_nodes: machines for agents (three, one
-    for each zone; on GCP a multiple of three) and servers.
+    The regions, keyed by their names in the mesh.
+    cloud: aws, gcp or azure; location: the cloud's name for the region;
+    slot: the AWS provider (see providers.tf): 0 for the first AWS region, another for each further
+    one, never changed afterwards;
+    network_cidr: a /16 that no other region uses; priority: for active-passive, 0 first;
+    weight: share of traffic, 0 to 100;
+    latency_region: the nearest AWS region, for latency records (default: location);
+    gpu_type: GCP's name for the GPU of gpu_machine;
+    *_nodes: nodes for agents (three, one per zone; on GCP a multiple of three) and model servers.
   EOT
   type = map(object({
     cloud              = string
@@ -71,7 +75,7 @@ variable "regions" {
   }
   validation {
     condition     = length(var.regions) > 0 && alltrue([for name, region in var.regions : can(regex("^[a-z][a-z0-9-]{0,14}[a-z0-9]$", name))])
-    error_message = "regions: at least one; names of 2 to 16 lower case letters, digits and dashes, beginning with a letter."
+    error_message = "regions: at least one; names of 2 to 16 lower-case letters, digits and dashes, beginning with a letter."
   }
   validation {
     condition     = alltrue([for region in var.regions : contains(["aws", "gcp", "azure"], region.cloud)])
@@ -83,7 +87,7 @@ variable "regions" {
   }
   validation {
     condition     = length(distinct([for region in var.regions : region.network_cidr])) == length(var.regions)
-    error_message = "regions: two regions have the same network_cidr; each needs its own."
+    error_message = "regions: two regions have the same network_cidr; each needs a different one."
   }
   validation {
     condition = alltrue([for region in var.regions : region.agent_nodes >= 1 && region.serving_nodes_min >= 1 && region.serving_nodes_max >= region.serving_nodes_min
@@ -92,36 +96,36 @@ variable "regions" {
   }
   validation {
     condition     = alltrue([for region in var.regions : region.slot >= 0 && region.slot <= 2 && floor(region.slot) == region.slot])
-    error_message = "regions: slot is 0, 1 or 2. A fourth location of AWS needs a further provider in providers.tf and a further module in main.tf."
+    error_message = "regions: slot is 0, 1 or 2. A fourth AWS region needs another provider in providers.tf and another module in main.tf."
   }
   validation {
     condition     = alltrue([for slot in range(3) : length(distinct([for region in var.regions : region.location if region.cloud == "aws" && region.slot == slot])) <= 1])
-    error_message = "regions: two locations of AWS have the same slot; give the further one another slot (1 or 2)."
+    error_message = "regions: two AWS regions have the same slot; give the second one slot 1 or 2."
   }
 }
 
 variable "health_checker_cidrs" {
-  description = "From where Route 53's health checkers come, in the modes leader and static; null: as AWS publishes them (ip-ranges.amazonaws.com)."
+  description = "Source networks of Route 53's health checkers, for modes leader and static; null: as published by AWS (ip-ranges.amazonaws.com)."
   type        = list(string)
   default     = null
 }
 
 variable "gcp_project_id" {
-  description = "The GCP project; needed if a region is of cloud gcp."
+  description = "The GCP project; required if a region has cloud gcp."
   type        = string
   default     = null
   validation {
     condition     = var.gcp_project_id == null || can(regex("^[a-z][a-z0-9-]{4,28}[a-z0-9]$", var.gcp_project_id))
-    error_message = "gcp_project_id: a project's id (not its name or number): 6 to 30 lower case letters, digits and dashes."
+    error_message = "gcp_project_id: a project's id (not its name or number): 6 to 30 lower-case letters, digits and dashes."
   }
   validation {
     condition     = var.gcp_project_id != null || !contains([for region in var.regions : region.cloud], "gcp")
-    error_message = "gcp_project_id is needed: a region of cloud gcp is asked for."
+    error_message = "gcp_project_id is required: a region has cloud gcp."
   }
 }
 
 variable "azure_subscription_id" {
-  description = "The Azure subscription; needed if a region is of cloud azure."
+  description = "The Azure subscription; required if a region has cloud azure."
   type        = string
   default     = null
   validation {
@@ -130,12 +134,12 @@ variable "azure_subscription_id" {
   }
   validation {
     condition     = var.azure_subscription_id != null || !contains([for region in var.regions : region.cloud], "azure")
-    error_message = "azure_subscription_id is needed: a region of cloud azure is asked for."
+    error_message = "azure_subscription_id is required: a region has cloud azure."
   }
 }
 
 variable "kubernetes_version" {
-  description = "Kubernetes of every cluster, unless the region's entry has its own: upgrade one region after the other with that."
+  description = "Kubernetes version of every cluster; a region's entry can override it, to upgrade region by region."
   type        = string
   default     = "1.32"
   validation {
@@ -145,19 +149,19 @@ variable "kubernetes_version" {
 }
 
 variable "use_spot_instances" {
-  description = "Model servers on machines that the cloud may take back at two minutes' notice, for some 60 to 90 % less. Agents never are."
+  description = "Run model servers on spot capacity: 60 to 90% cheaper, reclaimed at two minutes' notice. Agents never use it."
   type        = bool
   default     = false
 }
 
 variable "enable_gpu" {
-  description = "A group of machines with GPUs in each region, of none until something asks for one."
+  description = "Create a GPU node group in each region; it has no nodes until a pod requests a GPU."
   type        = bool
   default     = false
 }
 
 variable "gpu_nodes_max" {
-  description = "How many machines with GPUs a region may have."
+  description = "Maximum number of GPU nodes per region."
   type        = number
   default     = 4
   validation {
@@ -167,7 +171,7 @@ variable "gpu_nodes_max" {
 }
 
 variable "dns_mode" {
-  description = "Who answers for the mesh's zone: mesh (its own name servers, by delegation), leader (Route 53, written by the dns-leader), static (Route 53, written by terraform, moved by health checks alone)."
+  description = "What answers for the mesh's zone: mesh (the agents, by delegation), leader (Route 53, written by the dns-leader), static (Route 53, written by Terraform; only health checks move traffic)."
   type        = string
   default     = "mesh"
   validation {
@@ -177,13 +181,13 @@ variable "dns_mode" {
 }
 
 variable "enable_weighted_routing" {
-  description = "Share traffic by the regions' weights. Otherwise by routing_policy."
+  description = "Share traffic by the regions' weights; otherwise routing_policy applies."
   type        = bool
   default     = true
 }
 
 variable "routing_policy" {
-  description = "Without weighted routing: failover (all to the region of lowest priority that is well) or latency (to the nearest)."
+  description = "Without weighted routing: failover (all traffic to the healthy region of lowest priority) or latency (to the nearest)."
   type        = string
   default     = "failover"
   validation {
@@ -193,7 +197,7 @@ variable "routing_policy" {
 }
 
 variable "route53_zone_id" {
-  description = "An existing public hosted zone of domain_name. Without it one is made, and its name servers go to the registrar."
+  description = "An existing public hosted zone of domain_name. Without it one is created; give its name servers to the registrar."
   type        = string
   default     = null
   validation {
@@ -203,45 +207,46 @@ variable "route53_zone_id" {
 }
 
 variable "cluster_access_cidrs" {
-  description = "From where the clusters' APIs may be reached. Nobody, until it is said."
+  description = "Networks that may reach the clusters' APIs. Default: none."
   type        = list(string)
   default     = []
   validation {
     condition     = alltrue([for cidr in var.cluster_access_cidrs : can(cidrhost(cidr, 0)) && !endswith(cidr, "/0")])
-    error_message = "cluster_access_cidrs: networks such as 203.0.113.7/32; the whole internet (/0) is not accepted."
+    error_message = "cluster_access_cidrs: networks such as 203.0.113.7/32; the whole Internet (/0) is rejected."
   }
 }
 
 variable "eks_addons" {
-  description = "What EKS keeps up to date in its clusters by itself; take out what you bring yourself (by GitOps)."
+  description = "Add-ons that EKS keeps up to date; leave out those that you install yourself."
   type        = set(string)
   default     = ["vpc-cni", "coredns", "kube-proxy", "aws-ebs-csi-driver"]
   validation {
     condition     = alltrue([for addon in var.eks_addons : contains(["vpc-cni", "coredns", "kube-proxy", "aws-ebs-csi-driver"], addon)])
-    error_message = "eks_addons: of vpc-cni, coredns, kube-proxy, aws-ebs-csi-driver."
+    error_message = "eks_addons: only vpc-cni, coredns, kube-proxy, aws-ebs-csi-driver."
   }
 }
 
 variable "log_retention_days" {
-  description = "How long logs in the buckets and the clusters' audit logs are kept, days."
+  description = "Retention of logs in buckets and of the clusters' audit logs, in days."
   type        = number
   default     = 90
   validation {
     condition     = contains([30, 60, 90, 120, 150, 180, 365, 400, 545, 731], var.log_retention_days)
-    error_message = "log_retention_days: one of 30, 60, 90, 120, 150, 180, 365, 400, 545, 731 (what every cloud takes)."
+    error_message = "log_retention_days: one of 30, 60, 90, 120, 150, 180, 365, 400, 545, 731 (accepted by every cloud)."
   }
 }
 
 variable "enable_cost_exports" {
-  description = "Bills in FOCUS format, exported daily to where agents read them. AWS: at once. GCP: with gcp_focus_export. Azure: commands by hand; docs/how-to/deploy-with-terraform.md#billing-exports."
+  description = "Export bills daily in FOCUS format for the agents. AWS: automatic. GCP: needs gcp_focus_export. Azure: manual commands; docs/how-to/deploy-with-terraform.md#billing-exports."
   type        = bool
   default     = false
 }
 
 variable "gcp_focus_export" {
   description = <<-EOT
-    With enable_cost_exports: the table of GCP's FOCUS export, which is switched on by hand, and the location of its dataset, such as EU, US
-    or europe-west1. A scheduled query copies it to a bucket in that location.
+    With enable_cost_exports: the table of GCP's FOCUS export, which you enable by hand, and the
+    location of its dataset, such as EU, US or europe-west1. A scheduled query copies the table to a
+    bucket in that location.
   EOT
   type = object({
     table    = string
@@ -258,18 +263,18 @@ variable "gcp_focus_export" {
   }
   validation {
     condition     = var.gcp_focus_export == null || contains([for region in var.regions : region.cloud], "gcp")
-    error_message = "gcp_focus_export: no region of cloud gcp is asked for, so no agent could read it."
+    error_message = "gcp_focus_export: no region has cloud gcp, so no agent could read it."
   }
 }
 
 variable "protect_data" {
-  description = "Whether buckets with something in them and clusters refuse to be destroyed."
+  description = "Whether clusters and buckets that are not empty can't be destroyed."
   type        = bool
   default     = true
 }
 
 variable "tags" {
-  description = "Further tags of everything."
+  description = "Additional tags of every resource."
   type        = map(string)
   default     = {}
 }

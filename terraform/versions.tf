@@ -1,4 +1,5 @@
-# What terraform and its providers must be. google 7 and azurerm 5 change resources that are used here.
+# Required versions of Terraform and its providers. google 7 and azurerm 5 change resources that are
+# used here.
 terraform {
   required_version = ">= 1.9.0"
   required_providers {
@@ -16,6 +17,7 @@ terraform {
     }
   }
 
-  # Where the state is. scripts/deploy.sh says which file, or puts the environment's backend.tf in this one's place.
+  # Location of the state: scripts/deploy.sh sets the file, or overrides this with the environment's
+  # backend.tf.
   backend "local" {}
 }

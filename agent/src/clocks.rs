@@ -93,7 +93,9 @@ impl Clocks {
     pub fn received(&self, reading: &ClockReading) {
         let now = self.now();
         if let Some(age) = reading.plan {
-            self.state().plan.told(age, now.steady_ms, now.wall_ms);
+            self.state()
+                .plan
+                .measured_by_peer(age, now.steady_ms, now.wall_ms);
         }
     }
 
@@ -117,7 +119,9 @@ impl Clocks {
             .peers
             .measured(peer, offset_ms, millis(round_trip), now.steady_ms);
         if let Some(plan_age) = reading.plan {
-            state.plan.told(plan_age, now.steady_ms, now.wall_ms);
+            state
+                .plan
+                .measured_by_peer(plan_age, now.steady_ms, now.wall_ms);
         }
     }
 
@@ -158,7 +162,7 @@ impl Clocks {
     pub fn by_own_clock<'a>(&self, plan: &'a Plan) -> Cow<'a, Plan> {
         let now = self.now();
         let mut state = self.state();
-        if let Some(shift_ms) = state.plan.follow(now.steady_ms, now.wall_ms) {
+        if let Some(shift_ms) = state.plan.compare(now.steady_ms, now.wall_ms) {
             tracing::info!(
                 shift_ms,
                 "the plan's times are shifted by this much to match our clock"

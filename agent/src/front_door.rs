@@ -30,7 +30,7 @@ pub use error::FrontDoorError;
 pub use metrics::FrontDoorMetrics;
 use proxy::{Client, Proxy};
 use regionmesh_runtime::listener::{
-    self, Door, DoorLimits, PlaceLimits, Seat, Turned,
+    self, Door, DoorLimits, DropReason, PlaceLimits, Seat,
     http::{End, HttpLimits, ReservePolicy},
 };
 use regionmesh_serving::Refusal;
@@ -161,7 +161,8 @@ impl FrontDoor {
         let metrics = self.proxy.metrics.clone();
         let open = metrics.open.clone();
         let connections = metrics.connections.clone();
-        let count = move |turned: Turned| connections.with_label_values(&[turned.as_str()]).inc();
+        let count =
+            move |turned: DropReason| connections.with_label_values(&[turned.as_str()]).inc();
         let door = Door::new("front-door", DOOR, open, count);
         let mut accepting = JoinSet::new();
 

@@ -99,8 +99,11 @@ impl RequestHandler {
                     .await
             }
             PeerRequest::Publication(published) => {
-                let rival =
-                    tokio::time::timeout(LOCAL_TIMEOUT, self.publisher.rival_of(&published)).await;
+                let rival = tokio::time::timeout(
+                    LOCAL_TIMEOUT,
+                    self.publisher.conflicting_version(&published),
+                )
+                .await;
                 Ok(match rival {
                     Ok(Ok(rival)) => PeerReply::Rival(rival),
                     Ok(Err(error)) => PeerReply::Failed(error.to_string()),

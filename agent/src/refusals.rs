@@ -6,7 +6,7 @@
 
 use prometheus::{IntCounterVec, Opts, Registry};
 use regionmesh_protocol::{status::problem::ProblemKind, wire::PeerRefusal};
-use regionmesh_runtime::{logging::Reminder, problems::Problems};
+use regionmesh_runtime::{logging::KeyedThrottle, problems::Problems};
 use std::{
     collections::BTreeMap,
     sync::{Arc, Mutex, PoisonError},
@@ -62,7 +62,7 @@ pub struct Refusals {
 
 #[derive(Debug)]
 struct State {
-    audited: Reminder<(String, &'static str)>,
+    audited: KeyedThrottle<(String, &'static str)>,
     /// When each peer was last refused something.
     last: BTreeMap<String, Instant>,
 }
@@ -86,7 +86,7 @@ impl Refusals {
             .for_each(|reason| drop(counted.with_label_values(&[*reason])));
 
         let state = State {
-            audited: Reminder::new(AUDIT_EVERY),
+            audited: KeyedThrottle::new(AUDIT_EVERY),
             last: BTreeMap::new(),
         };
 

@@ -117,7 +117,7 @@ fn check_sums(report: &Report) {
 }
 
 #[test]
-fn bills_are_the_sum_of_their_parts_and_no_more_is_answered_than_asked() {
+fn bills_sum_their_parts_and_answers_never_exceed_requests() {
     check_sums(&replayed(
         &made_up(),
         &assumptions(),
@@ -177,7 +177,7 @@ fn a_region_at_its_peak_costs_its_nodes_for_all_hours() {
 }
 
 #[test]
-fn a_seed_is_a_replay() {
+fn the_same_seed_gives_the_same_replay() {
     let load = made_up();
     let strategies = [Strategy::Mesh];
     let report = replayed(&load, &assumptions(), &[5, 6], &strategies);

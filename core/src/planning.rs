@@ -76,13 +76,14 @@ pub struct RegionInput {
     pub since_ms: u64,
     /// The verdict's reason, for the plan's reason.
     pub reason: String,
-    /// Whether it holds everything that the mesh has published; keeps the gate shut while false.
+    /// Whether it holds everything that the mesh has published; its cool-down does not end while
+    /// false.
     pub is_complete: bool,
-    /// Whether its models are loaded; keeps the gate shut while false. True if another server
-    /// serves its models.
+    /// Whether its models are loaded; its cool-down does not end while false. True if another
+    /// server serves its models.
     pub is_loaded: bool,
-    /// Whether a synthetic inference passes there, as most observers last saw; keeps the gate shut
-    /// while it does not. None if none is configured: readiness decides then.
+    /// Whether a synthetic inference passes there, as most observers last saw; its cool-down does
+    /// not end while it fails. None if none is configured: readiness decides then.
     pub inference_passes: Option<bool>,
     /// Its capacity, requests per second: declared, or measured if `traffic.measured_capacity` is
     /// on.

@@ -12,7 +12,7 @@ use std::collections::BTreeSet;
 /// Which of two versions of one name keeps the name.
 ///
 /// The earlier one (hybrid time, then region). The order is the same in every region.
-pub fn keeps_name<'a>(a: &'a VersionSummary, b: &'a VersionSummary) -> &'a VersionSummary {
+pub fn name_winner<'a>(a: &'a VersionSummary, b: &'a VersionSummary) -> &'a VersionSummary {
     if (a.published, &a.origin, a.content) <= (b.published, &b.origin, b.content) {
         a
     } else {
@@ -79,10 +79,10 @@ fn renames<'a>(
     let (Ok(plain), Ok(crowded)) = (conflict_name(loser), crowded_name(loser)) else {
         return Vec::new();
     };
-    let traffic_state = winners.get(&(&loser.model, &plain));
+    let winner = winners.get(&(&loser.model, &plain));
 
-    if traffic_state
-        .is_some_and(|other| other.content != loser.content && keeps_name(other, loser) == *other)
+    if winner
+        .is_some_and(|other| other.content != loser.content && name_winner(other, loser) == *other)
     {
         return vec![(loser, crowded)];
     }
@@ -210,7 +210,7 @@ fn winners(all: &Catalogue) -> ByName<'_> {
         .chunk_by(|a, b| a.model == b.model && a.version == b.version);
 
     rivals
-        .filter_map(|rivals| rivals.iter().reduce(|a, b| keeps_name(a, b)))
+        .filter_map(|rivals| rivals.iter().reduce(|a, b| name_winner(a, b)))
         .map(|winner| ((&winner.model, &winner.version), winner))
         .collect()
 }

@@ -232,7 +232,7 @@ impl Mesh {
 }
 
 #[test]
-fn a_refusing_region_is_left_within_two_seconds_and_comes_back_in_forty_minutes() {
+fn a_refusing_region_is_taken_out_within_two_seconds_and_returns_in_forty_minutes() {
     let mut mesh = Mesh::new(3, Strategy::Weighted);
     mesh.truth[0] = Truth::Refuses;
     assert!(mesh.until(2_000, |mesh| mesh.share(0) == 0.0) <= 1_500);
@@ -247,7 +247,7 @@ fn a_refusing_region_is_left_within_two_seconds_and_comes_back_in_forty_minutes(
 }
 
 #[test]
-fn a_hanging_region_is_cut_in_three_seconds_and_left_in_nine() {
+fn a_hanging_region_is_reduced_in_three_seconds_and_taken_out_in_nine() {
     let mut mesh = Mesh::new(3, Strategy::Weighted);
     mesh.truth[1] = Truth::Hangs;
     mesh.until(3_000, |mesh| mesh.share(1) < 0.1);
@@ -255,7 +255,7 @@ fn a_hanging_region_is_cut_in_three_seconds_and_left_in_nine() {
 }
 
 #[test]
-fn five_seconds_of_silence_cost_a_region_nothing_that_lasts() {
+fn five_seconds_of_silence_have_no_lasting_effect() {
     let mut mesh = Mesh::new(3, Strategy::Weighted);
     mesh.truth[1] = Truth::Hangs;
     mesh.run(5_000);
@@ -282,7 +282,7 @@ fn the_death_of_a_regions_agents_moves_no_traffic() {
 }
 
 #[test]
-fn one_observer_that_reaches_nobody_moves_no_traffic() {
+fn one_isolated_observer_moves_no_traffic() {
     let mut mesh = Mesh::new(4, Strategy::Weighted);
     mesh.is_cut[3] = vec![true; 4];
     let before = mesh.plan.clone();
@@ -291,7 +291,7 @@ fn one_observer_that_reaches_nobody_moves_no_traffic() {
 }
 
 #[test]
-fn if_all_look_down_the_last_plan_stays() {
+fn if_all_regions_appear_down_the_last_plan_stays() {
     let mut mesh = Mesh::new(3, Strategy::Weighted);
     let before = mesh.plan.clone().unwrap().regions;
     mesh.truth = vec![Truth::Refuses; 3];
@@ -346,7 +346,7 @@ fn random_hours(seed: u64) {
     mesh.is_cut.iter_mut().for_each(|row| row.fill(false));
     mesh.tick_ms = 10_000;
 
-    // A gate of at most an hour each, then one ramp of 35 minutes after the other.
+    // A cool-down of at most an hour each, then one ramp of 35 minutes after the other.
     mesh.run(60 * MINUTE + regions as u64 * 37 * MINUTE);
     for region in 0..regions {
         assert_eq!(
@@ -358,7 +358,7 @@ fn random_hours(seed: u64) {
 }
 
 #[test]
-fn random_hours_keep_the_laws_and_end_well() {
+fn random_histories_obey_the_laws_and_recover() {
     for seed in 0..20 {
         if let Err(panic) = std::panic::catch_unwind(|| random_hours(seed)) {
             eprintln!("seed {seed}");

@@ -69,7 +69,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         let theirs = fastest(|| {
             black_box(plain(&ledger, &query));
         });
-        show(
+        print(
             if by.is_empty() { "(total)" } else { &by },
             rows,
             ours,
@@ -86,11 +86,11 @@ fn main() -> Result<(), Box<dyn Error>> {
         black_box(trends(&ledger, &query, Interval::Month, &mesh_region).ok());
     });
 
-    show("trends by region,service", rows, ours, None);
+    print("trends by region,service", rows, ours, None);
     Ok(())
 }
 
-fn show(name: &str, rows: usize, ours: Duration, theirs: Option<Duration>) {
+fn print(name: &str, rows: usize, ours: Duration, theirs: Option<Duration>) {
     let ms = |time: Duration| time.as_secs_f64() * 1_000.0;
     let (plain, ratio) = theirs.map_or(Default::default(), |theirs| {
         (

@@ -1,5 +1,5 @@
 //! Anomalies of cost: spend that differs from what a series usually shows, on billed days and on
-//! the live plane. Each says since when, how much, and what it is made of.
+//! the live plane. Each has a start, an amount and contributors.
 
 mod billed;
 mod detector;

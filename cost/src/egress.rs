@@ -33,7 +33,7 @@ pub enum Cause {
     Other,
 }
 
-/// A text that is no cause.
+/// A text that is not a cause.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0:?} is not a cause of egress; expected answers, other or replication:MODEL")]
 pub struct CauseError(String);

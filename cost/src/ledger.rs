@@ -105,8 +105,8 @@ pub enum PartError {
 }
 
 impl StoredPart {
-    /// A part that replaces what its source had in its billing month. No cells at all is how a
-    /// month is removed.
+    /// A part that replaces what its source had in its billing month. A part without cells removes
+    /// the month.
     pub fn new(
         source: String,
         period: Period,
@@ -315,8 +315,8 @@ pub struct Ledger {
 }
 
 impl Ledger {
-    /// Takes a part in, unless what is there was imported later (or at the same time and has the
-    /// greater digest). Says whether it was taken.
+    /// Adds a part, unless the one it would replace was imported later (or at the same time and has
+    /// the greater digest). Returns whether it was added.
     pub fn insert(&mut self, part: Arc<StoredPart>) -> bool {
         let key = (part.source().to_owned(), part.period());
         let is_later = self
@@ -337,7 +337,7 @@ impl Ledger {
         }
     }
 
-    /// The time to write into a new part so that it replaces what is held, even if that came from a
+    /// The import time for a new part, so that it replaces the held one even if that came from a
     /// faster clock.
     pub fn import_time(&self, source: &str, period: Period, now_ms: u64) -> u64 {
         let held = self.parts.get(&(source.to_owned(), period));

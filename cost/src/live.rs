@@ -17,7 +17,7 @@ use crate::{
 };
 use counters::SourceState;
 pub use counters::{Counters, EgressCounter, ModelCounters, SourceCounters};
-use day::{DayMeter, KEPT_LIMIT};
+use day::{DayMeter, ENTRIES_MAX};
 use peaks::Quarter;
 pub use reconcile::{DailyTotals, Reconciliation, reconcile};
 use regionmesh_protocol::codec::{self, CodecError};
@@ -27,7 +27,7 @@ use time::Date;
 pub use window::{LiveModel, LiveRegion, LiveWindow};
 
 /// Days that are kept: those of this month and those that a late bill is compared with.
-const KEPT_DAYS: i32 = 62;
+const RETENTION_DAYS: i32 = 62;
 /// The name for everything beyond the limits.
 const OTHER: &str = "(other)";
 
@@ -184,7 +184,7 @@ impl LiveMeter {
         sources: &[SourceCounters<'_>],
         pricing: Pricing<'_>,
     ) {
-        if !self.regions.contains_key(region) && self.regions.len() >= KEPT_LIMIT {
+        if !self.regions.contains_key(region) && self.regions.len() >= ENTRIES_MAX {
             return;
         }
 
@@ -212,7 +212,7 @@ impl LiveMeter {
 
         // Twice as many as are needed: a clock that was far ahead for a while makes days that push
         // out old ones.
-        while meter.days.len() > 2 * KEPT_DAYS as usize {
+        while meter.days.len() > 2 * RETENTION_DAYS as usize {
             meter.days.pop_first();
         }
     }
@@ -230,8 +230,8 @@ impl LiveMeter {
             return Err(LiveStateError::Shape("a day beyond the calendar"));
         }
 
-        let is_too_much = |region: &RegionMeter| region.days.len() > 2 * KEPT_DAYS as usize;
-        if meter.regions.len() > KEPT_LIMIT || meter.regions.values().any(is_too_much) {
+        let is_too_much = |region: &RegionMeter| region.days.len() > 2 * RETENTION_DAYS as usize;
+        if meter.regions.len() > ENTRIES_MAX || meter.regions.values().any(is_too_much) {
             return Err(LiveStateError::Shape("more regions or days than are kept"));
         }
 
@@ -253,7 +253,7 @@ impl RegionMeter {
         pricing: Pricing<'_>,
     ) {
         // Of a long gap only retained days matter.
-        let mut start_ms = from_ms.max(to_ms.saturating_sub(KEPT_DAYS as u64 * DAY_MS));
+        let mut start_ms = from_ms.max(to_ms.saturating_sub(RETENTION_DAYS as u64 * DAY_MS));
         while start_ms < to_ms {
             let end_ms = to_ms.min((start_ms / DAY_MS + 1) * DAY_MS);
             let Some(date) = date_at(start_ms) else {
@@ -294,11 +294,11 @@ impl RegionMeter {
     ) {
         let day = self.days.entry(today).or_default();
         let mut seen = BTreeMap::new();
-        for source in sources.iter().take(KEPT_LIMIT) {
+        for source in sources.iter().take(ENTRIES_MAX) {
             let known = self.sources.get(source.source);
             let growth = source.growth(known, last_ms);
             for (model, counted) in growth.models {
-                let name = kept(&day.models, &model, || OTHER.to_owned()).unwrap_or(model);
+                let name = key_or_other(&day.models, &model, || OTHER.to_owned()).unwrap_or(model);
                 if is_steady {
                     self.quarter.add(&name, counted.requests);
                 }
@@ -307,7 +307,8 @@ impl RegionMeter {
 
             for EgressCounter { to, cause, bytes } in growth.egress {
                 let pair = (to, cause);
-                let pair = kept(&day.egress, &pair, || (None, Cause::Other)).unwrap_or(pair);
+                let pair =
+                    key_or_other(&day.egress, &pair, || (None, Cause::Other)).unwrap_or(pair);
                 let sum = day.egress.entry(pair).or_default();
                 *sum = sum.saturating_add(bytes);
             }
@@ -321,8 +322,8 @@ impl RegionMeter {
 }
 
 /// The substitute for a new key in a full map; `None` if the map has room or the key.
-fn kept<K: Ord, V>(map: &BTreeMap<K, V>, key: &K, other: impl FnOnce() -> K) -> Option<K> {
-    (map.len() >= KEPT_LIMIT && !map.contains_key(key)).then(other)
+fn key_or_other<K: Ord, V>(map: &BTreeMap<K, V>, key: &K, other: impl FnOnce() -> K) -> Option<K> {
+    (map.len() >= ENTRIES_MAX && !map.contains_key(key)).then(other)
 }
 
 #[cfg(test)]

@@ -60,8 +60,8 @@ impl Amount {
     /// The nearest amount to a floating-point number; `None` if it is out of range or not finite.
     pub fn from_f64(value: f64) -> Option<Self> {
         let is_in_range = value.is_finite() && value.abs() < 10f64.powi(WHOLE_DIGITS_MAX as i32);
-        // Shortest text that reads back as the same number: what was meant, not what binary made of
-        // it.
+        // Shortest text that reads back as the same number: as it was meant, not its binary
+        // expansion.
         is_in_range
             .then(|| Self::parse(format!("{value:e}").as_bytes()).ok())
             .flatten()

@@ -61,8 +61,8 @@ fn budget_key(budget: &Budget) -> String {
 
 /// Whether a budget's notice is over: its period has ended, or no budget has its name, amount and
 /// kind of period. An end can't be taken back, so an agent must not make one because it is behind:
-/// a period that begins later is not over (the clock of the agent that told it is ahead), and
-/// neither is what was told within the last 15 minutes.
+/// a period that begins later is not over (the clock of the agent that published it is ahead), and
+/// neither is one published within the last 15 minutes.
 pub fn is_budget_over(notice: &CostNotice, budgets: &[Budget], now_ms: u64) -> bool {
     let is_new = now_ms < notice.since_ms.saturating_add(SPREAD_MS);
     let Some(today) = date_at(now_ms).filter(|_| !is_new) else {

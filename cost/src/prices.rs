@@ -1,5 +1,5 @@
 //! Prices by day: what an hour of a node, a gigabyte sent or stored and a request cost where, since
-//! when, and who says so.
+//! when, and the source.
 
 mod builtin;
 mod import;
@@ -248,7 +248,7 @@ pub struct Price {
     pub tiers: Vec<Tier>,
     /// The accelerators of a node: `1x T4`.
     pub gpu: Option<String>,
-    /// Who says so.
+    /// Where the price comes from.
     pub source: String,
     /// When it was imported, Unix milliseconds; 0 for the built-in table.
     pub imported_ms: u64,
@@ -313,7 +313,7 @@ impl Price {
         Amount(whole) + Amount(rest).share(1, size).unwrap_or_default()
     }
 
-    /// What keeps a price from outside from being used.
+    /// Why a price from outside can't be used.
     fn check(&self) -> Result<(), &'static str> {
         let ends: Option<Vec<u64>> = self.tiers.split_last().and_then(|(last, others)| match last
             .up_to

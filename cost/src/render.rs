@@ -57,7 +57,7 @@ pub struct Row {
 /// A table cell.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Value {
-    /// Nothing: there is no such value.
+    /// No such value.
     Empty,
     /// A name; shown as `(none)` where it is empty.
     Text(String),
@@ -78,7 +78,7 @@ impl Value {
     }
 
     /// The displayed text, with `decimals` digits in amounts.
-    fn shown(&self, decimals: u32) -> String {
+    fn format(&self, decimals: u32) -> String {
         match self {
             Self::Empty => String::new(),
             Self::Text(text) if text.is_empty() => "(none)".to_owned(),

@@ -17,7 +17,7 @@ const STEP_MAX_BP: u16 = 500;
 const STEP_INTERVAL_MS: u64 = 15 * 60 * 1_000;
 /// A region that takes traffic over has this many percent of its load as capacity.
 const MARGIN_PERCENT: u128 = 110;
-/// And this many before it is given more: a load that wavers must not end what was begun.
+/// And this many before it is given more: a fluctuating load must not end what was begun.
 const ENTRY_PERCENT: u128 = 116;
 /// A step saves at least this, basis points of what all traffic costs: prices that waver must not
 /// move traffic to and fro.
@@ -58,7 +58,7 @@ pub struct ShiftInput {
     pub currency: Currency,
     /// Latency that no client may exceed because of a move, milliseconds.
     pub latency_bound_ms: u32,
-    /// Whether the operator wants this at all (`traffic.cost`).
+    /// Whether the operator enabled this (`traffic.cost`).
     pub is_enabled: bool,
     /// Whether an operator's order is in force.
     pub has_orders: bool,
@@ -99,10 +99,10 @@ pub fn next_factors(input: &ShiftInput) -> ShiftOutcome {
         return rule.returned(&current, obstacle);
     }
 
-    let Some(standing) = rule.moved(&current) else {
+    let Some(moved) = rule.moved(&current) else {
         return rule.returned(&current, "a factor is out of range");
     };
-    if let Some(limit) = rule.broken_limit(&standing, MARGIN_PERCENT) {
+    if let Some(limit) = rule.broken_limit(&moved, MARGIN_PERCENT) {
         return rule.returned(&current, limit);
     }
 
@@ -118,7 +118,7 @@ pub fn next_factors(input: &ShiftInput) -> ShiftOutcome {
     rule.outcome(best.as_ref().unwrap_or(&current), best.is_some())
 }
 
-/// What forbids to move traffic for money.
+/// Why no traffic may be moved for cost.
 fn obstacle(input: &ShiftInput) -> Option<&'static str> {
     let is_away = |region: &ShiftRegion| !region.is_serving;
     if !input.is_enabled {
@@ -128,7 +128,7 @@ fn obstacle(input: &ShiftInput) -> Option<&'static str> {
     } else if input.regions.values().any(is_away) {
         Some("not every region serves")
     } else if input.has_orders {
-        Some("an operator's order stands")
+        Some("an operator's order is in effect")
     } else if input.has_ramps {
         Some("a region is ramping up")
     } else {
@@ -260,8 +260,7 @@ impl<'a> Rule<'a> {
         let mut near = 0;
         let mut far = current[region].abs_diff(target);
 
-        // The least distance that is not allowed is looked for by halving; what is found is checked
-        // in any case.
+        // Bisects for the least distance that is not allowed; the result is checked in any case.
         if allowed(far).is_none() {
             while far - near > 1 {
                 let middle = near + (far - near) / 2;

@@ -14,7 +14,7 @@ use crate::{
 use std::collections::BTreeMap;
 use time::Date;
 
-/// What bills say of the days of a scope. Costs a scan of the bills; stays good until they change.
+/// The billed costs of the days of a scope. Building it scans the bills; valid until they change.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BilledDays {
     scope: BudgetScope,
@@ -22,7 +22,7 @@ pub struct BilledDays {
     /// Keyed by day and mesh region.
     amounts: BTreeMap<(Date, String), Totals>,
     /// The last day that is complete in the bills of all sources.
-    settled: Option<Date>,
+    final_day: Option<Date>,
 }
 
 impl BilledDays {
@@ -74,12 +74,12 @@ impl BilledDays {
             scope: budget.scope.clone(),
             metric: budget.metric,
             amounts,
-            settled: ledger.settled_day(end),
+            final_day: ledger.final_day(end),
         })
     }
 
-    /// The cost of each day from `start` to `end`: what is billed of settled days; of others the
-    /// live cost where that is more. Of a model it is the larger of the two on all days: bills know
+    /// The cost of each day from `start` to `end`: the billed cost of final days; of others the
+    /// live cost if that is higher. Of a model it is the larger of the two on all days: bills know
     /// its tagged charges, the live plane its share of the nodes. `regions` are those of the mesh.
     pub fn with_live(
         &self,
@@ -100,7 +100,7 @@ impl BilledDays {
             while let Some(day) = next.filter(|day| *day <= end) {
                 next = day.next_day();
                 let is_billed = costs.contains_key(&(day, region))
-                    && self.settled.is_some_and(|settled| day <= settled);
+                    && self.final_day.is_some_and(|final_day| day <= final_day);
                 if is_billed && !matches!(self.scope, BudgetScope::Model(_)) {
                     continue;
                 }
@@ -134,8 +134,8 @@ impl BilledDays {
         days
     }
 
-    /// The last day before `today` up to which costs are known: up to the last settled day, and
-    /// from there on for as long as the live plane watched every region of the scope and knows its
+    /// The last day before `today` up to which costs are known: up to the last final day, and from
+    /// there on for as long as the live plane watched every region of the scope and knows its
     /// nodes. `None` if neither knows anything current.
     pub fn known_to(
         &self,
@@ -155,13 +155,13 @@ impl BilledDays {
                     .all(|&(region, has_nodes)| has_nodes && is_seen(region))
         };
 
-        let settled = self
-            .settled
-            .filter(|settled| (today - *settled).whole_days() <= i64::from(ENDED_DAYS));
-        let Some(settled) = settled else {
+        let final_day = self
+            .final_day
+            .filter(|final_day| (today - *final_day).whole_days() <= i64::from(ENDED_DAYS));
+        let Some(final_day) = final_day else {
             return Some(yesterday).filter(|day| is_watched(*day));
         };
-        let mut known = settled.min(yesterday);
+        let mut known = final_day.min(yesterday);
 
         while let Some(day) = known
             .next_day()
@@ -263,8 +263,8 @@ pub fn outlook(
 }
 
 /// What each day after `known_to`, to the end of the budget's period, is expected to cost. `days`
-/// from as long before the period as there is history; those after `known_to` are no part of it.
-/// Takes some ten milliseconds.
+/// from as long before the period as there is history; those after `known_to` are ignored. Takes
+/// some ten milliseconds.
 pub fn expected_rest(
     budget: &Budget,
     days: &BTreeMap<Date, Totals>,

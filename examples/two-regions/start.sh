@@ -10,7 +10,7 @@ regionmesh=${REGIONMESH:-regionmesh}
 mkdir -p "${1:-.two-regions}"
 MESH_DIR=$(realpath "${1:-.two-regions}")
 export MESH_DIR
-# Which address is whose is said in the configurations.
+# The configurations say which agent has which address.
 api() { sed -n 's|^api = "\(.*\)"|http://\1|p' "$here/$1.toml"; }
 
 if [ ! -e "$MESH_DIR/token" ]; then

@@ -16,7 +16,7 @@ use regionmesh_core::planning::Strategy;
 use regionmesh_dns::{
     Config, NetworkConfig, Region, Settings, Traffic, WhenAllDown,
     packet::{
-        Asker, QUERY_LIMIT, Secrets, Transport, UDP_PAYLOAD, Zone, respond, respond_fast,
+        QueryContext, QUERY_LIMIT, Secrets, Transport, UDP_PAYLOAD, Zone, respond, respond_fast,
         respond_generally,
     },
 };
@@ -118,7 +118,7 @@ fuzz_target!(|input: &[u8]| {
         .parse()
         .expect("an address");
     let made = Secrets::new([7; 16]);
-    let asker = Asker {
+    let context = QueryContext {
         source,
         transport,
         random: u32::from_be_bytes([r0, r1, r2, r3]),
@@ -126,7 +126,7 @@ fuzz_target!(|input: &[u8]| {
         secrets: (secrets & 1 == 0).then_some(&made),
     };
     let mut out = Vec::new();
-    let Some(mut reply) = respond(zone, packet, &asker, &mut out) else {
+    let Some(mut reply) = respond(zone, packet, &context, &mut out) else {
         assert!(
             packet.len() < 12 || packet[2] & 0x80 != 0,
             "a query was not answered"
@@ -137,11 +137,11 @@ fuzz_target!(|input: &[u8]| {
         packet.len() >= 12 && packet[2] & 0x80 == 0,
         "what is no query was answered"
     );
-    check(&out, packet, case, &asker, reply.code);
+    check(&out, packet, case, &context, reply.code);
 
     let (mut fast, mut general) = (Vec::new(), Vec::new());
-    if respond_fast(zone, packet, &asker, &mut fast).is_some() {
-        respond_generally(zone, packet, &asker, &mut general).expect("an answer");
+    if respond_fast(zone, packet, &context, &mut fast).is_some() {
+        respond_generally(zone, packet, &context, &mut general).expect("an answer");
         assert_eq!(fast, general, "the two ways differ");
     }
 
@@ -157,10 +157,10 @@ fuzz_target!(|input: &[u8]| {
     );
 });
 
-fn check(out: &[u8], packet: &[u8], case: &Case, asker: &Asker<'_>, code: ResponseCode) {
+fn check(out: &[u8], packet: &[u8], case: &Case, context: &QueryContext<'_>, code: ResponseCode) {
     assert_eq!(out[..2], packet[..2], "the identifier");
     assert!(out[2] & 0x80 != 0, "an answer is marked as one");
-    if asker.transport == Transport::Udp {
+    if context.transport == Transport::Udp {
         assert!(
             out.len() <= usize::from(UDP_PAYLOAD),
             "{} bytes over UDP",
@@ -181,7 +181,7 @@ fn check(out: &[u8], packet: &[u8], case: &Case, asker: &Asker<'_>, code: Respon
         return;
     };
 
-    if asker.transport == Transport::Udp {
+    if context.transport == Transport::Udp {
         assert!(
             out.len() <= usize::from(query.max_payload()),
             "{} bytes",

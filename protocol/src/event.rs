@@ -75,19 +75,19 @@ impl EventKind {
     }
 }
 
-/// A word that is not one of the possible ones.
+/// A text that is not one of the possible values.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{found:?} is none of {}", .possible.join(", "))]
-pub struct UnknownWord {
+#[error("unknown value {found:?}, expected one of: {}", .possible.join(", "))]
+pub struct UnknownValue {
     found: String,
     possible: Vec<&'static str>,
 }
 
 impl FromStr for EventKind {
-    type Err = UnknownWord;
+    type Err = UnknownValue;
 
-    fn from_str(text: &str) -> Result<Self, UnknownWord> {
-        let unknown = || UnknownWord {
+    fn from_str(text: &str) -> Result<Self, UnknownValue> {
+        let unknown = || UnknownValue {
             found: text.into(),
             possible: Self::ALL.map(Self::as_str).to_vec(),
         };
@@ -135,10 +135,10 @@ impl Severity {
 }
 
 impl FromStr for Severity {
-    type Err = UnknownWord;
+    type Err = UnknownValue;
 
-    fn from_str(text: &str) -> Result<Self, UnknownWord> {
-        let unknown = || UnknownWord {
+    fn from_str(text: &str) -> Result<Self, UnknownValue> {
+        let unknown = || UnknownValue {
             found: text.into(),
             possible: Self::ALL.map(Self::as_str).to_vec(),
         };

@@ -40,8 +40,8 @@ pub enum TrafficState {
     Limited {
         /// Since when, Unix milliseconds.
         since_ms: u64,
-        /// Since when it is healthy again, Unix milliseconds; none while it is not. Its gate counts
-        /// from then.
+        /// Since when it is healthy again, Unix milliseconds; none while it is not. Its cool-down
+        /// counts from then.
         healthy_ms: Option<u64>,
     },
     /// Failed or draining: gets nothing.
@@ -49,7 +49,7 @@ pub enum TrafficState {
         /// Since when, Unix milliseconds.
         since_ms: u64,
     },
-    /// Answers again, and must stay healthy until the gate opens.
+    /// Answers again, and must stay healthy until its cool-down ends.
     CoolingDown {
         /// Healthy since, Unix milliseconds.
         since_ms: u64,
@@ -88,12 +88,12 @@ pub struct RegionPlan {
     pub traffic_state: TrafficState,
     /// What DNS answers for the region; never empty in a committed plan.
     pub addresses: Vec<IpAddr>,
-    /// Recent failures; they lengthen its gate.
+    /// Recent failures; they lengthen its cool-down.
     pub flaps: u32,
     /// When it last failed, leader's clock, Unix milliseconds; 0 if never. Decides when `flaps` is
     /// reset.
     pub failed_ms: u64,
-    /// Why it is out, in its gate or on the ramp; none while it serves.
+    /// Why it is out, cooling down or on the ramp; none while it serves.
     pub absence: Option<Absence>,
     /// How often the hold of its present ramp step was doubled.
     pub hold_doublings: u8,
@@ -152,7 +152,7 @@ pub struct Plan {
     #[serde(default)]
     pub yielded: Vec<YieldedOrder>,
     /// Since when the verdict on every region has been failed, leader's clock, Unix milliseconds;
-    /// none while one serves. The last shares stay meanwhile.
+    /// none while one serves. While it is set, the last shares stay.
     #[serde(default)]
     pub all_failed_ms: Option<u64>,
     /// Traffic that is moved to cheaper regions.

@@ -122,8 +122,8 @@ impl StatusEntry {
                     escape(&mut problem.detail);
                 }
             }
-            StatusEntry::Servability(told) => {
-                for known in &mut told.versions {
+            StatusEntry::Servability(servability) => {
+                for known in &mut servability.versions {
                     if let Outcome::Unservable { reason, .. } = &mut known.outcome {
                         escape(reason);
                     }

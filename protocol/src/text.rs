@@ -1,9 +1,9 @@
-//! Free text written by people: what it may contain, and how it is shown.
+//! Free text written by people: what it may contain, and how it is escaped.
 //!
 //! A line break in a reason forges a line of a log, an escape sequence rewrites a terminal, a
 //! bidirectional override disguises a name. Requests with such characters are refused at the API
 //! ([`unprintable`]); text from elsewhere (a peer, an older agent, a system error) is escaped where
-//! it is shown ([`visible`]).
+//! it is escaped ([`visible`]).
 
 use std::{borrow::Cow, fmt::Write};
 
@@ -58,11 +58,11 @@ pub fn visible(text: &str) -> Cow<'_, str> {
 
 /// Escapes a text in place, as [`visible`] does.
 pub fn escape(text: &mut String) {
-    let shown = match visible(text) {
+    let escaped = match visible(text) {
         Cow::Borrowed(_) => return,
-        Cow::Owned(shown) => shown,
+        Cow::Owned(escaped) => escaped,
     };
-    *text = shown;
+    *text = escaped;
 }
 
 #[cfg(test)]

@@ -1,5 +1,5 @@
 # shellcheck shell=bash
-# What the operator's scripts share: messages, the regions of an environment, the way to an agent.
+# Shared by the operator scripts: messages, the regions of an environment, connections to agents.
 # Source it; the caller sets -euo pipefail.
 
 ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
@@ -14,7 +14,7 @@ warn() { printf 'warning: %s\n' "$*" >&2; }
 fail() { printf 'error: %s\n' "$*" >&2; exit 1; }
 bad_usage() { printf 'error: %s\n\n' "$*" >&2; usage >&2; exit 2; }
 
-# The outcome of one check; a script that counted failures fails at its end.
+# The outcome of one check; `conclude` fails if any check failed.
 ok() { printf '  ok    %s\n' "$*"; }
 bad() { printf '  FAIL  %s\n' "$*"; FAILURES=$((FAILURES + 1)); }
 conclude() {
@@ -22,7 +22,7 @@ conclude() {
     say "$FAILURES check(s) failed"
     exit 1
   fi
-  say "all is well"
+  say "all checks passed"
 }
 
 need() {
@@ -58,7 +58,7 @@ environment_folder() {
   printf '%s' "$folder"
 }
 
-# The NAME=VALUE lines of a file, or NAME's alone: settings_of FILE [NAME]. Expands and runs nothing.
+# The NAME=VALUE lines of a file, or only NAME's: settings_of FILE [NAME]. Expands nothing.
 settings_of() { grep -E "^${2:-[A-Za-z0-9_-]+}=" "$1" || true; }
 
 # The value of one setting; empty if the file does not have it.

@@ -4,13 +4,13 @@
 
 TERRAFORM=${TERRAFORM:-terraform}
 
-# infrastructure_ready FOLDER ENV: makes the copy and runs init, so that `infrastructure_run` works.
+# infrastructure_ready FOLDER ENV: creates the copy and runs init, for `infrastructure_run`.
 infrastructure_ready() {
   local folder=$1 file log backend=()
   need "$TERRAFORM"
   INFRASTRUCTURE=$ROOT/.deploy/$2.infrastructure
   mkdir -p "$INFRASTRUCTURE"
-  # A fresh copy each time; what init fetched stays.
+  # A fresh copy each time; keep what init downloaded.
   rm -rf "$INFRASTRUCTURE/terraform"
   cp -R "$ROOT/terraform" "$INFRASTRUCTURE/"
   for file in "$folder"/*.tf; do

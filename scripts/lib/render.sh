@@ -3,7 +3,7 @@
 # Source after common.sh.
 
 # Values that only the repository's examples use (RFC 5737, RFC 2606, documentation accounts), and
-# the name that stands for the image until an environment names one.
+# the placeholder of the image until an environment names one.
 PLACEHOLDERS='\b(192\.0\.2|198\.51\.100|203\.0\.113)\.[0-9]+\b|\bexample\.org\b|\b111122223333\b'
 PLACEHOLDERS+='|\bexample-project\b|eipalloc-0{8}|subnet-0{8}|00000000-0000-0000-0000'
 PLACEHOLDERS+='|image: regionmesh$'
@@ -18,7 +18,7 @@ render() {
   if [ -d "$out.terraform" ]; then cp -R "$out.terraform/." "$tree/"; fi
   override "$folder/mesh.env" "$tree/base"
   override "$folder/peers.yaml" "$tree/base/agent"
-  # An environment's own agent.toml is complete, unless a mesh.toml stands next to it.
+  # An environment's own agent.toml is complete, unless a mesh.toml is next to it.
   if [ -f "$folder/agent.toml" ]; then : >"$tree/base/agent/mesh.toml"; fi
   override "$folder/agent.toml" "$tree/base/agent"
   override "$folder/mesh.toml" "$tree/base/agent"
@@ -51,7 +51,7 @@ fill_overlay() {
 }
 
 # Writes the kustomization on top of a region's overlay: its components, its image, and the
-# Prometheus of every other region by the name that the parent zone has for it.
+# Prometheus of every other region, by its name in the parent zone.
 add_build() {
   local folder=$1 tree=$2 region=$3 overlay=$2/overlays/$3 build=$2/build/$3 image name names=()
   image=${IMAGE:-$(first_line "$overlay/image")}
@@ -85,7 +85,7 @@ add_build() {
   override "$overlay/federation.yml" "$build"
 }
 
-# Placeholders in what would be applied to the given regions: `count REGION.yaml:text` a line.
+# Placeholders left in the manifests of the given regions: `count REGION.yaml:text` a line.
 leftovers() {
   local out=$1 region
   shift

@@ -3,10 +3,10 @@
 
 use regionmesh_sim::recovery::{Comeback, play};
 
-const TRIALS: u64 = 100;
+const RUNS: u64 = 100;
 
 fn count(comeback: Comeback, holds: impl Fn(regionmesh_sim::recovery::Outcome) -> bool) -> u64 {
-    (0..TRIALS)
+    (0..RUNS)
         .filter(|seed| holds(play(*seed, &comeback)))
         .count() as u64
 }
@@ -22,11 +22,11 @@ fn a_region_with_two_percent_of_errors_is_taken_out_again_on_its_first_percent()
         outcome.is_rolled_back && outcome.share <= 0.02
     });
 
-    assert!(good * 100 >= TRIALS * 99, "only {good} of {TRIALS}");
+    assert!(good * 100 >= RUNS * 99, "only {good} of {RUNS}");
 }
 
 #[test]
-fn a_region_as_good_as_the_others_comes_back_in_its_time() {
+fn a_region_as_good_as_the_others_recovers_in_the_expected_time() {
     let well = Comeback {
         normal_rps: 100,
         errors_ppm: 500,
@@ -36,11 +36,11 @@ fn a_region_as_good_as_the_others_comes_back_in_its_time() {
         !outcome.is_rolled_back && outcome.seconds < 45 * 60
     });
 
-    assert!(good * 100 >= TRIALS * 90, "only {good} of {TRIALS}");
+    assert!(good * 100 >= RUNS * 90, "only {good} of {RUNS}");
 }
 
 #[test]
-fn a_seed_is_a_run() {
+fn the_same_seed_gives_the_same_run() {
     let comeback = Comeback {
         normal_rps: 100,
         errors_ppm: 20_000,

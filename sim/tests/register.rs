@@ -49,7 +49,7 @@ fn runs(usual: u64) -> u64 {
 }
 
 #[test]
-fn no_fault_commits_two_values_or_loses_a_plan_and_a_healed_mesh_has_one_leader() {
+fn no_fault_commits_two_values_or_loses_a_plan_and_a_healed_mesh_elects_one_leader() {
     let outcomes = sweep(1, runs(1_000), |seed| Scenario {
         seed,
         regions: if seed % 4 == 0 { 5 } else { 3 },
@@ -106,7 +106,7 @@ fn no_change_of_members_and_no_deleted_slot_commits_two_values_or_loses_a_plan()
 }
 
 #[test]
-fn no_ballot_of_a_thief_ends_elections_or_commits_two_values() {
+fn no_ballot_of_a_thief_blocks_elections_or_commits_two_values() {
     let outcomes = sweep(1, runs(1_000), |seed| Scenario {
         seed,
         regions: if seed % 4 == 0 { 5 } else { 3 },

@@ -1,4 +1,4 @@
-# Bills: off until asked for, one export for each cloud, to where that cloud's agents read and to nowhere else.
+# Billing exports: off by default, one per cloud, readable by that cloud's agents only.
 
 mock_provider "aws" {
   source = "./tests/mocks/aws"
@@ -36,24 +36,24 @@ run "three_clouds" {
   }
   assert {
     condition     = toset(keys(output.cost_exports)) == toset(["aws", "gcp", "azure"])
-    error_message = "one export for each cloud"
+    error_message = "one export per cloud"
   }
   assert {
     condition     = output.cost_exports["aws"].url == "s3://${module.aws_first["us-west-2"].log_bucket}/focus" && output.cost_exports["aws"].options["aws_region"] == "us-west-2"
-    error_message = "AWS: below focus/ of the region's bucket for logs"
+    error_message = "AWS: below focus/ of the region's log bucket"
   }
   assert {
     condition     = startswith(output.cost_exports["gcp"].url, "gs://regionmesh-test-costs-") && endswith(output.cost_exports["gcp"].url, "/focus") && module.gcp_cost["eu-west-1"].public_storage == false
-    error_message = "GCP: a bucket of its own, not public"
+    error_message = "GCP: a separate bucket, not public"
   }
   assert {
     condition     = output.cost_exports["azure"].url == "azure://logs/focus" && output.cost_exports["azure"].options["azure_storage_account_name"] == module.azure["ap-south-1"].log_bucket
-    error_message = "Azure: the account is said, since the agents' environment names that of the models"
+    error_message = "Azure: names the account, because the agents' environment names the models' account"
   }
   assert {
     condition = length(regexall("\\[\\[cost\\.exports\\]\\]", output.kubernetes_settings["base/agent/mesh.toml"])) == 3 && strcontains(output.kubernetes_settings["base/agent/mesh.toml"],
     "\n[[cost.exports]]\nurl = \"${output.cost_exports["aws"].url}\"\noptions = { aws_region = \"us-west-2\" }\n")
-    error_message = "the agents' configuration has them"
+    error_message = "the agents' configuration lists them"
   }
   assert {
     condition     = startswith(module.aws_cost["us-west-2"].query, "SELECT AvailabilityZone, BilledCost,") && endswith(module.aws_cost["us-west-2"].query, ", Tags FROM FOCUS_1_0_AWS") && length(split(", ", module.aws_cost["us-west-2"].query)) == 43
@@ -61,7 +61,7 @@ run "three_clouds" {
   }
   assert {
     condition     = strcontains(module.gcp_cost["eu-west-1"].query, "FROM `billing-project.gcp_billing_immutable_010101_F0FFF0_61C528_eu.gcp_billing_export_focus_010101_F0FFF0_61C528`") && strcontains(module.gcp_cost["eu-west-1"].query, "uri = '${output.cost_exports["gcp"].url}/%s/*.parquet'")
-    error_message = "GCP: the named table goes to where the agents look, each month to a folder of its own"
+    error_message = "GCP: the table is copied to the agents' bucket, each month to its own folder"
   }
   assert {
     condition     = module.aws_cost["us-west-2"].readers == { us-west-2 = "regionmesh-test-us-west-2-agent" } && module.gcp_cost["eu-west-1"].readers == { eu-west-1 = "serviceAccount:mocked@mocked-project.iam.gserviceaccount.com" }
@@ -86,10 +86,10 @@ run "one_export_for_all_regions_of_a_cloud" {
   }
   assert {
     condition     = keys(module.aws_cost) == ["us-west-2"] && toset(keys(module.aws_cost["us-west-2"].readers)) == toset(["us-west-2", "eu-central-1"])
-    error_message = "the first slot's bucket takes it, the agents of every region of the cloud read it"
+    error_message = "the first slot's bucket receives it, agents of all the cloud's regions read it"
   }
   assert {
     condition     = length(module.gcp_cost) == 0 && toset(keys(output.cost_exports)) == toset(["aws"]) && length(output.azure_cost_exports) == 0
-    error_message = "GCP: nothing is copied before its table is named; and nothing of a cloud without a region"
+    error_message = "GCP: no copy without a table; no export for a cloud without a region"
   }
 }

@@ -1,4 +1,4 @@
-# What agents may read of the bucket with the bill, computed by AWS's own provider (no request is sent).
+# What agents may read of the billing bucket, computed by the AWS provider without requests.
 
 provider "aws" {
   region                      = "us-east-1"
@@ -21,15 +21,15 @@ run "below_its_prefix_and_only_read" {
   }
   assert {
     condition     = toset(flatten([for statement in jsondecode(output.read_policy).Statement : statement.Action])) == toset(["s3:GetObject", "s3:ListBucket"])
-    error_message = "agents read, and nothing else"
+    error_message = "agents may only read"
   }
   assert {
     condition = alltrue([for statement in jsondecode(output.read_policy).Statement :
     statement.Action == "s3:GetObject" ? statement.Resource == "arn:aws:s3:::some-logs/focus/*" : toset(statement.Condition.StringLike["s3:prefix"]) == toset(["focus", "focus/*"])])
-    error_message = "and of the bucket only what is below focus/: access logs are beside it"
+    error_message = "only below focus/: the bucket also has access logs"
   }
   assert {
     condition     = output.export.url == "s3://some-logs/focus" && aws_bcmdataexports_export.focus.export[0].destination_configurations[0].s3_destination[0].s3_prefix == "focus"
-    error_message = "what is polled is where the export goes"
+    error_message = "agents poll the export's location"
   }
 }

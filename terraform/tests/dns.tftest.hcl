@@ -1,4 +1,4 @@
-# Names, by the module alone: who is answered, who is asked for a verdict, and by how many a region is judged.
+# DNS module: answered regions, queried observers, and the majority that judges a region.
 
 mock_provider "aws" {
   source = "./tests/mocks/aws"
@@ -29,11 +29,11 @@ run "weighted" {
   }
   assert {
     condition     = alltrue([for parent in values(output.parents) : parent.children == 2 && parent.enough == 1])
-    error_message = "of two observers one healthy one suffices: a region whose observer died is not unhealthy"
+    error_message = "of two observers one healthy vote suffices: losing an observer does not fail a region"
   }
   assert {
     condition     = alltrue([for check in values(output.health_checks) : check.path == "/verdict/${check.region}" && check.region != check.observer])
-    error_message = "each check asks for the verdict on its region, and no region is asked about itself"
+    error_message = "each check queries the verdict on its region, and no region judges itself"
   }
   assert {
     condition     = { for name, record in output.records : name => record.place } == { us-west-2 = "100", eu-west-1 = "50", ap-south-1 = "0" } && alltrue([for record in values(output.records) : record.checked])
@@ -46,7 +46,7 @@ run "failover" {
   variables { routing = "failover" }
   assert {
     condition     = { for name, record in output.records : name => record.place } == { us-west-2 = "PRIMARY", eu-west-1 = "SECONDARY" }
-    error_message = "the first two in the order"
+    error_message = "the first two regions by priority"
   }
 }
 
@@ -55,7 +55,7 @@ run "latency" {
   variables { routing = "latency" }
   assert {
     condition     = { for name, record in output.records : name => record.place } == { us-west-2 = "us-west-2", eu-west-1 = "eu-west-1", ap-south-1 = "ap-south-1" }
-    error_message = "each by the AWS region next to it"
+    error_message = "each with its nearest AWS region"
   }
 }
 
@@ -69,7 +69,7 @@ run "two_regions_are_asked_about_themselves" {
   }
   assert {
     condition     = length(output.health_checks) == 4 && alltrue([for parent in values(output.parents) : parent.enough == 1])
-    error_message = "otherwise the death of one would make both unhealthy"
+    error_message = "otherwise losing one region would make both unhealthy"
   }
 }
 
@@ -80,6 +80,6 @@ run "five_regions_are_judged_by_a_majority" {
   }
   assert {
     condition     = alltrue([for parent in values(output.parents) : parent.children == 4 && parent.enough == 2])
-    error_message = "of four observers three that say failed are a majority"
+    error_message = "of four observers, three that report failed are a majority"
   }
 }

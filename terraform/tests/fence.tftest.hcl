@@ -1,4 +1,5 @@
-# The dns-leader's rights, computed by AWS's own provider (no request is sent): its names in its zone, and nothing else.
+# The dns-leader's permissions, computed by the AWS provider without requests: only its names in its
+# zone.
 
 provider "aws" {
   region                      = "us-east-1"
@@ -34,17 +35,17 @@ run "only_its_zone" {
   assert {
     condition = alltrue([for statement in jsondecode(output.leader_policy).Statement :
     statement.Resource == "arn:aws:route53:::hostedzone/Z0FENCE123" if contains(flatten([statement.Action]), "route53:ChangeResourceRecordSets")])
-    error_message = "records may be changed in the mesh's zone alone"
+    error_message = "records may be changed only in the mesh's zone"
   }
   assert {
     condition = alltrue([for statement in jsondecode(output.leader_policy).Statement :
       toset(statement.Condition["ForAllValues:StringLike"]["route53:ChangeResourceRecordSetsNormalizedRecordNames"]) == toset(["serving.ml.example.com", "*.serving.ml.example.com", "_regionmesh-fence.ml.example.com"])
       && toset(statement.Condition["ForAllValues:StringEquals"]["route53:ChangeResourceRecordSetsRecordTypes"]) == toset(["A", "AAAA", "TXT"])
     if contains(flatten([statement.Action]), "route53:ChangeResourceRecordSets")])
-    error_message = "and of those the mesh's own names and types"
+    error_message = "only the mesh's own names and types"
   }
   assert {
     condition     = !anytrue([for action in flatten([for statement in jsondecode(output.leader_policy).Statement : statement.Action]) : strcontains(action, "*") || !startswith(action, "route53:") || strcontains(action, "HostedZone") && action != "route53:GetHostedZone"])
-    error_message = "no wildcards, no other service, no zone made or deleted"
+    error_message = "no wildcards, no other service, no creation or deletion of zones"
   }
 }

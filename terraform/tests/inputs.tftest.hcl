@@ -1,4 +1,4 @@
-# Every input that is refused, with nothing made.
+# Every rejected input; nothing is created.
 
 mock_provider "aws" {
   source = "./tests/mocks/aws"

@@ -1,4 +1,4 @@
-# The whole platform with clouds that only pretend: what stands in it, and what must never.
+# The whole platform with mock providers: what it must contain and what it must not.
 
 mock_provider "aws" {
   source = "./tests/mocks/aws"
@@ -32,7 +32,7 @@ variables {
 run "three_clouds" {
   assert {
     condition     = toset(keys(output.contexts)) == toset(["us-west-2", "eu-west-1", "ap-south-1"])
-    error_message = "every region is made, once"
+    error_message = "every region is created once"
   }
   assert {
     condition     = module.aws_first["us-west-2"].capacity["agents"] == "ON_DEMAND" && !contains(keys(module.aws_first["us-west-2"].capacity), "spot")
@@ -44,7 +44,7 @@ run "three_clouds" {
   }
   assert {
     condition     = !anytrue([for region in [module.aws_first["us-west-2"], module.gcp["eu-west-1"], module.azure["ap-south-1"]] : contains(keys(region.capacity), "gpu")])
-    error_message = "without enable_gpu there are no machines with GPUs"
+    error_message = "no GPU nodes without enable_gpu"
   }
   assert {
     condition     = alltrue([for region in [module.aws_first["us-west-2"], module.gcp["eu-west-1"], module.azure["ap-south-1"]] : region.public_storage == false])
@@ -53,7 +53,7 @@ run "three_clouds" {
   assert {
     condition = alltrue([for region, sources in output.mesh_ingress : length(sources) > 0 && alltrue([for source in sources :
     source == "10.32.0.0/16" || (endswith(source, "/32") && contains(["18.200.1.1/32", "34.90.1.1/32", "20.40.1.1/32"], source))])])
-    error_message = "the mesh port is open to the regions' own addresses and to nothing else"
+    error_message = "the mesh port is open only to the regions' addresses"
   }
   assert {
     condition     = length(module.dns.health_checks) == 0 && length(module.dns.records) == 0 && toset(module.dns.delegation) == toset(["ns-us-west-2.example.com.", "ns-eu-west-1.example.com.", "ns-ap-south-1.example.com."])
@@ -61,7 +61,7 @@ run "three_clouds" {
   }
   assert {
     condition     = length(module.aws_first["us-west-2"].api_open_to) + length(module.gcp["eu-west-1"].api_open_to) + length(module.azure["ap-south-1"].api_open_to) == 0
-    error_message = "nobody reaches a cluster's API from outside until somebody is named"
+    error_message = "cluster APIs are closed to the outside without cluster_access_cidrs"
   }
   assert {
     condition     = length(module.aws_cost) == 0 && length(module.gcp_cost) == 0 && length(output.cost_exports) == 0 && length(output.azure_cost_exports) == 0 && alltrue([for region in values(local.cost_regions) : region == null])
@@ -92,7 +92,7 @@ run "spot_and_gpu" {
   assert {
     condition = alltrue([for region in [module.aws_first["us-west-2"], module.gcp["eu-west-1"], module.azure["ap-south-1"]] :
     region.capacity["agents"] == "ON_DEMAND" && region.capacity["serving"] == "ON_DEMAND" && region.capacity["spot"] == "SPOT" && region.capacity["gpu"] == "SPOT"])
-    error_message = "spot where it is asked for, and never for agents"
+    error_message = "spot only if enabled, and never for agents"
   }
 }
 
@@ -107,11 +107,11 @@ run "a_fourth_region_is_one_entry" {
   }
   assert {
     condition     = length(output.contexts) == 4 && length(module.aws_second) == 1 && strcontains(output.kubernetes_settings["base/agent/mesh.toml"], "name = \"eu-central-1\"")
-    error_message = "the fourth region is made and configured"
+    error_message = "the fourth region is created and configured"
   }
   assert {
     condition     = length(output.mesh_ingress["eu-central-1"]) == length(output.mesh_ingress["us-west-2"])
-    error_message = "it lets in the same as the others, and they it"
+    error_message = "it allows the same peers as the others, and they allow it"
   }
 }
 
@@ -119,11 +119,11 @@ run "leader_writes_the_zone" {
   variables { dns_mode = "leader" }
   assert {
     condition     = length(module.dns.records) == 0 && length(module.dns.health_checks) == 0
-    error_message = "what the leader writes terraform does not"
+    error_message = "Terraform does not write the leader's records"
   }
   assert {
     condition     = output.dns_leader_role_arn != null && strcontains(output.kubernetes_settings["overlays/eu-west-1/cloud.env"], "LEADER_ROLE=${output.dns_leader_role_arn}\n") && output.kubernetes_settings["overlays/ap-south-1/components"] == "route53-azure\nroute53-role\n"
-    error_message = "agents outside AWS have a role there"
+    error_message = "agents outside AWS have an AWS role"
   }
   assert {
     condition     = strcontains(output.kubernetes_settings["base/agent/mesh.toml"], "zone_id = \"Z0123456789MOCK\"")
@@ -135,10 +135,10 @@ run "static_records" {
   variables { dns_mode = "static" }
   assert {
     condition     = output.kubernetes_settings["overlays/eu-west-1/components"] == "route53-gcp\n" && strcontains(output.kubernetes_settings["components/route53/checkers.yaml"], "15.177.0.0/18")
-    error_message = "the agents are reached by Route 53's checkers"
+    error_message = "Route 53's health checkers reach the agents"
   }
   assert {
     condition     = length(module.dns.health_checks) == 6 && length(module.dns.records) == 3
-    error_message = "terraform writes what no leader does"
+    error_message = "Terraform writes the records that no leader writes"
   }
 }

@@ -1,6 +1,6 @@
-//! From a query to its answer: RFC 1034 §4.3.2 for one zone that is never delegated, with EDNS (RFC
-//! 6891), negative answers (RFC 2308), minimal answers to ANY (RFC 8482) and client subnets (RFC
-//! 7871). Pure.
+//! Answers queries: RFC 1034 §4.3.2 for one zone that is never delegated, with EDNS (RFC 6891),
+//! negative answers (RFC 2308), minimal answers to ANY (RFC 8482) and client subnets (RFC 7871).
+//! Pure.
 
 use crate::{
     nearness::{BadSubnet, Client, Networks},
@@ -78,7 +78,7 @@ impl Zone {
         edns
     }
 
-    /// Why a query is not looked up at all.
+    /// The error for a query that is not looked up.
     fn refusal(&self, query: &Message) -> Option<ResponseCode> {
         if query.metadata.op_code != OpCode::Query {
             return Some(ResponseCode::NotImp);
@@ -99,7 +99,7 @@ impl Zone {
         (is_transfer || !is_ours).then_some(ResponseCode::Refused)
     }
 
-    /// Looks the question up. Returns the networks if the answer depended on the client's.
+    /// Looks the question up. Returns the networks if the answer depended on the client's network.
     fn resolve<'zone>(
         &'zone self,
         answer: &mut Answer<'zone>,
@@ -111,7 +111,7 @@ impl Zone {
             return None;
         };
 
-        // The question's own spelling goes back in the answer: resolvers check it
+        // The answer repeats the question's spelling: resolvers check it
         // (draft-vixie-dnsext-dns0x20).
         let name = question.name().clone();
         let kind = question.query_type();
@@ -197,7 +197,7 @@ impl Zone {
                 .map(|address| address_record(*address))
                 .filter(|data| data.record_type() == kind)
                 .for_each(|data| add(INFRASTRUCTURE_TTL_S, data)),
-            // Never cached: an operator asks what is served now.
+            // Never cached: operators need the current plan.
             (Node::Plan, RecordType::TXT, _) => {
                 add(0, RData::TXT(TXT::new(self.plan_text.clone())))
             }

@@ -1,4 +1,4 @@
-//! What the agent hands to its DNS server.
+//! What the agent passes to its DNS server.
 
 use crate::{config::Config, metrics::DnsMetrics};
 use regionmesh_core::{gossip::BoardView, planning::freeze::Freeze};
@@ -13,16 +13,16 @@ pub struct DnsArguments {
     pub config: Arc<Config>,
     /// The last committed plan, as this agent knows it.
     pub plan: watch::Receiver<Option<Arc<CommittedPlan>>>,
-    /// What agents measure of each other's regions.
+    /// Agents' measurements of each other's regions.
     pub board: watch::Receiver<Arc<BoardView>>,
-    /// Counters; made once per registry, so that a restarted server continues them.
+    /// Counters; created once per registry, so that a restarted server continues them.
     pub metrics: DnsMetrics,
 }
 
 /// Channels between the agent and its DNS server, besides the plan.
 #[derive(Debug, Clone)]
-pub struct Guide {
-    /// Whether the plan is frozen, and what to answer meanwhile.
+pub struct DnsChannels {
+    /// Whether the plan is frozen, and what to answer until it is not.
     pub freeze: watch::Receiver<Option<Arc<Freeze>>>,
     /// When the process resumed after a stall. Written by the server.
     pub resumed: watch::Sender<Option<Instant>>,

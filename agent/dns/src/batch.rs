@@ -9,7 +9,7 @@ use std::{
 
 /// Packets per call.
 pub(super) const PACKETS: usize = 64;
-/// One byte more than is read, so that a longer packet shows.
+/// One byte more than is read, to detect longer packets.
 const ROOM: usize = QUERY_LIMIT + 1;
 
 /// The packets of one call, and their answers.
@@ -49,8 +49,8 @@ impl Batch {
         self.received.len()
     }
 
-    /// A packet, its sender, and where its answer goes; None beyond the last, and for a sender that
-    /// is no IP address.
+    /// A packet, its sender, and where its answer goes; None beyond the last, and for a sender
+    /// without an IP address.
     pub(super) fn packet(&mut self, index: usize) -> Option<(&[u8], SocketAddr, &mut Vec<u8>)> {
         let (length, peer, _) = self.received.get(index)?;
         let address = socket_address(peer)?;

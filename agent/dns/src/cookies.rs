@@ -1,6 +1,6 @@
 //! DNS cookies (RFC 7873) in their interoperable form (RFC 9018): a client that returns the cookie
 //! made for its address has shown that the address is its own. Pure: secrets and the time are
-//! handed in.
+//! passed in.
 
 use siphasher::sip::SipHasher24;
 use std::net::IpAddr;
@@ -60,7 +60,7 @@ pub(crate) enum BadSecrets {
     #[error("line {0} is not 32 hexadecimal digits")]
     Line(usize),
     /// The file has no secret.
-    #[error("there is no secret in it")]
+    #[error("it contains no secret")]
     Empty,
     /// The file has more secrets than are useful.
     #[error("there are more than {SECRETS_MAX} secrets in it")]
@@ -252,7 +252,7 @@ mod tests {
     /// RFC 9018, appendix A: learning a cookie, renewing one, and one over IPv6 with a secret that
     /// was replaced.
     #[test]
-    fn the_examples_of_rfc_9018_come_out() {
+    fn the_examples_of_rfc_9018_are_reproduced() {
         let secrets = Secrets::parse("e5e973e5a6b2a43f48e7dc849e37bfcf").unwrap();
         let learned = secrets
             .check(
@@ -294,7 +294,7 @@ mod tests {
     }
 
     #[test]
-    fn a_cookie_is_good_for_its_address_its_client_and_an_hour() {
+    fn a_cookie_is_valid_for_its_address_its_client_and_one_hour() {
         let secrets = Secrets::new([7; 16]);
         let source = address("192.0.2.1");
         let now_s = 100;
@@ -340,7 +340,7 @@ mod tests {
         let (proof, new) = rotated.check(&cookie, source, now_s).unwrap();
         assert!(
             proof == Proof::Proven && new != cookie,
-            "the secret before is accepted and its cookie replaced"
+            "the previous secret is accepted and its cookie replaced"
         );
 
         assert_eq!(
@@ -354,7 +354,7 @@ mod tests {
     }
 
     #[test]
-    fn lengths_that_no_cookie_has_are_format_errors() {
+    fn cookies_of_invalid_length_are_format_errors() {
         let secrets = Secrets::new([7; 16]);
         for length in 0..=64 {
             let is_possible = length == 8 || (16..=40).contains(&length);
@@ -364,7 +364,7 @@ mod tests {
     }
 
     #[test]
-    fn secrets_are_read_line_by_line_and_never_told() {
+    fn secrets_are_read_line_by_line_and_never_printed() {
         let one = "00112233445566778899aabbccddeeff";
         assert_eq!(
             Secrets::parse(&format!("# new\n{one}\n\n{one}\n"))

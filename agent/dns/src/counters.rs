@@ -11,7 +11,7 @@ use super::{
 use hickory_proto::op::ResponseCode;
 use prometheus::IntCounter;
 
-/// The codes that this server sends, as `dig` spells them; the last counts all others.
+/// The codes that this server sends, as `dig` spells them; the last covers all others.
 const CODES: [(ResponseCode, &str); 9] = [
     (ResponseCode::NoError, "NOERROR"),
     (ResponseCode::FormErr, "FORMERR"),

@@ -1,9 +1,8 @@
-//! How far the regions are from each other, as their agents measure it: the time of their probes of
-//! each other's endpoints.
+//! Distances between regions: round-trip times of their agents' probes of each other's endpoints.
 //!
-//! A measurement is smoothed, and what is smoothed counts only once it differs clearly from what
-//! counted before. So a link that is slow for a moment changes no answer, and two regions that are
-//! about equally far do not change places all the time. Pure: the board is handed in.
+//! Measurements are smoothed, and a smoothed value replaces the one in use only once it differs
+//! clearly. So a short spike changes no answer, and two regions at similar distances do not keep
+//! swapping places. Pure: the board is passed in.
 
 use regionmesh_core::gossip::{AgentView, BoardView};
 use regionmesh_protocol::{
@@ -14,11 +13,11 @@ use std::{collections::BTreeMap, time::Duration};
 
 /// How often the board is polled.
 pub(crate) const POLL_INTERVAL: Duration = Duration::from_secs(5);
-/// Older observations are ignored: the agent does not probe any more.
+/// Older observations are ignored: the agent has stopped probing.
 const FRESH: Duration = Duration::from_secs(10);
-/// Weight of one sample in the smoothed value: half of a change shows after three samples.
+/// Weight of one sample in the smoothed value: three samples take up half of a change.
 const WEIGHT: f64 = 0.2;
-/// The smoothed value replaces the one in use once it differs by this part,
+/// The smoothed value replaces the one in use once it differs by this fraction,
 const CLEARLY: f64 = 0.2;
 /// and by this time, microseconds: too little for a user to notice.
 const CLEARLY_US: f64 = 2_000.0;
@@ -86,13 +85,13 @@ impl Distances {
         is_changed
     }
 
-    /// The time that counts between two regions, if any was measured.
+    /// The distance in use between two regions, if measured.
     pub(crate) fn between(&self, from: &RegionName, to: &RegionName) -> Option<Duration> {
         let distance = self.0.get(&(from.clone(), to.clone()))?;
         Some(Duration::from_micros(distance.counts_us.max(0.0) as u64))
     }
 
-    /// All of them.
+    /// All distances in use.
     pub(crate) fn all(&self) -> impl Iterator<Item = (&RegionName, &RegionName, Duration)> {
         self.0.iter().map(|((from, to), distance)| {
             (
@@ -194,7 +193,7 @@ mod tests {
     }
 
     #[test]
-    fn the_best_of_a_regions_agents_counts_and_who_is_dead_or_unwell_does_not() {
+    fn the_fastest_healthy_agent_of_a_region_sets_its_distance() {
         let mut distances = Distances::default();
         let mut seen = board(&[
             ("a/0", "b", Condition::Healthy, 70_000),
@@ -219,11 +218,11 @@ mod tests {
     }
 
     #[test]
-    fn a_moment_changes_nothing_and_a_lasting_change_counts_within_a_minute() {
+    fn a_spike_is_ignored_and_a_lasting_change_applies_within_a_minute() {
         let mut distances = Distances::default();
         let at = |round_trip_us| board(&[("a/0", "b", Condition::Healthy, round_trip_us)]);
         distances.update(&at(60_000));
-        assert!(!distances.update(&at(100_000)), "one look");
+        assert!(!distances.update(&at(100_000)), "one sample");
         for _ in 0..20 {
             distances.update(&at(60_000));
         }
@@ -235,15 +234,15 @@ mod tests {
             60
         );
 
-        let looks = (0..100)
+        let samples = (0..100)
             .position(|_| distances.update(&at(150_000)))
             .unwrap();
-        assert!(looks < 12, "{looks} looks");
+        assert!(samples < 12, "{samples} samples");
     }
 
     proptest! {
         #[test]
-        fn noise_of_a_tenth_never_changes_what_counts(
+        fn noise_of_ten_percent_never_changes_a_distance(
             base in 100u64..1_000_000,
             noise in proptest::collection::vec(-0.09f64..0.09, 1..200),
         ) {

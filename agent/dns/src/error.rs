@@ -25,7 +25,7 @@ pub enum DnsError {
         why: String,
     },
     /// A worker's thread could not be started, or ended.
-    #[error("a DNS worker {0}; all are started again")]
+    #[error("a DNS worker {0}; restarting all workers")]
     Worker(String),
     /// A name of the zone would be longer than DNS allows.
     #[error(

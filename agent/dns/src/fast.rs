@@ -1,4 +1,4 @@
-//! The most frequent question, `serving` A or AAAA, answered without a parser: the question is
+//! Fast path for the most frequent question, `serving` A or AAAA, without a parser: the question is
 //! compared with the one expected, the records were encoded when the plan was committed, and only
 //! the client's options are read.
 //!
@@ -13,7 +13,7 @@ use crate::{
     nearness::Client,
     wire::{
         format::{COOKIE_CODE, HEADER, OPT, OPT_TYPE, put_cookie, put_opt},
-        reply::{Asker, Kind, Reply},
+        reply::{Kind, QueryContext, Reply},
     },
     zone::{Zone, region::Family},
 };
@@ -43,7 +43,7 @@ struct Options<'a> {
 pub fn respond<'zone>(
     zone: &'zone Zone,
     packet: &[u8],
-    asker: &Asker<'_>,
+    context: &QueryContext<'_>,
     out: &mut Vec<u8>,
 ) -> Option<Reply<'zone>> {
     let query = Query::read(&zone.encoded.name, packet)?;
@@ -52,15 +52,15 @@ pub fn respond<'zone>(
 
     if let (Some(option), Some(secrets)) = (
         query.edns.as_ref().and_then(|edns| edns.cookie),
-        asker.secrets,
+        context.secrets,
     ) {
-        let (proven, ours) = secrets.check(option, asker.source, asker.now_s).ok()?;
+        let (proven, ours) = secrets.check(option, context.source, context.now_s).ok()?;
         (proof, cookie) = (proven, Some(ours));
     }
 
     let subnet = query.edns.as_ref().and_then(|edns| edns.subnet);
-    let client = Client::new(subnet, asker.source).ok()?;
-    let (index, region) = zone.choose(&client, query.family, asker.random)?;
+    let client = Client::new(subnet, context.source).ok()?;
+    let (index, region) = zone.choose(&client, query.family, context.random)?;
     let records = &zone.encoded.regions.get(index)?[usize::from(query.family == Family::V6)];
     let subnet_length = subnet.map(|subnet| usize::from(subnet.source_prefix()).div_ceil(8));
     let options =
@@ -68,7 +68,7 @@ pub fn respond<'zone>(
     let opt = query.edns.as_ref().map_or(0, |_| OPT + options);
     let payload = query.edns.as_ref().map_or(0, |edns| edns.payload);
 
-    if HEADER + query.question.len() + records.bytes.len() + opt > asker.limit(payload) {
+    if HEADER + query.question.len() + records.bytes.len() + opt > context.limit(payload) {
         return None;
     }
 

@@ -1,13 +1,13 @@
-//! The part of a plan that this agent's own configuration allows.
+//! Restricts a plan to what this agent's own configuration allows.
 //!
-//! Whatever a plan says, users are sent only to addresses that this agent's configuration has for
+//! Regardless of the plan, users are only sent to addresses that this agent's configuration has for
 //! the region. A plan distributes traffic among regions and leaves out addresses that are down; the
 //! addresses of a region come from the operator. So neither a forged plan nor a poisoned file or
 //! register can send users elsewhere.
 //!
-//! Configurations differ while a change of addresses is rolled out. Then an agent answers what it
-//! knows: of a region's addresses those that both have or, if there are none, all that its own
-//! configuration has. A region that it does not know is left out, and the others share its traffic.
+//! Configurations differ while a change of addresses is rolled out. Then an agent answers the
+//! addresses of a region that are in both or, if there are none, all from its own configuration. A
+//! region missing from its configuration is left out, and the others share its traffic.
 
 use crate::config::Region;
 use regionmesh_protocol::{
@@ -112,7 +112,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn no_plan_leads_to_an_address_that_is_not_configured_for_its_region(
+        fn no_plan_can_add_an_address_that_is_not_configured_for_the_region(
             regions in vec(("[a-d]", vec((0..4u8, any::<bool>()), 0..4)), 0..4),
         ) {
             let config = fixture::config(
@@ -153,7 +153,7 @@ mod tests {
 
             prop_assert!(
                 committed.plan.regions.keys().all(is_complete),
-                "what is left out is told"
+                "what is left out is reported"
             );
         }
     }

@@ -1,17 +1,17 @@
 //! DNS of the mesh: its authoritative server, the providers whose zones it writes, and a resolver
 //! for other names.
 //!
-//! Every agent answers for the zone from the last committed plan. A watch cell of committed plans
-//! goes in; [`zone`] compiles each into an immutable snapshot, which the server reads without a
-//! lock. The server never withdraws: cut off from the mesh, it keeps answering the last plan, and
-//! before the first plan it answers all regions of the configuration. It is not recursive, never
-//! transfers the zone and never gives an empty answer for `serving`.
+//! Every agent answers for the zone from the last committed plan. Committed plans arrive on a watch
+//! channel; [`zone`] compiles each into an immutable snapshot, which the server reads without a
+//! lock. Disconnected from the mesh, the server continues with the last plan; before the first plan
+//! it answers all configured regions. It is not recursive, refuses zone transfers and never gives
+//! an empty answer for `serving`.
 //!
 //! From the socket inwards: [`udp`] and [`tcp`] receive, [`wire`] turns a query into an answer
 //! ([`fast`] where it can, else [`answer`]), [`limits`] decides whether it is sent, [`cookies`]
 //! which clients are exempt.
 //!
-//! The agent hands in [`DnsArguments`] and [`Guide`]; the crate reads nothing else of it.
+//! The agent passes in [`DnsArguments`] and [`DnsChannels`]; the crate reads nothing else of it.
 
 mod answer;
 mod arguments;
@@ -27,18 +27,18 @@ mod limits;
 mod metrics;
 mod nearness;
 mod providers;
-mod pulse;
 mod resolver;
 mod secrets;
 mod server;
 mod shared;
+mod stall_detector;
 mod stalls;
 mod tcp;
 mod udp;
 mod wire;
 mod zone;
 
-pub use arguments::{DnsArguments, Guide};
+pub use arguments::{DnsArguments, DnsChannels};
 pub use config::{
     CheckProtocol, Config, CookieConfig, HealthCheckConfig, NetworkConfig, RateLimitConfig,
     RecordKind, Region, Route53Config, Settings, Traffic, WhenAllDown,
@@ -47,13 +47,13 @@ pub use error::DnsError;
 pub use known_plan::{restrict_plan, unknown_addresses};
 pub use metrics::DnsMetrics;
 pub use providers::{
-    Difference, DnsProvider, Outlook, ProviderError, Published, Receipt, Settled, Tell, configured,
-    first_plan,
+    Difference, DnsProvider, OnProgress, Preview, Propagation, ProviderError, Published, Receipt,
+    configured, first_plan,
 };
 pub use resolver::{ResolveError, Resolver};
 pub use server::{DnsServer, run};
 
-/// Amazon Route 53, for callers that bring their own API client.
+/// Amazon Route 53, for callers with their own API client.
 pub mod route53 {
     pub use crate::providers::{
         metrics::ProviderMetrics,
@@ -61,7 +61,7 @@ pub mod route53 {
     };
 }
 
-/// Answers a packet without sockets.
+/// Answering packets without sockets.
 pub mod packet {
     pub use crate::{
         cookies::Secrets,
@@ -69,7 +69,7 @@ pub mod packet {
         wire::{
             QUERY_LIMIT,
             format::UDP_PAYLOAD,
-            reply::{Asker, Reply, Transport},
+            reply::{QueryContext, Reply, Transport},
             respond, respond_generally,
         },
         zone::Zone,

@@ -1,12 +1,11 @@
-//! Response rate limiting: how often one network is sent answers of one kind, so that a flood of
-//! queries with a forged sender costs its victim next to nothing (Vixie and Schryver 2012,
-//! ISC-TN-2012-1).
+//! Response rate limiting: bounds the answers of one kind to one network, so that a flood of
+//! queries with a forged sender hardly affects the victim (Vixie and Schryver 2012, ISC-TN-2012-1).
 //!
 //! A network of IPv4 is a /24, of IPv6 a /56. Each has a meter for each kind of answer (generic
 //! cell rate algorithm, ITU-T I.371): one number, the time at which the next answer is due if they
 //! are sent at the limit. All meters are in one table of fixed size, read and written without locks
-//! by all workers. If it is full, the meter that is least in debt is evicted, so that a flood from
-//! ever new networks can't free one that is limited.
+//! by all workers. If it is full, the meter with the least debt is evicted, so that a flood from
+//! new networks can't release a limited one.
 
 use crate::{config::RateLimitConfig, wire::reply::Kind};
 use ipnet::IpNet;
@@ -22,7 +21,7 @@ const TICKS_PER_S: u64 = 8_000;
 /// How much may be answered in a burst after a pause: a second's worth.
 const BURST: u64 = TICKS_PER_S;
 /// Meters of one set: a cache line.
-const WAYS: usize = 8;
+const METERS_PER_SET: usize = 8;
 /// Sets; with 64 bytes each the table has 1 MiB and room for 131,072 meters.
 const SETS: usize = 16_384;
 /// Attempts to update a meter that other workers update too.
@@ -41,7 +40,7 @@ pub(crate) enum Action {
 
 #[derive(Debug, Default)]
 #[repr(align(64))]
-struct Set([AtomicU64; WAYS]);
+struct Set([AtomicU64; METERS_PER_SET]);
 
 /// All meters.
 #[derive(Debug)]
@@ -74,7 +73,7 @@ impl RateLimiter {
         })
     }
 
-    /// What becomes of an answer of this kind to `source` at `now`.
+    /// Whether to send an answer of this kind to `source` at `now`.
     pub(crate) fn decide(&self, source: IpAddr, kind: Kind, now: Instant) -> Action {
         let source = source.to_canonical();
         if self.exempt.iter().any(|network| network.contains(&source)) {
@@ -99,7 +98,7 @@ impl RateLimiter {
             }
         }
 
-        // This many answers to one network at one moment are too many.
+        // Contention: too many concurrent answers to one network.
         Action::Drop
     }
 
@@ -138,7 +137,7 @@ impl RateLimiter {
 }
 
 /// The network's meter, or the one that is evicted for it.
-fn find(set: &[AtomicU64; WAYS], tag: u64) -> (&AtomicU64, u64) {
+fn find(set: &[AtomicU64; METERS_PER_SET], tag: u64) -> (&AtomicU64, u64) {
     let mut least = (&set[0], u64::MAX, u64::MAX);
     for cell in set {
         let word = cell.load(Ordering::Relaxed);
@@ -214,7 +213,7 @@ mod tests {
         text.parse().unwrap()
     }
 
-    /// How many of `count` answers at one time are sent, cut and dropped.
+    /// How many of `count` simultaneous answers are sent, truncated and dropped.
     fn tally(
         limiter: &RateLimiter,
         source: &str,
@@ -232,7 +231,7 @@ mod tests {
     }
 
     #[test]
-    fn a_network_gets_its_rate_and_every_second_answer_beyond_it_cut() {
+    fn a_network_gets_its_rate_and_then_every_second_answer_truncated() {
         let limiter = limiter(20, 2);
         let begin = limiter.began;
         assert_eq!(
@@ -273,7 +272,7 @@ mod tests {
     }
 
     #[test]
-    fn a_network_of_ipv6_is_a_56() {
+    fn ipv6_clients_are_limited_by_slash_56() {
         let limiter = limiter(20, 0);
         let begin = limiter.began;
         assert_eq!(
@@ -293,7 +292,7 @@ mod tests {
     }
 
     #[test]
-    fn exempt_networks_are_never_limited_and_no_rate_is_no_limit() {
+    fn exempt_networks_and_a_rate_of_zero_are_never_limited() {
         let limiter = limiter(1, 1);
         assert_eq!(
             tally(&limiter, "127.0.0.1", Kind::Error, limiter.began, 100),
@@ -323,7 +322,7 @@ mod tests {
     }
 
     #[test]
-    fn a_flood_from_ever_new_networks_frees_none_that_is_limited() {
+    fn a_flood_from_new_networks_does_not_release_a_limited_one() {
         let limiter = limiter(20, 0);
         let begin = limiter.began;
         tally(&limiter, "192.0.2.1", Kind::Positive, begin, 100);

@@ -1,10 +1,10 @@
 //! Which regions are near a client (strategy `latency`): a table of networks, and EDNS client
 //! subnet (RFC 7871). Pure.
 //!
-//! A client is its subnet where the resolver passes that on, else the resolver itself. The longest
-//! network of the table that holds all of it counts. Shares still apply: a region that has lost a
-//! part of its share is skipped for that part of its own clients, so that a ramp at 25 % gives it a
-//! quarter of them; a region without a share is skipped for all.
+//! A client is its subnet if the resolver sends that, else the resolver itself. The longest network
+//! of the table that contains it decides. Shares still apply: a region with a reduced share is
+//! skipped for the same fraction of its nearby clients, so that a ramp at 25 % gives it a quarter
+//! of them; a region without a share is skipped for all.
 
 use crate::{
     config::{NetworkConfig, Traffic},
@@ -63,7 +63,7 @@ impl Networks {
         Self(rows)
     }
 
-    /// Whether the table is empty: then no region is nearer than another.
+    /// Whether the table is empty: then all regions are equally near.
     pub(crate) fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
@@ -117,7 +117,7 @@ fn common_bits(one: &IpNet, other: &IpNet) -> Option<u8> {
 pub(crate) struct Client {
     /// The network that the answer is for.
     pub(crate) network: IpNet,
-    /// What the query says of it; goes back in the answer.
+    /// The query's subnet option, echoed in the answer.
     subnet: Option<ClientSubnet>,
 }
 

@@ -12,7 +12,7 @@ pub(crate) mod route53;
 
 pub use error::ProviderError;
 pub(crate) use provider::Expected;
-pub use provider::{Difference, DnsProvider, Outlook, Published, Receipt, Settled, Tell};
+pub use provider::{Difference, DnsProvider, OnProgress, Preview, Propagation, Published, Receipt};
 
 use crate::config::{Config, Region};
 use metrics::ProviderMetrics;
@@ -25,7 +25,7 @@ use regionmesh_protocol::{
 use route53::Route53;
 use std::sync::Arc;
 
-/// Every provider that the configuration names.
+/// Every configured provider.
 pub async fn configured(
     config: &Config,
     registry: &Registry,
@@ -40,8 +40,8 @@ pub async fn configured(
     Ok(providers)
 }
 
-/// The plan before any was committed: every region gets its configured share, under a stamp that
-/// every committed plan outranks.
+/// The plan for use before any was committed: every region gets its configured share, under a stamp
+/// lower than any committed plan's.
 pub fn first_plan(config: &Config, now_ms: u64) -> CommittedPlan {
     let first = config
         .regions

@@ -7,11 +7,11 @@ use tracing::{info, warn};
 /// How often the file of secrets is read.
 const SECRETS_CHECK: Duration = Duration::from_secs(10);
 /// How long a generated secret makes cookies; they are accepted for as long again.
-const SECRETS_LIFE: Duration = Duration::from_secs(24 * 3_600);
+const SECRETS_LIFETIME: Duration = Duration::from_secs(24 * 3_600);
 /// Largest file of secrets, bytes.
 const SECRETS_LIMIT: u64 = 4_096;
 
-/// The secrets to begin with; none where cookies are off.
+/// The initial secrets; none if cookies are off.
 pub(super) fn first(cookies: &CookieConfig) -> Result<Option<Secrets>, DnsError> {
     match &cookies.secret_file {
         _ if !cookies.enabled => Ok(None),
@@ -34,7 +34,7 @@ fn read(path: &Path) -> Result<Secrets, String> {
     Secrets::parse(&text).map_err(|error| error.to_string())
 }
 
-/// Reads the file of secrets again when it changes; without one makes a new secret every day.
+/// Reloads the secret file when it changes; without one, creates a new secret every day.
 pub(super) async fn rotate(shared: Arc<Shared>) {
     let mut logged = None;
     loop {
@@ -42,7 +42,7 @@ pub(super) async fn rotate(shared: Arc<Shared>) {
             return;
         };
         let Some(path) = &shared.config.settings.cookies.secret_file else {
-            tokio::time::sleep(SECRETS_LIFE).await;
+            tokio::time::sleep(SECRETS_LIFETIME).await;
             shared
                 .secrets
                 .store(Some(Arc::new(current.rotated(rand::random()))));

@@ -4,14 +4,14 @@
 //! by dedicated threads ([`udp`]); each TCP connection has a task ([`tcp`]).
 
 use crate::{
-    arguments::{DnsArguments, Guide},
+    arguments::{DnsArguments, DnsChannels},
     distances::{Distances, POLL_INTERVAL},
     error::DnsError,
     secrets,
     shared::{Shared, announce},
     stalls, tcp,
     udp::{self, Workers},
-    zone::{Circumstances, Zone},
+    zone::{Adjustments, Zone},
 };
 use regionmesh_core::{
     gossip::BoardView,
@@ -35,7 +35,7 @@ pub struct DnsServer {
     address: SocketAddr,
     plan: watch::Receiver<Option<Arc<CommittedPlan>>>,
     board: watch::Receiver<Arc<BoardView>>,
-    guide: Option<Guide>,
+    channels: Option<DnsChannels>,
     shared: Arc<Shared>,
 }
 
@@ -67,16 +67,15 @@ impl DnsServer {
             address,
             plan,
             board,
-            guide: None,
+            channels: None,
             shared,
         })
     }
 
-    /// Makes the server answer a frozen plan as the agent decides, and wait for a plan after a
-    /// stall.
-    pub(crate) fn guided_by(self, guide: Guide) -> Self {
+    /// Lets the agent decide how a frozen plan is answered and when answers resume after a stall.
+    pub(crate) fn with_channels(self, channels: DnsChannels) -> Self {
         Self {
-            guide: Some(guide),
+            channels: Some(channels),
             ..self
         }
     }
@@ -94,7 +93,7 @@ impl DnsServer {
             address,
             plan,
             board,
-            guide,
+            channels,
             shared,
         } = self;
 
@@ -103,16 +102,16 @@ impl DnsServer {
         let mut tasks = JoinSet::new();
 
         tasks.spawn(tcp::serve(tcp, shared.clone()));
-        if let Some(Guide {
+        if let Some(DnsChannels {
             resumed,
             is_current,
             ..
-        }) = guide.clone()
+        }) = channels.clone()
         {
             tasks.spawn(stalls::run(shared.clone(), resumed, is_current));
         }
 
-        tasks.spawn(update_answers(plan, board, guide, shared.clone()));
+        tasks.spawn(update_answers(plan, board, channels, shared.clone()));
         tasks.spawn(secrets::rotate(shared));
 
         let ended = tokio::select! {
@@ -129,7 +128,7 @@ impl DnsServer {
     }
 }
 
-/// All on the same port, also where the port is left to the system.
+/// All on the same port, even if the system chooses it.
 async fn bind(
     address: SocketAddr,
     workers: usize,
@@ -166,17 +165,17 @@ async fn bind(
 async fn update_answers(
     mut plans: watch::Receiver<Option<Arc<CommittedPlan>>>,
     board: watch::Receiver<Arc<BoardView>>,
-    guide: Option<Guide>,
+    channels: Option<DnsChannels>,
     shared: Arc<Shared>,
 ) {
     let traffic = &shared.config.traffic;
     let is_measured = traffic.strategy == Strategy::Latency && !traffic.networks.is_empty();
-    let mut circumstances = Circumstances::default();
+    let mut adjustments = Adjustments::default();
     let mut ticks = tokio::time::interval(POLL_INTERVAL);
     let local =
         |freeze: &Option<Arc<Freeze>>| freeze.as_ref().and_then(|freeze| freeze.local.clone());
-    let (mut freeze, mut is_current) = match &guide {
-        Some(guide) => (guide.freeze.clone(), guide.is_current.subscribe()),
+    let (mut freeze, mut is_current) = match &channels {
+        Some(channels) => (channels.freeze.clone(), channels.is_current.subscribe()),
         None => (watch::channel(None).1, watch::channel(true).1),
     };
 
@@ -196,34 +195,35 @@ async fn update_answers(
                 Ok(()) => {
                     let offered = plans.borrow_and_update().clone();
                     is_withdrawn |= offered.is_none();
-                    if let Some(taken) = shared.take_over(offered, &circumstances, is_withdrawn) {
+                    if let Some(taken) = shared.take_over(offered, &adjustments, is_withdrawn) {
                         (current, is_withdrawn) = (Some(taken), false);
                     }
                 }
-                // The writer is gone (the agent stops, or restarts its leader): keep the last plan.
+                // The sender is gone (the agent stops, or restarts its leader): continue with the
+                // last plan.
                 Err(_) => std::future::pending().await,
             },
             Ok(()) = is_current.changed() => {
                 if *is_current.borrow_and_update() {
-                    // Apply the latest plan before anything is answered again.
+                    // Apply the latest plan before answering again.
                     let offered = plans.borrow_and_update().clone();
-                    current = shared.take_over(offered, &circumstances, is_withdrawn).or(current);
-                    shared.pulse.resume();
+                    current = shared.take_over(offered, &adjustments, is_withdrawn).or(current);
+                    shared.stall_detector.resume();
                 }
             }
             Ok(()) = freeze.changed() => {
                 let answer = local(&freeze.borrow_and_update());
-                if circumstances.local != answer {
-                    circumstances.local = answer;
-                    shared.answer_from(current.as_deref(), &circumstances);
+                if adjustments.local != answer {
+                    adjustments.local = answer;
+                    shared.answer_from(current.as_deref(), &adjustments);
                 }
             }
             _ = ticks.tick(), if is_measured => {
                 let board = board.borrow().clone();
-                if circumstances.distances.update(&board) {
-                    let distances = &circumstances.distances;
+                if adjustments.distances.update(&board) {
+                    let distances = &adjustments.distances;
                     shared.metrics.set_distances(distances);
-                    shared.answer_from(current.as_deref(), &circumstances);
+                    shared.answer_from(current.as_deref(), &adjustments);
                     info!(distances = ?Rendered(distances), "DNS answers by new distances between \
                         regions");
                 }
@@ -245,16 +245,17 @@ impl std::fmt::Debug for Rendered<'_> {
     }
 }
 
-/// Binds and serves until `stop`. `guide` says what to answer while the plan is frozen, and when
-/// the plan is current again after a stall. Fails only if a socket can't be bound or a worker ends.
+/// Binds and serves until `stop`. `channels` carry what to answer while the plan is frozen, and
+/// whether the plan is current after a stall. Fails only if a socket can't be bound or a worker
+/// ends.
 pub async fn run(
     arguments: DnsArguments,
-    guide: Guide,
+    channels: DnsChannels,
     stop: CancellationToken,
 ) -> Result<(), DnsError> {
     DnsServer::bind(arguments)
         .await?
-        .guided_by(guide)
+        .with_channels(channels)
         .serve(stop)
         .await
 }

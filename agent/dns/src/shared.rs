@@ -1,4 +1,4 @@
-//! What the workers and connections answer from, and how it is replaced.
+//! The state that workers and connections answer from, and how it is replaced.
 
 use crate::{
     config::Config,
@@ -6,12 +6,12 @@ use crate::{
     counters::Counters,
     limits::{Action, RateLimiter},
     metrics::DnsMetrics,
-    pulse::Pulse,
+    stall_detector::StallDetector,
     wire::{
-        reply::{Asker, Transport},
+        reply::{QueryContext, Transport},
         respond,
     },
-    zone::{Circumstances, Zone},
+    zone::{Adjustments, Zone},
 };
 use arc_swap::{ArcSwap, ArcSwapOption};
 use regionmesh_protocol::plan::CommittedPlan;
@@ -27,7 +27,7 @@ pub(super) struct Shared {
     pub(super) secrets: ArcSwapOption<Secrets>,
     limiter: Option<RateLimiter>,
     pub(super) metrics: DnsMetrics,
-    pub(super) pulse: Pulse,
+    pub(super) stall_detector: StallDetector,
 }
 
 /// A zone and its counters.
@@ -37,14 +37,14 @@ struct Answers {
     counters: Counters,
 }
 
-/// What a batch of packets is answered from.
+/// The state that a batch of packets is answered from.
 pub(super) struct Snapshot<'a> {
     answers: arc_swap::Guard<Arc<Answers>>,
     secrets: arc_swap::Guard<Option<Arc<Secrets>>>,
     limiter: Option<&'a RateLimiter>,
     now_s: u32,
-    /// False while the process waits for a current plan after a stall: then nothing is answered.
-    is_steady: bool,
+    /// False while the process waits for a current plan after a stall.
+    may_answer: bool,
 }
 
 fn plan_seq(zone: &Zone) -> i64 {
@@ -78,7 +78,9 @@ pub(super) fn announce(zone: &Zone, plan: Option<&CommittedPlan>) {
     }
 
     if zone.is_withdrawn {
-        error!("every region failed: DNS answers no address, as traffic.when_all_down asks");
+        error!(
+            "every region failed: DNS answers without addresses, because of traffic.when_all_down"
+        );
     } else if !zone.is_weighted() {
         error!(%weights, "no region has a share: DNS answers all of them");
     }
@@ -100,7 +102,7 @@ impl Shared {
             limiter: RateLimiter::new(&config.settings.rate_limit, rand::random()),
             config,
             metrics,
-            pulse: Pulse::default(),
+            stall_detector: StallDetector::default(),
         }
     }
 
@@ -136,11 +138,11 @@ impl Shared {
     pub(super) fn take_over(
         &self,
         offered: Option<Arc<CommittedPlan>>,
-        circumstances: &Circumstances,
+        adjustments: &Adjustments,
         is_withdrawn: bool,
     ) -> Option<Arc<CommittedPlan>> {
         let plan = offered.filter(|plan| is_withdrawn || self.accepts(plan))?;
-        if !self.answer_from(Some(&plan), circumstances) {
+        if !self.answer_from(Some(&plan), adjustments) {
             return None;
         }
         announce(&self.answers.load().zone, Some(&plan));
@@ -151,9 +153,9 @@ impl Shared {
     pub(super) fn answer_from(
         &self,
         plan: Option<&CommittedPlan>,
-        circumstances: &Circumstances,
+        adjustments: &Adjustments,
     ) -> bool {
-        match Zone::compile_with(&self.config, plan, circumstances) {
+        match Zone::compile_with(&self.config, plan, adjustments) {
             Ok(zone) => {
                 self.metrics.plan_seq.set(plan_seq(&zone));
                 let counters = Counters::new(&self.metrics, &zone);
@@ -167,7 +169,11 @@ impl Shared {
                     .with_label_values(&["unanswerable"])
                     .inc();
 
-                error!(seq, %error, "DNS keeps its plan: the new one can't be compiled");
+                error!(
+                    seq,
+                    %error,
+                    "the new plan can't be compiled; DNS continues with the previous one"
+                );
                 false
             }
         }
@@ -185,7 +191,7 @@ impl Shared {
             secrets,
             limiter: self.limiter.as_ref(),
             now_s,
-            is_steady: self.pulse.is_steady(),
+            may_answer: self.stall_detector.may_answer(),
         }
     }
 
@@ -208,14 +214,14 @@ impl Snapshot<'_> {
         now: Instant,
         out: &mut Vec<u8>,
     ) -> bool {
-        if !self.is_steady {
+        if !self.may_answer {
             return false;
         }
 
         let Answers { zone, counters } = &**self.answers;
         let random = rand::random();
         let secrets = self.secrets.as_deref();
-        let asker = Asker {
+        let context = QueryContext {
             source,
             transport,
             random,
@@ -223,7 +229,7 @@ impl Snapshot<'_> {
             secrets,
         };
 
-        let Some(mut reply) = respond(zone, packet, &asker, out) else {
+        let Some(mut reply) = respond(zone, packet, &context, out) else {
             counters.count_not_a_query(transport);
             return false;
         };

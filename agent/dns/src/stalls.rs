@@ -1,18 +1,18 @@
-//! Watches for stalls of the process.
+//! Reacts to stalls of the process.
 
-use crate::{pulse::BEAT, shared::Shared};
+use crate::{shared::Shared, stall_detector::TICK};
 use std::{sync::Arc, time::Instant};
 use tokio::sync::watch;
 
-/// Beats the pulse. After a stall it marks the plan as not current, so that nothing is answered
-/// until the plan is received again.
+/// Ticks the stall detector. After a stall it marks the plan as not current, so that nothing is
+/// answered until the plan is received again.
 pub(super) async fn run(
     shared: Arc<Shared>,
     resumed: watch::Sender<Option<Instant>>,
     is_current: watch::Sender<bool>,
 ) {
     loop {
-        if let Some(gap) = shared.pulse.beat() {
+        if let Some(gap) = shared.stall_detector.tick() {
             tracing::warn!(
                 ?gap,
                 "the process was stalled: DNS answers again once another region sends its plan"
@@ -23,6 +23,6 @@ pub(super) async fn run(
             is_current.send_replace(false);
         }
 
-        tokio::time::sleep(BEAT).await;
+        tokio::time::sleep(TICK).await;
     }
 }

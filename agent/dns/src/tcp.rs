@@ -1,16 +1,16 @@
 //! TCP, with limits on everything that a client can hold. A TCP client has proven its address, so
 //! its answers are not rate-limited.
 //!
-//! No connection is too busy to be displaced: an answer takes microseconds, and a client that does
-//! not read its answer deserves no more than an idle one. So when all places are taken, or all of
-//! one client, a new connection displaces the connection that has been idle longest, of the client
-//! that has the most (RFC 7766 §6.2.3 lets a server close idle ones).
+//! Any connection can be displaced: an answer takes microseconds, and a client that does not read
+//! its answer counts as idle. So when all places are taken, or all of one client, a new connection
+//! displaces the connection that has been idle longest, of the client that has the most (RFC 7766
+//! §6.2.3 lets a server close idle ones).
 
 use crate::{
     shared::Shared,
     wire::{QUERY_LIMIT, reply::Transport},
 };
-use regionmesh_runtime::listener::{self, Door, DoorLimits, PlaceLimits, Seat, Turned};
+use regionmesh_runtime::listener::{self, Door, DoorLimits, DropReason, PlaceLimits, Seat};
 use std::{
     net::IpAddr,
     sync::Arc,
@@ -40,7 +40,7 @@ const IDLE: Duration = Duration::from_secs(10);
 pub(super) async fn serve(listener: TcpListener, shared: Arc<Shared>) {
     let count = {
         let shared = shared.clone();
-        move |turned: Turned| shared.count_dropped(Transport::Tcp, reason(turned))
+        move |dropped: DropReason| shared.count_dropped(Transport::Tcp, reason(dropped))
     };
     let door = Door::new("dns", DOOR, shared.metrics.connections.clone(), count);
     let connection = move |stream, seat: Arc<Seat>| {
@@ -56,15 +56,16 @@ pub(super) async fn serve(listener: TcpListener, shared: Arc<Shared>) {
     listener::accept(listener, door, CancellationToken::new(), connection).await;
 }
 
-fn reason(turned: Turned) -> &'static str {
-    match turned {
-        Turned::NotAccepted => "accept_failed",
-        Turned::OneClient => "too_many_of_one_client",
-        Turned::Full => "too_many",
+fn reason(dropped: DropReason) -> &'static str {
+    match dropped {
+        DropReason::NotAccepted => "accept_failed",
+        DropReason::OneClient => "too_many_of_one_client",
+        DropReason::Full => "too_many",
     }
 }
 
-/// Queries one after the other until the client closes, falls silent, or sends what is no query.
+/// Answers queries one by one until the client closes, is idle for too long, or sends something
+/// else.
 async fn serve_connection(
     mut stream: TcpStream,
     seat: &Seat,
@@ -113,7 +114,7 @@ async fn serve_connection(
             .duration
             .observe(begin.elapsed().as_secs_f64());
 
-        // The connection that asked last is displaced last.
+        // The connection with the latest query is displaced last.
         seat.set_idle();
 
         let Ok(length) = u16::try_from(reply.len()) else {

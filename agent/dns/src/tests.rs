@@ -1,4 +1,4 @@
-//! Laws of the zone and its answers, then the server over real sockets, asked by stock clients.
+//! Laws of the zone and its answers, then the server over real sockets, queried by stock clients.
 
 mod abuse;
 mod answers;
@@ -11,10 +11,10 @@ use super::{
     metrics::DnsMetrics,
     wire::{
         format::UDP_PAYLOAD,
-        reply::{Asker, Transport},
+        reply::{QueryContext, Transport},
         respond as answer_into,
     },
-    zone::{Circumstances, Zone, region::Family},
+    zone::{Adjustments, Zone, region::Family},
 };
 use crate::config::{Config, fixture};
 use hickory_proto::{
@@ -87,8 +87,8 @@ fn plan(seq: u64, regions: &[(&str, u16, &[&str])]) -> CommittedPlan {
     }
 }
 
-/// The configuration, with just the regions and addresses of a plan.
-fn knowing(plan: &CommittedPlan) -> Config {
+/// A configuration with just the regions and addresses of a plan.
+fn config_for(plan: &CommittedPlan) -> Config {
     let mut config = config();
     let region = |(name, planned): (&RegionName, &RegionPlan)| Region {
         name: name.clone(),
@@ -123,8 +123,8 @@ fn ask(zone: &Zone, text: &str, kind: RecordType, random: u32) -> Message {
     zone.answer(&query(text, kind), CLIENT, random).message
 }
 
-fn asker(source: IpAddr, transport: Transport, random: u32) -> Asker<'static> {
-    Asker {
+fn context(source: IpAddr, transport: Transport, random: u32) -> QueryContext<'static> {
+    QueryContext {
         source,
         transport,
         random,
@@ -146,7 +146,7 @@ fn respond(
     random: u32,
 ) -> Option<Replied> {
     let mut out = Vec::new();
-    let reply = answer_into(zone, packet, &asker(source, transport, random), &mut out)?;
+    let reply = answer_into(zone, packet, &context(source, transport, random), &mut out)?;
     Some(Replied {
         code: reply.code,
         packet: out,
@@ -186,7 +186,7 @@ fn zone_with(weights: &[u16]) -> Zone {
         .collect();
     let plan = plan(1, &regions);
 
-    Zone::compile(&knowing(&plan), Some(&plan)).unwrap()
+    Zone::compile(&config_for(&plan), Some(&plan)).unwrap()
 }
 
 fn no_board() -> watch::Receiver<Arc<regionmesh_core::gossip::BoardView>> {

@@ -1,5 +1,5 @@
-//! UDP: a few threads of their own, each with its own socket on the one port (SO_REUSEPORT: the
-//! kernel spreads clients over them). Between a packet and its answer nothing waits: the zone, the
+//! UDP: dedicated threads, each with its own socket on the same port (SO_REUSEPORT: the kernel
+//! spreads clients over them). Nothing blocks between a packet and its answer: the zone, the
 //! secrets and the limits are read without locks.
 
 use crate::{batch::Batch, error::DnsError, shared::Shared, wire::reply::Transport};
@@ -17,12 +17,11 @@ use std::{
 use tokio::sync::mpsc;
 use tracing::debug;
 
-/// How long a worker waits for a packet before it checks whether to stop; usually it is woken.
+/// How long a worker waits for a packet before it checks for the stop; usually it is woken.
 const LONGEST_WAIT: Duration = Duration::from_secs(1);
 /// Pause after the system refuses to receive.
 const ERROR_PAUSE: Duration = Duration::from_millis(50);
-/// Packets that wait for a worker, bytes as the kernel counts them; it may grant less
-/// (net.core.rmem_max).
+/// Receive buffer, bytes as the kernel counts them; it may grant less (net.core.rmem_max).
 const RECEIVE_BUFFER: usize = 4 << 20;
 
 /// Sockets on `address`, one for each worker.
@@ -49,7 +48,7 @@ fn bind_shared(address: SocketAddr) -> io::Result<UdpSocket> {
     #[cfg(unix)]
     socket.set_reuse_port(true)?;
 
-    // As much as the system grants: a burst waits rather than being lost.
+    // As much as the system grants, so that bursts are queued and not dropped.
     let _ = socket.set_recv_buffer_size(RECEIVE_BUFFER);
     socket.set_read_timeout(Some(LONGEST_WAIT))?;
 
@@ -100,7 +99,7 @@ impl Workers {
         Ok(workers)
     }
 
-    /// Waits until a worker ends on its own, which only a defect can cause.
+    /// Waits until a worker ends unexpectedly, which only a bug can cause.
     pub(super) async fn ended(&mut self) -> DnsError {
         loop {
             if self.threads.iter().any(JoinHandle::is_finished) {
@@ -116,8 +115,8 @@ impl Drop for Workers {
     fn drop(&mut self) {
         self.stop.store(true, Ordering::Relaxed);
         for socket in &self.sockets {
-            // Wakes the worker. Linux says that a UDP socket is not connected, and does it all the
-            // same.
+            // Wakes the worker. Linux reports that a UDP socket is not connected, but shuts it
+            // down.
             let _ = socket2::SockRef::from(socket).shutdown(Shutdown::Both);
         }
 

@@ -1,8 +1,8 @@
-//! From a query packet to its answer: what may be parsed, and how an answer is made to fit. Pure.
+//! Answers query packets: which are parsed, and how answers are truncated to fit. Pure.
 //!
 //! There are two paths to an answer: [`crate::fast`] for the most frequent question, and the
-//! general one here, which parses with hickory-proto and answers every question. Where the fast one
-//! answers, both give the same bytes.
+//! general one here, which parses with hickory-proto and answers every question. Where the fast
+//! path answers, both give the same bytes.
 
 pub(crate) mod format;
 pub(crate) mod reply;
@@ -18,7 +18,7 @@ use hickory_proto::{
     op::{Message, OpCode, ResponseCode},
     rr::rdata::opt::{EdnsCode, EdnsOption},
 };
-use reply::{Asker, Kind, Reply};
+use reply::{Kind, QueryContext, Reply};
 
 /// Largest query that is read, bytes. A query is one name and perhaps a few options.
 pub const QUERY_LIMIT: usize = 4_096;
@@ -28,20 +28,20 @@ pub const QUERY_LIMIT: usize = 4_096;
 pub fn respond<'zone>(
     zone: &'zone Zone,
     packet: &[u8],
-    asker: &Asker<'_>,
+    context: &QueryContext<'_>,
     out: &mut Vec<u8>,
 ) -> Option<Reply<'zone>> {
-    if let Some(reply) = fast::respond(zone, packet, asker, out) {
+    if let Some(reply) = fast::respond(zone, packet, context, out) {
         return Some(reply);
     }
-    respond_generally(zone, packet, asker, out)
+    respond_generally(zone, packet, context, out)
 }
 
 /// The general path: parsed, answered and encoded by hickory-proto.
 pub fn respond_generally<'zone>(
     zone: &'zone Zone,
     packet: &[u8],
-    asker: &Asker<'_>,
+    context: &QueryContext<'_>,
     out: &mut Vec<u8>,
 ) -> Option<Reply<'zone>> {
     out.clear();
@@ -60,8 +60,8 @@ pub fn respond_generally<'zone>(
         ResponseCode::NotImp
     };
 
-    // Looked at before parsing, since the parser reserves memory for as many questions as the
-    // header claims.
+    // Checked before parsing, since the parser reserves memory for as many questions as the header
+    // claims.
     if questions > 1 || packet.len() > QUERY_LIMIT {
         return Some(bare(header, unreadable, out));
     }
@@ -72,7 +72,7 @@ pub fn respond_generally<'zone>(
     let cookie = query
         .edns
         .as_ref()
-        .and_then(|edns| check_cookie(edns.option(EdnsCode::Cookie), asker));
+        .and_then(|edns| check_cookie(edns.option(EdnsCode::Cookie), context));
 
     // Without a question only a client that wants a cookie is answered (RFC 7873 §5.4).
     let is_for_cookie = op_code == OpCode::Query && matches!(cookie, Some(Ok(_)));
@@ -80,7 +80,7 @@ pub fn respond_generally<'zone>(
         return Some(bare(header, unreadable, out));
     }
 
-    let mut answer = zone.answer(&query, asker.source, asker.random);
+    let mut answer = zone.answer(&query, context.source, context.random);
     let (proof, option) = apply_cookie(&mut answer, cookie, questions);
     let message = &answer.message;
     let code = message.metadata.response_code;
@@ -92,7 +92,7 @@ pub fn respond_generally<'zone>(
     };
     let edns = message.edns.as_ref().map(|edns| edns.flags().dnssec_ok);
 
-    match encode(answer.message, asker.limit(query.max_payload())) {
+    match encode(answer.message, context.limit(query.max_payload())) {
         Some(packet) => {
             out.extend_from_slice(&packet);
             Some(Reply {
@@ -110,14 +110,14 @@ pub fn respond_generally<'zone>(
 
 type Checked = Result<(Proof, [u8; cookies::LENGTH]), BadCookie>;
 
-fn check_cookie(option: Option<&EdnsOption>, asker: &Asker<'_>) -> Option<Checked> {
-    let (EdnsOption::Unknown(_, option), Some(secrets)) = (option?, asker.secrets) else {
+fn check_cookie(option: Option<&EdnsOption>, context: &QueryContext<'_>) -> Option<Checked> {
+    let (EdnsOption::Unknown(_, option), Some(secrets)) = (option?, context.secrets) else {
         return None;
     };
-    Some(secrets.check(option, asker.source, asker.now_s))
+    Some(secrets.check(option, context.source, context.now_s))
 }
 
-/// What a query's cookie changes in its answer. Returns what it proves, and the cookie to send.
+/// Checks a query's cookie. Returns what it proves, and the cookie to send.
 fn apply_cookie(
     answer: &mut Answer<'_>,
     cookie: Option<Checked>,
@@ -165,9 +165,9 @@ fn bare<'zone>(query: &[u8; HEADER], code: ResponseCode, out: &mut Vec<u8>) -> R
     let mut header = [0; HEADER];
     header[..2].copy_from_slice(&query[..2]);
 
-    let kept = query[2] & 0b0111_1001;
+    let flags = query[2] & 0b0111_1001;
     let response = 0x80;
-    header[2] = response | kept;
+    header[2] = response | flags;
     header[3] = code.low();
     out.clear();
     out.extend_from_slice(&header);

@@ -3,7 +3,7 @@
 //!
 //! Names: the zone's apex (SOA, NS), `serving` (one region per answer, drawn by weight),
 //! `<region>.serving` (always that region), `ns-<region>` (glue) and `_plan` (TXT, for operators).
-//! Pure: the random number of a draw is handed in.
+//! Pure: the random number of a draw is passed in.
 
 mod choice;
 pub(crate) mod region;
@@ -73,18 +73,18 @@ pub struct Zone {
     pub(crate) stamp: Option<Stamp>,
     /// What `_plan` answers.
     pub(crate) plan_text: Vec<String>,
-    /// Who answers (RFC 5001): `<region>/<agent>`.
+    /// Name server identifier (RFC 5001): `<region>/<agent>`.
     pub(crate) identifier: String,
-    /// Whether `serving` has no address: every region failed, and the configuration asks for it.
+    /// Whether `serving` has no address: every region failed, and `when_all_down` is set to this.
     pub(crate) is_withdrawn: bool,
 }
 
-/// What changes the answers apart from the plan.
+/// What affects the answers in addition to the plan.
 #[derive(Debug, Default)]
-pub(crate) struct Circumstances {
-    /// What is measured of the regions: it orders those that a network of clients does not name.
+pub(crate) struct Adjustments {
+    /// Measured distances: they order the regions that a network of clients does not list.
     pub(crate) distances: Distances,
-    /// How this authority answers a frozen plan, if not as the plan says.
+    /// This agent's local answer while the plan is frozen, if it differs from the plan.
     pub(crate) local: Option<Arc<LocalAnswer>>,
 }
 
@@ -94,17 +94,17 @@ impl Zone {
     ///
     /// Fails only on names that DNS can't hold.
     pub fn compile(config: &Config, plan: Option<&CommittedPlan>) -> Result<Self, DnsError> {
-        Self::compile_with(config, plan, &Circumstances::default())
+        Self::compile_with(config, plan, &Adjustments::default())
     }
 
-    /// The same, under circumstances.
+    /// Compiles the zone with adjustments.
     pub(crate) fn compile_with(
         config: &Config,
         plan: Option<&CommittedPlan>,
-        circumstances: &Circumstances,
+        adjustments: &Adjustments,
     ) -> Result<Self, DnsError> {
-        let Circumstances { distances, local } = circumstances;
-        // A local answer has a region that this authority sees healthy, whatever the plan says.
+        let Adjustments { distances, local } = adjustments;
+        // A local answer uses the regions that this agent sees healthy, regardless of the plan.
         let is_withdrawn = local.is_none()
             && plan
                 .is_some_and(|committed| config.traffic.when_all_down.withdraws(&committed.plan));
@@ -143,7 +143,7 @@ impl Zone {
     }
 
     /// The regions that a query for `serving` may be answered with now: those with a share, or, if
-    /// no region has any, all that have addresses (an answer that may be bad beats none at all).
+    /// no region has any, all that have addresses (a possibly bad answer is better than none).
     pub(crate) fn candidates(&self, family: Family) -> impl Iterator<Item = (&ZoneRegion, u64)> {
         let is_weighted = self.is_weighted();
         let regions = if self.is_withdrawn {
@@ -171,8 +171,7 @@ impl Zone {
             })
     }
 
-    /// Draws one region by weight: over all values of `random` each comes up in proportion to its
-    /// share.
+    /// Draws one region by weight: over all values of `random`, in proportion to its share.
     pub(crate) fn draw(&self, family: Family, random: u32) -> Option<&ZoneRegion> {
         let total: u64 = self.candidates(family).map(|(_, weight)| weight).sum();
         // Fixed-point multiplication maps 0..2^32 evenly onto 0..total (Lemire 2019); weights sum
@@ -202,8 +201,8 @@ impl Zone {
         Ok(())
     }
 
-    /// Configured name servers below the zone need glue. Any agent answers for the zone, so one
-    /// that is not named for a region gets the addresses of all.
+    /// Configured name servers below the zone need glue. Any agent answers for the zone, so a
+    /// server that does not belong to a region gets the addresses of all.
     fn insert_name_servers(&mut self, config: &Config) -> Result<(), DnsError> {
         let mut glue = BTreeMap::new();
         for region in &config.regions {
@@ -255,8 +254,7 @@ impl Zone {
     }
 }
 
-/// What the plan says of the regions and addresses that the configuration has; of others nothing is
-/// answered.
+/// The plan's data for configured regions and addresses; others are not answered.
 fn planned_regions(
     config: &Config,
     plan: &CommittedPlan,
@@ -311,8 +309,8 @@ fn configured_regions(config: &Config) -> Vec<ZoneRegion> {
         .collect()
 }
 
-/// The mesh endpoint's address where it is one: the agents listen there. Else the region's serving
-/// addresses.
+/// The mesh endpoint if it is an IP address, since the agents listen there; else the region's
+/// serving addresses.
 fn name_server_addresses(region: &Region) -> Vec<IpAddr> {
     let host = region
         .endpoint

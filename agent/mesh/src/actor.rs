@@ -6,7 +6,7 @@
 use super::{
     connection,
     dial::{Target, dial},
-    endpoint::{self, Gate, HANDSHAKE_DEADLINE, HANDSHAKES_AT_ONCE},
+    endpoint::{self, HANDSHAKE_DEADLINE, HANDSHAKES_AT_ONCE, HandshakeLimiter},
     links::{Inner, Mesh},
     node::{NodeActor, NodeArguments},
     tls::RELOAD_EVERY,
@@ -29,13 +29,13 @@ const PUBLISH_EVERY: Duration = Duration::from_secs(1);
 /// To the mesh actor.
 #[derive(Debug)]
 pub enum MeshMessage {
-    /// One of its tasks ended, which none should.
+    /// One of its tasks ended, which is a bug.
     TaskEnded(String),
 }
 
 impl ractor::Message for MeshMessage {}
 
-/// Started with the mesh whose connections it opens.
+/// Start argument: the mesh whose connections it opens.
 pub struct MeshActor;
 
 /// The actor's tasks; they end with it.
@@ -56,7 +56,7 @@ impl Actor for MeshActor {
         let inner = &mesh.inner;
         if inner.port.load().is_none() {
             let port = endpoint::bind(inner.settings.listen, &inner.identity, &inner.metrics)?;
-            tracing::info!(address = %inner.settings.listen, "the mesh listens");
+            tracing::info!(address = %inner.settings.listen, "mesh is listening");
             inner.port.store(Some(Arc::new(port)));
         }
 
@@ -144,7 +144,7 @@ async fn accept(mesh: Mesh, serve: mpsc::Sender<(Connection, bool)>) {
     let Some(port) = inner.port.load_full() else {
         return;
     };
-    let mut gate = Gate::default();
+    let mut limiter = HandshakeLimiter::default();
     let places = Arc::new(Semaphore::new(HANDSHAKES_AT_ONCE));
     let count = |outcome: &str| inner.metrics.handshakes.with_label_values(&[outcome]).inc();
 
@@ -159,7 +159,7 @@ async fn accept(mesh: Mesh, serve: mpsc::Sender<(Connection, bool)>) {
             continue;
         }
 
-        if !gate.admit(source.ip(), Instant::now()) {
+        if !limiter.admit(source.ip(), Instant::now()) {
             count("shed");
             inner.metrics.refuse(
                 "handshake-rate",

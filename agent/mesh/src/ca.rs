@@ -228,7 +228,7 @@ mod tests {
     use std::os::unix::fs::PermissionsExt;
 
     #[test]
-    fn issued_certificates_carry_the_mesh_of_their_authority_and_keys_are_private() {
+    fn issued_certificates_name_their_authoritys_mesh_and_keys_are_private() {
         let dir = tempfile::tempdir().unwrap();
         init_authority(dir.path(), &"prod.example.org".parse().unwrap(), 30).unwrap();
 
@@ -251,7 +251,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_is_overwritten() {
+    fn existing_authority_and_certificates_are_not_overwritten() {
         let dir = tempfile::tempdir().unwrap();
         let mesh = "m".parse().unwrap();
         init_authority(dir.path(), &mesh, 30).unwrap();
@@ -269,7 +269,7 @@ mod tests {
     }
 
     #[test]
-    fn without_an_authority_the_error_tells_how_to_make_one() {
+    fn without_an_authority_the_error_names_the_command_that_creates_one() {
         let dir = tempfile::tempdir().unwrap();
         let error =
             issue_certificate(dir.path(), &"a/b".parse().unwrap(), 7, dir.path()).unwrap_err();

@@ -17,14 +17,14 @@ use tokio::io::{AsyncRead, ReadBuf};
 /// Largest appended field, bytes.
 pub(crate) const NAMED_MAX: u64 = 256;
 
-/// Bytes before each frame that say how long it is, most significant first.
+/// Length prefix of a frame, bytes; big-endian.
 const HEADER: usize = 8;
 /// Bytes per read: memory grows with the received bytes, not with the announced length.
 const PIECE: usize = 16 << 10;
 /// Protobuf's wire type of bytes, texts and messages.
 const DELIMITED: u64 = 2;
 
-/// The fields that are read of ractor_cluster's messages (its `meta.proto` and `node.proto`).
+/// The fields read from ractor_cluster's messages (its `meta.proto` and `node.proto`).
 mod field {
     /// `NetworkMessage.node`
     pub(crate) const NODE: u64 = 2;
@@ -64,8 +64,8 @@ impl<R> Named<R> {
         }
     }
 
-    /// How many bytes are missing of the frame being received.
-    fn lacking(&self) -> io::Result<usize> {
+    /// Bytes still missing from the frame being received.
+    fn missing(&self) -> io::Result<usize> {
         let Some(header) = self.incoming.first_chunk::<HEADER>() else {
             return Ok(HEADER - self.incoming.len());
         };
@@ -82,7 +82,7 @@ impl<R> Named<R> {
         Ok(HEADER + usize::try_from(length).unwrap_or(usize::MAX) - self.incoming.len())
     }
 
-    fn hand_on(&mut self) -> io::Result<()> {
+    fn forward(&mut self) -> io::Result<()> {
         let frame = self.incoming.get(HEADER..).unwrap_or_default();
         let name = naming(frame, &self.caller)?;
         let length = (frame.len() + name.len()) as u64;
@@ -110,14 +110,14 @@ impl<R: AsyncRead + Unpin> AsyncRead for Named<R> {
                 return Poll::Ready(Ok(()));
             }
 
-            let lacking = this.lacking()?;
-            if lacking == 0 {
-                this.hand_on()?;
+            let missing = this.missing()?;
+            if missing == 0 {
+                this.forward()?;
                 continue;
             }
 
             let mut piece = [0; PIECE];
-            let mut piece = ReadBuf::new(&mut piece[..lacking.min(PIECE)]);
+            let mut piece = ReadBuf::new(&mut piece[..missing.min(PIECE)]);
             ready!(Pin::new(&mut this.inner).poll_read(context, &mut piece))?;
             if piece.filled().is_empty() {
                 // End of the stream; an incomplete frame is dropped.
@@ -268,7 +268,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_call_names_the_certificates_agent_whatever_the_peer_wrote(
+        fn a_calls_caller_is_the_certificates_agent_whatever_the_peer_wrote(
             to: u64,
             what in vec(any::<u8>(), 0..300),
             claimed in proptest::option::of(vec(any::<u8>(), 0..80)),
@@ -303,9 +303,9 @@ mod tests {
             prop_assert!(received[1].is_empty());
         }
 
-        /// Whatever a peer sends, the result names the peer if it decodes as a call.
+        /// For any input, the result names the peer if it decodes as a call.
         #[test]
-        fn no_bytes_make_a_call_in_anothers_name(
+        fn no_input_can_forge_a_caller(
             mut frame in vec(any::<u8>(), 0..60),
             is_node: bool,
             length in 0..80u8,
@@ -332,7 +332,7 @@ mod tests {
     }
 
     #[test]
-    fn replies_and_other_messages_pass_as_they_are() {
+    fn replies_and_other_messages_pass_unchanged() {
         let reply = Network {
             node: Some(Node {
                 kind: Some(Kind::Reply(Call {
@@ -352,7 +352,7 @@ mod tests {
     }
 
     #[test]
-    fn a_frame_of_two_messages_and_one_cut_short_are_refused() {
+    fn frames_with_two_messages_or_a_truncated_one_are_refused() {
         let call = Network {
             node: Some(Node {
                 kind: Some(Kind::Call(Call {

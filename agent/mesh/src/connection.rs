@@ -20,7 +20,7 @@ use rustls::pki_types::CertificateDer;
 use std::{sync::Arc, time::Duration};
 use tokio::sync::Semaphore;
 
-/// How long a peer may take to send a stream's kind, and a whole exchange.
+/// Time limit for a peer to send a stream's kind, and for a whole exchange.
 const STREAM_DEADLINE: Duration = Duration::from_secs(10);
 /// How long gossip may take to answer an exchange.
 const EXCHANGE_DEADLINE: Duration = Duration::from_secs(5);
@@ -29,7 +29,7 @@ const EXCHANGES_AT_ONCE: usize = 4;
 /// How often the dialler checks that its connection has an actor session.
 const SESSION_CHECK: Duration = Duration::from_millis(250);
 /// QUIC application error code for a protocol violation by the peer.
-const MISBEHAVED: VarInt = VarInt::from_u32(1);
+const PROTOCOL_VIOLATION: VarInt = VarInt::from_u32(1);
 
 /// The agent at the other end of an established connection, from its certificate.
 pub(crate) fn peer_of(connection: &Connection) -> Option<AgentId> {
@@ -49,7 +49,7 @@ pub(crate) fn is_bulk(connection: &Connection) -> bool {
         .is_some_and(|protocol| protocol == ALPN_BULK)
 }
 
-/// Serves a control connection until it ends.
+/// Serves a control connection until it closes.
 pub(crate) async fn serve(
     mesh: Mesh,
     node: ActorRef<NodeServerMessage>,
@@ -61,19 +61,19 @@ pub(crate) async fn serve(
         inner.metrics.refuse(
             "certificate",
             &format!(
-                "{} shows no agent's certificate",
+                "{} presented no agent certificate",
                 connection.remote_address()
             ),
         );
 
-        connection.close(MISBEHAVED, b"no identity");
+        connection.close(PROTOCOL_VIOLATION, b"no identity");
         return;
     };
 
     inner.add(&peer, &connection);
     let sessions = async {
         if is_dialler {
-            keep_session(&inner, &node, &connection, &peer).await;
+            maintain_session(&inner, &node, &connection, &peer).await;
         } else {
             std::future::pending::<()>().await;
         }
@@ -88,9 +88,8 @@ pub(crate) async fn serve(
     inner.remove(&peer, &connection, &why);
 }
 
-/// Opens an actor session on this connection whenever there is none with the peer; done by the
-/// dialler.
-async fn keep_session(
+/// Opens an actor session on this connection whenever the peer has none; done by the dialler.
+async fn maintain_session(
     inner: &Inner,
     node: &ActorRef<NodeServerMessage>,
     connection: &Connection,
@@ -152,13 +151,13 @@ async fn accept_streams(
                 serve_stream(&inner, &node, &peer, send, recv, &exchanges).await
             {
                 inner.metrics.refuse(reason, &format!("{peer}: {what}"));
-                connection.close(MISBEHAVED, reason.as_bytes());
+                connection.close(PROTOCOL_VIOLATION, reason.as_bytes());
             }
         });
     }
 }
 
-type Misbehaviour = (&'static str, String);
+type Violation = (&'static str, String);
 
 async fn serve_stream(
     inner: &Inner,
@@ -167,7 +166,7 @@ async fn serve_stream(
     send: SendStream,
     mut recv: RecvStream,
     exchanges: &Semaphore,
-) -> Result<(), Misbehaviour> {
+) -> Result<(), Violation> {
     let mut kind = [0];
     match tokio::time::timeout(STREAM_DEADLINE, recv.read_exact(&mut kind)).await {
         Ok(Ok(())) => {}
@@ -211,7 +210,7 @@ async fn serve_exchange(
     peer: &AgentId,
     mut send: SendStream,
     mut recv: RecvStream,
-) -> Result<(), Misbehaviour> {
+) -> Result<(), Violation> {
     let read = recv.read_to_end(codec::DOCUMENT_LIMIT);
     let request = match tokio::time::timeout(STREAM_DEADLINE, read).await {
         Ok(Ok(request)) => request,
@@ -260,13 +259,12 @@ async fn accept_datagrams(inner: &Inner, connection: &Connection, peer: &AgentId
         let envelope = match codec::decode::<Envelope>(&bytes) {
             Ok(envelope) => envelope,
             Err(error) => {
-                inner.metrics.refuse(
-                    "datagram",
-                    &format!("{peer}: a datagram that is no envelope: {error}"),
-                );
+                inner
+                    .metrics
+                    .refuse("datagram", &format!("{peer}: malformed datagram: {error}"));
 
-                connection.close(MISBEHAVED, b"datagram");
-                return "it sent garbage".into();
+                connection.close(PROTOCOL_VIOLATION, b"datagram");
+                return "it sent a malformed datagram".into();
             }
         };
 
@@ -302,11 +300,11 @@ async fn accept_datagrams(inner: &Inner, connection: &Connection, peer: &AgentId
 
 #[derive(Debug, PartialEq, Eq)]
 enum Route {
-    /// For us, from its claimed sender.
+    /// For us, from the sender that it names.
     Ours,
     /// For another agent of our region.
     Relay,
-    /// The peer may not speak for that sender, or we are not on the route.
+    /// The peer may not send for that agent, or we are not on the route.
     Forged,
 }
 
@@ -327,7 +325,7 @@ fn route(us: &AgentId, peer: &AgentId, envelope: &Envelope) -> Route {
 pub(crate) async fn serve_bulk(mesh: Mesh, connection: Connection) {
     let inner = mesh.inner;
     let Some(peer) = peer_of(&connection) else {
-        connection.close(MISBEHAVED, b"no identity");
+        connection.close(PROTOCOL_VIOLATION, b"no identity");
         return;
     };
     let gauge = inner
@@ -382,12 +380,12 @@ mod tests {
     }
 
     #[test]
-    fn a_datagram_is_taken_from_its_sender_or_through_one_relay() {
+    fn a_datagram_is_accepted_from_its_sender_or_through_one_relay() {
         assert_eq!(routed("b/0", "a/0", "a/0", "b/0"), Route::Ours);
         assert_eq!(
             routed("b/0", "a/0", "a/1", "b/0"),
             Route::Ours,
-            "its region's agents speak through it"
+            "its region's agents send through it"
         );
 
         assert_eq!(routed("b/0", "a/0", "a/0", "b/1"), Route::Relay);
@@ -399,7 +397,7 @@ mod tests {
     }
 
     #[test]
-    fn nobody_speaks_for_another_region_and_nothing_is_relayed_twice() {
+    fn a_peer_cannot_send_for_another_region_and_relays_are_not_chained() {
         assert_eq!(routed("b/0", "a/0", "c/0", "b/0"), Route::Forged);
         assert_eq!(
             routed("b/0", "a/0", "a/1", "b/1"),

@@ -129,7 +129,7 @@ async fn dial_region(
                     tracing::warn!(%region, endpoint, why, "cannot connect; retrying");
                 }
 
-                // Wakes early if the other side connects to us.
+                // Wakes early if the peer connects to us.
                 let _ = tokio::time::timeout(jittered(pause), changes.changed()).await;
                 pause = (pause * 2).min(LONGEST_PAUSE);
             }
@@ -232,12 +232,12 @@ async fn connect(
         .map_err(|_| format!("{address} did not finish the handshake"))?
         .map_err(|error| format!("{address}: {}", connection::explain(&error)))?;
     let id = connection::peer_of(&connection)
-        .ok_or_else(|| format!("{address} shows no agent's certificate"))?;
+        .ok_or_else(|| format!("{address} presented no agent certificate"))?;
 
     Ok((connection, id))
 }
 
-/// The addresses behind `host:port`; never empty.
+/// Resolves `host:port`; never empty.
 async fn lookup(
     endpoint: &str,
     resolver: Option<&TokioResolver>,

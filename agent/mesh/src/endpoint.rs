@@ -151,7 +151,7 @@ pub(crate) fn bind(
         .max_udp_payload_size(65_527)
         .map_err(|error| tls(&error))?;
 
-    // Agents don't grease the fixed bit (RFC 9287): a packet without it is from a stranger and
+    // Agents don't grease the fixed bit (RFC 9287): a packet without it is not from an agent and is
     // counted.
     config.grease_quic_bit(false);
 
@@ -179,11 +179,11 @@ fn udp_socket(address: SocketAddr) -> io::Result<std::net::UdpSocket> {
 
 /// The limits of new handshakes.
 #[derive(Debug, Default)]
-pub(crate) struct Gate {
+pub(crate) struct HandshakeLimiter {
     sources: HashMap<IpAddr, (f64, Instant)>,
 }
 
-impl Gate {
+impl HandshakeLimiter {
     /// Takes one handshake from the budget of `source`; false if the budget is empty.
     pub(crate) fn admit(&mut self, source: IpAddr, now: Instant) -> bool {
         if self.sources.len() >= SOURCES && !self.sources.contains_key(&source) {
@@ -276,25 +276,25 @@ mod tests {
 
     #[test]
     fn a_flood_from_one_source_does_not_spend_the_budget_of_another() {
-        let mut gate = Gate::default();
+        let mut limiter = HandshakeLimiter::default();
         let now = Instant::now();
         let flood: IpAddr = [192, 0, 2, 1].into();
         let peer: IpAddr = [192, 0, 2, 2].into();
-        let admitted = (0..10_000).filter(|_| gate.admit(flood, now)).count();
+        let admitted = (0..10_000).filter(|_| limiter.admit(flood, now)).count();
 
         assert_eq!(admitted, BURST as usize);
-        assert!(gate.admit(peer, now));
-        assert!(gate.admit(flood, now + Duration::from_secs(1)));
+        assert!(limiter.admit(peer, now));
+        assert!(limiter.admit(flood, now + Duration::from_secs(1)));
     }
 
     #[test]
     fn the_table_of_sources_is_bounded_and_recovers() {
-        let mut gate = Gate::default();
+        let mut limiter = HandshakeLimiter::default();
         let now = Instant::now();
         for source in 0..10_000u32 {
-            gate.admit(IpAddr::from(source.to_be_bytes()), now);
+            limiter.admit(IpAddr::from(source.to_be_bytes()), now);
         }
-        assert!(gate.sources.len() <= SOURCES);
-        assert!(gate.admit([255, 0, 0, 1].into(), now + Duration::from_secs(10)));
+        assert!(limiter.sources.len() <= SOURCES);
+        assert!(limiter.admit([255, 0, 0, 1].into(), now + Duration::from_secs(10)));
     }
 }

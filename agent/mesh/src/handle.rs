@@ -89,7 +89,7 @@ pub trait GossipInbox: Send + Sync + 'static {
     /// The mesh connected to this agent.
     fn link_up(&self, peer: &AgentId);
 
-    /// The last connection to this agent is gone.
+    /// The last connection to this agent closed.
     fn link_down(&self, peer: &AgentId);
 
     /// A SWIM packet arrived from this agent, as far as its region's certificate proves.

@@ -1,7 +1,7 @@
-//! Connections between agents: who is at the other end, who is alive, and what travels on them.
+//! Connections between agents: identity, membership and transport.
 //!
 //! An agent has one UDP port and one [`Identity`]. Its [`MeshActor`] accepts and dials QUIC
-//! connections with mutual TLS and redials for ever; the [`Mesh`] handle calls peers, exchanges
+//! connections with mutual TLS and redials indefinitely; the [`Mesh`] handle calls peers, exchanges
 //! status boards with them and opens bulk streams. What comes in goes to the traits that the agent
 //! hands in: [`GossipInbox`], [`PeerService`] (through the [`PeerActor`]) and [`BulkService`].
 //! [`Membership`] is SWIM as a machine without sockets or clocks.

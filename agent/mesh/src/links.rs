@@ -35,7 +35,7 @@ pub struct MeshArguments {
     /// Where we listen and what we stay connected to.
     pub settings: Settings,
     pub identity: Arc<Identity>,
-    /// Where the mesh publishes its connections; it is the only writer.
+    /// Where the mesh publishes its connections; the mesh is the only writer.
     pub links: watch::Sender<Arc<BTreeMap<AgentId, LinkInfo>>>,
     /// Takes datagrams and exchanges.
     pub gossip: Arc<dyn GossipInbox>,
@@ -113,7 +113,7 @@ impl Mesh {
         }
     }
 
-    /// Opens a stream on the bulk connection to a connected agent; dials if there is none or it is
+    /// Opens a stream on the bulk connection to a connected agent; dials if it is missing or
     /// broken.
     pub async fn open_bulk(&self, to: &AgentId) -> Result<(SendStream, RecvStream), PeerError> {
         let peer = || Peer::Agent(to.clone());

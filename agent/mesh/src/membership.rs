@@ -66,9 +66,9 @@ pub enum PacketError {
     /// The packet's sender is not the connection's agent.
     #[error("a SWIM packet in the name of {claimed} came from {from}")]
     WrongSender {
-        /// As the packet says.
+        /// According to the packet.
         claimed: AgentId,
-        /// As the connection says.
+        /// According to the connection.
         from: AgentId,
     },
     /// The packet names new members beyond the limit.
@@ -272,7 +272,7 @@ impl Membership {
         }
 
         if self.foca.iter_membership_state().len() >= MEMBERS_MAX
-            && self.names_strangers(&header.src, rest)
+            && self.names_unknown_members(&header.src, rest)
         {
             return Err(PacketError::Full);
         }
@@ -319,7 +319,7 @@ impl Membership {
                     }
                 }
                 Alarm::Buddy(member, incarnation) => {
-                    self.tell_suspect(member, incarnation, now, outputs)
+                    self.notify_suspect(member, incarnation, now, outputs)
                 }
                 Alarm::Announce => {
                     let missing: Vec<_> = self.links.difference(&self.alive).cloned().collect();
@@ -398,7 +398,7 @@ impl Membership {
                 && !self.suspects.contains(member_id)
             {
                 self.suspects.push(member_id.clone());
-                self.tell_suspect(member_id.clone(), *incarnation, now, outputs);
+                self.notify_suspect(member_id.clone(), *incarnation, now, outputs);
             }
 
             self.set_alarm(now + after, Alarm::Swim(timer));
@@ -409,7 +409,7 @@ impl Membership {
 
     /// Pings a suspect with the suspicion attached, which it refutes in its answer one round trip
     /// later.
-    fn tell_suspect(
+    fn notify_suspect(
         &mut self,
         suspect: MemberId,
         incarnation: Incarnation,
@@ -421,7 +421,8 @@ impl Membership {
             return;
         }
 
-        // foca does not expose our own incarnation. Zero is no news to a member that knows us.
+        // foca does not expose our own incarnation. Zero carries no information for a member that
+        // knows us.
         let header = Header {
             src: self.foca.identity().clone(),
             src_incarnation: 0,
@@ -452,7 +453,7 @@ impl Membership {
         })
     }
 
-    fn names_strangers(&self, sender: &MemberId, mut rest: &[u8]) -> bool {
+    fn names_unknown_members(&self, sender: &MemberId, mut rest: &[u8]) -> bool {
         let known: BTreeSet<&AgentId> = self
             .foca
             .iter_membership_state()

@@ -1,7 +1,7 @@
 //! ractor_cluster over the mesh's own streams.
 //!
 //! Its `NodeServer` always opens a clear-text TCP listener, believes a peer's claimed name, and
-//! keeps the oldest of two connections. This actor drives its `NodeSession` instead: there is no
+//! uses the oldest of two connections. This actor drives its `NodeSession` instead: it opens no
 //! socket, a peer's name is that of its certificate, and the newest session of a peer wins, so that
 //! a restarted agent is reachable immediately. If both agents open a session at the same time, each
 //! would take the other's for the newest and end its own: then the session of the agent whose name
@@ -102,7 +102,7 @@ struct Session {
     origin: Origin,
 }
 
-/// Who opened a session, and when.
+/// Which side opened a session, and when.
 #[derive(Debug, Clone, Copy)]
 struct Origin {
     is_ours: bool,
@@ -110,8 +110,8 @@ struct Origin {
 }
 
 impl Origin {
-    /// Whether a session outlives `other`, another one with the same peer; both ends decide alike.
-    /// `we_come_first`: our name sorts before the peer's.
+    /// Whether a session outlives `other`, another session with the same peer; both ends decide the
+    /// same. `we_come_first`: our name sorts before the peer's.
     fn outlives(&self, other: &Self, we_come_first: bool) -> bool {
         let apart = self.opened.max(other.opened) - self.opened.min(other.opened);
         if self.is_ours != other.is_ours && apart < SIMULTANEOUS {
@@ -200,9 +200,8 @@ impl NodeState {
         }
     }
 
-    /// Of the sessions with one peer, stops those that do not win against the new one, or the new
-    /// one.
-    fn stop_rivals(&self, id: ActorId) {
+    /// Keeps one session per peer: stops either the older ones or the new one.
+    fn stop_duplicates(&self, id: ActorId) {
         let Some(new) = self.open.get(&id) else {
             return;
         };
@@ -283,7 +282,7 @@ impl Actor for NodeActor {
                 };
                 let _ = reply.send(answer);
             }
-            NodeServerMessage::ConnectionAuthenticated(id) => state.stop_rivals(id),
+            NodeServerMessage::ConnectionAuthenticated(id) => state.stop_duplicates(id),
             NodeServerMessage::ConnectionReady(id) => {
                 if let Some(session) = state.open.get(&id) {
                     state.sessions.set(&session.peer, session.node);
@@ -346,12 +345,12 @@ mod tests {
     use proptest::prelude::*;
 
     proptest! {
-        /// Both ends see the two sessions half a round trip apart and keep the same one.
+        /// Both ends see the two sessions half a round trip apart and choose the same one.
         #[test]
-        fn of_two_sessions_opened_from_both_sides_at_once_both_ends_keep_the_same(
+        fn both_ends_agree_on_one_of_two_simultaneous_sessions(
             ours_ms in 0u64..800,
             theirs_ms in 0u64..800,
-            way_ms in 0u64..300,
+            one_way_ms in 0u64..300,
             we_come_first: bool,
         ) {
             let start = Instant::now();
@@ -363,14 +362,14 @@ mod tests {
                 },
                 Origin {
                     is_ours: false,
-                    opened: at(theirs_ms + way_ms),
+                    opened: at(theirs_ms + one_way_ms),
                 },
             ];
 
             let there = [
                 Origin {
                     is_ours: false,
-                    opened: at(ours_ms + way_ms),
+                    opened: at(ours_ms + one_way_ms),
                 },
                 Origin {
                     is_ours: true,
@@ -391,7 +390,7 @@ mod tests {
 
         /// A restarted agent is reached by its newest session, no matter which side opened it.
         #[test]
-        fn a_later_session_outlives_one_that_stood_for_long(
+        fn a_later_session_replaces_an_older_one(
             ours: bool,
             later_ours: bool,
             we_come_first: bool,

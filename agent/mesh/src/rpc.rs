@@ -95,7 +95,7 @@ impl Message for PeerMessage {
                 let (length, request) = args.split_first_chunk().ok_or(BoxedDowncastErr)?;
                 let request = match usize::try_from(u64::from_be_bytes(*length)) {
                     Ok(length) if length == request.len() => Wire::from_bytes(request.to_vec()),
-                    _ => Wire::Bad("it is longer or shorter than it says".into()),
+                    _ => Wire::Bad("its length does not match its header".into()),
                 };
                 let reply = bridge(reply, Wire::into_bytes);
 
@@ -143,7 +143,7 @@ mod tests {
     use std::time::Duration;
 
     #[test]
-    fn a_request_survives_the_wire_and_garbage_is_told() {
+    fn a_request_round_trips_and_garbage_decodes_as_bad() {
         let request = PeerRequest::Acceptor(AcceptorRequest::Read);
         let bytes = Wire::Ok(request.clone()).into_bytes();
         assert!(
@@ -159,7 +159,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_call_arrives_with_its_caller_and_its_answer_comes_back() {
+    async fn a_call_carries_its_caller_and_returns_the_answer() {
         let (send, answer) = ractor::concurrency::oneshot();
         let sent = PeerMessage::new(
             PeerRequest::Acceptor(AcceptorRequest::Read),

@@ -70,7 +70,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_address_that_is_not_host_and_port_is_named() {
+    fn every_malformed_address_is_reported() {
         let region = |name: &str, endpoint: &str| RegionEndpoint {
             name: name.parse().unwrap(),
             endpoint: endpoint.into(),

@@ -1,9 +1,9 @@
-//! Who an agent is, and who is at the other end: certificates with SPIFFE IDs, checked against the
-//! mesh's authorities.
+//! Identity of agents and peers: certificates with SPIFFE IDs, verified against the mesh's
+//! authorities.
 //!
 //! A peer's region and name come from the URI SAN of its certificate alone (X.509-SVID §5); DNS
 //! names are ignored. A dialler names the region that it wants in the server name, and refuses a
-//! certificate of another region. There is no session resumption: every connection presents a
+//! certificate of another region. Session resumption is off: every connection presents a
 //! certificate, so that an expired one is noticed.
 
 mod config;

@@ -1,4 +1,4 @@
-//! The agent's hybrid logical clock: one per process, shared by what publishes and what receives.
+//! The agent's hybrid logical clock: one per process, shared by publishers and receivers.
 
 use regionmesh_protocol::{clock::HybridTime, models::catalogue::Catalogue};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -16,17 +16,22 @@ impl HybridClock {
     }
 
     /// Advances the clock to a timestamp received from a peer.
-    pub(crate) fn hear(&self, time: HybridTime) {
+    pub(crate) fn advance_to(&self, time: HybridTime) {
         let mut last = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         *last = last.observe(time, regionmesh_runtime::time::unix_ms());
     }
 
-    /// Takes note of every time in a catalogue, so that what we publish next is later than what we
-    /// know of.
+    /// Advances the clock past every time in a catalogue, so that later publications get later
+    /// timestamps.
     pub fn observe(&self, catalogue: &Catalogue) {
         let times = catalogue.versions.iter().map(|version| version.published);
         let times = times.chain(catalogue.aliases.iter().map(|alias| alias.set));
-        let times = times.chain(catalogue.tombstones.iter().map(|stone| stone.deleted));
+        let times = times.chain(
+            catalogue
+                .tombstones
+                .iter()
+                .map(|tombstone| tombstone.deleted),
+        );
         let now_ms = regionmesh_runtime::time::unix_ms();
         let mut last = self.0.lock().unwrap_or_else(PoisonError::into_inner);
 

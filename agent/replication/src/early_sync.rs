@@ -1,4 +1,4 @@
-//! Having a growing file written to disk before it is complete.
+//! Syncs a growing file to disk before it is complete.
 
 use std::{
     fs::File,
@@ -11,24 +11,24 @@ use std::{
 };
 use tokio::task::JoinHandle;
 
-/// Bytes of a growing file that may wait in memory before the disk is asked to write them.
+/// Unsynced bytes of a growing file that start a sync.
 pub(crate) const SYNC_EVERY: u64 = 64 << 20;
 
-/// Has the disk write a file while it still grows, so that the sync at its end finds little left to
-/// write: receiving and writing a large model then take the longer of both times and not their sum.
-/// Clones share the file.
+/// Syncs a file while it still grows, so that little is left for the sync at its end: a large model
+/// then takes the longer of the times for receiving and writing, not their sum. Clones share the
+/// file.
 #[derive(Debug, Clone)]
 pub(crate) struct EarlySync {
     file: Arc<File>,
     waiting: Arc<AtomicU64>,
     /// The sync in progress, or the last one.
     running: Arc<Mutex<Option<JoinHandle<()>>>>,
-    /// The kernel reports a write error only once; a later sync would not see it.
+    /// The kernel reports a write error only once; a later sync would miss it.
     failure: Arc<Mutex<Option<io::Error>>>,
 }
 
 impl EarlySync {
-    /// For an existing file. Create it before the first write that [`EarlySync::wrote`] reports.
+    /// For an existing file. Create it before the first write reported to [`EarlySync::wrote`].
     pub(crate) fn new(path: &Path) -> io::Result<Self> {
         let file = Arc::new(File::open(path)?);
         Ok(Self {

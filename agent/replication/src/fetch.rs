@@ -89,7 +89,7 @@ impl Fetcher {
         for (index, sync) in syncs {
             let path = &paths[index];
             if let Err(error) = sync.finish().await {
-                // It is unknown how much of the file reached the disk.
+                // It is unknown how much of the file is on disk.
                 let _ = tokio::fs::remove_file(path).await;
                 return Err(ModelError::io("assemble", path, error).into());
             }

@@ -2,8 +2,8 @@
 //! written to a staging folder, and become visible together at the end, or not at all.
 
 mod commit;
+mod conflicts;
 mod error;
-mod rivals;
 mod stage;
 mod uploads;
 
@@ -33,7 +33,7 @@ use tokio_util::sync::CancellationToken;
 pub use uploads::OpenUpload;
 use uploads::{UPLOADS_MAX, Upload, dropped};
 
-/// At the limit of open uploads, one that has been idle for this long is dropped for a new one.
+/// At the limit of open uploads, a new one displaces one that has been idle for this long.
 const EVICTABLE_AFTER: Duration = Duration::from_secs(60);
 /// Longest interval between two checks for idle uploads.
 const EXPIRY_INTERVAL_MAX: Duration = Duration::from_secs(30);
@@ -43,7 +43,7 @@ const REMOVAL_TIMEOUT: Duration = Duration::from_secs(2);
 pub struct PublisherSetup {
     /// The region's store.
     pub store: Arc<dyn Store>,
-    /// Asks the other regions whether they publish the same name; without it they are not asked.
+    /// Used to ask other regions whether they publish the same name; optional.
     pub transport: Option<Arc<dyn Transport>>,
     pub region: RegionName,
     /// The agent's clock.
@@ -66,7 +66,7 @@ pub struct Publisher {
     staging: PathBuf,
     uploads: Arc<Mutex<HashMap<String, Upload>>>,
     upload_idle_max: Duration,
-    rivals: rivals::Rivals,
+    publications: conflicts::Publications,
 }
 
 impl Publisher {
@@ -97,7 +97,7 @@ impl Publisher {
             staging,
             uploads: Arc::default(),
             upload_idle_max,
-            rivals: rivals::Rivals::new(transport),
+            publications: conflicts::Publications::new(transport),
         })
     }
 

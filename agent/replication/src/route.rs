@@ -1,5 +1,5 @@
 //! Where to fetch a version from, by cost: from the cheapest region that holds it, or later from
-//! one that is about to hold it. Pure; the rules are in regionmesh-cost.
+//! one that is receiving it. Pure; the rules are in regionmesh-cost.
 
 use regionmesh_cost::{
     FanOutLimits, Money, NoPrice, Pricing, ReplicationSource, fan_out, price_per_gb, source_tiers,
@@ -148,8 +148,7 @@ mod tests {
     use proptest::prelude::*;
     use regionmesh_cost::{MeshRegion, Prices, RegionMap};
 
-    /// At the built-in prices from Mumbai to anywhere else a gigabyte costs 0.086 USD, from Ireland
-    /// to Oregon 0.02.
+    /// Built-in prices per gigabyte: 0.086 USD from Mumbai, 0.02 USD from Ireland to Oregon.
     const REGIONS: [&str; 4] = ["us-west-2", "eu-west-1", "ap-south-1", "eu-central-1"];
 
     fn routes<R>(own: &str, use_them: impl FnOnce(&Routes<'_>) -> R) -> R {
@@ -195,7 +194,7 @@ mod tests {
     }
 
     #[test]
-    fn from_mumbai_one_region_fetches_and_the_others_fetch_from_it() {
+    fn from_mumbai_one_region_fetches_and_relays_to_the_others() {
         let others = ["eu-central-1", "eu-west-1", "us-west-2"];
         let waiting: Vec<_> = others
             .iter()
@@ -206,7 +205,7 @@ mod tests {
             .collect();
 
         assert_eq!(waiting.iter().flatten().count(), 2, "{waiting:?}");
-        // Once the first has it, the others fetch from it without waiting.
+        // Once the first region has it, the others fetch from it without waiting.
         let first = others
             .iter()
             .zip(&waiting)
@@ -224,7 +223,7 @@ mod tests {
     }
 
     #[test]
-    fn no_region_waits_if_a_holder_is_as_cheap_or_no_other_region_lacks_it() {
+    fn no_region_waits_for_a_relay_that_saves_nothing() {
         assert_eq!(relay("us-west-2", &["ap-south-1"], &[]), None);
         assert_eq!(
             relay("us-west-2", &["ap-south-1", "eu-west-1"], &["eu-central-1"]),
@@ -236,7 +235,7 @@ mod tests {
     }
 
     #[test]
-    fn sources_of_one_price_are_one_list_and_dearer_ones_follow() {
+    fn sources_are_grouped_by_price_cheapest_first() {
         let links = [
             ("ap-south-1/n", 1),
             ("eu-west-1/n", 90),

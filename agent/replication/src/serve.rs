@@ -170,7 +170,7 @@ fn refusal(error: ModelError) -> BulkReply {
 fn check(ranges: &[(u64, u32)]) -> Result<u64, String> {
     if ranges.len() > RANGES_MAX {
         return Err(format!(
-            "{} ranges were asked for, the limit is {RANGES_MAX}",
+            "{} ranges were requested, the limit is {RANGES_MAX}",
             ranges.len()
         ));
     }
@@ -183,7 +183,7 @@ fn check(ranges: &[(u64, u32)]) -> Result<u64, String> {
 
     if total > REQUEST_MAX || !is_possible {
         return Err(format!(
-            "{total} bytes were asked for in one request, the limit is {REQUEST_MAX}"
+            "{total} bytes were requested at once, the limit is {REQUEST_MAX}"
         ));
     }
 

@@ -69,7 +69,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn defaults_are_right_and_each_fault_is_named() {
+    fn defaults_are_valid_and_each_fault_is_reported() {
         assert_eq!(Settings::default().faults(), [""; 0]);
         let faulty = Settings {
             rescan_ms: 99,

@@ -9,17 +9,17 @@ use regionmesh_protocol::models::{
 use regionmesh_runtime::models::ModelError;
 use std::{ops::Range, path::PathBuf};
 
-/// What replication needs of the region's store.
+/// What replication needs from the region's store.
 #[async_trait]
 pub trait Store: Send + Sync + 'static {
-    /// Fails soon where the store can't be reached: before a publisher sends all its bytes.
+    /// Fails quickly if the store can't be reached, before a publisher sends all its bytes.
     async fn check_available(&self) -> Result<(), ModelError>;
 
-    /// Ends once a store is known to be unavailable whose file system has no timeouts; never for
-    /// another one. Files are staged on that file system.
+    /// Completes once a local store is known to be unavailable, since its file system has no
+    /// timeouts. Never completes for a remote store. Files are staged on that file system.
     async fn outage(&self) -> ModelError;
 
-    /// Every version that is committed here.
+    /// Every committed version.
     async fn versions(&self) -> Result<Vec<VersionSummary>, ModelError>;
 
     /// The manifest of a version.
@@ -36,7 +36,7 @@ pub trait Store: Send + Sync + 'static {
         version: &VersionName,
     ) -> Result<Bytes, ModelError>;
 
-    /// The newest deletion of a version, if it ever was deleted.
+    /// The newest deletion of a version, if any.
     async fn deletion_of(
         &self,
         model: &ModelName,
@@ -52,8 +52,8 @@ pub trait Store: Send + Sync + 'static {
         range: Range<u64>,
     ) -> Result<Bytes, ModelError>;
 
-    /// Makes a version visible whose files, verified, lie in `staged` (one path per file of the
-    /// manifest, in order). The same content twice is no error.
+    /// Makes a version visible. Its verified files are in `staged`, one path per file of the
+    /// manifest, in order. Idempotent for the same content.
     async fn commit(
         &self,
         manifest: &Manifest,

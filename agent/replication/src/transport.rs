@@ -1,4 +1,4 @@
-//! The way to other agents.
+//! Access to other agents.
 
 use async_trait::async_trait;
 use regionmesh_protocol::{
@@ -13,7 +13,7 @@ pub type BulkSend = Box<dyn AsyncWrite + Send + Unpin>;
 /// The receiving half of a bulk stream.
 pub type BulkReceive = Box<dyn AsyncRead + Send + Unpin>;
 
-/// What replication needs of the mesh. In production over QUIC; in tests in memory.
+/// What replication needs from the mesh. QUIC in production, in memory in tests.
 #[async_trait]
 pub trait Transport: Send + Sync + 'static {
     /// The agents that this one is connected to.

@@ -30,21 +30,21 @@ pub fn io_words(error: &io::Error) -> String {
 pub fn without_numbers(text: &str) -> String {
     const MARK: &str = " (os error ";
 
-    let mut kept = String::with_capacity(text.len());
+    let mut result = String::with_capacity(text.len());
     let mut rest = text;
     while let Some((before, after)) = rest.split_once(MARK) {
-        kept += before;
+        result += before;
         let digits = after.trim_start_matches(|c: char| c.is_ascii_digit());
         match digits.strip_prefix(')') {
             Some(after_number) if digits.len() < after.len() => rest = after_number,
             _ => {
-                kept += MARK;
+                result += MARK;
                 rest = after;
             }
         }
     }
 
-    kept + rest
+    result + rest
 }
 
 #[cfg(test)]
@@ -52,7 +52,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn numbers_of_the_system_are_left_out_and_nothing_else_is() {
+    fn only_os_error_numbers_are_removed() {
         let missing = io::Error::from_raw_os_error(2);
         assert_eq!(io_error(&missing), "No such file or directory");
         assert_eq!(io_words(&missing), "no such file or directory");

@@ -6,7 +6,7 @@
 //! so that a busy agent does not look dead to its health checks.
 
 pub mod http;
-mod impatient;
+mod write_timeout;
 
 use crate::logging::Throttle;
 use prometheus::IntGauge;
@@ -32,9 +32,9 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 /// At most one log line of each kind in this time.
 const LOG_INTERVAL: Duration = Duration::from_secs(60);
 
-/// Why a connection was not served, or not to its end.
+/// Why a connection was refused or dropped.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Turned {
+pub enum DropReason {
     /// The system could not accept it.
     NotAccepted,
     /// Its client is at the limit per client: the new connection, or the client's longest idle one,
@@ -45,7 +45,7 @@ pub enum Turned {
     Full,
 }
 
-impl Turned {
+impl DropReason {
     /// For the label of a metric.
     pub fn as_str(self) -> &'static str {
         match self {
@@ -56,7 +56,7 @@ impl Turned {
     }
 }
 
-impl From<Refused> for Turned {
+impl From<Refused> for DropReason {
     fn from(refused: Refused) -> Self {
         match refused {
             Refused::Client => Self::OneClient,
@@ -73,7 +73,7 @@ pub struct DoorLimits {
     /// Further connections that only answer health routes; without them, further connections are
     /// closed.
     pub reserve: Option<PlaceLimits>,
-    /// How long connections may take to end when the door closes, before they are cut off.
+    /// How long connections may take to end when the door closes, before they are aborted.
     pub stop_timeout: Duration,
 }
 
@@ -85,19 +85,18 @@ pub struct Door {
     places: Arc<Room>,
     reserve: Option<Arc<Room>>,
     open: IntGauge,
-    count: Box<dyn Fn(Turned) + Send + Sync>,
+    count: Box<dyn Fn(DropReason) + Send + Sync>,
     not_accepted: Throttle,
     crowded: Throttle,
 }
 
 impl Door {
-    /// A door without connections. `count` is called for each connection that was not served to its
-    /// end.
+    /// A door without connections. `count` is called for each refused or dropped connection.
     pub fn new(
         name: &'static str,
         limits: DoorLimits,
         open: IntGauge,
-        count: impl Fn(Turned) + Send + Sync + 'static,
+        count: impl Fn(DropReason) + Send + Sync + 'static,
     ) -> Arc<Self> {
         Arc::new(Self {
             name,
@@ -113,7 +112,7 @@ impl Door {
 
     /// Assigns a new connection a place, one of the reserve, or none.
     fn admit(&self, from: SocketAddr) -> Option<Seat> {
-        let (seat, turned) = match self.places.admit(from, false) {
+        let (seat, dropped) = match self.places.admit(from, false) {
             Ok((seat, evicted)) => (Some(seat), evicted),
             Err(refused) => {
                 let seat = self
@@ -124,13 +123,13 @@ impl Door {
             }
         };
 
-        if let Some(refused) = turned {
-            let turned = Turned::from(refused);
-            (self.count)(turned);
+        if let Some(refused) = dropped {
+            let dropped = DropReason::from(refused);
+            (self.count)(dropped);
             if let Some(left_out) = self.crowded.admit(Instant::now()) {
                 let PlaceLimits { total, per_client } = self.limits.places;
                 let door = self.name;
-                let reason = turned.as_str();
+                let reason = dropped.as_str();
                 tracing::warn!(
                     door,
                     reason,
@@ -138,7 +137,7 @@ impl Door {
                     total,
                     per_client,
                     left_out,
-                    "connections gave way to newer ones"
+                    "connections were displaced by newer ones"
                 );
             }
         }
@@ -147,7 +146,7 @@ impl Door {
     }
 
     async fn accept_failed(&self, error: &io::Error) {
-        (self.count)(Turned::NotAccepted);
+        (self.count)(DropReason::NotAccepted);
         if let Some(left_out) = self.not_accepted.admit(Instant::now()) {
             tracing::warn!(door = self.name, %error, left_out, "a connection could not be \
                 accepted");
@@ -158,7 +157,7 @@ impl Door {
 }
 
 /// Accepts connections and lets `serve` handle each in its own task, until `stop`. Connections
-/// in progress then have the door's `stop_timeout` to end. If this is dropped, they are cut off.
+/// in progress then have the door's `stop_timeout` to end. If this is dropped, they are aborted.
 pub async fn accept<C>(
     listener: TcpListener,
     door: Arc<Door>,
@@ -213,7 +212,7 @@ pub async fn accept<C>(
         tracing::warn!(
             door = door.name,
             open,
-            "connections were cut off: they took too long to end"
+            "closed connections that took too long to end"
         );
     }
 }

@@ -1,4 +1,4 @@
-//! Structured logs, for people or for machines, on standard error; times in UTC.
+//! Structured logs on standard error, as text or JSON; times in UTC.
 
 use regionmesh_protocol::text::{is_unprintable, visible};
 use serde::{Deserialize, Serialize};
@@ -44,9 +44,9 @@ impl Default for LogConfig {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum LogFormat {
-    /// For people.
+    /// Readable text.
     Text,
-    /// One JSON object a line.
+    /// One JSON object per line.
     Json,
 }
 
@@ -173,21 +173,21 @@ fn log_panic(panic: &PanicHookInfo<'_>) {
         .location()
         .map(ToString::to_string)
         .unwrap_or_default();
-    let said = panic.payload_as_str().unwrap_or("of an unknown kind");
+    let message = panic.payload_as_str().unwrap_or("of an unknown kind");
 
     if tracing::enabled!(tracing::Level::ERROR) {
         tracing::error!(
             place,
             thread = std::thread::current().name().unwrap_or_default(),
-            "panic: {said}"
+            "panic: {message}"
         );
     } else {
         // A filter that hides errors must not hide a panic.
-        let _ = writeln!(std::io::stderr(), "panic at {place}: {said}");
+        let _ = writeln!(std::io::stderr(), "panic at {place}: {message}");
     }
 }
 
-/// Rate limit of a log line: what strangers can cause must not fill the disk.
+/// Rate limit of a log line: outsiders must not be able to fill the disk.
 #[derive(Debug)]
 pub struct Throttle {
     every: Duration,
@@ -219,24 +219,24 @@ impl Throttle {
 
 /// A rate limit for each key: the first line is written immediately.
 #[derive(Debug)]
-pub struct Reminder<K> {
+pub struct KeyedThrottle<K> {
     every: Duration,
-    said: BTreeMap<K, (Instant, u64)>,
+    last_lines: BTreeMap<K, (Instant, u64)>,
 }
 
-impl<K: Ord + Clone> Reminder<K> {
+impl<K: Ord + Clone> KeyedThrottle<K> {
     /// One line per key in each `every`.
     pub fn new(every: Duration) -> Self {
         Self {
             every,
-            said: BTreeMap::new(),
+            last_lines: BTreeMap::new(),
         }
     }
 
     /// The number of this key's lines left out since the last one, if the line is to be written
     /// now.
     pub fn admit(&mut self, key: &K, now: Instant) -> Option<u64> {
-        match self.said.get_mut(key) {
+        match self.last_lines.get_mut(key) {
             Some((at, left_out)) if now.saturating_duration_since(*at) < self.every => {
                 *left_out += 1;
                 None
@@ -246,15 +246,15 @@ impl<K: Ord + Clone> Reminder<K> {
                 Some(std::mem::take(left_out))
             }
             None => {
-                self.said.insert(key.clone(), (now, 0));
+                self.last_lines.insert(key.clone(), (now, 0));
                 Some(0)
             }
         }
     }
 
     /// Removes the other keys.
-    pub fn retain(&mut self, keep: impl Fn(&K) -> bool) {
-        self.said.retain(|key, _| keep(key));
+    pub fn retain(&mut self, is_current: impl Fn(&K) -> bool) {
+        self.last_lines.retain(|key, _| is_current(key));
     }
 }
 
@@ -264,7 +264,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_environment_outranks_the_configuration_unless_it_is_blank() {
+    fn the_environment_overrides_the_configuration_unless_it_is_blank() {
         let config = LogConfig::default();
         assert_eq!(
             filter(Some("warn".into()), &config).unwrap().to_string(),
@@ -281,11 +281,11 @@ mod tests {
         }
     }
 
-    /// Stores what is written.
+    /// Captures what is written.
     #[derive(Clone, Default)]
-    struct Kept(std::sync::Arc<Mutex<Vec<u8>>>);
+    struct CapturedOutput(std::sync::Arc<Mutex<Vec<u8>>>);
 
-    impl Write for Kept {
+    impl Write for CapturedOutput {
         fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
             self.0.lock().unwrap().extend_from_slice(bytes);
             Ok(bytes.len())
@@ -297,9 +297,9 @@ mod tests {
     }
 
     #[test]
-    fn a_field_forges_no_line_and_no_escape_sequence_however_it_is_logged() {
-        let kept = Kept::default();
-        let writer = kept.clone();
+    fn a_field_cannot_forge_a_line_or_an_escape_sequence() {
+        let output = CapturedOutput::default();
+        let writer = output.clone();
         let layer = fmt::layer()
             .with_writer(move || writer.clone())
             .with_ansi(false)
@@ -310,7 +310,7 @@ mod tests {
             tracing::info!(display = %bad, debug = ?bad, text = bad, "message {bad}");
         });
 
-        let written = String::from_utf8(kept.0.lock().unwrap().clone()).unwrap();
+        let written = String::from_utf8(output.0.lock().unwrap().clone()).unwrap();
         assert_eq!(written.lines().count(), 1, "{written}");
 
         let line = written.trim_end_matches('\n');
@@ -327,7 +327,7 @@ mod tests {
     }
 
     #[test]
-    fn a_line_of_json_reads_the_same_and_holds_nothing_that_rewrites_a_terminal() {
+    fn a_json_line_keeps_its_value_and_escapes_control_characters() {
         let mut writer = PrintableJson(Vec::new());
         let line = serde_json::json!({ "reason": "a\n\u{9b}31m\u{202e}b\u{7f} é" });
         writer.write_all(format!("{line}\n").as_bytes()).unwrap();
@@ -346,7 +346,7 @@ mod tests {
     }
 
     #[test]
-    fn a_filter_that_is_none_is_named_in_the_error() {
+    fn an_invalid_filter_is_quoted_in_the_error() {
         let error = filter(Some("=loud=".into()), &LogConfig::default())
             .unwrap_err()
             .to_string();
@@ -357,8 +357,8 @@ mod tests {
     }
 
     #[test]
-    fn each_thing_is_reminded_of_by_itself_and_forgotten_when_it_is_over() {
-        let mut reminder = Reminder::new(Duration::from_secs(60));
+    fn each_key_is_throttled_separately_until_removed() {
+        let mut reminder = KeyedThrottle::new(Duration::from_secs(60));
         let start = Instant::now();
         let after = |seconds| start + Duration::from_secs(seconds);
 
@@ -379,7 +379,7 @@ mod tests {
     }
 
     #[test]
-    fn a_throttle_lets_one_through_and_counts_the_rest() {
+    fn a_throttle_passes_one_line_and_counts_the_rest() {
         let throttle = Throttle::new(Duration::from_secs(60));
         let start = Instant::now();
         let after = |seconds| start + Duration::from_secs(seconds);

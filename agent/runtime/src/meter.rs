@@ -1,4 +1,4 @@
-//! Counts what costs money since the process started: inferences, their computing time, and bytes.
+//! Counts what is billed since the process started: inferences, their computing time, and bytes.
 
 use regionmesh_protocol::{identity::RegionName, models::manifest::ModelName};
 use std::{
@@ -114,7 +114,7 @@ mod tests {
     }
 
     #[test]
-    fn a_flood_of_names_is_bounded() {
+    fn the_number_of_counted_names_is_bounded() {
         let meter = Meter::default();
         for number in 0..2 * KEYS_MAX {
             meter.answered(&format!("m{number}").parse().unwrap(), 1);

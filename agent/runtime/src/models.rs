@@ -1,5 +1,5 @@
-//! Why an operation on a model failed: the store's errors, passed on by publishing, fetching and
-//! serving.
+//! Why an operation on a model failed: the store's errors, returned by publishing, fetching and
+//! serving too.
 
 use crate::describe::io_words;
 use regionmesh_protocol::models::manifest::{ModelName, VersionName};
@@ -49,17 +49,19 @@ pub enum ModelError {
         what: String,
     },
     /// The store is out of space.
-    #[error("no space left in the store for {path}; free some, nothing of the version is visible")]
+    #[error(
+        "no space left in the store for {path}; free some space; no part of the version is visible"
+    )]
     Full {
         /// What was to be written.
         path: String,
     },
     /// The store acknowledged a write but dropped the object.
     #[error(
-        "the store acknowledged {path} and does not have it, or not all of it; the change has no \
-            effect, try again"
+        "the store acknowledged {path} but did not store all of it; the change has no effect, \
+            try again"
     )]
-    NotKept {
+    NotStored {
         /// What was written.
         path: String,
     },

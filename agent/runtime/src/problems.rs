@@ -8,12 +8,12 @@ use regionmesh_protocol::status::problem::{
 use std::{collections::BTreeMap, sync::Arc};
 use tokio::sync::watch;
 
-type Book = BTreeMap<(ProblemKind, String), Problem>;
+type ActiveProblems = BTreeMap<(ProblemKind, String), Problem>;
 
 /// The active problems. Clones share them.
 #[derive(Debug, Clone, Default)]
 pub struct Problems {
-    book: Arc<watch::Sender<Book>>,
+    problems: Arc<watch::Sender<ActiveProblems>>,
 }
 
 impl Problems {
@@ -21,16 +21,16 @@ impl Problems {
     pub fn set(&self, kind: ProblemKind, subject: impl Into<String>, detail: impl Into<String>) {
         let subject = shortened(subject.into(), SUBJECT_MAX);
         let detail = shortened(detail.into(), DETAIL_MAX);
-        self.book.send_if_modified(|book| {
+        self.problems.send_if_modified(|problems| {
             let key = (kind, subject.clone());
-            if let Some(known) = book.get_mut(&key) {
+            if let Some(known) = problems.get_mut(&key) {
                 let is_news = known.detail != detail;
                 known.detail = detail;
                 return is_news;
             }
 
             tracing::warn!(problem = %kind, subject, detail, "problem: {}", kind.summary());
-            book.insert(
+            problems.insert(
                 key,
                 Problem {
                     kind,
@@ -50,25 +50,25 @@ impl Problems {
         self.retain(kind, |known| *known != *subject);
     }
 
-    /// Clears the problems of this kind whose subject `keep` rejects.
-    pub fn retain(&self, kind: ProblemKind, keep: impl Fn(&str) -> bool) {
-        self.book.send_if_modified(|book| {
-            let before = book.len();
-            book.retain(|(known, subject), _| {
-                let is_kept = *known != kind || keep(subject);
-                if !is_kept {
+    /// Clears the problems of this kind whose subject `is_current` rejects.
+    pub fn retain(&self, kind: ProblemKind, is_current: impl Fn(&str) -> bool) {
+        self.problems.send_if_modified(|problems| {
+            let before = problems.len();
+            problems.retain(|(known, subject), _| {
+                let is_active = *known != kind || is_current(subject);
+                if !is_active {
                     tracing::info!(problem = %kind, subject, "problem over: {}", kind.summary());
                 }
-                is_kept
+                is_active
             });
 
-            book.len() != before
+            problems.len() != before
         });
     }
 
     /// The published problems, most urgent first, at most [`PROBLEMS_MAX`].
     pub fn active(&self) -> Vec<Problem> {
-        let mut problems: Vec<Problem> = self.book.borrow().values().cloned().collect();
+        let mut problems: Vec<Problem> = self.problems.borrow().values().cloned().collect();
         problems.sort_by_key(|problem| std::cmp::Reverse(problem.kind.severity()));
         problems.truncate(PROBLEMS_MAX);
         problems
@@ -76,7 +76,7 @@ impl Problems {
 
     /// The number of problems of one kind.
     pub fn count(&self, kind: ProblemKind) -> usize {
-        self.book
+        self.problems
             .borrow()
             .keys()
             .filter(|(known, _)| *known == kind)
@@ -84,8 +84,8 @@ impl Problems {
     }
 
     /// Wakes the receiver at each change.
-    pub fn subscribe(&self) -> watch::Receiver<Book> {
-        self.book.subscribe()
+    pub fn subscribe(&self) -> watch::Receiver<ActiveProblems> {
+        self.problems.subscribe()
     }
 }
 
@@ -102,7 +102,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_problem_keeps_its_beginning_until_it_is_over() {
+    fn a_problem_keeps_its_start_time_until_it_is_cleared() {
         let problems = Problems::default();
         problems.set(ProblemKind::StoreUnavailable, "store", "refused");
 
@@ -127,7 +127,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_published_is_bounded_and_urgent_first() {
+    fn published_problems_are_bounded_and_most_urgent_first() {
         let problems = Problems::default();
         for number in 0..100 {
             problems.set(

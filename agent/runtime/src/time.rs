@@ -1,4 +1,4 @@
-//! The agent's only reads of the wall clock, and the text form of times.
+//! The agent's wall clock, and the text form of times.
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -25,7 +25,7 @@ pub fn rfc3339(ms: u64) -> String {
 #[cfg(test)]
 mod tests {
     #[test]
-    fn a_moment_is_written_to_the_millisecond() {
+    fn times_are_written_to_the_millisecond() {
         assert_eq!(super::rfc3339(951_782_400_007), "2000-02-29T00:00:00.007Z");
         assert_eq!(super::rfc3339(u64::MAX), "1970-01-01T00:00:00.000Z");
     }

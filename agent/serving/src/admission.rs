@@ -1,9 +1,9 @@
 //! How many requests may be in progress: inferences that run, requests that wait, bytes of bodies.
 //!
-//! A request waits for a place until its deadline, first come, first served. One that would wait
-//! longer, judged by how long places were taken lately ([`regionmesh_core::admission::queue`]), is
-//! refused immediately, with a time to retry: a queue that only grows answers everyone too late. A
-//! client that disconnects leaves the queue immediately.
+//! A request waits for a place until its deadline, first come, first served. One that is expected
+//! to wait longer, estimated from recent service times ([`regionmesh_core::admission::queue`]), is
+//! refused immediately, with a time to retry: an unbounded queue would answer every request too
+//! late. A client that disconnects leaves the queue immediately.
 
 use crate::settings::ServingConfig;
 use crate::{metrics::ServingMetrics, refusal::Refusal};
@@ -29,11 +29,11 @@ use tokio::{
 /// The Open Inference Protocol has no deadline of its own.
 pub(crate) const DEADLINE_HEADER: HeaderName =
     HeaderName::from_static("x-envoy-expected-rq-timeout-ms");
-/// Requests that may wait, whatever their deadlines: bounds memory.
+/// Largest queue, regardless of deadlines: bounds memory.
 const WAITING_MAX: usize = 1_024;
-/// One line about refused requests in this time.
+/// Interval between log lines about refused requests.
 const LOG_EVERY: Duration = Duration::from_secs(60);
-/// Longest pause that a refused client is asked for, seconds.
+/// Longest `Retry-After`, seconds.
 const RETRY_AFTER_MAX_S: u64 = 30;
 /// A body must be complete in this time: 64 MiB in two minutes are 4.5 Mbit/s.
 const BODY_DEADLINE: Duration = Duration::from_secs(120);
@@ -58,8 +58,8 @@ pub(crate) struct Admission {
     throttle: Throttle,
 }
 
-/// A place among the running inferences; give it to the task that computes, so that the place is
-/// free when the computation ends and not when the client goes away.
+/// A place among the running inferences. The computing task owns it, so that it is released when
+/// the computation ends and not when the client disconnects.
 #[derive(Debug)]
 pub(crate) struct Place {
     _running: OwnedSemaphorePermit,
@@ -84,7 +84,7 @@ pub(crate) struct HeldBody {
     _memory: Option<OwnedSemaphorePermit>,
 }
 
-/// Counts a waiting request until dropped: the client may go away while it waits.
+/// Counts a waiting request until dropped: the client may disconnect while it waits.
 struct Waiting<'a>(&'a Admission);
 
 impl Drop for Waiting<'_> {
@@ -206,16 +206,18 @@ impl Admission {
         Duration::from_micros(estimate.wait_us(ahead, self.parallel))
     }
 
-    /// How long a request may wait: as configured, or less if its client's deadline is earlier.
+    /// How long a request may wait: as configured, or less if the client's own timeout is shorter.
     fn timeout(&self, headers: &HeaderMap) -> Duration {
-        let said = headers
+        let client_timeout_ms = headers
             .get(DEADLINE_HEADER)
             .and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
 
         // Envoy writes 0 for "no limit".
-        said.filter(|ms| *ms > 0).map_or(self.queue_timeout, |ms| {
-            self.queue_timeout.min(Duration::from_millis(ms))
-        })
+        client_timeout_ms
+            .filter(|ms| *ms > 0)
+            .map_or(self.queue_timeout, |ms| {
+                self.queue_timeout.min(Duration::from_millis(ms))
+            })
     }
 
     /// Reads a body within the limits.

@@ -1,10 +1,9 @@
-//! Bounds on the tensors that a model makes, checked before the engine makes them.
+//! Bounds on the tensors that a model creates, checked before the engine allocates them.
 //!
-//! tract evaluates what is constant while it reads a graph and allocates what an operator asks for;
-//! an allocation that fails aborts the process. A model of 162 bytes can ask for terabytes, so
-//! every known shape is checked before anything is computed from it: attributes in the file, shapes
-//! found by inference, shapes after each stage of optimisation, and at run time the shapes that
-//! only values decide.
+//! tract evaluates constants while it reads a graph and allocates what an operator requests; a
+//! failed allocation aborts the process. A model of 162 bytes can request terabytes, so every known
+//! shape is checked before anything is computed from it: attributes in the file, inferred shapes,
+//! shapes after each stage of optimisation, and at run time the shapes that depend on values.
 
 use crate::work::Control;
 use anyhow::{Context, bail};
@@ -23,7 +22,7 @@ use tract_onnx::{
 pub(crate) struct TooLarge {
     operator: String,
     node: String,
-    /// None: more than can be counted.
+    /// None: the size overflows.
     bytes: Option<u64>,
     limit: u64,
 }
@@ -46,7 +45,7 @@ fn bytes_of(datatype: DatumType, shape: &[usize], text: usize) -> Option<u64> {
     };
     let element = u64::try_from(datatype.size_of().checked_add(text)?).ok()?;
 
-    // A zero anywhere makes the tensor empty, whatever the other dimensions are.
+    // A zero anywhere makes the tensor empty, regardless of the other dimensions.
     if shape.contains(&0) {
         return Some(0);
     }
@@ -95,8 +94,8 @@ pub(crate) fn check_attributes(graph: &GraphProto, limit: u64) -> Result<(), Too
     Ok(())
 }
 
-/// What tract's own analysis does (its analyser is private), with each shape checked as soon as it
-/// is known and before the operator is evaluated.
+/// Reimplements tract's analysis (its analyser is private), and checks each shape as soon as it is
+/// known and before the operator is evaluated.
 pub(crate) fn analyse(
     graph: &mut InferenceModel,
     limit: u64,
@@ -109,16 +108,16 @@ pub(crate) fn analyse(
         }
         node.outputs
             .iter()
-            .try_for_each(|output| check_fact(node, &output.fact, 0, limit))?;
+            .try_for_each(|output| check_tensor(node, &output.fact, 0, limit))?;
     }
 
     let mut pending: BTreeSet<usize> = graph.nodes().iter().map(|node| node.id).collect();
     while let Some(id) = pending.pop_first() {
         control.check()?;
         let changed = analyse_one(graph, id, limit);
-        for (outlet, fact) in changed.with_context(|| format!("analysing {}", graph.node(id)))? {
+        for (outlet, tensor) in changed.with_context(|| format!("analysing {}", graph.node(id)))? {
             let source = graph.node(outlet.node);
-            check_fact(source, &fact, 0, limit)?;
+            check_tensor(source, &tensor, 0, limit)?;
             pending.extend(
                 source.outputs[outlet.slot]
                     .successors
@@ -128,7 +127,7 @@ pub(crate) fn analyse(
 
             pending.insert(outlet.node);
             pending.extend(observers.get(&outlet).into_iter().flatten());
-            graph.set_outlet_fact(outlet, fact)?;
+            graph.set_outlet_fact(outlet, tensor)?;
         }
 
         pending.remove(&id);
@@ -137,8 +136,8 @@ pub(crate) fn analyse(
     Ok(())
 }
 
-/// Infers one operator's inputs and outputs as far as possible; returns the facts that became more
-/// precise.
+/// Infers one operator's inputs and outputs as far as possible; returns the outlets that became
+/// more precise.
 fn analyse_one(
     graph: &mut InferenceModel,
     id: usize,
@@ -186,7 +185,7 @@ fn analyse_one(
             let text = longest_text(values.iter().map(|value| &**value))?;
 
             made.iter()
-                .try_for_each(|fact| check_fact(node, fact, text, limit))?;
+                .try_for_each(|tensor| check_tensor(node, tensor, text, limit))?;
         }
     }
 
@@ -198,10 +197,10 @@ fn analyse_one(
     let all = node.inputs.iter().chain(&outlets).chain(&observed);
     let mut changed = Vec::new();
 
-    for (outlet, fact) in all.zip(inferred.0.iter().chain(&inferred.1).chain(&inferred.2)) {
+    for (outlet, tensor) in all.zip(inferred.0.iter().chain(&inferred.1).chain(&inferred.2)) {
         let known = graph.outlet_fact(*outlet)?;
         let unified = known
-            .unify(fact)
+            .unify(tensor)
             .with_context(|| format!("unifying what is known of {node}"))?;
 
         if unified != *known {
@@ -215,9 +214,9 @@ fn analyse_one(
 
 type InferenceNode = Node<InferenceFact, Box<dyn InferenceOp>>;
 
-fn check_fact(
+fn check_tensor(
     node: &InferenceNode,
-    fact: &InferenceFact,
+    tensor: &InferenceFact,
     text: usize,
     limit: u64,
 ) -> TractResult<()> {
@@ -226,8 +225,8 @@ fn check_fact(
     }
 
     let (Some(datatype), Some(shape)) = (
-        fact.datum_type.concretize(),
-        fact.shape.as_concrete_finite()?,
+        tensor.datum_type.concretize(),
+        tensor.shape.as_concrete_finite()?,
     ) else {
         return Ok(());
     };
@@ -240,7 +239,7 @@ fn check_fact(
     )?)
 }
 
-/// Checks every shape that is known in a typed graph. Constants exist already: they come from the
+/// Checks every shape that is known in a typed graph. Constants already exist: they come from the
 /// file.
 pub(crate) fn check_typed(graph: &TypedModel, limit: u64) -> Result<(), TooLarge> {
     for node in graph.nodes().iter().filter(|node| !node.op_is::<Const>()) {
@@ -264,7 +263,7 @@ type TypedNode = Node<TypedFact, Box<dyn TypedOp>>;
 /// By node: whether some output's size depends on values, so that it has to be checked at run time.
 pub(crate) fn open_nodes(graph: &TypedModel) -> Vec<bool> {
     let is_open =
-        |fact: &TypedFact| !fact.shape.is_concrete() || fact.datum_type == DatumType::String;
+        |tensor: &TypedFact| !tensor.shape.is_concrete() || tensor.datum_type == DatumType::String;
     graph
         .nodes()
         .iter()
@@ -287,15 +286,16 @@ fn longest_text<'a>(tensors: impl Iterator<Item = &'a Tensor>) -> TractResult<us
     Ok(longest)
 }
 
-/// Checks the outputs that an operator will make of these inputs, as far as they can be inferred.
+/// Checks the outputs that an operator will compute from these inputs, as far as they can be
+/// inferred.
 pub(crate) fn check_inputs(node: &TypedNode, inputs: &[TValue], limit: u64) -> TractResult<()> {
-    // Asking such an operator for its outputs creates symbols that stay; of these only Range can
-    // make large outputs from small inputs.
+    // Inferring such an operator's outputs creates symbols permanently; of these operators only
+    // Range can create large outputs from small inputs.
     if node.op().mints_runtime_symbols() && node.op().name() != "Range" {
         return Ok(());
     }
 
-    let fact = |value: &TValue| {
+    let describe = |value: &TValue| {
         let is_small = value.len() <= VALUES_MAX;
         if is_small {
             TypedFact::try_from(value.clone().into_tensor())
@@ -303,12 +303,15 @@ pub(crate) fn check_inputs(node: &TypedNode, inputs: &[TValue], limit: u64) -> T
             Ok(TypedFact::shape_and_dt_of(value))
         }
     };
-    let facts = inputs.iter().map(fact).collect::<TractResult<Vec<_>>>()?;
-    let facts: Vec<&TypedFact> = facts.iter().collect();
+    let tensors = inputs
+        .iter()
+        .map(describe)
+        .collect::<TractResult<Vec<_>>>()?;
+    let tensors: Vec<&TypedFact> = tensors.iter().collect();
     let text = longest_text(inputs.iter().map(|value| &**value))?;
 
     // If this fails, the evaluation fails in the same way with a better message.
-    let Ok(outputs) = node.op.output_facts(&facts) else {
+    let Ok(outputs) = node.op.output_facts(&tensors) else {
         return Ok(());
     };
     for output in outputs {

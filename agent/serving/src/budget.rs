@@ -1,18 +1,18 @@
-//! How much memory loaded models may take, estimated from the sizes of their files.
+//! Memory budget of loaded models, estimated from the sizes of their files.
 
 use std::sync::{
     Arc,
     atomic::{AtomicU64, Ordering},
 };
 
-/// The limit and what is reserved of it.
+/// The limit and the reserved bytes.
 #[derive(Debug)]
 pub(crate) struct Budget {
     limit: u64,
     used: AtomicU64,
 }
 
-/// A part of the budget; given back when dropped.
+/// A part of the budget; returned when dropped.
 #[derive(Debug)]
 pub(crate) struct Reservation {
     budget: Arc<Budget>,
@@ -33,12 +33,12 @@ impl Budget {
         self.limit
     }
 
-    /// Taken now, bytes.
+    /// In use, bytes.
     pub(crate) fn used(&self) -> u64 {
         self.used.load(Ordering::Relaxed)
     }
 
-    /// Not taken now, bytes.
+    /// Free, bytes.
     pub(crate) fn free(&self) -> u64 {
         self.limit.saturating_sub(self.used())
     }
@@ -68,7 +68,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_budget_is_never_exceeded_and_comes_back() {
+    fn a_budget_is_never_exceeded_and_is_returned() {
         let budget = Budget::new(10);
         let first = budget.reserve(6).unwrap();
         assert!(budget.reserve(5).is_none() && budget.reserve(u64::MAX).is_none());

@@ -13,7 +13,7 @@ pub const PRODUCTION: &str = "production";
 /// One model of a catalogue.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct HeldModel {
-    /// Versions that are there and not deleted, with the digest of their content.
+    /// Existing versions, with the digest of their content.
     pub(crate) versions: BTreeMap<VersionName, Digest>,
     /// Aliases and the versions that they name, whether held or not.
     pub(crate) aliases: BTreeMap<VersionName, VersionName>,
@@ -23,8 +23,7 @@ impl HeldModel {
     /// The default version: the alias `production`, else the highest.
     ///
     /// While the alias names a version that has not arrived here, `current` (what is served now)
-    /// stays if it is still held, since moving users to some third version would be worse than
-    /// moving them late.
+    /// stays if it is still held: moving users late is better than moving them to a third version.
     pub(crate) fn default_version(&self, current: Option<&VersionName>) -> Option<&VersionName> {
         let alias = self
             .aliases
@@ -44,8 +43,8 @@ impl HeldModel {
             }
         }
 
-        // A `+conflict.` version lost against the one of its name; it is kept for inspection, not
-        // for serving.
+        // A `+conflict.` version lost its name to another; it is stored for inspection, not for
+        // serving.
         let contenders = self
             .versions
             .keys()
@@ -71,11 +70,11 @@ impl HeldModel {
 /// The models of a catalogue, without the mesh's own data; deletions are honoured.
 pub(crate) fn held_models(catalogue: &Catalogue) -> BTreeMap<ModelName, HeldModel> {
     let mut deleted = BTreeMap::new();
-    for stone in &catalogue.tombstones {
+    for tombstone in &catalogue.tombstones {
         let latest = deleted
-            .entry((&stone.model, &stone.version))
-            .or_insert(stone.deleted);
-        *latest = (*latest).max(stone.deleted);
+            .entry((&tombstone.model, &tombstone.version))
+            .or_insert(tombstone.deleted);
+        *latest = (*latest).max(tombstone.deleted);
     }
 
     let mut models: BTreeMap<ModelName, HeldModel> = BTreeMap::new();
@@ -239,13 +238,13 @@ mod tests {
         }
 
         #[test]
-        fn whole_numbers_are_ordered_by_value(a: u32, b: u32) {
+        fn integers_are_ordered_by_value(a: u32, b: u32) {
             prop_assert_eq!(compare(&a.to_string(), &b.to_string()), a.cmp(&b));
         }
     }
 
     #[test]
-    fn versions_count_as_people_do() {
+    fn versions_sort_in_natural_order() {
         let sorted = [
             "1",
             "1.9",
@@ -270,7 +269,7 @@ mod tests {
     }
 
     #[test]
-    fn production_outranks_the_highest() {
+    fn the_production_alias_outranks_the_highest_version() {
         assert_eq!(default(&model(&["9", "10"], None), None).unwrap(), "10");
         assert_eq!(default(&model(&["9", "10"], Some("9")), None).unwrap(), "9");
     }
@@ -285,7 +284,7 @@ mod tests {
     }
 
     #[test]
-    fn an_alias_to_a_version_not_yet_here_keeps_what_is_served() {
+    fn an_alias_to_a_missing_version_does_not_change_the_default() {
         assert_eq!(
             default(&model(&["1", "2"], Some("3")), Some("1")).unwrap(),
             "1"
@@ -300,8 +299,8 @@ mod tests {
     }
 
     #[test]
-    fn a_deleted_version_is_not_held_and_one_published_later_is() {
-        let stone = |version: &str| Tombstone {
+    fn a_deleted_version_is_not_held_unless_republished_later() {
+        let tombstone = |version: &str| Tombstone {
             model: "m".parse().unwrap(),
             version: version.parse().unwrap(),
             deleted: HybridTime {
@@ -316,7 +315,7 @@ mod tests {
         let catalogue = Catalogue {
             versions,
             aliases: vec![],
-            tombstones: vec![stone("1"), stone("2")],
+            tombstones: vec![tombstone("1"), tombstone("2")],
         };
         let held = held_models(&catalogue);
         let versions: Vec<_> = held[&"m".parse().unwrap()]

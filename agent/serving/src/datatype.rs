@@ -92,7 +92,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_type_is_named_alike_in_all_three_worlds() {
+    fn every_type_maps_between_protocol_onnx_and_tract() {
         for (name, datatype, onnx) in NAMES {
             assert_eq!(
                 (datatype.name(), Datatype::from_onnx(onnx as i32)),

@@ -1,18 +1,18 @@
-//! One loaded model: tract's graph, its inputs and outputs, and plans for the shapes that it meets.
+//! One loaded model: tract's graph, its inputs and outputs, and plans for the shapes in use.
 //!
-//! A plan is made for each combination of input shapes and kept while it is in use, because tract
+//! A plan is made for each combination of input shapes and cached while it is in use, because tract
 //! optimises few real models with open dimensions: of nine models from PyPI (scripts/golden-models)
 //! six run with the shapes filled in and only two of those without. Making a plan took 12–280 ms
-//! for them, an inference 0.4–110 ms. `value_info`, the intermediate shapes that an exporter noted,
-//! is ignored: it says nothing that tract doesn't find out, and its open dimensions contradict the
-//! filled-in ones (silero_vad_op18_ifless).
+//! for them, an inference 0.4–110 ms. `value_info`, the intermediate shapes recorded by an
+//! exporter, is ignored: tract infers them, and their open dimensions contradict the filled-in ones
+//! (silero_vad_op18_ifless).
 //!
 //! Models come from users and are not trusted. tract may panic over a graph or an input, so every
 //! entry point goes through [`guarded`].
 
 mod error;
 mod onnx;
-mod trial;
+mod synthetic;
 
 pub(crate) use error::{EngineError, guarded};
 pub(crate) use onnx::{decode, external_files, inline_external};
@@ -30,7 +30,7 @@ use std::{
 };
 use tract_onnx::{pb::ModelProto, prelude::*, tract_core::plan};
 
-/// Plans kept per model: services batch by a few sizes. Each may hold a repacked copy of the
+/// Plans cached per model: services use few batch sizes. Each may hold a repacked copy of the
 /// weights.
 const PLANS_MAX: usize = 4;
 
@@ -48,7 +48,7 @@ pub(crate) struct Engine {
     tensor_limit: u64,
     budget: Arc<Budget>,
     plans: Mutex<Vec<Plan>>,
-    /// Held while a plan is made, so that requests of one new shape make it once.
+    /// Locked while a plan is made, so that concurrent requests of a new shape make it once.
     making: Mutex<()>,
     _resident: Reservation,
 }
@@ -160,8 +160,8 @@ impl Engine {
         &self.outputs
     }
 
-    /// Makes the plans that `other`, the version served until now, is using, so that a swap costs
-    /// no request a plan.
+    /// Makes the plans that `other`, the version served until now, is using, so that no request
+    /// waits for a plan after the swap.
     pub(crate) fn warm_like(&self, other: &Engine, control: &Control) {
         if self.inputs != other.inputs {
             return;
@@ -181,7 +181,7 @@ impl Engine {
         }
     }
 
-    /// Shapes of the plans kept now, the most recently used first.
+    /// Shapes of the cached plans, the most recently used first.
     #[cfg(test)]
     pub(crate) fn planned_shapes(&self) -> Vec<Shapes> {
         lock(&self.plans)
@@ -191,7 +191,7 @@ impl Engine {
     }
 
     /// Runs the model on inputs in the graph's order, whose types and ranks were checked. Blocks;
-    /// may take long, and looks at `control` before each operator.
+    /// may take long, and checks `control` before each operator.
     pub(crate) fn run(
         &self,
         inputs: Vec<Tensor>,
@@ -227,7 +227,7 @@ impl Engine {
         )
     }
 
-    /// A plan for these shapes: one that is kept, or a new one.
+    /// A plan for these shapes: cached or new.
     fn plan(&self, shapes: Shapes, control: &Control) -> Result<Arc<Runnable>, EngineError> {
         if let Some(plan) = self.known_plan(&shapes) {
             return Ok(plan);

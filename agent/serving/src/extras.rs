@@ -14,8 +14,7 @@ use std::{
 };
 use tokio::sync::OnceCell;
 
-/// A failed load that may succeed later is not repeated sooner than this, however often the version
-/// is requested.
+/// A failed load that may succeed later is not retried sooner than this, regardless of requests.
 const RETRY_AFTER: Duration = Duration::from_secs(10);
 
 type Outcome = Result<Arc<Loaded>, (LoadError, Instant)>;
@@ -58,7 +57,7 @@ impl Extras {
         content: Digest,
     ) -> Result<Arc<Loaded>, LoadError> {
         let cell = self.cell(model, version, content);
-        // In its own task: the load must survive the client that started it.
+        // In its own task: the load must outlive the request that started it.
         let extras = self.clone();
         let cell_of_task = cell.clone();
         let model = model.clone();
@@ -98,7 +97,7 @@ impl Extras {
             self.loading.outcomes().of(&key),
             Some(servability::Outcome::Unservable { .. })
         );
-        let may_pass = |error: &LoadError| error.is_passing() || !is_bad;
+        let may_pass = |error: &LoadError| error.is_transient() || !is_bad;
         let is_stale = |slot: &Slot| {
             slot.content != content
                 || matches!(

@@ -1,7 +1,7 @@
 //! The embedded model server: ONNX models over the Open Inference Protocol V2, by tract.
 //!
-//! It serves what the catalogue says and a [`ModelSource`] holds; it never writes to either, and
-//! knows nothing of the mesh. `loader` keeps each model's default version loaded, `routes` answers,
+//! It serves the catalogue's models from a [`ModelSource`]; it never writes to either and is
+//! independent of the mesh. `loader` loads each model's default version, `routes` answers,
 //! `admission` bounds what is in progress, `engine` computes. Not meant for large or accelerated
 //! models: a region may run Triton or KServe on the same files instead, and turn this off.
 

@@ -6,7 +6,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use regionmesh_runtime::listener::{
-    self, Door, DoorLimits, PlaceLimits, Turned,
+    self, Door, DoorLimits, DropReason, PlaceLimits,
     http::{self, End, HttpLimits, ReservePolicy, routed},
 };
 use std::time::Duration;
@@ -37,10 +37,10 @@ const CONNECTION: HttpLimits = HttpLimits {
 };
 const RESERVE: ReservePolicy = ReservePolicy {
     is_health: |path| path.starts_with("/v2/health/"),
-    otherwise: crowded,
+    otherwise: too_many_connections,
 };
 
-fn crowded() -> Response {
+fn too_many_connections() -> Response {
     Refusal::unavailable(
         "the model server has as many connections as it may; try again in a \
         second, or another region",
@@ -58,7 +58,7 @@ pub(crate) async fn serve(
     let refused = metrics.refused_connections;
     let count = {
         let refused = refused.clone();
-        move |turned: Turned| refused.with_label_values(&[turned.as_str()]).inc()
+        move |turned: DropReason| refused.with_label_values(&[turned.as_str()]).inc()
     };
     let door = Door::new("serving", DOOR, metrics.connections, count);
     let connection = {

@@ -1,10 +1,9 @@
-//! Keeps the default version of every model loaded and tries every other version once (again if it
+//! Loads the default version of every model and test-loads every other version once (again if it
 //! can't be served), as the catalogue changes.
 //!
 //! One task writes the [`View`]; requests read it without a lock. A swap publishes a new view:
 //! requests that hold the old version finish with it. A default that can't be loaded leaves the old
-//! one serving; where there is none, after a restart, the newest older version that loads is
-//! served.
+//! one serving; without one, after a restart, the newest older version that loads is served.
 
 mod adopt;
 mod loads;
@@ -59,12 +58,12 @@ pub(crate) struct VersionRegistryArguments {
     pub(crate) extra_versions: usize,
     /// Inferences that run in parallel.
     pub(crate) places: u32,
-    /// Whether versions that are no model's default are tried too.
+    /// Whether versions that are not a default are test-loaded too.
     pub(crate) tests_versions: bool,
     pub(crate) metrics: ServingMetrics,
 }
 
-/// What was served since the start.
+/// Inferences since the start.
 #[derive(Debug, Default)]
 struct Counts {
     answered: AtomicU64,
@@ -111,7 +110,7 @@ impl VersionRegistry {
 
     /// How loading a version ended.
     pub(crate) fn outcome(&self, key: &VersionKey) -> Option<Outcome> {
-        // A stored outcome is older than the crash.
+        // A stored outcome predates the crash.
         if self.arguments.loading.quarantine().holds(key) {
             return Some(LoadError::quarantined(key));
         }
@@ -147,7 +146,7 @@ impl VersionRegistry {
         self.counts.errors.fetch_add(1, Relaxed);
     }
 
-    /// Counts a question for readiness that was answered with yes.
+    /// Counts a positive answer to a readiness check.
     pub(crate) fn probed(&self) {
         self.counts.probes.fetch_add(1, Relaxed);
     }
@@ -209,7 +208,7 @@ impl VersionRegistry {
         })
     }
 
-    /// Loads what the catalogue asks for. Never returns.
+    /// Loads the catalogue's models. Never returns.
     pub(crate) async fn run(
         self: Arc<Self>,
         mut catalogue: watch::Receiver<Arc<Catalogue>>,
@@ -234,7 +233,7 @@ impl VersionRegistry {
         loop {
             self.retry_due(&mut progress);
             self.start_loads(&mut progress);
-            self.start_trial(&mut progress);
+            self.start_test_load(&mut progress);
             self.judge(&mut progress, &peers.borrow_and_update().clone());
 
             let retry_at = progress
@@ -254,8 +253,8 @@ impl VersionRegistry {
                 Some(finished) = progress.loads.join_next_with_id() => {
                     self.load_ended(finished, &mut progress);
                 }
-                Some(finished) = progress.trial.join_next() => {
-                    self.trial_ended(finished, &mut progress);
+                Some(finished) = progress.test_load.join_next() => {
+                    self.test_load_ended(finished, &mut progress);
                 }
                 () = sleep_until(retry_at), if retry_at.is_some() => {
                     let now = Instant::now();
@@ -265,7 +264,7 @@ impl VersionRegistry {
                         failure.retry();
                     }
                 }
-                // The sender may be gone: without a mesh there are no other regions.
+                // Without a mesh there are no other regions, and the sender is gone.
                 changed = peers.changed(), if has_peers => has_peers = changed.is_ok(),
                 Ok(()) = outcomes.changed() => self.remember(),
                 Ok(()) = retries.changed() => self.retry(&mut progress),

@@ -35,11 +35,11 @@ use tract_onnx::pb::ModelProto;
 
 /// Versions loaded in parallel: building a plan takes a core, and inferences need cores too.
 const PARALLEL_LOADS: usize = 2;
-/// A load that takes longer gives its place to the next one.
+/// A load that takes longer releases its place to the next one.
 const SLOW_AFTER: Duration = Duration::from_secs(2);
-/// The synthetic inference of a load may take as long as a user's (serving.inference_timeout_ms),
-/// and at least this long; never longer than serving.load_timeout_ms.
-const TRIAL_TIMEOUT: Duration = Duration::from_secs(10);
+/// Minimum time limit of the synthetic inference; otherwise serving.inference_timeout_ms, and never
+/// more than serving.load_timeout_ms.
+const SYNTHETIC_TIMEOUT: Duration = Duration::from_secs(10);
 /// Slow loads that continue without a place.
 const SLOW_LOADS_MAX: usize = 4;
 
@@ -52,7 +52,7 @@ pub(crate) struct Loaded {
     pub(crate) content: Digest,
     pub(crate) engine: Arc<Engine>,
     /// Why no synthetic inference succeeded after loading; none if one did.
-    pub(crate) trial_failure: Option<String>,
+    pub(crate) synthetic_failure: Option<String>,
     /// Places for its inferences: a slow model fills only its own.
     pub(crate) places: Admission,
     /// Computations that still run without a caller.
@@ -61,15 +61,15 @@ pub(crate) struct Loaded {
 }
 
 impl Loaded {
-    /// What it is.
+    /// Identifies the version.
     pub(crate) fn key(&self) -> VersionKey {
         (self.model.clone(), self.version.clone(), self.content)
     }
 
-    /// What the trial after loading showed, whether it would show the same after a restart, and a
-    /// word for the log.
-    fn trial_outcome(&self) -> (Option<(Outcome, bool)>, &'static str) {
-        let Some(why) = &self.trial_failure else {
+    /// The outcome of the synthetic inference, whether a restart would give the same, and a word
+    /// for the log.
+    fn synthetic_outcome(&self) -> (Option<(Outcome, bool)>, &'static str) {
+        let Some(why) = &self.synthetic_failure else {
             return (Some((Outcome::Servable, true)), "answered");
         };
         let outcome = Outcome::Unservable {
@@ -95,11 +95,11 @@ pub(crate) struct LoadingArguments {
     pub(crate) metrics: ServingMetrics,
     /// Blocks versions that took the process down.
     pub(crate) quarantine: Arc<Quarantine>,
-    /// Remembers how loads ended.
+    /// Stores the outcomes of loads.
     pub(crate) outcomes: Arc<Outcomes>,
 }
 
-/// What was read of a version.
+/// The files read of a version.
 struct Weights {
     proto: ModelProto,
     /// ONNX "external data", by file name.
@@ -137,7 +137,7 @@ impl Loading {
         &self.arguments.outcomes
     }
 
-    /// Versions that are not loaded any more.
+    /// Versions that are blocked from loading.
     pub(crate) fn quarantine(&self) -> &Arc<Quarantine> {
         &self.arguments.quarantine
     }
@@ -146,9 +146,8 @@ impl Loading {
         &self.budget
     }
 
-    /// Loads a version and runs one inference on it. `make_room` frees memory while there is not
-    /// enough; it returns `false` when it has nothing left to free. `before` is the version that
-    /// this one will replace, if any.
+    /// Loads a version and runs one inference on it. `make_room` frees memory; it returns `false`
+    /// when nothing is left to free. `before` is the version that this one will replace, if any.
     pub(crate) async fn load(
         &self,
         model: &ModelName,
@@ -196,8 +195,7 @@ impl Loading {
         result
     }
 
-    /// Counts, logs and remembers how a load ended that began after failures had been forgotten
-    /// `began` times.
+    /// Counts, logs and stores the outcome of a load that began after `began` resets of failures.
     fn record(
         &self,
         key: &VersionKey,
@@ -218,13 +216,19 @@ impl Loading {
             .loaded_bytes
             .set(i64::try_from(self.budget.used()).unwrap_or(i64::MAX));
 
-        let (outcome, trial) = match result {
-            Ok(loaded) => loaded.trial_outcome(),
+        let (outcome, inference) = match result {
+            Ok(loaded) => loaded.synthetic_outcome(),
             Err(error) => (error.outcome(), "not reached"),
         };
 
         match result {
-            Ok(_) => tracing::info!(%model, %version, took_ms, trial, "loaded a model version"),
+            Ok(_) => tracing::info!(
+                %model,
+                %version,
+                took_ms,
+                inference,
+                "loaded a model version"
+            ),
             Err(error) => {
                 metrics
                     .loads
@@ -237,7 +241,7 @@ impl Loading {
 
         if let Some((outcome, is_lasting)) = outcome {
             outcomes.record(key, outcome, is_lasting, began);
-            quarantine.acquit(key);
+            quarantine.clear_suspect(key);
         }
 
         if let Err(LoadError::NoRoom { needed, .. }) = result {
@@ -271,7 +275,7 @@ impl Loading {
                 Engine::build(&proto, size, resident, budget, tensor_limit).map(Arc::new)
             })
             .await?;
-        let trial_failure = self.try_out(key, &engine).await?;
+        let synthetic_failure = self.run_synthetic(key, &engine).await?;
 
         if let Some(before) = before {
             let warmed = engine.clone();
@@ -290,7 +294,7 @@ impl Loading {
             version: version.clone(),
             content: *content,
             engine,
-            trial_failure,
+            synthetic_failure,
             places: Admission::new(config, metrics.clone()),
             abandoned: AtomicUsize::new(0),
             metrics: metrics.clone(),
@@ -349,24 +353,24 @@ impl Loading {
     }
 
     /// Runs one synthetic inference; returns why none succeeded. Fails if the model can't be run.
-    async fn try_out(
+    async fn run_synthetic(
         &self,
         key: &VersionKey,
         engine: &Arc<Engine>,
     ) -> Result<Option<String>, LoadError> {
         let config = &self.arguments.config;
-        let inference = Duration::from_millis(config.inference_timeout_ms).max(TRIAL_TIMEOUT);
+        let inference = Duration::from_millis(config.inference_timeout_ms).max(SYNTHETIC_TIMEOUT);
         let time = Duration::from_millis(config.load_timeout_ms).min(inference);
         let tried = engine.clone();
 
         match self
-            .compute_within(time, key, move |control| tried.try_out(control))
+            .compute_within(time, key, move |control| tried.run_synthetic(control))
             .await
         {
             Ok(failure) => Ok(failure.map(|error| error.to_string())),
-            // Requests may well choose sizes that take less time than ours.
+            // Requests may use sizes that take less time than ours.
             Err(LoadError::Overrun(_)) if engine.is_open() => Ok(Some(format!(
-                "none was done within {} s",
+                "none finished within {} s",
                 time.as_secs_f32()
             ))),
             Err(error) => Err(error),
@@ -382,8 +386,8 @@ impl Loading {
         self.compute_within(time, key, work).await
     }
 
-    /// Runs a part of a load in a dedicated thread, with a marker in case it takes the process
-    /// down. A suspect runs alone.
+    /// Runs a part of a load in a dedicated thread, with a marker in case it crashes the process. A
+    /// suspect runs alone.
     async fn compute_within<T: Send + 'static>(
         &self,
         time: Duration,

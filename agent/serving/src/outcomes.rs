@@ -1,4 +1,4 @@
-//! How loading and trying each version ended. Outcomes survive a restart, so that a region does not
+//! Outcomes of loading and testing each version. They survive a restart, so that a region does not
 //! test all its versions again.
 
 use crate::quarantine::VersionKey;
@@ -29,7 +29,7 @@ const RETRY_FIRST: Duration = Duration::from_secs(60);
 const RETRY_LONGEST: Duration = Duration::from_secs(15 * 60);
 
 #[derive(Debug, Clone)]
-struct Known {
+struct OutcomeRecord {
     outcome: Outcome,
     /// Whether it would end the same way after a restart.
     is_lasting: bool,
@@ -41,7 +41,7 @@ struct Known {
     needed_bytes: Option<u64>,
 }
 
-impl Known {
+impl OutcomeRecord {
     fn new(outcome: Outcome, is_lasting: bool, failures: u32) -> Self {
         let pause = RETRY_FIRST
             .saturating_mul(1 << failures.min(4))
@@ -67,13 +67,13 @@ struct Document {
 /// The outcomes, at most one per stored version: the loader drops those of deleted versions.
 #[derive(Debug)]
 pub(crate) struct Outcomes {
-    known: Mutex<BTreeMap<VersionKey, Known>>,
+    known: Mutex<BTreeMap<VersionKey, OutcomeRecord>>,
     /// Versions with computations that don't end, and how many.
     stuck: Mutex<BTreeMap<VersionKey, usize>>,
     file: Option<PathBuf>,
     engine: String,
     changed: watch::Sender<u64>,
-    /// How often failures were forgotten.
+    /// How often failures were reset.
     forgotten: AtomicU64,
     /// Held while the file is written.
     writing: Mutex<()>,
@@ -103,15 +103,14 @@ impl Outcomes {
         }
     }
 
-    /// How often failures were forgotten so far. An attempt notes it when it begins.
+    /// How often failures were reset so far. An attempt records it when it begins.
     pub(crate) fn forgotten(&self) -> u64 {
         self.forgotten.load(Relaxed)
     }
 
-    /// Records the outcome of an attempt that began after failures had been forgotten `began`
-    /// times. `is_lasting`: whether it would end the same way after a restart. A failure is ignored
-    /// if failures were forgotten meanwhile: the attempt may have read files that were replaced
-    /// since.
+    /// Records the outcome of an attempt that began after `began` resets of failures. `is_lasting`:
+    /// whether it would end the same way after a restart. A failure is ignored after a later reset:
+    /// the attempt may have read files that were replaced since.
     pub(crate) fn record(&self, key: &VersionKey, outcome: Outcome, is_lasting: bool, began: u64) {
         let mut known = lock(&self.known);
         if outcome != Outcome::Servable && began != self.forgotten() {
@@ -123,7 +122,10 @@ impl Outcomes {
         let failed = before.filter(|before| before.outcome != Outcome::Servable);
         let failures = failed.map_or(0, |before| before.failures.saturating_add(1));
 
-        known.insert(key.clone(), Known::new(outcome, is_lasting, failures));
+        known.insert(
+            key.clone(),
+            OutcomeRecord::new(outcome, is_lasting, failures),
+        );
         drop(known);
         if is_new {
             self.changed.send_modify(|count| *count += 1);
@@ -191,7 +193,7 @@ impl Outcomes {
             .map(|known| known.outcome.clone())
     }
 
-    /// Forgets that a version can't be served, whatever its content.
+    /// Forgets that a version can't be served, regardless of its content.
     pub(crate) fn forget_failure(&self, model: &ModelName, version: &VersionName) {
         self.forgotten.fetch_add(1, Relaxed);
         self.retain_where(|key, known| {
@@ -204,10 +206,10 @@ impl Outcomes {
         self.retain_where(|(model, version, content), _| is_held(model, version, *content));
     }
 
-    fn retain_where(&self, is_kept: impl Fn(&VersionKey, &Known) -> bool) {
+    fn retain_where(&self, is_retained: impl Fn(&VersionKey, &OutcomeRecord) -> bool) {
         let mut known = lock(&self.known);
         let before = known.len();
-        known.retain(|key, known| is_kept(key, known));
+        known.retain(|key, known| is_retained(key, known));
 
         let is_changed = known.len() != before;
         drop(known);
@@ -252,7 +254,7 @@ impl Outcomes {
     }
 }
 
-fn read(file: &Path, engine: &str) -> Option<BTreeMap<VersionKey, Known>> {
+fn read(file: &Path, engine: &str) -> Option<BTreeMap<VersionKey, OutcomeRecord>> {
     let is_small =
         std::fs::metadata(file).is_ok_and(|file| file.is_file() && file.len() <= FILE_MAX);
     let text = if is_small {
@@ -267,7 +269,10 @@ fn read(file: &Path, engine: &str) -> Option<BTreeMap<VersionKey, Known>> {
     }
 
     let known = |(model, version, content, outcome)| {
-        ((model, version, content), Known::new(outcome, true, 0))
+        (
+            (model, version, content),
+            OutcomeRecord::new(outcome, true, 0),
+        )
     };
     Some(document.versions.into_iter().map(known).collect())
 }
@@ -297,7 +302,7 @@ mod tests {
     }
 
     #[test]
-    fn what_lasts_is_remembered_by_the_same_engine_alone() {
+    fn lasting_outcomes_are_restored_by_the_same_engine_only() {
         let folder = tempfile::tempdir().unwrap();
         let first = Outcomes::open(Some(folder.path()), "1".into());
         first.record(&key("1"), Outcome::Servable, true, 0);
@@ -325,7 +330,7 @@ mod tests {
     }
 
     #[test]
-    fn a_version_that_can_not_be_served_is_due_after_a_growing_pause() {
+    fn an_unservable_version_is_retried_with_backoff() {
         let outcomes = Outcomes::open(None, String::new());
         for minutes in [1, 2, 4, 8, 15, 15] {
             let pause = Duration::from_secs(minutes * 60);
@@ -359,7 +364,7 @@ mod tests {
     }
 
     #[test]
-    fn a_failure_of_an_attempt_that_began_before_failures_were_forgotten_counts_for_nothing() {
+    fn a_failure_of_an_attempt_from_before_a_reset_is_ignored() {
         let outcomes = Outcomes::open(None, String::new());
         let (model, version, _) = key("1");
         let began = outcomes.forgotten();
@@ -374,7 +379,7 @@ mod tests {
     }
 
     #[test]
-    fn a_version_that_lacked_memory_is_due_once_that_is_free() {
+    fn a_version_that_lacked_memory_is_retried_once_memory_is_free() {
         let outcomes = Outcomes::open(None, String::new());
         outcomes.record(&key("1"), bad(), false, 0);
         outcomes.await_room(&key("1"), 10);
@@ -385,7 +390,7 @@ mod tests {
     }
 
     #[test]
-    fn outcomes_of_all_stored_versions_are_remembered() {
+    fn outcomes_of_all_stored_versions_are_retained() {
         let folder = tempfile::tempdir().unwrap();
         let outcomes = Outcomes::open(Some(folder.path()), String::new());
         let keys: Vec<_> = (0..5_000)
@@ -402,7 +407,7 @@ mod tests {
     }
 
     #[test]
-    fn a_version_is_unservable_while_its_computations_do_not_end() {
+    fn a_version_with_hung_computations_is_unservable() {
         let outcomes = Outcomes::open(None, String::new());
         outcomes.record(&key("1"), Outcome::Servable, true, 0);
         outcomes.stuck(&key("1"), true);

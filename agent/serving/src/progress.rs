@@ -17,11 +17,11 @@ use tokio::{
 /// Delay before a load is repeated after a temporary failure: first and longest.
 const RETRY_FIRST: Duration = Duration::from_secs(1);
 const RETRY_LONGEST: Duration = Duration::from_secs(60);
-/// How long a version whose files can't be read is skipped as a fallback or for a trial.
-const REST: Duration = Duration::from_secs(15);
-/// Least time between two repeated trials: thousands of versions that can't be served must not keep
-/// the server busy.
-const TRIAL_SPACING: Duration = Duration::from_secs(5);
+/// How long a version whose files can't be read is skipped as a fallback and for test loads.
+const BACKOFF: Duration = Duration::from_secs(15);
+/// Minimum interval between repeated test loads: thousands of unservable versions must not occupy
+/// the server.
+const TEST_LOAD_INTERVAL: Duration = Duration::from_secs(5);
 
 /// A failed load of a default version.
 pub(crate) struct Failure {
@@ -53,27 +53,27 @@ pub(crate) struct Progress {
     pub(crate) loads: JoinSet<Finished>,
     /// The load of each model that is in progress.
     pub(crate) loading: BTreeMap<ModelName, (VersionKey, AbortHandle)>,
-    /// One version that is no model's default, being tried.
-    pub(crate) trial: JoinSet<Finished>,
-    pub(crate) trying: Option<VersionKey>,
-    /// When a trial was last repeated.
+    /// The test load of a version that is not a default.
+    pub(crate) test_load: JoinSet<Finished>,
+    pub(crate) testing: Option<VersionKey>,
+    /// When a test load was last repeated.
     pub(crate) repeated_at: Option<Instant>,
     /// Versions whose files could not be read recently.
-    pub(crate) resting: BTreeMap<VersionKey, Instant>,
+    pub(crate) backing_off: BTreeMap<VersionKey, Instant>,
     /// Models of which this server can't serve any version.
     pub(crate) unserved: Vec<ModelName>,
 }
 
 impl Progress {
-    pub(crate) fn is_resting(&self, key: &VersionKey) -> bool {
-        self.resting
+    pub(crate) fn is_backing_off(&self, key: &VersionKey) -> bool {
+        self.backing_off
             .get(key)
-            .is_some_and(|since| since.elapsed() < REST)
+            .is_some_and(|since| since.elapsed() < BACKOFF)
     }
 
-    pub(crate) fn may_repeat_trial(&self) -> bool {
+    pub(crate) fn may_repeat_test_load(&self) -> bool {
         self.repeated_at
-            .is_none_or(|at| at.elapsed() >= TRIAL_SPACING)
+            .is_none_or(|at| at.elapsed() >= TEST_LOAD_INTERVAL)
     }
 
     /// Whether the wanted version of a model can't be served, so that another may be served in its
@@ -102,7 +102,7 @@ impl Progress {
         let before = self.failures.get(name);
         let attempts = before.map_or(0, |failure| failure.attempts);
 
-        // A region that gave up its share for this version does not take it back because a retry
+        // A region that gave up its share for this version does not reclaim it because a retry
         // can't read the files.
         let may_await = before.is_none_or(|failure| failure.is_awaited);
         let delay = RETRY_FIRST
@@ -114,7 +114,7 @@ impl Progress {
             reason: error.to_string(),
             is_awaited: may_await && matches!(error, LoadError::Unreadable(_)),
             attempts,
-            retry_at: error.is_passing().then(|| Instant::now() + delay),
+            retry_at: error.is_transient().then(|| Instant::now() + delay),
             is_retrying: is_overtaken,
         };
 

@@ -1,12 +1,11 @@
-//! Versions that took the process down are not loaded again.
+//! Versions that crashed the process are not loaded again.
 //!
-//! A model can make the engine abort the process, which nothing can catch. Each load and first
-//! inference leaves a marker file while it runs; a marker that is found at the start names a
-//! version that the process before was loading when it died. That version is quarantined until it
-//! is deleted, or an operator has it tried again (`regionmesh models retry`). If there are several
-//! markers, their versions are suspects: each computes alone while it is loaded, so that the next
-//! death leaves one marker. A power failure leaves markers too: the kernel's boot id tells them
-//! apart.
+//! A model can make the engine abort the process, which can't be caught. Each load and first
+//! inference has a marker file while it runs; a marker found at the start names a version that the
+//! previous process was loading when it died. That version is quarantined until it is deleted or an
+//! operator requests a retry (`regionmesh models retry`). If there are several markers, their
+//! versions are suspects: each is loaded alone, so that the next crash leaves one marker. A power
+//! failure leaves markers too; the kernel's boot id identifies those.
 
 use regionmesh_protocol::models::{
     digest::Digest,
@@ -59,7 +58,7 @@ pub struct Quarantine {
     folder: Option<PathBuf>,
     boot_id: String,
     held: Mutex<BTreeMap<VersionKey, u64>>,
-    /// Versions of which one may have taken the process down, until they were loaded alone.
+    /// Versions of which one may have crashed the process, until each was loaded alone.
     suspects: Mutex<BTreeSet<VersionKey>>,
     /// Markers of loads in progress; none once the process is stopping in an orderly way.
     loading: Mutex<Option<BTreeSet<PathBuf>>>,
@@ -79,7 +78,7 @@ impl Drop for Marker {
         let Some(file) = self.file.take() else { return };
         let mut loading = lock(&self.quarantine.loading);
 
-        // The file is gone if the server stopped in the meantime.
+        // The file was already removed if the server stopped.
         if loading
             .as_mut()
             .is_some_and(|loading| loading.remove(&file))
@@ -140,7 +139,7 @@ fn records(folder: &Path) -> Vec<(PathBuf, Record)> {
 }
 
 impl Quarantine {
-    /// Keeps its files in `folder` if that is writable; without it nothing survives the process.
+    /// Stores its files in `folder` if that is writable; otherwise nothing survives the process.
     pub fn open(folder: Option<&Path>) -> Arc<Self> {
         let usable = folder.filter(|folder| {
             let made = ["loading", "quarantined"]
@@ -148,8 +147,8 @@ impl Quarantine {
                 .try_for_each(|part| std::fs::create_dir_all(folder.join(part)));
             if let Err(error) = &made {
                 let folder = folder.display();
-                tracing::warn!(%folder, %error, "cannot keep marker files: a model that crashes \
-                    the server will be loaded again");
+                tracing::warn!(%folder, %error, "cannot create marker files: a model that \
+                    crashes the server will be loaded again");
             }
 
             made.is_ok()
@@ -177,7 +176,7 @@ impl Quarantine {
         }
 
         let markers = records(&folder.join("loading"));
-        let accused: Vec<&Record> = markers
+        let interrupted: Vec<&Record> = markers
             .iter()
             .map(|(_, record)| record)
             .filter(|record| record.boot_id == self.boot_id)
@@ -185,14 +184,14 @@ impl Quarantine {
 
         // Abandoned threads leave markers too. Of several, the suspect that was loaded last is the
         // culprit.
-        let is_candidate = |record: &&&Record| accused.len() == 1 || record.is_alone;
-        let culprit = accused
+        let is_candidate = |record: &&&Record| interrupted.len() == 1 || record.is_alone;
+        let culprit = interrupted
             .iter()
             .filter(is_candidate)
             .max_by_key(|record| record.began_ms)
             .map(|record| record.key());
 
-        for record in &accused {
+        for record in &interrupted {
             let model = &record.model;
             let version = &record.version;
             if culprit == Some(record.key()) {
@@ -273,28 +272,28 @@ impl Quarantine {
         lock(&self.held).contains_key(key)
     }
 
-    /// Whether a version must be loaded alone, since it may have taken the process down.
+    /// Whether a version must be loaded alone, since it may have crashed the process.
     pub(crate) fn is_suspect(&self, key: &VersionKey) -> bool {
         lock(&self.suspects).contains(key)
     }
 
     /// The process survived loading this version.
-    pub(crate) fn acquit(&self, key: &VersionKey) {
+    pub(crate) fn clear_suspect(&self, key: &VersionKey) {
         lock(&self.suspects).remove(key);
     }
 
-    /// Has a version tried again, whether it is quarantined or could not be loaded. Answers whether
-    /// it was quarantined.
+    /// Requests a retry of a version that is quarantined or could not be loaded. Returns whether it
+    /// was quarantined.
     pub fn retry(&self, model: &ModelName, version: &VersionName) -> bool {
-        let is_it = |key: &VersionKey| key.0 == *model && key.1 == *version;
-        let was_held = self.drop_where(is_it);
+        let matches_key = |key: &VersionKey| key.0 == *model && key.1 == *version;
+        let was_held = self.drop_where(matches_key);
         tracing::info!(%model, %version, was_quarantined = was_held, "an operator requested a \
             retry");
         self.try_again(model, version);
         was_held
     }
 
-    /// Has a version tried again, unless it is quarantined.
+    /// Requests a retry of a version, unless it is quarantined.
     pub fn try_again(&self, model: &ModelName, version: &VersionName) {
         let mut retries = lock(&self.retries);
         if retries.len() < VERSIONS_MAX {
@@ -304,15 +303,19 @@ impl Quarantine {
         self.changed.send_modify(|count| *count += 1);
     }
 
-    /// Ends the quarantine of versions that `is_held` denies: they were deleted.
+    /// Ends the quarantine of versions that `is_held` rejects: they were deleted.
     pub(crate) fn retain(&self, is_held: impl Fn(&ModelName, &VersionName, Digest) -> bool) {
         self.drop_where(|(model, version, content)| !is_held(model, version, *content));
         lock(&self.suspects).retain(|(model, version, content)| is_held(model, version, *content));
     }
 
-    fn drop_where(&self, is_it: impl Fn(&VersionKey) -> bool) -> bool {
+    fn drop_where(&self, matches_key: impl Fn(&VersionKey) -> bool) -> bool {
         let mut held = lock(&self.held);
-        let gone: Vec<_> = held.keys().filter(|key| is_it(key)).cloned().collect();
+        let gone: Vec<_> = held
+            .keys()
+            .filter(|key| matches_key(key))
+            .cloned()
+            .collect();
         for key in &gone {
             held.remove(key);
             if let Some(folder) = &self.folder {
@@ -323,12 +326,12 @@ impl Quarantine {
         !gone.is_empty()
     }
 
-    /// What is to be tried again, since the last call.
+    /// The retries requested since the last call.
     pub(crate) fn take_retries(&self) -> Vec<(ModelName, VersionName)> {
         std::mem::take(&mut *lock(&self.retries))
     }
 
-    /// Changes when something is to be tried again.
+    /// Changes when a retry is requested.
     pub(crate) fn changes(&self) -> watch::Receiver<u64> {
         self.changed.subscribe()
     }
@@ -364,20 +367,20 @@ mod tests {
     }
 
     #[test]
-    fn a_version_whose_load_never_ended_is_quarantined_until_it_is_retried_or_deleted() {
+    fn a_version_that_crashed_the_load_is_quarantined_until_retried_or_deleted() {
         let folder = tempfile::tempdir().unwrap();
         let open = || Quarantine::open(Some(folder.path()));
         let first = open();
 
         drop(first.mark(&key("1")));
-        // As if the process had died: nothing is dropped.
+        // Simulates a crash: nothing is dropped.
         std::mem::forget(first.mark(&key("2")));
 
         let second = open();
         assert_eq!(versions(&second), [key("2")]);
         std::mem::forget(second.mark(&key("3")));
 
-        // The first one stays, though it was not loaded in between.
+        // The first one stays, although it was not loaded in between.
         let third = open();
         assert_eq!(versions(&third), [key("2"), key("3")]);
 
@@ -392,7 +395,7 @@ mod tests {
     }
 
     #[test]
-    fn of_several_versions_that_were_loaded_the_one_that_crashes_alone_is_quarantined() {
+    fn of_several_suspects_the_one_that_crashes_alone_is_quarantined() {
         let folder = tempfile::tempdir().unwrap();
         let open = || Quarantine::open(Some(folder.path()));
         let first = open();
@@ -409,10 +412,10 @@ mod tests {
         );
 
         drop(second.mark(&key("1")));
-        second.acquit(&key("1"));
+        second.clear_suspect(&key("1"));
         assert!(!second.is_suspect(&key("1")));
 
-        // The computation of another version was given up and goes on.
+        // An abandoned computation of another version continues.
         std::mem::forget(second.mark(&key("3")));
         std::mem::forget(second.mark(&key("2")));
 
@@ -426,13 +429,13 @@ mod tests {
     }
 
     #[test]
-    fn an_orderly_stop_and_another_boot_of_the_machine_accuse_nobody() {
+    fn a_clean_stop_or_a_reboot_quarantines_nothing() {
         let folder = tempfile::tempdir().unwrap();
         let first = Quarantine::open(Some(folder.path()));
         std::mem::forget(first.mark(&key("1")));
         first.close();
 
-        // Too late to accuse anybody.
+        // No longer leads to a quarantine.
         std::mem::forget(first.mark(&key("1")));
 
         let second = Quarantine::open(Some(folder.path()));
@@ -451,7 +454,7 @@ mod tests {
     }
 
     #[test]
-    fn garbage_in_the_folder_and_no_folder_at_all_do_no_harm() {
+    fn a_damaged_or_missing_folder_is_harmless() {
         let folder = tempfile::tempdir().unwrap();
         let open = || Quarantine::open(Some(folder.path()));
         drop(open());

@@ -1,10 +1,9 @@
-//! What a client gets instead of an inference: a status and one sentence.
+//! The error response to a client: a status and one sentence.
 
 use axum::response::{IntoResponse, Response};
 use http::{HeaderValue, StatusCode, header};
 
-/// An answer other than success; the body is `{"error": message}` as the Open Inference Protocol
-/// wants it.
+/// An error response; the body is `{"error": message}` as the Open Inference Protocol requires.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{message}")]
 pub struct Refusal {
@@ -74,7 +73,7 @@ impl IntoResponse for Refusal {
     }
 }
 
-/// Text from a client, made short enough for an error message.
+/// Text from a client, shortened for an error message.
 pub(crate) fn quoted(text: &str) -> String {
     format!("{:?}", text.chars().take(80).collect::<String>())
 }

@@ -204,7 +204,7 @@ impl Node<'_> {
     ) -> Result<(), E> {
         if *self.reader.leaf_depth.get_or_insert(self.depth) != self.depth {
             return Err(E::custom(
-                "the nested arrays of data are ragged: elements stand at different depths",
+                "the nested arrays of data are ragged: elements are at different depths",
             ));
         }
 
@@ -255,7 +255,7 @@ impl<'de> Visitor<'de> for Node<'_> {
         } else if nesting[self.depth] != length {
             let first = nesting[self.depth];
             return Err(A::Error::custom(format!(
-                "the nested arrays of data are ragged: one of length {length} beside one of length \
+                "the nested arrays of data are ragged: one of length {length} next to one of length \
                     {first}"
             )));
         }

@@ -1,4 +1,4 @@
-//! A small real model to try a mesh with: the iris classifier, as ONNX, made on the spot.
+//! A small real model to test a mesh with: the iris classifier, generated as ONNX.
 //!
 //! Multinomial logistic regression on Fisher's iris data (Fisher 1936) with scikit-learn's default
 //! settings: four measurements in centimetres in, the probabilities of setosa, versicolor and
@@ -23,7 +23,7 @@ const WEIGHTS: [[f32; 3]; 4] = [
 ];
 const BIAS: [f32; 3] = [9.8539, 2.237, -12.0909];
 
-/// What the model must answer for one flower: computed here in plain arithmetic.
+/// The expected answer for one flower, computed in plain arithmetic.
 pub fn iris_probabilities(measurements: [f32; 4]) -> [f32; 3] {
     let score = |class: usize| {
         BIAS[class]
@@ -118,7 +118,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_best_known_flowers_are_told_apart() {
+    fn known_samples_are_classified_correctly() {
         // Rows 1, 51 and 101 of the data set.
         for (class, flower) in [
             [5.1, 3.5, 1.4, 0.2],

@@ -1,4 +1,4 @@
-//! The server as an agent, or `regionmesh serve`, starts it.
+//! The server, as started by an agent or by `regionmesh serve`.
 
 use crate::{
     admission::Admission,
@@ -42,17 +42,17 @@ pub struct ServingArguments {
     pub config: ServingConfig,
     /// Reads versions.
     pub source: Arc<dyn ModelSource>,
-    /// What there is. Subscribe before the writer starts: an empty first value that was never
-    /// announced counts as not read yet, and the server is not ready until then.
+    /// The catalogue. Subscribe before the sender starts: an initial empty value counts as not read
+    /// yet, and the server is not ready until the first update.
     pub catalogue: watch::Receiver<Arc<Catalogue>>,
-    /// What the other regions serve; always empty without a mesh.
+    /// What the other regions serve; empty without a mesh.
     pub peers: Peers,
-    /// Whether versions that are no model's default are loaded once and tried, so that the mesh
-    /// knows before they are promoted.
+    /// Whether versions that are not a default are test-loaded once, so that the mesh knows before
+    /// they are promoted.
     pub tests_versions: bool,
-    /// Where outcomes are stored; none keeps them in memory only.
+    /// Where outcomes are stored; none: in memory only.
     pub state_dir: Option<PathBuf>,
-    /// Versions that took the process down; opened once per process, from the same folder.
+    /// Versions that crashed the process; opened once per process, from the same folder.
     pub quarantine: Arc<Quarantine>,
     /// True while the region drains: not ready, but inference continues.
     pub draining: watch::Receiver<bool>,
@@ -69,7 +69,7 @@ pub struct Server {
 }
 
 impl Server {
-    /// A server that has nothing loaded yet.
+    /// A server without loaded models.
     pub fn new(arguments: ServingArguments) -> Self {
         let ServingArguments {
             config, metrics, ..
@@ -115,7 +115,7 @@ impl Server {
 
     /// The published status of the server; changes at most every few seconds unless a model
     /// changes.
-    pub fn facts(&self) -> watch::Receiver<ServingStatus> {
+    pub fn status(&self) -> watch::Receiver<ServingStatus> {
         self.version_registry.status()
     }
 
@@ -156,7 +156,7 @@ impl Server {
             AbortOnDropHandle::new(tokio::spawn(version_registry.run(catalogue, peers)));
         tokio::select! {
             () = listener::serve(listener, routes::router(service), metrics, stop) => {
-                // Loads in progress end with the process; that must not look like a crash.
+                // Loads in progress end with the process, which must not look like a crash.
                 quarantine.close();
                 Ok(())
             }

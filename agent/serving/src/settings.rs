@@ -87,7 +87,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_defaults_can_be_used_and_every_fault_is_named() {
+    fn the_defaults_are_valid_and_every_fault_is_reported() {
         assert_eq!(ServingConfig::default().faults(), [""; 0]);
 
         let faulty = ServingConfig {

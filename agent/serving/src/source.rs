@@ -38,15 +38,15 @@ pub trait ModelSource: Send + Sync {
     ) -> Result<Bytes, String>;
 }
 
-/// Lists the models, for a server that runs without a replicator.
+/// Lists the models for a server without a replicator.
 #[async_trait]
 pub trait CatalogueSource: Send + Sync {
     /// Versions, aliases and deletions as they are now.
     async fn catalogue(&self) -> Result<Catalogue, String>;
 }
 
-/// Reads the catalogue every `interval` and announces changes, until `stop`. A failed read keeps
-/// the last catalogue.
+/// Reads the catalogue every `interval` and publishes changes, until `stop`. After a failed read
+/// the last catalogue stays.
 pub async fn poll_catalogue(
     source: Arc<dyn CatalogueSource>,
     announce: watch::Sender<Arc<Catalogue>>,
@@ -83,8 +83,8 @@ pub async fn poll_catalogue(
     }
 }
 
-/// A plain directory in Triton's layout: `<root>/<model>/<version>/model.onnx`. There are no
-/// aliases; names that begin with `.` or that the mesh doesn't allow are skipped.
+/// A plain directory in Triton's layout: `<root>/<model>/<version>/model.onnx`. Without aliases;
+/// names that begin with `.` or that the mesh doesn't allow are skipped.
 #[derive(Debug)]
 pub struct Directory {
     root: PathBuf,
@@ -105,7 +105,7 @@ impl Directory {
         for (model, folder) in subfolders::<ModelName>(root)? {
             for (version, folder) in subfolders::<VersionName>(&folder)? {
                 let files = files_below(&folder)?;
-                // There is no manifest: sizes and modification times show that a version was
+                // Without a manifest, sizes and modification times show that a version was
                 // replaced.
                 let mut content = blake3::Hasher::new();
 
@@ -235,7 +235,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn a_directory_lists_models_and_notices_replaced_files() {
+    async fn a_directory_lists_models_and_detects_replaced_files() {
         let root = tempfile::tempdir().unwrap();
         let put = |path: &str, content: &str| {
             let path = root.path().join(path);
@@ -246,7 +246,7 @@ mod tests {
         put("a/1/model.onnx", "one");
         put("a/empty/.hidden", "");
         put(".git/1/model.onnx", "not a model");
-        put("a/config.pbtxt", "a file beside the versions");
+        put("a/config.pbtxt", "a file next to the versions");
 
         let directory = Directory::new(root.path(), "here".parse().unwrap());
         let before = directory.catalogue().await.unwrap();

@@ -1,4 +1,4 @@
-//! Tensors between their JSON form and tract's.
+//! Converts tensors between JSON and tract.
 
 use crate::{
     datatype::Datatype,
@@ -10,7 +10,7 @@ use tract_onnx::prelude::{
     Datum, Tensor, TractResult, tract_data::prelude::f16, tract_ndarray::ArrayD,
 };
 
-/// Name, type and shape of a model's input or output, as its metadata gives them.
+/// Name, type and shape of a model's input or output, from its metadata.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub(crate) struct TensorSpec {
     pub(crate) name: String,
@@ -23,7 +23,7 @@ pub(crate) struct TensorSpec {
 /// Most dimensions that a tensor may have; ONNX models in use have at most 6.
 const RANK_MAX: usize = 16;
 
-/// Checks a request's input against the model's and makes a tensor of it.
+/// Checks a request's input against the model's and converts it to a tensor.
 pub(crate) fn read_input(input: RequestInput, spec: &TensorSpec) -> Result<Tensor, Refusal> {
     let name = quoted(&input.name);
     if input.datatype != spec.datatype.name() {
@@ -35,7 +35,7 @@ pub(crate) fn read_input(input: RequestInput, spec: &TensorSpec) -> Result<Tenso
     }
 
     let shape = read_shape(&input, spec)?;
-    // A body is bounded, so this product is only ever compared with a length that fits.
+    // Bodies are bounded, so the product is only compared with a length that fits.
     let expected = shape
         .iter()
         .try_fold(1usize, |product, dim| product.checked_mul(*dim));
@@ -261,7 +261,7 @@ pub(crate) struct OutputTensor {
 pub(crate) struct OutputData(Tensor);
 
 impl OutputTensor {
-    /// Takes an output of the engine; the type is what the model's metadata says.
+    /// Converts an output of the engine; the type is from the model's metadata.
     pub(crate) fn new(spec: &TensorSpec, tensor: Tensor) -> TractResult<Self> {
         let wanted = spec.datatype.tract();
         let tensor = if tensor.datum_type() == wanted {

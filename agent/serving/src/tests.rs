@@ -1,4 +1,4 @@
-//! The server as a client sees it: real connections, small models, an in-memory store.
+//! The server from a client's view: real connections, small models, an in-memory store.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod lifecycle;
@@ -6,7 +6,7 @@ mod limits;
 mod memory;
 mod models;
 mod protocol;
-mod trials;
+mod test_loads;
 
 use crate::{
     ModelSource, Server, ServingArguments, ServingConfig, ServingError, ServingMetrics, admission,
@@ -49,14 +49,14 @@ use tokio_util::sync::CancellationToken;
 
 type Files = BTreeMap<(String, String), BTreeMap<String, Bytes>>;
 
-/// Files of versions in memory, with a count of reads, a switch to fail and a gate that holds reads
-/// back.
+/// Files of versions in memory, with a count of reads, a switch to fail reads and a semaphore to
+/// block them.
 #[derive(Default)]
 struct Memory {
     files: Mutex<Files>,
     reads: AtomicUsize,
     is_broken: std::sync::atomic::AtomicBool,
-    gate: Mutex<Option<Arc<tokio::sync::Semaphore>>>,
+    read_permits: Mutex<Option<Arc<tokio::sync::Semaphore>>>,
     held: AtomicUsize,
 }
 
@@ -95,11 +95,11 @@ impl ModelSource for Memory {
                 .and_then(|files| files.get(path))
                 .cloned()
         };
-        let gate = self.gate.lock().unwrap().clone();
+        let read_permits = self.read_permits.lock().unwrap().clone();
 
-        if let Some(gate) = gate {
+        if let Some(read_permits) = read_permits {
             self.held.fetch_add(1, Ordering::SeqCst);
-            gate.acquire().await.unwrap().forget();
+            read_permits.acquire().await.unwrap().forget();
         }
 
         self.reads.fetch_add(1, Ordering::SeqCst);
@@ -115,7 +115,7 @@ struct Fixture {
     peers: watch::Sender<
         Arc<BTreeMap<RegionName, regionmesh_core::planning::servability::RegionModels>>,
     >,
-    facts: watch::Receiver<ServingStatus>,
+    status: watch::Receiver<ServingStatus>,
     servability: watch::Receiver<Servability>,
     quarantine: Arc<quarantine::Quarantine>,
     registry: prometheus::Registry,
@@ -150,7 +150,7 @@ impl Fixture {
             metrics: ServingMetrics::new(&registry).unwrap(),
         });
 
-        let facts = server.facts();
+        let status = server.status();
         let servability = server.servability();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
@@ -162,7 +162,7 @@ impl Fixture {
             announce,
             draining,
             peers,
-            facts,
+            status,
             servability,
             quarantine,
             registry,
@@ -207,26 +207,26 @@ impl Fixture {
             .remove(&(model.into(), version.into()));
     }
 
-    /// What the mesh hears of a version.
+    /// The published outcome of a version.
     fn outcome(&self, model: &str, version: &str) -> Option<Outcome> {
         let published = self.servability.borrow();
-        let is_it = |known: &&VersionServability| {
+        let matches_key = |known: &&VersionServability| {
             known.model.as_str() == model && known.version.as_str() == version
         };
 
         published
             .versions
             .iter()
-            .find(is_it)
+            .find(matches_key)
             .map(|known| known.outcome.clone())
     }
 
-    /// Announces what the store holds.
+    /// Publishes the store's catalogue.
     fn publish(&self) {
         self.publish_with(&[]);
     }
 
-    /// Announces what the store holds, with aliases `production`: model and version.
+    /// Publishes the store's catalogue with `production` aliases: model and version.
     fn publish_with(&self, production: &[(&str, &str)]) {
         let summary = |((model, version), files): (&(String, String), &BTreeMap<String, Bytes>)| {
             let mut content = blake3::Hasher::new();
@@ -341,7 +341,7 @@ impl Fixture {
     }
 }
 
-/// Loads from `memory`, with nothing remembered.
+/// Loads from `memory`, without stored outcomes.
 fn loading_from(
     memory: &Arc<Memory>,
     config: ServingConfig,

@@ -1,4 +1,4 @@
-//! What a model server serves at one moment. Pure.
+//! A snapshot of what a model server serves. Pure.
 
 use crate::{
     choose::{HeldModel, compare},
@@ -56,7 +56,7 @@ pub struct ServingProblem {
     pub subject: String,
     /// Why, and what is served instead.
     pub detail: String,
-    /// Whether it took the process down.
+    /// Whether it crashed the process.
     pub is_quarantined: bool,
 }
 
@@ -104,7 +104,7 @@ impl View {
     /// served. After that, publishing a model never makes it unready: a model that is loading, or
     /// can't be loaded, is the same in all regions and must not take them out of service. Only a
     /// model that this region can't serve while most other regions do makes it unready: its share
-    /// is better served there.
+    /// is better served by them.
     pub(crate) fn faults(&self) -> Vec<String> {
         if !self.is_read {
             return vec!["the catalogue of models has not been read yet".into()];
@@ -158,7 +158,7 @@ impl View {
         outcome: impl Fn(&VersionKey) -> Option<Outcome>,
         unserved: Vec<ModelName>,
     ) -> Servability {
-        let told = self.newest.iter().filter_map(|key| {
+        let outcomes = self.newest.iter().filter_map(|key| {
             let (model, version, content) = key;
             let outcome = outcome(key)?;
             let content_tag = content_tag(content);
@@ -171,7 +171,7 @@ impl View {
             })
         });
 
-        Servability::bounded(told, unserved)
+        Servability::bounded(outcomes, unserved)
     }
 
     /// The versions that can't be served, with what that means.
@@ -246,7 +246,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_is_fallen_back_to_is_the_newest_older_version_that_may_be_loaded(
+        fn the_fallback_is_the_newest_older_version_that_may_be_loaded(
             held in btree_set(1u8..30, 1..12),
             good in btree_set(1u8..30, 0..12),
             wanted: prop::sample::Index,

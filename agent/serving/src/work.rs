@@ -1,5 +1,5 @@
-//! Computations of the engine, which can't be interrupted from outside: each has a [`Control`] that
-//! it checks between two operators, and is abandoned when its time is up or its caller is gone.
+//! Computations of the engine, which can't be interrupted from outside: each checks a [`Control`]
+//! between two operators, and is abandoned when its time is up or its caller has left.
 
 use prometheus::IntGauge;
 use std::{
@@ -15,9 +15,9 @@ const RUNNING: u8 = 0;
 const FINISHED: u8 = 1;
 const ABANDONED: u8 = 2;
 
-/// A computation noticed that it was cancelled or ran out of time.
+/// A computation was cancelled or ran out of time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("the computation was cancelled: its time is up, or its caller is gone")]
+#[error("the computation was cancelled: its time is up, or its caller has left")]
 pub(crate) struct Stopped;
 
 /// Shared by a computation and its caller.
@@ -38,7 +38,7 @@ impl Control {
         })
     }
 
-    /// For the computation: whether it may continue.
+    /// Called by the computation: whether it may continue.
     pub(crate) fn check(&self) -> Result<(), Stopped> {
         let is_late = self
             .deadline
@@ -68,7 +68,7 @@ impl Control {
     }
 }
 
-/// The caller's side. Dropped before the computation ended, it abandons it.
+/// The caller's side. Abandons the computation if dropped before it ends.
 #[derive(Debug)]
 pub(crate) struct Waiter {
     control: Arc<Control>,
@@ -84,7 +84,7 @@ pub(crate) struct Worker {
 
 /// Both sides of a computation. `abandoned` counts those that run without a caller.
 pub(crate) fn pair(control: &Arc<Control>, abandoned: &IntGauge) -> (Waiter, Worker) {
-    // Counted here and not only at the thread's exit, so that each is counted and uncounted once.
+    // Counted here and not only at the thread's exit, so that each is counted exactly once.
     (
         Waiter {
             control: control.clone(),
@@ -176,7 +176,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn work_that_overruns_is_answered_in_time_and_ends_when_it_looks() {
+    async fn work_past_its_deadline_is_abandoned_and_ends_at_its_next_check() {
         let abandoned = gauge();
         let begin = Instant::now();
         let result = in_thread(Duration::from_millis(50), &abandoned, |control| {
@@ -186,7 +186,7 @@ mod tests {
         })
         .await;
 
-        // Either side may notice first.
+        // Either side may come first.
         assert!(
             matches!(result, Ok(()) | Err(WorkError::Overrun(_))),
             "{result:?}"
@@ -197,7 +197,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_waiter_that_goes_away_ends_the_work_and_it_is_counted_until_then() {
+    async fn dropping_the_waiter_cancels_the_work_which_is_counted_until_it_ends() {
         let abandoned = gauge();
         let (go, wait) = std::sync::mpsc::channel::<()>();
         let work = in_thread(Duration::from_secs(60), &abandoned, move |control| {

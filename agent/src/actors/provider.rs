@@ -173,7 +173,7 @@ async fn await_sync(provider: &Arc<dyn DnsProvider>, published: Option<Published
     let Some(published) = published else {
         return std::future::pending().await;
     };
-    match provider.settle(&published, &|_| {}).await {
+    match provider.await_propagation(&published, &|_| {}).await {
         Ok(settled) => tracing::info!(
             provider = provider.name(),
             plan = published.plan,
@@ -193,11 +193,11 @@ async fn await_sync(provider: &Arc<dyn DnsProvider>, published: Option<Published
 /// overwritten within minutes.
 async fn drift(provider: &Arc<dyn DnsProvider>, plan: &CommittedPlan) -> Option<Vec<String>> {
     match provider.preview(plan).await {
-        Ok(outlook) if outlook.is_drift && !outlook.differences.is_empty() => {
-            for difference in &outlook.differences {
+        Ok(preview) if preview.is_drift && !preview.differences.is_empty() => {
+            for difference in &preview.differences {
                 tracing::warn!(
                     provider = provider.name(),
-                    zone = outlook.zone,
+                    zone = preview.zone,
                     record = difference.record,
                     wanted = difference.wanted,
                     found = difference.found,
@@ -205,7 +205,7 @@ async fn drift(provider: &Arc<dyn DnsProvider>, plan: &CommittedPlan) -> Option<
                 );
             }
 
-            let differences = outlook.differences.into_iter().take(DRIFT_REPORTED_MAX);
+            let differences = preview.differences.into_iter().take(DRIFT_REPORTED_MAX);
             Some(differences.map(|difference| difference.record).collect())
         }
         Ok(_) => Some(Vec::new()),
@@ -223,7 +223,7 @@ mod tests {
     use super::*;
     use crate::{config::fixture, snapshots::LeaderView};
     use async_trait::async_trait;
-    use regionmesh_dns::{Difference, Outlook, Receipt, Settled, Tell};
+    use regionmesh_dns::{Difference, OnProgress, Preview, Propagation, Receipt};
     use regionmesh_protocol::{plan::Plan, register::ballot::Ballot};
     use std::sync::Mutex;
     use tokio::sync::watch;
@@ -258,7 +258,7 @@ mod tests {
         fn name(&self) -> &'static str {
             "recorder"
         }
-        async fn preview(&self, _: &CommittedPlan) -> Result<Outlook, ProviderError> {
+        async fn preview(&self, _: &CommittedPlan) -> Result<Preview, ProviderError> {
             self.comparisons.send_modify(|count| *count += 1);
             let drifted = self.drifted.lock().unwrap().clone();
             if drifted == ["unreadable"] {
@@ -271,7 +271,7 @@ mod tests {
                 found: None,
             };
 
-            Ok(Outlook {
+            Ok(Preview {
                 provider: "recorder",
                 zone: "z.".into(),
                 plan: "p".into(),
@@ -287,7 +287,7 @@ mod tests {
         async fn publish(
             &self,
             plan: &CommittedPlan,
-            _: Tell<'_>,
+            _: OnProgress<'_>,
         ) -> Result<Published, ProviderError> {
             if let Some(failure) = self.failures.lock().unwrap().pop() {
                 return Err(failure);
@@ -295,9 +295,13 @@ mod tests {
             self.written.send_modify(|all| all.push(plan.stamp.seq));
             Ok(published(plan))
         }
-        async fn settle(&self, _: &Published, _: Tell<'_>) -> Result<Settled, ProviderError> {
+        async fn await_propagation(
+            &self,
+            _: &Published,
+            _: OnProgress<'_>,
+        ) -> Result<Propagation, ProviderError> {
             self.settled.send_modify(|count| *count += 1);
-            Ok(Settled::default())
+            Ok(Propagation::default())
         }
     }
 

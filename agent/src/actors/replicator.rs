@@ -21,7 +21,7 @@ use crate::actors::messages::ReplicatorMessage;
 pub use arguments::ReplicatorArguments;
 use ractor::{Actor, ActorProcessingErr, ActorRef};
 use regionmesh_protocol::wire::PeerReply;
-use regionmesh_runtime::logging::Reminder;
+use regionmesh_runtime::logging::KeyedThrottle;
 pub use state::ReplicatorState;
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -86,7 +86,7 @@ impl Actor for ReplicatorActor {
             failed: BTreeMap::new(),
             first_missing: BTreeMap::new(),
             awaited: BTreeMap::new(),
-            reminder: Reminder::new(LOG_EVERY),
+            reminder: KeyedThrottle::new(LOG_EVERY),
             is_converging: false,
             converge_after: Instant::now(),
             is_scanning: false,

@@ -17,7 +17,7 @@ use crate::{
     supervisor::{Child, Health},
 };
 use anyhow::Result;
-use regionmesh_dns::{DnsArguments, DnsMetrics, Guide};
+use regionmesh_dns::{DnsArguments, DnsChannels, DnsMetrics};
 use regionmesh_runtime::describe::io_error;
 use regionmesh_store::MonitorArguments;
 use std::sync::Arc;
@@ -147,13 +147,13 @@ async fn run_dns(
         return Ok(());
     };
 
-    let guide = Guide {
+    let channels = DnsChannels {
         freeze: snapshots.freeze.subscribe(),
         resumed: snapshots.resumed.clone(),
         is_current: snapshots.is_current.clone(),
     };
 
-    regionmesh_dns::run(arguments, guide, stop)
+    regionmesh_dns::run(arguments, channels, stop)
         .await
         .map_err(|error| error.to_string())
 }

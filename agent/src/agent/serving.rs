@@ -124,7 +124,7 @@ pub(super) async fn run_serving(
     let own = arguments.region.clone();
     let server = Server::new(arguments);
     let board = relay.snapshots.board.subscribe();
-    let publish = relay.publish(server.facts(), server.servability(), server.problems());
+    let publish = relay.publish(server.status(), server.servability(), server.problems());
 
     tokio::select! {
         ended = server.run(listener, stop) => ended.map_err(|error| error.to_string()),

@@ -108,7 +108,7 @@ pub(crate) async fn delete(
     };
 
     let store = api.store.clone();
-    let deleted = tokio::spawn(async move { store.bury(&tombstone).await });
+    let deleted = tokio::spawn(async move { store.record_deletion(&tombstone).await });
     deleted.await.map_err(|error| {
         ApiError::new(
             StatusCode::INTERNAL_SERVER_ERROR,

@@ -92,7 +92,7 @@ impl From<OrderRefusal> for ApiError {
                     "a first plan needs a majority of regions",
                 ),
                 OrderError::UnknownRegion(_) => (StatusCode::NOT_FOUND, "see `regionmesh status`"),
-                OrderError::NothingStands(_) => {
+                OrderError::NothingInEffect(_) => {
                     (StatusCode::NOT_FOUND, "see `regionmesh failover status`")
                 }
                 OrderError::Unfit { .. } => (

@@ -131,7 +131,7 @@ impl From<ModelError> for ApiError {
             ModelError::Manifest { .. } => StatusCode::BAD_REQUEST,
             ModelError::Store { .. }
             | ModelError::Unavailable(_)
-            | ModelError::NotKept { .. }
+            | ModelError::NotStored { .. }
             | ModelError::Io { .. } => StatusCode::SERVICE_UNAVAILABLE,
         };
 
@@ -148,8 +148,8 @@ impl From<PublishError> for ApiError {
             PublishError::Duplicate(_)
             | PublishError::Unfinished(_)
             | PublishError::ExistsElsewhere { .. }
-            | PublishError::LostName { .. }
-            | PublishError::Spent { .. } => StatusCode::CONFLICT,
+            | PublishError::NameTaken { .. }
+            | PublishError::NameDeleted { .. } => StatusCode::CONFLICT,
             PublishError::Sender { ref error, .. }
                 if error.kind() == std::io::ErrorKind::TimedOut =>
             {

@@ -125,7 +125,7 @@ pub(crate) async fn serve(
     let refused = metrics.refused_connections.clone();
     let count = {
         let refused = refused.clone();
-        move |turned: listener::Turned| refused.with_label_values(&[turned.as_str()]).inc()
+        move |turned: listener::DropReason| refused.with_label_values(&[turned.as_str()]).inc()
     };
     let door = Door::new("api", limits.door(), open, count);
     let limits = limits.connection();

@@ -9,7 +9,7 @@ use super::{common::Common, confirm::confirm};
 use crate::{cli::error::CommandError, config::Config};
 use anyhow::Result;
 use regionmesh_client::{PlanDetail, PlannedRegion};
-use regionmesh_dns::{DnsProvider, Outlook, ProviderError, Published, Settled};
+use regionmesh_dns::{DnsProvider, Preview, Propagation, ProviderError, Published};
 use regionmesh_protocol::{
     identity::IdentityError,
     plan::{CommittedPlan, Plan, RegionPlan, TrafficState},
@@ -75,7 +75,7 @@ struct ConfigFile {
 struct Done {
     #[serde(flatten)]
     published: Published,
-    settled: Option<Settled>,
+    settled: Option<Propagation>,
 }
 
 impl DnsCommand {
@@ -94,18 +94,18 @@ impl DnsCommand {
 
 async fn preview(source: &Source, check: bool) -> Result<ExitCode> {
     let (plan, providers) = source.read().await?;
-    let mut outlooks: Vec<Outlook> = Vec::new();
+    let mut previews: Vec<Preview> = Vec::new();
     for provider in &providers {
-        outlooks.push(provider.preview(&plan).await?);
+        previews.push(provider.preview(&plan).await?);
     }
-    source.common.print(&outlooks, |paint| {
-        outlooks
+    source.common.print(&previews, |paint| {
+        previews
             .iter()
-            .map(|outlook| render::outlook(outlook, paint))
+            .map(|preview| render::preview(preview, paint))
             .collect()
     })?;
 
-    let differs = outlooks.iter().any(|outlook| !outlook.is_done());
+    let differs = previews.iter().any(|preview| !preview.is_done());
     Ok(ExitCode::from(u8::from(check && differs)))
 }
 
@@ -122,19 +122,22 @@ async fn apply(source: &Source, no_wait: bool, yes: bool) -> Result<ExitCode> {
     )?;
 
     let mut done = Vec::new();
-    let mut unsettled = None::<ProviderError>;
+    let mut propagation_error = None::<ProviderError>;
     for provider in &providers {
         let report = |what: &str| eprintln!("{}: {what}", provider.name());
         let published = provider.publish(&plan, &report).await?;
         let settled = if no_wait {
             None
         } else {
-            Some(provider.settle(&published, &report).await)
+            Some(provider.await_propagation(&published, &report).await)
         };
 
         // What was written is shown even if the name servers do not answer with it.
-        let settled =
-            settled.and_then(|settled| settled.map_err(|error| unsettled = Some(error)).ok());
+        let settled = settled.and_then(|settled| {
+            settled
+                .map_err(|error| propagation_error = Some(error))
+                .ok()
+        });
         done.push(Done { published, settled });
     }
 
@@ -145,7 +148,7 @@ async fn apply(source: &Source, no_wait: bool, yes: bool) -> Result<ExitCode> {
     };
 
     source.common.print(&done, render)?;
-    unsettled.map_or(Ok(ExitCode::SUCCESS), |error| Err(error.into()))
+    propagation_error.map_or(Ok(ExitCode::SUCCESS), |error| Err(error.into()))
 }
 
 impl Source {

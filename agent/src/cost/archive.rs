@@ -218,7 +218,7 @@ impl Archive {
             content: Some(held.content),
         };
 
-        self.store.bury(&stone).await?;
+        self.store.record_deletion(&stone).await?;
         Ok(())
     }
 

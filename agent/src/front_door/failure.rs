@@ -67,7 +67,7 @@ impl Failure {
             }
             Self::GivenUp { why, last } => format!(
                 "front door: {last}; it was not sent again: {}",
-                why.in_words()
+                why.describe()
             ),
         }
     }

@@ -346,7 +346,7 @@ impl Client {
         let Some(body) = sending.body.take() else {
             let last = format!("{address}: the body was sent already");
             return Err(Failure::GivenUp {
-                why: GiveUp::NotHeld,
+                why: GiveUp::NotBuffered,
                 last,
             });
         };

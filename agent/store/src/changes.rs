@@ -77,7 +77,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn every_write_announces_itself_and_no_read_does() {
+    async fn every_write_is_announced_and_no_read_is() {
         let folder = tempfile::tempdir().unwrap();
         let staged = folder.path().join("f");
         std::fs::write(&staged, b"weights").unwrap();
@@ -104,7 +104,7 @@ mod tests {
         store.rename(&held, &renamed).await.unwrap();
         assert_announced(&mut changes);
 
-        let stone = Tombstone {
+        let tombstone = Tombstone {
             model: held.model.clone(),
             version: renamed.clone(),
             deleted: time(3),
@@ -114,7 +114,7 @@ mod tests {
         assert_eq!(store.scan().await.unwrap().catalogue.versions.len(), 1);
         assert!(!changes.has_changed().unwrap());
 
-        store.bury(&stone).await.unwrap();
+        store.record_deletion(&tombstone).await.unwrap();
         assert_announced(&mut changes);
         assert!(store.manifest(&held.model, &renamed).await.is_err());
         assert!(!changes.has_changed().unwrap());

@@ -97,7 +97,7 @@ pub(crate) struct Claim {
     body: Body,
     renewed: Instant,
     _active: ActiveClaim,
-    /// Whether an earlier writer claimed the version and did not finish.
+    /// Whether an earlier writer's claim was taken over.
     pub(crate) is_inherited: bool,
 }
 
@@ -149,7 +149,8 @@ impl ModelStore {
                 owner: self.store.owner.clone(),
             };
 
-            // Registered before the put: a visible claim of ours that is not active would be void.
+            // Registered before the put, since a visible claim of ours that is not registered
+            // counts as void.
             let active = self.active.begin(&path);
             match self
                 .store
@@ -191,7 +192,7 @@ impl ModelStore {
         Ok(void)
     }
 
-    /// Runs `work` and renews the claim meanwhile.
+    /// Runs `work` while renewing the claim.
     pub(crate) async fn holding<T>(
         &self,
         claim: &mut Claim,
@@ -333,7 +334,7 @@ impl ModelStore {
         if let (Some(us), Some(them)) = (&self.store.owner, &body.owner)
             && us.agent == them.agent
         {
-            // Left by an earlier boot, or by a writer of ours that could not delete it.
+            // From an earlier boot, or from a writer of ours that could not delete it.
             return Ok(us.boot != them.boot || !self.active.contains(&claim.meta.location));
         }
 
@@ -341,8 +342,8 @@ impl ModelStore {
         Ok(i128::from(age_ms) >= STALE.as_millis() as i128)
     }
 
-    /// The time by the store's clock, Unix milliseconds. Errs on the early side, so that claims
-    /// look younger than they are.
+    /// The time by the store's clock, Unix milliseconds. May lag, so that claims look younger than
+    /// they are.
     async fn store_now_ms(&self) -> Result<i64, ModelError> {
         if let Some((at, now_ms)) = *self.clock.lock().unwrap_or_else(PoisonError::into_inner)
             && at.elapsed() < CLOCK_GOOD_FOR

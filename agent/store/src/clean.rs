@@ -30,13 +30,13 @@ impl ModelStore {
         };
 
         for version in self.versions().await? {
-            let is_dead = |stone: &&Tombstone| {
-                (&stone.model, &stone.version) == (&version.model, &version.version)
-                    && version.published <= stone.deleted
+            let is_dead = |tombstone: &&Tombstone| {
+                (&tombstone.model, &tombstone.version) == (&version.model, &version.version)
+                    && version.published <= tombstone.deleted
             };
 
-            if let Some(stone) = tombstones.iter().find(is_dead) {
-                let is_meant = |manifest: &Manifest| manifest.published <= stone.deleted;
+            if let Some(tombstone) = tombstones.iter().find(is_dead) {
+                let is_meant = |manifest: &Manifest| manifest.published <= tombstone.deleted;
                 cleaned.deletions += usize::from(
                     self.remove(&version.model, &version.version, is_meant)
                         .await?,

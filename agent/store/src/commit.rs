@@ -56,7 +56,7 @@ impl ModelStore {
     /// Makes a version visible. Its verified files are in `staged`, one path per file of the
     /// manifest, in order.
     ///
-    /// Committing the same content twice is no error and restores lost files. The manifest is put
+    /// Committing the same content again is idempotent and restores lost files. The manifest is put
     /// last, and only if absent.
     pub async fn commit(
         &self,
@@ -88,7 +88,7 @@ impl ModelStore {
 
         let bytes = codec::encode_document(manifest)
             .map_err(|error| refused(manifest, error.to_string()))?;
-        // First without a claim, so that a refusal does not wait for another writer.
+        // Checked without a claim first, so that a refusal does not wait for another writer.
         if let Some(existing) = self.existing_whole(manifest).await? {
             return Ok(existing);
         }
@@ -146,18 +146,18 @@ impl ModelStore {
         }
 
         self.holding(claim, self.place(manifest, &source)).await?;
-        self.check_kept(manifest).await?;
+        self.check_files_stored(manifest).await?;
         self.confirm(claim).await?;
 
         let path = manifest_path(&manifest.model, &manifest.version);
-        let kept = self.create(&path, bytes).await?;
-        let kept = decode_manifest(&kept).map_err(|why| refused(manifest, why))?;
+        let stored = self.create(&path, bytes).await?;
+        let stored = decode_manifest(&stored).map_err(|why| refused(manifest, why))?;
 
-        same_content(manifest, &kept)
+        same_content(manifest, &stored)
     }
 
     /// Checks that the store has every file at its full size.
-    async fn check_kept(&self, manifest: &Manifest) -> Result<(), ModelError> {
+    async fn check_files_stored(&self, manifest: &Manifest) -> Result<(), ModelError> {
         let listed = self
             .list(&folder(&manifest.model, &manifest.version))
             .await?;
@@ -169,7 +169,7 @@ impl ModelStore {
         for file in &manifest.files {
             let path = file_path(&manifest.model, &manifest.version, &file.path);
             if sizes.get(&path) != Some(&file.size) {
-                return Err(ModelError::NotKept {
+                return Err(ModelError::NotStored {
                     path: path.to_string(),
                 });
             }
@@ -216,9 +216,9 @@ impl ModelStore {
         let Some(existing) = self.existing(manifest).await? else {
             return Ok(None);
         };
-        match self.check_kept(manifest).await {
+        match self.check_files_stored(manifest).await {
             Ok(()) => Ok(Some(existing)),
-            Err(ModelError::NotKept { .. }) => Ok(None),
+            Err(ModelError::NotStored { .. }) => Ok(None),
             Err(error) => Err(error),
         }
     }
@@ -251,15 +251,15 @@ impl ModelStore {
         version: &VersionName,
         is_meant: impl Fn(&Manifest) -> bool,
     ) -> Result<bool, ModelError> {
-        let looked_at = match self.manifest(model, version).await {
+        let existing = match self.manifest(model, version).await {
             Ok(manifest) if is_meant(&manifest) => manifest,
             Ok(_) | Err(ModelError::NotFound { .. }) => return Ok(false),
             Err(error) => return Err(error),
         };
         let token = format!("removing {:016x}", rand::random::<u64>());
-        let held = looked_at.content().to_string();
+        let held = existing.content().to_string();
 
-        // A writer of the same content has nothing left to do.
+        // Also blocks writers of the same content.
         let claim = self.claim(model, version, &token, Some(&held)).await?;
         let removed = match self.manifest(model, version).await {
             Ok(manifest) if is_meant(&manifest) => {
@@ -341,7 +341,7 @@ impl ModelStore {
                     .await
                     .map(drop)
             }
-            // Another agent of the region did it first.
+            // Another agent of the region renamed it first.
             Ok(_) | Err(ModelError::NotFound { .. }) => Ok(()),
             Err(error) => Err(error),
         }

@@ -19,8 +19,7 @@ use std::{
 pub(crate) const FILE_NAME: &str = "committed-plan";
 
 const CHECKSUM_BYTES: usize = 32;
-/// Names the layout of plans. Change it with the layout: plans of another layout may decode to
-/// nonsense.
+/// Version of the plan layout. Change it with the layout: other layouts may decode to garbage.
 const LAYOUT: &str = "regionmesh committed plan, layout 5";
 
 /// The checksum of a plan in the current layout.
@@ -134,7 +133,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_saved_is_loaded_and_nothing_before() {
+    fn a_saved_plan_is_loaded_and_none_before() {
         let dir = tempfile::tempdir().unwrap();
         assert_eq!(load_committed_plan(dir.path()).unwrap(), None);
         save_committed_plan(dir.path(), &plan()).unwrap();
@@ -143,7 +142,7 @@ mod tests {
     }
 
     #[test]
-    fn a_plan_of_an_older_layout_is_named_as_such_and_replaced() {
+    fn a_plan_of_an_older_layout_is_reported_and_replaced() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join(FILE_NAME);
 
@@ -162,7 +161,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_cut_or_altered_anywhere_is_refused() {
+    fn a_file_truncated_or_altered_anywhere_is_refused() {
         let dir = tempfile::tempdir().unwrap();
         save_committed_plan(dir.path(), &plan()).unwrap();
 

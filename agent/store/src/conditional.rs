@@ -1,5 +1,5 @@
-//! Checks that a store can be a region's: it must refuse to overwrite when asked to, and keep what
-//! it acknowledged.
+//! Checks that a store can serve as a region's: it must honour conditional writes and store what it
+//! acknowledged.
 //!
 //! The register and the commit of a version rest on put-if-absent. A store that ignores
 //! `If-None-Match` (older MinIO, Ceph, some gateways) would silently lose acknowledged versions.
@@ -14,7 +14,7 @@ use object_store::{
 };
 use std::time::Duration;
 
-/// Names to try: after a lost reply, the repeated request finds its own object.
+/// Object names to try: after a lost reply, the retried request finds its own object.
 const NAMES: usize = 2;
 
 /// How the check ended.
@@ -108,7 +108,7 @@ async fn find_out(objects: &dyn ObjectStore) -> Result<(), Finding> {
         }
 
         let second = create(path.clone(), "second").await;
-        let kept = match objects.get(&path).await {
+        let stored = match objects.get(&path).await {
             Ok(object) => Some(object.bytes().await?),
             Err(ObjectError::NotFound { .. }) => None,
             Err(error) => return Err(error.into()),
@@ -116,14 +116,16 @@ async fn find_out(objects: &dyn ObjectStore) -> Result<(), Finding> {
 
         // Leftovers are only a few bytes.
         let _ = objects.delete(&path).await;
-        return match (second, kept) {
+        return match (second, stored) {
             (_, None) => Err(Finding::Unfit(
                 "it acknowledges a write but does not store it",
             )),
             (Ok(_), Some(_)) => Err(Finding::Unfit(
                 "it ignores If-None-Match: a conditional write replaced an existing object",
             )),
-            (Err(ObjectError::AlreadyExists { .. }), Some(kept)) if &kept[..] == b"first" => Ok(()),
+            (Err(ObjectError::AlreadyExists { .. }), Some(stored)) if &stored[..] == b"first" => {
+                Ok(())
+            }
             (Err(ObjectError::AlreadyExists { .. }), Some(_)) => Err(Finding::Unfit(
                 "a conditional write that it refused changed the object nevertheless",
             )),
@@ -144,7 +146,7 @@ mod tests {
     use std::sync::Arc;
 
     #[tokio::test]
-    async fn a_store_that_creates_once_is_fit_and_leaves_nothing_behind() {
+    async fn a_store_with_conditional_writes_passes_and_no_objects_remain() {
         let objects = Arc::new(InMemory::new());
         let store = OpenStore::of(objects.clone());
         store.health.require_check();

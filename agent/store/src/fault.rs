@@ -14,7 +14,7 @@ pub(crate) enum Cause {
     Missing(String),
     /// The credentials are wrong or don't allow it.
     Refused(String),
-    /// There is no room left.
+    /// No space left.
     Full,
     /// No connection.
     Unreachable(String),
@@ -28,7 +28,7 @@ pub(crate) enum Cause {
     Failed(String),
 }
 
-/// A failure of one store, for people.
+/// A failure of one store, in readable form.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StoreFault {
     /// The store: `bucket "models"`.
@@ -75,7 +75,7 @@ impl StoreFault {
         error.source()?.downcast_ref()
     }
 
-    /// As an error of the object store.
+    /// Converts to an error of the object_store crate.
     pub(crate) fn into_error(self) -> ObjectError {
         ObjectError::Generic {
             store: "object",
@@ -115,7 +115,7 @@ pub(crate) fn model_error(
     }
 }
 
-/// Whether a working store gave this error: an object is missing or exists already.
+/// Whether this is a working store's answer: an object is missing or exists already.
 pub(crate) fn is_answer(error: &ObjectError) -> bool {
     match error {
         ObjectError::NotFound { .. } => !is_place_missing(&texts(error)),
@@ -287,7 +287,7 @@ mod tests {
     }
 
     #[test]
-    fn a_missing_bucket_is_named_and_no_markup_is_quoted() {
+    fn a_missing_bucket_is_reported_without_markup() {
         let text = "Error performing PUT \
                     http://10.0.0.1:9000/models/r1/x?uploads&X-Amz-Signature=abc in 3.1s, after 2 \
                     retries, max_retries: 10, retry_timeout: 180s  - Server returned non-2xx \
@@ -314,7 +314,7 @@ mod tests {
     }
 
     #[test]
-    fn a_full_store_a_refusal_and_a_failure_are_told_apart() {
+    fn a_full_store_a_refusal_and_a_failure_are_distinguished() {
         let full = ObjectError::Generic {
             store: "file",
             source: Box::new(io::Error::from(io::ErrorKind::StorageFull)),
@@ -346,7 +346,7 @@ mod tests {
     }
 
     #[test]
-    fn what_the_system_says_is_told_without_its_number() {
+    fn os_errors_are_printed_without_their_number() {
         assert_eq!(
             io_words(&io::Error::from_raw_os_error(111)),
             "connection refused"

@@ -32,7 +32,7 @@ struct Inner {
     judge: Mutex<StoreJudge>,
     fitness: Mutex<Fitness>,
     /// A write that hangs.
-    hung: Mutex<Option<StoreFault>>,
+    hanging_write: Mutex<Option<StoreFault>>,
     failures: [AtomicU64; 2],
 }
 
@@ -49,7 +49,7 @@ impl StoreHealth {
             begin: Instant::now(),
             judge: Mutex::default(),
             fitness: Mutex::new(Fitness::Fit),
-            hung: Mutex::default(),
+            hanging_write: Mutex::default(),
             failures: Default::default(),
         }))
     }
@@ -99,13 +99,13 @@ impl StoreHealth {
     }
 
     /// How long ago an operation last succeeded, or since the start if none did.
-    pub(crate) fn quiet_for(&self) -> Duration {
+    pub(crate) fn idle_for(&self) -> Duration {
         let last_ms = lock(&self.0.judge).succeeded_ms().unwrap_or(0);
         Duration::from_millis(self.now_ms().saturating_sub(last_ms))
     }
 
     /// How long ago a write last succeeded, or since the start if none did.
-    pub(crate) fn unwritten_for(&self) -> Duration {
+    pub(crate) fn write_idle_for(&self) -> Duration {
         let last_ms = lock(&self.0.judge)
             .succeeded_by_ms(Access::Write)
             .unwrap_or(0);
@@ -118,17 +118,17 @@ impl StoreHealth {
     pub(crate) fn writes_hang(&self, area: &str, waited: Duration) {
         let fault = self.fault(Cause::Silent(waited.as_millis() as u64));
         self.record(Access::Write, area, Err(fault.to_string()));
-        *lock(&self.0.hung) = Some(fault);
+        *lock(&self.0.hanging_write) = Some(fault);
     }
 
     /// Records that no write hangs.
     pub(crate) fn writes_end(&self) {
-        *lock(&self.0.hung) = None;
+        *lock(&self.0.hanging_write) = None;
     }
 
     /// Why writes are refused while one of them hangs.
-    pub(crate) fn hung(&self) -> Option<StoreFault> {
-        lock(&self.0.hung).clone()
+    pub(crate) fn hanging_write(&self) -> Option<StoreFault> {
+        lock(&self.0.hanging_write).clone()
     }
 
     /// Whether writes failed and none succeeded since.
@@ -153,7 +153,7 @@ impl StoreHealth {
             access,
             area,
             begin: Instant::now(),
-            is_settled: false,
+            has_outcome: false,
         }
     }
 
@@ -197,7 +197,7 @@ impl StoreHealth {
     }
 
     fn now_ms(&self) -> u64 {
-        // Fits for 500 million years.
+        // Lasts for 500 million years.
         self.0.begin.elapsed().as_millis() as u64
     }
 }
@@ -214,13 +214,13 @@ pub(crate) struct Operation {
     access: Access,
     area: String,
     begin: Instant,
-    is_settled: bool,
+    has_outcome: bool,
 }
 
 impl Operation {
     /// It succeeded.
     pub(crate) fn succeeded(&mut self) {
-        self.is_settled = true;
+        self.has_outcome = true;
         self.health.record(self.access, &self.area, Ok(()));
     }
 
@@ -232,7 +232,7 @@ impl Operation {
             return error;
         }
 
-        self.is_settled = true;
+        self.has_outcome = true;
         let fault = self.health.fault(cause(&error));
         self.health
             .record(self.access, &self.area, Err(fault.to_string()));
@@ -242,21 +242,21 @@ impl Operation {
     /// The same operation, not started yet.
     #[must_use]
     pub(crate) fn idle(mut self) -> Self {
-        self.is_settled = true;
+        self.has_outcome = true;
         self
     }
 
     /// The next answer of a streaming operation is awaited.
-    pub(crate) fn goes_on(&mut self) {
+    pub(crate) fn await_next(&mut self) {
         self.begin = Instant::now();
-        self.is_settled = false;
+        self.has_outcome = false;
     }
 }
 
 impl Drop for Operation {
     fn drop(&mut self) {
         let waited = self.begin.elapsed();
-        if !self.is_settled && waited >= SILENT_AFTER {
+        if !self.has_outcome && waited >= SILENT_AFTER {
             let silent = self.health.fault(Cause::Silent(waited.as_millis() as u64));
             self.health
                 .record(self.access, &self.area, Err(silent.to_string()));

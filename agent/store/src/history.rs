@@ -1,9 +1,9 @@
-//! The committed plans that this agent saw, one JSON object per line, in its data directory, for
-//! operators' later analysis.
+//! History of the committed plans that this agent saw, one JSON object per line, in its data
+//! directory.
 //!
-//! Bounded: beyond [`KEPT`] plans and a quarter, the file is rewritten with the last [`KEPT`]. Not
-//! a complete record: plans that arrive faster than the disk writes are skipped, and the file may
-//! be deleted.
+//! Bounded: beyond [`PLANS_RETAINED`] plans and a quarter, the file is rewritten with the last
+//! [`PLANS_RETAINED`]. Not a complete record: plans that arrive faster than the disk writes are
+//! skipped, and the file may be deleted.
 
 use regionmesh_protocol::plan::CommittedPlan;
 use serde::{Deserialize, Serialize};
@@ -15,8 +15,8 @@ use std::{
 
 /// Name of the file in the data directory.
 pub(crate) const FILE_NAME: &str = "plan-history.jsonl";
-/// Least number of plans kept.
-pub(crate) const KEPT: usize = 1_000;
+/// Plans retained after the file is rewritten.
+pub(crate) const PLANS_RETAINED: usize = 1_000;
 /// Longest line read, bytes; a plan of 32 regions and 64 overrides has about 60 kB.
 const LINE_MAX: u64 = 1 << 20;
 
@@ -65,7 +65,7 @@ impl History {
         self.file.write_all(&line)?;
         self.lines += 1;
 
-        if self.lines > KEPT + KEPT / 4 {
+        if self.lines > PLANS_RETAINED + PLANS_RETAINED / 4 {
             self.shorten()
         } else {
             Ok(())
@@ -74,11 +74,11 @@ impl History {
 
     fn shorten(&mut self) -> io::Result<()> {
         let plans = read_file(&self.path)?;
-        let kept = &plans[plans.len().saturating_sub(KEPT)..];
+        let retained = &plans[plans.len().saturating_sub(PLANS_RETAINED)..];
         let new_path = self.path.with_extension("new");
         let mut file = File::create(&new_path)?;
 
-        for past in kept {
+        for past in retained {
             let mut line = serde_json::to_vec(past)?;
             line.push(b'\n');
             file.write_all(&line)?;
@@ -87,18 +87,18 @@ impl History {
         std::fs::rename(&new_path, &self.path)?;
         (self.file, self.lines) = (
             OpenOptions::new().append(true).open(&self.path)?,
-            kept.len(),
+            retained.len(),
         );
 
         Ok(())
     }
 }
 
-/// The last [`KEPT`] plans in `data_dir`, oldest first.
+/// The last [`PLANS_RETAINED`] plans in `data_dir`, oldest first.
 pub fn read_history(data_dir: &Path) -> io::Result<Vec<PastPlan>> {
     match read_file(&data_dir.join(FILE_NAME)) {
         Ok(mut plans) => {
-            plans.drain(..plans.len().saturating_sub(KEPT));
+            plans.drain(..plans.len().saturating_sub(PLANS_RETAINED));
             Ok(plans)
         }
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(Vec::new()),
@@ -161,7 +161,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_added_is_read_in_order_also_after_a_restart() {
+    fn plans_are_read_in_order_even_after_a_restart() {
         let dir = tempfile::tempdir().unwrap();
         assert_eq!(read_history(dir.path()).unwrap(), []);
         History::open(dir.path()).unwrap().add(&past(1)).unwrap();
@@ -170,7 +170,7 @@ mod tests {
     }
 
     #[test]
-    fn a_line_cut_off_costs_itself_only() {
+    fn a_truncated_line_loses_only_itself() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join(FILE_NAME);
         History::open(dir.path()).unwrap().add(&past(1)).unwrap();
@@ -182,10 +182,10 @@ mod tests {
     }
 
     #[test]
-    fn the_file_is_bounded_and_keeps_the_latest() {
+    fn the_file_is_bounded_and_retains_the_latest_plans() {
         let dir = tempfile::tempdir().unwrap();
         let mut history = History::open(dir.path()).unwrap();
-        let last = 3 * KEPT as u64;
+        let last = 3 * PLANS_RETAINED as u64;
 
         for seq in 1..=last {
             history.add(&past(seq)).unwrap();
@@ -194,7 +194,7 @@ mod tests {
         let plans = read_history(dir.path()).unwrap();
         assert_eq!(
             (plans.len(), plans.last().unwrap().committed.stamp.seq),
-            (KEPT, last)
+            (PLANS_RETAINED, last)
         );
 
         let lines = std::fs::read_to_string(dir.path().join(FILE_NAME))
@@ -202,6 +202,9 @@ mod tests {
             .lines()
             .count();
 
-        assert!(lines <= KEPT + KEPT / 4, "{lines} lines");
+        assert!(
+            lines <= PLANS_RETAINED + PLANS_RETAINED / 4,
+            "{lines} lines"
+        );
     }
 }

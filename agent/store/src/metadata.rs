@@ -23,7 +23,7 @@ use regionmesh_runtime::models::ModelError;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
-/// Entries of one alias that are kept as history.
+/// Entries of one alias that are retained as history.
 const HISTORY: usize = 32;
 
 /// The result of a scan of the region's store.
@@ -35,9 +35,9 @@ pub struct Scan {
     pub unfinished: Vec<Tombstone>,
 }
 
-/// A deletion as stored by versions before 0.2.
+/// A deletion as stored by releases before 0.2.
 #[derive(Deserialize)]
-struct TombstoneBefore {
+struct OldTombstone {
     model: ModelName,
     version: VersionName,
     deleted: HybridTime,
@@ -58,7 +58,7 @@ impl Entry for AliasEntry {
 impl Entry for Tombstone {
     fn read(bytes: &[u8]) -> Result<Self, CodecError> {
         codec::decode(bytes).or_else(|error| {
-            let TombstoneBefore {
+            let OldTombstone {
                 model,
                 version,
                 deleted,
@@ -114,11 +114,11 @@ impl ModelStore {
             .newest(&folder)
             .await?
             .into_iter()
-            .max_by_key(|stone: &Tombstone| stone.deleted))
+            .max_by_key(|tombstone: &Tombstone| tombstone.deleted))
     }
 
-    /// Records an alias; the same entry twice is no error. Removes entries beyond the history's
-    /// limit.
+    /// Records an alias; recording the same entry again has no effect. Removes entries beyond the
+    /// history's limit.
     pub async fn set_alias(&self, entry: &AliasEntry) -> Result<(), ModelError> {
         let _write = self.changes.write();
         let name = format!("{}-{}", entry.set, entry.origin);
@@ -144,22 +144,22 @@ impl ModelStore {
     }
 
     /// Records a deletion and removes the version, unless it was published later.
-    pub async fn bury(&self, stone: &Tombstone) -> Result<(), ModelError> {
+    pub async fn record_deletion(&self, tombstone: &Tombstone) -> Result<(), ModelError> {
         let _write = self.changes.write();
-        let name = format!("{}-{}", stone.deleted, stone.origin);
+        let name = format!("{}-{}", tombstone.deleted, tombstone.origin);
         self.record(
             &object(&[
                 "tombstones",
-                stone.model.as_str(),
-                stone.version.as_str(),
+                tombstone.model.as_str(),
+                tombstone.version.as_str(),
                 &name,
             ]),
-            stone,
+            tombstone,
         )
         .await?;
 
-        self.remove_version(&stone.model, &stone.version, |manifest| {
-            manifest.published <= stone.deleted
+        self.remove_version(&tombstone.model, &tombstone.version, |manifest| {
+            manifest.published <= tombstone.deleted
         })
         .await
         .map(drop)
@@ -227,7 +227,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_deletion_that_an_earlier_version_stored_is_read() {
+    fn a_deletion_stored_by_an_earlier_release_is_read() {
         let deleted = HybridTime {
             wall_ms: 7,
             counter: 1,
@@ -236,7 +236,7 @@ mod tests {
         let version: VersionName = "1".parse().unwrap();
         let origin: RegionName = "a".parse().unwrap();
         let before = codec::encode(&(&model, &version, deleted, &origin)).unwrap();
-        let stone = Tombstone {
+        let tombstone = Tombstone {
             model,
             version,
             deleted,
@@ -244,10 +244,10 @@ mod tests {
             content: None,
         };
 
-        assert_eq!(Tombstone::read(&before).unwrap(), stone);
+        assert_eq!(Tombstone::read(&before).unwrap(), tombstone);
         assert_eq!(
-            Tombstone::read(&codec::encode(&stone).unwrap()).unwrap(),
-            stone
+            Tombstone::read(&codec::encode(&tombstone).unwrap()).unwrap(),
+            tombstone
         );
 
         assert!(Tombstone::read(b"garbage").is_err());

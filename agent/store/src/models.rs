@@ -3,7 +3,7 @@
 //! ```text
 //! models/<model>/<version>/<file>      plain files, as model servers read them (Triton, KServe)
 //! manifests/<model>/<version>          written last, with put-if-absent: the commit point
-//! claims/<model>/<version>/<number>    who is changing files there now
+//! claims/<model>/<version>/<number>    which agent is changing files there now
 //! ```
 //! A reader that starts from manifests sees all of a version or nothing. [`super::commit`] writes
 //! and removes versions; aliases and deletions are in [`super::metadata`].
@@ -235,7 +235,7 @@ impl ModelStore {
                 Ok(None)
             }
             Err(why) => {
-                // One bad object must not hide all others.
+                // One bad object must not hide the others.
                 tracing::error!(
                     path = %meta.location,
                     why,
@@ -250,8 +250,8 @@ impl ModelStore {
         self.store.objects.get(path).await?.bytes().await
     }
 
-    /// Creates an object unless it exists, and reads it back whatever the reply: replies get lost,
-    /// and some stores acknowledge writes that they drop.
+    /// Creates an object unless it exists, and always reads it back: replies get lost, and some
+    /// stores acknowledge writes that they drop.
     pub(crate) async fn create(
         &self,
         path: &ObjectPath,
@@ -263,7 +263,7 @@ impl ModelStore {
             .put_opts(path, PutPayload::from(bytes), PutMode::Create.into())
             .await;
         let put = match put {
-            // Reading would only time out as well.
+            // Reading would also time out.
             Err(error) if self.store.health.outage().is_some() => {
                 return Err(model_error("write", path, &error));
             }
@@ -271,9 +271,9 @@ impl ModelStore {
         };
 
         match (self.get(path).await, put) {
-            (Ok(kept), _) => Ok(kept),
+            (Ok(stored), _) => Ok(stored),
             (Err(_), Err(error)) => Err(model_error("write", path, &error)),
-            (Err(ObjectError::NotFound { .. }), Ok(_)) => Err(ModelError::NotKept {
+            (Err(ObjectError::NotFound { .. }), Ok(_)) => Err(ModelError::NotStored {
                 path: path.to_string(),
             }),
             (Err(error), Ok(_)) => Err(model_error("read", path, &error)),

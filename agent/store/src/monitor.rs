@@ -23,9 +23,9 @@ use tokio_util::sync::CancellationToken;
 /// How often a store's state is evaluated.
 const TICK: Duration = Duration::from_secs(1);
 /// A store without a successful operation for this long is probed.
-const QUIET: Duration = Duration::from_secs(3);
+const IDLE_AFTER: Duration = Duration::from_secs(3);
 /// A store without a write for this long gets a write probe: it may answer reads but refuse writes.
-const UNWRITTEN: Duration = Duration::from_secs(10);
+const WRITE_IDLE_AFTER: Duration = Duration::from_secs(10);
 /// How long a probe may take.
 const PROBE_TIMEOUT: Duration = Duration::from_secs(3);
 /// Pause between two write probes. A local store is always probed, a remote one while its writes
@@ -80,7 +80,7 @@ impl StoreMetrics {
 pub struct MonitoredStore {
     /// `region` or `witness`: the label of its metrics.
     pub label: &'static str,
-    /// The subject of its problem: the region's name, or `witness`.
+    /// Subject of its problem entry: the region's name, or `witness`.
     pub subject: String,
     /// Its name in errors.
     pub what: &'static str,
@@ -92,7 +92,7 @@ pub struct MonitoredStore {
 #[derive(Clone)]
 pub struct MonitorArguments {
     pub stores: Vec<MonitoredStore>,
-    /// Distinguishes the probes of a region's agents.
+    /// Makes the probe objects of a region's agents distinct.
     pub agent: String,
     /// Where an outage is reported.
     pub problems: Problems,
@@ -120,7 +120,7 @@ struct Watch {
     metrics: StoreMetrics,
     checked_at: Option<Instant>,
     wrote_at: Option<Instant>,
-    /// A write to a local store that did not end in time.
+    /// A write to a local store that timed out.
     hanging: Option<JoinHandle<io::Result<()>>>,
     counted: [u64; 2],
 }
@@ -191,15 +191,15 @@ impl Watch {
     async fn probe(&mut self) {
         let store = self.monitored.store.clone();
         // While a write hangs, reads would hang too, and each would block a thread.
-        if store.health.hung().is_none() && store.health.quiet_for() >= QUIET {
+        if store.health.hanging_write().is_none() && store.health.idle_for() >= IDLE_AFTER {
             probe_read(&store).await;
         }
 
         let is_due = self
             .wrote_at
             .is_none_or(|at| at.elapsed() >= WRITE_PROBE_EVERY);
-        let is_unwritten = store.health.unwritten_for() >= UNWRITTEN;
-        let is_wanted = store.root.is_some() || store.health.are_writes_in_doubt() || is_unwritten;
+        let is_write_idle = store.health.write_idle_for() >= WRITE_IDLE_AFTER;
+        let is_wanted = store.root.is_some() || store.health.are_writes_in_doubt() || is_write_idle;
 
         if is_due && is_wanted {
             self.wrote_at = Some(Instant::now());

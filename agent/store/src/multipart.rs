@@ -225,7 +225,7 @@ impl ModelStore {
             };
 
             if let Some(record) = Record::read(&String::from_utf8_lossy(&record)) {
-                if self.is_under_way(&path, &record).await? {
+                if self.is_in_progress(&path, &record).await? {
                     continue;
                 }
 
@@ -247,7 +247,7 @@ impl ModelStore {
         Ok(aborted)
     }
 
-    async fn is_under_way(&self, path: &ObjectPath, record: &Record) -> Result<bool, ModelError> {
+    async fn is_in_progress(&self, path: &ObjectPath, record: &Record) -> Result<bool, ModelError> {
         let is_ours = |owner: &&Owner| {
             path.parts()
                 .nth(1)
@@ -291,7 +291,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn an_upload_of_an_earlier_boot_or_without_a_live_claim_is_aborted_and_no_other() {
+    async fn only_uploads_of_an_earlier_boot_or_without_a_live_claim_are_aborted() {
         let memory = Arc::new(InMemory::new());
         let path = ObjectPath::from("models/m/1/f");
         for boot in [1, 2] {
@@ -329,7 +329,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_large_file_arrives_whole_and_leaves_no_record() {
+    async fn a_large_file_is_uploaded_completely_and_leaves_no_record() {
         let memory = Arc::new(InMemory::new());
         let folder = tempfile::tempdir().unwrap();
         let staged = folder.path().join("f");

@@ -1,4 +1,4 @@
-//! Opening the store that a configuration names.
+//! Opens the configured object store.
 
 use crate::{
     Settings,
@@ -37,8 +37,8 @@ pub enum OpenError {
     Folder { path: PathBuf, error: io::Error },
 }
 
-/// Opens the store that a configuration names. Cloud credentials come from the environment or the
-/// platform's identity.
+/// Opens the configured store. Cloud credentials come from the environment or the platform's
+/// identity.
 pub fn open(config: &Settings) -> Result<OpenStore, OpenError> {
     let fail = |why: String| OpenError::Url {
         url: config.url.clone(),
@@ -102,13 +102,13 @@ pub fn open(config: &Settings) -> Result<OpenStore, OpenError> {
             ))
         }
         _ => Err(fail(format!(
-            "{} is no kind of store that is understood",
+            "{} is not a supported kind of store",
             url.scheme()
         ))),
     }
 }
 
-/// Lower-case client options: the configuration's follow the environment's, so that they win.
+/// Lower-case client options; the configuration overrides the environment.
 fn options(config: &Settings) -> Vec<(String, String)> {
     let environment = std::env::vars().filter(|(key, _)| {
         ["AWS_", "GOOGLE_", "AZURE_"]

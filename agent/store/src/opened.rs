@@ -45,7 +45,7 @@ impl std::fmt::Debug for OpenStore {
 }
 
 impl OpenStore {
-    /// A store of `objects` alone, as tests use it.
+    /// A store over `objects`, for tests.
     #[cfg(test)]
     pub(crate) fn of(objects: Arc<dyn ObjectStore>) -> Self {
         let health = StoreHealth::new("the store");

@@ -16,7 +16,8 @@ pub struct Settings {
 }
 
 impl Settings {
-    /// What is wrong with the URL, if anything; whether the store is there shows when it is opened.
+    /// What is wrong with the URL, if anything. Whether the store exists is checked when it is
+    /// opened.
     pub fn fault(&self) -> Option<String> {
         const SCHEMES: [&str; 4] = ["file", "s3", "gs", "azure"];
 
@@ -43,7 +44,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_url_names_a_store_that_is_understood_or_is_a_fault() {
+    fn an_unsupported_store_url_is_a_fault() {
         let fault = |url: &str| {
             let options = BTreeMap::new();
             let url = url.into();

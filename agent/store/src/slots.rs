@@ -25,7 +25,7 @@
 //! A lifecycle rule or an operator may delete any of the slots, even the newest. An acceptor that
 //! continued from an older slot, or from nothing, would break its promises. So a slot counts only
 //! together with its predecessor, and no third slot is kept: if either of the two is deleted, the
-//! rest is not a pair, and every agent sees that, whatever it has in memory. The acceptor then
+//! rest is not a pair, and every agent detects that, regardless of its memory. The acceptor then
 //! starts over: an empty slot, followed by a state without promises under a new incarnation. Its
 //! votes are not counted until a leader lets it join ([`regionmesh_protocol::register::members`]).
 //! A first start works like this, from no slot at all.
@@ -53,12 +53,13 @@
 //! the answer had been lost.
 
 mod error;
+mod failure_log;
 mod metrics;
 mod objects;
 mod slot;
-mod trouble;
 
 use error::{ATTEMPTS, SlotError};
+use failure_log::FailureLog;
 pub use metrics::SlotMetrics;
 use object_store::{ObjectStore, path::Path};
 use objects::{Put, SlotObjects};
@@ -67,7 +68,7 @@ use regionmesh_protocol::register::{
     ballot::Bounds,
     members::Incarnation,
 };
-use slot::{Mark, Slot, Trace};
+use slot::{Mark, ObjectTag, Slot};
 use std::{
     sync::{
         Arc, PoisonError,
@@ -76,7 +77,6 @@ use std::{
     time::{Duration, Instant},
 };
 use tokio::sync::Mutex;
-use trouble::TroubleLog;
 
 /// Puts of unknown outcome before giving up: the store is down, and the proposer retries anyway.
 const UNKNOWN_ATTEMPTS: u32 = 2;
@@ -93,7 +93,7 @@ struct Seen {
     state: AcceptorState,
     mark: Option<Mark>,
     /// Of the preceding slot and of this one.
-    pair: Option<(Trace, Trace)>,
+    pair: Option<(ObjectTag, ObjectTag)>,
     /// When it was first seen as the newest.
     since: Instant,
 }
@@ -107,11 +107,11 @@ pub struct SlotStore {
     writes: AtomicU64,
     bounds: std::sync::Mutex<Bounds>,
     seen: Mutex<Seen>,
-    trouble: TroubleLog,
+    failure_log: FailureLog,
 }
 
 impl SlotStore {
-    /// The acceptor with the slots `<prefix>/register/acc/` in `store`. `acceptor` is `region` or
+    /// An acceptor with its slots at `<prefix>/register/acc/` in `store`. `acceptor` is `region` or
     /// `witness`, for errors and metrics; `timeout` applies to each operation of the store.
     pub fn new(
         store: Arc<dyn ObjectStore>,
@@ -120,7 +120,7 @@ impl SlotStore {
         timeout: Duration,
         metrics: SlotMetrics,
     ) -> Self {
-        // From 0, so that an alert sees the first of each.
+        // Starts at 0, so that alerts see the first increase.
         for reason in ["store", "timeout", "corrupt"] {
             let _ = metrics.errors.with_label_values(&[acceptor, reason]);
         }
@@ -145,7 +145,7 @@ impl SlotStore {
             writes: AtomicU64::default(),
             bounds: Default::default(),
             seen: Mutex::new(seen),
-            trouble: TroubleLog::default(),
+            failure_log: FailureLog::default(),
         }
     }
 
@@ -184,7 +184,7 @@ impl SlotStore {
                 .inc();
         }
 
-        self.trouble
+        self.failure_log
             .record(self.acceptor(), answer.as_ref().err(), duration);
         answer
     }
@@ -339,7 +339,7 @@ impl SlotStore {
         tracing::info!(
             acceptor = self.acceptor(),
             incarnation = %begun.incarnation,
-            "an acceptor begins"
+            "an acceptor starts without state"
         );
 
         self.objects

@@ -21,7 +21,7 @@ impl OpenStore {
     /// Runs `work` on a local store's file system, which has no timeouts and may take long for a
     /// large file, until the store is known to be unavailable. The thread continues until the file
     /// system answers.
-    pub(crate) async fn unless_out<T>(
+    pub(crate) async fn unless_unavailable<T>(
         &self,
         work: impl Future<Output = Result<T, ModelError>>,
     ) -> Result<T, ModelError> {
@@ -67,7 +67,7 @@ pub(crate) async fn place(
                 tokio::task::spawn_blocking(move || move_in(&source, &target, &is_given_up)).await;
             Ok::<_, ModelError>(moved.unwrap_or_else(|error| Err(io::Error::other(error))))
         };
-        let moved = store.unless_out(moving).await?;
+        let moved = store.unless_unavailable(moving).await?;
         let is_elsewhere = moved
             .as_ref()
             .is_err_and(|error| error.kind() == io::ErrorKind::CrossesDevices);
@@ -78,7 +78,7 @@ pub(crate) async fn place(
         }
     }
 
-    store.unless_out(upload(store, staged, path)).await
+    store.unless_unavailable(upload(store, staged, path)).await
 }
 
 /// Moves a file, unless the caller has given up during the long first step.
@@ -151,7 +151,7 @@ pub(crate) async fn sync_folders(
         .map_err(|error| ModelError::io("sync", &root, error))
     };
 
-    store.unless_out(syncing).await
+    store.unless_unavailable(syncing).await
 }
 
 /// A small file in one request, a larger one in parts.
@@ -203,7 +203,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_file_that_nobody_waits_for_any_more_does_not_get_its_name() {
+    fn a_file_whose_writer_gave_up_is_not_moved_into_place() {
         let folder = tempfile::tempdir().unwrap();
         let source = folder.path().join("staged");
         let target = folder.path().join("store/f");

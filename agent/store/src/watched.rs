@@ -52,7 +52,7 @@ impl WatchedStore {
 
     fn may_write(&self) -> Result<()> {
         let obstacle = self.health.obstacle().filter(|_| self.is_guarded);
-        match self.health.hung().or(obstacle) {
+        match self.health.hanging_write().or(obstacle) {
             Some(fault) => Err(fault.into_error()),
             None => Ok(()),
         }
@@ -83,7 +83,7 @@ impl WatchedStore {
         stream::unfold(
             (inner, operation, health),
             move |(mut inner, mut operation, health)| async move {
-                operation.goes_on();
+                operation.await_next();
                 let next =
                     in_time(timeout, &health, async { inner.next().await.transpose() }).await;
                 match next {
@@ -228,7 +228,7 @@ mod tests {
     use std::future::pending;
 
     #[tokio::test(start_paused = true)]
-    async fn a_call_without_an_answer_ends_in_time_and_in_words() {
+    async fn a_call_without_an_answer_times_out_with_a_readable_error() {
         let health = StoreHealth::new("folder /models");
         let store = WatchedStore::new(
             Arc::new(InMemory::new()),
@@ -258,7 +258,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn while_a_write_hangs_others_are_refused_and_reads_are_not() {
+    async fn while_a_write_hangs_other_writes_are_refused_and_reads_are_not() {
         let health = StoreHealth::new("folder /models");
         let store = WatchedStore::new(Arc::new(InMemory::new()), health.clone(), None);
         let path = Path::from("f");

@@ -77,7 +77,7 @@ impl Load {
                 value.ok_or_else(|| {
                     fail(
                         number,
-                        format!("{cell:?} is no number from 0 to {RATE_MAX}"),
+                        format!("{cell:?} is not a number from 0 to {RATE_MAX}"),
                     )
                 })
             };

@@ -4,7 +4,7 @@ use super::{
     error::ReplayError,
     load::{BINS_PER_DAY, Rates},
     platform::{
-        ANSWER_BYTES, FIXED_PER_HOUR, HEADROOM, LATENCY_MS, LOOK_AHEAD_BINS, LOOK_BACK_BINS,
+        ANSWER_BYTES, CAPACITY_MARGIN, FIXED_PER_HOUR, LATENCY_MS, LOOK_AHEAD_BINS, LOOK_BACK_BINS,
         MODEL_LIST, MODELS, ORIGINS, QUOTA, REGIONS, SPOT_REPLACEMENT_MINUTES,
     },
     scenario::{Assumptions, Callers, NodePrices, PriceList, RoundTrips, day},
@@ -230,16 +230,16 @@ impl Planner<'_> {
             );
         }
 
-        let headroom = if self.strategy.is_autoscaled() {
-            HEADROOM
+        let margin = if self.strategy.is_autoscaled() {
+            CAPACITY_MARGIN
         } else {
-            self.assumptions.peak_headroom
+            self.assumptions.peak_margin
         };
 
         // A placement's headroom applies while all regions serve. Headroom after a loss is added to
         // the forecast.
         let factor = if self.strategy.survives() {
-            self.assumptions.loss_headroom.min(headroom)
+            self.assumptions.loss_margin.min(margin)
         } else {
             1.0
         };
@@ -250,7 +250,7 @@ impl Planner<'_> {
 
         let rules = PlacementRules {
             latency_ms: LATENCY_MS,
-            headroom: (headroom / factor).max(1.0),
+            headroom: (margin / factor).max(1.0),
             survive: u8::from(self.strategy.survives()),
             spot_replacement_minutes: SPOT_REPLACEMENT_MINUTES,
             whole_nodes: true,

@@ -73,7 +73,7 @@ pub(super) const ANSWER_BYTES: f64 = 2_000.0;
 pub(super) const LATENCY_MS: f64 = 300.0;
 
 /// Planned capacity divided by the forecast.
-pub(super) const HEADROOM: f64 = 1.1;
+pub(super) const CAPACITY_MARGIN: f64 = 1.1;
 
 /// From ordering a node until it serves, minutes.
 pub(super) const START_MINUTES: u32 = 5;

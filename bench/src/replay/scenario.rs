@@ -2,7 +2,7 @@
 
 use super::{
     error::{DAYS_MAX, ReplayError},
-    platform::{HEADROOM, LATENCY_MS, MODEL_LIST, MODELS, REGIONS},
+    platform::{CAPACITY_MARGIN, LATENCY_MS, MODEL_LIST, MODELS, REGIONS},
     spot::SpotProcess,
 };
 use regionmesh_cost::{
@@ -41,10 +41,10 @@ pub struct Assumptions {
     /// The spot market.
     pub spot: SpotProcess,
     /// Capacity divided by the peak, for strategies that are sized for the peak.
-    pub peak_headroom: f64,
+    pub peak_margin: f64,
     /// Remaining capacity divided by the forecast after the loss of a region, for strategies that
     /// survive one. The placement's own headroom is gone then, and forecasts are no better.
-    pub loss_headroom: f64,
+    pub loss_margin: f64,
 }
 
 impl Default for Assumptions {
@@ -59,8 +59,8 @@ impl Default for Assumptions {
             spot_share_max: 0.5,
             has_commitments: true,
             spot: SpotProcess::default(),
-            peak_headroom: HEADROOM,
-            loss_headroom: HEADROOM,
+            peak_margin: CAPACITY_MARGIN,
+            loss_margin: CAPACITY_MARGIN,
         }
     }
 }

@@ -51,11 +51,11 @@ impl Variant {
         },
         Self {
             title: "peak known without headroom",
-            change: |it| it.peak_headroom = 1.0,
+            change: |it| it.peak_margin = 1.0,
         },
         Self {
             title: "no headroom after the loss of a region",
-            change: |it| it.loss_headroom = 1.0,
+            change: |it| it.loss_margin = 1.0,
         },
         Self {
             title: "large model with three times the work",

@@ -114,7 +114,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn markets_are_scarce_and_nodes_lost_as_often_as_said() {
+    fn spot_scarcity_and_losses_match_the_configured_rates() {
         let process = SpotProcess::default();
         let mut markets = SpotMarkets::new(process, 7);
         let mut scarce = 0u32;

@@ -52,7 +52,7 @@ struct Held {
     idle: BTreeSet<(u64, u64)>,
 }
 
-/// The places. `C` tells clients apart.
+/// The places. `C` identifies a client.
 #[derive(Debug)]
 pub struct Places<C> {
     limits: PlaceLimits,

@@ -66,7 +66,7 @@ pub enum GiveUp {
     /// It may have been carried out, and it is not safe to repeat.
     NotIdempotent,
     /// Its body is too large to keep.
-    NotHeld,
+    NotBuffered,
     /// The connection broke under it [`BROKEN_MAX`] times.
     Broken,
     /// It was sent [`ATTEMPTS_MAX`] times.
@@ -80,20 +80,20 @@ impl GiveUp {
     pub fn as_str(self) -> &'static str {
         match self {
             Self::NotIdempotent => "not_idempotent",
-            Self::NotHeld => "body_too_large",
+            Self::NotBuffered => "body_too_large",
             Self::Broken => "broken",
             Self::Attempts => "attempts",
             Self::Budget => "budget",
         }
     }
 
-    /// For people, after "it was not sent again: ".
-    pub fn in_words(self) -> &'static str {
+    /// In words, to follow "it was not sent again: ".
+    pub fn describe(self) -> &'static str {
         match self {
             Self::NotIdempotent => {
                 "the region may have carried it out, and it is not safe to repeat"
             }
-            Self::NotHeld => "its body is too large to be kept for another attempt",
+            Self::NotBuffered => "its body is too large to buffer for another attempt",
             Self::Broken => "the connection broke twice, perhaps because of this very request",
             Self::Attempts => "it was sent five times",
             Self::Budget => {
@@ -138,7 +138,7 @@ pub fn decide(
     };
 
     if !request.is_held {
-        return Err(GiveUp::NotHeld);
+        return Err(GiveUp::NotBuffered);
     }
     if failure == AttemptFailure::Broken && request.broken >= BROKEN_MAX {
         return Err(GiveUp::Broken);

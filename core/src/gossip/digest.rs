@@ -23,13 +23,13 @@ pub struct Digest {
 }
 
 impl Digest {
-    /// What a peer with this digest holds after it accepted everything that a board with `told` had
+    /// What a peer with this digest holds after it accepted everything that a board with `sent` had
     /// for it.
-    pub fn learn(&mut self, told: &Digest) {
-        for (owner, told) in &told.owners {
-            let held = self.owners.entry(owner.clone()).or_insert(*told);
-            if held.newest <= told.newest && told.contents.is_some() {
-                *held = *told;
+    pub fn learn(&mut self, sent: &Digest) {
+        for (owner, sent) in &sent.owners {
+            let held = self.owners.entry(owner.clone()).or_insert(*sent);
+            if held.newest <= sent.newest && sent.contents.is_some() {
+                *held = *sent;
             }
         }
     }

@@ -16,14 +16,14 @@ pub enum Rejection {
     BadCertificate,
     /// The signature is not the owner's.
     BadSignature,
-    /// The payload is no fact, or not of the entry's kind.
+    /// The payload is not a status entry of this kind.
     Malformed,
     /// Larger than an entry may be.
     TooLarge,
     /// No room for another agent or for more bytes.
     Full,
     /// Beyond the limit of one delta, or after too many forgeries in it.
-    NotLookedAt,
+    Skipped,
 }
 
 impl Rejection {
@@ -38,12 +38,12 @@ impl Rejection {
             Self::Malformed => "malformed",
             Self::TooLarge => "too_large",
             Self::Full => "full",
-            Self::NotLookedAt => "not_looked_at",
+            Self::Skipped => "not_looked_at",
         }
     }
 }
 
-/// Why our own fact could not be put on the board.
+/// Why our own status could not be published on the board.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum PublishError {
     /// The key could not sign; the entry stays as it was.
@@ -53,16 +53,16 @@ pub enum PublishError {
         /// What the signer said.
         why: String,
     },
-    /// The fact is larger than an entry may be.
+    /// The status is larger than an entry may be.
     #[error("our {kind:?} entry has {size} bytes, the limit is {limit}")]
     TooLarge {
         kind: StatusKind,
-        /// Size of the fact, bytes.
+        /// Size of the status, bytes.
         size: usize,
         /// The limit, bytes.
         limit: usize,
     },
-    /// The fact can't be encoded.
+    /// The status can't be encoded.
     #[error("could not encode our {kind:?} entry: {source}")]
     Encode {
         kind: StatusKind,

@@ -2,8 +2,8 @@
 //!
 //! Each board exchange carries the clock of the agent that answers; a comparison is off by at most
 //! half of the round trip (Cristian 1989). Of a peer's recent measurements the one with the
-//! shortest round trip counts. No clock is known to be right: the median of all stands for the
-//! majority, so that one that is wrong, or lies, decides nothing.
+//! shortest round trip counts. No clock is known to be right: the median of all represents the
+//! majority, so a single wrong or lying clock decides nothing.
 
 use regionmesh_protocol::{identity::AgentId, plan::PlanAge};
 use serde::{Deserialize, Serialize};
@@ -11,11 +11,11 @@ use std::collections::{BTreeMap, VecDeque};
 
 /// Clocks that differ by more than this are reported, milliseconds.
 pub(crate) const SKEW_REPORTED_MS: u64 = 2_000;
-/// An agent whose clock is further than this from the majority's does not stand for leader,
+/// An agent whose clock is further than this from the majority's is not a candidate for leader,
 /// milliseconds.
 pub(crate) const SKEW_LEADER_MAX_MS: u64 = 10_000;
-/// Measurements kept per peer.
-const KEPT: usize = 8;
+/// Most measurements kept per peer.
+const MEASUREMENTS_MAX: usize = 8;
 /// How long a measurement counts, milliseconds.
 const FRESH_MS: u64 = 60_000;
 /// Measurements with a longer round trip are ignored, milliseconds.
@@ -86,7 +86,7 @@ impl PeerClocks {
         }
 
         let kept = self.peers.entry(peer.clone()).or_default();
-        if kept.len() >= KEPT {
+        if kept.len() >= MEASUREMENTS_MAX {
             kept.pop_front();
         }
         kept.push_back(Measurement {

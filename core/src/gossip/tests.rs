@@ -227,7 +227,7 @@ proptest! {
     }
 
     #[test]
-    fn boards_that_exchange_until_quiet_are_equal(steps in steps(), max_bytes in 1..4000usize) {
+    fn boards_converge_after_exchanging_until_quiet(steps in steps(), max_bytes in 1..4000usize) {
         let (mut readers, _) = live(&steps);
         let (left, right) = readers.split_at_mut(1);
         let mut rounds = 0;
@@ -300,7 +300,7 @@ proptest! {
     }
 
     #[test]
-    fn what_arrives_is_bounded(
+    fn incoming_entries_are_bounded(
         steps in steps(),
         agents in 1..4usize,
         total_bytes in 0..3000usize,
@@ -350,7 +350,7 @@ proptest! {
 }
 
 #[test]
-fn an_exchange_reads_back_as_written() {
+fn an_exchange_survives_encoding_and_decoding() {
     let mut owner = board_of(1, 5);
     owner
         .publish(status_entry(0, 1), &Key(agent(1), 0), Instant::now())
@@ -382,7 +382,7 @@ fn an_exchange_reads_back_as_written() {
 }
 
 #[test]
-fn an_equal_fact_is_not_published_twice_but_observations_are() {
+fn an_unchanged_status_is_not_republished_except_observations() {
     let mut owner = board_of(1, 5);
     let key = Key(agent(1), 0);
     let now = Instant::now();

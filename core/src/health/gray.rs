@@ -36,7 +36,7 @@ pub struct GrayPolicy {
 pub enum GrayConclusion {
     /// The share is cut until it is over.
     Suspect,
-    /// No traffic; back by gate and ramp.
+    /// No traffic; back by cool-down and ramp.
     Failed,
 }
 
@@ -112,7 +112,7 @@ impl GrayWindow {
         let errors = self.has_errors.then(|| {
             let percent = self.error_bp().unwrap_or(0) / 100;
             format!(
-                "{percent} % of the last {} probes failed, {} are allowed",
+                "{percent} % of the last {} probes failed, the limit is {} %",
                 self.probes.len(),
                 policy.error_percent
             )
@@ -121,13 +121,13 @@ impl GrayWindow {
         let slow = self.is_slow.then(|| {
             let ms = self.quantile_us(policy.quantile_percent).unwrap_or(0) / 1_000;
             format!(
-                "{} % of probes take up to {ms} ms, {} are allowed",
+                "{} % of probes take up to {ms} ms, the limit is {} ms",
                 policy.quantile_percent, policy.latency_ms
             )
         });
-        let said: Vec<String> = errors.into_iter().chain(slow).collect();
+        let reasons: Vec<String> = errors.into_iter().chain(slow).collect();
 
-        (!said.is_empty()).then(|| said.join("; "))
+        (!reasons.is_empty()).then(|| reasons.join("; "))
     }
 
     /// Part of the probes that failed, basis points; none before the first.

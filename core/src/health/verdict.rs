@@ -174,20 +174,22 @@ pub fn own_of_addresses(
 }
 
 /// Which of a region's `configured` addresses DNS answers: all that are not judged failed or
-/// draining. An unknown one is answered if it is in `stands`, the present answer. Never empty: if
-/// none would be left, all are answered, since then the region as a whole is judged, and an answer
-/// that may be bad beats none.
+/// draining. An unknown one is answered if it is in `answered_now`, the present answer. Never
+/// empty: if none would be left, all are answered, since then the region as a whole is judged, and
+/// an answer that may be bad beats none.
 pub fn answered(
     configured: &[IpAddr],
     verdicts: &[AddressVerdict],
-    stands: Option<&[IpAddr]>,
+    answered_now: Option<&[IpAddr]>,
 ) -> Vec<IpAddr> {
     let is_good = |address: &&IpAddr| {
         let verdict = verdicts.iter().find(|verdict| verdict.address == **address);
         match verdict.map_or(Condition::Unknown, |verdict| verdict.condition) {
             Condition::Healthy | Condition::Suspect => true,
             Condition::Failed | Condition::Draining => false,
-            Condition::Unknown => stands.is_none_or(|stands| stands.contains(*address)),
+            Condition::Unknown => {
+                answered_now.is_none_or(|answered_now| answered_now.contains(*address))
+            }
         }
     };
     let good: Vec<IpAddr> = configured.iter().filter(is_good).copied().collect();
@@ -207,7 +209,7 @@ fn majority(conditions: impl Iterator<Item = Condition>) -> Condition {
 
     for condition in conditions {
         match condition {
-            // Only a region itself can drain; from an observer the word means nothing.
+            // Only a region itself can drain; from an observer it means nothing.
             Condition::Unknown | Condition::Draining => continue,
             Condition::Healthy => {}
             Condition::Suspect => suspect += 1,

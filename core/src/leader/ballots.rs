@@ -8,10 +8,10 @@
 //! Why elections stay possible:
 //! * An acceptor goes at most one step beyond the majority, or one above any acceptor that is
 //!   further ([`KnownBallots::allowance`]), however often it is asked. If an attacker takes a
-//!   single acceptor that far, a candidate can still stand one above it: the others ask that
-//!   acceptor how far it is, and follow.
-//! * A candidate stands one above the highest ballot that it believes. The promise of an acceptor
-//!   that it can't reach does not bind it: no other agent could look that promise up.
+//!   single acceptor that far, a candidate can still go one above it: the others ask that acceptor
+//!   how far it is, and catch up.
+//! * A candidate's ballot is one above the highest that it believes. The promise of an acceptor
+//!   that it can't reach does not bind it: no other agent could read that promise.
 //! * Hearsay does not accumulate: the limit counts from what acceptors said, not from what was
 //!   heard before.
 //! * An acceptor that is more than two steps above the majority, which only its store's owner can
@@ -78,7 +78,7 @@ impl KnownBallots {
 
     /// Records a ballot that was heard of, if it can be believed; returns whether it can.
     pub fn hear(&mut self, ballot: &Ballot) -> bool {
-        // One below the limit, so that a candidate can stand above it.
+        // One below the limit, so that a candidate can go above it.
         let is_believed = ballot.number < self.limit().number;
         if is_believed && self.heard.as_ref().is_none_or(|heard| heard < ballot) {
             self.heard = Some(ballot.clone());
@@ -149,14 +149,14 @@ impl KnownBallots {
             .max()
     }
 
-    /// Whether a candidate may stand above this number: it is below the limit, or a majority of the
+    /// Whether a candidate may go above this number: it is below the limit, or a majority of the
     /// acceptors has come that far.
     fn can_be_outbid(&self, number: u64) -> bool {
         number < self.acceptor_limit().number || number <= self.majority().number
     }
 
-    /// Whether an acceptor's reply to a candidate that stands with `own` is believable. A promise
-    /// to another agent of a ballot that no candidate can outbid is not, until the others have come
+    /// Whether an acceptor's reply to a candidate with ballot `own` is believable. A promise to
+    /// another agent of a ballot that no candidate can outbid is not, until the others have come
     /// closer: such refusals would end all elections.
     pub fn believes(&self, reply: &AcceptorReply, own: Option<&Ballot>) -> bool {
         let is_own = own.is_some() && reply.ballot() == own;

@@ -1,4 +1,4 @@
-//! When to stand for leader, and whether to grant a vote.
+//! When to become a candidate for leader, and whether to grant a vote.
 //!
 //! Elections can't break safety (the register guarantees that), but a needless one fences a working
 //! leader. So a candidate asks first (PreVote, Ongaro 2014 §9.6), agents that see a working leader
@@ -28,7 +28,7 @@ fn has_majority(members: &BTreeSet<RegionName>, votes: &BTreeSet<RegionName>) ->
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Phase {
-    Following,
+    Follower,
     Waiting {
         until_ms: u64,
     },
@@ -38,7 +38,7 @@ enum Phase {
         refused: BTreeSet<RegionName>,
         since_ms: u64,
     },
-    TrafficState,
+    Proposing,
     Leading,
 }
 
@@ -49,8 +49,8 @@ pub struct Election {
     me: AgentId,
     boot: u64,
     known: KnownBallots,
-    /// The last ballot under which this agent stood.
-    stood: Option<Ballot>,
+    /// The last ballot that this agent proposed under.
+    proposed: Option<Ballot>,
     heard: Option<(Ballot, u64)>,
     lent: Option<(AgentId, u64)>,
     phase: Phase,
@@ -66,10 +66,10 @@ impl Election {
             me,
             boot,
             known: KnownBallots::default(),
-            stood: None,
+            proposed: None,
             heard: None,
             lent: None,
-            phase: Phase::Following,
+            phase: Phase::Follower,
             attempts: 0,
             hold_until_ms: 0,
         }
@@ -92,9 +92,9 @@ impl Election {
 
     /// Takes in the answer of `region`'s acceptor; returns whether it is believed. If not, it is
     /// one vote less and must not reach the proposer.
-    pub fn acceptor_says(&mut self, region: &RegionName, reply: &AcceptorReply) -> bool {
+    pub fn acceptor_replied(&mut self, region: &RegionName, reply: &AcceptorReply) -> bool {
         self.known.acceptor(region, reply);
-        self.known.believes(reply, self.stood.as_ref())
+        self.known.believes(reply, self.proposed.as_ref())
     }
 
     /// A proposer got an answer from our acceptor: it is working, although gossip may not know yet.
@@ -125,8 +125,8 @@ impl Election {
             .map(|(other, _)| other)
     }
 
-    /// At most one above the highest seen, and higher than any that this agent stood under; none if
-    /// the numbers are used up.
+    /// At most one above the highest seen, and higher than any that this agent proposed under; none
+    /// if the numbers are used up.
     ///
     /// No agent sees a ballot that no acceptor could answer, so a further attempt has the same
     /// number. Its boot number is incremented instead: that keeps the ballots of one agent
@@ -142,19 +142,19 @@ impl Election {
             boot: self.boot,
         };
 
-        match &self.stood {
-            Some(stood) if *stood >= ballot => Some(Ballot {
-                boot: stood.boot.checked_add(1)?,
+        match &self.proposed {
+            Some(last) if *last >= ballot => Some(Ballot {
+                boot: last.boot.checked_add(1)?,
                 ..ballot
             }),
             _ => Some(ballot),
         }
     }
 
-    fn stand(&mut self, ballot: Ballot) -> ElectionEffect {
-        self.phase = Phase::TrafficState;
-        self.stood = Some(ballot.clone());
-        ElectionEffect::Stand(ballot)
+    fn propose(&mut self, ballot: Ballot) -> ElectionEffect {
+        self.phase = Phase::Proposing;
+        self.proposed = Some(ballot.clone());
+        ElectionEffect::Propose(ballot)
     }
 
     /// Acts on the time that has passed. `random` is a fresh random number.
@@ -165,7 +165,7 @@ impl Election {
         random: u64,
     ) -> Option<ElectionEffect> {
         self.known.set_members(&view.members);
-        if matches!(self.phase, Phase::TrafficState | Phase::Leading) {
+        if matches!(self.phase, Phase::Proposing | Phase::Leading) {
             return None;
         }
 
@@ -176,17 +176,17 @@ impl Election {
             || view.is_led_well(&self.me.region)
             || self.heard_other(&self.me, now_ms).is_some()
         {
-            self.phase = Phase::Following;
+            self.phase = Phase::Follower;
             self.attempts = 0;
             return None;
         }
 
         match &self.phase {
-            Phase::Following => self.wait(now_ms, random),
+            Phase::Follower => self.wait(now_ms, random),
             Phase::Waiting { until_ms }
                 if now_ms >= *until_ms && self.lent_to_other(&self.me, now_ms).is_none() =>
             {
-                return self.ask(view, now_ms);
+                return self.request_votes(view, now_ms);
             }
             Phase::Asking {
                 refused,
@@ -243,7 +243,7 @@ impl Election {
         }
     }
 
-    fn ask(&mut self, view: &ElectionView, now_ms: u64) -> Option<ElectionEffect> {
+    fn request_votes(&mut self, view: &ElectionView, now_ms: u64) -> Option<ElectionEffect> {
         let ballot = self.next_ballot()?;
         // One vote each: a candidate votes for itself.
         self.lent = Some((self.me.clone(), now_ms));
@@ -256,7 +256,7 @@ impl Election {
             .collect();
 
         if has_majority(&view.members, &granted) {
-            return Some(self.stand(ballot));
+            return Some(self.propose(ballot));
         }
 
         let others = view.members.difference(&granted).cloned().collect();
@@ -267,7 +267,7 @@ impl Election {
             since_ms: now_ms,
         };
 
-        Some(ElectionEffect::AskVotes(ballot, others))
+        Some(ElectionEffect::RequestVotes(ballot, others))
     }
 
     /// Takes in a vote on `asked`; `None`: the region could not be asked.
@@ -314,7 +314,7 @@ impl Election {
 
         votes.insert(from.clone());
         if has_majority(&view.members, granted) && !is_outdated {
-            return Some(self.stand(asked.clone()));
+            return Some(self.propose(asked.clone()));
         }
 
         let still_open: BTreeSet<_> = view.members.difference(refused).cloned().collect();

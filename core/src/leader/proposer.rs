@@ -252,7 +252,7 @@ impl Proposer {
             AcceptorReply::Accepted(stamp) => self.accepted(incarnation, &stamp, now_ms),
             AcceptorReply::Joined(incarnation) => self.joined(from, Ok(incarnation)),
             AcceptorReply::Votes { register } => self.joined(from, Err(NoJoin::Votes(register))),
-            // Its agent asks the others; meanwhile the request is repeated.
+            // Its agent asks the others; until then the request is repeated.
             AcceptorReply::TooFar(_) | AcceptorReply::Undecided(_) => Vec::new(),
         }
     }
@@ -321,7 +321,7 @@ impl Proposer {
                 .map(|(name, incarnation)| (name, (now_ms, incarnation)))
                 .collect(),
             gone: BTreeMap::new(),
-            looked_ms: now_ms,
+            polled_ms: now_ms,
             refreshed_ms: now_ms,
         };
 

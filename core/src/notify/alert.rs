@@ -2,7 +2,7 @@
 //! state.
 //!
 //! An alert's identity is its labels, as in Prometheus: two agents that report one condition send
-//! the same alert, and Alertmanager merges them. Every agent keeps this book;
+//! the same alert, and Alertmanager merges them. Every agent has this book;
 //! [`crate::notify::notifier`] decides which agent sends it.
 
 mod table;
@@ -17,14 +17,14 @@ pub use table::{AlertRow, KnownBy, rows};
 
 /// Most alerts kept. Beyond that the most numerous give way, and omitted ones are counted.
 pub(crate) const ALERTS_MAX: usize = 256;
-/// How long a resolved alert is kept, milliseconds, so that an agent that becomes responsible
-/// meanwhile still sends its end.
-pub(crate) const ENDED_KEPT_MS: u64 = 5 * 60 * 1_000;
+/// How long a resolved alert is kept, milliseconds, so that an agent that becomes responsible in
+/// that time still sends its end.
+pub(crate) const RESOLVED_RETENTION_MS: u64 = 5 * 60 * 1_000;
 
 /// The labels that identify an alert.
 pub type Labels = BTreeMap<&'static str, String>;
 
-/// A condition that people should know of while it is active.
+/// A condition that operators should know of while it is active.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Alert {
     /// Its identity: `alertname`, `mesh`, `severity`, and what it is about.
@@ -122,12 +122,12 @@ impl AlertBook {
 
     /// Ends every alert of this name whose labels match `claim`.
     pub fn end(&mut self, name: &str, now_ms: u64, claim: impl Fn(&Labels) -> bool) {
-        let traffic_state = self
+        let active = self
             .alerts
             .values_mut()
             .filter(|alert| alert.ended_ms.is_none() && alert.name() == name);
 
-        for alert in traffic_state.filter(|alert| claim(&alert.labels)) {
+        for alert in active.filter(|alert| claim(&alert.labels)) {
             alert.ended_ms = Some(now_ms.max(alert.starts_ms));
         }
     }
@@ -148,7 +148,7 @@ impl AlertBook {
         self.alerts.retain(|_, alert| {
             alert
                 .ended_ms
-                .is_none_or(|ended_ms| now_ms < ended_ms + ENDED_KEPT_MS)
+                .is_none_or(|ended_ms| now_ms < ended_ms + RESOLVED_RETENTION_MS)
         });
     }
 

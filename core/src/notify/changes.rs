@@ -4,7 +4,7 @@
 //! It receives each change of what all agents hold, compares it with what it received before, and
 //! returns events. Ids are made from what is equal at every agent (a stamp, a ballot, the
 //! observers' own clocks), never from when this agent noticed. An agent that starts reports only
-//! those of its first findings that are not as they should be.
+//! those of its first findings that need attention.
 
 mod certificates;
 mod conflicts;
@@ -46,7 +46,7 @@ const QUOTED_MAX: usize = 1_000;
 /// What identifies a problem in the mesh: agent, kind, subject.
 type ProblemKey = (AgentId, ProblemKind, String);
 
-/// The journal of one agent.
+/// The change detector of one agent.
 #[derive(Debug)]
 pub struct ChangeDetector {
     mesh: MeshName,
@@ -66,7 +66,7 @@ pub struct ChangeDetector {
 }
 
 impl ChangeDetector {
-    /// An empty journal of the agent `own`.
+    /// The change detector of the agent `own`, before the first input.
     pub fn new(mesh: MeshName, own: AgentId, recovery: RecoveryPolicy) -> Self {
         Self {
             mesh,
@@ -102,7 +102,7 @@ impl ChangeDetector {
         alert: impl Into<AlertIdentity>,
         about: &[(&'static str, &str)],
         summary: String,
-        told: &str,
+        details: &str,
         starts_ms: u64,
     ) {
         let AlertIdentity { name, severity } = alert.into();
@@ -117,7 +117,7 @@ impl ChangeDetector {
 
         let reported_by =
             matches!(kind, EventKind::FenceLost | EventKind::Drift).then(|| self.own.clone());
-        let description = quoted(told);
+        let description = quoted(details);
 
         self.book.raise(Alert {
             labels,

@@ -11,7 +11,7 @@ use regionmesh_protocol::status::served::{LATENCY_BOUNDS_MS, Served};
 /// Fewer answers in a minute than this give no estimate.
 const ANSWERS_MIN: u64 = 100;
 /// The part of the estimate that counts, percent.
-const BELIEVED_PERCENT: u64 = 50;
+const COUNTED_PERCENT: u64 = 50;
 /// A new estimate within this of the last one is ignored, percent: plans must not follow noise.
 const BAND_PERCENT: u64 = 30;
 
@@ -41,17 +41,17 @@ pub(crate) fn estimate_rps(places: u32, served: &Served) -> Option<u32> {
         .fold(0u128, |sum, (bucket, count)| {
             sum.saturating_add(u128::from(*count) * u128::from(bound_ms(bucket)))
         });
-    let rps = u128::from(places) * u128::from(answers) * 1_000 * u128::from(BELIEVED_PERCENT)
+    let rps = u128::from(places) * u128::from(answers) * 1_000 * u128::from(COUNTED_PERCENT)
         / (busy_ms.max(1) * 100);
 
     Some(u32::try_from(rps).unwrap_or(u32::MAX).max(1))
 }
 
-/// The estimate to use next: the one that `stands`, until a new one clearly differs. A region that
-/// serves too little for an estimate keeps the last one.
-pub(crate) fn steady(stands: Option<u32>, estimate: Option<u32>) -> Option<u32> {
-    let (Some(was), Some(is)) = (stands, estimate) else {
-        return estimate.or(stands);
+/// The estimate to use next: `current`, until a new one clearly differs. A region that serves too
+/// little for an estimate keeps the last one.
+pub(crate) fn steady(current: Option<u32>, estimate: Option<u32>) -> Option<u32> {
+    let (Some(was), Some(is)) = (current, estimate) else {
+        return estimate.or(current);
     };
     let band = u64::from(was) * BAND_PERCENT / 100;
 

@@ -49,7 +49,7 @@ pub(super) fn obstacle<'a>(
     } else if !regions.all(serves) {
         Some("not every region serves")
     } else if has_orders {
-        Some("an operator's order stands")
+        Some("an operator's order is in effect")
     } else if has_shortfall {
         Some("regions are full")
     } else {

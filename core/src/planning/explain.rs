@@ -1,4 +1,4 @@
-//! Why a region is where it is, and what it waits for: guards, gate and ramp in words.
+//! Why a region is where it is, and what it waits for: guards, cool-down and ramp.
 
 use super::{
     PlanInputs, RegionInput,
@@ -39,23 +39,20 @@ pub fn explain(
     let input = inputs.regions.get(name)?;
     let all = Orders::of(&plan.overrides, name);
     let orders = Orders::in_effect(&plan.overrides, &plan.yielded, name);
-    let overrides = [all.own, all.mesh]
-        .into_iter()
-        .flatten()
-        .map(|traffic_state| {
-            let left = traffic_state.time_left(now_ms);
-            let yields = plan
-                .yielded
-                .iter()
-                .any(|yielded| yielded.region == *name && yielded.order == traffic_state.region);
-            let effect = if yields {
-                "; it yields, since obeying it would leave users on a region that can't serve"
-            } else {
-                ""
-            };
+    let overrides = [all.own, all.mesh].into_iter().flatten().map(|order| {
+        let left = order.time_left(now_ms);
+        let yields = plan
+            .yielded
+            .iter()
+            .any(|yielded| yielded.region == *name && yielded.order == order.region);
+        let effect = if yields {
+            "; it yields, since obeying it would leave users on a region that can't serve"
+        } else {
+            ""
+        };
 
-            format!("{traffic_state}, {left} left{effect}")
-        });
+        format!("{order}, {left} left{effect}")
+    });
 
     Some(Explanation {
         traffic_state: traffic_state(region, inputs, now_ms),
@@ -124,11 +121,11 @@ fn guards(
     input: &RegionInput,
     orders: Orders<'_>,
 ) -> Vec<String> {
-    let mut said = Vec::new();
+    let mut lines = Vec::new();
     let out: Vec<&str> = plan.taken_out().map(RegionName::as_str).collect();
     match region.traffic_state {
         TrafficState::Limited { .. } => {
-            said.push(words::limit(&out, inputs.max_out, inputs.suspect_percent))
+            lines.push(words::limit(&out, inputs.max_out, inputs.suspect_percent))
         }
         TrafficState::Serving | TrafficState::Reduced
             if out.len() >= usize::from(inputs.max_out) =>
@@ -138,7 +135,7 @@ fn guards(
                 inputs.suspect_percent
             );
 
-            said.push(format!(
+            lines.push(format!(
                 "{words}: automation has {} out and traffic.max_out is {}",
                 out.join(", "),
                 inputs.max_out
@@ -147,42 +144,43 @@ fn guards(
         _ => {}
     }
 
-    let looks_down = |condition| matches!(condition, Condition::Failed | Condition::Draining);
+    let is_down = |condition| matches!(condition, Condition::Failed | Condition::Draining);
     if inputs
         .regions
         .values()
-        .all(|input| looks_down(input.condition))
+        .all(|input| is_down(input.condition))
         && region.weight_bp > 0
     {
-        said.push(
-            "every region looks down, so the last shares stay: the answer is never empty".into(),
+        lines.push(
+            "every region appears to be down, so the last shares stay: the answer is never empty"
+                .into(),
         );
     }
 
-    said.extend(capacity_in_words(input));
+    lines.extend(describe_capacity(input));
     if let Some(short) = &plan.shortfall {
-        said.push(words::shortfall(short));
+        lines.push(words::shortfall(short));
     }
 
     let factor_bp = plan.cost.factor_bp(name);
     if factor_bp < FULL_WEIGHT_BP {
         let percent = f64::from(factor_bp) / 100.0;
-        said.push(format!(
+        lines.push(format!(
             "its weight is cut to {percent} %: a request costs less elsewhere (traffic.cost)"
         ));
     }
 
-    if orders.hold().is_some() && looks_down(input.condition) && region.weight_bp > 0 {
-        said.push(format!(
-            "{name} looks {} and keeps its share: it is held",
+    if orders.hold().is_some() && is_down(input.condition) && region.weight_bp > 0 {
+        lines.push(format!(
+            "{name} appears {} but keeps its share: it is held",
             input.condition
         ));
     }
 
-    said
+    lines
 }
 
-fn capacity_in_words(input: &RegionInput) -> Option<String> {
+fn describe_capacity(input: &RegionInput) -> Option<String> {
     let load = input
         .load_rps
         .map_or_else(String::new, |rps| format!("; it serves {rps}"));
@@ -231,7 +229,7 @@ fn cool_down(
         .map(|(other, _)| other.as_str())
         .collect();
 
-    let mut said = vec![
+    let mut lines = vec![
         line(
             waited_ms >= cool_down_ms,
             format!(
@@ -265,9 +263,9 @@ fn cool_down(
     ];
 
     if let Some(hold) = orders.hold() {
-        said.push(line(false, format!("{hold}")));
+        lines.push(line(false, format!("{hold}")));
     }
-    said
+    lines
 }
 
 fn ramp(inputs: &PlanInputs, region: &RegionPlan, input: &RegionInput, now_ms: u64) -> Vec<String> {
@@ -282,7 +280,7 @@ fn ramp(inputs: &PlanInputs, region: &RegionPlan, input: &RegionInput, now_ms: u
         times => format!(", doubled {times} times because it did worse than the others"),
     };
 
-    let mut said = vec![
+    let mut lines = vec![
         format!(
             "step {} of {}, {} % of its share",
             step + 1,
@@ -297,12 +295,12 @@ fn ramp(inputs: &PlanInputs, region: &RegionPlan, input: &RegionInput, now_ms: u
     ];
 
     match comparison_of(input, step, since_ms) {
-        Ok(None) => said.push("requests are not measured here: verdict and time decide".into()),
+        Ok(None) => lines.push("requests are not measured here: verdict and time decide".into()),
         Err(_) => {
-            said.push("waits: measurements of its service are missing, so the ramp holds".into())
+            lines.push("waits: measurements of its service are missing, so the ramp holds".into())
         }
         Ok(Some(comparison)) => {
-            said.push(format!(
+            lines.push(format!(
                 "{} of {} requests seen, {} errors; also {} probes, which count if no requests \
                  come, or too few within {HOLDS_MAX} times the hold",
                 comparison.own.requests(),
@@ -311,7 +309,7 @@ fn ramp(inputs: &PlanInputs, region: &RegionPlan, input: &RegionInput, now_ms: u
                 comparison.own.probes,
             ));
 
-            said.push(
+            lines.push(
                 match (
                     comparison.control,
                     comparison.regression(recovery.errors_floor_bp, false),
@@ -330,5 +328,5 @@ fn ramp(inputs: &PlanInputs, region: &RegionPlan, input: &RegionInput, now_ms: u
         }
     }
 
-    said
+    lines
 }

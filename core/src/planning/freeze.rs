@@ -27,9 +27,9 @@ pub struct Freeze {
     pub reachable: usize,
     /// All members.
     pub members: usize,
-    /// How this agent answers meanwhile, if not as the plan says.
+    /// How this agent answers while the plan is frozen, if not by the plan.
     pub local: Option<Arc<LocalAnswer>>,
-    /// The situation, for people.
+    /// The situation in words.
     pub detail: String,
 }
 

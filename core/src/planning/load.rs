@@ -21,7 +21,7 @@ const POINT_MS: u64 = 5_000;
 /// them.
 const POINTS_MAX: usize = 13;
 
-/// Follows what every region serves.
+/// Measures what every region serves.
 #[derive(Debug, Default)]
 pub struct LoadMeter {
     last: BTreeMap<AgentId, Served>,
@@ -50,13 +50,17 @@ struct Begun {
 
 impl LoadMeter {
     /// Takes in the counters of the living agents; `now_ms` is any clock that only goes forward.
-    pub fn observe<'a>(&mut self, told: impl Iterator<Item = (&'a AgentId, Served)>, now_ms: u64) {
+    pub fn observe<'a>(
+        &mut self,
+        counters: impl Iterator<Item = (&'a AgentId, Served)>,
+        now_ms: u64,
+    ) {
         self.regions
             .values_mut()
             .for_each(|region| region.is_measured = false);
 
         let mut present = BTreeSet::new();
-        for (agent, served) in told {
+        for (agent, served) in counters {
             present.insert(agent.clone());
             let region = self.regions.entry(agent.region.clone()).or_default();
             region.is_measured = true;
@@ -116,8 +120,8 @@ impl LoadMeter {
         region.most_rps
     }
 
-    /// What was served since `region` entered `step` at `since_ms`: by itself and by the regions of
-    /// `control`. The first call for a step begins it.
+    /// What `region` and the regions of `control` have served since `region` entered `step` at
+    /// `since_ms`. The first call for a step begins it.
     pub fn comparison(
         &mut self,
         region: &RegionName,
@@ -182,7 +186,7 @@ impl LoadMeter {
         }))
     }
 
-    /// Forgets the trials of all regions but these.
+    /// Forgets the comparisons of all regions but these.
     pub fn retain_comparisons(&mut self, ramping: &BTreeSet<RegionName>) {
         self.comparisons
             .retain(|region, _| ramping.contains(region));

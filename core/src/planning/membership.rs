@@ -2,8 +2,8 @@
 //! rename one.
 //!
 //! One change at a time, and only if the register can still decide afterwards. The same value
-//! carries the plan that follows: a removed region gets no traffic, a new one comes in through gate
-//! and ramp, and a renamed one keeps its share, its standing and its overrides.
+//! carries the plan that follows: a removed region gets no traffic, a new one comes in by cool-down
+//! and ramp, and a renamed one keeps its share, its traffic state and its overrides.
 
 use super::{PlanInputs, next};
 use crate::planning::order::check_texts;

@@ -1,9 +1,10 @@
 //! From one plan to the next.
 //!
-//! The steps, in order: drop expired overrides; move every region's standing by its verdict and its
-//! overrides; take out as many failed regions as the limit allows; open one gate; derive weights
-//! from standings, within capacity, and apply cost factors while every region is well; make sure
-//! that some region still answers. Applying the result again at the same time changes nothing.
+//! The steps, in order: drop expired overrides; update every region's traffic state by its verdict
+//! and its overrides; take out as many failed regions as the limit allows; start one ramp; derive
+//! weights from traffic states, within capacity, and apply cost factors while every region is
+//! healthy; make sure that some region still answers. Applying the result again at the same time
+//! changes nothing.
 
 mod draft;
 mod last_resort;
@@ -21,21 +22,21 @@ use std::collections::BTreeMap;
 
 /// The plan that follows from `current`, the inputs and the time; none if `current` may stay.
 ///
-/// Standings:
+/// Traffic states:
 /// - First plan: every region not known to be down serves. A region that joins later, or is not up
-///   yet at the first plan, comes in through the gate and the ramp: it has never proved that it
-///   serves, and no failure is counted against it.
+///   yet at the first plan, comes in by cool-down and ramp: it has never proved that it serves, and
+///   no failure is counted against it.
 /// - Suspect: the share is cut to `suspect_percent` and given back as soon as the suspicion ends;
-///   on the ramp, one step back instead; in the gate, the gate starts over.
+///   on the ramp, one step back instead; a cool-down starts over.
 /// - Failed: out, and counted as a flap; limited to a suspect region's share if automation already
 ///   has `max_out` regions out. Draining: out, not counted. Unknown: nothing moves.
-/// - Healthy again: the gate ([`crate::recovery::ramp::RecoveryPolicy::cool_down_for`]), held shut
-///   while the region lacks models or has not loaded them; then the ramp, one region at a time, so
-///   that any effect on the others can be attributed to it.
+/// - Healthy again: the cool-down ([`crate::recovery::ramp::RecoveryPolicy::cool_down_for`]), which
+///   does not end while the region lacks models or has not loaded them; then the ramp, one region
+///   at a time, so that any effect on the others can be attributed to it.
 ///
 /// Guards: [`Draft::grant_exits`], at most `max_out` regions out by automation;
 /// [`super::weights::within_capacity`], no region gets more than it can take;
-/// [`Draft::keep_an_answer`], the answer is never empty. Orders outrank all of this except
+/// [`Draft::ensure_answer`], the answer is never empty. Orders outrank all of this except
 /// survival: see [`super::yielding::Survival::yielded`].
 pub fn next_plan(current: Option<&Plan>, inputs: &PlanInputs, now_ms: u64) -> Option<Plan> {
     let draft = Draft::new(current, inputs, now_ms).complete(current);
@@ -83,12 +84,12 @@ pub(super) fn plan_with(
 
 impl Draft<'_> {
     fn complete(mut self, current: Option<&Plan>) -> Self {
-        // One region's move may make room for another's: a gate that opens frees a place among
+        // One region's move may make room for another's: a cool-down that ends frees a place among
         // those that are out. Every round but the last moves a region, and none moves in a circle,
         // so the bound is never reached.
         for _ in 0..=4 * self.regions.len() {
             let before = self.regions.clone();
-            self.follow_verdicts();
+            self.apply_verdicts();
             self.grant_exits();
             self.end_cool_downs();
             if self.regions == before {
@@ -96,15 +97,15 @@ impl Draft<'_> {
             }
         }
 
-        let said = self.reasons.len();
-        self.say_who_is_limited(current);
+        let reasons_before = self.reasons.len();
+        self.report_limited(current);
         self.share_out(current);
-        self.keep_an_answer(current, said);
+        self.ensure_answer(current, reasons_before);
 
         let before = current.and_then(|plan| plan.all_failed_ms);
         match (before, self.all_failed_ms) {
-            (None, Some(_)) => self.say(LAST_SHARES.into()),
-            (Some(_), None) => self.say("at least one region is no longer failed".into()),
+            (None, Some(_)) => self.add_reason(LAST_SHARES.into()),
+            (Some(_), None) => self.add_reason("at least one region is no longer failed".into()),
             _ => {}
         }
 

@@ -125,7 +125,7 @@ fn held_at_nothing(plan: &Plan, region: &RegionName, now_ms: u64) -> Option<Stri
     };
 
     Some(format!(
-        "{region} {at} while the {hold} stands, {} left",
+        "{region} {at} while the {hold} is in effect, {} left",
         hold.time_left(now_ms)
     ))
 }
@@ -216,7 +216,7 @@ fn split(existing: &[Override], order: &Order, now_ms: u64) -> (Vec<Replaced>, V
 /// The reason that the plan gives for a restore.
 fn restore(order: &Order, replaced: &[Replaced]) -> Result<String, OrderError> {
     if replaced.is_empty() {
-        return Err(OrderError::NothingStands(order.region.clone()));
+        return Err(OrderError::NothingInEffect(order.region.clone()));
     }
 
     let region = order.region.as_ref();

@@ -59,7 +59,7 @@ fn input(last_octet: u8) -> RegionInput {
     }
 }
 
-/// Gate 10 s, steps 10 % and 50 % of 5 s each.
+/// Cool-down 10 s; steps 10 % and 50 %, 5 s each.
 fn recovery() -> RecoveryPolicy {
     RecoveryPolicy {
         cool_down_ms: 10 * SECOND,
@@ -85,7 +85,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(1_000))]
 
     #[test]
-    fn every_plan_of_every_history_keeps_the_laws(
+    fn every_plan_of_every_history_obeys_the_laws(
         mut world in world(),
         events in prop::collection::vec(event(), 0..40),
     ) {
@@ -107,7 +107,7 @@ proptest! {
     }
 
     #[test]
-    fn two_leaders_that_know_the_same_make_the_same_plan(
+    fn two_leaders_with_the_same_inputs_make_the_same_plan(
         world in world(),
         events in prop::collection::vec(event(), 0..20),
     ) {
@@ -123,7 +123,7 @@ proptest! {
     }
 
     #[test]
-    fn a_mesh_that_stays_healthy_comes_back_to_full_shares(
+    fn a_mesh_that_stays_healthy_returns_to_full_shares(
         mut world in world(),
         events in prop::collection::vec(event(), 0..20),
     ) {

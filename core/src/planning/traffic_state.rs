@@ -1,5 +1,5 @@
-//! How one region's standing follows its verdict, its overrides and, on the ramp, its canary
-//! analysis.
+//! How one region's traffic state changes: by its verdict, its overrides and, on the ramp, its
+//! canary analysis.
 
 use super::{PlanInputs, RegionInput, overrides::Orders};
 use crate::recovery::{
@@ -12,7 +12,7 @@ use regionmesh_protocol::{
     status::condition::Condition,
 };
 
-/// What decides about one region's standing at one time.
+/// What decides about one region's traffic state at one time.
 pub(super) struct Situation<'a> {
     pub(super) orders: Orders<'a>,
     pub(super) input: &'a RegionInput,
@@ -37,8 +37,8 @@ impl Situation<'_> {
     }
 }
 
-/// Moves one region's standing until no further move is due at this time.
-pub(super) fn settle(
+/// Moves one region's traffic state until no further move is due at this time.
+pub(super) fn converge(
     name: &RegionName,
     region: &mut RegionPlan,
     situation: &Situation<'_>,
@@ -49,9 +49,9 @@ pub(super) fn settle(
     }
 }
 
-/// One move of one region's standing, and why; none if it rests. Every chain of moves at one time
-/// ends: under one verdict a region moves in one direction only, and a measurement counts for the
-/// step that it was taken on.
+/// One move of one region's traffic state, and why; none if none is due. Every chain of moves at
+/// one time ends: under one verdict a region moves in one direction only, and a measurement counts
+/// for the step that it was taken on.
 fn step(region: &mut RegionPlan, situation: &Situation<'_>) -> Option<String> {
     if let Some(promotion) = situation.orders.promotion(situation.input)
         && (promotion.is_immediate
@@ -244,6 +244,11 @@ fn climb(
     situation: &Situation<'_>,
 ) -> Option<String> {
     let recovery = &situation.inputs.recovery;
+    if recovery.steps.is_empty() {
+        serve(region);
+        return Some("the ramp has no steps, gets its full share".into());
+    }
+
     let held_ms = situation.now_ms.saturating_sub(since_ms);
     let hold_ms = recovery.hold_for(step, region.hold_doublings, situation.inputs.ttl_ms);
 
@@ -284,7 +289,7 @@ fn climb(
     }
 }
 
-/// One step back, which is then held twice as long; from the first step back to the gate, which
+/// One step back, which is then held twice as long; from the first step back to a cool-down, which
 /// counts as a failure and therefore lasts twice as long too.
 fn fall_back(
     region: &mut RegionPlan,
@@ -353,7 +358,7 @@ pub(super) fn serve(region: &mut RegionPlan) {
     region.hold_doublings = 0;
 }
 
-/// Since when the region has waited, if its gate may open.
+/// Since when the region has waited, if its cool-down may end.
 pub(super) fn has_cooled_down(
     region: &RegionPlan,
     condition: Condition,
@@ -366,7 +371,7 @@ pub(super) fn has_cooled_down(
     (has_waited && condition == Condition::Healthy && input.is_fit()).then_some(since_ms)
 }
 
-/// When the region's gate began to count.
+/// When the region's cool-down began.
 pub(super) fn cooling_down_since(region: &RegionPlan) -> Option<u64> {
     match region.traffic_state {
         TrafficState::CoolingDown { since_ms } => Some(since_ms),

@@ -1,4 +1,4 @@
-//! From standings to weights, within what the regions that stay can take.
+//! From traffic states to weights, within what the regions that stay can take.
 //!
 //! The capacity guard works in shares of the mesh's load: a region that stays has its normal share
 //! and headroom up to its declared capacity; of what other regions lose it may get no more than
@@ -27,7 +27,7 @@ const LIMITED_PERCENT_MAX: u32 = 50;
 pub(super) type Weights = BTreeMap<RegionName, u16>;
 type Regions = BTreeMap<RegionName, RegionPlan>;
 
-/// The weights that follow from the standings alone.
+/// The weights that follow from the traffic states alone.
 ///
 /// A region of normal weight 0 is a standby: it gets traffic only if no other region would; and if
 /// none would at all, suspect regions keep all of theirs.

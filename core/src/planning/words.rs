@@ -1,10 +1,10 @@
-//! What plans and explanations say, as far as several places say it.
+//! Phrases that both plans and explanations use.
 
 use regionmesh_protocol::{identity::RegionName, plan::Shortfall};
 use std::net::IpAddr;
 
 /// Why every weight stays although no region can serve.
-pub(super) const LAST_SHARES: &str = "every region looks down, the last shares stay";
+pub(super) const LAST_SHARES: &str = "every region appears to be down, the last shares stay";
 
 /// Longest reason of a plan, bytes: people read it, and every agent's board entry carries it.
 const REASON_MAX: usize = 1_000;

@@ -140,9 +140,9 @@ impl Survival<'_> {
             return self.chosen(&healthy, known);
         }
 
-        // A region without a drain that may be healthy is let in first, see `keep_an_answer`; and
+        // A region without a drain that may be healthy is admitted first, see `ensure_answer`; and
         // one that drains on its own still answers.
-        let may_be_let_in = |(name, input): &(&RegionName, &RegionInput)| match input.condition {
+        let may_be_admitted = |(name, input): &(&RegionName, &RegionInput)| match input.condition {
             Condition::Healthy | Condition::Suspect | Condition::Unknown => true,
             Condition::Draining => self
                 .regions
@@ -151,7 +151,7 @@ impl Survival<'_> {
             Condition::Failed => false,
         };
 
-        if free.iter().any(may_be_let_in) {
+        if free.iter().any(may_be_admitted) {
             return Vec::new();
         }
 

@@ -1,10 +1,10 @@
 //! The ramp: how a recovered region takes its traffic back.
 //!
-//! First a gate, during which the region must stay healthy and which is longer for a region that
-//! fails often; then steps, each a share of its normal weight, held for some time and until enough
-//! requests were seen; worse errors or latency than in the regions that serve cost a step and
-//! double its hold. Settings may change while a region is on the ramp, so every function here is
-//! total: a step that no longer exists counts as the last one.
+//! First a cool-down, during which the region must stay healthy and which is longer for a region
+//! that fails often; then steps, each a share of its normal weight, held for some time and until
+//! enough requests were seen; worse errors or latency than in the regions that serve cost a step
+//! and double its hold. Settings may change while a region is on the ramp, so every function here
+//! is total: a step that no longer exists counts as the last one.
 
 use serde::{Deserialize, Serialize};
 
@@ -98,8 +98,8 @@ impl RecoveryPolicy {
             .min(self.cool_down_max_ms)
     }
 
-    /// Where a region goes when its gate opens, if it has `percent` of its share already: to the
-    /// first step that takes nothing from it.
+    /// Where a region goes when its cool-down ends, if it has `percent` of its share already: to
+    /// the first step that takes nothing from it.
     pub(crate) fn enter(&self, percent: u8) -> RampMove {
         match self.steps.iter().position(|step| step.percent >= percent) {
             Some(step) => RampMove::Step(step),

@@ -115,7 +115,7 @@ fn named(catalogues: Vec<Catalogue>) -> Vec<(RegionName, Catalogue)> {
 
 proptest! {
     #[test]
-    fn what_is_deleted_and_still_held_is_unfinished_and_hidden(
+    fn a_deleted_version_that_is_still_held_is_pending_and_hidden(
         versions in vec(version(), 0..4),
         tombstones in vec(tombstone(), 0..3),
     ) {
@@ -143,7 +143,7 @@ proptest! {
     }
 
     #[test]
-    fn regions_that_sync_become_equal_whatever_the_order(
+    fn regions_converge_whatever_the_order_of_syncs(
         catalogues in vec(catalogue(), 3..=3),
     ) {
         let mut forward = named(catalogues.clone());
@@ -201,7 +201,7 @@ proptest! {
             let kept = catalogue
                 .version(&rivals[0].model, &rivals[0].version)
                 .unwrap();
-            prop_assert_eq!(Some(kept), rivals.iter().reduce(|a, b| keeps_name(a, b)));
+            prop_assert_eq!(Some(kept), rivals.iter().reduce(|a, b| name_winner(a, b)));
         }
     }
 
@@ -240,7 +240,7 @@ proptest! {
     }
 
     #[test]
-    fn what_was_deleted_stays_deleted_and_what_was_published_later_lives(
+    fn deletions_are_permanent_and_later_publications_survive(
         version in version(),
         stone in tombstone(),
     ) {
@@ -261,17 +261,17 @@ proptest! {
         let mut regions = named(vec![with, without]);
 
         sync_all(&mut regions);
-        let lives = version.published > stone.deleted;
+        let survives = version.published > stone.deleted;
         prop_assert!(
             regions
                 .iter()
-                .all(|(_, catalogue)| catalogue.versions.contains(&version) == lives)
+                .all(|(_, catalogue)| catalogue.versions.contains(&version) == survives)
         );
     }
 }
 
 #[test]
-fn planning_is_not_quadratic_in_what_is_held() {
+fn planning_is_not_quadratic_in_the_versions_held() {
     let versions = (0..20_000u64).map(|at| VersionSummary {
         model: "m".parse().unwrap(),
         version: at.to_string().parse().unwrap(),

@@ -19,7 +19,8 @@ const SPIKES: usize = 200;
 const COPIES: u64 = 10;
 /// Standard deviation of the noise of a minute, as a share of the load.
 const NOISE: f64 = 0.1;
-/// Load below this share of its mean over the day is an outage: three times nothing is no spike.
+/// Load below this share of its mean over the day is an outage: three times almost nothing is not a
+/// spike.
 const OUTAGE_SHARE: f64 = 0.1;
 /// One request per second, in money per hour.
 const PRICE: f64 = 0.01;

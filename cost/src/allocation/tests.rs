@@ -261,7 +261,7 @@ fn shared_capacity_is_split_by_busy_time_and_the_rest_is_idle() {
 }
 
 #[test]
-fn without_a_known_capacity_what_was_busy_pays_for_all_and_no_idle_ratio_is_claimed() {
+fn without_a_known_capacity_busy_time_pays_for_everything_and_no_idle_ratio_is_reported() {
     let charges = [(1, "us-west-2", "Compute", USAGE, ON_DEMAND, "", "USD", 100)];
     let usage = [
         used(1, "us-west-2", "bert", 0, 30),

@@ -21,11 +21,11 @@ const NEW_DAYS: i32 = 14;
 const CALM_DAYS: i32 = 3;
 /// Unusual days after which it is a shift of the level.
 const SHIFT_DAYS: usize = 3;
-/// Days after which a shift is what is usual now.
-const SETTLED_DAYS: i32 = 14;
+/// Days after which a shift is the new usual level.
+const NEW_LEVEL_DAYS: i32 = 14;
 /// Days before an anomaly that say what its parts usually cost.
 const USUAL_DAYS: i32 = 28;
-/// A series that already rose as high this often within these days is like that.
+/// A series that already rose this high this often within these days does so habitually.
 const HABIT_TIMES: usize = 3;
 const HABIT_DAYS: i32 = 56;
 
@@ -155,7 +155,7 @@ impl<'a> Scan<'a> {
             if day < judged_from {
                 self.detector.observe(seconds(day), total.to_f64());
             } else if self.open.is_some() {
-                self.go_on(day, total);
+                self.extend_open(day, total);
             } else {
                 self.judge(day, total);
             }
@@ -260,11 +260,11 @@ impl<'a> Scan<'a> {
             last_unusual: day,
         });
 
-        self.go_on(day, total);
+        self.extend_open(day, total);
     }
 
-    /// A day of an anomaly, its first included.
-    fn go_on(&mut self, day: i32, total: Amount) {
+    /// Extends the open anomaly by a day, its first included.
+    fn extend_open(&mut self, day: i32, total: Amount) {
         let Some(mut open) = self.open.take() else {
             return;
         };
@@ -295,7 +295,7 @@ impl<'a> Scan<'a> {
             return;
         }
 
-        if day - open.since >= SETTLED_DAYS - 1 && open.unusual_days >= SHIFT_DAYS {
+        if day - open.since >= NEW_LEVEL_DAYS - 1 && open.unusual_days >= SHIFT_DAYS {
             self.report(&open, Some(day.saturating_add(1)));
             if let Ok(detector) = Detector::new(DAY_S) {
                 self.detector = detector;
@@ -385,7 +385,7 @@ fn is_about(before: Amount, now: Amount) -> bool {
     before.0.saturating_mul(6) >= now.0.saturating_mul(5)
 }
 
-/// A day's cost, or the nearest one that is no surprise.
+/// A day's cost, or the nearest one that is unsurprising.
 fn quiet(total: Amount, reading: &Reading) -> f64 {
     total
         .to_f64()

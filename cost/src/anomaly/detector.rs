@@ -17,7 +17,7 @@ const SLOW_POINTS: i64 = 288;
 const SLOW_MIN_S: i64 = DAY_S;
 const SLOW_MAX_S: i64 = 4 * WEEK_S;
 /// Residuals that a stream learns at least before it keeps a maximum.
-const SETTLE_POINTS_MIN: u32 = 8;
+const WARM_UP_POINTS_MIN: u32 = 8;
 /// Surprise that is an alarm, as a ratio to what the stream has shown before.
 pub(super) const ALARM_RATIO: f64 = 1.2;
 /// Surprise that is a record at all, as such a ratio: below it the past maximum was as much.
@@ -67,9 +67,9 @@ pub struct Reading {
     pub is_rise: bool,
     /// The value that was expected: the slow level's, or the season's where the series has one.
     pub expected: f64,
-    /// The lowest value that is no surprise by level or season.
+    /// The lowest value that is unsurprising by level or season.
     pub low: f64,
-    /// The highest value that is no surprise by level or season.
+    /// The highest value that is unsurprising by level or season.
     pub high: f64,
 }
 
@@ -189,10 +189,10 @@ impl Detector {
             };
             let is_alarm = ratio >= ALARM_RATIO && !is_held(self.alarm_at_s);
             let is_new = is_alarm || !(is_held(self.alarm_at_s) || is_held(self.record_at_s));
-            let shown = if is_new { ratio } else { ratio.min(1.0) };
+            let capped = if is_new { ratio } else { ratio.min(1.0) };
 
             reading = Reading {
-                score: shown / (1.0 + shown),
+                score: capped / (1.0 + capped),
                 stream: Some(stream),
                 is_rise,
                 ..reading
@@ -220,7 +220,7 @@ impl Detector {
             let is_better = season.residuals.mean_absolute() < stream.mean_absolute();
             if let Some(mean) = season
                 .mean(at_s)
-                .filter(|_| is_better && season.is_followed(&self.level_stream))
+                .filter(|_| is_better && season.is_predictive(&self.level_stream))
             {
                 expected = mean;
                 stream = &season.residuals;
@@ -269,12 +269,12 @@ impl Detector {
             pace.decay
         };
         let magnitude = self.level.abs().max(value.abs());
-        let observe = |stream: &mut ZStream, kind: StreamKind, residual: f64, settle: u32| {
+        let observe = |stream: &mut ZStream, kind: StreamKind, residual: f64, warm_up: u32| {
             let Surprise { ratio, learned } =
-                stream.observe(residual, magnitude, pace.slow, decay, settle);
+                stream.observe(residual, magnitude, pace.slow, decay, warm_up);
             (Some((kind, ratio, residual > 0.0)), learned)
         };
-        let settle = (pace.warm_up / 4).max(SETTLE_POINTS_MIN);
+        let warm_up = (pace.warm_up / 4).max(WARM_UP_POINTS_MIN);
 
         let season = |season: &mut Option<Season>, kind: StreamKind, level_stream: &ZStream| {
             let season = season.as_mut()?;
@@ -282,10 +282,10 @@ impl Detector {
                 season.learn(at_s, value, None);
                 return None;
             };
-            let (surprise, learned) = observe(&mut season.residuals, kind, value - mean, settle);
+            let (surprise, learned) = observe(&mut season.residuals, kind, value - mean, warm_up);
 
             season.learn(at_s, value, Some(learned));
-            surprise.filter(|_| season.is_followed(level_stream))
+            surprise.filter(|_| season.is_predictive(level_stream))
         };
 
         let daily = season(&mut self.daily, StreamKind::Daily, &self.level_stream);
@@ -293,7 +293,7 @@ impl Detector {
 
         let difference = previous.and_then(|previous| {
             let stream = &mut self.difference_stream;
-            observe(stream, StreamKind::Difference, value - previous, settle).0
+            observe(stream, StreamKind::Difference, value - previous, warm_up).0
         });
 
         self.recent.push_back(value);
@@ -304,7 +304,7 @@ impl Detector {
         let short_mean = (self.recent.len() == pace.short && self.count > 0).then(|| {
             let mean = self.recent.iter().sum::<f64>() / pace.short as f64;
             let stream = &mut self.short_stream;
-            observe(stream, StreamKind::ShortMean, mean - self.level, settle).0
+            observe(stream, StreamKind::ShortMean, mean - self.level, warm_up).0
         });
 
         let level = if self.count == 0 {
@@ -313,7 +313,7 @@ impl Detector {
         } else {
             let residual = value - self.level;
             let (surprise, learned) =
-                observe(&mut self.level_stream, StreamKind::Level, residual, settle);
+                observe(&mut self.level_stream, StreamKind::Level, residual, warm_up);
 
             self.level += weight(self.count.saturating_add(1), pace.slow) * learned;
             surprise

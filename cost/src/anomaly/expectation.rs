@@ -23,7 +23,7 @@ const ABOVE_EARLIER: f64 = 1.15;
 /// Means of ten minutes that are those hours: four.
 const EARLIER: usize = 24;
 /// The size of a spike that must be seen. What a minute shows beyond it, and beyond what single
-/// minutes usually add to it, doesn't count, so a burst of five minutes is no incident.
+/// minutes usually add to it, doesn't count, so a burst of five minutes is not an incident.
 const SPIKE: f64 = 3.0;
 /// Usual contribution of single minutes, in mean absolute deviations.
 const MINUTE_DEVIATIONS: f64 = 2.0;
@@ -72,7 +72,7 @@ impl Expectation {
     ) -> Option<Judgement> {
         self.push(rate);
         let before = self.before()?;
-        self.keep(before);
+        self.remember(before);
 
         let time_of_day = time_of_day.unwrap_or(level);
         let [_, level_error, time_error] = self.errors;
@@ -111,7 +111,7 @@ impl Expectation {
         })
     }
 
-    /// Takes a rate that is part of an incident: it says nothing of what is usual.
+    /// Takes a rate that is part of an incident: it does not count as usual.
     pub(super) fn push(&mut self, rate: f64) {
         self.rates.push_back(rate);
         while self.rates.len() > 2 * WINDOW {
@@ -135,7 +135,7 @@ impl Expectation {
         is_known.then(|| self.rates.iter().take(WINDOW).sum::<f64>() / WINDOW as f64)
     }
 
-    fn keep(&mut self, before: f64) {
+    fn remember(&mut self, before: f64) {
         self.earlier_age += 1;
         if self.earlier_age < WINDOW {
             return;

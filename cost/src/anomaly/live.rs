@@ -17,18 +17,18 @@ const HOUR_S: u64 = 3_600;
 /// An incident begins with, and lasts while the rate is, more than this multiple of the expected
 /// one.
 const ELEVATED: f64 = 1.5;
-/// Minutes that are not elevated, in a row, which end it.
+/// Consecutive time without elevation that ends an incident.
 const CALM_S: i64 = 15 * 60;
-/// No new incident for so long after the end of one.
-const HOLD_S: i64 = 30 * 60;
-/// An incident this old is a shift of the level; after a day it is what is usual now.
+/// No new incident for this long after the end of one.
+const REOPEN_DELAY_S: i64 = 30 * 60;
+/// An incident this old is a shift of the level; after a day it is the new usual level.
 const SHIFT_S: i64 = 6 * 3_600;
-const SETTLED_S: i64 = 24 * 3_600;
-/// A gap this long makes what the rate was lately unknown.
+const NEW_LEVEL_S: i64 = 24 * 3_600;
+/// After a gap this long the recent rate is unknown.
 const GAP_S: i64 = 30 * 60;
 /// Longest time that one rate applies when minutes are missing.
-const STANDS_MAX_S: i64 = 5 * 60;
-/// Parts that are kept apart; what comes later counts as other.
+const RATE_VALID_MAX_S: i64 = 5 * 60;
+/// Most parts tracked separately; later ones count as other.
 const PARTS_MAX: usize = 64;
 /// Minutes that the usual rates of parts are averaged over.
 const PARTS_MINUTES: f64 = 30.0;
@@ -150,7 +150,7 @@ impl LiveAnomalies {
         self.push(at_s, elapsed, rate, &parts);
         if self.open.is_some() {
             self.expectation.push(rate.to_f64());
-            return self.go_on(at_s);
+            return self.extend_open(at_s);
         }
 
         let judgement = self.expectation.observe(rate.to_f64(), level, time_of_day);
@@ -186,7 +186,7 @@ impl LiveAnomalies {
     }
 
     fn push(&mut self, at_s: i64, elapsed_s: i64, rate: Amount, parts: &BTreeMap<String, Amount>) {
-        let seconds = elapsed_s.clamp(0, STANDS_MAX_S) as u64;
+        let seconds = elapsed_s.clamp(0, RATE_VALID_MAX_S) as u64;
         let cost = |(part, rate): (&String, &Amount)| {
             (
                 part.clone(),
@@ -280,15 +280,15 @@ impl LiveAnomalies {
         });
     }
 
-    fn go_on(&mut self, at_s: i64) -> Option<LiveChange> {
+    fn extend_open(&mut self, at_s: i64) -> Option<LiveChange> {
         let mut open = self.open.take()?;
         if let Some(minute) = self.minutes.back() {
             self.add(&mut open, minute);
         }
 
         let is_calm = at_s.saturating_sub(open.last_elevated_s) >= CALM_S;
-        if is_calm || at_s.saturating_sub(open.incident.since_s) >= SETTLED_S {
-            self.held_until_s = Some(at_s.saturating_add(HOLD_S));
+        if is_calm || at_s.saturating_sub(open.incident.since_s) >= NEW_LEVEL_S {
+            self.held_until_s = Some(at_s.saturating_add(REOPEN_DELAY_S));
             let until_s = if is_calm {
                 open.last_elevated_s.saturating_add(i64::from(INTERVAL_S))
             } else {

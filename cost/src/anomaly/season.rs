@@ -57,9 +57,9 @@ impl Season {
         (self.bins.len() as f64 * self.points_per_bin) as u32
     }
 
-    /// Whether the series is known to follow the season: a whole cycle was predicted by the ones
-    /// before it, and much better than by the level.
-    pub(super) fn is_followed(&self, level: &ZStream) -> bool {
+    /// Whether the season predicts the series: it predicted a whole cycle, and much better than the
+    /// level.
+    pub(super) fn is_predictive(&self, level: &ZStream) -> bool {
         let is_known = self.residuals.count() >= self.cycle_points();
         is_known && self.residuals.mean_absolute() < RESIDUAL_SHARE_MAX * level.mean_absolute()
     }

@@ -66,14 +66,14 @@ impl ZStream {
     }
 
     /// Judges a residual against what came before, then learns it. `decay` is what is left of the
-    /// past maxima; `settle` is how many residuals come before the first that counts as a maximum.
+    /// past maxima; `warm_up` is how many residuals come before the first that counts as a maximum.
     pub(super) fn observe(
         &mut self,
         residual: f64,
         magnitude: f64,
         window: f64,
         decay: f64,
-        settle: u32,
+        warm_up: u32,
     ) -> Surprise {
         let deviation = self.deviation(magnitude);
         let z = if deviation > 0.0 {
@@ -96,14 +96,14 @@ impl ZStream {
         } else {
             &mut self.highest_fall
         };
-        let is_settled = self.count >= settle;
-        let ratio = if is_settled {
+        let is_warm = self.count >= warm_up;
+        let ratio = if is_warm {
             z.ln_1p() / highest.max(Z_QUIET).ln_1p()
         } else {
             0.0
         };
 
-        if is_settled {
+        if is_warm {
             *highest = highest.max(z);
         }
 

@@ -67,7 +67,7 @@ proptest! {
     }
 
     #[test]
-    fn periods_follow_each_other_without_a_gap(day in 0..1_000_000i32, which in 0..4usize) {
+    fn periods_are_contiguous(day in 0..1_000_000i32, which in 0..4usize) {
         let period = [
             BudgetPeriod::Daily,
             BudgetPeriod::Monthly,
@@ -284,7 +284,7 @@ fn names_are_unique() {
 }
 
 #[test]
-fn every_budget_may_have_the_usual_thresholds_and_all_together_no_more() {
+fn thresholds_are_bounded_per_budget_and_in_total() {
     let named = |number: usize| Budget {
         name: number.to_string(),
         ..budget("1 USD")

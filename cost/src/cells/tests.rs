@@ -39,7 +39,7 @@ fn built(charges: &[Charge]) -> Cells {
 
 proptest! {
     #[test]
-    fn the_order_of_rows_does_not_matter_and_nothing_is_lost(charges: Vec<Charge>, seed: u64) {
+    fn the_order_of_rows_does_not_matter_and_no_row_is_lost(charges: Vec<Charge>, seed: u64) {
         let cells = built(&charges);
         let mut shuffled = charges.clone();
         shuffled.rotate_left(seed as usize % charges.len().max(1));
@@ -85,7 +85,7 @@ proptest! {
 }
 
 #[test]
-fn a_month_is_read_as_it_is_written_alone() {
+fn a_single_month_reads_back_as_written() {
     let period: Period = "2024-12".parse().unwrap();
     assert_eq!(
         (period.next().to_string(), period.days()),

@@ -55,7 +55,7 @@ fn plain(text: &[u8]) -> Option<i128> {
         _ => return None,
     };
 
-    // The long way says what is wrong where there is no digit, and rounds where there are too many.
+    // The slow path reports missing digits and rounds surplus ones.
     let power = POWERS.get(decimals)?;
     let rest = POWERS.get(SCALE as usize - decimals)?;
     let has_digits = length + decimals > 0;

@@ -1,4 +1,4 @@
-//! What the texts of a row say about its charge.
+//! A charge as the texts of its row describe it.
 
 use super::columns::{Columns, TEXT_NAMES, Text};
 use super::report::BadReason;

@@ -110,7 +110,7 @@ pub(super) enum Next<'a> {
     End,
 }
 
-/// Why a line is no record.
+/// Why a line is not a record.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Broken {
     /// Not the number of fields that the header has.

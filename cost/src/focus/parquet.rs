@@ -77,7 +77,7 @@ pub(super) fn read<R: ChunkReader + 'static>(
         {
             Some(mut group) => {
                 rows.add_pages(&mut group, &mut output, |row, column| {
-                    arrays.shown(index, row, column)
+                    arrays.render(index, row, column)
                 })?;
             }
             None => {
@@ -192,11 +192,11 @@ impl<R: ChunkReader + 'static> Arrays<R> {
 
     /// A value for a report; empty if it can't be read any more.
     #[cold]
-    fn shown(&self, group: usize, row: usize, column: usize) -> String {
+    fn render(&self, group: usize, row: usize, column: usize) -> String {
         let reader = self.builder(group).with_offset(row).with_limit(1).build();
         let batch = reader.ok().and_then(|mut reader| reader.next()?.ok());
         batch
             .filter(|batch| batch.num_rows() == 1)
-            .map_or_else(String::new, |batch| values::shown(batch.column(column), 0))
+            .map_or_else(String::new, |batch| values::render(batch.column(column), 0))
     }
 }

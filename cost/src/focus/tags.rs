@@ -56,7 +56,7 @@ impl TagSets {
         &self.sets[set as usize]
     }
 
-    /// The set of a JSON text; `None` if it is no JSON.
+    /// The set of a JSON text; `None` if it is not JSON.
     pub(super) fn set(&mut self, text: &[u8]) -> Option<u32> {
         let Remembered {
             hasher,

@@ -315,7 +315,7 @@ fn files_that_cant_be_imported_say_why() {
 }
 
 #[test]
-fn what_is_missing_is_said_and_not_made_up() {
+fn missing_values_are_reported_and_not_invented() {
     let import = read("ChargePeriodStart,EffectiveCost\n2024-09-01,5\n");
     let warnings: Vec<String> = import.report.files[0]
         .warnings
@@ -358,7 +358,7 @@ fn gzip(text: impl AsRef<[u8]>) -> Vec<u8> {
 }
 
 #[test]
-fn gzip_of_several_members_is_read_and_a_cut_one_is_an_error() {
+fn multi_member_gzip_is_read_and_a_truncated_one_is_an_error() {
     let rows = |from: usize| {
         (from..from + 500)
             .map(|cents| format!("2024-09-01,0.{cents:04}\n"))
@@ -414,7 +414,7 @@ fn a_file_that_ends_within_a_row_is_an_error_and_its_rows_count() {
 }
 
 #[test]
-fn files_of_a_month_add_up_and_months_stay_apart() {
+fn files_of_a_month_add_up_and_months_stay_separate() {
     let mut importer = Importer::new(ImportOptions::default());
     let header = "ChargePeriodStart,BillingPeriodStart,BilledCost,ProviderName,BillingCurrency";
     importer.read(

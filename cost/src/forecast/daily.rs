@@ -8,9 +8,9 @@ use crate::{
 use time::{Date, Duration};
 
 /// Days that are kept, the newest ones.
-const KEPT_DAYS: usize = 731;
-/// Days that a forecast looks at. Weekly habits older than this say little about next month, and
-/// the time that a forecast takes is bounded.
+const RETENTION_DAYS: usize = 731;
+/// Days that a forecast uses. Older weekly patterns say little about next month, and the bound
+/// limits the run time.
 const RECENT_DAYS: usize = 294;
 
 /// Daily costs in one currency. A day without a cost counts as a day that cost nothing.
@@ -39,7 +39,7 @@ impl DailyCosts {
             let Ok(age) = usize::try_from((last - day).whole_days()) else {
                 continue;
             };
-            if age < KEPT_DAYS {
+            if age < RETENTION_DAYS {
                 add(&mut amounts, age, amount);
             }
         }

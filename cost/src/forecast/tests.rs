@@ -74,7 +74,7 @@ fn a_week_is_repeated() {
 }
 
 #[test]
-fn growth_goes_on() {
+fn growth_continues() {
     let forecast = forecast(
         &costs(&amounts((0..100).map(|day| 100.0 + f64::from(day)))),
         30,
@@ -92,7 +92,7 @@ fn growth_goes_on() {
 }
 
 #[test]
-fn theta_goes_on_with_half_the_slope() {
+fn theta_continues_with_half_the_slope() {
     let line: Vec<f64> = (0..60).map(f64::from).collect();
     let forecast = theta::theta(&line, 11);
     assert!(
@@ -149,7 +149,7 @@ fn cents_are_forecast_as_dollars_are() {
 }
 
 #[test]
-fn one_day_is_enough_and_none_is_not() {
+fn one_day_suffices_and_zero_days_do_not() {
     let month = month_end(&costs(&amounts([10.0])), 0).unwrap();
     assert_eq!(month.total.expected, amounts([110.0])[0]);
     assert_eq!((month.known, month.folds), (amounts([10.0])[0], 0));
@@ -287,7 +287,7 @@ fn a_forecast_is_plain_json() {
 /// Visits of ten pages over 18 months: every month from its first 20 days.
 /// `examples/forecast-figures.rs` has more series.
 #[test]
-fn months_of_real_series_are_forecast_with_bands_that_hold() {
+fn bands_of_real_series_cover_the_actual_months() {
     let file = Path::new(env!("CARGO_MANIFEST_DIR"))
         .join("../../shared/data/daily-series/wikipedia_traffic_daily.csv");
     let Ok(text) = fs::read_to_string(&file) else {

@@ -5,7 +5,7 @@ use crate::date::{day_number, day_of};
 use std::collections::{BTreeMap, BTreeSet};
 use time::Date;
 
-/// The least step between charges of a source that charges now and then, days.
+/// The least step between charges of a source that charges occasionally, days.
 const SPARSE_DAYS: i32 = 7;
 
 /// The newest day that each source reaches with its usage and that still delivers, as numbers
@@ -45,25 +45,25 @@ impl Ledger {
         BillEnds(ends)
     }
 
-    /// The last day that is complete in every source that had not ended by `end`. Where all had,
-    /// the last that is complete in any.
-    pub fn settled_day(&self, end: Date) -> Option<Date> {
+    /// The last day that is complete in every source that had not ended by `end`. If all had ended,
+    /// the last one that is complete in any.
+    pub fn final_day(&self, end: Date) -> Option<Date> {
         let sources = self.sources();
         let days = self.delivered(end);
-        let settled = days.iter().filter_map(|(source, days)| {
+        let final_days = days.iter().filter_map(|(source, days)| {
             let state = sources.get(source).filter(|state| !state.has_ended(end))?;
-            // Between its charges a source that charges now and then lacks nothing.
+            // A source that charges occasionally lacks nothing between its charges.
             let between = reach(days)
                 .filter(|reach| days.last() < Some(reach))
                 .and_then(day_of);
 
-            // And a new one nothing before its first charge.
+            // A new one lacks nothing before its first charge.
             between
                 .max(state.complete_day)
                 .or_else(|| state.first_day?.previous_day())
         });
 
-        settled.min().or_else(|| {
+        final_days.min().or_else(|| {
             sources
                 .values()
                 .filter_map(|state| state.complete_day)

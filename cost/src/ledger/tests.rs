@@ -90,7 +90,7 @@ proptest! {
     }
 
     #[test]
-    fn what_was_stored_is_read(
+    fn a_stored_ledger_reads_back(
         imported_ms: u64,
         charges in prop::collection::vec((FIRST..FIRST + 30, any::<i64>()), 0..20),
     ) {
@@ -147,7 +147,7 @@ fn a_slow_clock_still_replaces_and_an_empty_part_removes_a_month() {
 
     assert!(ledger.insert(part("AWS 1", 1_001, &[])));
     assert!(ledger.sources().is_empty());
-    assert_eq!(ledger.settled_day(day_of(FIRST).unwrap()), None);
+    assert_eq!(ledger.final_day(day_of(FIRST).unwrap()), None);
 }
 
 #[test]
@@ -166,7 +166,7 @@ fn a_day_is_complete_two_days_after_it_and_only_if_there_is_a_charge_up_to_it() 
 }
 
 #[test]
-fn the_state_of_a_source_says_what_is_held_of_it() {
+fn the_state_of_a_source_describes_its_imports() {
     let mut ledger = Ledger::default();
     ledger.insert(part(
         "AWS 1",
@@ -185,25 +185,22 @@ fn the_state_of_a_source_says_what_is_held_of_it() {
     assert_eq!(sources["AWS 1"].rows, 2);
 
     // The newer one has no complete day; it began after the first.
-    assert_eq!(
-        ledger.settled_day(day_of(FIRST + 9).unwrap()),
-        day_of(FIRST)
-    );
+    assert_eq!(ledger.final_day(day_of(FIRST + 9).unwrap()), day_of(FIRST));
 }
 
 #[test]
-fn days_are_settled_once_no_source_that_still_delivers_adds_to_them() {
+fn days_are_final_once_no_active_source_adds_to_them() {
     let imported_ms = (FIRST + 29) as u64 * DAY_MS;
     let daily = |last: i32| (0..=last).map(|day| (FIRST + day, 7)).collect::<Vec<_>>();
     let mut ledger = Ledger::default();
 
     ledger.insert(part("AWS current", imported_ms, &daily(29)));
-    let settled = |ledger: &Ledger, end| ledger.settled_day(day_of(FIRST + end).unwrap());
-    assert_eq!(settled(&ledger, 29), day_of(FIRST + 27));
+    let final_days = |ledger: &Ledger, end| ledger.final_day(day_of(FIRST + end).unwrap());
+    assert_eq!(final_days(&ledger, 29), day_of(FIRST + 27));
 
-    // A fee each month is no reason to wait for the days between.
+    // A monthly fee does not delay the days in between.
     ledger.insert(part("SaaS", imported_ms, &[(FIRST - 31, 7), (FIRST, 7)]));
-    assert_eq!(settled(&ledger, 29), day_of(FIRST + 27));
+    assert_eq!(final_days(&ledger, 29), day_of(FIRST + 27));
     assert_eq!(
         ledger
             .ends(day_of(FIRST + 29).unwrap())
@@ -212,15 +209,15 @@ fn days_are_settled_once_no_source_that_still_delivers_adds_to_them() {
     );
 
     ledger.insert(part("AWS late", imported_ms, &daily(4)));
-    assert_eq!(settled(&ledger, 29), day_of(FIRST + 4));
-    assert_eq!(settled(&ledger, 4 + ENDED_DAYS), day_of(FIRST + 4));
+    assert_eq!(final_days(&ledger, 29), day_of(FIRST + 4));
+    assert_eq!(final_days(&ledger, 4 + ENDED_DAYS), day_of(FIRST + 4));
     assert_eq!(
-        settled(&ledger, 5 + ENDED_DAYS),
+        final_days(&ledger, 5 + ENDED_DAYS),
         day_of(FIRST + 27),
         "the late one has ended"
     );
 
-    assert_eq!(settled(&ledger, 500), day_of(FIRST + 27), "both have");
+    assert_eq!(final_days(&ledger, 500), day_of(FIRST + 27), "both have");
 }
 
 #[test]
@@ -252,7 +249,7 @@ fn hostile_names_and_sums_and_other_files_are_refused() {
 }
 
 #[test]
-fn more_cells_than_are_kept_are_refused_with_what_to_do() {
+fn too_many_cells_are_refused_with_advice() {
     // Long tags fill the limit with few cells.
     let tag = |number: usize| format!("{number}{}", "x".repeat(1 << 20));
     let mut builder = CellsBuilder::new(vec!["team".into()]);
@@ -282,7 +279,7 @@ fn more_cells_than_are_kept_are_refused_with_what_to_do() {
 }
 
 #[test]
-fn a_series_ends_where_all_of_its_sources_that_still_deliver_do() {
+fn a_series_ends_with_its_earliest_active_source() {
     let bill = |source: &str, last: i32| {
         let mut builder = CellsBuilder::new(Vec::new());
         for (day, kind) in [

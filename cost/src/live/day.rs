@@ -9,9 +9,9 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
 pub(super) const HOUR_MS: u64 = 3_600_000;
-/// Most regions of a mesh, and most models, pairs and sources of one region and day; what goes
-/// beyond is summed as `(other)`.
-pub(super) const KEPT_LIMIT: usize = 1_024;
+/// Most regions of a mesh, and most models, pairs and sources of one region and day; the rest is
+/// summed as `(other)`.
+pub(super) const ENTRIES_MAX: usize = 1_024;
 
 /// A region's meter for a day.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]

@@ -1,6 +1,6 @@
 //! A model's requests in its busiest quarter-hour, for capacity planning.
 
-use super::day::{DayMeter, KEPT_LIMIT};
+use super::day::{DayMeter, ENTRIES_MAX};
 use crate::date::DAY_MS;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -46,7 +46,7 @@ impl Quarter {
 
     /// Adds requests that came since the last observation.
     pub(super) fn add(&mut self, model: &str, requests: u64) {
-        if self.requests.contains_key(model) || self.requests.len() < KEPT_LIMIT {
+        if self.requests.contains_key(model) || self.requests.len() < ENTRIES_MAX {
             let sum = self.requests.entry(model.to_owned()).or_default();
             *sum = sum.saturating_add(requests);
         }

@@ -138,7 +138,7 @@ fn each_day_is_charged_at_its_price() {
 }
 
 #[test]
-fn amounts_that_no_hour_divides_do_not_drift() {
+fn amounts_that_do_not_divide_by_the_hour_do_not_drift() {
     let prices =
         prices("kind,cloud,region,sku,amount,valid_from\nnode,aws,us-west-2,n,0.1,2026-10-01\n");
     let mut setup = Setup {
@@ -200,7 +200,7 @@ fn a_clock_that_steps_back_is_charged_once() {
 }
 
 #[test]
-fn counters_count_from_the_restart_of_their_agent_and_not_before_they_were_seen() {
+fn counters_restart_with_their_agent_and_count_only_once_seen() {
     let mut setup = Setup::new();
     let mut at = |second: u64, started_ms: u64, requests: u64| {
         let counters = counters(requests, requests, requests);
@@ -339,7 +339,7 @@ fn nodes_without_places_for_inferences_are_idle() {
 }
 
 #[test]
-fn what_has_no_price_is_listed_and_the_rest_is_charged() {
+fn unpriced_resources_are_listed_and_the_rest_is_charged() {
     let prices = rising();
     let regions = regions();
     let pricing = Pricing {
@@ -388,7 +388,7 @@ fn what_has_no_price_is_listed_and_the_rest_is_charged() {
 }
 
 #[test]
-fn more_than_is_kept_is_summed_as_other() {
+fn entries_beyond_the_limit_are_summed_as_other() {
     let mut setup = Setup::new();
     let many: BTreeMap<_, _> = (0..2_000)
         .map(|place| {
@@ -418,12 +418,12 @@ fn more_than_is_kept_is_summed_as_other() {
     let models = setup.window(EVENING, EVENING).models;
     assert_eq!(
         (models.len(), models[OTHER].requests),
-        (KEPT_LIMIT + 1, 2_000 - KEPT_LIMIT as u64)
+        (ENTRIES_MAX + 1, 2_000 - ENTRIES_MAX as u64)
     );
 }
 
 #[test]
-fn live_and_billed_are_compared_over_the_days_that_both_know() {
+fn live_and_billed_costs_are_compared_over_common_days() {
     let usd = |units: i128| Totals(BTreeMap::from([(Currency::USD, Amount(units * ONE))]));
     let day = |region: &str, day: u8| (region.to_owned(), EVENING.replace_day(day).unwrap());
     let live = DailyTotals::from([

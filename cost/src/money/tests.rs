@@ -9,7 +9,7 @@ fn amount(text: &str) -> Amount {
 
 proptest! {
     #[test]
-    fn what_was_written_is_read(value in -(10i128.pow(29) - 1)..10i128.pow(29)) {
+    fn a_written_amount_reads_back(value in -(10i128.pow(29) - 1)..10i128.pow(29)) {
         let text = Amount(value).to_string();
         prop_assert_eq!(amount(&text), Amount(value));
 
@@ -42,7 +42,7 @@ proptest! {
     }
 
     #[test]
-    fn an_exponent_moves_the_point(
+    fn an_exponent_moves_the_decimal_point(
         value in -(10i64.pow(12))..10i64.pow(12),
         exponent in -15i32..3,
     ) {
@@ -114,7 +114,7 @@ fn digits_beyond_the_fifteenth_are_rounded_half_to_even_and_reported() {
 }
 
 #[test]
-fn amounts_are_shown_rounded_without_a_sign_on_nothing() {
+fn displayed_amounts_are_rounded_without_a_negative_zero() {
     assert_eq!(amount("1234.565").rounded(2), "1234.56");
     assert_eq!(amount("1234.575").rounded(2), "1234.58");
     assert_eq!(amount("-0.001").rounded(2), "0.00");

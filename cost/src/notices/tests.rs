@@ -61,7 +61,7 @@ fn merge(agents: &mut [Notices], from: usize, to: usize, now_ms: u64) {
 
 proptest! {
     #[test]
-    fn each_crossing_is_announced_once_whoever_leads(
+    fn each_crossing_is_announced_once_whichever_agent_leads(
         steps in prop::collection::vec(step(), 1..80),
     ) {
         let budget = budget();
@@ -116,10 +116,10 @@ proptest! {
     }
 
     #[test]
-    fn what_a_leader_just_told_survives_agents_with_older_clocks_and_configurations(
+    fn a_fresh_notice_survives_agents_with_older_clocks_and_configurations(
         period in 0..4usize,
         // Around midnight of a year's end.
-        told_s in -600..600i64,
+        published_s in -600..600i64,
         ahead_s in 0..60i64,
         judged_s in 0..600i64,
         behind_s in 0..60i64,
@@ -138,7 +138,7 @@ proptest! {
             ..budget()
         };
         let at_ms = |after_s: i64| ms(date!(2027 - 01 - 01)).saturating_add_signed(after_s * 1_000);
-        let clock_ms = at_ms(told_s + ahead_s);
+        let clock_ms = at_ms(published_s + ahead_s);
         let window = budget.period.window(date_at(clock_ms).unwrap());
         let notice = &budget_notices(
             &budget,
@@ -169,7 +169,7 @@ proptest! {
             }],
         ];
 
-        let judged_ms = at_ms(told_s + judged_s - behind_s);
+        let judged_ms = at_ms(published_s + judged_s - behind_s);
         prop_assert!(!is_budget_over(notice, &configurations[older], judged_ms));
 
         // Its own configuration keeps it for its whole period, and no configuration keeps it
@@ -191,7 +191,7 @@ proptest! {
 }
 
 #[test]
-fn a_notice_says_how_much_of_what_for_when() {
+fn a_notice_names_amount_budget_and_period() {
     let budget = Budget {
         scope: crate::budget::BudgetScope::Region("eu-west-1".into()),
         forecast_thresholds: vec![],
@@ -227,7 +227,7 @@ fn a_notice_says_how_much_of_what_for_when() {
 
     assert!(
         is_budget_over(last, &[yearly], ms(TODAY)),
-        "a month says nothing of a year"
+        "a monthly budget does not end a yearly one"
     );
 
     let raised = Budget {
@@ -240,12 +240,12 @@ fn a_notice_says_how_much_of_what_for_when() {
 
     assert!(
         is_budget_over(last, &[raised], ms(TODAY)),
-        "a budget whose amount is changed tells again"
+        "a budget with a changed amount notifies again"
     );
 }
 
 #[test]
-fn an_anomaly_is_told_with_its_range_and_what_it_is_made_of() {
+fn an_anomaly_notice_has_its_range_and_contributors() {
     let usd = |amount: i128| Amount(amount * ONE);
     let anomaly = Anomaly {
         id: "live:region=us-west-2:USD:60".into(),
@@ -282,7 +282,7 @@ fn an_anomaly_is_told_with_its_range_and_what_it_is_made_of() {
 }
 
 #[test]
-fn a_bill_is_late_from_its_deadline_on_and_not_for_ever() {
+fn a_bill_is_late_after_its_deadline_but_not_forever() {
     let mut builder = CellsBuilder::new(Vec::new());
     let key = CellKey {
         day: date!(2026 - 09 - 10),

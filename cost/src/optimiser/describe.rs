@@ -26,7 +26,7 @@ const SPOT_LOSS_HIGH: f64 = 0.05;
 
 /// The reason for a recommendation.
 #[derive(Clone, Copy)]
-pub(super) enum StatusEntry {
+pub(super) enum Origin {
     Idle { days: u32 },
     Copy,
     Stage(Stage),
@@ -46,7 +46,7 @@ impl Writer<'_> {
         subject: &str,
         proposal: Proposal,
         saving: Saving,
-        status_entry: StatusEntry,
+        origin: Origin,
     ) -> Recommendation {
         let RecommendInput {
             window_days,
@@ -66,11 +66,11 @@ impl Writer<'_> {
         Recommendation {
             id: id(kind, subject, &proposal),
             kind,
-            title: self.title(&proposal, saving.expected, status_entry),
+            title: self.title(&proposal, saving.expected, origin),
             baseline: self.baseline,
-            constraints: self.constraints(status_entry),
-            risk: self.risk(&proposal, status_entry),
-            reversibility: reversibility(status_entry).to_owned(),
+            constraints: self.constraints(origin),
+            risk: self.risk(&proposal, origin),
+            reversibility: reversibility(origin).to_owned(),
             command: self.command(&proposal),
             proposal,
             saving,
@@ -83,9 +83,9 @@ impl Writer<'_> {
         }
     }
 
-    fn title(&self, proposal: &Proposal, expected: Amount, status_entry: StatusEntry) -> String {
-        let what = match (proposal, status_entry) {
-            (Proposal::Fleet { nodes, .. }, StatusEntry::Stage(stage)) => {
+    fn title(&self, proposal: &Proposal, expected: Amount, origin: Origin) -> String {
+        let what = match (proposal, origin) {
+            (Proposal::Fleet { nodes, .. }, Origin::Stage(stage)) => {
                 let names = names(nodes.iter().map(|change| &change.region));
                 match stage {
                     Stage::Scale => format!("Run fewer nodes in {names}"),
@@ -108,7 +108,7 @@ impl Writer<'_> {
                     names(nodes.iter().map(|change| &change.region))
                 )
             }
-            (Proposal::Delete { copies }, StatusEntry::Idle { days }) => {
+            (Proposal::Delete { copies }, Origin::Idle { days }) => {
                 format!("Delete {}: no requests for {days} days", version(copies))
             }
             (Proposal::Delete { copies }, _) => {
@@ -142,13 +142,13 @@ impl Writer<'_> {
         )
     }
 
-    fn constraints(&self, status_entry: StatusEntry) -> Vec<String> {
+    fn constraints(&self, origin: Origin) -> Vec<String> {
         let rules = &self.input.placement.rules;
-        match status_entry {
-            StatusEntry::Idle { .. } | StatusEntry::Copy => {
+        match origin {
+            Origin::Idle { .. } | Origin::Copy => {
                 vec!["no requests need the copy where it is deleted".to_owned()]
             }
-            StatusEntry::Stage(_) | StatusEntry::Autoscale => {
+            Origin::Stage(_) | Origin::Autoscale => {
                 let survive = match rules.survive {
                     0 => "the loss of a region is not survived without errors",
                     _ => "any one region may be lost: the others can serve the whole peak load",
@@ -166,42 +166,42 @@ impl Writer<'_> {
         }
     }
 
-    fn risk(&self, proposal: &Proposal, status_entry: StatusEntry) -> Risk {
+    fn risk(&self, proposal: &Proposal, origin: Origin) -> Risk {
         let survives = self.input.placement.rules.survive > 0;
-        let (level, why) = match status_entry {
-            StatusEntry::Idle { .. } => (
+        let (level, why) = match origin {
+            Origin::Idle { .. } => (
                 RiskLevel::Low,
                 "it had no requests; it can be published again",
             ),
-            StatusEntry::Copy => (RiskLevel::Low, "other copies serve users meanwhile"),
-            StatusEntry::Autoscale => (
+            Origin::Copy => (RiskLevel::Low, "other copies serve users in the meantime"),
+            Origin::Autoscale => (
                 RiskLevel::Medium,
                 "new nodes need minutes to start serving when load rises fast",
             ),
-            StatusEntry::Stage(Stage::Scale) if survives => (
+            Origin::Stage(Stage::Scale) if survives => (
                 RiskLevel::Low,
                 "the remaining nodes can serve the peak without any one region",
             ),
-            StatusEntry::Stage(Stage::Scale) => {
+            Origin::Stage(Stage::Scale) => {
                 (RiskLevel::Medium, "fewer spare nodes when a region is lost")
             }
-            StatusEntry::Stage(Stage::Shift) => (
+            Origin::Stage(Stage::Shift) => (
                 RiskLevel::Low,
                 "traffic moves within the latency bound, and back within minutes",
             ),
-            StatusEntry::Stage(Stage::Region) => (
+            Origin::Stage(Stage::Region) => (
                 RiskLevel::Medium,
                 "users are served from farther away, within the latency bound",
             ),
-            StatusEntry::Stage(Stage::Spot) if self.has_risky_spot(proposal) => (
+            Origin::Stage(Stage::Spot) if self.has_risky_spot(proposal) => (
                 RiskLevel::High,
                 "spot nodes of a region are lost more often than once in 20 hours each",
             ),
-            StatusEntry::Stage(Stage::Spot) => (
+            Origin::Stage(Stage::Spot) => (
                 RiskLevel::Medium,
                 "the cloud may take spot nodes back at short notice",
             ),
-            StatusEntry::Stage(Stage::Commit) => (
+            Origin::Stage(Stage::Commit) => (
                 RiskLevel::Medium,
                 "commitments are paid for until they end, used or not",
             ),
@@ -326,20 +326,18 @@ fn nodes_text(change: &NodeChange, most: u32) -> String {
     format!("regions.{region}: serving_nodes_min = {least}, serving_nodes_max = {most}")
 }
 
-fn reversibility(status_entry: StatusEntry) -> &'static str {
-    match status_entry {
-        StatusEntry::Idle { .. } => "Publish the version again; it is deleted in every region.",
-        StatusEntry::Copy => "Let it be copied as before; that copy is paid for once more.",
-        StatusEntry::Autoscale | StatusEntry::Stage(Stage::Scale | Stage::Region) => {
+fn reversibility(origin: Origin) -> &'static str {
+    match origin {
+        Origin::Idle { .. } => "Publish the version again; it is deleted in every region.",
+        Origin::Copy => "Let it be copied as before; that copy is paid for once more.",
+        Origin::Autoscale | Origin::Stage(Stage::Scale | Stage::Region) => {
             "Deploy the previous numbers; nodes start serving within minutes."
         }
-        StatusEntry::Stage(Stage::Shift) => {
+        Origin::Stage(Stage::Shift) => {
             "Restore the previous weights; clients follow within the DNS TTL."
         }
-        StatusEntry::Stage(Stage::Spot) => {
-            "Deploy on-demand nodes again; nodes serve after minutes."
-        }
-        StatusEntry::Stage(Stage::Commit) => {
+        Origin::Stage(Stage::Spot) => "Deploy on-demand nodes again; nodes serve after minutes.",
+        Origin::Stage(Stage::Commit) => {
             "Not until the commitments end; some clouds allow exchanging or selling them."
         }
     }

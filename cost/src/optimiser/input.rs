@@ -125,7 +125,7 @@ pub struct OriginDemand {
     pub peak_rps: f64,
 }
 
-/// The limits that a placement keeps.
+/// The limits that a placement must satisfy.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct PlacementRules {

@@ -102,7 +102,7 @@ impl Ledger {
             .collect()
     }
 
-    /// A copy comes for less; the difference, none where there is no copy or it doesn't.
+    /// The saving of relaying a copy; none if there is no copy or no saving.
     pub(super) fn relay(&mut self, key: &CopyKey, replication: Amount) -> Option<Amount> {
         let copy = self.copies.get_mut(key)?;
         let saved = copy.replication - replication;

@@ -197,11 +197,11 @@ impl Program<'_, '_> {
     /// each little-used one while that saves.
     fn close(&mut self, relaxed: Solution) -> Result<Solution, PlacementError> {
         let nodes = self.nodes(&relaxed);
-        let unsettled: Vec<usize> = (0..nodes.len())
-            .filter(|region| !self.is_settled(&relaxed, *region, nodes[*region]))
+        let undecided: Vec<usize> = (0..nodes.len())
+            .filter(|region| !self.is_decided(&relaxed, *region, nodes[*region]))
             .collect();
 
-        if unsettled.is_empty() {
+        if undecided.is_empty() {
             return Ok(relaxed);
         }
 
@@ -216,7 +216,7 @@ impl Program<'_, '_> {
 
         best = self.survive(best)?;
 
-        let mut order = unsettled;
+        let mut order = undecided;
         order.sort_by(|a, b| nodes[*a].total().total_cmp(&nodes[*b].total()));
         for region in order.into_iter().take(CLOSE_TRIES_MAX) {
             if best.objective() - bound <= CLOSE_GAP * (best.objective() + self.base_cost) {
@@ -240,7 +240,7 @@ impl Program<'_, '_> {
     }
 
     /// Whether the relaxed solution pays in full for using the region.
-    fn is_settled(&self, solution: &Solution, region: usize, nodes: Nodes) -> bool {
+    fn is_decided(&self, solution: &Solution, region: usize, nodes: Nodes) -> bool {
         let Some(is_used) = self.regions[region].is_used else {
             return true;
         };

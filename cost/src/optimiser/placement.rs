@@ -19,8 +19,8 @@ const AT_LIMIT: f64 = 1e-6;
 ///
 /// Nodes are sized for the peaks and run all month: for capacity that follows the load, call it for
 /// each step with the demand of that step, where peak and mean are nearly equal. The result depends
-/// on nothing but the input. It is optimal where using a region costs nothing by itself; where it
-/// does (`fixed_per_hour`, `memory_share`), which regions are used is found by a bounded search. A
+/// on nothing but the input. It is optimal if using a region has no fixed cost; where it does
+/// (`fixed_per_hour`, `memory_share`), which regions are used is found by a bounded search. A
 /// placement in whole nodes is rounded up and then thinned out, not proven to be the best one.
 ///
 /// Fails if the input is invalid, if no placement meets the limits (with all known reasons), or if

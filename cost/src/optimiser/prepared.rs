@@ -285,8 +285,7 @@ impl<'a> Prepared<'a> {
         }
     }
 
-    /// A region whose quota can't hold the models that it would have to hold is no region to place
-    /// them in.
+    /// Excludes regions whose quota can't hold the models that they would need.
     fn leave_out_small_regions(&mut self) {
         for index in 0..self.regions.len() {
             let region = &mut self.regions[index];
@@ -357,8 +356,8 @@ fn numbers(region: &RegionOffer, input: &PlacementInput) -> RegionNumbers {
     }
 }
 
-/// The requests of an origin for a model, whose load isn't raised to the least one yet. Prices of
-/// egress that are needed and missing go to `guessed`.
+/// The requests of an origin for a model, whose load isn't raised to the least one yet. Missing
+/// egress prices that are needed go to `guessed`.
 fn read_stream<'a>(
     input: &'a PlacementInput,
     (model, origin): (&'a ModelDemand, &'a String),

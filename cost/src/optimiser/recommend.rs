@@ -9,7 +9,7 @@ mod autoscale;
 use super::{
     baselines::Fleet,
     bill::month_of,
-    describe::{self, StatusEntry, Writer},
+    describe::{self, Origin, Writer},
     input::PlacementInput,
     ledger::Ledger,
     linear::{self, Given},
@@ -101,11 +101,11 @@ impl Advisor<'_> {
         subject: &str,
         proposal: Proposal,
         saving: Saving,
-        status_entry: StatusEntry,
+        origin: Origin,
     ) {
         self.made.push(
             self.writer
-                .recommendation(kind, subject, proposal, saving, status_entry),
+                .recommendation(kind, subject, proposal, saving, origin),
         );
     }
 
@@ -131,7 +131,7 @@ impl Advisor<'_> {
                 low: expected - spread,
                 high: expected + spread,
             };
-            let status_entry = StatusEntry::Idle {
+            let origin = Origin::Idle {
                 days: idle.days_without_requests,
             };
 
@@ -140,7 +140,7 @@ impl Advisor<'_> {
                 &subject,
                 Proposal::Delete { copies },
                 saving,
-                status_entry,
+                origin,
             );
         }
     }
@@ -208,7 +208,7 @@ impl Advisor<'_> {
                 &subject,
                 proposal,
                 saving,
-                StatusEntry::Copy,
+                Origin::Copy,
             );
         }
     }
@@ -349,7 +349,7 @@ impl Advisor<'_> {
             stage.subject(),
             proposal,
             saving,
-            StatusEntry::Stage(stage),
+            Origin::Stage(stage),
         );
     }
 

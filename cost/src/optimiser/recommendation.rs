@@ -28,7 +28,7 @@ pub enum RecommendationKind {
     Shift,
     /// Run fewer nodes, or let them follow the load.
     Scale,
-    /// Bring models to regions for less, or not at all.
+    /// Replicate models to regions for less, or not at all.
     Replication,
     /// Delete unused models.
     Idle,

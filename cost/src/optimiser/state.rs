@@ -122,7 +122,7 @@ pub struct CurrentState {
     /// any nothing is committed to or autoscaled.
     #[serde(default)]
     pub utilisation: BTreeMap<RegionName, Utilisation>,
-    /// Regions whose nodes follow the load already; `nodes` has their mean.
+    /// Regions that are autoscaled already; `nodes` has their mean.
     #[serde(default)]
     pub autoscaled: BTreeSet<RegionName>,
     /// Normal weights, basis points, by region.

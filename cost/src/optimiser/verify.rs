@@ -35,7 +35,8 @@ pub enum Verdict {
     /// Almost nothing was saved.
     NotSeen,
     /// The bill is inconclusive.
-    CantTell,
+    #[serde(rename = "cant-tell")]
+    Inconclusive,
 }
 
 /// A prediction compared with the bill.
@@ -58,14 +59,14 @@ pub struct Verification {
 
 /// Compares a prediction with the bill before and after the change.
 ///
-/// A month has 730 hours. `follows_load` is the share of the cost that follows the load, 0 to 1:
-/// before, this share is scaled to the load after the change. `seen` is uncertain by two standard
-/// errors of the daily means.
+/// A month has 730 hours. `load_share` is the share of the cost that is proportional to the load, 0
+/// to 1: before, this share is scaled to the load after the change. `seen` is uncertain by two
+/// standard errors of the daily means.
 pub fn verify(
     predicted: Saving,
     before: &BillWindow,
     after: &BillWindow,
-    follows_load: f64,
+    load_share: f64,
 ) -> Verification {
     let (before_mean, before_error) = mean_and_error(&before.days);
     let (after_mean, after_error) = mean_and_error(&after.days);
@@ -77,8 +78,8 @@ pub fn verify(
         1.0
     };
 
-    let share = if follows_load.is_finite() {
-        follows_load.clamp(0.0, 1.0)
+    let share = if load_share.is_finite() {
+        load_share.clamp(0.0, 1.0)
     } else {
         0.0
     };
@@ -87,9 +88,9 @@ pub fn verify(
     let adjusted = before_mean * adjustment;
     let seen = adjusted - after_mean;
     let noise = NOISE_ERRORS * (before_error * adjustment).hypot(after_error);
-    let doubt = doubt(before, after, share, is_load_known, load_ratio);
-    let (verdict, why) = match doubt {
-        Some(why) => (Verdict::CantTell, why),
+    let objection = objection(before, after, share, is_load_known, load_ratio);
+    let (verdict, why) = match objection {
+        Some(why) => (Verdict::Inconclusive, why),
         None => judge(predicted, seen, noise),
     };
 
@@ -105,7 +106,7 @@ pub fn verify(
     }
 }
 
-fn doubt(
+fn objection(
     before: &BillWindow,
     after: &BillWindow,
     share: f64,
@@ -160,7 +161,7 @@ fn judge(predicted: Saving, seen: f64, noise: f64) -> (Verdict, String) {
 
     if noise >= expected && of(seen - noise) != of(seen + noise) {
         return (
-            Verdict::CantTell,
+            Verdict::Inconclusive,
             text("the days of the bill differ by more than the saving"),
         );
     }
@@ -169,7 +170,7 @@ fn judge(predicted: Saving, seen: f64, noise: f64) -> (Verdict, String) {
     let what = match verdict {
         Verdict::Confirmed => "the bill shows the saving",
         Verdict::Partly => "the bill shows a part of the saving",
-        Verdict::NotSeen | Verdict::CantTell => "the bill doesn't show the saving",
+        Verdict::NotSeen | Verdict::Inconclusive => "the bill doesn't show the saving",
     };
 
     (verdict, text(what))

@@ -83,7 +83,7 @@ pub(super) fn rounded_in_place(prepared: &Prepared<'_>, solved: &Solved) -> Opti
         })
 }
 
-/// The sum of a region is rounded up, its spot nodes down: what is safe stays safe.
+/// The sum of a region is rounded up, its spot nodes down: a safe placement stays safe.
 fn round_up(prepared: &Prepared<'_>, nodes: &[Nodes]) -> Option<Vec<NodeCounts>> {
     let round = |(nodes, region): (&Nodes, &super::prepared::RegionNumbers)| {
         let total = (nodes.total() - WHOLE).ceil().max(0.0);

@@ -16,10 +16,10 @@ use time::Date;
 /// Largest price file, bytes.
 const FILE_LIMIT: usize = 8 << 20;
 
-/// What holds for prices that don't say.
+/// Defaults for prices that don't specify a value.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct PriceDefaults {
-    /// The day from which a price holds; without it each price, or its file, has to say.
+    /// The day from which a price is valid; without it each price, or its file, must specify one.
     pub valid_from: Option<Date>,
     /// The currency; US dollars where none is given here.
     pub currency: Option<Currency>,
@@ -32,9 +32,9 @@ pub struct PriceDefaults {
 pub struct PriceFile {
     /// The good prices, by what they are of and day.
     pub prices: Vec<Price>,
-    /// The first 100 records that are no good prices.
+    /// The first 100 records that are not valid prices.
     pub rejected: Vec<RejectedPrice>,
-    /// How many records are no good prices.
+    /// How many records are not valid prices.
     pub rejected_count: u64,
     /// Fields that mean nothing here: misspelt ones are among them.
     pub ignored_fields: BTreeSet<String>,

@@ -13,7 +13,7 @@ const GPU_HOUR_MIN: Amount = Amount(ONE / 50);
 /// This many node types at one price are a placeholder.
 const SAME_PRICE_NODES: usize = 3;
 
-/// Why one amount is a placeholder. `is_free` and `is_verified` are what the file says about it.
+/// Why one amount is a placeholder. `is_free` and `is_verified` come from the file.
 pub(super) fn check(
     amount: Amount,
     gpu: Option<&str>,

@@ -62,7 +62,7 @@ const FIELD_LIMIT: usize = 256;
 pub(super) struct Record {
     /// The line on which it begins, from 1.
     pub(super) line: u64,
-    /// What each field says and on which line; empty fields are left out.
+    /// Each field's text and line; empty fields are left out.
     pub(super) fields: BTreeMap<&'static str, (String, u64)>,
 }
 

@@ -15,7 +15,7 @@ pub struct RejectedPrice {
     pub line: u64,
     /// The field that is to blame, where one is.
     pub field: Option<String>,
-    /// What it says, at most 80 characters, control characters escaped.
+    /// Its text, at most 80 characters, control characters escaped.
     pub value: String,
     /// Why it was not used and what to do.
     pub reason: RejectReason,
@@ -96,7 +96,7 @@ pub enum RejectReason {
     /// Below zero.
     #[error("a price can't be negative; enter a discount as a lower price")]
     Negative,
-    /// Zero, and the file doesn't say that it is meant.
+    /// Zero, and the file doesn't mark it as free.
     #[error("zero looks like a placeholder; set free = true if it costs nothing")]
     Zero,
     /// `free = true` with a price above zero.

@@ -146,7 +146,7 @@ impl PriceTable {
     }
 }
 
-/// Whether two prices of the same thing and day say the same.
+/// Whether two prices of the same thing and day are equal.
 fn is_same(a: &Price, b: &Price) -> bool {
     a.currency == b.currency && a.unit == b.unit && a.tiers == b.tiers
 }
@@ -291,8 +291,7 @@ impl Prices {
         self.first(day, wanted, &items)
     }
 
-    /// The price of what is wanted, or of the first of `others` that has one; what was imported
-    /// first.
+    /// The price of `wanted`, or of the first of `others` that has one; imported prices first.
     fn first(&self, day: Date, wanted: PriceItem, others: &[PriceItem]) -> Result<&Price, NoPrice> {
         let found = [&self.imported, builtin::table()]
             .into_iter()

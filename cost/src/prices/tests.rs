@@ -90,7 +90,7 @@ fn any_price() -> impl Strategy<Value = Price> {
 }
 
 #[test]
-fn the_built_in_table_has_no_bad_entry_and_prices_the_example_regions() {
+fn the_built_in_table_is_valid_and_prices_the_example_regions() {
     let file = read("builtin.toml", builtin::TEXT);
     assert_eq!(messages(&file), Vec::<String>::new());
     assert!(file.ignored_fields.is_empty());
@@ -139,7 +139,7 @@ fn the_built_in_table_has_no_bad_entry_and_prices_the_example_regions() {
 }
 
 #[test]
-fn the_newest_price_that_is_valid_on_the_day_is_used() {
+fn the_newest_price_valid_on_the_day_is_used() {
     let prices = prices(
         "kind,cloud,region,sku,amount,valid_from\n\
          node,aws,us-west-2,m5.xlarge,0.5,2026-10-10\n\
@@ -174,7 +174,7 @@ fn the_newest_price_that_is_valid_on_the_day_is_used() {
 }
 
 #[test]
-fn a_missing_price_says_what_is_missing() {
+fn a_missing_price_is_named() {
     let missing = Prices::default()
         .node(
             DAY,
@@ -226,7 +226,7 @@ fn egress_takes_the_closest_destination_and_never_the_internet_within_a_cloud() 
 }
 
 #[test]
-fn parts_of_a_unit_cost_their_part_rounded_once() {
+fn fractions_of_a_unit_cost_their_fraction_rounded_once() {
     let price = tiered(&[1], &[3, 5]);
     let costs =
         [1 << 28, 1 << 29, 1 << 30, 5 << 28, 15 << 28].map(|bytes| price.cost(0, bytes).amount);

@@ -37,7 +37,7 @@ proptest! {
     }
 
     #[test]
-    fn a_region_written_twice_is_the_same(
+    fn writing_a_region_twice_changes_nothing(
         cloud in "aws|azure|gcp|oci|hetzner",
         name in "[a-z]{1,9}(-[a-z]{1,9}){0,2}-?[0-9]?[a-z]?",
     ) {
@@ -48,7 +48,7 @@ proptest! {
 }
 
 #[test]
-fn each_known_region_stands_for_itself_and_comes_back() {
+fn each_known_region_maps_to_itself_and_back() {
     for place in PLACES {
         for (cloud, id) in CLOUDS.iter().zip(place) {
             assert!(is_region_of(cloud, id), "{cloud} {id}");
@@ -96,7 +96,7 @@ fn an_aws_name_means_the_counterpart_in_another_cloud() {
 }
 
 #[test]
-fn providers_are_named_in_many_ways() {
+fn providers_have_many_spellings() {
     for (provider, cloud) in [
         ("AWS", "aws"),
         ("Amazon Web Services", "aws"),
@@ -155,7 +155,7 @@ fn zones_and_written_variants_belong_to_their_region() {
 }
 
 #[test]
-fn regions_that_bills_cannot_tell_apart_are_problems_and_get_none() {
+fn regions_that_bills_cannot_distinguish_are_problems_and_get_no_cost() {
     let map = RegionMap::new([
         region("us-west-2", "aws"),
         region("blue", "aws"),

@@ -109,7 +109,7 @@ fn write_bars(out: &mut String, chart: &Chart) {
             amount.rounded(2),
             to + 6.0,
             top + ROW * 0.65,
-            shown(*amount),
+            formatted(*amount),
         );
     }
 }
@@ -149,7 +149,7 @@ fn write_stacks(out: &mut String, chart: &Chart) {
             y(value),
             LEFT - 6.0,
             y(value) + 4.0,
-            shown(amount),
+            formatted(amount),
         );
     }
 
@@ -219,7 +219,7 @@ fn write_legend(out: &mut String, chart: &Chart) {
     out.push_str("</ul>\n");
 }
 
-fn shown(amount: Amount) -> String {
+fn formatted(amount: Amount) -> String {
     let is_small = !amount.is_zero() && amount.to_f64().abs() < 1.0;
     amount.rounded(if is_small { 4 } else { 2 })
 }

@@ -20,12 +20,12 @@ pub fn csv(document: &Document) -> String {
     );
 
     for row in table.rows.iter().filter(|row| !row.is_total) {
-        write_record(&mut out, row.values.iter().map(shown));
+        write_record(&mut out, row.values.iter().map(formatted));
     }
     out
 }
 
-fn shown(value: &Value) -> String {
+fn formatted(value: &Value) -> String {
     match value {
         Value::Empty => String::new(),
         Value::Text(text) => field(text),

@@ -80,7 +80,7 @@ fn write_table(out: &mut String, table: &Table) {
             } else {
                 ""
             };
-            let _ = write!(out, "<td{class}>{}</td>", escaped(&value.shown(*decimals)));
+            let _ = write!(out, "<td{class}>{}</td>", escaped(&value.format(*decimals)));
         }
 
         out.push_str("</tr>\n");

@@ -81,8 +81,7 @@ fn records(csv: &str) -> Vec<Vec<String>> {
     records
 }
 
-/// Whether all elements are closed in order, all text is escaped, and there are no others than
-/// ours.
+/// Whether all elements are closed in order, all text is escaped, and only our elements occur.
 fn check_markup(html: &str) {
     let known = [
         "html",
@@ -146,7 +145,7 @@ fn check_markup(html: &str) {
 
 proptest! {
     #[test]
-    fn any_name_is_text_in_every_form(
+    fn any_name_is_escaped_in_every_format(
         name: String,
         hostile in 0..HOSTILE.len(),
         units in any::<i64>(),
@@ -185,7 +184,7 @@ proptest! {
     }
 
     #[test]
-    fn what_is_folded_into_other_sums_to_the_total(
+    fn rows_folded_into_other_sum_to_the_total(
         amounts in prop::collection::vec(any::<i32>(), 0..20),
         top in 0..10usize,
     ) {
@@ -286,7 +285,7 @@ fn csv_has_every_digit_and_neither_formulas_nor_totals() {
 }
 
 #[test]
-fn html_needs_nothing_else_and_names_its_charts() {
+fn html_is_self_contained_and_names_its_charts() {
     let rows = [("a", "USD", 3 * ONE), ("b", "USD", -ONE), ("c", "EUR", ONE)];
     let by_time = report(
         Group::Day,
@@ -319,7 +318,7 @@ fn html_needs_nothing_else_and_names_its_charts() {
 }
 
 #[test]
-fn many_series_become_as_many_as_there_are_colours() {
+fn series_are_limited_to_the_available_colours() {
     let names: Vec<String> = (0..20).map(|index| format!("service {index}")).collect();
     let mut report = report(Group::Day, &vec![("2026-09-01", "USD", ONE); 20]);
     report.by.push(Group::Service);

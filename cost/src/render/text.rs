@@ -31,11 +31,11 @@ fn write_table(out: &mut String, table: &Table) {
     let decimals: Vec<u32> = (0..table.columns.len())
         .map(|column| table.decimals(column))
         .collect();
-    let shown = |row: &super::Row| {
+    let formatted = |row: &super::Row| {
         row.values
             .iter()
             .zip(&decimals)
-            .map(|(value, n)| value.shown(*n))
+            .map(|(value, n)| value.format(*n))
             .collect()
     };
 
@@ -44,7 +44,7 @@ fn write_table(out: &mut String, table: &Table) {
         .iter()
         .map(|column| super::visible(&column.name).into_owned())
         .collect();
-    let rows: Vec<Vec<String>> = table.rows.iter().map(shown).collect();
+    let rows: Vec<Vec<String>> = table.rows.iter().map(formatted).collect();
 
     let width = |column: usize| {
         let cells = rows

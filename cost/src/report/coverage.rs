@@ -146,7 +146,7 @@ fn stopped_sources(ledger: &Ledger, query: &Query, found: &mut Vec<Warning>) {
 /// Days of the query after the last one that is complete in all sources.
 fn incomplete(ledger: &Ledger, query: &Query, found: &mut Vec<Warning>) {
     let Some(complete) = ledger
-        .settled_day(query.end)
+        .final_day(query.end)
         .filter(|complete| *complete < query.end)
     else {
         return;

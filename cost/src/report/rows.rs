@@ -69,7 +69,7 @@ pub enum WarningKind {
     TagNotChosen,
     /// A filter that matches nothing.
     NoSuchValue,
-    /// A region's serving cost that could not be given to models, for want of usage data.
+    /// A region's serving cost that could not be allocated to models, since usage data is missing.
     UsageMissing,
     /// Usage of days that no bill covers yet.
     UsageNotBilled,

@@ -343,7 +343,7 @@ impl View<'_> {
         let number = |(cell, provider): (&u32, u32)| {
             let pair = pairs.number(provider, ids[*cell as usize]) as usize;
             if pair == shown.len() {
-                shown.push(known.number(self.shown(&Group::Region, *cell as usize)));
+                shown.push(known.number(self.format(&Group::Region, *cell as usize)));
             }
             shown[pair]
         };
@@ -364,7 +364,7 @@ impl View<'_> {
         let mut number = |cell: &u32| {
             let number = &mut numbers[raw(*cell as usize)];
             if *number == NONE {
-                *number = known.number(self.shown(group, *cell as usize));
+                *number = known.number(self.format(group, *cell as usize));
             }
             *number
         };
@@ -373,11 +373,11 @@ impl View<'_> {
     }
 
     /// What a report shows for a cell.
-    fn shown(&self, group: &Group, cell: usize) -> String {
+    fn format(&self, group: &Group, cell: usize) -> String {
         let cells = self.cells;
         let text = |dimension| cells.text(dimension, cell).to_owned();
         match group {
-            Group::Day | Group::Week | Group::Month => shown_time(cells.day(cell), group),
+            Group::Day | Group::Week | Group::Month => format_time(cells.day(cell), group),
             Group::Provider => text(Dimension::Provider),
             Group::Account => text(Dimension::Account),
             Group::Region => {
@@ -455,7 +455,7 @@ pub(super) fn span_start(day: i32, group: &Group) -> i32 {
 }
 
 /// A day, its week or its month as a report shows it.
-pub(super) fn shown_time(day: i32, group: &Group) -> String {
+pub(super) fn format_time(day: i32, group: &Group) -> String {
     let Some(start) = day_of(span_start(day, group)) else {
         return String::new();
     };

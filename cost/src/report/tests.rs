@@ -192,7 +192,7 @@ fn value(charge: &Charge, group: &Group) -> String {
 
 proptest! {
     #[test]
-    fn rows_are_what_a_plain_loop_over_the_charges_finds_and_sum_to_the_totals(
+    fn rows_match_a_naive_scan_and_sum_to_the_totals(
         charges in charges(),
         by in groups(),
         filter in prop::option::of((0..3usize, 0..3usize)),
@@ -290,7 +290,7 @@ proptest! {
 }
 
 #[test]
-fn many_values_do_not_fit_the_table_of_pairs_and_are_all_found() {
+fn values_beyond_the_pair_table_are_all_found() {
     let mut builder = CellsBuilder::new(Vec::new());
     let names: Vec<String> = (0..1_500).map(|number| number.to_string()).collect();
     for (index, name) in names.iter().enumerate() {
@@ -348,7 +348,7 @@ fn many_values_do_not_fit_the_table_of_pairs_and_are_all_found() {
 }
 
 #[test]
-fn a_region_is_named_by_the_mesh_and_else_by_provider_and_id() {
+fn a_region_has_the_meshs_name_or_else_provider_and_id() {
     let gcp = Charge {
         provider: "Google Cloud",
         region: "europe-west1",

@@ -202,7 +202,7 @@ pub fn trends(
         .enumerate()
         .map(|(index, period)| {
             (
-                scan::shown_time(day_number(period.start), &interval.group()),
+                scan::format_time(day_number(period.start), &interval.group()),
                 index,
             )
         })
@@ -257,7 +257,7 @@ fn periods(ledger: &Ledger, query: &Query, interval: Interval) -> Vec<TrendPerio
         .filter_map(|state| state.first_day)
         .min()
         .map(day_number);
-    let complete = ledger.settled_day(query.end).map(day_number);
+    let complete = ledger.final_day(query.end).map(day_number);
     let is_covered = |start, end| {
         let is_asked = asked.contains(&start) && asked.contains(&end);
         is_asked
@@ -286,7 +286,7 @@ fn periods(ledger: &Ledger, query: &Query, interval: Interval) -> Vec<TrendPerio
 /// The newest period up to the last complete day that was asked for, and the same days of the one
 /// before.
 fn days_to_date(ledger: &Ledger, query: &Query, interval: Interval) -> Option<PeriodToDate> {
-    let through = ledger.settled_day(query.end)?.min(query.end);
+    let through = ledger.final_day(query.end)?.min(query.end);
     if through < query.start {
         return None;
     }

@@ -228,7 +228,7 @@ proptest! {
     }
 
     #[test]
-    fn a_broken_condition_returns_everything_at_once(
+    fn a_broken_condition_returns_everything_immediately(
         factors in prop::array::uniform4(FACTOR_MIN_BP..=FACTOR_MAX_BP),
         broken in 0usize..4,
         last_ms in 0u64..2_000_000_000,
@@ -260,7 +260,7 @@ proptest! {
     }
 
     #[test]
-    fn it_comes_to_rest_and_never_costs_more(
+    fn it_converges_and_never_costs_more(
         costs in prop::array::uniform4(0i64..200),
         capacity in 100u32..2_000,
     ) {
@@ -292,7 +292,7 @@ proptest! {
     }
 
     #[test]
-    fn prices_and_loads_that_waver_by_two_percent_turn_nothing_back(
+    fn fluctuations_of_two_percent_reverse_nothing(
         costs in prop::array::uniform4(50i64..200),
         noise in prop::collection::vec((prop::array::uniform4(-2i64..=2), -2i64..=2), 60),
     ) {
@@ -337,7 +337,7 @@ proptest! {
     }
 
     #[test]
-    fn any_numbers_are_taken(
+    fn any_numbers_are_accepted(
         weights: [u16; 4],
         factors: [u16; 4],
         costs in prop::array::uniform4(any::<i128>()),
@@ -399,7 +399,7 @@ fn a_second_step_waits_a_quarter_of_an_hour() {
 }
 
 #[test]
-fn a_region_without_a_known_capacity_or_too_far_away_takes_nothing_over() {
+fn a_region_too_far_away_or_of_unknown_capacity_gets_no_traffic() {
     let mut unknown = input(&[20, 40]);
     unknown.regions.get_mut(&name("a")).unwrap().capacity_rps = None;
     assert!(!next_factors(&unknown).is_step);

@@ -256,7 +256,7 @@ proptest! {
 }
 
 #[test]
-fn complete_days_are_as_billed_and_others_as_high_as_the_live_plane_says() {
+fn complete_days_use_the_bill_and_others_the_live_plane() {
     // Billed up to the sixth, complete up to the fourth; live cost is 30 a day up to the ninth.
     let spent = of_each(&days("\"mesh\"", &ledger(6, 10), "1.25 USD"));
     assert_eq!(spent, [10, 10, 10, 10, 30, 30, 30, 30, 30, 0].map(usd));
@@ -278,7 +278,7 @@ fn live_cost_counts_while_a_source_is_late_however_current_the_others_are() {
 }
 
 #[test]
-fn a_model_costs_its_share_of_the_nodes_whatever_little_of_it_is_tagged() {
+fn a_model_costs_its_share_of_the_nodes_however_little_is_tagged() {
     let of_model = |tagged: &str| {
         let ledger = bills([bill("AWS 1", 1..=5, 12, tagged)]);
         of_each(&days(r#"{ "model": "m" }"#, &ledger, "1.25 USD"))
@@ -297,7 +297,7 @@ fn a_model_costs_its_share_of_the_nodes_whatever_little_of_it_is_tagged() {
 }
 
 #[test]
-fn a_scope_takes_its_own_part_alone() {
+fn a_scope_takes_only_its_own_part() {
     let bill = ledger(6, 10);
     let sum = |scope| {
         days(scope, &bill, "1.25 USD")
@@ -320,7 +320,7 @@ fn a_scope_takes_its_own_part_alone() {
 }
 
 #[test]
-fn costs_are_known_up_to_the_bill_or_while_the_live_plane_watches_all_of_the_scope() {
+fn costs_are_known_up_to_the_bill_or_while_the_live_plane_covers_the_scope() {
     // Complete up to the fourth; watched up to the ninth.
     let live = Live::new("1.25 USD");
     let bill = ledger(6, 10);
@@ -397,7 +397,7 @@ fn days_that_no_bill_has_yet_are_forecast() {
 }
 
 #[test]
-fn today_counts_as_spent_and_adds_to_the_forecast_what_was_not_expected() {
+fn todays_cost_counts_as_spent_and_unexpected_cost_raises_the_forecast() {
     let budget = budget("\"mesh\"");
     let cost = |amount| Totals([(Currency::USD, usd(amount))].into());
     let mut days: BTreeMap<Date, Totals> = (1..20).map(|day| (september(day), cost(3))).collect();

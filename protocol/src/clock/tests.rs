@@ -7,13 +7,13 @@ fn time() -> impl Strategy<Value = HybridTime> {
 
 proptest! {
     #[test]
-    fn next_is_later(time in time(), now_ms in 0..1u64 << 45) {
+    fn the_next_stamp_is_later(time in time(), now_ms in 0..1u64 << 45) {
         let next = time.next(now_ms);
         prop_assert!(next > time && next.wall_ms >= now_ms);
     }
 
     #[test]
-    fn observe_never_goes_back_nor_far_ahead(
+    fn observing_never_moves_the_clock_back_or_far_ahead(
         time in time(),
         seen in time(),
         now_ms in 0..1u64 << 45,

@@ -3,7 +3,7 @@ use proptest::prelude::*;
 
 proptest! {
     #[test]
-    fn what_was_encoded_is_decoded(value: (u64, String, Vec<Option<i32>>)) {
+    fn encoding_and_decoding_round_trips(value: (u64, String, Vec<Option<i32>>)) {
         let bytes = encode(&value).unwrap();
         prop_assert_eq!(
             decode::<(u64, String, Vec<Option<i32>>)>(&bytes).unwrap(),

@@ -11,7 +11,7 @@ fn words_and_meanings_are_one_to_one() {
 
     let error = "verdicts".parse::<EventKind>().unwrap_err().to_string();
     assert!(
-        error.starts_with("\"verdicts\" is none of verdict, plan, "),
+        error.starts_with("unknown value \"verdicts\", expected one of: verdict, plan, "),
         "{error}"
     );
 

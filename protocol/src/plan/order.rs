@@ -60,7 +60,7 @@ pub struct Override {
 pub enum OrderAction {
     /// Set this override.
     Set(OverrideKind),
-    /// Remove the override; a drained region comes back by gate and ramp.
+    /// Remove the override; a drained region comes back by cool-down and ramp.
     Restore,
     /// Change who the register's members are; see `regionmesh_core::planning::membership`.
     Member(MemberOrder),
@@ -148,7 +148,7 @@ pub enum OrderError {
     },
     /// Nothing to take back.
     #[error("no override is in effect for {}", region_or_mesh(.0))]
-    NothingStands(Option<RegionName>),
+    NothingInEffect(Option<RegionName>),
     /// A text would forge lines of a log, or rewrite a terminal.
     #[error(
         "`{what}` holds {found:?}; control characters, line breaks and changes of direction are \

@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 pub const SHIFT_MIN_MS: u64 = 1_000;
 /// A peer's age of the plan counts only if it puts the present no more than this ahead of our own
 /// clock, milliseconds: a peer must not be able to end orders by a false claim.
-pub(crate) const TOLD_AHEAD_MAX_MS: u64 = 10_000;
+pub(crate) const PEER_AHEAD_MAX_MS: u64 = 10_000;
 
 /// How old a plan is, as one agent measured it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -59,14 +59,14 @@ impl PlanTime {
     /// A plan was learned that was made at `made_ms` by its leader's clock; `age_ms` ago, if this
     /// agent made it. A plan from others counts as new; the same plan, perhaps committed again by
     /// another leader, only gets older. The first plan of a process may be much older: only the
-    /// wall clock can tell, until a peer does.
+    /// wall clock is known, until a peer has measured it.
     pub fn learned(&mut self, made_ms: u64, age_ms: Option<u64>, steady_ms: u64, wall_ms: u64) {
         let is_first = match &self.known {
             Some(known) if known.made_ms == made_ms => return,
             known => known.is_none(),
         };
-        let is_guess = is_first && age_ms.is_none();
-        let age_ms = if is_guess {
+        let is_estimate = is_first && age_ms.is_none();
+        let age_ms = if is_estimate {
             wall_ms.saturating_sub(made_ms)
         } else {
             age_ms.unwrap_or(0)
@@ -76,38 +76,38 @@ impl PlanTime {
             made_ms,
             age_ms,
             at_ms: steady_ms,
-            is_measured: !is_guess,
+            is_measured: !is_estimate,
             shift_ms: 0,
         });
 
-        self.follow(steady_ms, wall_ms);
+        self.compare(steady_ms, wall_ms);
     }
 
     /// A peer measured the plan's age. The agent that has known the plan longest is closest to the
     /// truth.
-    pub fn told(&mut self, told: PlanAge, steady_ms: u64, wall_ms: u64) {
+    pub fn measured_by_peer(&mut self, measured: PlanAge, steady_ms: u64, wall_ms: u64) {
         let Some(known) = self
             .known
             .as_mut()
-            .filter(|known| known.made_ms == told.made_ms)
+            .filter(|known| known.made_ms == measured.made_ms)
         else {
             return;
         };
-        let is_older = told.age_ms > known.age_at(steady_ms);
+        let is_older = measured.age_ms > known.age_at(steady_ms);
 
-        // About a plan from the future the wall clock says nothing.
-        let is_strange = !known.is_measured && wall_ms < told.made_ms;
-        let is_credible = is_strange
-            || told.made_ms.saturating_add(told.age_ms)
-                <= wall_ms.saturating_add(TOLD_AHEAD_MAX_MS);
+        // The wall clock can't judge a plan from the future.
+        let is_from_future = !known.is_measured && wall_ms < measured.made_ms;
+        let is_credible = is_from_future
+            || measured.made_ms.saturating_add(measured.age_ms)
+                <= wall_ms.saturating_add(PEER_AHEAD_MAX_MS);
 
         if (is_older && is_credible) || (!is_older && !known.is_measured) {
-            (known.age_ms, known.at_ms, known.is_measured) = (told.age_ms, steady_ms, true);
+            (known.age_ms, known.at_ms, known.is_measured) = (measured.age_ms, steady_ms, true);
         }
     }
 
     /// Compares the plan's clock with our own. Call it regularly; returns the shift if it changed.
-    pub fn follow(&mut self, steady_ms: u64, wall_ms: u64) -> Option<i64> {
+    pub fn compare(&mut self, steady_ms: u64, wall_ms: u64) -> Option<i64> {
         let known = self.known.as_mut()?;
         let ahead_ms = difference(wall_ms, known.plan_ms(steady_ms));
         if ahead_ms.abs_diff(known.shift_ms) <= SHIFT_MIN_MS {
@@ -132,7 +132,7 @@ impl PlanTime {
             .map_or(0, |known| known.shift_ms)
     }
 
-    /// The plan's age, for peers; none while it is only a guess.
+    /// The plan's age, for peers; none while it is only estimated.
     pub fn age(&self, steady_ms: u64) -> Option<PlanAge> {
         let known = self.known.filter(|known| known.is_measured)?;
         Some(PlanAge {
@@ -167,9 +167,9 @@ impl Plan {
         for region in plan.regions.values_mut() {
             shift_region(region, moved);
         }
-        for traffic_state in &mut plan.overrides {
-            traffic_state.set_ms = moved(traffic_state.set_ms);
-            traffic_state.expires_ms = moved(traffic_state.expires_ms);
+        for order in &mut plan.overrides {
+            order.set_ms = moved(order.set_ms);
+            order.expires_ms = moved(order.expires_ms);
         }
 
         plan.all_failed_ms = plan.all_failed_ms.map(moved);

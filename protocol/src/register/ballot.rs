@@ -23,7 +23,7 @@ pub struct Ballot {
     /// Who proposes.
     pub agent: AgentId,
     /// Drawn at the agent's start, so that a restarted agent never repeats a ballot; incremented if
-    /// it stands again with the same number.
+    /// it is a candidate again with the same number.
     pub boot: u64,
 }
 

@@ -172,9 +172,9 @@ impl Members {
     }
 
     /// Why automation must not move traffic; none if it may. With an even number of regions,
-    /// especially two, the halves of a partition look alike from inside: neither can tell a dead
-    /// region from a dead link, and no vote can break the tie. A single region has nowhere to fail
-    /// over to, and nothing to split.
+    /// especially two, the halves of a partition look alike from inside: neither can distinguish a
+    /// dead region from a dead link, and no vote can break the tie. A single region has nowhere to
+    /// fail over to, and nothing to split.
     pub fn why_not_automatic(&self) -> Option<String> {
         let regions = self.regions().count();
         if self.is_empty() || self.has_witness() || !regions.is_multiple_of(2) {
@@ -183,8 +183,8 @@ impl Members {
 
         Some(format!(
             "automatic failover is refused: {regions} regions and no witness, so that neither half \
-             of them can tell a dead region from a dead link; configure [witness] in every agent, \
-             then `failover members add {WITNESS}`"
+             of them can distinguish a dead region from a dead link; configure [witness] in every \
+             agent, then `failover members add {WITNESS}`"
         ))
     }
 
@@ -272,10 +272,10 @@ impl Members {
     /// its state, or let one without a vote join. `heard`: the incarnation that each acceptor last
     /// answered with.
     pub fn mend(&self, heard: &BTreeMap<RegionName, Incarnation>) -> Option<Mend> {
-        let told = |(name, counted): (&RegionName, &Option<Incarnation>)| {
+        let described = |(name, counted): (&RegionName, &Option<Incarnation>)| {
             Some((name.clone(), *counted, *heard.get(name)?))
         };
-        let mut known: Vec<_> = self.acceptors.iter().filter_map(told).collect();
+        let mut known: Vec<_> = self.acceptors.iter().filter_map(described).collect();
 
         // Suspensions first: they cost nothing, and a join needs every voter.
         known.sort_by_key(|(_, counted, _)| counted.is_none());

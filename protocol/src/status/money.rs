@@ -23,7 +23,7 @@ pub const NOTICES_MAX: usize = 160;
 pub const TEXT_MAX: usize = 400;
 /// How long a notice is kept, milliseconds: after the end of a budget's, after the beginning of
 /// others.
-pub(crate) const NOTICE_KEPT_MS: u64 = 40 * 24 * 3_600 * 1_000;
+pub(crate) const NOTICE_RETENTION_MS: u64 = 40 * 24 * 3_600 * 1_000;
 
 /// What one agent publishes.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -244,7 +244,7 @@ fn is_old(notice: &CostNotice, now_ms: u64) -> bool {
         NoticeKind::Budget => notice.ended_ms,
         NoticeKind::Anomaly | NoticeKind::Data => Some(notice.since_ms),
     };
-    from_ms.is_some_and(|from_ms| from_ms.saturating_add(NOTICE_KEPT_MS) < now_ms)
+    from_ms.is_some_and(|from_ms| from_ms.saturating_add(NOTICE_RETENTION_MS) < now_ms)
 }
 
 #[cfg(test)]

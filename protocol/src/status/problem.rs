@@ -1,6 +1,6 @@
 //! Problems: faults of one agent or its surroundings that only that agent can know of, such as an
 //! unavailable store or a model that it can't serve. Each agent publishes its own on the status
-//! board; the journal derives events and alerts from them, so that any agent can report the
+//! board; the change detector derives events and alerts from them, so that any agent can report the
 //! problems of all.
 
 use crate::event::Severity;

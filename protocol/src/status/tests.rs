@@ -18,7 +18,7 @@ fn agents(of: &[(u8, u8, u64)]) -> Vec<(AgentId, u64)> {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
     #[test]
-    fn a_region_is_unreachable_exactly_if_no_connection_leads_there(
+    fn a_region_is_unreachable_only_if_no_connection_leads_there(
         connected in prop::collection::vec((0u8..8, 0u8..40, 0u64..1_000_000), 0..300),
     ) {
         let own = region(0);
@@ -54,7 +54,7 @@ proptest! {
 }
 
 #[test]
-fn an_unknown_catalogue_keeps_a_region_out_unless_a_region_that_serves_vouches_for_it() {
+fn an_unknown_catalogue_keeps_a_region_out_unless_a_serving_region_vouches_for_it() {
     let own = region(0);
     let serving = region(1);
     let broken = region(2);
@@ -102,7 +102,7 @@ fn an_unknown_catalogue_keeps_a_region_out_unless_a_region_that_serves_vouches_f
 }
 
 #[test]
-fn a_lost_connection_is_published_at_once_and_a_round_trip_time_later() {
+fn a_lost_connection_is_published_immediately_but_a_round_trip_time_later() {
     let own = region(0);
     let regions = [region(0), region(1)];
     let links = |connected: &[(u8, u8, u64)]| {

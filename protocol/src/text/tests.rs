@@ -3,7 +3,7 @@ use proptest::prelude::*;
 
 proptest! {
     #[test]
-    fn what_is_visible_holds_nothing_unprintable_and_printable_text_is_untouched(text: String) {
+    fn visible_text_is_printable_and_printable_text_is_unchanged(text: String) {
         let shown = visible(&text);
         prop_assert_eq!(unprintable(&shown), None);
         if unprintable(&text).is_none() {
@@ -12,7 +12,7 @@ proptest! {
     }
 
     #[test]
-    fn showing_twice_changes_nothing(text: String) {
+    fn escaping_twice_changes_nothing(text: String) {
         let once = visible(&text).into_owned();
         prop_assert_eq!(&*visible(&once), once.as_str());
     }

@@ -24,44 +24,44 @@ const DEAD_AFTER_MS: u64 = 2_000;
 impl World {
     pub(super) fn step(&mut self, event: Event) {
         match event {
-            Event::Tick { agent, life } => self.tick(agent, life),
+            Event::Tick { agent, run } => self.tick(agent, run),
             Event::Fault => self.fault(),
             Event::Request {
                 from,
-                life,
+                run,
                 to,
                 request,
             } => {
                 let asked = Asked {
                     request,
                     from,
-                    from_life: life,
+                    from_run: run,
                     to,
                 };
 
                 self.requested(asked);
             }
-            Event::Store { by, life, step } => self.store_step(by, life, *step),
+            Event::Store { by, run, step } => self.store_step(by, run, *step),
             Event::Compact { region, below } => self.slots[region].compact(below),
             Event::Reply {
                 to,
-                life,
+                run,
                 from,
                 answer,
-            } if self.is_life(to, life) => self.answered(to, &from, answer),
-            Event::AskVote {
+            } if self.is_current_run(to, run) => self.answered(to, &from, answer),
+            Event::RequestVote {
                 from,
-                life,
+                run,
                 region,
                 ballot,
-            } => self.asked_for_vote(from, life, region, ballot),
+            } => self.vote_requested(from, run, region, ballot),
             Event::Vote {
                 to,
-                life,
+                run,
                 region,
                 ballot,
                 vote,
-            } if self.is_life(to, life) => self.voted(to, region, &ballot, &vote),
+            } if self.is_current_run(to, run) => self.voted(to, region, &ballot, &vote),
             Event::Reply { .. } | Event::Vote { .. } => {}
         }
     }
@@ -71,13 +71,16 @@ impl World {
             .region_of(&asked.to)
             .and_then(|region| self.some_agent(region));
         if let Some(by) = agent {
-            self.ask_handler(by, asked);
+            self.enqueue(by, asked);
         }
     }
 
     fn answered(&mut self, to: usize, from: &RegionName, answer: AcceptorAnswer) {
         // An implausible reply is ignored, as if the acceptor were unreachable.
-        if !self.agents[to].election.acceptor_says(from, &answer.reply) {
+        if !self.agents[to]
+            .election
+            .acceptor_replied(from, &answer.reply)
+        {
             return;
         }
 
@@ -86,7 +89,7 @@ impl World {
         self.carry_out(to, effects);
     }
 
-    fn asked_for_vote(&mut self, from: usize, life: u64, region: usize, ballot: Ballot) {
+    fn vote_requested(&mut self, from: usize, run: u64, region: usize, ballot: Ballot) {
         let Some(by) = self.some_agent(region) else {
             return;
         };
@@ -97,14 +100,14 @@ impl World {
         let vote = self.agents[by].election.vote(&request, &view, self.now_ms);
 
         if ballot.number > self.agents[by].election.known().allowance().number {
-            self.ask_how_far(by);
+            self.ask_progress(by);
         }
         self.send(
             region,
             self.agents[from].region,
             Event::Vote {
                 to: from,
-                life,
+                run,
                 region,
                 ballot,
                 vote,
@@ -122,8 +125,8 @@ impl World {
         self.carry_out_election(to, effect);
     }
 
-    fn tick(&mut self, index: usize, life: u64) {
-        if !self.is_life(index, life) {
+    fn tick(&mut self, index: usize, run: u64) {
+        if !self.is_current_run(index, run) {
             return;
         }
         self.gossip(index);
@@ -150,7 +153,7 @@ impl World {
         if self.agents[index].proposer.leading().is_some() && self.random.chance(30) {
             self.make_plan(index);
         }
-        self.at(TICK_MS, Event::Tick { agent: index, life });
+        self.at(TICK_MS, Event::Tick { agent: index, run });
     }
 
     fn gossip(&mut self, index: usize) {

@@ -57,14 +57,14 @@ impl World {
             }
             _ => {
                 let to = self.names[self.random.below(self.names.len() as u64) as usize].clone();
-                let life = self.agents[thief].life;
+                let run = self.agents[thief].run;
                 let request = AcceptorRequest::Prepare(ballot);
 
                 self.at(
                     1,
                     Event::Request {
                         from: thief,
-                        life,
+                        run,
                         to,
                         request,
                     },
@@ -74,8 +74,8 @@ impl World {
     }
 
     /// Reads all acceptors, as an agent does whose acceptor was asked for a ballot out of reach.
-    pub(super) fn ask_how_far(&mut self, by: usize) {
-        let life = self.agents[by].life;
+    pub(super) fn ask_progress(&mut self, by: usize) {
+        let run = self.agents[by].run;
         let region = self.agents[by].region;
         for (to, name) in self.names.clone().into_iter().enumerate() {
             self.send(
@@ -83,7 +83,7 @@ impl World {
                 to,
                 Event::Request {
                     from: by,
-                    life,
+                    run,
                     to: name,
                     request: AcceptorRequest::Read,
                 },

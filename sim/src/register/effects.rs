@@ -11,8 +11,8 @@ impl World {
     pub(super) fn carry_out_election(&mut self, index: usize, effect: Option<ElectionEffect>) {
         match effect {
             None => {}
-            Some(ElectionEffect::AskVotes(ballot, regions)) => {
-                let life = self.agents[index].life;
+            Some(ElectionEffect::RequestVotes(ballot, regions)) => {
+                let run = self.agents[index].run;
                 let from = self.agents[index].region;
                 let asked = |region: &usize| regions.contains(&self.names[*region]);
                 let asked: Vec<usize> = (0..self.names.len()).filter(asked).collect();
@@ -21,16 +21,16 @@ impl World {
                     self.send(
                         from,
                         region,
-                        Event::AskVote {
+                        Event::RequestVote {
                             from: index,
-                            life,
+                            run,
                             region,
                             ballot: ballot.clone(),
                         },
                     );
                 }
             }
-            Some(ElectionEffect::Stand(ballot)) => {
+            Some(ElectionEffect::Propose(ballot)) => {
                 let acceptors = match self.agents[index].known.as_ref() {
                     Some((_, plan)) => Acceptors::Known(plan.members.clone()),
                     None => Acceptors::First {
@@ -57,7 +57,7 @@ impl World {
                     let Some(region) = self.region_of(&to) else {
                         continue;
                     };
-                    let life = self.agents[index].life;
+                    let run = self.agents[index].run;
                     let from = self.agents[index].region;
 
                     if let (AcceptorRequest::Accept(stamp, plan), Some(members)) =
@@ -76,7 +76,7 @@ impl World {
                         region,
                         Event::Request {
                             from: index,
-                            life,
+                            run,
                             to,
                             request,
                         },

@@ -90,7 +90,7 @@ impl Slots {
 pub(super) struct Asked {
     pub(super) request: AcceptorRequest,
     pub(super) from: usize,
-    pub(super) from_life: u64,
+    pub(super) from_run: u64,
     /// The name that the request was addressed to.
     pub(super) to: RegionName,
 }

@@ -20,7 +20,7 @@ const STEPS: u32 = 60;
 const LOST_AFTER: u32 = 3;
 
 impl World {
-    pub(super) fn ask_handler(&mut self, by: usize, asked: Asked) {
+    pub(super) fn enqueue(&mut self, by: usize, asked: Asked) {
         self.agents[by].handler.waiting.push_back(asked);
         self.next_request(by);
     }
@@ -42,12 +42,12 @@ impl World {
 
     fn later(&mut self, by: usize, step: Step) {
         let delay_ms = 1 + self.random.below(20);
-        let life = self.agents[by].life;
+        let run = self.agents[by].run;
         self.at(
             delay_ms,
             Event::Store {
                 by,
-                life,
+                run,
                 step: Box::new(step),
             },
         );
@@ -99,8 +99,8 @@ impl World {
         self.next_request(by);
     }
 
-    pub(super) fn store_step(&mut self, by: usize, life: u64, step: Step) {
-        let is_alive = self.is_life(by, life);
+    pub(super) fn store_step(&mut self, by: usize, run: u64, step: Step) {
+        let is_alive = self.is_current_run(by, run);
         if let Step::Put {
             number,
             slot,
@@ -276,14 +276,14 @@ impl World {
             self.agents[by].election.heard(ballot, self.now_ms);
         }
         if matches!(answer.reply, AcceptorReply::TooFar(_)) {
-            self.ask_how_far(by);
+            self.ask_progress(by);
         }
 
         let region = self.agents[by].region;
         let to_region = self.agents[asked.from].region;
         let event = Event::Reply {
             to: asked.from,
-            life: asked.from_life,
+            run: asked.from_run,
             from: asked.to.clone(),
             answer,
         };

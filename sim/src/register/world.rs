@@ -25,17 +25,17 @@ use std::collections::{BTreeMap, BTreeSet};
 pub(super) enum Event {
     Tick {
         agent: usize,
-        life: u64,
+        run: u64,
     },
     Request {
         from: usize,
-        life: u64,
+        run: u64,
         to: RegionName,
         request: AcceptorRequest,
     },
     Store {
         by: usize,
-        life: u64,
+        run: u64,
         step: Box<Step>,
     },
     Compact {
@@ -44,19 +44,19 @@ pub(super) enum Event {
     },
     Reply {
         to: usize,
-        life: u64,
+        run: u64,
         from: RegionName,
         answer: AcceptorAnswer,
     },
-    AskVote {
+    RequestVote {
         from: usize,
-        life: u64,
+        run: u64,
         region: usize,
         ballot: Ballot,
     },
     Vote {
         to: usize,
-        life: u64,
+        run: u64,
         region: usize,
         ballot: Ballot,
         vote: PreVoteReply,
@@ -68,7 +68,7 @@ pub(super) enum Event {
 pub(super) struct Agent {
     pub(super) id: AgentId,
     pub(super) region: usize,
-    pub(super) life: u64,
+    pub(super) run: u64,
     pub(super) is_up: bool,
     pub(super) handler: StoreHandler,
     pub(super) election: Election,
@@ -141,7 +141,7 @@ impl World {
             let id: AgentId = name(&format!("r{region}/a{index}"))?;
             world.agents.push(Agent {
                 region,
-                life: 0,
+                run: 0,
                 is_up: false,
                 handler: StoreHandler::default(),
                 election: Election::new(ElectionSettings::default(), id.clone(), 0),
@@ -171,7 +171,7 @@ impl World {
             return;
         };
 
-        agent.life += 1;
+        agent.run += 1;
         agent.is_up = true;
         agent.handler = StoreHandler::default();
         agent.joining = None;
@@ -179,8 +179,8 @@ impl World {
         agent.proposer = Proposer::new(ProposerSettings::default());
         agent.board.clear();
 
-        let life = agent.life;
-        self.at(0, Event::Tick { agent: index, life });
+        let run = agent.run;
+        self.at(0, Event::Tick { agent: index, run });
     }
 
     pub(super) fn heal(&mut self) {
@@ -209,8 +209,8 @@ impl World {
         })
     }
 
-    pub(super) fn is_life(&self, agent: usize, life: u64) -> bool {
-        self.agents[agent].is_up && self.agents[agent].life == life
+    pub(super) fn is_current_run(&self, agent: usize, run: u64) -> bool {
+        self.agents[agent].is_up && self.agents[agent].run == run
     }
 
     /// The region with a name: `x3` is region 3 after it was renamed.

@@ -1,7 +1,7 @@
 # EKS: a control plane with encrypted secrets and audit logs, nodes in private subnets.
 
 data "aws_iam_policy_document" "key" {
-  # Whoever may administer the account may administer the key; without this nobody could.
+  # Account administrators may administer the key; without this statement no one could.
   statement {
     sid       = "Account"
     actions   = ["kms:*"]
@@ -11,7 +11,7 @@ data "aws_iam_policy_document" "key" {
       identifiers = ["arn:${data.aws_partition.here.partition}:iam::${data.aws_caller_identity.here.account_id}:root"]
     }
   }
-  # Log groups of this region's, by their names.
+  # This region's log groups, by name.
   statement {
     sid       = "Logs"
     actions   = ["kms:Encrypt", "kms:Decrypt", "kms:ReEncrypt*", "kms:GenerateDataKey*", "kms:DescribeKey"]
@@ -73,7 +73,7 @@ resource "aws_iam_role_policy_attachment" "node" {
 }
 
 resource "aws_cloudwatch_log_group" "cluster" {
-  # EKS writes to this name and no other.
+  # EKS writes only to this name.
   name              = "/aws/eks/${var.name}/cluster"
   retention_in_days = var.log_retention_days
   kms_key_id        = aws_kms_key.this.arn
@@ -103,14 +103,15 @@ resource "aws_eks_cluster" "this" {
   }
 
   lifecycle {
-    # Counts when the cluster is made; a later change would make another one. Who may use it is then said by access entries.
+    # Used at creation only; a change would replace the cluster. Access entries say who may use it.
     ignore_changes = [access_config]
   }
   depends_on = [aws_iam_role_policy_attachment.cluster, aws_cloudwatch_log_group.cluster]
 }
 
-# Of the nodes and their pods, beside the cluster's own group: who may reach the mesh port is said in peers/. Not tagged as the
-# cluster's: the load balancers' controller writes its rules into that other one.
+# For nodes and pods, in addition to the cluster's own group; peers/ adds the rules for the mesh
+# port. Without the cluster's tag, because the load balancer controller writes its rules into the
+# tagged group.
 resource "aws_security_group" "mesh" {
   name        = "${var.name}-mesh"
   description = "regionmesh: who may reach the mesh port"
@@ -120,7 +121,7 @@ resource "aws_security_group" "mesh" {
 
 data "aws_default_tags" "here" {}
 
-# Version 2 of the metadata service alone, one hop: a pod can't take the node's role.
+# Only metadata service v2, one hop: a pod can't take the node's role.
 resource "aws_launch_template" "node" {
   name                   = "${var.name}-node"
   vpc_security_group_ids = compact([aws_eks_cluster.this.vpc_config[0].cluster_security_group_id, aws_security_group.mesh.id])
@@ -132,14 +133,14 @@ resource "aws_launch_template" "node" {
   block_device_mappings {
     device_name = "/dev/xvda"
     ebs {
-      # Agents keep a copy of the models that are served.
+      # Agents keep a copy of the served models.
       volume_size           = 100
       volume_type           = "gp3"
       encrypted             = true
       delete_on_termination = true
     }
   }
-  # The provider's tags reach the template, and not what is made of it.
+  # The provider's tags apply to the template, not to what it creates.
   dynamic "tag_specifications" {
     for_each = toset(["instance", "volume", "network-interface"])
     content {
@@ -150,7 +151,7 @@ resource "aws_launch_template" "node" {
 }
 
 locals {
-  # On-demand for agents always. Servers on spot where that is asked for, with one on-demand node that stays.
+  # Agents are always on-demand. Model servers may use spot, with one permanent on-demand node.
   groups = merge(
     {
       agents = {
@@ -165,7 +166,7 @@ locals {
     },
     var.use_spot_instances ? {
       spot = {
-        # Several types: one pool of spot capacity alone runs dry.
+        # Several types: a single spot pool can run out.
         capacity = "SPOT", machines = distinct([var.serving_machine, "m6i.xlarge", "m6a.xlarge", "m5.xlarge"]), ami = "AL2023_x86_64_STANDARD"
         min      = var.serving_nodes_min, max = var.serving_nodes_max, desired = var.serving_nodes_min, labels = { "regionmesh.io/serving" = "true" }, taint = null
       }
@@ -196,7 +197,7 @@ resource "aws_eks_node_group" "this" {
     desired_size = each.value.desired
   }
 
-  # Never two agents' nodes at once.
+  # Never two agents' nodes simultaneously.
   update_config { max_unavailable = 1 }
 
   launch_template {
@@ -214,7 +215,8 @@ resource "aws_eks_node_group" "this" {
   }
 
   lifecycle {
-    # The autoscaler's; and a way in by SSH, which a launch template excludes, but whoever reports one must not cost us the nodes.
+    # The autoscaler sets the size. remote_access can't be used with a launch template, but some
+    # APIs report it, and a difference would replace the nodes.
     ignore_changes = [scaling_config[0].desired_size, remote_access]
   }
   depends_on = [aws_iam_role_policy_attachment.node]
@@ -227,7 +229,7 @@ resource "aws_eks_addon" "this" {
   resolve_conflicts_on_create = "OVERWRITE"
   resolve_conflicts_on_update = "PRESERVE"
   service_account_role_arn    = each.value == "aws-ebs-csi-driver" ? aws_iam_role.workload["storage"].arn : null
-  # Network policies are enforced by the CNI's agent, which is off by default.
+  # The CNI's agent enforces network policies; it is off by default.
   configuration_values = each.value == "vpc-cni" ? jsonencode({ enableNetworkPolicy = "true" }) : null
   depends_on           = [aws_eks_node_group.this]
 }

@@ -1,4 +1,4 @@
-# Roles of workloads (IRSA): a service account of the cluster, and nobody else, may take its role.
+# Workload roles (IRSA): only the cluster's service account may assume its role.
 
 resource "aws_iam_openid_connect_provider" "cluster" {
   url            = aws_eks_cluster.this.identity[0].oidc[0].issuer
@@ -87,9 +87,10 @@ locals {
   balancers  = "arn:${data.aws_partition.here.partition}:elasticloadbalancing:${var.location}:${data.aws_caller_identity.here.account_id}"
 }
 
-# What the AWS Load Balancer Controller needs for the Network Load Balancers of this cluster: reading, and changing what bears the
-# cluster's tag. After the controller's own policy (kubernetes-sigs/aws-load-balancer-controller, docs/install/iam_policy.json),
-# without what Application Load Balancers, WAF and Shield need, and for this cluster's tag alone.
+# What the AWS Load Balancer Controller needs for this cluster's Network Load Balancers: reading,
+# and changing what has the cluster's tag. Based on the controller's policy
+# (kubernetes-sigs/aws-load-balancer-controller, docs/install/iam_policy.json), without Application
+# Load Balancers, WAF and Shield, and restricted to this cluster's tag.
 data "aws_iam_policy_document" "balance" {
   statement {
     sid = "Read"
@@ -100,7 +101,7 @@ data "aws_iam_policy_document" "balance" {
     ]
     resources = ["*"]
   }
-  # The first load balancer of an account makes it.
+  # An account's first load balancer creates it.
   statement {
     sid       = "ServiceLinkedRole"
     actions   = ["iam:CreateServiceLinkedRole"]
@@ -111,13 +112,13 @@ data "aws_iam_policy_document" "balance" {
       values   = ["elasticloadbalancing.amazonaws.com"]
     }
   }
-  # Group and network are asked about one by one, and the network bears no tag of the request.
+  # Group and network are authorised separately, and the network has no tag of the request.
   statement {
     sid       = "MakeGroups"
     actions   = ["ec2:CreateSecurityGroup"]
     resources = [local.ec2_groups, aws_vpc.this.arn]
   }
-  # With its tag on it from the first moment.
+  # With its tag from the start.
   statement {
     sid       = "Make"
     actions   = ["elasticloadbalancing:CreateLoadBalancer", "elasticloadbalancing:CreateTargetGroup"]
@@ -128,7 +129,7 @@ data "aws_iam_policy_document" "balance" {
       values   = [var.name]
     }
   }
-  # Only what is being made: nothing of others becomes the cluster's by a tag.
+  # Only during creation: tags can't claim existing resources for the cluster.
   dynamic "statement" {
     for_each = {
       ec2                  = { tag = "CreateTags", makes = ["CreateSecurityGroup"], resources = local.ec2_groups }
@@ -165,7 +166,7 @@ data "aws_iam_policy_document" "balance" {
       values   = [var.name]
     }
   }
-  # It lets load balancers reach the pods: rules in the group that EKS made, which bears EKS' own tag.
+  # Lets load balancers reach the pods: rules in the group that EKS created, which has EKS's tag.
   statement {
     sid       = "ReachPods"
     actions   = ["ec2:AuthorizeSecurityGroupIngress", "ec2:RevokeSecurityGroupIngress"]
@@ -176,7 +177,7 @@ data "aws_iam_policy_document" "balance" {
       values   = ["owned"]
     }
   }
-  # As wide as in the controller's own policy: of Network Load Balancers here, whoever made them.
+  # As broad as in the controller's policy: any Network Load Balancer.
   statement {
     sid       = "Listen"
     actions   = ["elasticloadbalancing:CreateListener", "elasticloadbalancing:DeleteListener", "elasticloadbalancing:ModifyListener", "elasticloadbalancing:ModifyListenerAttributes"]

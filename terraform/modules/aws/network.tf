@@ -22,7 +22,7 @@ resource "aws_vpc" "this" {
   tags                 = { Name = var.name }
 }
 
-# The group that every VPC is born with: nothing goes in or out by it.
+# The VPC's default group: allows no traffic.
 resource "aws_default_security_group" "closed" {
   vpc_id = aws_vpc.this.id
   tags   = { Name = "${var.name}-closed" }
@@ -49,7 +49,7 @@ resource "aws_subnet" "private" {
   for_each          = local.zones
   vpc_id            = aws_vpc.this.id
   availability_zone = each.value
-  # Pods have addresses of the subnet: a quarter of the VPC each.
+  # Pods use the subnet's addresses: a quarter of the VPC each.
   cidr_block = cidrsubnet(var.network_cidr, 2, tonumber(each.key) + 1)
   tags = {
     Name                              = "${var.name}-private-${each.value}"
@@ -57,7 +57,8 @@ resource "aws_subnet" "private" {
   }
 }
 
-# One NAT for each zone: a zone that fails takes only its own way out with it. Their addresses are the region's for its peers.
+# One NAT per zone: a failed zone loses only its own egress. Peers see these addresses as the
+# region's.
 resource "aws_eip" "nat" {
   for_each = local.zones
   domain   = "vpc"
@@ -108,7 +109,7 @@ resource "aws_route_table_association" "private" {
   route_table_id = aws_route_table.private[each.key].id
 }
 
-# Models go to the bucket without passing the NAT, which is paid for by the gigabyte.
+# Models bypass the NAT on their way to the bucket; NAT traffic is billed by the gigabyte.
 resource "aws_vpc_endpoint" "s3" {
   vpc_id            = aws_vpc.this.id
   service_name      = "com.amazonaws.${var.location}.s3"
@@ -164,7 +165,8 @@ resource "aws_flow_log" "this" {
   tags            = { Name = var.name }
 }
 
-# Fixed addresses of the load balancers that Kubernetes makes: other regions and the parent zone name them.
+# Fixed addresses for the load balancers that Kubernetes creates; other regions and the parent zone
+# use them.
 resource "aws_eip" "service" {
   for_each = var.addresses
   domain   = "vpc"

@@ -1,7 +1,7 @@
-# What the other modules, the manifests and an operator need of the region.
+# What other modules, the manifests and operators need from the region.
 
 output "egress_addresses" {
-  description = "Addresses that the region's nodes come from."
+  description = "Egress addresses of the region's nodes."
   value       = [for address in aws_eip.nat : address.public_ip]
 }
 
@@ -11,17 +11,17 @@ output "addresses" {
 }
 
 output "security_group_id" {
-  description = "That which lets in the mesh."
+  description = "Security group that allows mesh traffic."
   value       = aws_security_group.mesh.id
 }
 
 output "issuer" {
-  description = "Who signs the service accounts' tokens."
+  description = "Issuer of the service accounts' tokens."
   value       = aws_eks_cluster.this.identity[0].oidc[0].issuer
 }
 
 output "agent_role_name" {
-  description = "The agents' role, to give it more."
+  description = "The agents' role, to attach policies to."
   value       = aws_iam_role.workload["agent"].name
 }
 
@@ -31,7 +31,7 @@ output "store_url" {
 }
 
 output "log_bucket" {
-  description = "The bucket for logs and billing exports. An export is refused until the bucket's policy lets it write there."
+  description = "The bucket for logs and billing exports. Its policy must exist before an export is created."
   value       = aws_s3_bucket.this["logs"].id
   depends_on  = [aws_s3_bucket_policy.this]
 }
@@ -42,17 +42,17 @@ output "log_bucket_arn" {
 }
 
 output "registry" {
-  description = "Where images are pushed."
+  description = "The image repository to push to."
   value       = aws_ecr_repository.this.repository_url
 }
 
 output "kubectl" {
-  description = "The command that makes a kubectl context of the cluster."
+  description = "The command that creates a kubectl context for the cluster."
   value       = "aws eks update-kubeconfig --region ${var.location} --name ${aws_eks_cluster.this.name} --alias ${var.name}"
 }
 
 output "region_env" {
-  description = "overlays/REGION/region.env: what is the region's own."
+  description = "overlays/REGION/region.env: the region's own settings."
   value = {
     REGION            = var.region
     STORE_URL         = "s3://${aws_s3_bucket.this["models"].id}/mesh"
@@ -62,7 +62,7 @@ output "region_env" {
 }
 
 output "cloud_env" {
-  description = "overlays/REGION/cloud.env: names that AWS gave."
+  description = "overlays/REGION/cloud.env: names assigned by AWS."
   value = merge({
     AGENT_ROLE   = aws_iam_role.workload["agent"].arn
     SERVING_ROLE = aws_iam_role.workload["serving"].arn
@@ -71,12 +71,12 @@ output "cloud_env" {
 }
 
 output "context" {
-  description = "The context's name after that command."
+  description = "The name of that context."
   value       = var.name
 }
 
 output "capacity" {
-  description = "How each group of nodes is bought: ON_DEMAND or SPOT."
+  description = "Capacity type of each node group: ON_DEMAND or SPOT."
   value       = { for name, group in aws_eks_node_group.this : name => group.capacity_type }
 }
 
@@ -86,6 +86,6 @@ output "public_storage" {
 }
 
 output "api_open_to" {
-  description = "From where the cluster's API is reached, besides the VPC."
+  description = "Networks that may reach the cluster's API, besides the VPC."
   value       = aws_eks_cluster.this.vpc_config[0].endpoint_public_access ? var.cluster_access_cidrs : tolist([])
 }

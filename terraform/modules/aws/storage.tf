@@ -1,7 +1,7 @@
 # Buckets for models and logs, a registry for images.
 
 locals {
-  # Bucket names are the world's: the account makes them ours.
+  # Bucket names are global: the account ID makes them unique.
   buckets = { for kind in ["models", "logs"] : kind => "${var.name}-${kind}-${data.aws_caller_identity.here.account_id}" }
 }
 
@@ -36,7 +36,7 @@ resource "aws_s3_bucket_server_side_encryption_configuration" "this" {
   for_each = aws_s3_bucket.this
   bucket   = each.value.id
   rule {
-    # S3 can't write access logs into a bucket with a key of ours.
+    # S3 can't write access logs to a bucket with a customer-managed key.
     apply_server_side_encryption_by_default {
       sse_algorithm     = each.key == "logs" ? "AES256" : "aws:kms"
       kms_master_key_id = each.key == "logs" ? null : aws_kms_key.this.arn
@@ -49,7 +49,8 @@ resource "aws_s3_bucket_lifecycle_configuration" "this" {
   for_each = aws_s3_bucket.this
   bucket   = each.value.id
 
-  # No rule deletes a current object of models: the register's slots are among them, and an acceptor that loses its slot is no acceptor.
+  # No rule deletes current model objects: the register's slots are among them, and an acceptor that
+  # loses its slot loses its vote.
   rule {
     id     = "earlier-versions"
     status = "Enabled"
@@ -74,7 +75,7 @@ resource "aws_s3_bucket_logging" "models" {
   bucket        = aws_s3_bucket.this["models"].id
   target_bucket = aws_s3_bucket.this["logs"].id
   target_prefix = "access/models/"
-  # S3 asks whether it may write there.
+  # S3 checks its permission to write there.
   depends_on = [aws_s3_bucket_policy.this]
 }
 
@@ -119,7 +120,8 @@ data "aws_iam_policy_document" "bucket_policy" {
     content {
       sid     = "CostExports"
       actions = ["s3:PutObject", "s3:GetBucketPolicy"]
-      # An export can't be made unless AWS may write its test object, which is not below the prefix.
+      # AWS must be allowed to write its test object, which is outside the prefix, to create an
+      # export.
       resources = [each.value.arn, "${each.value.arn}/focus/*", "${each.value.arn}/aws-programmatic-access-test-object"]
       principals {
         type        = "Service"

@@ -1,4 +1,5 @@
-# AKS: nodes in the subnet, NetworkPolicies enforced by Cilium, workload identity, Entra ID alone for people.
+# AKS: nodes in the subnet, NetworkPolicies enforced by Cilium, workload identity, Entra ID for
+# people.
 
 resource "azurerm_user_assigned_identity" "cluster" {
   name                = "${var.name}-cluster"
@@ -7,7 +8,7 @@ resource "azurerm_user_assigned_identity" "cluster" {
   tags                = var.tags
 }
 
-# Load balancers of the cluster take the fixed addresses, and its nodes the subnet.
+# The cluster's load balancers use the fixed addresses, its nodes the subnet.
 resource "azurerm_role_assignment" "cluster_network" {
   scope                = azurerm_resource_group.this.id
   role_definition_name = "Network Contributor"
@@ -15,7 +16,7 @@ resource "azurerm_role_assignment" "cluster_network" {
   principal_type       = "ServicePrincipal"
 }
 
-# The nodes' own: it pulls images, and nothing else.
+# The nodes' identity: only pulls images.
 resource "azurerm_user_assigned_identity" "node" {
   name                = "${var.name}-node"
   location            = var.location
@@ -39,7 +40,7 @@ resource "azurerm_kubernetes_cluster" "this" {
   sku_tier            = "Standard"
   tags                = var.tags
 
-  # Versions are terraform's; patches and node images come by themselves, on the days when somebody is at work.
+  # Terraform sets the version; patches and node images install automatically, on working days.
   automatic_upgrade_channel = "patch"
   node_os_upgrade_channel   = "NodeImage"
 
@@ -60,7 +61,7 @@ resource "azurerm_kubernetes_cluster" "this" {
 
   dynamic "api_server_access_profile" {
     for_each = length(var.cluster_access_cidrs) > 0 ? [1] : []
-    # The nodes come by the NAT.
+    # Nodes connect through the NAT.
     content { authorized_ip_ranges = concat(var.cluster_access_cidrs, ["${azurerm_public_ip.nat.ip_address}/32"]) }
   }
 
@@ -87,7 +88,7 @@ resource "azurerm_kubernetes_cluster" "this" {
     dns_service_ip      = cidrhost(local.services_cidr, 10)
   }
 
-  # The agents' own, on-demand always; what the cluster itself needs runs here too.
+  # The agents' pool, always on-demand; system pods run here too.
   default_node_pool {
     name                        = "agents"
     temporary_name_for_rotation = "agentstmp"
@@ -101,7 +102,7 @@ resource "azurerm_kubernetes_cluster" "this" {
     max_pods                    = 60
     node_labels                 = { "regionmesh.io/agent" = "true" }
     tags                        = var.tags
-    # Never two agents' nodes at once.
+    # Never two agents' nodes simultaneously.
     upgrade_settings { max_surge = "1" }
   }
 
@@ -134,7 +135,7 @@ resource "azurerm_kubernetes_cluster" "this" {
   depends_on = [azurerm_role_assignment.cluster_network, azurerm_role_assignment.cluster_node, azurerm_subnet_nat_gateway_association.nodes, azurerm_nat_gateway_public_ip_association.this]
 }
 
-# Whoever makes the cluster may use it; others are given roles like this one by hand.
+# The cluster's creator may use it; grant others roles like this one by hand.
 resource "azurerm_role_assignment" "administrator" {
   scope                = azurerm_kubernetes_cluster.this.id
   role_definition_name = "Azure Kubernetes Service RBAC Cluster Admin"
@@ -142,7 +143,7 @@ resource "azurerm_role_assignment" "administrator" {
 }
 
 locals {
-  # Servers on spot where that is asked for, with one on-demand node that stays.
+  # Model servers may use spot, with one permanent on-demand node.
   pools = merge(
     {
       serving = {
@@ -163,7 +164,7 @@ locals {
       }
     } : {},
   )
-  # AKS puts both on spot nodes by itself; not to name them is a difference at every plan.
+  # AKS adds both to spot nodes; leaving them out shows a difference in every plan.
   spot_label = { "kubernetes.azure.com/scalesetpriority" = "spot" }
   spot_taint = "kubernetes.azure.com/scalesetpriority=spot:NoSchedule"
 }
@@ -184,7 +185,7 @@ resource "azurerm_kubernetes_cluster_node_pool" "this" {
   max_pods              = 60
   priority              = each.value.spot ? "Spot" : "Regular"
   eviction_policy       = each.value.spot ? "Delete" : null
-  # Never more than on-demand costs.
+  # At most the on-demand price.
   spot_max_price = each.value.spot ? -1 : null
   node_labels    = merge(each.value.labels, each.value.spot ? local.spot_label : {})
   node_taints    = concat(each.value.taints, each.value.spot ? [local.spot_taint] : [])
@@ -206,7 +207,7 @@ resource "azurerm_log_analytics_workspace" "this" {
   resource_group_name = azurerm_resource_group.this.name
   sku                 = "PerGB2018"
   retention_in_days   = var.log_retention_days
-  # A pod that logs without end is cut off, not paid for.
+  # Caps the bill for a pod that logs endlessly.
   daily_quota_gb = 10
   tags           = var.tags
 }

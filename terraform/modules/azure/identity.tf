@@ -1,4 +1,4 @@
-# Identities of workloads: a service account of the cluster, and nobody else, may exchange its token for one.
+# Workload identities: only the cluster's service account may exchange its token for one.
 
 locals {
   service_accounts = {

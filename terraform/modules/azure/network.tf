@@ -1,4 +1,5 @@
-# A virtual network with one subnet for nodes: no public addresses of their own, a NAT gateway with a fixed one.
+# A virtual network with one subnet for nodes without public addresses, and a NAT gateway with a
+# fixed one.
 
 data "azurerm_client_config" "here" {}
 
@@ -8,7 +9,8 @@ resource "azurerm_resource_group" "this" {
   tags     = var.tags
 }
 
-# Parts of what the region has. The virtual network is the nodes' alone: pods and services must not be inside it.
+# Parts of the region's range. The virtual network is for nodes only: pods and services must be
+# outside it.
 locals {
   nodes_cidr    = cidrsubnet(var.network_cidr, 2, 0)
   services_cidr = cidrsubnet(var.network_cidr, 4, 4)
@@ -29,11 +31,11 @@ resource "azurerm_subnet" "nodes" {
   virtual_network_name            = azurerm_virtual_network.this.name
   address_prefixes                = [local.nodes_cidr]
   default_outbound_access_enabled = false
-  # Models go to the storage account without passing the NAT, and the account lets in nobody else.
+  # Models bypass the NAT on their way to the storage account, which allows no other networks.
   service_endpoints = ["Microsoft.Storage"]
 }
 
-# The region's address for its peers.
+# The address that peers see as the region's.
 resource "azurerm_public_ip" "nat" {
   name                = "${var.name}-nat"
   location            = var.location
@@ -62,7 +64,7 @@ resource "azurerm_subnet_nat_gateway_association" "nodes" {
   nat_gateway_id = azurerm_nat_gateway.this.id
 }
 
-# What comes from outside is refused unless a rule lets it in. Those of the mesh port are in peers/.
+# External traffic is denied unless a rule allows it. Rules for the mesh port are in peers/.
 resource "azurerm_network_security_group" "nodes" {
   name                = "${var.name}-nodes"
   location            = var.location
@@ -70,7 +72,8 @@ resource "azurerm_network_security_group" "nodes" {
   tags                = var.tags
 }
 
-# Before every denial. Pods' addresses are not the virtual network's, so that the default rules for it are not theirs.
+# Before every deny rule. Pods' addresses are outside the virtual network, so its default rules
+# don't cover them.
 resource "azurerm_network_security_rule" "region" {
   for_each                    = toset(["Inbound", "Outbound"])
   name                        = "region-${lower(each.key)}"
@@ -111,7 +114,8 @@ resource "azurerm_subnet_network_security_group_association" "nodes" {
   network_security_group_id = azurerm_network_security_group.nodes.id
 }
 
-# Fixed addresses of the load balancers that Kubernetes makes: other regions and the parent zone name them.
+# Fixed addresses for the load balancers that Kubernetes creates; other regions and the parent zone
+# use them.
 resource "azurerm_public_ip" "service" {
   for_each            = var.addresses
   name                = "${var.name}-${each.value}"
@@ -122,7 +126,7 @@ resource "azurerm_public_ip" "service" {
   zones               = ["1", "2", "3"]
   tags                = var.tags
   lifecycle {
-    # Kubernetes marks those that it uses.
+    # Kubernetes tags those that it uses.
     ignore_changes = [tags]
   }
 }

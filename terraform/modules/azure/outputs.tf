@@ -1,11 +1,12 @@
-# What the other modules, the manifests and an operator need of the region. The same names as in the other clouds' modules.
+# What other modules, the manifests and operators need from the region. Same names as in the other
+# clouds' modules.
 
 locals {
   models = azurerm_storage_account.this["models"].name
 }
 
 output "egress_addresses" {
-  description = "Addresses that the region's nodes come from."
+  description = "Egress addresses of the region's nodes."
   value       = [azurerm_public_ip.nat.ip_address]
 }
 
@@ -20,12 +21,12 @@ output "security_group" {
 }
 
 output "resource_group" {
-  description = "The group that everything of the region is in."
+  description = "The region's resource group."
   value       = azurerm_resource_group.this.name
 }
 
 output "issuer" {
-  description = "Who signs the service accounts' tokens."
+  description = "Issuer of the service accounts' tokens."
   value       = azurerm_kubernetes_cluster.this.oidc_issuer_url
 }
 
@@ -50,22 +51,22 @@ output "log_container" {
 }
 
 output "registry" {
-  description = "Where images are pushed."
+  description = "The image repository to push to."
   value       = "${azurerm_container_registry.this.login_server}/regionmesh"
 }
 
 output "kubectl" {
-  description = "The command that makes a kubectl context of the cluster."
+  description = "The command that creates a kubectl context for the cluster."
   value       = "az aks get-credentials --resource-group ${azurerm_resource_group.this.name} --name ${azurerm_kubernetes_cluster.this.name} --context ${var.name} && kubelogin convert-kubeconfig -l azurecli"
 }
 
 output "context" {
-  description = "The context's name after that command."
+  description = "The name of that context."
   value       = var.name
 }
 
 output "region_env" {
-  description = "overlays/REGION/region.env: what is the region's own."
+  description = "overlays/REGION/region.env: the region's own settings."
   value = {
     REGION                     = var.region
     STORE_URL                  = "azure://${azurerm_storage_container.models.name}/mesh"
@@ -75,7 +76,7 @@ output "region_env" {
 }
 
 output "cloud_env" {
-  description = "overlays/REGION/cloud.env: names that Azure gave."
+  description = "overlays/REGION/cloud.env: names assigned by Azure."
   value = merge({
     AGENT_ROLE    = azurerm_user_assigned_identity.workload["agent"].client_id
     SERVING_ROLE  = azurerm_user_assigned_identity.workload["serving"].client_id
@@ -84,7 +85,7 @@ output "cloud_env" {
 }
 
 output "capacity" {
-  description = "How each pool of nodes is bought: ON_DEMAND or SPOT."
+  description = "Capacity type of each node pool: ON_DEMAND or SPOT."
   value       = merge({ agents = "ON_DEMAND" }, { for name, pool in azurerm_kubernetes_cluster_node_pool.this : name => pool.priority == "Spot" ? "SPOT" : "ON_DEMAND" })
 }
 
@@ -94,6 +95,6 @@ output "public_storage" {
 }
 
 output "api_open_to" {
-  description = "From where the cluster's API is reached, besides the network."
+  description = "Networks that may reach the cluster's API, besides its own."
   value       = azurerm_kubernetes_cluster.this.private_cluster_enabled ? tolist([]) : var.cluster_access_cidrs
 }

@@ -1,7 +1,7 @@
 # Storage accounts for models and logs, a registry for images.
 
 locals {
-  # Names are the world's, of at most 24 letters and digits: a part of ours, and the subscription's hash.
+  # Names are global, of at most 24 letters and digits: part of ours plus the subscription's hash.
   letters = substr(replace(var.name, "-", ""), 0, 11)
   hash    = substr(sha1("${data.azurerm_client_config.here.subscription_id} ${var.name}"), 0, 7)
 }
@@ -22,7 +22,7 @@ resource "azurerm_storage_account" "this" {
   cross_tenant_replication_enabled  = false
   local_user_enabled                = false
   infrastructure_encryption_enabled = true
-  # By identity alone: a key of the account could do everything, and does not end.
+  # Only by identity: an account key could do everything and never expires.
   shared_access_key_enabled       = false
   default_to_oauth_authentication = true
 
@@ -30,7 +30,8 @@ resource "azurerm_storage_account" "this" {
     default_action             = "Deny"
     bypass                     = ["AzureServices", "Logging"]
     virtual_network_subnet_ids = [azurerm_subnet.nodes.id]
-    # For an operator's backup. Storage takes networks of at most /30 and plain addresses for smaller ones.
+    # For an operator's backup. Storage accepts networks up to /30, and plain addresses for smaller
+    # ones.
     ip_rules = [for cidr in var.cluster_access_cidrs : endswith(cidr, "/32") ? cidrhost(cidr, 0) : cidr if !endswith(cidr, "/31")]
   }
 
@@ -57,7 +58,8 @@ resource "azurerm_storage_management_policy" "this" {
   for_each           = azurerm_storage_account.this
   storage_account_id = each.value.id
 
-  # No rule deletes a current object of models: the register's slots are among them, and an acceptor that loses its slot is no acceptor.
+  # No rule deletes current model objects: the register's slots are among them, and an acceptor that
+  # loses its slot loses its vote.
   rule {
     name    = "earlier-versions"
     enabled = true
@@ -80,7 +82,7 @@ resource "azurerm_storage_management_policy" "this" {
   }
 }
 
-# Who read and wrote models, beside them.
+# Access logs of models.
 resource "azurerm_monitor_diagnostic_setting" "models" {
   name               = "access"
   target_resource_id = "${azurerm_storage_account.this["models"].id}/blobServices/default"

@@ -1,4 +1,4 @@
-# Mode leader: what the dns-leader may do. It may change the mesh's own names in this zone, and no other name and no other zone.
+# Mode leader: the dns-leader's permissions. It may change only the mesh's own names in this zone.
 
 data "aws_partition" "here" {}
 
@@ -12,7 +12,7 @@ data "aws_iam_policy_document" "leader" {
     sid       = "WriteOwnNames"
     actions   = ["route53:ChangeResourceRecordSets"]
     resources = [local.zone_arn]
-    # Every change of a batch must be of these names and types.
+    # Every change in a batch must have these names and types.
     condition {
       test     = "ForAllValues:StringLike"
       variable = "route53:ChangeResourceRecordSetsNormalizedRecordNames"
@@ -23,7 +23,7 @@ data "aws_iam_policy_document" "leader" {
       variable = "route53:ChangeResourceRecordSetsRecordTypes"
       values   = ["A", "AAAA", "TXT"]
     }
-    # ForAllValues alone is also true where there are no values.
+    # ForAllValues alone is also true without values.
     condition {
       test     = "Null"
       variable = "route53:ChangeResourceRecordSetsNormalizedRecordNames"
@@ -35,7 +35,7 @@ data "aws_iam_policy_document" "leader" {
     actions   = ["route53:GetChange"]
     resources = ["arn:${data.aws_partition.here.partition}:route53:::change/*"]
   }
-  # Health checks have no names that a policy could tell apart.
+  # Health checks have no names that a policy could match.
   statement {
     sid       = "HealthChecks"
     actions   = ["route53:ListHealthChecks", "route53:CreateHealthCheck"]
@@ -61,7 +61,7 @@ resource "aws_iam_role_policy_attachment" "leader" {
   policy_arn = aws_iam_policy.leader[0].arn
 }
 
-# Agents of other clouds take a role here with the tokens of their own clusters.
+# Agents of other clouds assume a role here with their clusters' tokens.
 locals {
   federated = var.mode == "leader" ? var.leader_issuers : {}
 }

@@ -1,4 +1,5 @@
-# The zone, and what stands in it whatever the mode. Route 53 is global: the provider's region does not matter.
+# The zone, and its records in every mode. Route 53 is global: the provider's region does not
+# matter.
 
 data "aws_route53_zone" "given" {
   count   = var.zone_id == null ? 0 : 1
@@ -20,7 +21,7 @@ locals {
   observers    = sort(keys(var.regions))
 }
 
-# Where each region's Prometheus is, for the others' federation.
+# Each region's Prometheus, for federation by the others.
 resource "aws_route53_record" "prometheus" {
   for_each = var.regions
   zone_id  = local.zone_id
@@ -30,7 +31,7 @@ resource "aws_route53_record" "prometheus" {
   records  = [each.value.addresses["prometheus"]]
 }
 
-# Mode mesh: the agents of every region answer for the zone. Their names are outside it, so no glue is needed.
+# Mode mesh: the agents answer for the zone. Their names are outside it, so no glue is needed.
 resource "aws_route53_record" "name_server" {
   for_each = var.mode == "mesh" ? var.regions : {}
   zone_id  = local.zone_id

@@ -4,22 +4,22 @@ output "zone_id" {
 }
 
 output "name_servers" {
-  description = "Where the registrar must delegate the domain, if the zone was made here."
+  description = "Name servers for the registrar, if the zone was created here."
   value       = local.name_servers
 }
 
 output "service" {
-  description = "What users ask for."
+  description = "The name that users query."
   value       = local.service
 }
 
 output "leader_policy" {
-  description = "What the dns-leader may do, as JSON."
+  description = "The dns-leader's permissions, as JSON."
   value       = data.aws_iam_policy_document.leader.json
 }
 
 output "leader_role_arn" {
-  description = "The role that agents outside AWS take to write names; null where none does."
+  description = "The role that agents outside AWS assume to write names; null if none does."
   value       = one(aws_iam_role.leader[*].arn)
 }
 
@@ -29,17 +29,17 @@ output "delegation" {
 }
 
 output "health_checks" {
-  description = "In mode static: who is asked for whose verdict."
+  description = "In mode static: which agents are queried for which region's verdict."
   value       = { for name, check in local.checks : name => merge(check, { path = aws_route53_health_check.verdict[name].resource_path }) }
 }
 
 output "parents" {
-  description = "In mode static: of how many observers of a region how many healthy ones suffice."
+  description = "In mode static: how many healthy votes a region needs, by number of observers."
   value       = { for name, parent in aws_route53_health_check.region : name => { children = length(parent.child_healthchecks), enough = parent.child_health_threshold } }
 }
 
 output "records" {
-  description = "In mode static: how each region takes part, and in which place."
+  description = "In mode static: each region's routing policy and place."
   value = {
     for name, record in aws_route53_record.serving : name => {
       kind    = var.routing

@@ -1,19 +1,22 @@
-# Mode static: records that no leader writes. Health checks ask the agents of the other regions for their verdict, and a region is
-# answered while a majority of them says that it is well: the same checks that the dns-leader makes (docs/how-to/use-route53.md#how-failover-and-fencing-work).
+# Mode static: records that no leader writes. Health checks query the agents of the other regions
+# for their verdict, and a region is answered while a majority of them calls it healthy: the same
+# checks that the dns-leader creates (docs/how-to/use-route53.md#how-failover-and-fencing-work).
 
 locals {
-  # Of two regions each is asked about itself too: otherwise the death of one would leave no observer of the other.
+  # With two regions, each is also asked about itself: otherwise losing one would leave the other
+  # without an observer.
   asks_itself = length(var.regions) == 2
   checks = var.mode != "static" ? {} : {
     for pair in setproduct(keys(var.regions), keys(var.regions)) : "${pair[0]}-by-${pair[1]}" => { region = pair[0], observer = pair[1] }
     if(pair[0] != pair[1] || local.asks_itself) && length(var.regions) > 1
   }
   judged = length(local.checks) == 0 ? {} : var.regions
-  # Unhealthy exactly if a majority of n observers says so: n - floor(n / 2) healthy ones suffice.
+  # Unhealthy if and only if a majority of n observers says so: n - floor(n / 2) healthy votes
+  # suffice.
   observing = local.asks_itself ? length(var.regions) : length(var.regions) - 1
   enough    = local.observing - floor(local.observing / 2)
 
-  # Failover has two places: the regions that come first in the order (equal priorities by name).
+  # Failover has two places: the first two regions by priority, then name.
   order = [for entry in sort([for name, region in var.regions : format("%09d %s", region.priority, name)]) : split(" ", entry)[1]]
   sets  = var.mode != "static" ? {} : { for name, region in var.regions : name => region if var.routing != "failover" || contains(slice(local.order, 0, min(2, length(local.order))), name) }
 }
@@ -61,7 +64,7 @@ resource "aws_route53_record" "serving" {
   }
 }
 
-# Always that region, well or not.
+# Always that region, whatever its health.
 resource "aws_route53_record" "region" {
   for_each = var.mode == "static" ? var.regions : {}
   zone_id  = local.zone_id

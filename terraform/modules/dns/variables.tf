@@ -1,7 +1,7 @@
-# Names of the environment in Route 53, and who may change them.
+# The environment's names in Route 53, and permissions to change them.
 
 variable "name" {
-  description = "Begins the names of roles: project and environment."
+  description = "Prefix of role names: project and environment."
   type        = string
 }
 
@@ -11,22 +11,22 @@ variable "domain_name" {
 }
 
 variable "mesh_zone" {
-  description = "The mesh's zone, one label below the domain: serving.<mesh_zone> is what users ask for."
+  description = "The mesh's zone, one label below the domain: users query serving.<mesh_zone>."
   type        = string
 }
 
 variable "zone_id" {
-  description = "An existing public zone of domain_name; null: it is made."
+  description = "An existing public zone of domain_name; null: create one."
   type        = string
 }
 
 variable "protect_data" {
-  description = "Whether a zone with records of others in it refuses to be destroyed."
+  description = "Whether a zone with other records can't be destroyed."
   type        = bool
 }
 
 variable "mode" {
-  description = "mesh: the zone is delegated to the agents. leader: the dns-leader writes records. static: terraform writes them."
+  description = "mesh: delegate the zone to the agents. leader: the dns-leader writes records. static: Terraform writes them."
   type        = string
 }
 
@@ -36,7 +36,7 @@ variable "routing" {
 }
 
 variable "regions" {
-  description = "By name: fixed addresses of its services, its place in the order, its share (0 to 100), the AWS region next to it."
+  description = "By name: fixed addresses of its services, priority, weight (0 to 100), nearest AWS region."
   type = map(object({
     addresses      = map(string)
     priority       = number
@@ -46,11 +46,11 @@ variable "regions" {
 }
 
 variable "leader_role_names" {
-  description = "Roles of agents on AWS, which may lead."
+  description = "Roles of agents on AWS, which may become leader."
   type        = map(string)
 }
 
 variable "leader_issuers" {
-  description = "By region: who signs the tokens of agents elsewhere, which take a role of AWS with them."
+  description = "By region outside AWS: issuer of the tokens with which agents assume an AWS role."
   type        = map(string)
 }

@@ -1,4 +1,4 @@
-# GKE: a regional control plane, private nodes, NetworkPolicies enforced by Dataplane V2, workload identity.
+# GKE: a regional control plane, private nodes, NetworkPolicies by Dataplane V2, workload identity.
 
 resource "google_service_account" "node" {
   account_id   = "${local.short}-node"
@@ -6,7 +6,7 @@ resource "google_service_account" "node" {
   depends_on   = [google_project_service.this]
 }
 
-# Logs and metrics, and nothing else of the project.
+# Only logs and metrics of the project.
 resource "google_project_iam_member" "node" {
   project = var.project_id
   role    = "roles/container.defaultNodeServiceAccount"
@@ -24,7 +24,7 @@ resource "google_container_cluster" "this" {
   networking_mode   = "VPC_NATIVE"
   datapath_provider = "ADVANCED_DATAPATH"
 
-  # The pools are resources of their own.
+  # The pools are separate resources.
   remove_default_node_pool = true
   initial_node_count       = 1
 
@@ -42,7 +42,7 @@ resource "google_container_cluster" "this" {
     enable_private_endpoint = length(var.cluster_access_cidrs) == 0
   }
 
-  # Without entries: from the network alone.
+  # Empty: only from the network.
   master_authorized_networks_config {
     gcp_public_cidrs_access_enabled = false
     dynamic "cidr_blocks" {
@@ -58,7 +58,7 @@ resource "google_container_cluster" "this" {
   workload_identity_config { workload_pool = "${var.project_id}.svc.id.goog" }
   release_channel { channel = "REGULAR" }
 
-  # At night in the middle of the week is no better: upgrades come on the days when somebody is at work.
+  # Upgrades run on working days, not at weekends.
   maintenance_policy {
     recurring_window {
       start_time = "2026-01-06T08:00:00Z"
@@ -81,7 +81,7 @@ resource "google_container_cluster" "this" {
     node_config_defaults { insecure_kubelet_readonly_port_enabled = "FALSE" }
   }
 
-  # That of the pool which is made to be removed: it would make another account's node for some minutes.
+  # For the default pool that is removed right away: without it, its node would use another account.
   node_config {
     service_account = google_service_account.node.email
     oauth_scopes    = ["https://www.googleapis.com/auth/cloud-platform"]
@@ -97,7 +97,7 @@ resource "google_container_cluster" "this" {
 }
 
 locals {
-  # On-demand for agents always. Servers on spot where that is asked for, with one on-demand node that stays.
+  # Agents are always on-demand. Model servers may use spot, with one permanent on-demand node.
   pools = merge(
     {
       agents = {
@@ -131,13 +131,13 @@ resource "google_container_node_pool" "this" {
   cluster  = google_container_cluster.this.id
   location = var.location
 
-  # Of a regional pool this is the count of each of its three zones. The autoscaler would not do for agents: it makes nodes for pods that
-  # wait, and a DaemonSet's wait for nodes.
+  # Count per zone of the regional pool. The autoscaler can't help agents: it adds nodes for pending
+  # pods, but a DaemonSet creates pods only for existing nodes.
   node_count = each.key == "agents" ? ceil(each.value.min / 3) : null
 
   dynamic "autoscaling" {
     for_each = each.key == "agents" ? [] : [1]
-    # Totals, where the plain counts would be each zone's.
+    # Totals; the plain counts are per zone.
     content {
       total_min_node_count = each.value.min
       total_max_node_count = each.value.max
@@ -150,7 +150,7 @@ resource "google_container_node_pool" "this" {
     auto_upgrade = true
   }
 
-  # Never two agents' nodes at once.
+  # Never two agents' nodes simultaneously.
   upgrade_settings {
     max_surge       = 1
     max_unavailable = 0
@@ -164,7 +164,7 @@ resource "google_container_node_pool" "this" {
     image_type      = "COS_CONTAINERD"
     labels          = each.value.labels
     service_account = google_service_account.node.email
-    # What the account may do is said by its roles.
+    # The account's roles restrict what it may do.
     oauth_scopes = ["https://www.googleapis.com/auth/cloud-platform"]
     metadata     = { disable-legacy-endpoints = "true" }
 

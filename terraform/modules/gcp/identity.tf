@@ -1,7 +1,7 @@
-# Accounts of workloads (Workload Identity): a service account of the cluster, and nobody else, may act as its account.
+# Workload accounts (Workload Identity): only the cluster's service account may act as its account.
 
 locals {
-  # Ids of accounts have at most 30 characters.
+  # Account IDs have at most 30 characters.
   short = "${substr(var.name, 0, 14)}-${substr(sha1(var.name), 0, 6)}"
   service_accounts = {
     agent   = "regionmesh/regionmesh-agent"
@@ -21,7 +21,7 @@ resource "google_service_account_iam_member" "workload" {
   service_account_id = google_service_account.workload[each.key].name
   role               = "roles/iam.workloadIdentityUser"
   member             = "serviceAccount:${var.project_id}.svc.id.goog[${each.value}]"
-  # The pool of identities is there once a cluster has it.
+  # The identity pool exists once a cluster uses it.
   depends_on = [google_container_cluster.this]
 }
 

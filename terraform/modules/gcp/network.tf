@@ -1,10 +1,10 @@
-# A network with one subnet over the region's zones: nodes without public addresses, Cloud NAT with fixed ones.
+# A network with one subnet over all zones: nodes without public addresses, Cloud NAT with fixed ones.
 
 resource "google_project_service" "this" {
   for_each = toset(["artifactregistry", "compute", "container", "iam", "iamcredentials", "storage"])
   project  = var.project_id
   service  = "${each.value}.googleapis.com"
-  # Other things of the project may use them.
+  # Others in the project may use them.
   disable_on_destroy = false
 }
 
@@ -20,7 +20,7 @@ resource "google_compute_subnetwork" "nodes" {
   region        = var.location
   network       = google_compute_network.this.id
   ip_cidr_range = cidrsubnet(var.network_cidr, 4, 0)
-  # Models go to the bucket without passing the NAT.
+  # Models bypass the NAT on their way to the bucket.
   private_ip_google_access = true
 
   secondary_ip_range {
@@ -39,7 +39,7 @@ resource "google_compute_subnetwork" "nodes" {
   }
 }
 
-# Fixed, since other regions let in these and no others.
+# Fixed, because other regions allow only these.
 resource "google_compute_address" "nat" {
   for_each = toset(["0", "1"])
   name     = "${var.name}-nat-${each.value}"
@@ -59,10 +59,11 @@ resource "google_compute_router_nat" "this" {
   nat_ip_allocate_option             = "MANUAL_ONLY"
   nat_ips                            = [for address in google_compute_address.nat : address.self_link]
   source_subnetwork_ip_ranges_to_nat = "ALL_SUBNETWORKS_ALL_IP_RANGES"
-  # A connection of the mesh keeps its port: agents ping every few seconds, and some patience for a bad minute.
+  # A mesh connection keeps its port: agents ping every few seconds; the rest covers short outages.
   enable_endpoint_independent_mapping = true
   udp_idle_timeout_sec                = 120
-  # Of each node, all its pods': 64 unless said, which one node that pulls a model uses up. Enough for 62 nodes.
+  # Ports per node, shared by its pods. The default of 64 is too low for a node that fetches a
+  # model. Enough for 62 nodes.
   min_ports_per_vm = 2048
 
   log_config {
@@ -71,7 +72,8 @@ resource "google_compute_router_nat" "this" {
   }
 }
 
-# Fixed addresses of the load balancers that Kubernetes makes: other regions and the parent zone name them.
+# Fixed addresses for the load balancers that Kubernetes creates; other regions and the parent zone
+# use them.
 resource "google_compute_address" "service" {
   for_each     = var.addresses
   name         = "${var.name}-${each.value}"

@@ -1,11 +1,12 @@
-# What the other modules, the manifests and an operator need of the region. The same names as in the other clouds' modules.
+# What other modules, the manifests and operators need from the region. Same names as in the other
+# clouds' modules.
 
 locals {
   registry = "${var.location}-docker.pkg.dev/${var.project_id}/${google_artifact_registry_repository.this.repository_id}/regionmesh"
 }
 
 output "egress_addresses" {
-  description = "Addresses that the region's nodes come from."
+  description = "Egress addresses of the region's nodes."
   value       = [for address in google_compute_address.nat : address.address]
 }
 
@@ -20,7 +21,7 @@ output "network" {
 }
 
 output "issuer" {
-  description = "Who signs the service accounts' tokens."
+  description = "Issuer of the service accounts' tokens."
   value       = "https://container.googleapis.com/v1/projects/${var.project_id}/locations/${var.location}/clusters/${google_container_cluster.this.name}"
 }
 
@@ -40,22 +41,22 @@ output "log_bucket" {
 }
 
 output "registry" {
-  description = "Where images are pushed."
+  description = "The image repository to push to."
   value       = local.registry
 }
 
 output "kubectl" {
-  description = "The command that makes a kubectl context of the cluster."
+  description = "The command that creates a kubectl context for the cluster."
   value       = "gcloud container clusters get-credentials ${google_container_cluster.this.name} --region ${var.location} --project ${var.project_id}"
 }
 
 output "context" {
-  description = "The context's name after that command."
+  description = "The name of that context."
   value       = "gke_${var.project_id}_${var.location}_${google_container_cluster.this.name}"
 }
 
 output "region_env" {
-  description = "overlays/REGION/region.env: what is the region's own."
+  description = "overlays/REGION/region.env: the region's own settings."
   value = {
     REGION            = var.region
     STORE_URL         = "gs://${google_storage_bucket.this["models"].name}/mesh"
@@ -64,7 +65,7 @@ output "region_env" {
 }
 
 output "cloud_env" {
-  description = "overlays/REGION/cloud.env: names that GCP gave."
+  description = "overlays/REGION/cloud.env: names assigned by GCP."
   value = merge({
     AGENT_ROLE   = google_service_account.workload["agent"].email
     SERVING_ROLE = google_service_account.workload["serving"].email
@@ -72,7 +73,7 @@ output "cloud_env" {
 }
 
 output "capacity" {
-  description = "How each pool of nodes is bought: ON_DEMAND or SPOT."
+  description = "Capacity type of each node pool: ON_DEMAND or SPOT."
   value       = { for name, pool in google_container_node_pool.this : name => pool.node_config[0].spot ? "SPOT" : "ON_DEMAND" }
 }
 
@@ -82,6 +83,6 @@ output "public_storage" {
 }
 
 output "api_open_to" {
-  description = "From where the cluster's API is reached, besides the network."
+  description = "Networks that may reach the cluster's API, besides its own."
   value       = google_container_cluster.this.private_cluster_config[0].enable_private_endpoint ? tolist([]) : var.cluster_access_cidrs
 }

@@ -1,7 +1,7 @@
 # Buckets for models and logs, a registry for images.
 
 locals {
-  # Bucket names are the world's: the project makes them ours.
+  # Bucket names are global: the project ID makes them unique.
   buckets = { for kind in ["models", "logs"] : kind => "${var.name}-${kind}-${substr(sha1(var.project_id), 0, 8)}" }
 }
 
@@ -16,7 +16,8 @@ resource "google_storage_bucket" "this" {
   versioning { enabled = true }
   soft_delete_policy { retention_duration_seconds = 604800 }
 
-  # No rule deletes a current object of models: the register's slots are among them, and an acceptor that loses its slot is no acceptor.
+  # No rule deletes current model objects: the register's slots are among them, and an acceptor that
+  # loses its slot loses its vote.
   lifecycle_rule {
     action { type = "Delete" }
     condition {
@@ -52,7 +53,7 @@ resource "google_storage_bucket" "this" {
 resource "google_storage_bucket_iam_member" "access_logs" {
   bucket = google_storage_bucket.this["logs"].name
   role   = "roles/storage.objectCreator"
-  # Google's own writer of access logs.
+  # Google's writer of access logs.
   member = "group:cloud-storage-analytics@google.com"
 }
 

@@ -1,7 +1,7 @@
 # One region on GCP.
 
 variable "name" {
-  description = "Begins every name: project, environment and region."
+  description = "Prefix of every name: project, environment and region."
   type        = string
 }
 
@@ -16,7 +16,7 @@ variable "project_id" {
 }
 
 variable "location" {
-  description = "GCP's name of the place."
+  description = "GCP region."
   type        = string
 }
 
@@ -26,7 +26,7 @@ variable "network_cidr" {
 }
 
 variable "kubernetes_version" {
-  description = "Of the control plane and the nodes."
+  description = "Kubernetes version of the control plane and the nodes."
   type        = string
 }
 
@@ -46,56 +46,56 @@ variable "gpu_machine" {
 }
 
 variable "agent_nodes" {
-  description = "How many nodes run an agent: always on-demand."
+  description = "Number of agents' nodes; always on-demand."
   type        = number
 }
 
 variable "serving_nodes_min" {
-  description = "Fewest nodes for model servers."
+  description = "Minimum number of model servers' nodes."
   type        = number
 }
 
 variable "serving_nodes_max" {
-  description = "Most nodes for model servers."
+  description = "Maximum number of model servers' nodes."
   type        = number
 }
 
 variable "use_spot_instances" {
-  description = "Whether model servers run on spot capacity; a small on-demand group stays for what spot cannot give."
+  description = "Whether model servers use spot capacity; a small on-demand group remains for spot shortages."
   type        = bool
 }
 
 variable "enable_gpu" {
-  description = "Whether there is a group of nodes with GPUs."
+  description = "Whether to create a node group with GPUs."
   type        = bool
 }
 
 variable "gpu_nodes_max" {
-  description = "Most nodes with GPUs."
+  description = "Maximum number of nodes with GPUs."
   type        = number
 }
 
 variable "cluster_access_cidrs" {
-  description = "From where the cluster's API may be reached; none: from the network alone."
+  description = "Networks that may reach the cluster's API; empty: only its own."
   type        = list(string)
 }
 
 variable "addresses" {
-  description = "What gets a fixed public address: mesh, dns, serving, and verdict where Route 53 asks."
+  description = "Services with a fixed public address: mesh, dns, serving; verdict if Route 53 queries it."
   type        = set(string)
 }
 
 variable "log_retention_days" {
-  description = "How long logs are kept, days."
+  description = "Log retention in days."
   type        = number
 }
 
 variable "protect_data" {
-  description = "Whether buckets with something in them and the cluster refuse to be destroyed."
+  description = "Whether the cluster and buckets that are not empty can't be destroyed."
   type        = bool
 }
 
 variable "gpu_type" {
-  description = "The accelerator that gpu_machine has."
+  description = "The accelerator of gpu_machine."
   type        = string
 }

@@ -19,13 +19,13 @@ async fn a_first_setup_creates_records_checks_and_fence_and_is_answered() {
     let bench = Bench::new(Options::default()).await;
     let provider = bench.provider().await;
     let first = first_plan(&bench.config, 1);
-    let outlook = provider.preview(&first).await.unwrap();
+    let preview = provider.preview(&first).await.unwrap();
 
     assert_eq!(
         (
-            outlook.new_checks.len(),
-            outlook.batches,
-            outlook.written_from
+            preview.new_checks.len(),
+            preview.batches,
+            preview.written_from
         ),
         (9, 1, None)
     );
@@ -36,7 +36,10 @@ async fn a_first_setup_creates_records_checks_and_fence_and_is_answered() {
     );
 
     let published = publish(&provider, &first).await.unwrap();
-    let settled = provider.settle(&published, &quiet).await.unwrap();
+    let settled = provider
+        .await_propagation(&published, &quiet)
+        .await
+        .unwrap();
     assert_eq!(settled.verified, [bench.fake.name_server().to_string()]);
     assert!(
         settled.in_sync_ms.is_some_and(|ms| ms >= 100),
@@ -129,7 +132,7 @@ async fn applying_twice_writes_once() {
     );
 
     assert_eq!(bench.fake.count("ChangeResourceRecordSets", ""), 1);
-    provider.settle(&again, &quiet).await.unwrap();
+    provider.await_propagation(&again, &quiet).await.unwrap();
 }
 
 #[tokio::test]
@@ -149,7 +152,10 @@ async fn weights_track_the_ramp_and_the_fence_tracks_each_plan() {
             bench.fence()
         );
 
-        provider.settle(&published, &quiet).await.unwrap();
+        provider
+            .await_propagation(&published, &quiet)
+            .await
+            .unwrap();
     }
 
     // A plan that changes no record moves the fence all the same.

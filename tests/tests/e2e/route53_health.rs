@@ -63,7 +63,10 @@ async fn health_checks_evacuate_a_region_and_restore_it_without_an_api_call() {
         .await
         .unwrap();
 
-    provider.settle(&published, &quiet).await.unwrap();
+    provider
+        .await_propagation(&published, &quiet)
+        .await
+        .unwrap();
     let calls = bench.fake.count("ChangeResourceRecordSets", "");
     let answered = || {
         let answers = bench.fake.answers(SERVICE, "A");

@@ -279,11 +279,11 @@ async fn correct_drift(fake: &FakeRoute53, file: &str, api: &str) {
     .await;
 
     assert_code(&output, 1, "\"is_drift\": true");
-    let outlooks: serde_json::Value = serde_json::from_str(&output.stdout).unwrap();
+    let previews: serde_json::Value = serde_json::from_str(&output.stdout).unwrap();
     assert_eq!(
-        outlooks[0]["differences"].as_array().unwrap().len(),
+        previews[0]["differences"].as_array().unwrap().len(),
         1,
-        "{outlooks}"
+        "{previews}"
     );
 
     assert_code(

@@ -135,7 +135,10 @@ async fn a_first_set_up_reads_back_as_written(bench: Bench) {
     let published = publish(&provider, &first_plan(&bench.config, 1))
         .await
         .unwrap();
-    let settled = provider.settle(&published, &quiet).await.unwrap();
+    let settled = provider
+        .await_propagation(&published, &quiet)
+        .await
+        .unwrap();
 
     assert!(settled.in_sync_ms.is_some());
     assert_eq!(bench.weights().await, [255, 255, 255]);
@@ -269,11 +272,11 @@ async fn drift_is_corrected(bench: Bench) {
             .await
     );
 
-    let outlook = provider.preview(&plan).await.unwrap();
+    let preview = provider.preview(&plan).await.unwrap();
     assert!(
-        outlook.is_drift && outlook.differences.len() == 1,
+        preview.is_drift && preview.differences.len() == 1,
         "{:?}",
-        outlook.differences
+        preview.differences
     );
 
     publish(&provider, &plan).await.unwrap();
@@ -356,7 +359,10 @@ async fn changed_settings_create_new_checks_and_delete_the_old_ones(mut bench: B
     let published = publish(&provider, &plan(&bench.config, 2, EVEN))
         .await
         .unwrap();
-    let settled = provider.settle(&published, &quiet).await.unwrap();
+    let settled = provider
+        .await_propagation(&published, &quiet)
+        .await
+        .unwrap();
 
     assert_eq!(settled.deleted_checks.len(), 9);
     let after = ids(&bench).await;

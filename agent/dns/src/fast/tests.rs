@@ -1,4 +1,4 @@
-//! The fast way gives the bytes of the general one, and is taken for what resolvers really send.
+//! Fast and general path give the same bytes, and typical queries take the fast path.
 
 use super::*;
 use crate::{
@@ -117,11 +117,11 @@ prop_compose! {
     }
 }
 
-fn both(zone: &Zone, packet: &[u8], asker: &Asker<'_>) -> Option<[(String, Vec<u8>); 2]> {
+fn both(zone: &Zone, packet: &[u8], context: &QueryContext<'_>) -> Option<[(String, Vec<u8>); 2]> {
     let mut fast = Vec::new();
     let mut general = Vec::new();
-    let one = respond(zone, packet, asker, &mut fast)?;
-    let other = respond_generally(zone, packet, asker, &mut general);
+    let one = respond(zone, packet, context, &mut fast)?;
+    let other = respond_generally(zone, packet, context, &mut general);
 
     Some([
         (format!("{:?}", Some(one)), fast),
@@ -133,7 +133,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(2_000))]
 
     #[test]
-    fn where_the_fast_way_answers_the_general_one_gives_the_same_bytes(
+    fn fast_and_general_path_give_the_same_bytes(
         packet in messages(),
         is_latency: bool,
         weights: [u16; 3],
@@ -160,7 +160,7 @@ proptest! {
         };
         let secrets = has_secrets.then_some(&secrets);
 
-        let asker = Asker {
+        let context = QueryContext {
             source: SOURCE.parse().unwrap(),
             transport,
             random,
@@ -168,17 +168,17 @@ proptest! {
             secrets,
         };
 
-        if let Some([fast, general]) = both(&zone, &packet, &asker) {
+        if let Some([fast, general]) = both(&zone, &packet, &context) {
             prop_assert_eq!(fast, general);
         }
     }
 }
 
 #[test]
-fn what_resolvers_send_is_answered_the_fast_way() {
+fn typical_resolver_queries_take_the_fast_path() {
     let zone = zone(Sharing::Latency, [1, 1, 1]);
     let secrets = Secrets::new([7; 16]);
-    let asker = |random| Asker {
+    let context = |random| QueryContext {
         source: SOURCE.parse().unwrap(),
         transport: Transport::Udp,
         random,
@@ -198,7 +198,7 @@ fn what_resolvers_send_is_answered_the_fast_way() {
     let mut is_fast = |edns: Option<&Edns>| {
         message.edns = edns.cloned();
         let mut out = Vec::new();
-        respond(&zone, &message.to_vec().unwrap(), &asker(9), &mut out).is_some()
+        respond(&zone, &message.to_vec().unwrap(), &context(9), &mut out).is_some()
     };
 
     assert!(is_fast(None) && is_fast(Some(&edns)));

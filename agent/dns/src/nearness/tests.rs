@@ -1,5 +1,4 @@
-//! Latency answers: the nearest region with a share, by client subnet or resolver, and the scope
-//! they hold for.
+//! Latency answers: the nearest region with a share, by client subnet or resolver, and their scope.
 
 use super::*;
 use crate::{
@@ -89,7 +88,7 @@ fn query(subnet: Option<ClientSubnet>) -> Message {
     message
 }
 
-/// Who is answered over many draws, and the scope told.
+/// The regions answered over many draws, and the scope returned.
 fn answered(zone: &Zone, subnet: Option<&str>) -> (BTreeSet<String>, Option<u8>) {
     let subnet = subnet.map(|text| text.parse::<ClientSubnet>().unwrap());
     let mut scope = None;
@@ -109,14 +108,14 @@ fn answered(zone: &Zone, subnet: Option<&str>) -> (BTreeSet<String>, Option<u8>)
             .and_then(|edns| edns.option(EdnsCode::Subnet))
             .cloned();
 
-        if let Some(EdnsOption::Subnet(told)) = option {
+        if let Some(EdnsOption::Subnet(returned)) = option {
             let asked = subnet.as_ref().unwrap();
             assert_eq!(
-                (told.addr(), told.source_prefix()),
+                (returned.addr(), returned.source_prefix()),
                 (asked.addr(), asked.source_prefix())
             );
 
-            scope = Some(told.scope_prefix());
+            scope = Some(returned.scope_prefix());
         }
 
         answer.region.unwrap().name.to_string()
@@ -134,7 +133,7 @@ fn all() -> BTreeSet<String> {
 }
 
 #[test]
-fn the_longest_network_that_holds_the_client_decides_and_the_scope_keeps_others_out() {
+fn the_longest_matching_network_decides_and_limits_the_scope() {
     let zone = zone(&TABLE, FULL);
     assert_eq!(
         answered(&zone, Some("198.51.100.128/25")),
@@ -152,7 +151,7 @@ fn the_longest_network_that_holds_the_client_decides_and_the_scope_keeps_others_
         (only("west"), Some(32))
     );
 
-    // Too coarse to tell: part of it is near west.
+    // Too coarse: part of it is near west.
     assert_eq!(
         answered(&zone, Some("198.51.0.0/16")),
         (only("south"), Some(24))
@@ -162,14 +161,14 @@ fn the_longest_network_that_holds_the_client_decides_and_the_scope_keeps_others_
 }
 
 #[test]
-fn without_a_subnet_or_with_one_that_says_nothing_the_resolver_counts() {
+fn without_a_usable_subnet_the_resolver_address_decides() {
     let zone = zone(&TABLE, FULL);
     assert_eq!(answered(&zone, None), (only("east"), None));
     assert_eq!(answered(&zone, Some("0.0.0.0/0")), (only("east"), Some(0)));
 }
 
 #[test]
-fn a_region_that_is_out_is_never_answered_and_one_on_the_ramp_for_its_part() {
+fn a_region_without_a_share_is_skipped_and_a_ramping_one_gets_its_part() {
     assert_eq!(
         answered(&zone(&TABLE, [10_000, 10_000, 0]), Some("198.51.100.0/24")).0,
         only("south")
@@ -205,7 +204,7 @@ fn a_region_that_is_out_is_never_answered_and_one_on_the_ramp_for_its_part() {
 }
 
 #[test]
-fn other_strategies_answer_by_weight_and_say_that_all_clients_get_the_same() {
+fn other_strategies_answer_by_weight_with_scope_zero() {
     let mut config = config(&[]);
     config.traffic.strategy = Strategy::Weighted;
     let zone = Zone::compile(&config, None).unwrap();
@@ -227,14 +226,14 @@ fn a_subnet_with_bits_beyond_its_prefix_is_a_format_error() {
 
 proptest! {
     #[test]
-    fn whoever_is_within_the_scope_gets_the_same_answer(
+    fn all_clients_within_the_scope_get_the_same_answer(
         row in 0usize..3,
         noise: u32,
         far in 0u32..32,
         prefix in 1u8..=32,
         other: u32,
     ) {
-        // Near the table's rows more often than far from them.
+        // Biased towards the table's rows.
         let IpAddr::V4(base) = TABLE[row].0.parse::<IpNet>().unwrap().network() else {
             unreachable!()
         };
@@ -250,8 +249,8 @@ proptest! {
 
         // An answer is cached for what is within both the source and the scope prefix (RFC 7871
         // §7.3.1).
-        let keep = scope.min(prefix);
-        let mask = u32::MAX.checked_shl(32 - u32::from(keep)).unwrap_or(0);
+        let bits = scope.min(prefix);
+        let mask = u32::MAX.checked_shl(32 - u32::from(bits)).unwrap_or(0);
         let neighbour = (client & mask) | (other & !mask);
 
         if scope <= prefix {
@@ -267,7 +266,7 @@ proptest! {
     }
 
     #[test]
-    fn whoever_asks_is_answered_with_a_region_that_has_a_share(
+    fn every_client_is_answered_with_a_region_that_has_a_share(
         address: u32,
         prefix in 0u8..=32,
         random in any::<u32>(),
@@ -291,7 +290,7 @@ proptest! {
 }
 
 #[test]
-fn regions_that_a_network_does_not_name_follow_by_their_measured_distance_from_the_first() {
+fn unlisted_regions_come_last_by_their_distance_from_the_first() {
     use crate::distances::tests_support::measured;
 
     let config = config(&[("198.51.100.0/24", &["west"])]);
@@ -332,6 +331,6 @@ fn regions_that_a_network_does_not_name_follow_by_their_measured_distance_from_t
         ["west", "east", "south"]
     );
 
-    // Only what agents of the first see counts.
+    // Only measurements by agents of the first region count.
     assert_eq!(near(&measured(&[("east", "south", 1)]), FULL), ["west"]);
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-/// Why a zone is not as it should be.
+/// Why a zone does not match the plan.
 #[derive(Debug, thiserror::Error)]
 pub enum ProviderError {
     /// A later plan was already written.
@@ -12,7 +12,7 @@ pub enum ProviderError {
         /// Which plan the zone was written from.
         why: String,
     },
-    /// Nothing can be written: something is in the way, or there is nothing to write.
+    /// Nothing can be written: foreign records block it, or there is nothing to write.
     #[error("{plan} was not written: {why}")]
     Blocked {
         plan: String,
@@ -38,7 +38,7 @@ pub enum ProviderError {
         operation: &'static str,
         /// The provider's error code.
         code: String,
-        /// How long it was waited for.
+        /// How long we waited.
         waited: Duration,
     },
     /// No answer; the operation may have been done.
@@ -53,9 +53,9 @@ pub enum ProviderError {
     /// Concurrent writers won each time.
     #[error("the zone was modified concurrently {attempts} times ({last}); retry")]
     Raced {
-        /// How often it was tried.
+        /// Number of attempts.
         attempts: u32,
-        /// What was said last.
+        /// The last message.
         last: String,
     },
     /// Written, but not visible everywhere in time.
@@ -66,10 +66,10 @@ pub enum ProviderError {
     NotYetVisible {
         /// What was still missing.
         what: String,
-        /// How long was waited.
+        /// How long we waited.
         waited: Duration,
     },
-    /// The configuration does not fit what was found.
+    /// The configuration does not match the provider's zone.
     #[error("{0}")]
     Misconfigured(String),
 }
@@ -86,7 +86,7 @@ impl ProviderError {
         )
     }
 
-    /// In one word, for metrics.
+    /// The metric's label.
     pub fn outcome(&self) -> &'static str {
         match self {
             Self::Fenced { .. } => "fenced",

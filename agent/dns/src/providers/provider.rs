@@ -1,33 +1,37 @@
-//! What a provider does, and what it reports.
+//! The interface of a DNS provider, and its reports.
 
 use super::error::ProviderError;
 use async_trait::async_trait;
 use regionmesh_protocol::plan::CommittedPlan;
 use serde::Serialize;
 
-/// Receives progress messages for a user who waits.
-pub type Tell<'a> = &'a (dyn Fn(&str) + Send + Sync);
+/// Receives progress messages for the user.
+pub type OnProgress<'a> = &'a (dyn Fn(&str) + Send + Sync);
 
-/// A zone that is kept in line with the plan. Dropping any of the futures is safe: the next call
-/// finds out what was done.
+/// A zone that follows the plan. Dropping any of the futures is safe: the next call detects what
+/// was done.
 #[async_trait]
 pub trait DnsProvider: Send + Sync {
     /// Its name in metrics and logs.
     fn name(&self) -> &'static str;
 
     /// What [`publish`](Self::publish) would do now. Changes nothing.
-    async fn preview(&self, plan: &CommittedPlan) -> Result<Outlook, ProviderError>;
+    async fn preview(&self, plan: &CommittedPlan) -> Result<Preview, ProviderError>;
 
     /// Writes the plan to the zone.
     async fn publish(
         &self,
         plan: &CommittedPlan,
-        tell: Tell<'_>,
+        on_progress: OnProgress<'_>,
     ) -> Result<Published, ProviderError>;
 
-    /// Waits until the zone's name servers answer what was published, and tidies up.
-    async fn settle(&self, published: &Published, tell: Tell<'_>)
-    -> Result<Settled, ProviderError>;
+    /// Waits until the zone's name servers answer what was published, then deletes obsolete health
+    /// checks.
+    async fn await_propagation(
+        &self,
+        published: &Published,
+        on_progress: OnProgress<'_>,
+    ) -> Result<Propagation, ProviderError>;
 }
 
 /// A record set that is not as the plan wants it.
@@ -41,24 +45,24 @@ pub struct Difference {
     pub found: Option<String>,
 }
 
-/// What would be done to a zone.
+/// The changes that a plan would make to a zone.
 #[derive(Debug, Clone, Serialize)]
-pub struct Outlook {
+pub struct Preview {
     pub provider: &'static str,
     /// The zone's name.
     pub zone: String,
     /// The plan that would be written.
     pub plan: String,
-    /// The plan that the zone was written from; none: it never was.
+    /// The plan that the zone was written from, if any.
     pub written_from: Option<String>,
     /// Whether both are the same plan: then differences come from another writer or another
     /// configuration.
     pub is_drift: bool,
     /// Record sets that are not as the plan wants them.
     pub differences: Vec<Difference>,
-    /// Health checks that would be made.
+    /// Health checks that would be created.
     pub new_checks: Vec<String>,
-    /// Health checks that would go.
+    /// Health checks that would be deleted.
     pub obsolete_checks: Vec<String>,
     /// How many change batches that takes.
     pub batches: usize,
@@ -66,14 +70,14 @@ pub struct Outlook {
     pub notes: Vec<String>,
 }
 
-impl Outlook {
-    /// Whether all is as it should be.
+impl Preview {
+    /// Whether nothing is to be changed.
     pub fn is_done(&self) -> bool {
         self.batches == 0 && self.new_checks.is_empty() && self.obsolete_checks.is_empty()
     }
 }
 
-/// What was done to a zone.
+/// The changes made to a zone.
 #[derive(Debug, Clone, Serialize)]
 pub struct Published {
     pub provider: &'static str,
@@ -84,7 +88,7 @@ pub struct Published {
     pub differences: Vec<Difference>,
     /// Whether they had been before, under the same plan.
     pub is_drift: bool,
-    /// Health checks that were made.
+    /// Health checks that were created.
     pub new_checks: Vec<String>,
     /// Change batches that were written.
     pub batches: usize,
@@ -98,7 +102,7 @@ pub struct Published {
     pub receipt: Receipt,
 }
 
-/// What [`DnsProvider::settle`] waits for and tidies up.
+/// What [`DnsProvider::await_propagation`] waits for and cleans up.
 #[derive(Debug, Clone, Default)]
 pub struct Receipt {
     /// Changes that the provider spreads to its name servers.
@@ -124,13 +128,13 @@ pub(crate) struct Expected {
     pub(crate) is_exact: bool,
 }
 
-/// How a change arrived.
+/// The propagation of a change.
 #[derive(Debug, Clone, Default, Serialize)]
-pub struct Settled {
-    /// Time until the provider said that all its name servers have it, milliseconds; none where it
+pub struct Propagation {
+    /// Time until the provider reported that all its name servers have it, milliseconds; none if it
     /// was not asked.
     pub in_sync_ms: Option<u64>,
-    /// Name servers that were seen to answer it.
+    /// Name servers confirmed to answer it.
     pub verified: Vec<String>,
     /// Obsolete health checks that were deleted.
     pub deleted_checks: Vec<String>,

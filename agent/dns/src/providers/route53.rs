@@ -1,5 +1,5 @@
 //! Amazon Route 53: weighted, failover or latency record sets for the service, with health checks
-//! made beforehand.
+//! created in advance.
 //!
 //! Planned changes and ramps go through the API, fenced; an emergency needs no API call, since
 //! Route 53's own checkers ask the agents for their verdicts. Pure: [`settings`], [`weights`],
@@ -23,7 +23,7 @@ pub(crate) mod weights;
 mod write;
 
 use super::{
-    DnsProvider, Outlook, ProviderError, Published, Receipt, Settled, Tell,
+    DnsProvider, OnProgress, Preview, Propagation, ProviderError, Published, Receipt,
     metrics::ProviderMetrics,
 };
 use crate::config::{Config, Route53Config};
@@ -55,7 +55,7 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 pub struct Route53 {
     settings: Settings,
     api: Api,
-    /// Asked for once: neither the zone's name nor its servers change.
+    /// Read once: neither the zone's name nor its servers change.
     zone: OnceCell<HostedZone>,
     verify: bool,
     name_servers: Vec<SocketAddr>,
@@ -75,7 +75,7 @@ impl Route53 {
         Self::new(config, section, client, timeout, metrics)
     }
 
-    /// With a client that is already made.
+    /// With an existing client.
     pub fn new(
         config: &Config,
         section: &Route53Config,
@@ -135,7 +135,7 @@ impl DnsProvider for Route53 {
         PROVIDER
     }
 
-    async fn preview(&self, plan: &CommittedPlan) -> Result<Outlook, ProviderError> {
+    async fn preview(&self, plan: &CommittedPlan) -> Result<Preview, ProviderError> {
         self.zone().await?;
         let records = self.api.records(&self.settings.zone).await?;
         let found = self
@@ -163,7 +163,7 @@ impl DnsProvider for Route53 {
             .with_label_values(&[PROVIDER])
             .set(i64::try_from(drifted).unwrap_or(i64::MAX));
 
-        Ok(Outlook {
+        Ok(Preview {
             provider: PROVIDER,
             zone: self.settings.zone.clone(),
             plan: plan.stamp.to_string(),
@@ -184,10 +184,10 @@ impl DnsProvider for Route53 {
     async fn publish(
         &self,
         plan: &CommittedPlan,
-        tell: Tell<'_>,
+        on_progress: OnProgress<'_>,
     ) -> Result<Published, ProviderError> {
         let published = match self.zone().await {
-            Ok(_) => self.write(plan, tell).await,
+            Ok(_) => self.write(plan, on_progress).await,
             Err(error) => Err(error),
         };
         let outcome = match &published {
@@ -225,44 +225,44 @@ impl DnsProvider for Route53 {
         published
     }
 
-    async fn settle(
+    async fn await_propagation(
         &self,
         published: &Published,
-        tell: Tell<'_>,
-    ) -> Result<Settled, ProviderError> {
+        on_progress: OnProgress<'_>,
+    ) -> Result<Propagation, ProviderError> {
         let Receipt {
             changes, expected, ..
         } = &published.receipt;
         let begin = Instant::now();
-        let mut settled = Settled::default();
+        let mut propagation = Propagation::default();
 
         if !changes.is_empty() {
-            tell("waiting until all of Route 53's name servers have it");
+            on_progress("waiting until all of Route 53's name servers have it");
             self.wait_in_sync(changes, begin).await?;
             self.metrics.in_sync.observe(begin.elapsed().as_secs_f64());
-            settled.in_sync_ms =
+            propagation.in_sync_ms =
                 Some(u64::try_from(begin.elapsed().as_millis()).unwrap_or(u64::MAX));
         }
 
-        settled.deleted_checks = self.delete_obsolete(published).await?;
+        propagation.deleted_checks = self.delete_obsolete(published).await?;
         if !self.verify {
-            settled
+            propagation
                 .notes
                 .push("the name servers were not asked: dns.route53.verify is off".into());
-            return Ok(settled);
+            return Ok(propagation);
         }
 
-        tell("asking the zone's name servers");
+        on_progress("asking the zone's name servers");
         let servers = verify::servers(&self.name_servers, self.zone().await?).await?;
         if servers.is_empty() {
-            settled.notes.push(
+            propagation.notes.push(
                 "the hosted zone names no servers (is it private?), so none was asked".into(),
             );
-            return Ok(settled);
+            return Ok(propagation);
         }
 
         verify::until_visible(&servers, expected, self.api.timeout()).await?;
-        settled.verified = servers.iter().map(ToString::to_string).collect();
+        propagation.verified = servers.iter().map(ToString::to_string).collect();
         if published.batches > 0 && published.made_ms > 0 {
             let visible_ms = regionmesh_runtime::time::unix_ms().saturating_sub(published.made_ms);
             self.metrics
@@ -276,7 +276,7 @@ impl DnsProvider for Route53 {
             );
         }
 
-        Ok(settled)
+        Ok(propagation)
     }
 }
 
@@ -296,7 +296,7 @@ pub async fn client(
     timeout: &Timeouts,
     credentials: Option<impl ProvideCredentials + 'static>,
 ) -> Client {
-    // The provider of TLS that everything here uses; see the workspace's Cargo.toml.
+    // The TLS provider of the whole workspace; see its Cargo.toml.
     let provider = tls::Provider::Rustls(tls::rustls_provider::CryptoMode::AwsLc);
     let http = aws_smithy_http_client::Builder::new()
         .tls_provider(provider)

@@ -1,10 +1,10 @@
-//! The server against abuse: limits, cookies, what a cut answer is, and ports that others hold.
+//! The server against abuse: limits, cookies, truncated answers, and ports in use.
 
 use super::*;
 use crate::{cookies::Secrets, wire::reply::Kind};
 use hickory_proto::rr::rdata::opt::EdnsOption;
 
-/// A server whose limits this machine feels too.
+/// A server that also limits loopback clients.
 async fn limited(adjust: impl FnOnce(&mut Config)) -> Running {
     let mut config = config();
     config.settings.workers = 2;
@@ -33,7 +33,7 @@ fn code(message: &Message) -> u16 {
     message.metadata.response_code.into()
 }
 
-/// Sends so many queries at once; the answers that come until none comes for half a second.
+/// Sends `count` queries at once; returns the answers until none arrives for half a second.
 async fn flood(server: SocketAddr, packet: &[u8], count: usize) -> Vec<Message> {
     let socket = UdpSocket::bind("127.0.0.1:0").await.unwrap();
     for _ in 0..count {
@@ -52,7 +52,7 @@ async fn flood(server: SocketAddr, packet: &[u8], count: usize) -> Vec<Message> 
 }
 
 #[tokio::test]
-async fn beyond_the_limit_every_second_answer_is_cut_and_tcp_answers_whole() {
+async fn beyond_the_limit_every_second_answer_is_truncated_and_tcp_is_not_limited() {
     let server = limited(|_| {}).await;
     let packet = query("serving.regionmesh.test.", RecordType::A)
         .to_vec()
@@ -98,7 +98,7 @@ async fn beyond_the_limit_every_second_answer_is_cut_and_tcp_answers_whole() {
 }
 
 #[tokio::test]
-async fn a_client_that_returns_its_cookie_is_not_limited_and_one_that_has_none_is_given_it() {
+async fn a_client_with_a_valid_cookie_is_not_limited_and_others_get_one() {
     let server = limited(|_| {}).await;
     let asked = with_cookie("serving.regionmesh.test.", RecordType::A, &[1; 8])
         .to_vec()
@@ -118,7 +118,7 @@ async fn a_client_that_returns_its_cookie_is_not_limited_and_one_that_has_none_i
             .all(|answer| answer.answers.is_empty() && !answer.metadata.truncation)
     );
 
-    // The cookie of a BADCOOKIE is as good as any.
+    // The cookie of a BADCOOKIE answer is valid.
     let cookie = cookie_of(bad[0]).unwrap();
     let returned = with_cookie("serving.regionmesh.test.", RecordType::A, &cookie)
         .to_vec()
@@ -161,12 +161,12 @@ async fn a_client_that_returns_its_cookie_is_not_limited_and_one_that_has_none_i
         .unwrap();
     assert!(
         code(&answer) == 0 && cookie_of(&answer).is_some(),
-        "a cookie may be asked for without a question"
+        "a cookie may be requested without a question"
     );
 }
 
 #[tokio::test]
-async fn agents_with_one_file_of_secrets_accept_each_others_cookies_and_a_bad_file_is_named() {
+async fn agents_sharing_a_secret_file_accept_each_others_cookies() {
     let file = tempfile::NamedTempFile::new().unwrap();
     std::fs::write(file.path(), "00112233445566778899aabbccddeeff\n").unwrap();
 
@@ -210,7 +210,7 @@ async fn agents_with_one_file_of_secrets_accept_each_others_cookies_and_a_bad_fi
 }
 
 #[tokio::test]
-async fn without_cookies_and_limits_all_is_answered_and_no_cookie_is_given() {
+async fn with_cookies_and_limits_off_every_query_is_answered_without_a_cookie() {
     let server = limited(|config| {
         config.settings.cookies.enabled = false;
         config.settings.rate_limit.responses_per_second = 0;
@@ -233,7 +233,7 @@ async fn without_cookies_and_limits_all_is_answered_and_no_cookie_is_given() {
 }
 
 #[tokio::test]
-async fn every_worker_answers_and_all_end_at_once_with_the_server() {
+async fn every_worker_answers_and_all_stop_promptly_with_the_server() {
     let (_plans, plan) = watch::channel(None);
     let metrics = DnsMetrics::new(&prometheus::Registry::new()).unwrap();
     let mut config = config();
@@ -252,7 +252,7 @@ async fn every_worker_answers_and_all_end_at_once_with_the_server() {
     let stop = CancellationToken::new();
     let serving = tokio::spawn(server.serve(stop.clone()));
 
-    // The kernel spreads clients by their ports: of so many each worker gets some.
+    // The kernel spreads clients by their ports: with this many, each worker gets some.
     let packet = query("serving.regionmesh.test.", RecordType::A)
         .to_vec()
         .unwrap();
@@ -262,7 +262,7 @@ async fn every_worker_answers_and_all_end_at_once_with_the_server() {
     stop.cancel();
     timeout(Duration::from_millis(900), serving)
         .await
-        .expect("at once, not at the next look")
+        .expect("immediately, not at the next poll")
         .unwrap()
         .unwrap();
 
@@ -273,7 +273,7 @@ async fn every_worker_answers_and_all_end_at_once_with_the_server() {
 }
 
 #[tokio::test]
-async fn a_port_that_another_process_would_share_is_in_use() {
+async fn a_port_with_so_reuseport_is_reported_as_in_use() {
     let other = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::DGRAM, None).unwrap();
     other.set_reuse_port(true).unwrap();
     other
@@ -302,7 +302,7 @@ async fn a_port_that_another_process_would_share_is_in_use() {
 
 proptest! {
     #[test]
-    fn a_cut_answer_parses_and_is_hardly_longer_than_its_query(
+    fn a_truncated_answer_parses_and_is_barely_longer_than_its_query(
         kind: u16,
         has_edns: bool,
         cookie in proptest::option::of(8usize..9),
@@ -322,13 +322,13 @@ proptest! {
 
         let packet = message.to_vec().unwrap();
         let secrets = Secrets::new([1; 16]);
-        let asker = Asker {
+        let context = QueryContext {
             secrets: Some(&secrets),
-            ..asker(CLIENT, Transport::Udp, random)
+            ..context(CLIENT, Transport::Udp, random)
         };
         let mut out = Vec::new();
         let zone = zone_with(&[1, 2]);
-        let mut reply = answer_into(&zone, &packet, &asker, &mut out).unwrap();
+        let mut reply = answer_into(&zone, &packet, &context, &mut out).unwrap();
 
         reply.cut(&mut out);
         let cut = Message::from_vec(&out).unwrap();
@@ -348,7 +348,7 @@ proptest! {
 }
 
 #[test]
-fn a_reason_in_txt_holds_nothing_that_rewrites_a_terminal() {
+fn control_characters_in_a_txt_reason_are_escaped() {
     let mut plan = three(1, [1, 1, 1]);
     plan.plan.reason = "ordered\nforged \u{1b}[31m\u{202e}".into();
 
@@ -358,7 +358,13 @@ fn a_reason_in_txt_holds_nothing_that_rewrites_a_terminal() {
         .unwrap();
     let mut out = Vec::new();
 
-    answer_into(&zone, &packet, &asker(CLIENT, Transport::Tcp, 0), &mut out).unwrap();
+    answer_into(
+        &zone,
+        &packet,
+        &context(CLIENT, Transport::Tcp, 0),
+        &mut out,
+    )
+    .unwrap();
     let sent = String::from_utf8_lossy(&out);
     assert!(
         sent.contains("reason=ordered\\nforged \\u{1b}[31m\\u{202e}"),
@@ -367,14 +373,14 @@ fn a_reason_in_txt_holds_nothing_that_rewrites_a_terminal() {
 }
 
 #[test]
-fn each_kind_of_answer_has_a_limit_of_its_own() {
+fn each_kind_of_answer_has_its_own_limit() {
     let zone = Zone::compile(&config(), None).unwrap();
     let kind = |name, kind| {
         let packet = query(name, kind).to_vec().unwrap();
         answer_into(
             &zone,
             &packet,
-            &asker(CLIENT, Transport::Udp, 0),
+            &context(CLIENT, Transport::Udp, 0),
             &mut Vec::new(),
         )
         .unwrap()

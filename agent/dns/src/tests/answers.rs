@@ -8,7 +8,7 @@ fn the_apex_has_a_serial_that_follows_the_plan_and_servers_with_glue() {
     let soa = ask(&zone, "regionmesh.test.", RecordType::SOA, 0);
     assert!(
         matches!(&soa.answers[0].data, RData::SOA(soa) if soa.serial == 2),
-        "wraps as RFC 1982 has it"
+        "wraps as in RFC 1982"
     );
 
     let servers = ask(&zone, "regionmesh.test.", RecordType::NS, 0);
@@ -19,7 +19,7 @@ fn the_apex_has_a_serial_that_follows_the_plan_and_servers_with_glue() {
 }
 
 #[test]
-fn configured_name_servers_are_named_and_those_below_the_zone_have_addresses() {
+fn configured_name_servers_are_listed_with_glue_for_those_in_the_zone() {
     let mut config = config();
     config.settings.name_servers = vec!["ns1.dns.regionmesh.test".into(), "ns.example.org".into()];
 
@@ -33,7 +33,7 @@ fn configured_name_servers_are_named_and_those_below_the_zone_have_addresses() {
 }
 
 #[test]
-fn the_plan_is_told_to_operators() {
+fn the_plan_is_published_as_txt() {
     let zone = Zone::compile(&config(), Some(&three(12, [1, 1, 1]))).unwrap();
     let answer = ask(&zone, "_plan.regionmesh.test.", RecordType::TXT, 0);
     let text = answer.answers[0].data.to_string();
@@ -45,7 +45,7 @@ fn the_plan_is_told_to_operators() {
 }
 
 #[test]
-fn what_is_not_there_is_denied_with_the_soa() {
+fn missing_names_and_types_are_denied_with_the_soa() {
     let zone = Zone::compile(&config(), None).unwrap();
     is_negative(
         &ask(&zone, "nothing.regionmesh.test.", RecordType::A, 0),
@@ -70,7 +70,7 @@ fn what_is_not_there_is_denied_with_the_soa() {
 }
 
 #[test]
-fn what_is_not_ours_is_refused_without_authority() {
+fn names_outside_the_zone_are_refused() {
     let zone = Zone::compile(&config(), None).unwrap();
     let mut chaos = query("regionmesh.test.", RecordType::TXT);
     chaos.queries[0].set_query_class(DNSClass::CH);
@@ -105,7 +105,7 @@ fn any_gets_one_small_record() {
 }
 
 #[test]
-fn edns_is_answered_in_kind_and_other_versions_are_refused() {
+fn edns_queries_get_edns_answers_and_other_versions_are_refused() {
     let zone = Zone::compile(&config(), None).unwrap();
     let mut asked = query("serving.regionmesh.test.", RecordType::A);
     assert!(zone.answer(&asked, CLIENT, 0).message.edns.is_none());
@@ -131,7 +131,7 @@ fn edns_is_answered_in_kind_and_other_versions_are_refused() {
 
     assert!(
         edns.option(EdnsCode::NSID).is_some(),
-        "who answers is told on request"
+        "the server identifies itself on request"
     );
 
     asked.edns.as_mut().unwrap().set_version(1);
@@ -146,7 +146,7 @@ fn edns_is_answered_in_kind_and_other_versions_are_refused() {
 }
 
 #[test]
-fn other_operations_several_questions_and_garbage_are_answered_by_their_codes() {
+fn unsupported_and_malformed_queries_get_the_matching_error_code() {
     let zone = Zone::compile(&config(), None).unwrap();
     let code =
         |packet: &[u8]| respond(&zone, packet, CLIENT, Transport::Udp, 0).map(|reply| reply.code);
@@ -184,11 +184,11 @@ fn other_operations_several_questions_and_garbage_are_answered_by_their_codes() 
 }
 
 #[test]
-fn an_answer_too_long_for_udp_is_cut_and_marked_and_whole_over_tcp() {
+fn an_answer_too_long_for_udp_is_truncated_and_complete_over_tcp() {
     let many: Vec<String> = (0..100).map(|n| format!("10.0.1.{n}")).collect();
     let many: Vec<&str> = many.iter().map(String::as_str).collect();
     let plan = plan(1, &[("a", 1, &many)]);
-    let zone = Zone::compile(&knowing(&plan), Some(&plan)).unwrap();
+    let zone = Zone::compile(&config_for(&plan), Some(&plan)).unwrap();
     let packet = query("serving.regionmesh.test.", RecordType::A)
         .to_vec()
         .unwrap();
@@ -209,7 +209,7 @@ fn an_answer_too_long_for_udp_is_cut_and_marked_and_whole_over_tcp() {
 }
 
 #[test]
-fn a_name_too_long_for_dns_is_named_in_the_error() {
+fn a_name_too_long_for_dns_is_reported_in_the_error() {
     let mut config = config();
     config.settings.zone = ["a"; 125].join(".");
     assert!(matches!(

@@ -1,4 +1,4 @@
-//! The server asked by clients that others wrote.
+//! The server queried by third-party clients.
 
 use super::*;
 use hickory_resolver::{
@@ -9,7 +9,7 @@ use hickory_resolver::{
 use std::process::Command;
 
 #[tokio::test]
-async fn a_stock_resolver_is_content() {
+async fn a_stock_resolver_accepts_the_answers() {
     let server = running(Some(three(1, [0, 1, 0]))).await;
     for protocol in [ConnectionConfig::udp, ConnectionConfig::tcp] {
         let mut connection = protocol();
@@ -52,7 +52,7 @@ async fn a_stock_resolver_is_content() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn dig_is_content() {
+async fn dig_accepts_the_answers() {
     if Command::new("dig").arg("-v").output().is_err() {
         eprintln!("skipped: dig is not installed (dnsutils)");
         return;

@@ -3,7 +3,7 @@
 use super::*;
 
 #[tokio::test]
-async fn a_new_plan_is_answered_and_an_older_one_is_not() {
+async fn a_newer_plan_replaces_the_answers_and_an_older_one_does_not() {
     let server = running(Some(three(5, [1, 0, 0]))).await;
     let packet = query("serving.regionmesh.test.", RecordType::A)
         .to_vec()
@@ -38,7 +38,7 @@ async fn a_new_plan_is_answered_and_an_older_one_is_not() {
         assert_eq!(now().await, "127.0.0.12");
     }
 
-    // The writer goes away: the last plan stays.
+    // The sender is dropped: the last plan stays.
     drop(server.plans);
 
     let packet = query("serving.regionmesh.test.", RecordType::A)
@@ -82,7 +82,7 @@ async fn garbage_does_not_stop_the_answers() {
 }
 
 #[tokio::test]
-async fn tcp_answers_several_queries_and_keeps_the_eight_newest_connections_of_a_client() {
+async fn tcp_answers_several_queries_and_allows_eight_connections_per_client() {
     let server = running(None).await;
     let packet = query("serving.regionmesh.test.", RecordType::A)
         .to_vec()
@@ -115,7 +115,7 @@ async fn tcp_answers_several_queries_and_keeps_the_eight_newest_connections_of_a
     assert!(ask(&mut ninth).await.is_ok(), "the ninth is answered");
     assert!(
         ask(&mut open[1]).await.is_err(),
-        "the one that asked longest ago gave way"
+        "the longest idle one is displaced"
     );
 
     assert!(ask(&mut open[0]).await.is_ok());
@@ -131,7 +131,7 @@ async fn tcp_answers_several_queries_and_keeps_the_eight_newest_connections_of_a
 }
 
 #[tokio::test]
-async fn a_port_in_use_is_reported_with_what_to_do() {
+async fn a_port_in_use_is_reported_with_a_remedy() {
     let server = running(None).await;
     let mut config = config();
     config.listen = server.address;

@@ -4,7 +4,7 @@ use super::*;
 
 proptest! {
     #[test]
-    fn serving_is_never_answered_with_nothing(weights in weights(), random: u32) {
+    fn serving_never_gets_an_empty_answer(weights in weights(), random: u32) {
         let answer = ask(
             &zone_with(&weights),
             "serving.regionmesh.test.",
@@ -17,7 +17,7 @@ proptest! {
     }
 
     #[test]
-    fn a_region_without_a_share_is_not_answered_while_another_has_one(
+    fn a_region_without_a_share_is_left_out_while_another_has_one(
         weights in weights(),
         random: u32,
     ) {
@@ -43,7 +43,7 @@ proptest! {
     }
 
     #[test]
-    fn regions_come_up_in_proportion_to_their_shares(weights in weights()) {
+    fn regions_are_drawn_in_proportion_to_their_shares(weights in weights()) {
         prop_assume!(weights.iter().any(|weight| *weight > 0));
         let zone = zone_with(&weights);
         let total: f64 = weights.iter().map(|weight| f64::from(*weight)).sum();
@@ -107,7 +107,7 @@ proptest! {
     }
 
     #[test]
-    fn names_are_found_in_any_case_and_spelled_back_as_asked(flips: u64, random: u32) {
+    fn names_match_in_any_case_and_answers_preserve_the_spelling(flips: u64, random: u32) {
         let spelled: String = "serving.regionmesh.test."
             .char_indices()
             .map(|(index, c)| {
@@ -130,7 +130,7 @@ proptest! {
 }
 
 #[test]
-fn before_the_first_plan_all_regions_of_the_configuration_are_answered() {
+fn before_the_first_plan_all_configured_regions_are_answered() {
     let zone = Zone::compile(&config(), None).unwrap();
     let mut seen: Vec<IpAddr> = (0..12)
         .flat_map(|n| {
@@ -175,7 +175,7 @@ fn a_plan_without_any_share_is_answered_with_all_regions() {
 }
 
 #[test]
-fn a_plan_that_answers_nothing_is_answered_by_a_local_answer() {
+fn a_local_answer_overrides_a_plan_without_addresses() {
     let mut config = config();
     config.traffic.when_all_down = WhenAllDown::Empty;
 
@@ -183,11 +183,11 @@ fn a_plan_that_answers_nothing_is_answered_by_a_local_answer() {
     plan.plan.all_failed_ms = Some(1);
 
     let answered = |local: Option<LocalAnswer>| {
-        let circumstances = Circumstances {
+        let adjustments = Adjustments {
             local: local.map(Arc::new),
-            ..Circumstances::default()
+            ..Adjustments::default()
         };
-        let zone = Zone::compile_with(&config, Some(&plan), &circumstances).unwrap();
+        let zone = Zone::compile_with(&config, Some(&plan), &adjustments).unwrap();
 
         addresses(&ask(&zone, "serving.regionmesh.test.", RecordType::A, 7)).len()
     };
@@ -279,7 +279,7 @@ fn an_address_or_region_that_is_not_in_the_configuration_is_never_answered() {
 }
 
 #[test]
-fn a_family_is_drawn_among_the_regions_that_have_it() {
+fn a_query_is_answered_from_the_regions_with_that_address_family() {
     let both = plan(
         3,
         &[
@@ -287,7 +287,7 @@ fn a_family_is_drawn_among_the_regions_that_have_it() {
             ("b", 1, &["10.0.0.2", "fd00::2"]),
         ],
     );
-    let zone = Zone::compile(&knowing(&both), Some(&both)).unwrap();
+    let zone = Zone::compile(&config_for(&both), Some(&both)).unwrap();
 
     for random in [0, u32::MAX / 2, u32::MAX] {
         let answer = ask(&zone, "serving.regionmesh.test.", RecordType::AAAA, random);
@@ -302,9 +302,9 @@ fn a_family_is_drawn_among_the_regions_that_have_it() {
 }
 
 #[test]
-fn all_addresses_of_the_drawn_region_are_answered_with_the_configured_ttl() {
+fn an_answer_has_all_addresses_of_one_region_and_the_configured_ttl() {
     let plan = plan(3, &[("a", 1, &["10.0.0.1", "10.0.0.2", "fd00::1"])]);
-    let zone = Zone::compile(&knowing(&plan), Some(&plan)).unwrap();
+    let zone = Zone::compile(&config_for(&plan), Some(&plan)).unwrap();
     let answer = ask(&zone, "serving.regionmesh.test.", RecordType::A, 0);
 
     assert_eq!(addresses(&answer).len(), 2);
@@ -313,7 +313,7 @@ fn all_addresses_of_the_drawn_region_are_answered_with_the_configured_ttl() {
 }
 
 #[test]
-fn a_regions_own_name_answers_whatever_its_share() {
+fn a_regions_own_name_is_answered_regardless_of_its_share() {
     let zone = Zone::compile(&config(), Some(&three(1, [0, 1, 1]))).unwrap();
     let answer = ask(
         &zone,

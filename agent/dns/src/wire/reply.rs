@@ -8,7 +8,7 @@ use crate::{
 use hickory_proto::op::ResponseCode;
 use std::net::IpAddr;
 
-/// How a query came in, which decides how long its answer may be.
+/// The transport of a query, which limits the length of its answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Transport {
     /// 512 bytes without EDNS, else what both sides take.
@@ -29,20 +29,20 @@ impl Transport {
 
 /// The client, and what an answer depends on apart from the zone and the packet.
 #[derive(Debug, Clone, Copy)]
-pub struct Asker<'a> {
+pub struct QueryContext<'a> {
     /// The packet's sender, as the network has it.
     pub source: IpAddr,
-    /// How it came in.
+    /// Its transport.
     pub transport: Transport,
     /// Draws the region of a `serving` answer.
     pub random: u32,
     /// Seconds since 1970, modulo 2^32.
     pub now_s: u32,
-    /// Makes and checks cookies; without secrets none is answered.
+    /// Creates and checks cookies; without secrets, answers carry none.
     pub secrets: Option<&'a Secrets>,
 }
 
-impl Asker<'_> {
+impl QueryContext<'_> {
     /// Longest answer, bytes, for a client that takes `payload`.
     pub(crate) fn limit(&self, payload: u16) -> usize {
         match self.transport {
@@ -52,39 +52,39 @@ impl Asker<'_> {
     }
 }
 
-/// The kinds of answer that are limited apart from each other.
+/// The kinds of answer that are limited separately.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Kind {
     /// The answer has records.
     Positive,
-    /// The name is there, records of the type are not.
+    /// The name exists, but has no records of the type.
     Empty,
-    /// There is no such name.
+    /// The name does not exist.
     NoName,
     /// Any other code.
     Error,
 }
 
-/// What a packet to send back says.
+/// A summary of an answer packet.
 #[derive(Debug)]
 pub struct Reply<'zone> {
     /// Its response code.
     pub code: ResponseCode,
     pub(crate) kind: Kind,
-    /// The region whose addresses it gives for `serving`, if one.
+    /// The region whose addresses it has for `serving`, if it is one region's.
     pub(crate) region: Option<&'zone ZoneRegion>,
     /// What the client's cookie proves.
     pub(crate) proof: Proof,
     /// The cookie that it carries.
     pub(crate) cookie: Option<[u8; cookies::LENGTH]>,
-    /// Whether it has an OPT record, and with which DO.
+    /// Its OPT record, if any, with the DO bit.
     pub(crate) edns: Option<bool>,
 }
 
 impl Reply<'_> {
-    /// Takes the records out of this answer, `packet`: what is left asks an honest client to come
-    /// back, with the cookie that it carries (BADCOOKIE, RFC 7873 §5.2.3) or else over TCP (TC).
-    /// Hardly longer than the query.
+    /// Removes the records from this answer, `packet`, so that a real client retries, with the
+    /// cookie that it carries (BADCOOKIE, RFC 7873 §5.2.3) or else over TCP (TC). Barely longer
+    /// than the query.
     pub fn cut(&mut self, packet: &mut Vec<u8>) {
         const TRUNCATED: u8 = 0x02;
 
@@ -117,7 +117,7 @@ impl Reply<'_> {
     }
 }
 
-/// Where the question of an answer of ours ends: no name in it is compressed.
+/// The end of the question in one of our answers: its name is not compressed.
 fn question_end(packet: &[u8]) -> usize {
     let mut at = HEADER;
     if packet.get(5) != Some(&1) {

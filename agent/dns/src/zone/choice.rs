@@ -1,4 +1,4 @@
-//! Which region a client is answered with. Pure: the random number is handed in.
+//! Chooses the region for a client. Pure: the random number is passed in.
 
 use super::{
     Zone,
@@ -12,7 +12,7 @@ impl Zone {
         Some(&self.networks).filter(|networks| !networks.is_empty())
     }
 
-    /// The region to answer `client` with and its place; none where no region has a share or an
+    /// The region to answer `client` with, and its index; none if no region has a share or an
     /// address of the family.
     pub(crate) fn choose(
         &self,

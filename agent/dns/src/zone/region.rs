@@ -1,4 +1,4 @@
-//! A region as DNS answers for it, and its address records.
+//! A region in DNS, and its address records.
 
 use crate::config::Config;
 use hickory_proto::rr::{

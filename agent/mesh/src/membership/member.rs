@@ -38,11 +38,11 @@ impl Identity for MemberId {
     /// Each renewal moves the generation twice as far ahead: an agent whose clock was set back
     /// between two starts overtakes its earlier process within a few round trips.
     fn renew(&self) -> Option<Self> {
-        const FARTHEST: u8 = 24;
+        const MAX_SHIFT: u8 = 24;
 
         let generation = self
             .generation
-            .saturating_add(1 << self.renewals.min(FARTHEST));
+            .saturating_add(1 << self.renewals.min(MAX_SHIFT));
         Some(Self {
             agent: self.agent.clone(),
             generation,

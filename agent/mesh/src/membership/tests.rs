@@ -3,7 +3,7 @@ mod hostile;
 use super::*;
 use rand::{RngExt, SeedableRng};
 
-/// A scripted network with virtual time. Every run is decided by its seed.
+/// A scripted network with virtual time. Runs are deterministic by seed.
 struct Network {
     start: Instant,
     now: Instant,
@@ -117,7 +117,7 @@ impl Network {
         self.run_until(end, |_| false);
     }
 
-    /// Runs until `is_done`, at most `for_ms`; says how long it took.
+    /// Runs until `is_done`, at most `for_ms`; returns how long it took.
     fn run_while(&mut self, for_ms: u64, is_done: impl Fn(&Self) -> bool) -> Option<Duration> {
         let begin = self.now;
         let end = self.now + Duration::from_millis(for_ms);
@@ -191,7 +191,7 @@ fn is_down_everywhere(network: &Network, index: usize) -> bool {
 }
 
 #[test]
-fn members_find_each_other_through_one_of_them() {
+fn members_discover_each_other_through_one_seed() {
     for count in [2, 5, 30, 80] {
         let mut network = Network::start(1, count, 40, 10, 0.0);
         let took = network.run_while(60_000, |network| network.all_see(count));
@@ -304,7 +304,7 @@ fn a_restarted_member_replaces_its_earlier_process_immediately() {
 }
 
 #[test]
-fn a_member_whose_clock_was_set_back_comes_back_too() {
+fn a_member_whose_clock_was_set_back_rejoins() {
     let mut network = Network::start(5, 4, 40, 0, 0.0);
     network
         .run_while(10_000, |network| network.all_see(4))
@@ -317,7 +317,7 @@ fn a_member_whose_clock_was_set_back_comes_back_too() {
 }
 
 #[test]
-fn a_member_declared_dead_comes_back_when_the_network_heals() {
+fn a_member_declared_dead_rejoins_when_the_network_heals() {
     let mut network = Network::start(6, 6, 40, 0, 0.0);
     network
         .run_while(10_000, |network| network.all_see(6))
@@ -370,7 +370,7 @@ fn a_member_that_was_paused_declares_no_member_dead() {
 }
 
 #[test]
-fn a_pause_during_a_suspicion_kills_no_member() {
+fn a_pause_during_a_suspicion_declares_no_member_dead() {
     let mut network = Network::start(12, 5, 40, 0, 0.0);
     network
         .run_while(10_000, |network| network.all_see(5))

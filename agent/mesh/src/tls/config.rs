@@ -30,7 +30,7 @@ impl Identity {
         Ok(config)
     }
 
-    /// TLS for dialled connections that speak `alpn`.
+    /// TLS for dialled connections with protocol `alpn`.
     pub(crate) fn client_config(
         self: &Arc<Self>,
         alpn: &[u8],

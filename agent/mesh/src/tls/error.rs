@@ -10,14 +10,14 @@ pub enum IdentityError {
     File { path: PathBuf, why: String },
     /// The certificate belongs to another agent.
     #[error(
-        "{path} is the certificate of {found}, but the configuration says {expected}; issue one \
+        "{path} is the certificate of {found}, but the configuration expects {expected}; issue one \
             with: regionmesh ca issue"
     )]
     NotOurs {
         path: PathBuf,
         /// The SPIFFE ID in it.
         found: String,
-        /// The SPIFFE ID that the configuration asks for.
+        /// The configured SPIFFE ID.
         expected: String,
     },
     /// The certificate is not valid now, or not issued by the configured authorities.

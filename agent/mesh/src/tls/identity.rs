@@ -148,7 +148,7 @@ impl Signer for Identity {
             .key
             .key
             .choose_scheme(&schemes)
-            .ok_or("the key fits no signature scheme")?;
+            .ok_or("no signature scheme supports the key")?;
         let mut signature = u16::from(signer.scheme()).to_be_bytes().to_vec();
 
         signature.extend(signer.sign(message).map_err(|error| error.to_string())?);

@@ -1,4 +1,4 @@
-//! Checks peers on both sides of a handshake.
+//! Verifies peers on both sides of a handshake.
 
 use super::{identity::Identity, names::server_name};
 use crate::metrics::MeshMetrics;
@@ -68,8 +68,8 @@ impl std::fmt::Debug for Refusal {
 
 /// An error's text without the type names that rustls prints around a [`Refusal`].
 pub(crate) fn readable(error: &str) -> String {
-    const BEFORE: &str = "Other(OtherError(";
-    match error.split_once(BEFORE) {
+    const PREFIX: &str = "Other(OtherError(";
+    match error.split_once(PREFIX) {
         Some((head, refusal)) => format!("{head}{}", refusal.strip_suffix("))").unwrap_or(refusal)),
         None => error.to_owned(),
     }
@@ -89,7 +89,7 @@ impl ServerCertVerifier for PeerVerifier {
             let wanted = dialled.to_str();
             let wanted = wanted.split('.').next().unwrap_or_default();
             return Err(refusal(format!(
-                "the agent there is {id}, wanted was one of region {wanted}"
+                "the agent there is {id}, expected one of region {wanted}"
             )));
         }
 
@@ -102,7 +102,7 @@ impl ServerCertVerifier for PeerVerifier {
         _leaf: &CertificateDer<'_>,
         _signed: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        Err(rustls::Error::General("TLS 1.2 is not spoken here".into()))
+        Err(rustls::Error::General("TLS 1.2 is not supported".into()))
     }
 
     fn verify_tls13_signature(

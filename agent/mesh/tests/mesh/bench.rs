@@ -1,4 +1,4 @@
-//! Agents' meshes over real sockets, each with a listener where gossip would be.
+//! Meshes over real sockets, with an event recorder in place of gossip.
 
 use async_trait::async_trait;
 use prometheus::Registry;
@@ -30,18 +30,18 @@ pub(crate) async fn eventually(what: &str, claim: impl Fn() -> bool) {
     }
 }
 
-/// Gossip's stand-in: records the mesh's events and answers an exchange with the reversed request.
+/// Replaces gossip: records the mesh's events and answers an exchange with the reversed request.
 #[derive(Clone, Default)]
-pub(crate) struct Mail(Arc<Mutex<Vec<String>>>);
+pub(crate) struct GossipRecorder(Arc<Mutex<Vec<String>>>);
 
-impl Mail {
+impl GossipRecorder {
     fn put(&self, line: String) {
         self.0.lock().unwrap().push(line);
     }
 }
 
 #[async_trait]
-impl GossipInbox for Mail {
+impl GossipInbox for GossipRecorder {
     fn link_up(&self, peer: &AgentId) {
         self.put(format!("up {peer}"));
     }
@@ -96,23 +96,23 @@ impl BulkService for Echo {
 
 pub(crate) struct Node {
     pub(crate) mesh: Mesh,
-    mail: Mail,
+    recorder: GossipRecorder,
     registry: Registry,
     pub(crate) actor: ActorCell,
     links: watch::Receiver<Arc<BTreeMap<AgentId, LinkInfo>>>,
 }
 
 impl Node {
-    /// A mesh that is alive.
+    /// A running mesh.
     pub(crate) async fn start(setup: Setup) -> Self {
-        let mail = Mail::default();
+        let recorder = GossipRecorder::default();
         let registry = Registry::new();
-        let (tell_links, links) = watch::channel(Arc::default());
+        let (links_sender, links) = watch::channel(Arc::default());
         let mesh = Mesh::new(MeshArguments {
             settings: setup.settings.clone(),
             identity: setup.identity(),
-            links: tell_links,
-            gossip: Arc::new(mail.clone()),
+            links: links_sender,
+            gossip: Arc::new(recorder.clone()),
             bulk: Arc::new(Echo),
             metrics: MeshMetrics::new(&registry).unwrap(),
         });
@@ -120,20 +120,20 @@ impl Node {
         let (actor, _) = Actor::spawn(None, MeshActor, mesh.clone()).await.unwrap();
         Self {
             mesh,
-            mail,
+            recorder,
             registry,
             actor: actor.get_cell(),
             links,
         }
     }
 
-    pub(crate) fn heard(&self, line: &str) -> bool {
-        self.times_heard(line) > 0
+    pub(crate) fn has_event(&self, line: &str) -> bool {
+        self.event_count(line) > 0
     }
 
-    pub(crate) fn times_heard(&self, line: &str) -> usize {
-        let lines = self.mail.0.lock().unwrap();
-        lines.iter().filter(|heard| *heard == line).count()
+    pub(crate) fn event_count(&self, line: &str) -> usize {
+        let lines = self.recorder.0.lock().unwrap();
+        lines.iter().filter(|event| *event == line).count()
     }
 
     pub(crate) fn is_linked(&self, peer: &str) -> bool {
@@ -144,7 +144,7 @@ impl Node {
         self.links.borrow().is_empty()
     }
 
-    /// The metric of this name whose label has this value, or has no label; 0 where there is none.
+    /// The metric of this name, without a label or with this label value; 0 if missing.
     pub(crate) fn metric(&self, name: &str, label: &str) -> u64 {
         let families = self.registry.gather();
         let metrics = families

@@ -3,7 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod bench;
-mod stranger;
+mod untrusted;
 
 use bench::{Bench, Node, TIMEOUT, eventually, files};
 use ractor::Actor;
@@ -14,15 +14,18 @@ use std::{
     net::UdpSocket,
     time::{Duration, Instant},
 };
-use stranger::{certificate, is_let_in, stranger};
+use untrusted::{certificate, is_admitted, untrusted_client};
 
 #[tokio::test(flavor = "multi_thread")]
-async fn agents_connect_exchange_send_datagrams_and_bulk() {
+async fn agents_connect_and_transfer_exchanges_datagrams_and_bulk_streams() {
     let bench = Bench::new(&["a/0", "b/0"]);
     let a = bench.start("a/0").await;
     let b = bench.start("b/0").await;
 
-    eventually("both are linked", || a.heard("up b/0") && b.heard("up a/0")).await;
+    eventually("both are linked", || {
+        a.has_event("up b/0") && b.has_event("up a/0")
+    })
+    .await;
     let to_b: AgentId = "b/0".parse().unwrap();
     assert_eq!(
         a.mesh
@@ -33,7 +36,7 @@ async fn agents_connect_exchange_send_datagrams_and_bulk() {
     );
 
     a.mesh.send_datagram(&to_b, b"hello".to_vec());
-    eventually("the datagram arrives", || b.heard("a/0: hello")).await;
+    eventually("the datagram arrives", || b.has_event("a/0: hello")).await;
 
     let (mut send, mut recv) = a.mesh.open_bulk(&to_b).await.unwrap();
     send.write_all(b"bulk").await.unwrap();
@@ -55,15 +58,15 @@ async fn a_datagram_reaches_an_agent_behind_its_regions_endpoint() {
 
     eventually("and a is linked to its nearest", || a.is_linked("b/0")).await;
     let to: AgentId = "b/1".parse().unwrap();
-    eventually("through whichever way", || {
+    eventually("through either path", || {
         a.mesh.send_datagram(&to, b"hello".to_vec());
-        b1.heard("a/0: hello")
+        b1.has_event("a/0: hello")
     })
     .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_restarted_mesh_actor_has_its_port_and_its_peers_again() {
+async fn a_restarted_mesh_actor_recovers_its_port_and_peers() {
     let bench = Bench::new(&["a/0", "b/0"]);
     let a = bench.start("a/0").await;
     let b = bench.start("b/0").await;
@@ -72,9 +75,9 @@ async fn a_restarted_mesh_actor_has_its_port_and_its_peers_again() {
     a.actor.kill_and_wait(None).await.unwrap();
 
     let (_actor, _) = Actor::spawn(None, MeshActor, a.mesh.clone()).await.unwrap();
-    // The peer may see the new connection before it misses the old one: then that one was never
-    // down.
-    eventually("linked again", || a.times_heard("up b/0") >= 2).await;
+    // The peer may see the new connection before it detects the loss of the old one: then it
+    // reports no `down`.
+    eventually("linked again", || a.event_count("up b/0") >= 2).await;
     let to: AgentId = "b/0".parse().unwrap();
     let start = Instant::now();
 
@@ -90,7 +93,7 @@ async fn a_restarted_mesh_actor_has_its_port_and_its_peers_again() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn strangers_are_refused_counted_and_disturb_nobody() {
+async fn untrusted_clients_are_refused_and_counted_and_peers_are_unaffected() {
     let bench = Bench::new(&["a/0", "b/0"]);
     let a = bench.start("a/0").await;
     let b = bench.start("b/0").await;
@@ -99,11 +102,11 @@ async fn strangers_are_refused_counted_and_disturb_nobody() {
     let dir = bench.dir.path();
     let target = bench.address("b/0");
 
-    // The control: one of ours is let in.
+    // Control: a client with a valid certificate is admitted.
     bench.issue("a/guest");
-    assert!(is_let_in(&stranger(dir, "a.guest", b"regionmesh/1"), target).await);
+    assert!(is_admitted(&untrusted_client(dir, "a.guest", b"regionmesh/1"), target).await);
 
-    // An authority of another's, under the same names.
+    // A foreign authority that uses the same names.
     let other = tempfile::tempdir().unwrap();
     init_authority(&other.path().join("ca"), &"m".parse().unwrap(), 30).unwrap();
     issue_certificate(
@@ -114,26 +117,50 @@ async fn strangers_are_refused_counted_and_disturb_nobody() {
     )
     .unwrap();
 
-    assert!(!is_let_in(&stranger(other.path(), "a.0", b"regionmesh/1"), target).await);
+    assert!(
+        !is_admitted(
+            &untrusted_client(other.path(), "a.0", b"regionmesh/1"),
+            target
+        )
+        .await
+    );
     eventually("counted", || b.refused("certificate") >= 1).await;
 
     // Another mesh's name, signed by our own authority's key.
     let renamed = tempfile::tempdir().unwrap();
     certificate(dir, renamed.path(), "spiffe://other/region/a/agent/0", 0, 1);
-    assert!(!is_let_in(&stranger(renamed.path(), "x", b"regionmesh/1"), target).await);
+    assert!(
+        !is_admitted(
+            &untrusted_client(renamed.path(), "x", b"regionmesh/1"),
+            target
+        )
+        .await
+    );
 
     // No identity at all, and an expired one.
     certificate(dir, renamed.path(), "https://example.org/", 0, 1);
-    assert!(!is_let_in(&stranger(renamed.path(), "x", b"regionmesh/1"), target).await);
+    assert!(
+        !is_admitted(
+            &untrusted_client(renamed.path(), "x", b"regionmesh/1"),
+            target
+        )
+        .await
+    );
     certificate(dir, renamed.path(), "spiffe://m/region/a/agent/0", -2, -1);
-    assert!(!is_let_in(&stranger(renamed.path(), "x", b"regionmesh/1"), target).await);
+    assert!(
+        !is_admitted(
+            &untrusted_client(renamed.path(), "x", b"regionmesh/1"),
+            target
+        )
+        .await
+    );
     eventually("all three counted", || b.refused("certificate") >= 4).await;
 
-    // A protocol that is not ours.
-    assert!(!is_let_in(&stranger(dir, "a.guest", b"h3"), target).await);
+    // Another ALPN protocol.
+    assert!(!is_admitted(&untrusted_client(dir, "a.guest", b"h3"), target).await);
     eventually("counted", || b.refused("handshake") >= 1).await;
 
-    // Random bytes. What good peers send is not taken for such.
+    // Random bytes. Packets of real peers are not counted as such.
     assert_eq!(b.refused("not-quic"), 0);
 
     let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
@@ -147,8 +174,8 @@ async fn strangers_are_refused_counted_and_disturb_nobody() {
     eventually("counted", || b.refused("not-quic") >= 1).await;
 
     assert!(
-        !a.heard("down b/0") && !b.heard("down a/0"),
-        "the good peers never noticed"
+        !a.has_event("down b/0") && !b.has_event("down a/0"),
+        "real peers are not affected"
     );
 
     assert_eq!(
@@ -161,7 +188,7 @@ async fn strangers_are_refused_counted_and_disturb_nobody() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_flood_of_handshakes_is_shed_and_a_good_peer_stays() {
+async fn a_handshake_flood_is_shed_and_connected_peers_stay_connected() {
     let bench = Bench::new(&["a/0", "b/0"]);
     let a = bench.start("a/0").await;
     let b = bench.start("b/0").await;
@@ -169,8 +196,8 @@ async fn a_flood_of_handshakes_is_shed_and_a_good_peer_stays() {
     eventually("linked", || a.is_linked("b/0") && b.is_linked("a/0")).await;
     bench.issue("a/guest");
 
-    let flood = stranger(bench.dir.path(), "a.guest", b"regionmesh/1");
-    // Begun and dropped: each leaves an Initial packet behind and never finishes.
+    let flood = untrusted_client(bench.dir.path(), "a.guest", b"regionmesh/1");
+    // Started and dropped: each sends an Initial packet and never completes.
     for _ in 0..10_000 {
         drop(flood.connect(bench.address("b/0"), "b.region.regionmesh.invalid"));
         tokio::task::yield_now().await;
@@ -182,7 +209,7 @@ async fn a_flood_of_handshakes_is_shed_and_a_good_peer_stays() {
     })
     .await;
 
-    assert!(!a.heard("down b/0") && !b.heard("down a/0"));
+    assert!(!a.has_event("down b/0") && !b.has_event("down a/0"));
     assert_eq!(
         a.mesh
             .exchange(&"b/0".parse().unwrap(), b"ok".to_vec(), TIMEOUT)
@@ -198,7 +225,7 @@ async fn a_peer_that_sends_garbage_on_a_stream_is_disconnected_with_a_reason() {
     let b = bench.start("b/0").await;
     bench.issue("a/guest");
 
-    let guest = stranger(bench.dir.path(), "a.guest", b"regionmesh/1");
+    let guest = untrusted_client(bench.dir.path(), "a.guest", b"regionmesh/1");
     let connect = async || {
         guest
             .connect(bench.address("b/0"), "b.region.regionmesh.invalid")
@@ -231,7 +258,7 @@ async fn a_peer_that_sends_garbage_on_a_stream_is_disconnected_with_a_reason() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_certificate_of_another_region_is_not_accepted_behind_an_endpoint() {
     let bench = Bench::new(&["a/0", "b/0"]);
-    // At b's endpoint answers an agent whose certificate says region c.
+    // The agent at b's endpoint has a certificate of region c.
     bench.issue("c/0");
 
     let mut setup = bench.setup("b/0");
@@ -244,7 +271,7 @@ async fn a_certificate_of_another_region_is_not_accepted_behind_an_endpoint() {
 
     let _c = Node::start(setup).await;
     let a = bench.start("a/0").await;
-    eventually("a tries and is not content", || {
+    eventually("a tries and refuses", || {
         a.metric("regionmesh_mesh_dial_failures_total", "b") >= 3
     })
     .await;
@@ -253,7 +280,7 @@ async fn a_certificate_of_another_region_is_not_accepted_behind_an_endpoint() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn new_certificate_files_are_used_without_a_restart_and_bad_ones_are_not() {
+async fn valid_new_certificates_are_used_without_a_restart_and_bad_ones_ignored() {
     let bench = Bench::new(&["a/0", "b/0"]);
     let a = bench.start("a/0").await;
     let b = bench.start("b/0").await;
@@ -282,24 +309,24 @@ async fn new_certificate_files_are_used_without_a_restart_and_bad_ones_are_not()
     for file in ["a.0.key", "a.0.pem"] {
         std::fs::rename(fresh.path().join(file), bench.dir.path().join(file)).unwrap();
     }
-    eventually("gossip is notified", || a.heard("reloaded")).await;
+    eventually("gossip is notified", || a.has_event("reloaded")).await;
     assert!(expires_s() > before);
-    assert!(!b.heard("down a/0"), "connections live on");
+    assert!(!b.has_event("down a/0"), "connections live on");
 }
 
 #[tokio::test]
-async fn a_signature_is_the_owners_and_nobody_elses() {
+async fn a_signature_verifies_only_for_its_owner() {
     use regionmesh_core::gossip::Signer;
 
     let bench = Bench::new(&["a/0", "b/0"]);
     let a = bench.setup("a/0").identity();
     let b = bench.setup("b/0").identity();
-    let signature = a.sign(b"fact").unwrap();
+    let signature = a.sign(b"entry").unwrap();
 
-    assert_eq!(b.check_signature(&a.chain(), b"fact", &signature), Ok(()));
+    assert_eq!(b.check_signature(&a.chain(), b"entry", &signature), Ok(()));
     assert!(b.check_signature(&a.chain(), b"fake", &signature).is_err());
-    assert!(b.check_signature(&b.chain(), b"fact", &signature).is_err());
-    assert!(b.check_signature(&a.chain(), b"fact", &[]).is_err());
+    assert!(b.check_signature(&b.chain(), b"entry", &signature).is_err());
+    assert!(b.check_signature(&a.chain(), b"entry", &[]).is_err());
     assert_eq!(b.check_chain(&"a/0".parse().unwrap(), &a.chain()), Ok(()));
     assert!(b.check_chain(&"a/1".parse().unwrap(), &a.chain()).is_err());
 }

@@ -118,7 +118,7 @@ impl Fetcher {
                     model = %manifest.model,
                     version = %manifest.version,
                     took = ?asked.elapsed(),
-                    "a source is slow; more expensive ones are asked as well"
+                    "a source is slow; using more expensive ones as well"
                 );
                 work.add_tier(tiers);
             }
@@ -149,7 +149,7 @@ impl Fetcher {
                     model = %manifest.model,
                     version = %manifest.version,
                     why,
-                    "a fetch failed; another agent is asked"
+                    "a fetch failed; trying another agent"
                 );
                 work.failed(source, &why, 1);
             }
@@ -173,7 +173,7 @@ impl Fetcher {
         lock(&work.requests).push_front(rest.into());
     }
 
-    /// Asks for `pieces` of one file; returns the answer's stream. The sending half must live until
+    /// Requests `pieces` of one file; returns the answer's stream. The sending half must live until
     /// everything has been read.
     async fn request_pieces(
         &self,

@@ -10,7 +10,7 @@ pub enum FetchError {
     NoSource {
         /// `model@version`.
         what: String,
-        /// Number of agents asked.
+        /// Number of agents tried.
         asked: usize,
         /// The last failure.
         last: String,

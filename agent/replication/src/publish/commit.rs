@@ -1,7 +1,7 @@
 //! Committing an upload: the checks against other versions of its name, and the commit itself.
 
 use super::{Publisher, REMOVAL_TIMEOUT, error::PublishError, uploads::Upload};
-use regionmesh_core::replication::{conflict_name, keeps_name};
+use regionmesh_core::replication::{conflict_name, name_winner};
 use regionmesh_protocol::{
     clock::HybridTime,
     models::manifest::{Manifest, ManifestError, VersionSummary},
@@ -48,33 +48,36 @@ impl Publisher {
         }
         self.check_elsewhere(&manifest)?;
         self.store.check_available().await?;
-        self.check_not_spent(&manifest).await?;
+        self.check_not_deleted(&manifest).await?;
 
-        let announced = self.rivals.announce(&mut manifest, &self.clock);
+        let announced = self.publications.announce(&mut manifest, &self.clock);
         let summary = self.store.commit(&manifest, &staged).await?;
-        let rival = self.rivals.among(&self.region, &summary).await;
+        let conflicting = self
+            .publications
+            .find_elsewhere(&self.region, &summary)
+            .await;
 
         drop(announced);
-        match rival.filter(|rival| keeps_name(rival, &summary) == rival) {
-            Some(rival) => Err(PublishError::LostName {
-                kept_as: conflict_name(&summary).unwrap_or_else(|_| summary.version.clone()),
+        match conflicting.filter(|conflicting| name_winner(conflicting, &summary) == conflicting) {
+            Some(conflicting) => Err(PublishError::NameTaken {
+                stored_as: conflict_name(&summary).unwrap_or_else(|_| summary.version.clone()),
                 model: summary.model,
                 version: summary.version,
-                region: rival.origin,
+                region: conflicting.origin,
             }),
             None => Ok(summary),
         }
     }
 
     /// The version of that name with different content that this region holds or is about to
-    /// commit. Another region's publisher waits for the answer.
-    pub async fn rival_of(
+    /// commit. A publisher in another region waits for the answer.
+    pub async fn conflicting_version(
         &self,
         published: &VersionSummary,
     ) -> Result<Option<VersionSummary>, ModelError> {
         // First, so that later announcements get later timestamps than the version in question.
-        self.clock.hear(published.published);
-        if let Some(announced) = self.rivals.announced(published) {
+        self.clock.advance_to(published.published);
+        if let Some(announced) = self.publications.announced(published) {
             return Ok(Some(announced));
         }
 
@@ -92,16 +95,16 @@ impl Publisher {
     }
 
     /// A deleted version's name can only be used again for the same content.
-    async fn check_not_spent(&self, manifest: &Manifest) -> Result<(), PublishError> {
+    async fn check_not_deleted(&self, manifest: &Manifest) -> Result<(), PublishError> {
         let deletion = self
             .store
             .deletion_of(&manifest.model, &manifest.version)
             .await?;
 
-        match deletion.filter(|stone| !stone.allows(manifest.content())) {
-            Some(stone) => Err(PublishError::Spent {
-                model: stone.model,
-                version: stone.version,
+        match deletion.filter(|tombstone| !tombstone.allows(manifest.content())) {
+            Some(tombstone) => Err(PublishError::NameDeleted {
+                model: tombstone.model,
+                version: tombstone.version,
             }),
             None => Ok(()),
         }

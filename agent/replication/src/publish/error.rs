@@ -39,7 +39,7 @@ pub enum PublishError {
     #[error("file {0} is not complete; wait for its answer before the commit")]
     Unfinished(String),
     /// The sender's connection broke.
-    #[error("file {path}: the sender broke off: {error}")]
+    #[error("file {path}: the upload was interrupted: {error}")]
     Sender { path: String, error: io::Error },
     /// A file could not be staged, for example because the disk is full.
     #[error(transparent)]
@@ -55,22 +55,22 @@ pub enum PublishError {
     /// name.
     #[error(
         "{model}@{version} was published in {region} at the same time, with other content, \
-            and that version keeps the name; yours is kept as {model}@{kept_as}, in every region"
+            and that version keeps the name; yours is stored as {model}@{stored_as}, in every region"
     )]
-    LostName {
+    NameTaken {
         model: ModelName,
         version: VersionName,
         /// The region that published first.
         region: RegionName,
         /// The new name of our version.
-        kept_as: VersionName,
+        stored_as: VersionName,
     },
     /// The version was deleted, and its name cannot be used again.
     #[error(
-        "{model}@{version} was deleted, and a version's name never stands for other content; \
+        "{model}@{version} was deleted, and its name cannot be reused for other content; \
             publish this as a new version"
     )]
-    Spent {
+    NameDeleted {
         model: ModelName,
         version: VersionName,
     },

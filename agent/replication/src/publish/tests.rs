@@ -1,4 +1,4 @@
-//! What goes wrong while a version is taken in, and that nothing of it can be seen after.
+//! Failures while a version is published, and that none of its files become visible.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
@@ -13,7 +13,7 @@ use regionmesh_protocol::models::{
 use std::{ops::Range, path::Path, process::Command};
 use tempfile::TempDir;
 
-/// A store in memory: of what was committed, the manifests.
+/// A store in memory that records committed manifests.
 #[derive(Default)]
 struct MemoryStore(Mutex<Vec<Manifest>>);
 
@@ -133,7 +133,7 @@ async fn assert_nothing_visible(publisher: &Publisher) {
 }
 
 #[tokio::test]
-async fn a_file_of_another_length_than_declared_or_cut_off_leaves_nothing_and_can_be_resent() {
+async fn a_file_of_wrong_length_leaves_nothing_and_can_be_resent() {
     let dir = TempDir::new().unwrap();
     let publisher = publisher(dir.path());
     let id = begin(&publisher).await;
@@ -189,7 +189,7 @@ async fn a_file_of_another_length_than_declared_or_cut_off_leaves_nothing_and_ca
 }
 
 #[tokio::test]
-async fn a_commit_that_overtakes_a_file_is_refused_and_makes_no_half_of_a_version() {
+async fn a_commit_before_a_file_is_complete_is_refused_and_leaves_nothing_visible() {
     let dir = TempDir::new().unwrap();
     let publisher = publisher(dir.path());
     let id = begin(&publisher).await;
@@ -199,8 +199,8 @@ async fn a_commit_that_overtakes_a_file_is_refused_and_makes_no_half_of_a_versio
         .await
         .unwrap();
 
-    let (sender, on_its_way) = futures::channel::mpsc::unbounded::<io::Result<Bytes>>();
-    let mut adding = Box::pin(publisher.add_file(&id, "b", 7, on_its_way));
+    let (sender, body) = futures::channel::mpsc::unbounded::<io::Result<Bytes>>();
+    let mut adding = Box::pin(publisher.add_file(&id, "b", 7, body));
     assert!(futures::poll!(adding.as_mut()).is_pending());
 
     let refused = publisher.commit(&id).await.unwrap_err();
@@ -228,7 +228,7 @@ async fn an_upload_without_files_is_refused() {
     assert_nothing_visible(&publisher).await;
 }
 
-/// A file system of one mebibyte; gone at the end.
+/// A file system of one mebibyte; unmounted at the end.
 struct Tiny(TempDir);
 
 impl Tiny {
@@ -252,7 +252,7 @@ impl Drop for Tiny {
 }
 
 #[tokio::test]
-async fn a_full_disk_is_named_and_gives_its_space_back() {
+async fn a_full_disk_is_reported_and_its_space_is_freed() {
     let Some(tiny) = Tiny::mount() else {
         eprintln!(
             "SKIPPED: a tmpfs can't be mounted here (needs root), a full disk was NOT tested"

@@ -5,7 +5,7 @@
 //! Bodies have their own deadlines where they are read. While a request is answered, the connection
 //! can't be displaced.
 
-use super::{Seat, impatient::Impatient};
+use super::{Seat, write_timeout::WriteTimeout};
 use axum::{BoxError, Router, body::Body, extract::ConnectInfo, response::Response};
 use bytes::Bytes;
 use http::{HeaderValue, header};
@@ -63,10 +63,10 @@ pub struct ReservePolicy {
 /// On the reserve, which has few places, the head and each write must end within this time.
 const RESERVE_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// Whose turn it is, with the client's deadline.
+/// Whose turn it is, with the deadline of the client.
 #[derive(Debug, Clone, Copy)]
 enum Phase {
-    /// The client's: it is sending a head.
+    /// The client's: it is sending a request head.
     Head(Instant),
     /// The client's: it may send another request.
     Idle(Instant),
@@ -120,7 +120,7 @@ where
         let turn = turn.clone();
         move || turn.read()
     };
-    let stream = TokioIo::new(Impatient::new(stream, limits.write, on_read));
+    let stream = TokioIo::new(WriteTimeout::new(stream, limits.write, on_read));
 
     // The phases' deadlines replace hyper's own, which does not distinguish a slow head from an
     // idle connection.

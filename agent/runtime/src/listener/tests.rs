@@ -1,4 +1,4 @@
-//! The loop over real connections.
+//! The accept loop over real connections.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
@@ -11,15 +11,15 @@ use tokio::{
 
 const TIMEOUT: Duration = Duration::from_secs(20);
 
-struct Scene {
+struct Fixture {
     address: SocketAddr,
     open: IntGauge,
-    turned: Arc<AtomicUsize>,
+    dropped: Arc<AtomicUsize>,
     stop: CancellationToken,
     ended: tokio::task::JoinHandle<()>,
 }
 
-/// Answers each byte with the same; only a connection that sent `!` is busy.
+/// Echoes each byte; only a connection that sent `!` is busy.
 async fn echo(mut stream: TcpStream, seat: Arc<Seat>) {
     while let Ok(byte) = stream.read_u8().await {
         if byte == b'!' {
@@ -31,33 +31,33 @@ async fn echo(mut stream: TcpStream, seat: Arc<Seat>) {
     }
 }
 
-async fn scene(places: PlaceLimits, reserve: Option<PlaceLimits>) -> Scene {
+async fn fixture(places: PlaceLimits, reserve: Option<PlaceLimits>) -> Fixture {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let stop = CancellationToken::new();
     let open = IntGauge::new("open", "open").unwrap();
-    let turned = Arc::new(AtomicUsize::new(0));
+    let dropped = Arc::new(AtomicUsize::new(0));
     let limits = DoorLimits {
         places,
         reserve,
         stop_timeout: Duration::from_millis(100),
     };
-    let counted = turned.clone();
+    let counted = dropped.clone();
     let door = Door::new("test", limits, open.clone(), move |_| {
         counted.fetch_add(1, Ordering::SeqCst);
     });
     let ended = tokio::spawn(accept(listener, door, stop.clone(), echo));
 
-    Scene {
+    Fixture {
         address,
         open,
-        turned,
+        dropped,
         stop,
         ended,
     }
 }
 
-impl Scene {
+impl Fixture {
     async fn connect(&self, last: u8) -> TcpStream {
         let socket = TcpSocket::new_v4().unwrap();
         socket
@@ -66,12 +66,12 @@ impl Scene {
         socket.connect(self.address).await.unwrap()
     }
 
-    fn turned(&self) -> usize {
-        self.turned.load(Ordering::SeqCst)
+    fn dropped(&self) -> usize {
+        self.dropped.load(Ordering::SeqCst)
     }
 }
 
-/// Whether the byte comes back.
+/// Whether the byte is echoed.
 async fn answers(stream: &mut TcpStream, byte: u8) -> bool {
     let echoed = async {
         stream.write_u8(byte).await.ok()?;
@@ -85,8 +85,8 @@ async fn answers(stream: &mut TcpStream, byte: u8) -> bool {
 }
 
 #[tokio::test]
-async fn newcomers_of_any_address_displace_the_longest_idle_and_never_a_busy_one() {
-    let scene = scene(
+async fn new_connections_displace_the_longest_idle_and_never_a_busy_one() {
+    let fixture = fixture(
         PlaceLimits {
             total: 4,
             per_client: 2,
@@ -94,45 +94,45 @@ async fn newcomers_of_any_address_displace_the_longest_idle_and_never_a_busy_one
         None,
     )
     .await;
-    let mut busy = scene.connect(1).await;
+    let mut busy = fixture.connect(1).await;
 
     assert!(answers(&mut busy, b'!').await);
     let mut silent = Vec::new();
     for last in 2..20 {
         for _ in 0..3 {
-            silent.push(scene.connect(last).await);
+            silent.push(fixture.connect(last).await);
         }
-        let mut honest = scene.connect(100 + last).await;
+        let mut honest = fixture.connect(100 + last).await;
         assert!(answers(&mut honest, b'a').await, "{last}");
     }
 
     assert!(answers(&mut busy, b'b').await);
-    assert!(scene.turned() > 18, "{}", scene.turned());
-    assert!(scene.open.get() <= 5, "{}", scene.open.get());
+    assert!(fixture.dropped() > 18, "{}", fixture.dropped());
+    assert!(fixture.open.get() <= 5, "{}", fixture.open.get());
 }
 
 #[tokio::test]
-async fn where_all_are_busy_newcomers_get_the_reserve_and_then_nothing() {
+async fn with_all_places_busy_new_connections_get_the_reserve_and_then_nothing() {
     let one = PlaceLimits {
         total: 1,
         per_client: 1,
     };
-    let scene = scene(one, Some(one)).await;
-    let mut first = scene.connect(1).await;
+    let fixture = fixture(one, Some(one)).await;
+    let mut first = fixture.connect(1).await;
 
     assert!(answers(&mut first, b'!').await);
-    let mut second = scene.connect(2).await;
+    let mut second = fixture.connect(2).await;
     assert!(answers(&mut second, b'!').await);
 
-    let mut third = scene.connect(3).await;
+    let mut third = fixture.connect(3).await;
     assert!(!answers(&mut third, b'a').await);
     assert!(answers(&mut first, b'a').await && answers(&mut second, b'a').await);
-    assert_eq!(scene.turned(), 2);
+    assert_eq!(fixture.dropped(), 2);
 }
 
 #[tokio::test]
-async fn after_the_stop_connections_are_cut_off_in_time() {
-    let scene = scene(
+async fn connections_are_closed_within_the_timeout_after_the_stop() {
+    let fixture = fixture(
         PlaceLimits {
             total: 2,
             per_client: 2,
@@ -140,11 +140,11 @@ async fn after_the_stop_connections_are_cut_off_in_time() {
         None,
     )
     .await;
-    let mut open = scene.connect(1).await;
+    let mut open = fixture.connect(1).await;
 
     assert!(answers(&mut open, b'!').await);
-    scene.stop.cancel();
-    tokio::time::timeout(TIMEOUT, scene.ended)
+    fixture.stop.cancel();
+    tokio::time::timeout(TIMEOUT, fixture.ended)
         .await
         .expect("ends")
         .unwrap();

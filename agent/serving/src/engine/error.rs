@@ -31,7 +31,7 @@ pub(crate) enum EngineError {
 }
 
 impl EngineError {
-    /// The limit that stopped the engine, if one did; else `other` with the text.
+    /// The limit that stopped the engine, if any; else `other` with the text.
     pub(super) fn from_tract(error: &TractError, other: fn(String) -> Self) -> Self {
         let cause = error.root_cause();
         match (
@@ -44,16 +44,16 @@ impl EngineError {
         }
     }
 
-    /// Whether our own limit ended it: then trying other inputs proves nothing.
-    pub(super) fn is_ours(&self) -> bool {
+    /// Whether one of our limits ended it: then other inputs would prove nothing.
+    pub(super) fn is_own_limit(&self) -> bool {
         matches!(self, Self::TooLarge(_) | Self::Stopped(_))
     }
 }
 
 /// Runs `work` and turns a panic into an error.
 pub(crate) fn guarded<T>(work: impl FnOnce() -> Result<T, EngineError>) -> Result<T, EngineError> {
-    // Unwind-safe: what a panic may leave half done are plans under a lock, which are only ever
-    // pushed whole.
+    // Unwind-safe: a panic can only interrupt changes of the plans, which are added as a whole
+    // under a lock.
     catch_unwind(AssertUnwindSafe(work))
         .unwrap_or_else(|panic| Err(EngineError::Panic(panic_text(&*panic))))
 }

@@ -1,4 +1,4 @@
-//! What is read from the ONNX file before any plan is made.
+//! Reads the ONNX file before any plan is made.
 
 use super::error::{EngineError, guarded};
 use crate::{datatype::Datatype, tensors::TensorSpec};
@@ -127,7 +127,7 @@ pub(super) fn spec(value: &ValueInfoProto, kind: &str) -> Result<TensorSpec, Eng
             Some(tensor_shape_proto::dimension::Value::DimValue(length)) if length >= 0 => length,
             _ => -1,
         }),
-        // An input of unknown rank would have to be checked by the model itself.
+        // Only the model could check an input of unknown rank.
         (None, "input") => {
             return Err(EngineError::Model(format!(
                 "input {name:?} has no declared rank"
@@ -149,8 +149,7 @@ pub(super) fn spec(value: &ValueInfoProto, kind: &str) -> Result<TensorSpec, Eng
     })
 }
 
-/// What can be known before any plan: the same inputs as declared, and only operators that tract
-/// has.
+/// Checks before any plan is made: the inputs are as declared, and tract has all operators.
 pub(super) fn check_graph(
     graph: &InferenceModel,
     unresolved: &[String],

@@ -1,4 +1,4 @@
-//! What a new catalogue changes.
+//! Applies a new catalogue.
 
 use super::VersionRegistry;
 use crate::{
@@ -39,7 +39,7 @@ impl VersionRegistry {
         self.arguments.loading.outcomes().retain(is_held);
         self.arguments.loading.quarantine().retain(is_held);
         progress
-            .resting
+            .backing_off
             .retain(|(model, version, content), _| is_held(model, version, *content));
         self.forget_metrics(&old, &models);
 
@@ -79,7 +79,7 @@ impl VersionRegistry {
                         .for_each(|version| metrics.forget_version(name, version));
 
                     metrics.forget_model(name);
-                    tracing::info!(model = %name, "the model is gone from the catalogue");
+                    tracing::info!(model = %name, "the model was removed from the catalogue");
                 }
                 Some(new) => {
                     let gone = model
@@ -94,8 +94,8 @@ impl VersionRegistry {
         }
     }
 
-    /// Ends loads and trials of versions that were deleted or are not wanted any more; their
-    /// threads notice between two operators.
+    /// Ends loads and test loads of versions that were deleted or are no longer wanted; their
+    /// threads stop between two operators.
     fn stop_loads(&self, progress: &mut Progress) {
         let view = self.view.load();
         let holds = |(model, version, content): &VersionKey| {
@@ -118,8 +118,8 @@ impl VersionRegistry {
             }
         }
 
-        if progress.trying.as_ref().is_some_and(|key| !holds(key)) {
-            progress.trial.abort_all();
+        if progress.testing.as_ref().is_some_and(|key| !holds(key)) {
+            progress.test_load.abort_all();
         }
     }
 }
@@ -166,7 +166,7 @@ fn models_of(
     models
 }
 
-/// Every held version, the one published last first.
+/// Every held version, newest first.
 fn newest_first(
     catalogue: &Catalogue,
     is_held: impl Fn(&ModelName, &VersionName, Digest) -> bool,

@@ -1,4 +1,4 @@
-//! Loads and trials: what is started, how they end, when they are repeated.
+//! Starts, finishes and retries loads and test loads.
 
 use super::{VersionRegistry, publish::with_default};
 use crate::{
@@ -31,30 +31,30 @@ impl VersionRegistry {
         match finished {
             Ok((_, finished)) => self.finish(finished, progress),
             Err(error) if error.is_cancelled() => {}
-            // The next turn of the loop starts the load again.
+            // The next iteration of the loop starts the load again.
             Err(error) => tracing::error!(%error, "a model load was aborted"),
         }
     }
 
-    pub(super) fn trial_ended(
+    pub(super) fn test_load_ended(
         &self,
         finished: Result<Finished, JoinError>,
         progress: &mut Progress,
     ) {
-        let trying = progress.trying.take();
+        let testing = progress.testing.take();
         match finished {
             // The outcome was recorded by the load.
             Ok((key, result)) => {
                 if matches!(result, Err(LoadError::Unreadable(_))) {
-                    progress.resting.insert(key, Instant::now());
+                    progress.backing_off.insert(key, Instant::now());
                 }
             }
             Err(error) => {
                 progress
-                    .resting
-                    .extend(trying.map(|key| (key, Instant::now())));
+                    .backing_off
+                    .extend(testing.map(|key| (key, Instant::now())));
                 if !error.is_cancelled() {
-                    tracing::error!(%error, "a model trial was aborted");
+                    tracing::error!(%error, "a test load was aborted");
                 }
             }
         }
@@ -77,7 +77,7 @@ impl VersionRegistry {
             .filter(|(_, failure)| !failure.is_retrying);
         let due: Vec<ModelName> = waiting
             .map(|(name, failure)| (name.clone(), failure.version.clone(), failure.content))
-            .filter(|key| !progress.is_resting(key) && self.due(key).is_some())
+            .filter(|key| !progress.is_backing_off(key) && self.due(key).is_some())
             .map(|(name, ..)| name)
             .collect();
 
@@ -88,7 +88,7 @@ impl VersionRegistry {
         }
     }
 
-    /// Retries versions whose files were replaced, or that an operator asked for.
+    /// Retries versions whose files were replaced or whose retry an operator requested.
     pub(super) fn retry(&self, progress: &mut Progress) {
         for (model, version) in self.arguments.loading.quarantine().take_retries() {
             self.arguments
@@ -99,7 +99,7 @@ impl VersionRegistry {
             self.extras
                 .retain(|other, held, _| *other != model || *held != version);
             progress
-                .resting
+                .backing_off
                 .retain(|(other, held, _), _| *other != model || *held != version);
 
             if let Some(failure) = progress
@@ -152,7 +152,7 @@ impl VersionRegistry {
         model.fallback(|version, content| {
             let key = (name.clone(), version.clone(), content);
             let is_bad = matches!(self.outcome(&key), Some(Outcome::Unservable { .. }));
-            !is_bad && !progress.is_resting(&key)
+            !is_bad && !progress.is_backing_off(&key)
         })
     }
 
@@ -184,23 +184,23 @@ impl VersionRegistry {
         }
     }
 
-    /// Tries the newest version without an outcome, else the one whose retry is due longest. Loads
-    /// of default versions start before.
-    pub(super) fn start_trial(&self, progress: &mut Progress) {
-        if progress.trying.is_some() {
+    /// Test-loads the newest version without an outcome, else the one whose retry is most overdue.
+    /// Loads of default versions come first.
+    pub(super) fn start_test_load(&self, progress: &mut Progress) {
+        if progress.testing.is_some() {
             return;
         }
 
         let view = self.view.load();
         let is_loading =
             |key: &VersionKey| progress.loading.values().any(|(loading, _)| loading == key);
-        let is_idle = |key: &&VersionKey| !progress.is_resting(key) && !is_loading(key);
-        let is_untried = |key: &&VersionKey| {
+        let is_idle = |key: &&VersionKey| !progress.is_backing_off(key) && !is_loading(key);
+        let is_untested = |key: &&VersionKey| {
             self.arguments.tests_versions && self.outcome(key).is_none() && is_idle(key)
         };
-        let key = match view.newest.iter().find(is_untried) {
+        let key = match view.newest.iter().find(is_untested) {
             Some(untried) => untried.clone(),
-            None if progress.may_repeat_trial() => {
+            None if progress.may_repeat_test_load() => {
                 let due = view
                     .newest
                     .iter()
@@ -218,8 +218,8 @@ impl VersionRegistry {
         let extras = self.extras.clone();
         let task = key.clone();
 
-        progress.trying = Some(key);
-        progress.trial.spawn(async move {
+        progress.testing = Some(key);
+        progress.test_load.spawn(async move {
             let (model, version, content) = &task;
             let loaded = loading
                 .load(model, version, *content, None, || extras.drop_oldest())
@@ -247,7 +247,7 @@ impl VersionRegistry {
             Ok(loaded) => loaded,
             Err(error) => {
                 if matches!(error, LoadError::Unreadable(_)) {
-                    progress.resting.insert(key.clone(), Instant::now());
+                    progress.backing_off.insert(key.clone(), Instant::now());
                 }
 
                 if is_wanted {
@@ -282,8 +282,7 @@ impl VersionRegistry {
             tracing::warn!(model = %name, %version, wanted, "serving an older version: the default \
                 version can't be served");
         } else {
-            tracing::info!(model = %name, from, to = %version, "serving another version by \
-                default");
+            tracing::info!(model = %name, from, to = %version, "the default version changed");
         }
 
         if let Some(before) =

@@ -1,4 +1,4 @@
-//! What requests and the mesh see: the view, its metrics, and the status entries.
+//! Publishes the view, its metrics, and the status entries.
 
 use super::VersionRegistry;
 use crate::{

@@ -13,7 +13,7 @@ pub(crate) enum LoadError {
     /// Its files can't be read now.
     #[error("its files can't be read: {0}")]
     Unreadable(String),
-    /// There is no room now.
+    /// Not enough memory at present.
     #[error("needs {needed} bytes of memory, serving.memory_limit is {limit} and {used} are taken")]
     NoRoom {
         /// Bytes to be set aside.
@@ -28,9 +28,9 @@ pub(crate) enum LoadError {
     /// Loading it took too long; its thread may still run.
     #[error("loading it and running one inference took longer than {} s", .0.as_secs_f32())]
     Overrun(Duration),
-    /// The process died while loading it.
+    /// The process crashed while loading it.
     #[error(
-        "it is quarantined: the process died while loading it; delete it, or run `regionmesh \
+        "it is quarantined: the process crashed while loading it; delete it, or run `regionmesh \
             models retry {0} {1}`"
     )]
     Quarantined(ModelName, VersionName),
@@ -38,7 +38,7 @@ pub(crate) enum LoadError {
 
 impl LoadError {
     /// Whether a later attempt may succeed.
-    pub(crate) fn is_passing(&self) -> bool {
+    pub(crate) fn is_transient(&self) -> bool {
         match self {
             LoadError::Unreadable(_) => true,
             LoadError::NoRoom { needed, limit, .. } => needed <= limit,

@@ -4,7 +4,7 @@ use super::*;
 use crate::source::Directory;
 
 #[tokio::test]
-async fn a_suspect_computes_while_no_other_does_and_is_acquitted_by_the_end_of_its_load() {
+async fn a_suspect_is_loaded_alone_and_cleared_when_its_load_ends() {
     let models = tempfile::tempdir().unwrap();
     let state = tempfile::tempdir().unwrap();
     let model: ModelName = "m".parse().unwrap();
@@ -15,7 +15,7 @@ async fn a_suspect_computes_while_no_other_does_and_is_acquitted_by_the_end_of_i
     std::fs::write(models.path().join("m/1/model.onnx"), b"damaged").unwrap();
 
     let before = Quarantine::open(Some(state.path()));
-    // As if the process had died: nothing is dropped.
+    // Simulates a crash: nothing is dropped.
     for name in ["1", "2"] {
         std::mem::forget(before.mark(&(model.clone(), name.parse().unwrap(), content)));
     }
@@ -43,7 +43,7 @@ async fn a_suspect_computes_while_no_other_does_and_is_acquitted_by_the_end_of_i
 }
 
 #[test]
-fn the_model_file_is_found_by_name_or_by_being_alone() {
+fn the_model_file_is_model_onnx_or_the_only_onnx_file() {
     let files = |paths: &[&str]| {
         paths
             .iter()

@@ -1,4 +1,4 @@
-//! From the JSON of a request to the JSON of its answer.
+//! Converts a JSON request to its JSON answer.
 
 use crate::{
     engine::{Engine, EngineError},

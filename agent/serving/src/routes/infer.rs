@@ -49,8 +49,7 @@ pub(super) async fn infer(
                 .metrics
                 .request(known.as_ref(), None, refusal.status);
 
-            // A model that others serve and this server can't is an error of ours: a ramp must see
-            // it.
+            // A model that others serve and this server can't is our error: a ramp must notice it.
             if known.is_some() && refusal.status.is_server_error() {
                 service.version_registry.failed();
             }
@@ -67,7 +66,7 @@ pub(super) async fn infer(
         service.version_registry.failed();
     }
 
-    // A version deleted meanwhile gets no series: nothing would remove it.
+    // A version deleted since gets no series: nothing would remove it.
     if service
         .version_registry
         .view()
@@ -211,7 +210,7 @@ impl Job {
     }
 }
 
-/// The answer at the deadline, whatever the computation does.
+/// The answer at the deadline, even if the computation continues.
 fn too_late(service: &Service, loaded: &Loaded, status: StatusCode) -> Refusal {
     let model = &loaded.model;
     let version = &loaded.version;

@@ -49,7 +49,7 @@ fn largest(datatype: Datatype) -> Value {
 }
 
 #[test]
-fn every_type_reads_back_its_extreme_value() {
+fn every_type_round_trips_its_extreme_value() {
     for datatype in ALL {
         let spec = spec(datatype, &[-1]);
         let tensor = read(&spec, json!([1]), json!([largest(datatype)])).unwrap();
@@ -63,7 +63,7 @@ fn every_type_reads_back_its_extreme_value() {
 
 proptest! {
     #[test]
-    fn what_fits_is_read_exactly_and_what_does_not_is_refused(
+    fn representable_numbers_are_read_exactly_and_others_refused(
         value in any::<i64>(),
         small in -400i64..400,
     ) {
@@ -80,7 +80,7 @@ proptest! {
     }
 
     #[test]
-    fn any_shape_and_length_gives_a_tensor_or_a_sentence(
+    fn any_shape_and_length_gives_a_tensor_or_an_error(
         shape in proptest::collection::vec(any::<i64>(), 0..4),
         n in 0usize..9,
     ) {
@@ -158,7 +158,7 @@ fn faults() -> [(Value, Value, &'static str); 12] {
 }
 
 #[test]
-fn faults_are_named_with_what_was_expected() {
+fn errors_state_what_was_expected() {
     let matrix = spec(Datatype::Fp32, &[-1, 3]);
     for (shape, data, part) in faults() {
         let message = read(&matrix, shape.clone(), data).expect_err("accepted");

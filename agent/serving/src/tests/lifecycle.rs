@@ -1,4 +1,4 @@
-//! Versions come, change and go, while clients ask.
+//! Versions are added, replaced and deleted under load.
 
 use super::*;
 use std::sync::atomic::AtomicBool;
@@ -37,7 +37,7 @@ async fn a_hot_swap_under_load_fails_no_request() {
                     send(&mut connection, "POST", "/v2/models/add/infer", body).await;
 
                 assert_eq!(parts.status, 200, "{answer}");
-                // Each answer is wholly of the version that it names.
+                // Each answer is entirely from the version that it names.
                 let version: f64 = answer["model_version"].as_str().unwrap().parse().unwrap();
                 assert_eq!(answer["outputs"][0]["data"], json!([version, version]));
                 count += 1;
@@ -72,7 +72,7 @@ async fn a_hot_swap_under_load_fails_no_request() {
 }
 
 #[tokio::test]
-async fn an_alias_switches_the_default_to_and_fro_without_loading_again() {
+async fn an_alias_switches_the_default_back_and_forth_without_reloading() {
     let fixture = Fixture::with(&[("add", models::add(1.0))]).await;
     fixture.put("add", "2", models::add(2.0));
     fixture.publish_with(&[("add", "1")]);
@@ -95,7 +95,7 @@ async fn an_alias_switches_the_default_to_and_fro_without_loading_again() {
 }
 
 #[tokio::test]
-async fn a_deleted_model_is_gone_and_a_deleted_default_gives_way() {
+async fn a_deleted_model_disappears_and_a_deleted_default_is_replaced() {
     let fixture = Fixture::with(&[("add", models::add(1.0)), ("other", models::add(5.0))]).await;
     fixture.put("add", "2", models::add(2.0));
     fixture.publish();
@@ -137,7 +137,7 @@ async fn a_deleted_model_is_gone_and_a_deleted_default_gives_way() {
 }
 
 #[tokio::test]
-async fn a_version_published_anew_with_other_content_is_loaded_anew() {
+async fn a_version_republished_with_other_content_is_reloaded() {
     let fixture = Fixture::with(&[("add", models::add(1.0))]).await;
     fixture.put("add", "1", models::add(7.0));
     fixture.publish();
@@ -173,7 +173,7 @@ async fn a_broken_new_default_leaves_the_old_one_serving() {
 }
 
 #[tokio::test]
-async fn a_region_is_ready_once_the_catalogue_was_read_and_stays_so_whatever_is_published() {
+async fn a_region_is_ready_once_the_catalogue_is_read_and_stays_ready() {
     let fixture = Fixture::start(config(1)).await;
     assert_eq!(
         fixture.get("/v2/health/ready").await.0,
@@ -211,18 +211,18 @@ async fn a_region_is_ready_once_the_catalogue_was_read_and_stays_so_whatever_is_
 
     fixture.wait_default("add", "1").await;
     ready().await;
-    assert!(fixture.facts.borrow().is_ready);
+    assert!(fixture.status.borrow().is_ready);
 }
 
 #[tokio::test]
-async fn a_region_that_starts_is_ready_with_all_that_can_be_served() {
+async fn a_starting_region_is_ready_once_it_serves_all_servable_models() {
     let fixture = Fixture::start(config(1)).await;
     fixture.memory.is_broken.store(true, Ordering::SeqCst);
     fixture.put("add", "1", models::add(1.0));
     fixture.put("bad", "1", models::unknown_operator());
     fixture.publish();
 
-    let told = async |part: &str| {
+    let reports = async |part: &str| {
         fixture
             .get("/v2/health/ready")
             .await
@@ -232,8 +232,8 @@ async fn a_region_that_starts_is_ready_with_all_that_can_be_served() {
     };
 
     fixture
-        .wait("the store's fault is told", async || {
-            told("model add@1 can't be loaded").await
+        .wait("the store's fault is reported", async || {
+            reports("model add@1 can't be loaded").await
         })
         .await;
 
@@ -252,7 +252,7 @@ async fn a_region_that_starts_is_ready_with_all_that_can_be_served() {
 }
 
 #[tokio::test]
-async fn a_draining_region_is_not_ready_and_goes_on_serving() {
+async fn a_draining_region_is_not_ready_but_keeps_serving() {
     let fixture = Fixture::with(&[("add", models::add(1.0))]).await;
     fixture.draining.send_replace(true);
 
@@ -271,7 +271,7 @@ async fn a_draining_region_is_not_ready_and_goes_on_serving() {
 }
 
 #[tokio::test]
-async fn extra_versions_are_bounded_and_the_least_used_goes() {
+async fn extra_versions_are_bounded_and_the_least_recently_used_is_evicted() {
     let fixture = Fixture::start(config(2)).await;
     for version in ["1", "2", "3", "4"] {
         fixture.put("add", version, models::add(version.parse().unwrap()));
@@ -293,33 +293,33 @@ async fn extra_versions_are_bounded_and_the_least_used_goes() {
     assert_eq!(
         fixture.memory.reads.load(Ordering::SeqCst),
         reads,
-        "1 and 3 are kept"
+        "1 and 3 stay"
     );
 
     first_output(&fixture, &path(2)).await;
     assert_eq!(
         fixture.memory.reads.load(Ordering::SeqCst),
         reads + 1,
-        "2 was given up"
+        "2 was dropped"
     );
 }
 
 #[tokio::test]
-async fn facts_tell_what_is_served() {
+async fn the_status_lists_what_is_served() {
     let mut fixture = Fixture::with(&[("add", models::add(1.0))]).await;
     let wanted = [("add".parse().unwrap(), "1".parse().unwrap())];
-    let is_told = fixture
-        .facts
-        .wait_for(|facts| facts.is_ready && facts.models == wanted);
+    let listed = fixture
+        .status
+        .wait_for(|status| status.is_ready && status.models == wanted);
 
-    tokio::time::timeout(Duration::from_secs(10), is_told)
+    tokio::time::timeout(Duration::from_secs(10), listed)
         .await
         .unwrap()
         .unwrap();
 }
 
 #[tokio::test]
-async fn stopping_lets_a_request_in_progress_end_and_takes_no_new_one() {
+async fn a_stop_finishes_requests_in_progress_and_accepts_no_new_ones() {
     let fixture = Fixture::with(&[("add", models::add(1.0))]).await;
     fixture.put("add", "0", models::add(4.0));
     fixture.publish();
@@ -329,9 +329,9 @@ async fn stopping_lets_a_request_in_progress_end_and_takes_no_new_one() {
         })
         .await;
 
-    // The request hangs at the store, which stands for an inference that takes long.
-    let gate = Arc::new(tokio::sync::Semaphore::new(0));
-    *fixture.memory.gate.lock().unwrap() = Some(gate.clone());
+    // The request hangs at the store, in place of a slow inference.
+    let read_permits = Arc::new(tokio::sync::Semaphore::new(0));
+    *fixture.memory.read_permits.lock().unwrap() = Some(read_permits.clone());
 
     let mut connection = fixture.connect().await;
     let request = tokio::spawn(async move {
@@ -358,7 +358,7 @@ async fn stopping_lets_a_request_in_progress_end_and_takes_no_new_one() {
     }
 
     assert!(!fixture.server.is_finished());
-    gate.add_permits(1);
+    read_permits.add_permits(1);
 
     let (parts, body) = request.await.unwrap();
     assert_eq!(

@@ -8,7 +8,7 @@ use std::task::Poll;
 use tokio::sync::Semaphore;
 use tower::ServiceExt;
 
-/// The routes, and the one model's version, whose places the test holds too.
+/// The routes, and the model's loaded version, so that tests can take its places.
 async fn routes_with(config: ServingConfig) -> (axum::Router, Arc<loading::Loaded>) {
     let metrics = ServingMetrics::new(&prometheus::Registry::new()).unwrap();
     let fixture = Fixture::with(&[("add", models::add(1.0))]).await;
@@ -59,7 +59,7 @@ fn parallel(parallel: usize) -> ServingConfig {
     }
 }
 
-/// A place, for a client that says nothing of its patience.
+/// A place for a client without a timeout of its own.
 async fn enter(admission: &admission::Admission) -> admission::Place {
     admission.enter(&HeaderMap::new()).await.unwrap()
 }
@@ -71,7 +71,7 @@ fn request(body: Body) -> http::Request<Body> {
 }
 
 #[tokio::test]
-async fn a_burst_far_larger_than_the_places_is_queued_and_served() {
+async fn a_burst_far_above_the_parallelism_is_queued_and_served() {
     let (routes, loaded) = routes_with(parallel(2)).await;
     let running = [enter(&loaded.places).await, enter(&loaded.places).await];
     let ask = || {
@@ -82,7 +82,7 @@ async fn a_burst_far_larger_than_the_places_is_queued_and_served() {
     let mut waiting: Vec<_> = (0..150).map(|_| Box::pin(ask())).collect();
 
     for request in &mut waiting {
-        // Polled until they wait: in an order that the queue keeps.
+        // Polled until they wait, so that their order in the queue is fixed.
         for _ in 0..10 {
             assert!(matches!(futures::poll!(request.as_mut()), Poll::Pending));
         }
@@ -95,7 +95,7 @@ async fn a_burst_far_larger_than_the_places_is_queued_and_served() {
 }
 
 #[tokio::test]
-async fn a_request_that_waited_until_its_deadline_is_refused_and_told_when_to_come_again() {
+async fn a_request_queued_past_its_deadline_is_refused_with_retry_after() {
     let config = ServingConfig {
         queue_timeout_ms: 50,
         ..parallel(1)
@@ -120,24 +120,22 @@ async fn a_request_that_waited_until_its_deadline_is_refused_and_told_when_to_co
 }
 
 #[tokio::test]
-async fn a_client_that_says_how_long_it_waits_is_not_kept_longer() {
+async fn a_request_is_not_queued_past_the_clients_own_timeout() {
     let (routes, loaded) = routes_with(parallel(1)).await;
     let _running = enter(&loaded.places).await;
-    let mut impatient = request(floats([1.0, 2.0]).to_string().into());
+    let mut deadline_request = request(floats([1.0, 2.0]).to_string().into());
 
-    impatient
+    deadline_request
         .headers_mut()
         .insert(admission::DEADLINE_HEADER, "20".parse().unwrap());
 
-    let asked = tokio::time::timeout(Duration::from_secs(4), routes.oneshot(impatient)).await;
-    assert_eq!(
-        asked.expect("waits as long as others").unwrap().status(),
-        503
-    );
+    let asked =
+        tokio::time::timeout(Duration::from_secs(4), routes.oneshot(deadline_request)).await;
+    assert_eq!(asked.expect("waits like the others").unwrap().status(), 503);
 }
 
 #[tokio::test]
-async fn a_request_that_would_wait_longer_than_it_may_is_refused_at_once() {
+async fn a_request_that_would_miss_its_deadline_is_refused_immediately() {
     let config = ServingConfig {
         queue_timeout_ms: 100,
         ..parallel(1)
@@ -145,7 +143,8 @@ async fn a_request_that_would_wait_longer_than_it_may_is_refused_at_once() {
     let (routes, loaded) = routes_with(config).await;
     let running = enter(&loaded.places).await;
 
-    // The place was taken for longer than anybody may wait: so it will be by the next.
+    // The place was taken for longer than the queue timeout, so the next request is expected to
+    // wait as long.
     tokio::time::sleep(Duration::from_millis(300)).await;
     drop(running);
 
@@ -171,11 +170,11 @@ async fn a_request_that_would_wait_longer_than_it_may_is_refused_at_once() {
 }
 
 #[tokio::test]
-async fn a_client_that_gives_up_waiting_gives_its_place_back() {
+async fn a_client_that_disconnects_leaves_the_queue() {
     let (routes, loaded) = routes_with(parallel(1)).await;
     let running = enter(&loaded.places).await;
 
-    // More than may wait at once.
+    // More than the queue holds.
     for _ in 0..1_100 {
         let mut given_up = Box::pin(
             routes
@@ -198,7 +197,7 @@ async fn a_client_that_gives_up_waiting_gives_its_place_back() {
 }
 
 #[tokio::test]
-async fn bodies_in_progress_are_bounded_together() {
+async fn the_total_size_of_bodies_in_progress_is_bounded() {
     let config = ServingConfig {
         body_limit: 64 << 10,
         ..parallel(1)
@@ -279,7 +278,7 @@ async fn a_body_over_the_limit_is_413_with_or_without_a_declared_length() {
 }
 
 #[tokio::test]
-async fn a_panic_of_the_engine_is_a_500_and_nothing_else() {
+async fn a_panic_of_the_engine_only_fails_its_request_with_500() {
     let fixture = Fixture::with(&[("divide", models::divide())]).await;
     let ask = async |b: [i64; 2]| {
         let tensor = |name: &str, data: [i64; 2]| {
@@ -315,7 +314,7 @@ async fn a_panic_of_the_engine_is_a_500_and_nothing_else() {
 }
 
 #[tokio::test]
-async fn weights_in_files_beside_the_model_are_read_from_the_version_only() {
+async fn external_weights_are_read_from_the_versions_folder_only() {
     let external = |location: &str, length: &str| {
         let mut proto = models::add_proto(0.0);
         let weight = &mut proto.graph.as_mut().unwrap().initializer[0];
@@ -376,7 +375,7 @@ async fn weights_in_files_beside_the_model_are_read_from_the_version_only() {
 }
 
 #[tokio::test]
-async fn garbage_and_half_requests_disturb_nothing() {
+async fn garbage_and_incomplete_requests_do_not_affect_others() {
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
     let fixture = Fixture::with(&[("add", models::add(1.0))]).await;

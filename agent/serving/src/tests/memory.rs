@@ -4,7 +4,7 @@ use super::*;
 use prost::Message;
 use tract_onnx::pb::tensor_proto::DataType;
 
-/// `y = x` grown to `shape`: what it makes is known before it is made.
+/// `y = x` expanded to `shape`: its size is known before it is computed.
 fn grown(shape: &[i64]) -> Vec<u8> {
     grown_of(DataType::Float, shape)
 }
@@ -30,7 +30,7 @@ fn grown_of(element: DataType, shape: &[i64]) -> Vec<u8> {
 }
 
 #[tokio::test]
-async fn a_model_that_would_make_too_large_a_tensor_is_refused_before_anything_is_allocated() {
+async fn a_model_with_too_large_a_tensor_is_refused_before_allocation() {
     let fixture = Fixture::with(&[("add", models::add(1.0)), ("small", grown(&[1_000]))]).await;
     let asked = json!({"inputs": [{"name": "x", "datatype": "FP32", "shape": [1], "data": [1.0]}]});
     for (name, shape) in [
@@ -41,8 +41,8 @@ async fn a_model_that_would_make_too_large_a_tensor_is_refused_before_anything_i
         fixture.publish();
         fixture
             .wait("refused", async || {
-                let told = fixture.infer(name, asked.clone()).await.1.to_string();
-                told.contains("can't be loaded") && told.contains("serving.max_tensor_bytes")
+                let answer = fixture.infer(name, asked.clone()).await.1.to_string();
+                answer.contains("can't be loaded") && answer.contains("serving.max_tensor_bytes")
             })
             .await;
     }
@@ -52,7 +52,7 @@ async fn a_model_that_would_make_too_large_a_tensor_is_refused_before_anything_i
 }
 
 #[tokio::test]
-async fn a_text_that_a_model_repeats_too_often_is_refused_and_a_short_one_is_answered() {
+async fn an_input_text_that_grows_too_large_is_refused_and_a_short_one_answered() {
     let fixture = Fixture::with(&[("repeat", grown_of(DataType::String, &[100_000]))]).await;
     let asked = |text: &str| {
         json!({
@@ -61,12 +61,12 @@ async fn a_text_that_a_model_repeats_too_often_is_refused_and_a_short_one_is_ans
     };
     assert_eq!(fixture.infer("repeat", asked("short")).await.0, 200);
 
-    let (code, told) = fixture
+    let (code, answer) = fixture
         .infer("repeat", asked(&"long ".repeat(10_000)))
         .await;
     assert!(
-        code != 200 && told.to_string().contains("serving.max_tensor_bytes"),
-        "{code}: {told}"
+        code != 200 && answer.to_string().contains("serving.max_tensor_bytes"),
+        "{code}: {answer}"
     );
 }
 
@@ -89,10 +89,7 @@ async fn memory_for_models_is_bounded_and_defaults_come_first() {
         let (status, body) = fixture
             .get(&format!("/v2/models/add/versions/{version}/ready"))
             .await;
-        assert_eq!(
-            status, 200,
-            "one extra version pushes the other out: {body}"
-        );
+        assert_eq!(status, 200, "one extra version evicts the other: {body}");
     }
 
     fixture.put("second", "1", models::add(5.0));
@@ -109,7 +106,7 @@ async fn memory_for_models_is_bounded_and_defaults_come_first() {
         "{body}"
     );
 
-    // Something that can never fit pushes nothing out.
+    // A version that can never fit evicts nothing.
     fixture.put_files(
         "third",
         "1",
@@ -133,7 +130,7 @@ async fn memory_for_models_is_bounded_and_defaults_come_first() {
 }
 
 #[tokio::test]
-async fn a_version_that_found_no_room_is_tried_again_once_memory_was_freed() {
+async fn a_version_without_room_is_loaded_once_memory_is_freed() {
     let resident = engine::Engine::resident_bytes(models::add(1.0).len() as u64);
     let config = ServingConfig {
         memory_limit: 2 * resident,
@@ -149,7 +146,7 @@ async fn a_version_that_found_no_room_is_tried_again_once_memory_was_freed() {
     fixture.put("add", "2", models::add(2.0));
     fixture.publish_with(&[("add", "1")]);
     fixture
-        .wait("refused for want of memory", async || {
+        .wait("refused for lack of memory", async || {
             match fixture.outcome("add", "2") {
                 Some(Outcome::Unservable { reason, .. }) => reason.contains("serving.memory_limit"),
                 _ => false,

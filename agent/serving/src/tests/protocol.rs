@@ -1,4 +1,4 @@
-//! The Open Inference Protocol: what is answered, and what is refused and how.
+//! The Open Inference Protocol: answers and errors.
 
 use super::*;
 
@@ -55,7 +55,7 @@ async fn a_request_is_answered_with_names_types_and_shapes() {
 }
 
 #[tokio::test]
-async fn metadata_and_health_are_as_the_protocol_says() {
+async fn metadata_and_health_follow_the_protocol() {
     let fixture = Fixture::with(&[("add", models::add(1.0))]).await;
     fixture.put("add", "2", models::add(2.0));
     fixture.publish_with(&[("add", "1")]);
@@ -291,7 +291,7 @@ fn wrong_values() -> Vec<Case> {
 }
 
 #[tokio::test]
-async fn what_is_wrong_is_refused_with_the_tensor_the_expected_and_the_given() {
+async fn wrong_requests_are_refused_with_expected_and_given_values() {
     let fixture = Fixture::with(&[("add", models::add(1.0)), ("mixed", models::mixed())]).await;
     let cases = wrong_paths()
         .into_iter()

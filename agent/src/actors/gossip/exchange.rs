@@ -163,7 +163,7 @@ impl GossipState {
             );
 
             let signer = self.arguments.signer.clone();
-            let outcome = self.board().sign_anew(&*signer, now).map(|()| true);
+            let outcome = self.board().sign_again(&*signer, now).map(|()| true);
             self.published(outcome, now);
         }
 

@@ -135,14 +135,14 @@ impl Driver {
         let elections = &self.arguments.metrics.election.elections;
         match effect {
             None => {}
-            Some(ElectionEffect::AskVotes(ballot, regions)) => {
+            Some(ElectionEffect::RequestVotes(ballot, regions)) => {
                 elections.with_label_values(&["asked"]).inc();
                 tracing::debug!(%ballot, "no leader is seen; asking for votes");
                 regions
                     .into_iter()
                     .for_each(|region| self.ask_vote(region, ballot.clone()));
             }
-            Some(ElectionEffect::Stand(ballot)) => {
+            Some(ElectionEffect::Propose(ballot)) => {
                 elections.with_label_values(&["stood"]).inc();
                 tracing::info!(%ballot, "campaigning for leadership");
 

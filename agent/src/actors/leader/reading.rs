@@ -39,7 +39,7 @@ impl Driver {
 
     /// Records an acceptor's state; returns whether it is believed.
     pub(super) fn note_acceptor(&mut self, from: &RegionName, reply: &AcceptorReply) -> bool {
-        let is_believed = self.election.acceptor_says(from, reply);
+        let is_believed = self.election.acceptor_replied(from, reply);
         if *from == self.arguments.id.region {
             match reply {
                 AcceptorReply::State(state) => self.trust.promised.clone_from(&state.promised),

@@ -13,7 +13,7 @@ use regionmesh_protocol::{
     plan::Plan,
     register::ballot::{Ballot, Stamp},
 };
-use regionmesh_runtime::logging::Reminder;
+use regionmesh_runtime::logging::KeyedThrottle;
 use std::{
     collections::{BTreeMap, BTreeSet},
     time::{Duration, Instant},
@@ -42,7 +42,7 @@ pub(super) struct Trust {
     pub(super) rounds: u64,
     pub(super) ended: Option<Instant>,
     pub(super) withdrawn: Option<Instant>,
-    pub(super) reports: Reminder<(AgentId, &'static str)>,
+    pub(super) reports: KeyedThrottle<(AgentId, &'static str)>,
 }
 
 /// What an agent claims.
@@ -74,7 +74,7 @@ impl Default for Trust {
             rounds: 0,
             ended: None,
             withdrawn: None,
-            reports: Reminder::new(REPORT_EVERY),
+            reports: KeyedThrottle::new(REPORT_EVERY),
         }
     }
 }

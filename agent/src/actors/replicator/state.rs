@@ -11,7 +11,7 @@ use regionmesh_protocol::{
         manifest::VersionSummary,
     },
 };
-use regionmesh_runtime::logging::Reminder;
+use regionmesh_runtime::logging::KeyedThrottle;
 use regionmesh_store::Scan;
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -43,7 +43,7 @@ pub struct ReplicatorState {
     /// Versions that wait for a relay, and which region that is.
     pub(super) awaited: BTreeMap<VersionSummary, RegionName>,
     /// Limits the log of a version that can't be fetched.
-    pub(super) reminder: Reminder<VersionSummary>,
+    pub(super) reminder: KeyedThrottle<VersionSummary>,
     pub(super) is_converging: bool,
     pub(super) converge_after: Instant,
     pub(super) is_scanning: bool,

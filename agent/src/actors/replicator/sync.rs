@@ -18,7 +18,7 @@ async fn apply(store: &ModelStore, action: &SyncAction) -> Result<(), ModelError
                 by = %stone.origin,
                 "deleted"
             );
-            store.bury(stone).await
+            store.record_deletion(stone).await
         }
         SyncAction::SetAlias(entry) => {
             tracing::info!(

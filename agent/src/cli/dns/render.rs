@@ -1,15 +1,15 @@
 //! What `regionmesh dns` prints for people.
 
 use crate::cli::text::{self, Paint, Tone};
-use regionmesh_dns::{Difference, Outlook, Published, Settled};
+use regionmesh_dns::{Difference, Preview, Propagation, Published};
 
 /// Longest displayed content of a record set, characters.
 const CONTENT_MAX: usize = 160;
 
 /// The changes that would be made.
-pub(super) fn outlook(outlook: &Outlook, paint: Paint) -> String {
-    let mut text = head(outlook.provider, &outlook.zone, &outlook.plan, paint);
-    let written = outlook
+pub(super) fn preview(preview: &Preview, paint: Paint) -> String {
+    let mut text = head(preview.provider, &preview.zone, &preview.plan, paint);
+    let written = preview
         .written_from
         .as_deref()
         .map_or("never written by RegionMesh".into(), |fence| {
@@ -17,21 +17,21 @@ pub(super) fn outlook(outlook: &Outlook, paint: Paint) -> String {
         });
 
     text += &text::wrap("written from  ", &written);
-    if outlook.is_drift && !outlook.differences.is_empty() {
+    if preview.is_drift && !preview.differences.is_empty() {
         let drift =
             "these records differ from the plan (changed by hand, or configuration changed):";
         text += &format!("{}\n", paint.tone(Tone::Uneasy, drift));
     }
 
-    text += &differences(&outlook.differences, paint);
-    for check in &outlook.new_checks {
+    text += &differences(&preview.differences, paint);
+    for check in &preview.new_checks {
         text += &format!(
             "  {} health check of {check}\n",
             paint.tone(Tone::Good, "+")
         );
     }
 
-    for check in &outlook.obsolete_checks {
+    for check in &preview.obsolete_checks {
         text += &format!(
             "  {} health check {}\n",
             paint.tone(Tone::Bad, "-"),
@@ -39,13 +39,13 @@ pub(super) fn outlook(outlook: &Outlook, paint: Paint) -> String {
         );
     }
 
-    text += &notes(&outlook.notes, paint);
-    let summary = if outlook.is_done() {
+    text += &notes(&preview.notes, paint);
+    let summary = if preview.is_done() {
         "nothing to do".into()
     } else {
-        let records = text::count(outlook.differences.len(), "record set", "record sets");
-        let batches = text::count(outlook.batches, "fenced batch", "fenced batches");
-        let checks = text::count(outlook.new_checks.len(), "health check", "health checks");
+        let records = text::count(preview.differences.len(), "record set", "record sets");
+        let batches = text::count(preview.batches, "fenced batch", "fenced batches");
+        let checks = text::count(preview.new_checks.len(), "health check", "health checks");
         format!("{records} in {batches}, and {checks} to be changed; run `regionmesh dns apply`")
     };
 
@@ -53,7 +53,7 @@ pub(super) fn outlook(outlook: &Outlook, paint: Paint) -> String {
 }
 
 /// The changes that were made.
-pub(super) fn done(published: &Published, settled: Option<&Settled>, paint: Paint) -> String {
+pub(super) fn done(published: &Published, settled: Option<&Propagation>, paint: Paint) -> String {
     let mut text = head(published.provider, &published.zone, &published.plan, paint);
     text += &differences(&published.differences, paint);
     for check in &published.new_checks {

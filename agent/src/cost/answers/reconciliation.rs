@@ -9,7 +9,7 @@ use regionmesh_cost::{
 pub(super) fn reconciliation(sources: &Sources) -> Vec<Reconciliation> {
     let live = sources.live.whole_days(sources.pricing());
     let first = live.keys().map(|(_, day)| *day).min();
-    let (Some(first), Some(last)) = (first, sources.ledger.settled_day(sources.today)) else {
+    let (Some(first), Some(last)) = (first, sources.ledger.final_day(sources.today)) else {
         return Vec::new();
     };
     let query = Query::new(first, last).by([Group::Day, Group::Region]);

@@ -127,7 +127,7 @@ async fn claims(store: &ModelStore) -> usize {
 const HOUR: Duration = Duration::from_secs(3600);
 
 #[tokio::test]
-async fn a_committed_version_is_plain_files_and_reads_back_and_verifies() {
+async fn a_committed_version_is_stored_as_plain_files_and_verifies() {
     let folder = tempfile::tempdir().unwrap();
     let files: Files = &[
         ("model.onnx", b"weights"),
@@ -187,7 +187,7 @@ async fn a_committed_version_is_plain_files_and_reads_back_and_verifies() {
 }
 
 #[tokio::test]
-async fn the_same_content_again_is_no_error_and_other_content_is_refused_and_changes_nothing() {
+async fn committing_the_same_content_is_idempotent_and_other_content_is_refused() {
     let folder = tempfile::tempdir().unwrap();
     let ours: Files = &[("f", b"one")];
     let theirs: Files = &[("f", b"two"), ("g", b"three")];
@@ -225,7 +225,7 @@ async fn the_same_content_again_is_no_error_and_other_content_is_refused_and_cha
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn racing_writers_of_different_contents_leave_one_whole_version() {
+async fn racing_writers_of_different_content_leave_one_complete_version() {
     for round in 0..8u8 {
         let folder = tempfile::tempdir().unwrap();
         let stores = [

@@ -5,7 +5,7 @@ use object_store::path::Path;
 use regionmesh_protocol::codec::CodecError;
 use std::time::Duration;
 
-/// Attempts at one request: each retry means that another agent wrote, or that the store failed.
+/// Attempts per request: each retry means that another agent wrote or the store failed.
 pub(super) const ATTEMPTS: u32 = 12;
 
 /// Why an acceptor could not answer.

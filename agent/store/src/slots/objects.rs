@@ -2,7 +2,7 @@
 
 use super::{
     error::SlotError,
-    slot::{LAYOUT, Listing, Slot, Trace, slot_number},
+    slot::{LAYOUT, Listing, ObjectTag, Slot, slot_number},
 };
 use futures::TryStreamExt;
 use object_store::{ObjectStore, ObjectStoreExt, PutMode, PutPayload, path::Path};
@@ -12,7 +12,7 @@ use std::{collections::BTreeMap, future::Future, sync::Arc, time::Duration};
 /// The highest slot: ten digits, so that names sort like numbers. One slot per second lasts 300
 /// years.
 const LAST_SLOT: u64 = 9_999_999_999;
-/// Most slots that one listing keeps; older ones are left for the next compaction.
+/// Slots retained of one listing; older ones are left for the next compaction.
 const LISTED_MAX: usize = 10_000;
 
 /// How a put ended.
@@ -21,7 +21,7 @@ pub(super) enum Put {
     Taken,
     /// The outcome is unknown and the slot is still free.
     Unknown(SlotError),
-    /// The slot existed and was compacted meanwhile, so we are far behind.
+    /// The slot existed and was compacted, so we are far behind.
     Outdated,
 }
 
@@ -42,8 +42,9 @@ impl SlotObjects {
         let listing = self.store.list(Some(&self.folder)).try_fold(
             BTreeMap::new(),
             |mut slots, meta| async move {
-                slots
-                    .extend(slot_number(&meta.location).map(|number| (number, Trace::from(&meta))));
+                slots.extend(
+                    slot_number(&meta.location).map(|number| (number, ObjectTag::from(&meta))),
+                );
                 if slots.len() > LISTED_MAX {
                     slots.pop_first();
                 }
@@ -118,10 +119,10 @@ impl SlotObjects {
 
     /// Deletes all but the two newest slots, in the background.
     pub(super) fn compact(&self, listing: &Listing) {
-        let oldest_kept = listing.newest().saturating_sub(1);
+        let oldest_retained = listing.newest().saturating_sub(1);
         let old: Vec<Path> = listing
             .0
-            .range(..oldest_kept)
+            .range(..oldest_retained)
             .map(|(number, _)| self.path(*number))
             .collect();
 
@@ -137,7 +138,7 @@ impl SlotObjects {
             let delete = async {
                 for path in old {
                     match store.delete(&path).await {
-                        // Another agent was faster.
+                        // Another agent deleted it first.
                         Ok(()) | Err(object_store::Error::NotFound { .. }) => {}
                         Err(error) => return Err(error),
                     }

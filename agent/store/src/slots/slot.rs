@@ -1,11 +1,11 @@
-//! What a slot holds, and what a listing shows of it.
+//! The content of a slot, and its entry in a listing.
 
 use object_store::{ObjectMeta, path::Path};
 use regionmesh_protocol::register::acceptor::AcceptorState;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
-/// Header of every slot. Change it with the layout: slots of another layout may decode to nonsense.
+/// Header of every slot. Change it with the layout: other layouts may decode to garbage.
 pub(super) const LAYOUT: &[u8] = b"regionmesh slot 4\n";
 
 /// What a slot holds.
@@ -29,9 +29,9 @@ pub(super) struct Mark {
 
 /// ETag, modification time and size of an object: different for each put of a name.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Trace(Option<String>, i64, u64);
+pub(super) struct ObjectTag(Option<String>, i64, u64);
 
-impl From<&ObjectMeta> for Trace {
+impl From<&ObjectMeta> for ObjectTag {
     fn from(meta: &ObjectMeta) -> Self {
         Self(
             meta.e_tag.clone(),
@@ -41,18 +41,18 @@ impl From<&ObjectMeta> for Trace {
     }
 }
 
-/// The slots that a listing showed.
+/// The slots found by a listing.
 #[derive(Debug, Default)]
-pub(super) struct Listing(pub(super) BTreeMap<u64, Trace>);
+pub(super) struct Listing(pub(super) BTreeMap<u64, ObjectTag>);
 
 impl Listing {
-    /// The highest slot; 0 if there is none.
+    /// The highest slot; 0 if none exists.
     pub(super) fn newest(&self) -> u64 {
         self.0.last_key_value().map_or(0, |(number, _)| *number)
     }
 
     /// The two newest slots, the older first.
-    pub(super) fn pair(&self) -> Option<(Trace, Trace)> {
+    pub(super) fn pair(&self) -> Option<(ObjectTag, ObjectTag)> {
         let newest = self.newest();
         let before = self.0.get(&newest.checked_sub(1)?)?;
         Some((before.clone(), self.0.get(&newest)?.clone()))

@@ -1,9 +1,8 @@
-//! Laws of the slot store: over stores that lose requests and replies, and with rivals that write
-//! and compact.
+//! Laws of the slot store: with lost requests and replies, and with concurrent writers.
 
+mod failures;
 mod faulty;
 mod lost;
-mod trouble;
 
 use super::{slot::slot_number, *};
 use faulty::faulty;
@@ -88,7 +87,7 @@ async fn numbers(store: &Arc<dyn ObjectStore>) -> Vec<u64> {
 }
 
 #[tokio::test]
-async fn what_was_promised_and_accepted_is_there_for_another_process_and_on_disk() {
+async fn promises_and_accepted_values_are_durable_and_visible_to_other_processes() {
     let dir = tempfile::tempdir().unwrap();
     let on_disk: Arc<dyn ObjectStore> = Arc::new(
         LocalFileSystem::new_with_prefix(dir.path())
@@ -222,17 +221,17 @@ async fn a_read_sees_what_another_process_wrote() {
     }
 }
 
-/// Rivals on one store: for one stamp at most one value is ever confirmed, and nothing below a
-/// confirmed promise is confirmed after it.
+/// Concurrent writers: at most one value per stamp is confirmed, and nothing below a confirmed
+/// promise is confirmed after it.
 #[tokio::test]
-async fn rivals_on_one_store_are_one_acceptor() {
+async fn concurrent_writers_on_one_store_are_one_acceptor() {
     for seed in 0..150 {
         let store = memory();
         let log = Arc::new(std::sync::Mutex::new(Vec::new()));
-        let rivals = (0..4u64).map(|rival| {
-            let slots = slots(&faulty(&store, seed * 10 + rival, 10));
+        let writers = (0..4u64).map(|writer| {
+            let slots = slots(&faulty(&store, seed * 10 + writer, 10));
             let log = log.clone();
-            let mut random = StdRng::seed_from_u64(seed ^ (rival << 32));
+            let mut random = StdRng::seed_from_u64(seed ^ (writer << 32));
 
             async move {
                 for _ in 0..40 {
@@ -240,7 +239,7 @@ async fn rivals_on_one_store_are_one_acceptor() {
                     let request = if random.random_bool(0.3) {
                         AcceptorRequest::Prepare(ballot(number))
                     } else {
-                        accept(number, random.random_range(1..3), &format!("by {rival}"))
+                        accept(number, random.random_range(1..3), &format!("by {writer}"))
                     };
                     let asked_at = log.lock().unwrap().len();
 
@@ -251,7 +250,7 @@ async fn rivals_on_one_store_are_one_acceptor() {
             }
         });
 
-        futures::future::join_all(rivals).await;
+        futures::future::join_all(writers).await;
         let log = log.lock().unwrap();
         let mut values = BTreeMap::new();
 
@@ -289,7 +288,7 @@ async fn rivals_on_one_store_are_one_acceptor() {
 }
 
 #[tokio::test]
-async fn a_slot_that_is_not_one_silences_the_acceptor_and_other_files_do_not() {
+async fn a_damaged_slot_silences_the_acceptor_and_other_files_do_not() {
     let store = memory();
     store
         .put(&Path::from("mesh/register/acc/readme.txt"), "x".into())

@@ -109,7 +109,7 @@ async fn measure_agent_kills(report: &mut Report, amount: Amount) {
     let moved: usize = found.iter().map(|part| part.moved).sum();
     let commits: Vec<Duration> = found.into_iter().flat_map(|part| part.commits).collect();
     let detail =
-        format!("in {polls} looks at status and DNS of the survivors, {WATCHED:?} after each kill");
+        format!("in {polls} polls of status and DNS of the survivors, {WATCHED:?} after each kill");
 
     report.below(
         "afar: agents killed, serving alive: shares moved",

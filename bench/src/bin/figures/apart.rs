@@ -61,7 +61,7 @@ pub(crate) async fn measure(report: &mut Report) -> Result<()> {
     drop(servers);
 
     let detail = format!(
-        "in {polls} looks at status and DNS of the survivors, {WATCHED:?} after each of three kills"
+        "in {polls} polls of status and DNS of the survivors, {WATCHED:?} after each of three kills"
     );
     report.below(
         "agents killed, serving alive: shares moved",

@@ -263,7 +263,8 @@ async fn order_plans(mesh: &Measured, leader: &LocalAgent) -> Result<Duration> {
     Ok(begin.elapsed())
 }
 
-/// Commits plans by operators' orders, `PLANS_PER_S` a second, and checks every answer meanwhile.
+/// Commits plans by operators' orders, `PLANS_PER_S` a second, and checks every answer while they
+/// are committed.
 async fn changing(report: &mut Report, mesh: &Measured, agent: &LocalAgent) -> Result<()> {
     let leader = mesh.converged().await?.leader.context("no leader")?.agent;
     let leader = mesh

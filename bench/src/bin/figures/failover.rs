@@ -1,8 +1,8 @@
 //! Kills of the serving region and of the leader.
 //!
 //! Each round kills the leader, if it is in another region, and then the serving region, whether or
-//! not it now leads. Meanwhile users send a steady load through a front door, each request on a new
-//! connection.
+//! not it now leads. During the run users send a steady load through a front door, each request on
+//! a new connection.
 
 use crate::{
     mesh::{Measured, Network, TIMEOUT},

@@ -55,7 +55,7 @@ const AFAR_AGENTS: u32 = 200;
 const AFAR_MESHES: u8 = 10;
 
 /// Simulated comebacks of a region.
-const RAMP_TRIALS: u32 = 1_000;
+const RAMP_RUNS: u32 = 1_000;
 
 /// What can be measured.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -87,7 +87,7 @@ async fn main() -> anyhow::Result<ExitCode> {
     let mut report = Report::default();
 
     if is_wanted(Part::Ramp) {
-        ramp::measure(&mut report, rounds(RAMP_TRIALS));
+        ramp::measure(&mut report, rounds(RAMP_RUNS));
     }
     if is_wanted(Part::Idle) {
         idle::measure(&mut report).await?;

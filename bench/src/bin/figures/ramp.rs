@@ -13,7 +13,7 @@ const SHARE: f64 = 0.02;
 const GOAL_RPS: u32 = 500;
 const OTHER_RPS: [u32; 3] = [20, 100, 5_000];
 
-pub(crate) fn measure(report: &mut Report, trials: u32) {
+pub(crate) fn measure(report: &mut Report, runs: u32) {
     let run = |normal_rps, errors_ppm| -> Vec<Outcome> {
         let comeback = Comeback {
             normal_rps,
@@ -21,7 +21,7 @@ pub(crate) fn measure(report: &mut Report, trials: u32) {
             control_ppm: CONTROL_PPM,
         };
 
-        (0..u64::from(trials))
+        (0..u64::from(runs))
             .map(|seed| play(seed, &comeback))
             .collect()
     };
@@ -37,7 +37,7 @@ pub(crate) fn measure(report: &mut Report, trials: u32) {
         .map(|outcome| outcome.share * 100.0)
         .fold(0.0, f64::max);
     let detail = format!(
-        "{trials} trials at {GOAL_RPS} requests/s, at worst {worst:.2} % of its normal traffic"
+        "{runs} runs at {GOAL_RPS} requests/s, at worst {worst:.2} % of its normal traffic"
     );
 
     report.at_least(
@@ -45,7 +45,7 @@ pub(crate) fn measure(report: &mut Report, trials: u32) {
             back, in",
         percent(&ill, is_caught),
         99.0,
-        "% of trials",
+        "% of runs",
         &detail,
     );
 
@@ -68,7 +68,7 @@ pub(crate) fn measure(report: &mut Report, trials: u32) {
     report.note(
         "a region as good as the others comes back without a step lost",
         format!(
-            "{:.1} % of trials",
+            "{:.1} % of runs",
             percent(&well, |outcome| !outcome.is_rolled_back)
         ),
     );

@@ -28,7 +28,7 @@ fn plan(on_demand: u32, spot: u32) -> Plan {
 }
 
 #[test]
-fn ordered_nodes_are_paid_at_once_and_serve_after_their_start() {
+fn ordered_nodes_are_paid_immediately_and_serve_once_started() {
     let mut fleet = Fleet::new(&plan(2, 0));
     let markets = SpotMarkets::new(CALM, 1);
     for minute in 1..=6 {
@@ -43,7 +43,7 @@ fn ordered_nodes_are_paid_at_once_and_serve_after_their_start() {
 }
 
 #[test]
-fn nodes_are_given_back_once_those_serve_that_replace_them() {
+fn nodes_are_released_once_their_replacements_serve() {
     let mut fleet = Fleet::new(&plan(4, 0));
     let markets = SpotMarkets::new(CALM, 1);
     let mut moved = plan(1, 0);
@@ -90,7 +90,7 @@ fn a_lost_spot_node_serves_until_its_notice_ends_while_its_replacement_starts() 
 }
 
 #[test]
-fn on_demand_stands_in_for_spot_nodes_while_they_are_scarce() {
+fn on_demand_nodes_replace_spot_nodes_while_those_are_scarce() {
     let mut fleet = Fleet::new(&plan(1, 0));
     let mut scarce = SpotMarkets::new(
         SpotProcess {

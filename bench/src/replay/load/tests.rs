@@ -35,7 +35,7 @@ fn a_bad_row_is_named() {
     let error = Load::read("load.csv", text).unwrap_err();
     assert_eq!(
         error.to_string(),
-        "load.csv, line 3: \"x\" is no number from 0 to 1000000000"
+        "load.csv, line 3: \"x\" is not a number from 0 to 1000000000"
     );
 
     let text = "seconds,m_large_rps,m_mid_rps,m_small_rps\n0,1,1,1\n1200,1,1,1\n";

@@ -25,7 +25,7 @@ fn with_planner(check: impl FnOnce(&Planner<'_>)) {
 }
 
 #[test]
-fn a_forecast_knows_nothing_of_what_comes() {
+fn a_forecast_does_not_use_the_future() {
     with_planner(|planner| {
         let mut demand = vec![FLAT; 9 * BINS_PER_DAY];
         for bin in [0, 1, BINS_PER_DAY, 8 * BINS_PER_DAY - 1] {
@@ -41,7 +41,7 @@ fn a_forecast_knows_nothing_of_what_comes() {
 }
 
 #[test]
-fn a_forecast_is_ready_for_what_came_just_now_yesterday_and_a_week_ago() {
+fn a_forecast_covers_recent_yesterdays_and_last_weeks_load() {
     with_planner(|planner| {
         let bin = 8 * BINS_PER_DAY;
         for (at, is_seen) in [
@@ -70,7 +70,7 @@ fn a_forecast_is_ready_for_what_came_just_now_yesterday_and_a_week_ago() {
 }
 
 #[test]
-fn what_comes_changes_no_plan() {
+fn future_load_does_not_change_a_plan() {
     with_planner(|planner| {
         let rise = |bin: usize| {
             FLAT.map(|rates| rates.map(|rate| rate * (1.0 + bin as f64 / BINS_PER_DAY as f64)))
@@ -104,7 +104,7 @@ fn plans_of_the_mesh_survive_any_loss() {
 }
 
 #[test]
-fn commitments_are_what_was_needed_often_enough_and_stay() {
+fn commitments_cover_sustained_need_and_do_not_change() {
     with_planner(|planner| {
         let plan = |on_demand| Plan {
             nodes: [NodeCounts {

@@ -3,7 +3,7 @@
 use super::*;
 
 #[test]
-fn all_prices_of_the_file_are_good_ones() {
+fn all_prices_in_the_file_are_valid() {
     let file = read_prices(
         FILE,
         include_bytes!("../prices.toml"),

@@ -21,7 +21,7 @@ fn total(answered: &Answered) -> f64 {
 }
 
 #[test]
-fn overload_is_lost_until_it_is_detected_and_then_sent_on() {
+fn overload_is_lost_until_it_is_detected_and_then_forwarded() {
     let trips = RoundTrips::default();
     let mut router = Router::new(&trips, &SECONDS);
     let (rates, shares) = all_at_home();
@@ -39,7 +39,7 @@ fn overload_is_lost_until_it_is_detected_and_then_sent_on() {
 }
 
 #[test]
-fn no_more_is_answered_than_there_are_nodes_for() {
+fn answers_never_exceed_node_capacity() {
     let trips = RoundTrips::default();
     let mut router = Router::new(&trips, &SECONDS);
     let (rates, shares) = all_at_home();
@@ -51,7 +51,7 @@ fn no_more_is_answered_than_there_are_nodes_for() {
 }
 
 #[test]
-fn nodes_left_are_given_to_one_model_or_the_other() {
+fn spare_nodes_serve_either_model() {
     let trips = RoundTrips::default();
     let mut router = Router::new(&trips, &SECONDS);
     let (mut rates, shares) = all_at_home();
@@ -67,7 +67,7 @@ fn nodes_left_are_given_to_one_model_or_the_other() {
 }
 
 #[test]
-fn a_loss_is_survived_if_the_others_have_nodes_enough() {
+fn a_loss_is_survived_if_the_other_regions_have_enough_nodes() {
     let trips = RoundTrips::default();
     let router = Router::new(&trips, &SECONDS);
     let (rates, shares) = all_at_home();

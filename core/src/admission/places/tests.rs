@@ -47,7 +47,7 @@ fn held_by(places: &Places<u8>, client: u8) -> usize {
 
 proptest! {
     #[test]
-    fn limits_hold_busy_connections_stay_and_newcomers_displace_the_longest_idle_of_the_greediest(
+    fn newcomers_displace_the_longest_idle_connection_of_the_largest_client(
         total in 1usize..8,
         per_client in 1usize..5,
         steps in proptest::collection::vec(step(), 0..200),
@@ -124,7 +124,7 @@ proptest! {
     }
 
     #[test]
-    fn whoever_holds_nothing_gets_a_place_while_any_connection_is_idle(
+    fn a_client_without_connections_is_admitted_while_any_is_idle(
         silent in proptest::collection::vec(0u16..400, 0..600),
     ) {
         let mut places = Places::new(PlaceLimits {
@@ -140,7 +140,7 @@ proptest! {
 }
 
 #[test]
-fn busy_connections_of_others_are_not_given_up() {
+fn busy_connections_are_never_displaced() {
     let mut places = Places::new(PlaceLimits {
         total: 2,
         per_client: 2,

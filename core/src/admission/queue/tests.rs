@@ -22,7 +22,7 @@ proptest! {
     }
 
     #[test]
-    fn more_before_me_never_shortens_the_wait_and_more_places_never_lengthen_it(
+    fn a_longer_queue_never_waits_less_and_more_places_never_wait_longer(
         durations in prop::collection::vec(any::<u64>(), 0..20),
         ahead in 0usize..10_000,
         places in 1usize..5_000,
@@ -33,7 +33,10 @@ proptest! {
     }
 
     #[test]
-    fn the_average_follows_a_change(before in 0u64..1_000_000, after_us in 0u64..1_000_000) {
+    fn the_average_converges_after_a_change(
+        before in 0u64..1_000_000,
+        after_us in 0u64..1_000_000,
+    ) {
         let mut durations = vec![before; 20];
         durations.extend(vec![after_us; 100]);
         prop_assert!(after(&durations).wait_us(0, 1).abs_diff(after_us) < 8);
@@ -41,12 +44,12 @@ proptest! {
 }
 
 #[test]
-fn nobody_is_refused_before_anything_is_known() {
+fn nothing_is_refused_without_an_estimate() {
     assert_eq!(QueueEstimate::default().wait_us(usize::MAX, 1), 0);
 }
 
 #[test]
-fn a_place_among_four_is_free_after_a_quarter_of_the_service_time() {
+fn one_of_four_places_is_free_after_a_quarter_of_the_service_time() {
     assert_eq!(after(&[40_000]).wait_us(0, 4), 10_000);
     assert_eq!(after(&[40_000]).wait_us(15, 4), 160_000);
 }

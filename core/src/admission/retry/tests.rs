@@ -32,7 +32,7 @@ fn request() -> impl Strategy<Value = Retryable> {
 
 proptest! {
     #[test]
-    fn what_may_have_been_done_is_repeated_only_if_that_does_no_harm(
+    fn a_request_that_may_have_run_is_retried_only_if_idempotent(
         request in request(),
         random: u32,
     ) {
@@ -51,7 +51,7 @@ proptest! {
     }
 
     #[test]
-    fn what_was_not_sent_is_always_sent_and_costs_nothing(
+    fn an_unsent_request_is_always_retried_for_free(
         request in request(),
         now_ms: u64,
         random: u32,
@@ -73,7 +73,7 @@ proptest! {
     }
 
     #[test]
-    fn a_pause_is_bounded_and_near_what_the_region_asked_for(retry_after_ms: u64, random: u32) {
+    fn a_pause_is_bounded_and_close_to_retry_after(retry_after_ms: u64, random: u32) {
         let failure = AttemptFailure::Unavailable { retry_after_ms };
         let pause_ms = decide(failure, HELD, &mut RetryBudget::new(0), 0, random).unwrap();
         let wanted_ms = retry_after_ms.clamp(PAUSE_MIN_MS, PAUSE_MAX_MS);
@@ -85,7 +85,7 @@ proptest! {
     }
 
     #[test]
-    fn retries_never_exceed_their_part_of_requests_and_time(
+    fn retries_stay_within_the_budget(
         steps in prop::collection::vec((any::<bool>(), failure(), 0u64..200), 0..3_000),
     ) {
         let mut budget = RetryBudget::new(0);
@@ -110,7 +110,7 @@ proptest! {
     }
 
     #[test]
-    fn a_full_budget_covers_the_loss_of_all_that_is_under_way(now_ms: u64) {
+    fn a_full_budget_covers_the_loss_of_all_requests_in_flight(now_ms: u64) {
         let mut budget = RetryBudget::new(now_ms);
         for _ in 0..WINDOW_MAX {
             prop_assert!(decide(AttemptFailure::Broken, HELD, &mut budget, now_ms, 0).is_ok());
@@ -139,7 +139,7 @@ proptest! {
     }
 
     #[test]
-    fn one_moment_that_many_requests_report_counts_once(
+    fn one_incident_reported_by_many_requests_counts_once(
         answers in 0usize..400,
         reports in 1usize..300,
     ) {
@@ -192,7 +192,7 @@ fn a_request_is_sent_a_bounded_number_of_times() {
 }
 
 #[test]
-fn a_request_under_which_two_connections_broke_reaches_no_third_region() {
+fn a_request_that_broke_two_connections_is_not_sent_to_a_third_region() {
     let mut budget = RetryBudget::new(0);
     let after = |broken| Retryable {
         attempts: broken,

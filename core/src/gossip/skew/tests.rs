@@ -22,7 +22,7 @@ proptest! {
     /// However clocks are off, some agent may lead; and if most agree, exactly the others may not
     /// and know it.
     #[test]
-    fn somebody_may_always_lead_and_a_minority_that_is_off_knows_it(
+    fn some_agent_may_always_lead_and_a_skewed_minority_detects_itself(
         good in prop::collection::vec(-400i64..400, 0..6),
         bad in prop::collection::vec(
             prop_oneof![20_000i64..7_200_000, -7_200_000i64..-20_000],
@@ -52,7 +52,7 @@ proptest! {
 }
 
 #[test]
-fn of_two_that_differ_nobody_knows_which_is_right_so_both_say_so_and_both_may_lead() {
+fn two_differing_clocks_both_report_doubt_and_both_may_lead() {
     for own in judged(&[0, 3_600_000]) {
         assert_eq!(
             (own.is_doubtful(), own.is_off, own.ahead_ms),
@@ -68,7 +68,7 @@ fn of_two_that_differ_nobody_knows_which_is_right_so_both_say_so_and_both_may_le
 }
 
 #[test]
-fn the_shortest_round_trip_counts_and_what_is_old_or_vague_does_not() {
+fn the_shortest_recent_round_trip_counts() {
     let mut clocks = PeerClocks::default();
     clocks.measured(&agent(1), 900, 1_900, 0);
     clocks.measured(&agent(1), 5, 10, 0);

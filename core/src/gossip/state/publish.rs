@@ -10,8 +10,8 @@ use std::time::Instant;
 
 impl Board {
     /// Puts `status_entry` into our own entry of its kind; returns whether the board changed. A
-    /// fact equal to the held one changes nothing, except for observations: their age says whether
-    /// the observer still probes. If the signer's chain is not the one on the board, the
+    /// status equal to the held one changes nothing, except for observations: their age says
+    /// whether the observer still probes. If the signer's chain is not the one on the board, the
     /// certificate is published first and everything is signed again.
     pub fn publish(
         &mut self,
@@ -31,7 +31,7 @@ impl Board {
         if is_equal && kind != StatusKind::Observations {
             return Ok(is_recertified);
         }
-        self.sign_and_hold(status_entry, signer, now)?;
+        self.sign_and_store(status_entry, signer, now)?;
         Ok(true)
     }
 
@@ -47,26 +47,26 @@ impl Board {
             return Ok(false);
         }
 
-        self.sign_anew(signer, now)?;
+        self.sign_again(signer, now)?;
         Ok(true)
     }
 
     /// Signs all our entries again with newer versions, the certificate first: after a rotation, or
     /// when outranked.
-    pub fn sign_anew(&mut self, signer: &dyn Signer, now: Instant) -> Result<(), PublishError> {
-        let status_entries: Vec<StatusEntry> = self
+    pub fn sign_again(&mut self, signer: &dyn Signer, now: Instant) -> Result<(), PublishError> {
+        let statuses: Vec<StatusEntry> = self
             .entries(&self.own)
             .filter(|held| held.entry.kind != StatusKind::Certificate)
             .map(|held| (*held.status_entry).clone())
             .collect();
 
-        self.sign_and_hold(StatusEntry::Certificate(signer.chain()), signer, now)?;
-        status_entries
+        self.sign_and_store(StatusEntry::Certificate(signer.chain()), signer, now)?;
+        statuses
             .into_iter()
-            .try_for_each(|status_entry| self.sign_and_hold(status_entry, signer, now))
+            .try_for_each(|status_entry| self.sign_and_store(status_entry, signer, now))
     }
 
-    fn sign_and_hold(
+    fn sign_and_store(
         &mut self,
         status_entry: StatusEntry,
         signer: &dyn Signer,

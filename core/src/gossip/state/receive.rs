@@ -37,9 +37,9 @@ impl Board {
             };
             let outcome =
                 if index >= self.limits.delta_entries || forgeries >= self.limits.delta_forgeries {
-                    Err(Rejection::NotLookedAt)
+                    Err(Rejection::Skipped)
                 } else if entry.owner == self.own {
-                    self.hear_of_ourselves(&entry, &mut ghost, judge)
+                    self.receive_own(&entry, &mut ghost, judge)
                         .map(|is_outranked| {
                             applied.is_outranked |= is_outranked;
                             false
@@ -68,7 +68,7 @@ impl Board {
     /// we made, with our valid signature, is from an earlier run with a later clock; returns
     /// whether it is. `ghost` is that run's certificate, which precedes the entries that it vouches
     /// for.
-    fn hear_of_ourselves(
+    fn receive_own(
         &mut self,
         entry: &Entry,
         ghost: &mut Option<Vec<Vec<u8>>>,
@@ -78,7 +78,7 @@ impl Board {
             return Ok(false);
         }
         self.check_size(entry)?;
-        if let StatusEntry::Certificate(chain) = decode_fact(entry)? {
+        if let StatusEntry::Certificate(chain) = decode_status(entry)? {
             self.check(entry, &chain, true, judge)?;
             *ghost = Some(chain);
         } else {
@@ -115,7 +115,7 @@ impl Board {
             }
         }
 
-        let status_entry = decode_fact(&entry)?;
+        let status_entry = decode_status(&entry)?;
         match (&status_entry, held) {
             (StatusEntry::Certificate(chain), _) => self.check(&entry, chain, true, judge)?,
             (_, None) => return Err(Rejection::NoCertificate),
@@ -203,7 +203,7 @@ impl Board {
     }
 }
 
-fn decode_fact(entry: &Entry) -> Result<StatusEntry, Rejection> {
+fn decode_status(entry: &Entry) -> Result<StatusEntry, Rejection> {
     let status_entry: StatusEntry =
         codec::decode(&entry.payload).map_err(|_| Rejection::Malformed)?;
     if status_entry.kind() == entry.kind {

@@ -3,7 +3,7 @@
 use super::*;
 
 #[test]
-fn a_withheld_entry_comes_by_another_way() {
+fn a_withheld_entry_arrives_through_another_peer() {
     let mut owner = board_of(1, 5);
     let key = Key(agent(1), 0);
     let now = Instant::now();
@@ -28,7 +28,7 @@ fn a_withheld_entry_comes_by_another_way() {
 }
 
 #[test]
-fn a_forgotten_owner_is_not_brought_back_by_a_stale_relay_but_by_itself() {
+fn only_the_owner_can_undo_being_forgotten() {
     let mut owner = board_of(1, 5);
     let key = Key(agent(1), 0);
     let now = Instant::now();
@@ -53,7 +53,7 @@ fn a_forgotten_owner_is_not_brought_back_by_a_stale_relay_but_by_itself() {
 }
 
 #[test]
-fn the_longest_dead_makes_room_and_the_living_never_do() {
+fn the_longest_dead_owner_is_evicted_and_living_ones_never_are() {
     let limits = BoardLimits {
         agents: 2,
         ..BoardLimits::default()

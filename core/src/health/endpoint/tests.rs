@@ -83,7 +83,7 @@ proptest! {
 }
 
 #[test]
-fn one_dead_address_of_two_is_told_and_does_not_fail_the_endpoint() {
+fn one_dead_address_of_two_is_reported_without_failing_the_endpoint() {
     let mut tracker = tracker(2);
     for now_ms in [500, 1_000, 1_500] {
         tracker.record(0, success(), false, now_ms, &POLICY);
@@ -102,7 +102,7 @@ fn one_dead_address_of_two_is_told_and_does_not_fail_the_endpoint() {
 }
 
 #[test]
-fn two_errors_in_five_are_suspect_though_never_three_in_a_row() {
+fn two_errors_in_five_are_suspect_even_without_three_in_a_row() {
     let mut tracker = tracker(1);
     for index in 0..20u64 {
         let result = if index % 5 > 1 { success() } else { refused() };
@@ -147,7 +147,7 @@ fn confirmations_of_one_failure_do_not_make_an_endpoint_gray() {
 }
 
 #[test]
-fn a_return_from_failure_is_not_held_up_by_what_was_before() {
+fn earlier_failures_do_not_delay_a_recovery() {
     let mut tracker = tracker(1);
     for index in 0..40 {
         tracker.record(0, refused(), false, index * 500, &POLICY);

@@ -24,7 +24,7 @@ fn probes() -> impl Strategy<Value = Vec<Option<u64>>> {
 
 proptest! {
     #[test]
-    fn any_probes_and_any_policy_are_answered_for(
+    fn any_probes_and_any_policy_give_a_condition(
         probes in probes(),
         window: u16,
         error_percent: u8,
@@ -52,7 +52,7 @@ proptest! {
     }
 
     #[test]
-    fn good_probes_for_a_window_lift_it_and_bad_ones_for_a_window_raise_it(probes in probes()) {
+    fn a_window_of_good_probes_clears_it_and_a_window_of_bad_ones_raises_it(probes in probes()) {
         let mut gray = after(&probes);
         (0..20).for_each(|_| gray.record(Some(1_000), &POLICY));
         prop_assert_eq!(gray.condition(&POLICY), Condition::Healthy);
@@ -90,7 +90,7 @@ proptest! {
 }
 
 #[test]
-fn two_errors_in_five_are_gray_though_never_three_in_a_row() {
+fn two_errors_in_five_are_gray_even_without_three_in_a_row() {
     let probes: Vec<Option<u64>> = (0..20)
         .map(|index| (index % 5 > 1).then_some(900))
         .collect();
@@ -99,7 +99,7 @@ fn two_errors_in_five_are_gray_though_never_three_in_a_row() {
     assert_eq!(gray.condition(&POLICY), Condition::Suspect);
     assert_eq!(
         gray.reason(&POLICY).unwrap(),
-        "40 % of the last 20 probes failed, 30 are allowed"
+        "40 % of the last 20 probes failed, the limit is 30 %"
     );
 }
 
@@ -113,12 +113,12 @@ fn a_slow_tail_is_gray_and_one_slow_probe_is_not() {
     let gray = after(&probes);
     assert_eq!(
         gray.reason(&POLICY).unwrap(),
-        "95 % of probes take up to 800 ms, 100 are allowed"
+        "95 % of probes take up to 800 ms, the limit is 100 ms"
     );
 }
 
 #[test]
-fn a_threshold_of_zero_is_none() {
+fn a_threshold_of_zero_disables_the_check() {
     let policy = GrayPolicy {
         error_percent: 0,
         latency_ms: 0,

@@ -100,7 +100,7 @@ proptest! {
     }
 
     #[test]
-    fn failed_is_left_only_by_successes_in_a_row(
+    fn only_consecutive_successes_end_a_failure(
         results in prop::collection::vec(result(), 3..60),
         pause_ms in 100u64..3_000,
     ) {
@@ -121,7 +121,7 @@ proptest! {
     }
 
     #[test]
-    fn failed_needs_three_refusals_over_the_time_of_evidence_or_long_silence_since_the_last_success(
+    fn failure_needs_three_refusals_over_the_evidence_time_or_a_long_silence(
         results in prop::collection::vec(result(), 0..60),
         pause_ms in 20u64..1_700,
     ) {
@@ -151,7 +151,7 @@ proptest! {
     }
 
     #[test]
-    fn an_endpoint_that_is_back_within_the_time_of_evidence_never_fails(
+    fn an_endpoint_that_returns_within_the_evidence_time_never_fails(
         outage_ms in 0u64..300,
         phase_ms in 0u64..500,
         probe_ms in 0u64..40,
@@ -166,7 +166,7 @@ proptest! {
     }
 
     #[test]
-    fn an_endpoint_that_refuses_fails_within_a_probe_interval_and_the_time_of_evidence(
+    fn a_refusing_endpoint_fails_within_a_probe_interval_plus_the_evidence_time(
         phase_ms in 0u64..500,
         probe_ms in 0u64..40,
     ) {
@@ -193,7 +193,7 @@ proptest! {
     }
 
     #[test]
-    fn the_run_of_a_prober_and_the_tracker_of_its_observer_agree(
+    fn the_probers_run_and_the_observers_tracker_agree(
         results in prop::collection::vec((result(), 1u64..700), 0..60),
     ) {
         let mut run = FailureRun::default();
@@ -215,7 +215,7 @@ proptest! {
     }
 
     #[test]
-    fn silence_is_never_followed_up_at_the_quicker_pace(
+    fn silence_never_triggers_the_quicker_pace(
         results in prop::collection::vec(result(), 0..40),
     ) {
         let mut run = FailureRun::default();
@@ -228,7 +228,7 @@ proptest! {
     }
 
     #[test]
-    fn the_clock_may_jump_either_way(
+    fn the_clock_may_jump_in_either_direction(
         times in prop::collection::vec((result(), any::<u64>()), 0..40),
     ) {
         let mut tracker = ProbeTracker::new(5);
@@ -239,7 +239,7 @@ proptest! {
 }
 
 #[test]
-fn refusals_at_the_quicker_pace_fail_an_endpoint_once_they_span_the_time_of_evidence() {
+fn quick_refusals_fail_an_endpoint_once_they_span_the_evidence_time() {
     let mut tracker = after(&[success()], 500);
     for now_ms in [1_000, 1_100, 1_200] {
         assert_eq!(tracker.record(refused(), now_ms, &POLICY), None);
@@ -260,7 +260,7 @@ fn refusals_at_the_quicker_pace_fail_an_endpoint_once_they_span_the_time_of_evid
 }
 
 #[test]
-fn a_pace_that_is_not_quicker_needs_no_more_than_the_count() {
+fn at_the_regular_pace_the_failure_count_suffices() {
     let policy = ProbePolicy {
         confirm_interval_ms: 500,
         ..POLICY
@@ -314,7 +314,7 @@ fn silence_is_suspect_at_two_seconds_and_failed_at_eight() {
 }
 
 #[test]
-fn one_success_lifts_suspicion_and_three_a_failure() {
+fn one_success_ends_suspicion_and_three_end_a_failure() {
     let mut tracker = after(&[success(), silence(), silence()], 1_500);
     assert_eq!(tracker.condition(), Condition::Suspect);
     assert_eq!(
@@ -337,7 +337,7 @@ fn one_success_lifts_suspicion_and_three_a_failure() {
 }
 
 #[test]
-fn a_failure_is_explained_by_what_caused_it_and_by_how_far_it_is_on_its_way_back() {
+fn a_failure_is_explained_by_its_cause_and_its_recovery_progress() {
     let mut tracker = after(&[success(), refused(), refused(), refused()], 500);
     assert_eq!(
         (tracker.reason().as_str(), tracker.is_definite()),
@@ -345,10 +345,10 @@ fn a_failure_is_explained_by_what_caused_it_and_by_how_far_it_is_on_its_way_back
     );
 
     tracker.record(success(), 3_000, &POLICY);
-    let said = "connection refused 3 times in a row; the last probe succeeded (1 of 3 needed)";
+    let reason = "connection refused 3 times in a row; the last probe succeeded (1 of 3 needed)";
     assert_eq!(
         (tracker.reason().as_str(), tracker.evidence()),
-        (said, "200")
+        (reason, "200")
     );
 
     tracker.record(silence(), 3_500, &POLICY);
@@ -367,7 +367,7 @@ fn a_failure_is_explained_by_what_caused_it_and_by_how_far_it_is_on_its_way_back
 }
 
 #[test]
-fn silence_is_no_definite_failure_until_it_is_refused() {
+fn silence_is_not_a_definite_failure() {
     let mut tracker = after(&[success()], 500);
     (1..=9).for_each(|second| _ = tracker.record(silence(), 500 + second * 1_000, &POLICY));
     assert_eq!(

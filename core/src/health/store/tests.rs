@@ -20,7 +20,7 @@ fn failure(fails: bool) -> Result<(), String> {
 
 proptest! {
     #[test]
-    fn a_store_whose_operations_all_fail_is_out_and_one_that_answers_all_never(
+    fn a_store_is_unavailable_if_all_operations_fail_and_never_if_all_succeed(
         operations in operations(),
         fails: bool,
     ) {
@@ -63,7 +63,7 @@ proptest! {
     }
 
     #[test]
-    fn a_success_between_failures_is_no_outage(waits in vec(1..4_000u64, 1..60)) {
+    fn a_success_between_failures_prevents_an_outage(waits in vec(1..4_000u64, 1..60)) {
         let mut judge = StoreJudge::default();
         let mut now_ms = 0;
         for wait in waits {
@@ -101,7 +101,7 @@ fn a_full_disk_is_an_outage_although_it_reads() {
 }
 
 #[test]
-fn successes_of_reading_and_writing_are_told_apart() {
+fn read_and_write_successes_are_tracked_separately() {
     let mut judge = StoreJudge::default();
     judge.observe(Access::Read, "register", Ok(()), 7);
     assert_eq!(
@@ -120,7 +120,7 @@ fn successes_of_reading_and_writing_are_told_apart() {
 }
 
 #[test]
-fn one_folder_that_fails_among_others_that_answer_is_an_outage_while_it_is_asked() {
+fn one_failing_folder_is_an_outage_while_it_is_used() {
     let mut judge = StoreJudge::default();
     for now_ms in (0..10_000).step_by(1_000) {
         judge.observe(Access::Read, "register", Ok(()), now_ms);

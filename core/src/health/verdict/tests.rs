@@ -1,7 +1,7 @@
 use super::*;
 use proptest::prelude::*;
 
-type Said = (AgentId, Condition, bool);
+type Vote = (AgentId, Condition, bool);
 
 fn agent(region: &str, agent: u8) -> AgentId {
     AgentId {
@@ -14,7 +14,7 @@ fn condition() -> impl Strategy<Value = Condition> {
     prop::sample::select(Condition::ALL.to_vec())
 }
 
-fn said() -> impl Strategy<Value = Vec<Said>> {
+fn votes() -> impl Strategy<Value = Vec<Vote>> {
     let one = (
         prop::sample::select(vec!["a", "b", "c", "d", "judged"]),
         0u8..3,
@@ -28,8 +28,9 @@ fn said() -> impl Strategy<Value = Vec<Said>> {
     )
 }
 
-fn opinions(said: &[Said]) -> Vec<Opinion<'_>> {
-    said.iter()
+fn opinions(votes: &[Vote]) -> Vec<Opinion<'_>> {
+    votes
+        .iter()
         .map(|(agent, condition, is_fresh)| Opinion {
             agent,
             condition: *condition,
@@ -39,10 +40,10 @@ fn opinions(said: &[Said]) -> Vec<Opinion<'_>> {
         .collect()
 }
 
-fn judge(said: &[Said], own: &[Said]) -> RegionVerdict {
+fn judge(votes: &[Vote], own: &[Vote]) -> RegionVerdict {
     region_verdict(
         &"judged".parse().unwrap(),
-        &opinions(said),
+        &opinions(votes),
         &opinions(own),
         None,
         7,
@@ -60,40 +61,40 @@ fn severity(condition: Condition) -> u8 {
 
 proptest! {
     #[test]
-    fn the_order_of_opinions_is_of_no_matter(
-        (said, shuffled) in said()
-            .prop_flat_map(|said| (Just(said.clone()), Just(said).prop_shuffle())),
+    fn the_order_of_opinions_does_not_matter(
+        (votes, shuffled) in votes()
+            .prop_flat_map(|votes| (Just(votes.clone()), Just(votes).prop_shuffle())),
     ) {
-        let one = judge(&said, &[]);
+        let one = judge(&votes, &[]);
         let other = judge(&shuffled, &[]);
         prop_assert_eq!((one.condition, one.votes), (other.condition, other.votes));
     }
 
     #[test]
-    fn the_regions_own_agents_never_lift_the_verdict(said in said(), own in said()) {
-        let observed = judge(&said, &[]).condition;
-        let with_own = judge(&said, &own).condition;
+    fn a_regions_own_agents_never_improve_its_verdict(votes in votes(), own in votes()) {
+        let observed = judge(&votes, &[]).condition;
+        let with_own = judge(&votes, &own).condition;
         prop_assert!(with_own == observed || (severity(with_own) > severity(observed)));
     }
 
     #[test]
-    fn what_its_agents_observe_of_their_own_region_does_not_count(said in said()) {
-        let others: Vec<Said> = said
+    fn observations_of_the_own_region_do_not_count(votes in votes()) {
+        let others: Vec<Vote> = votes
             .iter()
             .filter(|(agent, ..)| agent.region.as_str() != "judged")
             .cloned()
             .collect();
 
-        prop_assert_eq!(judge(&said, &[]), judge(&others, &[]));
+        prop_assert_eq!(judge(&votes, &[]), judge(&others, &[]));
     }
 
     #[test]
     fn abstentions_and_stale_opinions_change_nothing(
-        said in said(),
-        more in said(),
-        own in said(),
+        votes in votes(),
+        more in votes(),
+        own in votes(),
     ) {
-        let mut with_abstentions = said.clone();
+        let mut with_abstentions = votes.clone();
         with_abstentions.extend(more.into_iter().map(|(agent, condition, _)| {
             if condition == Condition::Unknown {
                 (agent, condition, true)
@@ -104,18 +105,18 @@ proptest! {
 
         prop_assert_eq!(
             judge(&with_abstentions, &own).condition,
-            judge(&said, &own).condition
+            judge(&votes, &own).condition
         );
     }
 
     #[test]
     fn a_worse_opinion_never_makes_a_better_verdict(
-        said in said(),
+        votes in votes(),
         which: prop::sample::Index,
-        own in said(),
+        own in votes(),
     ) {
         let ladder = [Condition::Healthy, Condition::Suspect, Condition::Failed];
-        let mut regression = said.clone();
+        let mut regression = votes.clone();
         prop_assume!(!regression.is_empty());
 
         let index = which.index(regression.len());
@@ -129,13 +130,13 @@ proptest! {
         }
 
         prop_assert!(
-            severity(judge(&regression, &own).condition) >= severity(judge(&said, &own).condition)
+            severity(judge(&regression, &own).condition) >= severity(judge(&votes, &own).condition)
         );
     }
 
     #[test]
-    fn failed_takes_more_than_half_of_the_observing_regions_with_an_opinion(said in said()) {
-        let verdict = judge(&said, &[]);
+    fn failed_needs_a_majority_of_the_observing_regions_with_an_opinion(votes in votes()) {
+        let verdict = judge(&votes, &[]);
         let count = |wanted: &[Condition]| {
             verdict
                 .votes
@@ -154,7 +155,7 @@ proptest! {
     }
 
     #[test]
-    fn since_stays_while_the_condition_does(first in said(), second in said()) {
+    fn since_is_unchanged_while_the_condition_is(first in votes(), second in votes()) {
         let region: RegionName = "judged".parse().unwrap();
         let before = region_verdict(&region, &opinions(&first), &[], None, 10);
         let after = region_verdict(&region, &opinions(&second), &[], Some(&before), 20);
@@ -172,7 +173,7 @@ proptest! {
 
 #[test]
 fn many_agents_of_one_region_have_one_vote() {
-    let said = [
+    let votes = [
         (agent("a", 0), Condition::Failed, true),
         (agent("a", 1), Condition::Failed, true),
         (agent("a", 2), Condition::Failed, true),
@@ -180,7 +181,7 @@ fn many_agents_of_one_region_have_one_vote() {
         (agent("c", 0), Condition::Healthy, true),
     ];
 
-    assert_eq!(judge(&said, &[]).condition, Condition::Healthy);
+    assert_eq!(judge(&votes, &[]).condition, Condition::Healthy);
 }
 
 #[test]
@@ -270,10 +271,10 @@ proptest! {
     }
 
     #[test]
-    fn an_answer_is_never_empty_and_holds_configured_addresses_alone(
+    fn an_answer_is_never_empty_and_contains_only_configured_addresses(
         configured in prop::collection::vec(1u8..9, 1..6),
         verdicts in prop::collection::vec((1u8..9, condition()), 0..9),
-        stands in prop::option::of(prop::collection::vec(1u8..9, 0..6)),
+        answered_now in prop::option::of(prop::collection::vec(1u8..9, 0..6)),
     ) {
         let ips = |list: &[u8]| list.iter().map(|last| ip(*last)).collect::<Vec<_>>();
         let judged: Vec<AddressVerdict> = verdicts
@@ -290,7 +291,7 @@ proptest! {
         let given = answered(
             &configured,
             &judged,
-            stands.map(|stands| ips(&stands)).as_deref(),
+            answered_now.map(|answered_now| ips(&answered_now)).as_deref(),
         );
 
         prop_assert!(
@@ -299,7 +300,7 @@ proptest! {
     }
 
     #[test]
-    fn an_agents_report_on_its_address_counts_for_the_region_only_when_too_few_are_left(
+    fn own_address_reports_count_for_the_region_only_when_too_few_addresses_are_left(
         addresses in prop::collection::vec((condition(), prop::option::of(condition())), 1..6),
         minimum in 1usize..4,
     ) {
@@ -317,7 +318,7 @@ proptest! {
 }
 
 #[test]
-fn a_dead_address_is_left_out_and_one_that_nothing_is_known_of_stays_as_it_is() {
+fn a_dead_address_is_omitted_and_an_unknown_one_is_unchanged() {
     let judged = |last, condition| AddressVerdict {
         address: ip(last),
         condition,
@@ -350,21 +351,21 @@ fn a_dead_address_is_left_out_and_one_that_nothing_is_known_of_stays_as_it_is() 
 
 #[test]
 fn the_reason_lists_the_votes() {
-    let said = [
+    let votes = [
         (agent("ap-south-1", 0), Condition::Failed, true),
         (agent("us-west-2", 0), Condition::Failed, true),
         (agent("sa-east-1", 0), Condition::Unknown, true),
     ];
 
     assert_eq!(
-        judge(&said, &[]).reason,
+        judge(&votes, &[]).reason,
         "2 of 2 observing regions say failed (ap-south-1 failed: evidence, sa-east-1 abstains, \
             us-west-2 failed: evidence)"
     );
 }
 
 #[test]
-fn hostile_evidence_is_cut_and_has_no_line_breaks() {
+fn hostile_evidence_is_truncated_and_stripped_of_line_breaks() {
     let evil = format!("x\n{}", "y".repeat(10_000));
     let id = agent("a", 0);
     let opinion = Opinion {

@@ -38,16 +38,16 @@ fn number() -> impl Strategy<Value = u64> {
 
 proptest! {
     #[test]
-    fn a_minority_of_acceptors_never_moves_what_is_believed_further_than_two_steps(
+    fn a_minority_of_acceptors_moves_the_believed_limit_by_two_steps_at_most(
         honest in vec(0..1_000u64, 2..4),
         liars in vec(number(), 1..3),
-        told in vec(number(), 0..10),
+        heard in vec(number(), 0..10),
     ) {
         prop_assume!(liars.len() < honest.len());
         let all: Vec<u64> = honest.iter().chain(&liars).copied().collect();
         let mut known = known(&all);
 
-        for number in &told {
+        for number in &heard {
             known.hear(&ballot(*number));
         }
 
@@ -56,13 +56,13 @@ proptest! {
     }
 
     #[test]
-    fn what_is_heard_adds_up_to_one_step_however_often(
+    fn repeated_hearsay_moves_the_limit_by_one_step_at_most(
         numbers in vec(0..1_000u64, 1..5),
-        told in vec(number(), 0..50),
+        heard in vec(number(), 0..50),
     ) {
         let mut known = known(&numbers);
         let limit = known.limit();
-        for number in told {
+        for number in heard {
             known.hear(&ballot(number));
             prop_assert_eq!(known.limit(), limit);
             prop_assert!(
@@ -74,12 +74,12 @@ proptest! {
     }
 
     #[test]
-    fn one_above_the_highest_believed_is_allowed_to_every_acceptor_that_asks_the_others(
+    fn every_informed_acceptor_may_go_one_above_the_highest_believed_ballot(
         numbers in vec(number(), 1..6),
-        told in vec(number(), 0..5),
+        heard in vec(number(), 0..5),
     ) {
         let mut known = known(&numbers);
-        for number in &told {
+        for number in &heard {
             known.hear(&ballot(*number));
         }
 
@@ -95,7 +95,7 @@ proptest! {
 }
 
 #[test]
-fn an_acceptor_at_the_end_of_all_numbers_is_a_stray_and_counts_no_more_than_one_that_is_away() {
+fn an_acceptor_at_the_maximum_number_is_a_stray_and_counts_as_absent() {
     let known = known(&[50, 51, u64::MAX]);
     assert_eq!(known.highest(), Some(&ballot(51)));
     assert_eq!(
@@ -120,7 +120,7 @@ fn an_acceptor_at_the_end_of_all_numbers_is_a_stray_and_counts_no_more_than_one_
 }
 
 #[test]
-fn an_agent_that_was_away_for_long_believes_what_a_majority_says() {
+fn a_long_absent_agent_believes_the_majority() {
     let mut known = known(&[3, 0, 0]);
     assert!(!known.hear(&ballot(STEP_MAX * 5)));
     known.acceptor(&region(1), &promised(STEP_MAX * 5));

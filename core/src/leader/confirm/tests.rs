@@ -53,7 +53,7 @@ fn reading(accepted: &[Option<CommittedPlan>]) -> Reading {
 
 proptest! {
     #[test]
-    fn a_plan_is_never_both_committed_and_refuted_and_neither_by_a_minority(
+    fn a_plan_is_never_both_committed_and_refuted_and_a_minority_decides_neither(
         seqs in vec(prop::option::of(1..4u64), 0..6),
         seq in 1..5u64,
         total in 1..6usize,
@@ -65,7 +65,7 @@ proptest! {
             .map(|seq| seq.map(|seq| plan(1, seq, members(total))))
             .collect();
         let reading = reading(&accepted);
-        let told = plan(1, seq, members(total));
+        let claimed = plan(1, seq, members(total));
         let known = members(total);
         let configured = members(total).names();
         let own = name(0);
@@ -78,20 +78,20 @@ proptest! {
         let same = accepted
             .iter()
             .flatten()
-            .filter(|plan| **plan == told)
+            .filter(|plan| **plan == claimed)
             .count();
 
-        prop_assert_eq!(reading.is_committed(&told, &voters), same > total / 2);
+        prop_assert_eq!(reading.is_committed(&claimed, &voters), same > total / 2);
         prop_assert!(
-            !(reading.is_committed(&told, &voters) && reading.refutes(&told, &voters))
+            !(reading.is_committed(&claimed, &voters) && reading.refutes(&claimed, &voters))
         );
 
         let earlier = accepted
             .iter()
-            .filter(|plan| plan.as_ref().is_none_or(|plan| plan.stamp < told.stamp))
+            .filter(|plan| plan.as_ref().is_none_or(|plan| plan.stamp < claimed.stamp))
             .count();
 
-        prop_assert_eq!(reading.refutes(&told, &voters), earlier > total / 2);
+        prop_assert_eq!(reading.refutes(&claimed, &voters), earlier > total / 2);
     }
 }
 
@@ -134,14 +134,14 @@ fn a_plan_that_names_its_own_voters_is_not_believed() {
 }
 
 #[test]
-fn a_region_that_is_not_a_member_yet_learns_from_those_that_are() {
-    let told = plan(1, 1, members(3));
+fn a_region_that_is_not_yet_a_member_learns_from_the_members() {
+    let claimed = plan(1, 1, members(3));
     let own = name(3);
-    let reading = reading(&[Some(told.clone()), Some(told.clone())]);
+    let reading = reading(&[Some(claimed.clone()), Some(claimed.clone())]);
     let configured = members(4).names();
 
     assert!(reading.is_committed(
-        &told,
+        &claimed,
         &Voters {
             known: None,
             configured: &configured,
@@ -151,19 +151,20 @@ fn a_region_that_is_not_a_member_yet_learns_from_those_that_are() {
 }
 
 #[test]
-fn the_word_of_an_incarnation_that_has_no_vote_does_not_count() {
-    let mut told = plan(1, 1, members(3));
-    told.plan
+fn an_incarnation_without_a_vote_does_not_count() {
+    let mut claimed = plan(1, 1, members(3));
+    claimed
+        .plan
         .members
         .acceptors
         .insert(name(1), Some(Incarnation(99)));
 
     let configured = members(3).names();
     let own = name(0);
-    let reading = reading(&[Some(told.clone()), Some(told.clone())]);
+    let reading = reading(&[Some(claimed.clone()), Some(claimed.clone())]);
 
     assert!(!reading.is_committed(
-        &told,
+        &claimed,
         &Voters {
             known: None,
             configured: &configured,
@@ -173,7 +174,7 @@ fn the_word_of_an_incarnation_that_has_no_vote_does_not_count() {
 }
 
 #[test]
-fn a_ballot_leads_if_a_majority_promised_it_and_never_did_if_a_majority_is_below_it() {
+fn a_ballot_leads_if_a_majority_promised_it_and_is_refuted_if_a_majority_is_below() {
     let low = plan(1, 1, members(3));
     let high = plan(2, 2, members(3));
     let configured = members(3).names();

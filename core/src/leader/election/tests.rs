@@ -36,7 +36,7 @@ fn asked(election: &mut Election, view: &ElectionView) -> Option<(u64, Ballot)> 
     (0..=400)
         .step_by(10)
         .find_map(|now_ms| match election.tick(view, now_ms, 77) {
-            Some(ElectionEffect::AskVotes(ballot, regions)) => {
+            Some(ElectionEffect::RequestVotes(ballot, regions)) => {
                 assert!(!regions.contains(&election.me.region));
                 Some((now_ms, ballot))
             }
@@ -53,7 +53,7 @@ proptest! {
         let mut election = election("a/x");
         let view = view(None, &[]);
         for region in ["b", "c"] {
-            election.acceptor_says(
+            election.acceptor_replied(
                 &region.parse().unwrap(),
                 &AcceptorReply::Refused {
                     promised: ballot(number, "c/x"),
@@ -63,8 +63,8 @@ proptest! {
 
         let mut first = None;
         for now_ms in (0..=400).step_by(10) {
-            if let Some(ElectionEffect::AskVotes(ballot, _)) = election.tick(&view, now_ms, random)
-            {
+            let effect = election.tick(&view, now_ms, random);
+            if let Some(ElectionEffect::RequestVotes(ballot, _)) = effect {
                 first.get_or_insert((now_ms, ballot));
             }
         }
@@ -77,8 +77,9 @@ proptest! {
 
 proptest! {
     #[test]
-    fn of_two_that_ask_each_other_before_they_hear_of_it_exactly_one_stands(
-        (apart_ms, way_ms) in (1u64..300).prop_flat_map(|way_ms| (0..way_ms, Just(way_ms))),
+    fn of_two_simultaneous_candidates_exactly_one_proposes(
+        (offset_ms, one_way_ms) in (1u64..300)
+            .prop_flat_map(|one_way_ms| (0..one_way_ms, Just(one_way_ms))),
         names in prop::sample::select(vec![("a/x", "b/x"), ("b/x", "a/x")]),
     ) {
         // The third region is dead. The second asks while the first's question is on its way.
@@ -87,13 +88,14 @@ proptest! {
         let view = view(None, &[]);
 
         first.tick(&view, 0, 0);
-        second.tick(&view, apart_ms, 0);
+        second.tick(&view, offset_ms, 0);
 
-        let (Some(ElectionEffect::AskVotes(one, _)), Some(ElectionEffect::AskVotes(two, _))) = (
-            first.tick(&view, 50, 0),
-            second.tick(&view, 50 + apart_ms, 0),
-        ) else {
-            panic!("neither asks")
+        let Some(ElectionEffect::RequestVotes(one, _)) = first.tick(&view, 50, 0) else {
+            panic!("the first does not ask")
+        };
+        let effect = second.tick(&view, 50 + offset_ms, 0);
+        let Some(ElectionEffect::RequestVotes(two, _)) = effect else {
+            panic!("the second does not ask")
         };
 
         let from_second = second.vote(
@@ -101,7 +103,7 @@ proptest! {
                 ballot: one.clone(),
             },
             &view,
-            50 + way_ms,
+            50 + one_way_ms,
         );
 
         let from_first = first.vote(
@@ -109,10 +111,10 @@ proptest! {
                 ballot: two.clone(),
             },
             &view,
-            50 + apart_ms + way_ms,
+            50 + offset_ms + one_way_ms,
         );
-        let back_ms = 50 + apart_ms + 2 * way_ms;
-        let first_stands = first.voted(
+        let back_ms = 50 + offset_ms + 2 * one_way_ms;
+        let first_proposes = first.voted(
             &second.me.region.clone(),
             &one,
             Some(&from_second),
@@ -121,7 +123,7 @@ proptest! {
             0,
         );
 
-        let second_stands = second.voted(
+        let second_proposes = second.voted(
             &first.me.region.clone(),
             &two,
             Some(&from_first),
@@ -130,8 +132,8 @@ proptest! {
             0,
         );
 
-        prop_assert_eq!(first_stands.is_some(), one > two);
-        prop_assert_eq!(second_stands.is_some(), two > one);
+        prop_assert_eq!(first_proposes.is_some(), one > two);
+        prop_assert_eq!(second_proposes.is_some(), two > one);
     }
 }
 
@@ -140,7 +142,7 @@ proptest! {
     /// of its own, higher than all before, whatever became of them. Its number stays within what
     /// others accept.
     #[test]
-    fn every_attempt_stands_with_a_higher_ballot_one_above_the_highest_seen(
+    fn every_attempt_uses_a_higher_ballot_one_above_the_highest_seen(
         is_alone: bool,
         outcomes in prop::collection::vec((any::<bool>(), 0u64..5_000, any::<u64>()), 1..20),
     ) {
@@ -156,13 +158,13 @@ proptest! {
             reason: String::new(),
         };
         let mut now_ms: u64 = 0;
-        let mut stood: Vec<Ballot> = Vec::new();
+        let mut proposed: Vec<Ballot> = Vec::new();
 
         for (is_seen, pause_ms, random) in outcomes {
             let next = (0..1_000).find_map(|_| {
                 now_ms += 10;
                 match election.tick(&view, now_ms, random)? {
-                    ElectionEffect::AskVotes(ballot, _) => election.voted(
+                    ElectionEffect::RequestVotes(ballot, _) => election.voted(
                         &"b".parse().unwrap(),
                         &ballot,
                         Some(&grant),
@@ -174,23 +176,23 @@ proptest! {
                 }
             });
 
-            let Some(ElectionEffect::Stand(ballot)) = next else {
-                panic!("it never stands again after {stood:?}")
+            let Some(ElectionEffect::Propose(ballot)) = next else {
+                panic!("it never effect again after {proposed:?}")
             };
             let highest = election.highest().map_or(0, |highest| highest.number);
 
             prop_assert_eq!(ballot.number, highest + 1);
             prop_assert!(
-                stood.last().is_none_or(|last| *last < ballot),
+                proposed.last().is_none_or(|last| *last < ballot),
                 "{:?} after {:?}",
                 ballot,
-                stood
+                proposed
             );
 
             if is_seen {
                 election.observe(&ballot);
             }
-            stood.push(ballot);
+            proposed.push(ballot);
             now_ms += pause_ms;
             election.stepped_down(None, now_ms, random);
         }
@@ -198,7 +200,7 @@ proptest! {
 }
 
 #[test]
-fn an_agent_whose_clock_is_off_does_not_stand_and_still_votes() {
+fn an_agent_with_a_skewed_clock_votes_but_is_not_a_candidate() {
     let off = ElectionView {
         is_clock_off: true,
         ..view(None, &[])
@@ -219,16 +221,16 @@ fn an_agent_whose_clock_is_off_does_not_stand_and_still_votes() {
 }
 
 #[test]
-fn a_vote_given_to_another_is_not_given_again_however_high_the_ballot() {
+fn a_granted_vote_is_not_granted_again_whatever_the_ballot() {
     let mut voter = election("a/x");
-    let nobody_leads = view(None, &[]);
+    let leaderless = view(None, &[]);
     assert!(
         voter
             .vote(
                 &PreVoteRequest {
                     ballot: ballot(4, "b/x")
                 },
-                &nobody_leads,
+                &leaderless,
                 0
             )
             .is_granted
@@ -240,7 +242,7 @@ fn a_vote_given_to_another_is_not_given_again_however_high_the_ballot() {
                 &PreVoteRequest {
                     ballot: ballot(9, "c/x")
                 },
-                &nobody_leads,
+                &leaderless,
                 399
             )
             .is_granted
@@ -252,7 +254,7 @@ fn a_vote_given_to_another_is_not_given_again_however_high_the_ballot() {
                 &PreVoteRequest {
                     ballot: ballot(9, "c/x")
                 },
-                &nobody_leads,
+                &leaderless,
                 400
             )
             .is_granted
@@ -260,7 +262,7 @@ fn a_vote_given_to_another_is_not_given_again_however_high_the_ballot() {
 }
 
 #[test]
-fn nobody_stands_against_a_living_leader_and_nobody_votes_against_it() {
+fn a_working_leader_is_neither_challenged_nor_voted_against() {
     let led = view(Some((ballot(3, "c/x"), true)), &[]);
     assert_eq!(asked(&mut election("a/x"), &led), None);
     assert!(
@@ -291,7 +293,7 @@ fn nobody_stands_against_a_living_leader_and_nobody_votes_against_it() {
 }
 
 #[test]
-fn a_leader_in_a_failed_region_makes_room_unless_the_candidate_is_no_better() {
+fn a_leader_in_a_failed_region_yields_only_to_a_better_candidate() {
     let leader = Some((ballot(3, "c/x"), true));
     assert!(asked(&mut election("a/x"), &view(leader.clone(), &["c"])).is_some());
     assert_eq!(
@@ -301,7 +303,7 @@ fn a_leader_in_a_failed_region_makes_room_unless_the_candidate_is_no_better() {
 }
 
 #[test]
-fn a_leader_that_lost_its_majority_may_stand_again() {
+fn a_leader_that_lost_its_majority_may_be_a_candidate_again() {
     let seen = view(Some((ballot(3, "c/x"), true)), &[]);
     assert!(
         election("a/x")
@@ -317,7 +319,7 @@ fn a_leader_that_lost_its_majority_may_stand_again() {
 }
 
 #[test]
-fn a_majority_of_votes_and_no_less_makes_a_candidate_stand() {
+fn a_candidate_proposes_only_with_a_majority_of_votes() {
     let mut election = election("a/x");
     let view = view(None, &[]);
     let (now_ms, ballot) = asked(&mut election, &view).unwrap();
@@ -333,12 +335,12 @@ fn a_majority_of_votes_and_no_less_makes_a_candidate_stand() {
         None
     );
 
-    let stands = election.voted(&from("c"), &ballot, Some(&vote(true)), &view, now_ms, 0);
-    assert_eq!(stands, Some(ElectionEffect::Stand(ballot)));
+    let effect = election.voted(&from("c"), &ballot, Some(&vote(true)), &view, now_ms, 0);
+    assert_eq!(effect, Some(ElectionEffect::Propose(ballot)));
 }
 
 #[test]
-fn a_candidate_waits_for_a_failed_region_only_as_long_as_others_could_elect_it() {
+fn a_candidate_waits_only_briefly_for_failed_regions() {
     let vote = PreVoteReply {
         is_granted: false,
         highest: None,
@@ -373,15 +375,15 @@ fn a_candidate_waits_for_a_failed_region_only_as_long_as_others_could_elect_it()
 }
 
 #[test]
-fn a_region_that_is_no_member_neither_stands_nor_is_voted_for() {
-    let nobody_leads = view(None, &[]);
-    assert_eq!(asked(&mut election("d/x"), &nobody_leads), None);
+fn a_region_that_is_not_a_member_is_never_a_candidate() {
+    let leaderless = view(None, &[]);
+    assert_eq!(asked(&mut election("d/x"), &leaderless), None);
 
     let vote = election("a/x").vote(
         &PreVoteRequest {
             ballot: ballot(4, "d/x"),
         },
-        &nobody_leads,
+        &leaderless,
         0,
     );
 
@@ -392,16 +394,16 @@ fn a_region_that_is_no_member_neither_stands_nor_is_voted_for() {
 }
 
 #[test]
-fn a_ballot_at_the_end_of_all_numbers_ends_no_election_whoever_tells_of_it() {
+fn a_ballot_at_the_maximum_number_does_not_block_elections() {
     let mut election = election("a/x");
-    let nobody_leads = view(None, &[]);
+    let leaderless = view(None, &[]);
     let last = ballot(u64::MAX, "c/x");
 
-    election.tick(&nobody_leads, 0, 0);
+    election.tick(&leaderless, 0, 0);
     assert!(!election.observe(&last));
     for region in ["a", "c"] {
         election.heard(&ballot(6, "b/x"), 0);
-        election.acceptor_says(
+        election.acceptor_replied(
             &region.parse().unwrap(),
             &AcceptorReply::Refused {
                 promised: ballot(6, "b/x"),
@@ -409,7 +411,7 @@ fn a_ballot_at_the_end_of_all_numbers_ends_no_election_whoever_tells_of_it() {
         );
     }
 
-    assert!(!election.acceptor_says(
+    assert!(!election.acceptor_replied(
         &"c".parse().unwrap(),
         &AcceptorReply::Refused {
             promised: last.clone()
@@ -426,7 +428,7 @@ fn a_ballot_at_the_end_of_all_numbers_ends_no_election_whoever_tells_of_it() {
         &"c".parse().unwrap(),
         &ballot(7, "a/x"),
         Some(&vote),
-        &nobody_leads,
+        &leaderless,
         0,
         0,
     );
@@ -434,7 +436,7 @@ fn a_ballot_at_the_end_of_all_numbers_ends_no_election_whoever_tells_of_it() {
     election.stepped_down(Some(&last), 0, 0);
     assert!(
         !election
-            .vote(&PreVoteRequest { ballot: last }, &nobody_leads, 0)
+            .vote(&PreVoteRequest { ballot: last }, &leaderless, 0)
             .is_granted
     );
 
@@ -444,13 +446,13 @@ fn a_ballot_at_the_end_of_all_numbers_ends_no_election_whoever_tells_of_it() {
 #[test]
 fn a_ballot_number_is_never_wrapped() {
     let mut election = election("a/x");
-    let nobody_leads = view(None, &[]);
+    let leaderless = view(None, &[]);
     for region in REGIONS {
         let last = AcceptorReply::Refused {
             promised: ballot(u64::MAX, "c/x"),
         };
-        election.acceptor_says(&region.parse().unwrap(), &last);
+        election.acceptor_replied(&region.parse().unwrap(), &last);
     }
 
-    assert_eq!(asked(&mut election, &nobody_leads), None);
+    assert_eq!(asked(&mut election, &leaderless), None);
 }

@@ -23,7 +23,7 @@ pub struct ElectionSettings {
     /// How long a vote that we granted is not granted to another: simultaneous candidates would
     /// fence each other.
     pub(crate) lend_ms: u64,
-    /// How long an outranked leader does not stand: if two sides see only a third party (a
+    /// How long an outranked leader is not a candidate: if two sides see only a third party (a
     /// witness), leadership would swing between them.
     pub(crate) hold_off_ms: u64,
 }
@@ -48,7 +48,7 @@ impl Default for ElectionSettings {
 pub struct KnownLeader {
     /// The highest ballot under which an agent says that it leads.
     pub ballot: Ballot,
-    /// Whether SWIM holds that agent for alive.
+    /// Whether SWIM considers that agent alive.
     pub is_alive: bool,
 }
 
@@ -83,7 +83,7 @@ impl ElectionView {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ElectionEffect {
     /// Ask one agent of each of these regions (and the witness, if it is among them) for its vote.
-    AskVotes(Ballot, BTreeSet<RegionName>),
+    RequestVotes(Ballot, BTreeSet<RegionName>),
     /// Take this ballot: start the proposer.
-    Stand(Ballot),
+    Propose(Ballot),
 }

@@ -3,7 +3,7 @@ use proptest::{collection::vec, prelude::*};
 
 proptest! {
     #[test]
-    fn an_order_is_taken_once_however_the_clock_goes(
+    fn an_order_is_accepted_once_whatever_the_clock_does(
         sent_ms in 0..1u64 << 50, times in vec(0..MAX_AGE_S * 4_000, 1..20),
     ) {
         let mut used = UsedProofs::default();
@@ -24,7 +24,7 @@ proptest! {
 }
 
 #[test]
-fn no_more_is_remembered_than_fits_and_what_does_not_fit_is_refused() {
+fn a_full_memory_refuses_further_orders() {
     let mut used = UsedProofs::default();
     let nonce = |number: usize| (number as u128).to_le_bytes();
     for number in 0..REMEMBERED_MAX {

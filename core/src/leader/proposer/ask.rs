@@ -1,4 +1,4 @@
-//! What the proposer asks, asks again, and gives up.
+//! Requests of the proposer: sent, repeated, given up.
 
 use super::{
     Phase, Proposer,
@@ -12,12 +12,12 @@ use regionmesh_protocol::{
 impl Proposer {
     /// Repeats unanswered requests, refreshes, gives up. Call it about every 100 ms.
     pub fn tick(&mut self, now_ms: u64) -> Vec<Effect> {
-        if let Some(reason) = self.lost_patience(now_ms) {
+        if let Some(reason) = self.timed_out(now_ms) {
             return self.step_down(reason);
         }
 
         let mut effects = self.tick_join(now_ms);
-        effects.extend(self.look_for_voteless(now_ms));
+        effects.extend(self.poll_voteless(now_ms));
         if let Phase::Leading(leading) = &mut self.phase
             && leading.pending.is_none()
             && now_ms.saturating_sub(leading.refreshed_ms) >= self.settings.refresh_ms
@@ -41,18 +41,18 @@ impl Proposer {
         effects
     }
 
-    /// With a member without a vote the register tolerates fewer failures: such members are asked
+    /// Members without a vote reduce the failures that the register tolerates, so they are polled
     /// more often than the others are refreshed.
-    fn look_for_voteless(&mut self, now_ms: u64) -> Vec<Effect> {
+    fn poll_voteless(&mut self, now_ms: u64) -> Vec<Effect> {
         let retry_ms = self.settings.retry_ms;
         let Phase::Leading(leading) = &mut self.phase else {
             return Vec::new();
         };
 
-        if !leading.is_elected || now_ms.saturating_sub(leading.looked_ms) < retry_ms {
+        if !leading.is_elected || now_ms.saturating_sub(leading.polled_ms) < retry_ms {
             return Vec::new();
         }
-        leading.looked_ms = now_ms;
+        leading.polled_ms = now_ms;
 
         let voteless = leading
             .members()
@@ -68,7 +68,7 @@ impl Proposer {
             .collect()
     }
 
-    fn lost_patience(&self, now_ms: u64) -> Option<StepDown> {
+    fn timed_out(&self, now_ms: u64) -> Option<StepDown> {
         let (members, since_ms, limit_ms) = match &self.phase {
             Phase::Idle => return None,
             Phase::Preparing(preparing) => (

@@ -46,7 +46,7 @@ pub(super) struct Leading {
     /// don't count.
     pub(super) gone: BTreeMap<Incarnation, u64>,
     /// When members without a vote were last asked for their state.
-    pub(super) looked_ms: u64,
+    pub(super) polled_ms: u64,
     pub(super) refreshed_ms: u64,
 }
 

@@ -56,9 +56,9 @@ impl Preparing {
                     .iter()
                     .filter(|name| self.promised.contains_key(*name))
                     .count();
-                let is_patient = now_ms.saturating_sub(self.since_ms) < settings.first_ms;
+                let is_waiting = now_ms.saturating_sub(self.since_ms) < settings.first_ms;
 
-                answered == names.len() || answered > names.len() / 2 && !is_patient
+                answered == names.len() || answered > names.len() / 2 && !is_waiting
             }
             (Acceptors::Known(_), None) => false,
         }

@@ -44,18 +44,18 @@ fn value(of: &str, reason: &str) -> Plan {
 }
 
 /// Acceptors that answer immediately, except absent ones; returns all effects that are not sent.
-fn settle(
+fn converge(
     proposer: &mut Proposer,
     acceptors: &mut BTreeMap<RegionName, AcceptorState>,
     mut effects: Vec<Effect>,
     now_ms: u64,
 ) -> Vec<Effect> {
-    let mut told = Vec::new();
+    let mut outcomes = Vec::new();
     while !effects.is_empty() {
         let mut next = Vec::new();
         for effect in effects {
             let Effect::Send { to, request } = effect else {
-                told.push(effect);
+                outcomes.push(effect);
                 continue;
             };
             let Some(state) = acceptors.get_mut(&to) else {
@@ -75,7 +75,7 @@ fn settle(
         effects = next;
     }
 
-    told
+    outcomes
 }
 
 fn acceptors(text: &str) -> BTreeMap<RegionName, AcceptorState> {
@@ -98,13 +98,13 @@ fn lead(
     let effects = proposer
         .prepare(ballot(number), acceptors_asked, 0)
         .unwrap();
-    let told = settle(&mut proposer, acceptors, effects, 0);
+    let outcomes = converge(&mut proposer, acceptors, effects, 0);
 
-    (proposer, told)
+    (proposer, outcomes)
 }
 
 #[test]
-fn a_new_leader_commits_again_what_one_acceptor_has_before_anything_else() {
+fn a_new_leader_first_recommits_what_any_acceptor_has() {
     let mut all = acceptors("a b c");
     let old = Stamp {
         ballot: ballot(1),
@@ -120,14 +120,14 @@ fn a_new_leader_commits_again_what_one_acceptor_has_before_anything_else() {
         },
     );
 
-    let (proposer, told) = lead(&mut all, 2, "a b");
+    let (proposer, outcomes) = lead(&mut all, 2, "a b");
     let stamp = Stamp {
         ballot: ballot(2),
         seq: 5,
     };
 
     assert_eq!(
-        told,
+        outcomes,
         [
             Effect::Elected(ballot(2)),
             Effect::Committed(stamp, value("a b c", "kept"))
@@ -138,7 +138,7 @@ fn a_new_leader_commits_again_what_one_acceptor_has_before_anything_else() {
 }
 
 #[test]
-fn an_uncertain_accept_is_repeated_unchanged_and_the_latest_request_waits() {
+fn an_uncertain_accept_is_repeated_unchanged_while_the_latest_request_waits() {
     let mut all = acceptors("a b c");
     let (mut proposer, _) = lead(&mut all, 1, "a b c");
     let first = proposer.commit(value("a b c", "1"), 10).unwrap();
@@ -151,8 +151,8 @@ fn an_uncertain_accept_is_repeated_unchanged_and_the_latest_request_waits() {
     let repeated = proposer.tick(600);
     assert_eq!(repeated, first);
 
-    let told = settle(&mut proposer, &mut all, repeated, 600);
-    let committed: Vec<_> = told
+    let outcomes = converge(&mut proposer, &mut all, repeated, 600);
+    let committed: Vec<_> = outcomes
         .iter()
         .map(|effect| match effect {
             Effect::Committed(stamp, value) => (stamp.seq, value.reason.as_str()),
@@ -170,13 +170,13 @@ fn a_leader_without_a_majority_steps_down_and_one_with_a_majority_stays() {
     all.remove(&"c".parse().unwrap());
     for now_ms in (0..20_000).step_by(100) {
         let effects = proposer.tick(now_ms);
-        assert_eq!(settle(&mut proposer, &mut all, effects, now_ms), []);
+        assert_eq!(converge(&mut proposer, &mut all, effects, now_ms), []);
     }
 
     all.remove(&"b".parse().unwrap());
     let lost = (20_000..30_000).step_by(100).find_map(|now_ms| {
         let effects = proposer.tick(now_ms);
-        settle(&mut proposer, &mut all, effects, now_ms)
+        converge(&mut proposer, &mut all, effects, now_ms)
             .pop()
             .map(|effect| (now_ms, effect))
     });
@@ -202,9 +202,9 @@ fn a_refusal_names_the_ballot_that_outranks_and_an_older_one_is_ignored() {
     };
 
     assert_eq!(proposer.answered(&from, refused(2), 1), []);
-    let told = proposer.answered(&from, refused(3), 1);
+    let outcomes = proposer.answered(&from, refused(3), 1);
     assert_eq!(
-        told,
+        outcomes,
         [Effect::SteppedDown(
             ballot(2),
             StepDown::Outranked(ballot(3))
@@ -216,7 +216,7 @@ fn a_refusal_names_the_ballot_that_outranks_and_an_older_one_is_ignored() {
 }
 
 #[test]
-fn members_change_one_at_a_time_and_an_old_list_leads_on_to_the_new() {
+fn members_change_one_at_a_time_and_an_old_list_leads_to_the_new_one() {
     let mut all = acceptors("a b c d");
     let (mut proposer, _) = lead(&mut all, 1, "a b c");
     let jump = proposer.commit(value("a d", "jump"), 1);
@@ -228,7 +228,7 @@ fn members_change_one_at_a_time_and_an_old_list_leads_on_to_the_new() {
 
     for (members, reason) in [("a b c d", "add"), ("b c d", "remove")] {
         let effects = proposer.commit(value(members, reason), 1).unwrap();
-        settle(&mut proposer, &mut all, effects, 1);
+        converge(&mut proposer, &mut all, effects, 1);
     }
 
     // Who still thinks of the old list asks a and b, and is led to c and d.
@@ -243,26 +243,26 @@ fn members_change_one_at_a_time_and_an_old_list_leads_on_to_the_new() {
         let mut all = all.clone();
         let mut successor = Proposer::new(ProposerSettings::default());
         let effects = successor.prepare(ballot(2), old, 0).unwrap();
-        let told = settle(&mut successor, &mut all, effects, 0);
+        let outcomes = converge(&mut successor, &mut all, effects, 0);
 
-        assert_recommitted(&told, "remove");
+        assert_recommitted(&outcomes, "remove");
 
         assert_eq!(successor.members(), Some(&members("b c d")));
     }
 }
 
 /// Asserts that a new leader was elected and committed the plan of this reason again.
-fn assert_recommitted(told: &[Effect], reason: &str) {
+fn assert_recommitted(outcomes: &[Effect], reason: &str) {
     assert!(
         matches!(
-            told,
+            outcomes,
             [Effect::Elected(_), Effect::Committed(_, value)] if value.reason == reason
         ),
-        "{told:?}"
+        "{outcomes:?}"
     );
 }
 
-/// Commits `change` of the proposer's members, and lets it come about.
+/// Commits `change` of the proposer's members, and runs it to completion.
 fn change_members(
     proposer: &mut Proposer,
     all: &mut BTreeMap<RegionName, AcceptorState>,
@@ -276,24 +276,24 @@ fn change_members(
     };
 
     let effects = proposer.commit(changed, now_ms).unwrap();
-    settle(proposer, all, effects, now_ms);
+    converge(proposer, all, effects, now_ms);
 }
 
 /// A mesh of a, b and c in which c lost its state.
-fn with_c_lost() -> (BTreeMap<RegionName, AcceptorState>, RegionName) {
+fn with_lost_state_at_c() -> (BTreeMap<RegionName, AcceptorState>, RegionName) {
     let mut all = acceptors("a b c");
     let (mut proposer, _) = lead(&mut all, 1, "a b c");
     let effects = proposer.commit(value("a b c", "kept"), 1).unwrap();
 
-    settle(&mut proposer, &mut all, effects, 1);
+    converge(&mut proposer, &mut all, effects, 1);
     let c: RegionName = "c".parse().unwrap();
     all.insert(c.clone(), AcceptorState::begin(Incarnation(1)));
     (all, c)
 }
 
 #[test]
-fn an_acceptor_that_lost_its_state_makes_no_majority() {
-    let (mut all, _) = with_c_lost();
+fn an_acceptor_without_state_does_not_count_towards_a_majority() {
+    let (mut all, _) = with_lost_state_at_c();
     all.remove(&"b".parse().unwrap()).unwrap();
 
     // It does not lead, and no first plan replaces the existing one.
@@ -309,7 +309,7 @@ fn an_acceptor_that_lost_its_state_makes_no_majority() {
         let mut effects = candidate.prepare(ballot(2), acceptors, 0).unwrap();
 
         for now_ms in (0..2_900).step_by(100) {
-            assert_eq!(settle(&mut candidate, &mut all, effects, now_ms), []);
+            assert_eq!(converge(&mut candidate, &mut all, effects, now_ms), []);
             effects = candidate.tick(now_ms);
         }
 
@@ -318,8 +318,8 @@ fn an_acceptor_that_lost_its_state_makes_no_majority() {
 }
 
 #[test]
-fn an_acceptor_that_lost_its_state_answers_and_has_no_vote_until_it_joined_again() {
-    let (mut all, c) = with_c_lost();
+fn an_acceptor_without_state_has_no_vote_until_it_rejoins() {
+    let (mut all, c) = with_lost_state_at_c();
     let (mut proposer, _) = lead(&mut all, 3, "a b c");
     assert_eq!(
         proposer.members().unwrap().mend(&proposer.heard(1)),
@@ -330,8 +330,8 @@ fn an_acceptor_that_lost_its_state_answers_and_has_no_vote_until_it_joined_again
     change_members(&mut proposer, &mut all, suspend, 2);
 
     let effects = proposer.join(c.clone(), Incarnation(9), 3).unwrap();
-    let told = settle(&mut proposer, &mut all, effects, 3);
-    assert_eq!(told, [Effect::Joined(c.clone(), Incarnation(9))]);
+    let outcomes = converge(&mut proposer, &mut all, effects, 3);
+    assert_eq!(outcomes, [Effect::Joined(c.clone(), Incarnation(9))]);
 
     let join = MemberChange::Join(c.clone(), Incarnation(9));
     change_members(&mut proposer, &mut all, join, 4);
@@ -365,11 +365,11 @@ fn accepted_elsewhere(of: &RegionName, number: u64, seq: u64) -> AcceptorState {
 }
 
 #[test]
-fn what_an_acceptor_kept_of_another_register_is_never_taken_over() {
+fn values_from_another_register_are_never_adopted() {
     let mut all = acceptors("a b c");
     let (mut proposer, _) = lead(&mut all, 1, "a b c");
     let effects = proposer.commit(value("a b c", "ours"), 1).unwrap();
-    settle(&mut proposer, &mut all, effects, 1);
+    converge(&mut proposer, &mut all, effects, 1);
 
     let c: RegionName = "c".parse().unwrap();
     all.insert(c.clone(), accepted_elsewhere(&c, 1, 70));
@@ -377,15 +377,15 @@ fn what_an_acceptor_kept_of_another_register_is_never_taken_over() {
     let effects = successor
         .prepare(ballot(5), Acceptors::Known(members("a b c")), 0)
         .unwrap();
-    let told = settle(&mut successor, &mut all, effects, 0);
-    assert_recommitted(&told, "ours");
+    let outcomes = converge(&mut successor, &mut all, effects, 0);
+    assert_recommitted(&outcomes, "ours");
 
     // A voter of another register differs from an acceptor that only kept something of it.
     let d: RegionName = "d".parse().unwrap();
     all.insert(d.clone(), accepted_elsewhere(&d, 9, 3));
     let effects = successor.join(d.clone(), Incarnation(9), 1).unwrap();
-    let told = settle(&mut successor, &mut all, effects, 1);
-    assert_eq!(told, [Effect::NotJoined(d.clone(), NoJoin::Votes(99))]);
+    let outcomes = converge(&mut successor, &mut all, effects, 1);
+    assert_eq!(outcomes, [Effect::NotJoined(d.clone(), NoJoin::Votes(99))]);
 
     let e: RegionName = "e".parse().unwrap();
     let effects = successor.join(e.clone(), Incarnation(9), 1).unwrap();
@@ -394,20 +394,20 @@ fn what_an_acceptor_kept_of_another_register_is_never_taken_over() {
         Err(ProposerError::Joining(e.clone()))
     );
 
-    settle(&mut successor, &mut all, effects, 1);
-    let told: Vec<_> = (1..4_000)
+    converge(&mut successor, &mut all, effects, 1);
+    let outcomes: Vec<_> = (1..4_000)
         .step_by(100)
         .flat_map(|now_ms| {
             let effects = successor.tick(now_ms);
-            settle(&mut successor, &mut all, effects, now_ms)
+            converge(&mut successor, &mut all, effects, now_ms)
         })
         .collect();
 
-    assert_eq!(told, [Effect::NotJoined(e, NoJoin::Silent(3_000))]);
+    assert_eq!(outcomes, [Effect::NotJoined(e, NoJoin::Silent(3_000))]);
 }
 
 #[test]
-fn a_first_leader_waits_a_moment_for_everybody_and_then_goes_without() {
+fn the_first_leader_waits_briefly_for_all_acceptors() {
     let mut all = acceptors("a b");
     let mut proposer = Proposer::new(ProposerSettings::default());
     let effects = proposer
@@ -421,12 +421,12 @@ fn a_first_leader_waits_a_moment_for_everybody_and_then_goes_without() {
         )
         .unwrap();
 
-    assert_eq!(settle(&mut proposer, &mut all, effects, 0), []);
+    assert_eq!(converge(&mut proposer, &mut all, effects, 0), []);
     let asked: Vec<_> = proposer.tick(1_900);
     assert_eq!(
         asked.len(),
         3,
-        "those that promised hear that somebody is at work: {asked:?}"
+        "acceptors that promised keep being asked: {asked:?}"
     );
 
     assert_eq!(proposer.tick(2_000), [Effect::Elected(ballot(1))]);
@@ -436,8 +436,8 @@ fn a_first_leader_waits_a_moment_for_everybody_and_then_goes_without() {
     );
 
     let effects = proposer.commit(Plan::default(), 2_000).unwrap();
-    let told = settle(&mut proposer, &mut all, effects, 2_000);
-    assert!(matches!(&told[..], [Effect::Committed(_, value)] if value.members.len() == 3));
+    let outcomes = converge(&mut proposer, &mut all, effects, 2_000);
+    assert!(matches!(&outcomes[..], [Effect::Committed(_, value)] if value.members.len() == 3));
 
     // A member without a vote is asked for its state.
     let asked = proposer.tick(2_600);

@@ -1,7 +1,7 @@
 //! The table of alerts: every condition that the mesh itself raises, with its one name and its one
 //! severity.
 //!
-//! The journal takes both from this table. Prometheus' rules for the same conditions
+//! The change detector takes both from this table. Prometheus' rules for the same conditions
 //! (`monitoring/prometheus/rules/raised.yml`) and the table in docs/reference/alerts.md are
 //! generated from it (`regionmesh docs`), and a check fails where they differ.
 

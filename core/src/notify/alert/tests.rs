@@ -46,7 +46,7 @@ fn count(book: &AlertBook, name: &str) -> usize {
 }
 
 #[test]
-fn a_full_book_makes_room_for_rarer_alerts_and_then_for_more_severe_ones() {
+fn a_full_book_prefers_rarer_then_more_severe_alerts() {
     let mut book = AlertBook::default();
     let raise = |book: &mut AlertBook, name: &str, severity, numbers: usize| {
         (0..numbers).for_each(|number| book.raise(named(name, severity, number)));
@@ -88,7 +88,7 @@ fn a_full_book_makes_room_for_rarer_alerts_and_then_for_more_severe_ones() {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(32))]
     #[test]
-    fn every_name_keeps_its_part_of_a_full_book(
+    fn every_alert_name_keeps_its_share_of_a_full_book(
         steps in prop::collection::vec((0usize..8, 0usize..ALERTS_MAX), 0..2_000),
     ) {
         let severities = [Severity::Info, Severity::Warning, Severity::Critical];
@@ -108,7 +108,7 @@ proptest! {
     }
 
     #[test]
-    fn a_book_is_bounded_and_what_holds_is_never_forgotten(
+    fn a_book_is_bounded_and_never_forgets_an_active_alert(
         steps in prop::collection::vec((0u32..600, any::<bool>(), 0u64..1_000_000), 0..800),
     ) {
         let mut book = AlertBook::default();

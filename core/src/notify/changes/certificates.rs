@@ -28,11 +28,11 @@ const STAGES: [(MeshAlert, i64, i64); 2] = [
 
 /// The stages that a certificate is in.
 fn stages(validity: &Validity, now_s: i64) -> impl Iterator<Item = MeshAlert> {
-    let life_s = validity.not_after_s.saturating_sub(validity.not_before_s);
+    let lifetime_s = validity.not_after_s.saturating_sub(validity.not_before_s);
     let left_s = validity.not_after_s.saturating_sub(now_s);
     STAGES
         .into_iter()
-        .filter(move |(_, part, most_s)| left_s < (*most_s).min(life_s / part))
+        .filter(move |(_, part, most_s)| left_s < (*most_s).min(lifetime_s / part))
         .map(|(alert, ..)| alert)
 }
 

@@ -28,7 +28,7 @@ impl ChangeDetector {
                 "two regions published different content as {model}@{}",
                 loser.version.base()
             );
-            let told = format!(
+            let details = format!(
                 "the later one, from {}, is kept as {model}@{version}; delete one of the two",
                 loser.origin
             );
@@ -39,7 +39,7 @@ impl ChangeDetector {
                 MeshAlert::ModelConflict,
                 &about,
                 summary.clone(),
-                &told,
+                &details,
                 since_ms,
             );
 
@@ -57,7 +57,7 @@ impl ChangeDetector {
                 time_ms: since_ms,
                 region: Some(loser.origin.clone()),
                 fields: [("model", model.clone()), ("version", version.clone())].into(),
-                text: quoted(&format!("{summary}: {told}")),
+                text: quoted(&format!("{summary}: {details}")),
                 reported_by: None,
             });
         }

@@ -26,7 +26,7 @@ impl ChangeDetector {
             }
 
             let summary = "no agent leads: the plan can't change".to_owned();
-            let told = format!(
+            let details = format!(
                 "{} has seen no leader for {} s",
                 self.own,
                 LEADERLESS_MS / 1_000
@@ -37,7 +37,7 @@ impl ChangeDetector {
                 MeshAlert::NoLeader,
                 &[],
                 summary.clone(),
-                &told,
+                &details,
                 since_ms,
             );
 

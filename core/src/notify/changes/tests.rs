@@ -108,7 +108,7 @@ proptest! {
     /// Agents receive votes in any order, some twice, and have different clocks: they report the
     /// same event.
     #[test]
-    fn agents_that_see_the_same_tell_the_same(
+    fn agents_with_the_same_view_report_the_same_event(
         mut seen in prop::collection::vec((0u8..5, 0u64..1_000), 1..12),
         rotate in 0usize..12,
         late_ms in 0u64..5_000,
@@ -119,7 +119,7 @@ proptest! {
             .map(|(observer, _)| *observer)
             .collect::<BTreeSet<_>>()
             .len();
-        let tell = |seen: &[(u8, u64)], own, now_ms| {
+        let report = |seen: &[(u8, u64)], own, now_ms| {
             let agreeing = seen
                 .iter()
                 .map(|(observer, since_ms)| (&regions[usize::from(*observer)], *since_ms));
@@ -132,17 +132,17 @@ proptest! {
             .unwrap()
         };
 
-        let first = tell(&seen, "b/x", 5_000);
+        let first = report(&seen, "b/x", 5_000);
         let turn = rotate % seen.len();
         seen.rotate_left(turn);
         seen.push(seen[0]);
-        prop_assert_eq!(tell(&seen, "c/y", 5_000 + late_ms), first);
+        prop_assert_eq!(report(&seen, "c/y", 5_000 + late_ms), first);
     }
 
     /// A region's failure is reported once, whatever comes between; its alert is active exactly
     /// from failure to recovery.
     #[test]
-    fn an_alert_holds_from_failure_to_recovery(
+    fn an_alert_is_active_from_failure_to_recovery(
         conditions in prop::collection::vec(0usize..5, 1..30),
     ) {
         let mut changes = changes("b/x");
@@ -185,7 +185,7 @@ fn the_majority_is_complete_with_the_vote_that_completes_it() {
 }
 
 #[test]
-fn a_verdict_tells_what_was_and_is_without_control_characters() {
+fn a_verdict_event_names_both_conditions_without_control_characters() {
     let mut changes = changes("b/x");
     assert_eq!(judge(&mut changes, Condition::Healthy, Some(1), 2), None);
 
@@ -218,7 +218,7 @@ fn a_verdict_tells_what_was_and_is_without_control_characters() {
 }
 
 #[test]
-fn a_plan_is_told_once_and_worse_if_somebody_loses_traffic() {
+fn a_plan_is_reported_once_and_more_severe_if_a_region_loses_traffic() {
     let mut changes = changes("c/y");
     let first = changes.plan(&plan(1, TrafficState::Serving), 10);
     assert_eq!(
@@ -247,11 +247,11 @@ fn a_plan_is_told_once_and_worse_if_somebody_loses_traffic() {
 }
 
 #[test]
-fn steps_of_the_ramp_are_told_and_a_step_back_is_an_alert_until_the_next_forward() {
+fn ramp_steps_are_events_and_a_rollback_is_an_alert_until_the_next_step_forward() {
     let mut changes = changes("c/y");
     let ramping = |step, since_ms| TrafficState::Ramping { step, since_ms };
     let mut seq = 0;
-    let mut tell = |changes: &mut ChangeDetector, traffic_state| {
+    let mut report = |changes: &mut ChangeDetector, traffic_state| {
         seq += 1;
         let events = changes.plan(&plan(seq, traffic_state), seq);
         let ramp = events.iter().find(|event| event.kind == EventKind::Ramp);
@@ -282,7 +282,7 @@ fn steps_of_the_ramp_are_told_and_a_step_back_is_an_alert_until_the_next_forward
         (TrafficState::Serving, (moved("done", "100"), 0)),
     ] {
         assert_eq!(
-            tell(&mut changes, traffic_state.clone()),
+            report(&mut changes, traffic_state.clone()),
             expected,
             "{traffic_state:?}"
         );
@@ -290,7 +290,7 @@ fn steps_of_the_ramp_are_told_and_a_step_back_is_an_alert_until_the_next_forward
 }
 
 #[test]
-fn an_order_that_yields_and_a_mesh_that_failed_are_alerts_until_they_are_over() {
+fn a_yielding_order_and_a_failed_mesh_are_alerts_until_they_end() {
     let mut changes = changes("c/y");
     let drain = Override {
         region: Some(region("a")),
@@ -342,7 +342,7 @@ fn an_order_that_yields_and_a_mesh_that_failed_are_alerts_until_they_are_over() 
 }
 
 #[test]
-fn an_election_is_no_lack_of_a_leader_until_it_takes_too_long() {
+fn an_election_raises_no_alert_until_it_takes_too_long() {
     let mut changes = changes("c/y");
     let ballot = |number| Ballot {
         number,

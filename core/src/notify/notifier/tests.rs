@@ -7,7 +7,7 @@ fn agent(number: u8) -> AgentId {
 
 proptest! {
     #[test]
-    fn who_is_on_duty_depends_on_what_is_known_and_not_on_who_asks(
+    fn the_responsible_agent_does_not_depend_on_which_agent_computes_it(
         unheard in prop::collection::vec(any::<bool>(), 1..8),
         leader in prop::option::of(0u8..9),
         ms in 0u64..20_000,
@@ -54,7 +54,7 @@ proptest! {
 }
 
 #[test]
-fn the_leader_speaks_then_the_first_by_name() {
+fn the_leader_notifies_or_else_the_first_agent_by_name() {
     let a = agent(0);
     let b = agent(1);
     let alive = |a_unheard, b_unheard| {

@@ -19,7 +19,7 @@ proptest! {
     }
 
     #[test]
-    fn slower_answers_never_make_it_more(
+    fn slower_answers_never_raise_the_estimate(
         places in 1u32..64,
         bucket in 0usize..15,
         count in 100u64..100_000,
@@ -34,7 +34,7 @@ proptest! {
     }
 
     #[test]
-    fn what_is_served_within_the_estimate_keeps_fewer_than_half_of_the_places_busy(
+    fn load_within_the_estimate_keeps_fewer_than_half_of_the_places_busy(
         places in 1u32..64,
         bucket in 0usize..15,
         count in 100u64..100_000,
@@ -47,7 +47,7 @@ proptest! {
     }
 
     #[test]
-    fn an_estimate_that_wavers_stays(was in 1u32..1_000_000, off in 0u32..30) {
+    fn a_wavering_estimate_is_not_changed(was in 1u32..1_000_000, off in 0u32..30) {
         let is = u64::from(was) + u64::from(was) * u64::from(off) / 100;
         prop_assert_eq!(
             steady(Some(was), Some(u32::try_from(is).unwrap())),

@@ -10,7 +10,7 @@ fn region(traffic_state: TrafficState, flaps: u32) -> RegionPlan {
 }
 
 #[test]
-fn the_default_way_back_takes_forty_minutes() {
+fn the_default_recovery_takes_forty_minutes() {
     let recovery = RecoveryPolicy::default();
     let cooling_down = forecast(
         &region(TrafficState::CoolingDown { since_ms: 1_000 }, 1),
@@ -58,7 +58,7 @@ fn the_default_way_back_takes_forty_minutes() {
 
 proptest! {
     #[test]
-    fn every_step_brings_the_end_no_closer_than_the_steps_that_remain(
+    fn every_step_forecasts_the_end_consistently(
         step in 0usize..8,
         since_ms in 0u64..1 << 50, doublings in 0u8..9, ttl_ms in 0u64..1 << 30, flaps in 0u32..80,
     ) {

@@ -71,7 +71,7 @@ fn view() -> impl Generator<Value = OwnView> {
 
 proptest! {
     #[test]
-    fn what_is_refused_is_left_out_while_another_answers_and_the_answer_is_never_empty(
+    fn a_refusing_region_is_omitted_while_another_answers_and_the_answer_is_never_empty(
         parts in prop::collection::vec(
             (prop_oneof![Just(0u16), 1u16..=10_000], any::<bool>(), any::<bool>()),
             1..6,
@@ -195,7 +195,7 @@ proptest! {
 }
 
 #[test]
-fn the_survivor_of_an_active_passive_mesh_answers_itself() {
+fn the_survivor_of_an_active_passive_mesh_answers_with_itself() {
     let plan = plan(&[
         ("a", part(0, true, None)),
         ("b", part(10_000, true, None)),
@@ -225,7 +225,7 @@ fn the_survivor_of_an_active_passive_mesh_answers_itself() {
 }
 
 #[test]
-fn a_withdrawn_plan_is_answered_by_what_is_healthy_again_and_by_nothing_else() {
+fn a_withdrawn_plan_is_answered_only_with_healthy_regions() {
     let plan = plan(&[
         ("a", part(0, true, None)),
         ("b", part(5_000, true, None)),
@@ -262,7 +262,7 @@ fn a_withdrawn_plan_is_answered_by_what_is_healthy_again_and_by_nothing_else() {
 }
 
 #[test]
-fn silence_alone_leaves_nobody_out() {
+fn silence_alone_omits_no_region() {
     let plan = plan(&[
         ("a", part(10_000, true, None)),
         ("b", part(10_000, true, None)),

@@ -16,8 +16,8 @@ fn served(answered: u64, errors: u64) -> Served {
     }
 }
 
-fn observe(meter: &mut LoadMeter, told: &[(&str, Served)], now_ms: u64) {
-    let agents: Vec<(AgentId, Served)> = told
+fn observe(meter: &mut LoadMeter, counters: &[(&str, Served)], now_ms: u64) {
+    let agents: Vec<(AgentId, Served)> = counters
         .iter()
         .map(|(name, served)| (agent(name), *served))
         .collect();
@@ -33,7 +33,7 @@ fn rates_are_over_the_last_minute_and_outlive_a_failed_region_for_a_while() {
     let mut meter = LoadMeter::default();
     let region = "a".parse().unwrap();
     observe(&mut meter, &[("a/1", served(1_000_000, 0))], 0);
-    assert_eq!(meter.rps(&region), None, "one look is no rate");
+    assert_eq!(meter.rps(&region), None, "one sample is not a rate");
     for second in 1..=120u64 {
         observe(
             &mut meter,
@@ -54,7 +54,7 @@ fn rates_are_over_the_last_minute_and_outlive_a_failed_region_for_a_while() {
 }
 
 #[test]
-fn a_restarted_agent_counts_on_from_nothing() {
+fn a_restarted_agents_counters_resume_from_zero() {
     let mut meter = LoadMeter::default();
     let region = "a".parse().unwrap();
     observe(&mut meter, &[("a/1", served(5_000, 0))], 0);
@@ -63,7 +63,7 @@ fn a_restarted_agent_counts_on_from_nothing() {
 }
 
 #[test]
-fn a_trial_counts_from_its_step_on_and_is_missing_while_anybody_is_not_heard() {
+fn a_comparison_starts_with_its_step_and_is_missing_while_any_region_is_silent() {
     let mut meter = LoadMeter::default();
     let own = "a".parse().unwrap();
     let control = BTreeSet::from(["b".parse().unwrap()]);
@@ -117,8 +117,8 @@ fn a_trial_counts_from_its_step_on_and_is_missing_while_anybody_is_not_heard() {
     observe(&mut meter, &[("a/1", served(30, 1))], 3_000);
     assert_eq!(meter.comparison(&own, 1, 9, &control), Evidence::Missing);
 
-    let nobody = BTreeSet::new();
-    let Evidence::Measured(comparison) = meter.comparison(&own, 1, 9, &nobody) else {
+    let no_control = BTreeSet::new();
+    let Evidence::Measured(comparison) = meter.comparison(&own, 1, 9, &no_control) else {
         panic!("measured")
     };
 

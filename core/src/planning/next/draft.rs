@@ -69,12 +69,12 @@ impl<'a> Draft<'a> {
             reasons,
         };
 
-        draft.say_what_yields(known);
+        draft.report_yielding(known);
         draft
     }
 
-    /// Says which orders begin to yield, and which take effect again.
-    fn say_what_yields(&mut self, known: &[YieldedOrder]) {
+    /// Adds reasons for orders that begin to yield or take effect again.
+    fn report_yielding(&mut self, known: &[YieldedOrder]) {
         let is_in = |list: &[YieldedOrder], one: &YieldedOrder| {
             list.iter()
                 .any(|other| other.order == one.order && other.region == one.region)
@@ -95,12 +95,12 @@ impl<'a> Draft<'a> {
             .filter(|one| !is_in(&self.yielded, one))
             .filter_map(|one| Some(takes_effect_again(order_of(one)?, &one.region)));
 
-        let said: Vec<String> = begins.chain(ends).collect();
-        self.reasons.extend(said);
+        let reasons: Vec<String> = begins.chain(ends).collect();
+        self.reasons.extend(reasons);
     }
 
     /// Adds a reason, once.
-    pub(super) fn say(&mut self, reason: String) {
+    pub(super) fn add_reason(&mut self, reason: String) {
         if !self.reasons.contains(&reason) {
             self.reasons.push(reason);
         }

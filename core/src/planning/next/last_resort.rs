@@ -37,16 +37,16 @@ impl LastResort {
 
 impl Draft<'_> {
     /// The guard: the answer is never empty. If every region with traffic is known to be down:
-    /// 1. regions that wait outside skip their gate, the healthiest kind only; they still climb the
-    ///    ramp, so that they give way gently to others that return;
-    /// 2. failing that, the last shares stay: when every region looks down, the observers are more
-    ///    likely to be at fault, and there is nowhere better to go in any case. A region that
-    ///    merely drains outranks one that failed. In an active-passive mesh the region with the
-    ///    largest share keeps all: its users are answered one region.
+    /// 1. regions that wait without traffic skip their cool-down, the healthiest kind only; they
+    ///    still climb the ramp, so that they give way gently to others that return;
+    /// 2. failing that, the last shares stay: when every region appears to be down, the observers
+    ///    are more likely to be at fault, and there is nowhere better to go in any case. A region
+    ///    that merely drains outranks one that failed. In an active-passive mesh the region with
+    ///    the largest share keeps all: its users are answered one region.
     ///
-    /// `said` is how many reasons there were before those of the other guards, which don't hold if
+    /// `reasons_before` counts the reasons before those of the other guards, which don't apply if
     /// the last shares stay.
-    pub(super) fn keep_an_answer(&mut self, current: Option<&Plan>, said: usize) {
+    pub(super) fn ensure_answer(&mut self, current: Option<&Plan>, reasons_before: usize) {
         let is_any_carried = self.regions.keys().any(|name| self.is_carried_by(name));
         if is_any_carried || !self.regions.values().any(has_address) {
             return;
@@ -61,7 +61,7 @@ impl Draft<'_> {
         } else {
             LastResort::Held
         };
-        if self.let_in_early(lowest, current) {
+        if self.admit_early(lowest, current) {
             return;
         }
 
@@ -72,9 +72,9 @@ impl Draft<'_> {
         let kept = self.answered_of(&kept);
 
         if !merely_drains {
-            self.reasons.truncate(said);
+            self.reasons.truncate(reasons_before);
         }
-        self.say(LAST_SHARES.into());
+        self.add_reason(LAST_SHARES.into());
 
         if kept.is_empty() {
             self.serve_without_last_shares(current, &draining);
@@ -115,9 +115,9 @@ impl Draft<'_> {
             .collect()
     }
 
-    /// Lets the best waiting regions in without their gate, none worse than `lowest`; returns
-    /// whether there were any.
-    fn let_in_early(&mut self, lowest: LastResort, current: Option<&Plan>) -> bool {
+    /// Admits the best waiting regions before their cool-down ends, none worse than `lowest`;
+    /// returns whether there were any.
+    fn admit_early(&mut self, lowest: LastResort, current: Option<&Plan>) -> bool {
         for kind in LastResort::ALL.into_iter().filter(|kind| *kind <= lowest) {
             let waiting: Vec<RegionName> = self
                 .regions
@@ -138,7 +138,7 @@ impl Draft<'_> {
                 );
             }
 
-            // A region that was let in is no longer out: there is room for one that failed.
+            // An admitted region is no longer out, so one that failed may be taken out.
             self.grant_exits();
             self.share_out(current);
             return true;

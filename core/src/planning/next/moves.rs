@@ -1,10 +1,10 @@
-//! How standings move: verdicts, the guard on exits, and gates.
+//! How traffic states change: verdicts, the guard on exits, and cool-downs.
 
 use super::draft::Draft;
 use crate::{
     planning::{
         overrides::Orders,
-        traffic_state::{Situation, has_cooled_down, serve, settle},
+        traffic_state::{Situation, converge, has_cooled_down, serve},
         words,
     },
     recovery::ramp::RampMove,
@@ -16,16 +16,16 @@ use regionmesh_protocol::{
 };
 
 impl Draft<'_> {
-    /// Brings every standing in line with its verdict; gates stay shut.
-    pub(super) fn follow_verdicts(&mut self) {
+    /// Brings every traffic state in line with its verdict; ends no cool-down.
+    pub(super) fn apply_verdicts(&mut self) {
         let names: Vec<RegionName> = self.regions.keys().cloned().collect();
         for name in names {
-            self.settle(&name);
+            self.converge(&name);
         }
     }
 
-    /// Brings one region's standing in line with its verdict.
-    fn settle(&mut self, name: &RegionName) {
+    /// Brings one region's traffic state in line with its verdict.
+    fn converge(&mut self, name: &RegionName) {
         let (Some(region), Some(input)) =
             (self.regions.get_mut(name), self.inputs.regions.get(name))
         else {
@@ -38,7 +38,7 @@ impl Draft<'_> {
             now_ms: self.now_ms,
         };
 
-        settle(name, region, &situation, &mut self.reasons);
+        converge(name, region, &situation, &mut self.reasons);
     }
 
     /// The guard on exits: takes failed regions out, the earliest failure first, while automation
@@ -74,8 +74,8 @@ impl Draft<'_> {
         }
     }
 
-    /// Says which failed regions were not taken out.
-    pub(super) fn say_who_is_limited(&mut self, current: Option<&Plan>) {
+    /// Adds the reasons why failed regions were not taken out.
+    pub(super) fn report_limited(&mut self, current: Option<&Plan>) {
         let was_limited = |name: &RegionName| {
             let region = current.and_then(|plan| plan.regions.get(name));
             region
@@ -89,7 +89,7 @@ impl Draft<'_> {
             .collect();
         let limit = words::limit(&out, self.inputs.max_out, self.inputs.suspect_percent);
 
-        let said: Vec<String> = self
+        let reasons: Vec<String> = self
             .regions
             .iter()
             .filter(|(_, region)| matches!(region.traffic_state, TrafficState::Limited { .. }))
@@ -97,17 +97,17 @@ impl Draft<'_> {
             .map(|(name, _)| format!("{name}: {limit}"))
             .collect();
 
-        self.reasons.extend(said);
+        self.reasons.extend(reasons);
     }
 
-    /// Opens the gate of the region that has waited longest, unless another is on the ramp.
+    /// Ends the cool-down of the region that has waited longest, unless another is on the ramp.
     pub(super) fn end_cool_downs(&mut self) {
         while !self
             .regions
             .values()
             .any(|region| matches!(region.traffic_state, TrafficState::Ramping { .. }))
         {
-            let mut ready = self.passed_gates().into_iter();
+            let mut ready = self.cooled_down().into_iter();
             let Some(name) = ready.next() else { return };
 
             self.enter_ramp(&name, "cool-down over");
@@ -121,8 +121,8 @@ impl Draft<'_> {
         }
     }
 
-    /// The regions whose gates may open, the longest wait first.
-    fn passed_gates(&self) -> Vec<RegionName> {
+    /// The regions whose cool-down may end, the longest wait first.
+    fn cooled_down(&self) -> Vec<RegionName> {
         let recovery = &self.inputs.recovery;
         let mut ready: Vec<(u64, &RegionName)> = self
             .regions
@@ -170,6 +170,6 @@ impl Draft<'_> {
             }
         }
 
-        self.settle(name);
+        self.converge(name);
     }
 }

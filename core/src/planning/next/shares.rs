@@ -1,4 +1,4 @@
-//! From standings to shares: promotion, capacity and cost.
+//! From traffic states to shares: promotion, capacity and cost.
 
 use super::draft::Draft;
 use crate::planning::{cost, weights, words};
@@ -9,7 +9,7 @@ use regionmesh_protocol::{
 use std::collections::BTreeMap;
 
 impl Draft<'_> {
-    /// Sets the weights that follow from the standings, within capacity.
+    /// Sets the weights that follow from the traffic states, within capacity.
     pub(super) fn share_out(&mut self, current: Option<&Plan>) {
         let (promoted, climbing) = self.promoted();
         let mut weights = weights::by_traffic_state(&self.regions, self.inputs, promoted.as_ref());
@@ -24,16 +24,16 @@ impl Draft<'_> {
                 self.shortfall =
                     weights::within_capacity(&self.regions, self.inputs, &mut weights, load);
             }
-            (Some(load), Some(name)) => self.say_if_overloaded(name, load),
+            (Some(load), Some(name)) => self.report_overload(name, load),
         }
 
         if let Some(short) = self.shortfall
             && current.and_then(|plan| plan.shortfall) != Some(short)
         {
-            self.say(words::shortfall(&short));
+            self.add_reason(words::shortfall(&short));
         }
 
-        self.follow_cost();
+        self.apply_cost_factors();
         for (name, region) in &mut self.regions {
             let weight_bp = weights.get(name).copied().unwrap_or(0);
             region.weight_bp = weighted_bp(weight_bp, self.cost.factor_bp(name));
@@ -43,8 +43,8 @@ impl Draft<'_> {
     /// The region that an operator promoted, if it serves; or, while it is on the ramp, the region
     /// and its step's percentage.
     fn promoted(&self) -> (Option<RegionName>, Option<(RegionName, u8)>) {
-        let promoted = self.overrides.iter().find_map(|traffic_state| {
-            let name = traffic_state.region.as_ref()?;
+        let promoted = self.overrides.iter().find_map(|order| {
+            let name = order.region.as_ref()?;
             let input = self.inputs.regions.get(name)?;
             let region = self.regions.get(name)?;
             self.orders(name).promotion(input)?;
@@ -61,15 +61,15 @@ impl Draft<'_> {
         }
     }
 
-    /// Says so if a promoted region's capacity is below the load that it gets.
-    fn say_if_overloaded(&mut self, promoted: &RegionName, load: PlannedLoad) {
+    /// Adds a reason if a promoted region's capacity is below the load that it gets.
+    fn report_overload(&mut self, promoted: &RegionName, load: PlannedLoad) {
         let input = self.inputs.regions.get(promoted);
         let Some(capacity_rps) = input.and_then(|input| input.capacity_rps) else {
             return;
         };
 
         if capacity_rps < load.rps {
-            self.say(format!(
+            self.add_reason(format!(
                 "{promoted}: promoted although its capacity of {capacity_rps} requests/s is below \
                  the mesh's {}",
                 load.rps
@@ -78,7 +78,7 @@ impl Draft<'_> {
     }
 
     /// Applies the cost factors if nothing else decides, and otherwise removes them.
-    fn follow_cost(&mut self) {
+    fn apply_cost_factors(&mut self) {
         let has_orders = !self.overrides.is_empty();
         let regions = self
             .regions
@@ -102,7 +102,7 @@ impl Draft<'_> {
 
         if let Some(changed) = self.cost.changed(factors_bp, self.now_ms) {
             self.cost = changed;
-            self.say(reason);
+            self.add_reason(reason);
         }
     }
 }

@@ -77,7 +77,7 @@ proptest! {
     }
 
     #[test]
-    fn waiting_is_advised_exactly_where_it_can_help(all in vec(state(), 1..8)) {
+    fn waiting_is_advised_only_where_it_can_help(all in vec(state(), 1..8)) {
         let best = |state: &RegionState| {
             if state.is_pending() {
                 RegionState::Servable
@@ -92,7 +92,7 @@ proptest! {
     }
 
     #[test]
-    fn a_region_that_becomes_good_never_makes_a_version_less_promotable(
+    fn a_region_that_becomes_servable_never_makes_a_version_less_promotable(
         all in vec(state(), 1..8),
         which: prop::sample::Index,
     ) {
@@ -116,7 +116,7 @@ proptest! {
     }
 
     #[test]
-    fn a_region_goes_only_for_what_it_lacks_and_a_majority_of_the_others_serves(
+    fn a_region_gives_up_traffic_only_for_a_model_that_most_others_serve(
         regions in mesh(),
     ) {
         for (own, models) in &regions {
@@ -134,7 +134,7 @@ proptest! {
     }
 
     #[test]
-    fn a_single_region_that_lacks_what_the_others_serve_goes(
+    fn a_single_region_that_lacks_a_model_gives_up_its_traffic(
         count in 2usize..7,
         which: prop::sample::Index,
     ) {
@@ -162,7 +162,7 @@ proptest! {
     }
 
     #[test]
-    fn what_is_published_is_bounded(count in 0usize..600, length in 0usize..700) {
+    fn published_servability_is_bounded(count in 0usize..600, length in 0usize..700) {
         let versions = (0..count).map(|index| VersionServability {
             model: model(0),
             version: index.to_string().parse().unwrap(),
@@ -173,18 +173,18 @@ proptest! {
             },
         });
 
-        let told = Servability::bounded(versions, (0..100).map(model).collect());
+        let bounded = Servability::bounded(versions, (0..100).map(model).collect());
         prop_assert!(
-            told.versions.len() <= VERSIONS_MAX && told.unserved.len() <= UNSERVED_MAX
+            bounded.versions.len() <= VERSIONS_MAX && bounded.unserved.len() <= UNSERVED_MAX
         );
 
-        let bytes = regionmesh_protocol::codec::encode(&told).unwrap().len();
+        let bytes = regionmesh_protocol::codec::encode(&bounded).unwrap().len();
         prop_assert!(bytes < 64 << 10, "{} bytes", bytes);
     }
 }
 
 #[test]
-fn a_model_that_nobody_can_serve_takes_nobody_out() {
+fn a_model_that_no_region_can_serve_takes_no_region_out() {
     let lacking = RegionModels {
         unserved: [model(0)].into(),
         ..RegionModels::default()
@@ -195,7 +195,7 @@ fn a_model_that_nobody_can_serve_takes_nobody_out() {
 }
 
 #[test]
-fn only_what_is_older_than_all_that_is_published_counts_as_unpublished() {
+fn only_versions_older_than_all_published_ones_count_as_unpublished() {
     let tried = |number: usize| VersionServability {
         model: model(0),
         version: number.to_string().parse().unwrap(),
@@ -222,7 +222,7 @@ fn only_what_is_older_than_all_that_is_published_counts_as_unpublished() {
 }
 
 #[test]
-fn every_agent_of_a_region_that_serves_has_a_say() {
+fn every_serving_agent_of_a_region_counts() {
     let good = Outcome::Servable;
     let bad = Outcome::Unservable {
         reason: "broken".into(),

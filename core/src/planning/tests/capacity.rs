@@ -23,7 +23,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(1_000))]
 
     #[test]
-    fn no_region_is_given_more_than_its_headroom_allows(
+    fn no_region_gets_more_than_its_spare_capacity(
         is_active_passive: bool,
         loads in prop::collection::vec((0u32..2_000, prop::option::of(0u32..3_000)), 4),
         weights in prop::collection::vec(1u16..=10_000, 4),
@@ -88,7 +88,7 @@ proptest! {
 }
 
 #[test]
-fn without_declared_capacity_all_is_moved() {
+fn without_declared_capacity_all_traffic_moves() {
     let mut world = World::of(&THREE, Strategy::Weighted);
     world.loads(&[("a", 300, None), ("b", 300, None), ("c", 300, None)]);
     world.judge("a", Condition::Failed);
@@ -99,7 +99,7 @@ fn without_declared_capacity_all_is_moved() {
 }
 
 #[test]
-fn with_enough_headroom_all_is_moved_and_with_too_little_a_part_stays_and_is_named() {
+fn with_too_little_spare_capacity_part_of_the_traffic_stays_and_is_reported() {
     let mut world = World::of(&THREE, Strategy::Weighted);
     // 150 more each: 165 of headroom are needed.
     world.loads(&[
@@ -164,7 +164,7 @@ fn an_active_standby_too_small_for_all_takes_what_it_can() {
 }
 
 #[test]
-fn the_load_of_a_region_that_failed_is_not_forgotten_with_its_requests() {
+fn the_load_of_a_failed_region_is_remembered() {
     let mut world = World::of(&THREE, Strategy::Weighted);
     world.loads(&[
         ("a", 300, None),
@@ -202,7 +202,7 @@ fn a_small_change_of_load_makes_no_new_plan() {
 }
 
 #[test]
-fn what_stays_for_want_of_capacity_stays_through_gate_and_ramp() {
+fn traffic_that_stays_for_lack_of_capacity_stays_through_cool_down_and_ramp() {
     let mut world = World::of(&THREE, Strategy::Weighted);
     world.loads(&[
         ("a", 300, None),

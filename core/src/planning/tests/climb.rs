@@ -75,18 +75,27 @@ impl World {
     }
 }
 
+#[test]
+fn a_region_on_the_ramp_serves_as_soon_as_the_settings_have_no_steps() {
+    let mut world = climbing();
+    world.measure(served(0, 0, 0));
+    world.inputs.recovery.steps.clear();
+    world.apply();
+    assert_eq!(world.traffic_state("a"), TrafficState::Serving);
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(300))]
 
     #[test]
     fn the_ramp_never_skips_a_step_and_a_rollback_doubles_the_hold(
-        looks in prop::collection::vec(
+        samples in prop::collection::vec(
             (0u64..400, 0u64..2_000, prop_oneof![4 => Just(0u64), 1 => 1u64..100]),
             1..60,
         ),
     ) {
         let mut world = climbing();
-        for (seconds, answered, errors) in looks {
+        for (seconds, answered, errors) in samples {
             if !matches!(world.traffic_state("a"), TrafficState::Ramping { .. }) {
                 break;
             }
@@ -162,7 +171,7 @@ fn every_step_is_held_for_five_times_the_time_to_live() {
 }
 
 #[test]
-fn missing_or_outdated_measurements_hold() {
+fn missing_or_outdated_measurements_stop_the_ramp() {
     let mut world = climbing();
     world.inputs.regions.get_mut(&name("a")).unwrap().evidence = Evidence::Missing;
     assert_eq!(world.wait(60 * MINUTE), None);
@@ -176,7 +185,11 @@ fn missing_or_outdated_measurements_hold() {
 
     world.inputs.regions.get_mut(&name("a")).unwrap().evidence =
         Evidence::Measured(Box::new(comparison));
-    assert_eq!(world.wait(MINUTE), None, "that was about another step");
+    assert_eq!(
+        world.wait(MINUTE),
+        None,
+        "a measurement of another step does not count"
+    );
 
     let words = explain(
         world.plan.as_ref().unwrap(),
@@ -196,7 +209,7 @@ fn missing_or_outdated_measurements_hold() {
 }
 
 #[test]
-fn worse_errors_cost_a_step_and_double_its_hold_and_on_the_first_step_everything() {
+fn more_errors_cost_a_step_and_double_its_hold_or_the_whole_share_on_the_first() {
     let mut world = climbing();
     world.now_ms += 120 * SECOND;
     world.measure(served(600, 0, 0));
@@ -245,7 +258,7 @@ fn slow_answers_cost_a_step_too() {
 }
 
 #[test]
-fn the_gate_stays_shut_until_models_are_loaded_and_says_so() {
+fn a_cool_down_waits_for_loaded_models_and_says_so() {
     let mut world = World::of(&THREE, Strategy::Weighted);
     world.judge("a", Condition::Failed);
     world.inputs.regions.get_mut(&name("a")).unwrap().is_loaded = false;
@@ -276,7 +289,7 @@ fn the_gate_stays_shut_until_models_are_loaded_and_says_so() {
 }
 
 #[test]
-fn the_gate_stays_shut_while_the_synthetic_inference_fails() {
+fn a_cool_down_waits_while_the_synthetic_inference_fails() {
     let mut world = World::of(&THREE, Strategy::Weighted);
     world.judge("a", Condition::Failed);
     world

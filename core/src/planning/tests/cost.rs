@@ -1,5 +1,4 @@
-//! Traffic that is moved for money: it changes weights alone, and only where nothing else is the
-//! matter.
+//! Traffic that is moved for money: it changes weights alone, and only while nothing else decides.
 
 use super::*;
 use crate::planning::{CostTarget, Strategy, explain, next_plan};
@@ -38,7 +37,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(1_000))]
 
     #[test]
-    fn factors_change_weights_alone_and_none_while_anything_else_decides(
+    fn cost_factors_change_only_weights_and_only_while_nothing_else_decides(
         mut world in world(),
         events in prop::collection::vec((event(), targets(), prop::bool::weighted(0.1)), 0..40),
     ) {
@@ -106,13 +105,13 @@ proptest! {
 }
 
 #[test]
-fn a_failure_and_an_order_give_traffic_back_at_once_and_the_reason_is_named() {
+fn a_failure_or_an_order_returns_traffic_immediately_and_names_the_reason() {
     let mut world = World::of(&THREE, Strategy::Weighted);
     world.inputs.cost = Some(target(&[("a", 8_000)]));
     assert_eq!(world.apply().unwrap(), "cost: b is cheaper");
     assert_eq!((world.weight("a"), world.weight("b")), (8_000, 10_000));
 
-    let said = explain(
+    let expected_text = explain(
         world.plan.as_ref().unwrap(),
         &world.inputs,
         &name("a"),
@@ -122,8 +121,10 @@ fn a_failure_and_an_order_give_traffic_back_at_once_and_the_reason_is_named() {
     .guards;
 
     assert!(
-        said.iter().any(|line| line.contains("cut to 80 %")),
-        "{said:?}"
+        expected_text
+            .iter()
+            .any(|line| line.contains("cut to 80 %")),
+        "{expected_text:?}"
     );
 
     // An unknown cost target changes nothing.
@@ -148,7 +149,10 @@ fn a_failure_and_an_order_give_traffic_back_at_once_and_the_reason_is_named() {
     let reason = world
         .try_order(OrderAction::Set(OverrideKind::Hold), Some("b"), MINUTE)
         .unwrap();
-    assert!(reason.contains("an operator's order stands"), "{reason}");
+    assert!(
+        reason.contains("an operator's order is in effect"),
+        "{reason}"
+    );
     assert_eq!(world.weight("a"), 10_000);
     world.wait(MINUTE + SECOND);
     assert_eq!(world.weight("a"), 8_000, "the order has expired");

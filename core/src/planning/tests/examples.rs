@@ -1,4 +1,4 @@
-//! The rules of standings and weights one by one.
+//! The rules of traffic states and weights one by one.
 
 use super::*;
 use crate::planning::Strategy;
@@ -6,7 +6,7 @@ use regionmesh_protocol::status::condition::Condition;
 use std::net::IpAddr;
 
 #[test]
-fn at_a_cold_start_all_that_is_not_known_to_be_down_serves() {
+fn at_a_cold_start_every_region_not_known_to_be_down_serves() {
     let mut world = World::of(&THREE, Strategy::Weighted);
     world.plan = None;
     world.inputs.regions.get_mut(&name("a")).unwrap().condition = Condition::Unknown;
@@ -33,7 +33,7 @@ fn at_a_cold_start_with_all_down_all_serve() {
 }
 
 #[test]
-fn a_suspect_region_keeps_a_tenth_and_gets_all_back_at_once() {
+fn a_suspect_region_keeps_a_tenth_and_recovers_immediately() {
     let mut world = World::of(&THREE, Strategy::Weighted);
     world.judge("a", Condition::Suspect);
     assert_eq!(
@@ -54,7 +54,7 @@ fn a_suspect_region_keeps_a_tenth_and_gets_all_back_at_once() {
 }
 
 #[test]
-fn a_failed_region_is_out_at_once_and_the_reason_tells_why() {
+fn a_failed_region_is_taken_out_immediately_with_a_reason() {
     let mut world = World::of(&THREE, Strategy::Weighted);
     world.inputs.regions.get_mut(&name("a")).unwrap().reason =
         "2 of 2 observing regions say failed".into();
@@ -80,7 +80,7 @@ fn a_failed_region_is_out_at_once_and_the_reason_tells_why() {
 }
 
 #[test]
-fn draining_is_no_flap_and_comes_back_by_the_gate() {
+fn draining_is_not_a_flap_and_ends_in_a_cool_down() {
     let mut world = World::of(&THREE, Strategy::Weighted);
     world.judge("a", Condition::Draining);
     assert_eq!((world.weight("a"), world.flaps("a")), (0, 0));
@@ -94,7 +94,7 @@ fn draining_is_no_flap_and_comes_back_by_the_gate() {
 }
 
 #[test]
-fn the_way_back_is_gate_then_every_step_then_the_full_share() {
+fn recovery_is_cool_down_then_every_step_then_the_full_share() {
     let mut world = World::of(&THREE, Strategy::Weighted);
     world.judge("a", Condition::Failed);
     world.wait(MINUTE);
@@ -111,7 +111,7 @@ fn the_way_back_is_gate_then_every_step_then_the_full_share() {
 }
 
 #[test]
-fn the_gate_stays_shut_while_models_are_missing() {
+fn a_cool_down_waits_while_models_are_missing() {
     let mut world = World::of(&THREE, Strategy::Weighted);
     world.judge("a", Condition::Failed);
     world
@@ -142,7 +142,7 @@ fn the_gate_stays_shut_while_models_are_missing() {
 }
 
 #[test]
-fn a_failure_on_the_ramp_means_out_again_and_a_longer_gate() {
+fn a_failure_on_the_ramp_takes_it_out_again_with_a_longer_cool_down() {
     let mut world = World::of(&THREE, Strategy::Weighted);
     world.judge("a", Condition::Failed);
     world.judge("a", Condition::Healthy);
@@ -283,7 +283,7 @@ fn when_all_fail_at_once_nothing_moves() {
 }
 
 #[test]
-fn where_one_of_two_regions_dies_with_its_observers_the_gated_other_takes_over() {
+fn if_one_of_two_regions_dies_with_its_observers_the_cooling_one_takes_over() {
     let mut world = World::of(&["a", "b"], Strategy::Weighted);
     world.judge("b", Condition::Failed);
     world.judge("b", Condition::Healthy);
@@ -296,7 +296,7 @@ fn where_one_of_two_regions_dies_with_its_observers_the_gated_other_takes_over()
 }
 
 #[test]
-fn a_draining_region_outranks_a_failed_one_when_nobody_else_is_left() {
+fn a_draining_region_outranks_a_failed_one_when_no_other_is_left() {
     let mut world = World::of(&["a", "b"], Strategy::Weighted);
     world.inputs.regions.get_mut(&name("a")).unwrap().condition = Condition::Draining;
     world.judge("b", Condition::Failed);
@@ -304,7 +304,7 @@ fn a_draining_region_outranks_a_failed_one_when_nobody_else_is_left() {
 }
 
 #[test]
-fn active_passive_sends_all_to_the_first_and_moves_to_the_next() {
+fn active_passive_sends_all_to_the_first_healthy_region() {
     let mut world = World::of(&THREE, Strategy::ActivePassive);
     assert_eq!(THREE.map(|region| world.weight(region)), [10_000, 0, 0]);
     assert_eq!(world.traffic_state("b"), TrafficState::Serving);
@@ -322,7 +322,7 @@ fn active_passive_sends_all_to_the_first_and_moves_to_the_next() {
 }
 
 #[test]
-fn a_standby_of_weight_zero_serves_only_when_nobody_else_does() {
+fn a_standby_of_weight_zero_serves_only_when_no_other_region_does() {
     let mut world = World::of(&["a", "b"], Strategy::Weighted);
     world.inputs.regions.get_mut(&name("b")).unwrap().weight_bp = 0;
     world.apply();
@@ -364,7 +364,7 @@ fn a_change_of_addresses_or_weights_makes_a_new_plan() {
 }
 
 #[test]
-fn a_long_reason_is_cut() {
+fn a_long_reason_is_truncated() {
     let mut world = World::of(&THREE, Strategy::Weighted);
     world.inputs.regions.get_mut(&name("a")).unwrap().reason = "é".repeat(5_000);
     let reason = world.judge("a", Condition::Failed).unwrap();

@@ -1,4 +1,4 @@
-//! What every plan of every history must keep.
+//! Laws that every plan of every history must obey.
 
 use super::*;
 
@@ -70,7 +70,7 @@ impl World {
                 );
             }
 
-            self.check_way_back(region, part, before)?;
+            self.check_recovery(region, part, before)?;
         }
 
         if let Some(before) = before {
@@ -108,8 +108,8 @@ impl World {
 
     /// A region that was and is healthy and serves keeps its weight, whatever happens to others; in
     /// an active-passive mesh only a region before it that comes back takes it over. (One that was
-    /// limited while all looked down had kept its last share, whatever the configuration said
-    /// meanwhile.)
+    /// limited while all appeared to be down had kept its last share, whatever the configuration
+    /// was in between.)
     pub(super) fn check_healthy_lose_nothing(
         &self,
         before: &Plan,
@@ -147,9 +147,9 @@ impl World {
         Ok(())
     }
 
-    /// From out or gated a region gets to its full share only by every step of the ramp (steps held
-    /// for no time are passed immediately).
-    pub(super) fn check_way_back(
+    /// A region that is out or cooling down reaches its full share only by every step of the ramp
+    /// (steps held for no time are passed immediately).
+    pub(super) fn check_recovery(
         &self,
         region: &RegionName,
         part: &RegionPlan,
@@ -192,7 +192,7 @@ impl World {
             {
                 prop_assert!(
                     self.inputs.recovery.cool_down_for(last.flaps) == 0,
-                    "{region} passed no gate: {before:?} then {:?}",
+                    "{region} skipped its cool-down: {before:?} then {:?}",
                     self.plan
                 );
             }
@@ -202,7 +202,7 @@ impl World {
             ) if !is_last_resort => {
                 prop_assert!(
                     self.now_ms - since_ms >= self.inputs.recovery.cool_down_for(last.flaps),
-                    "{region}'s gate was shut"
+                    "{region}'s cool-down was not over"
                 );
                 prop_assert!(self.inputs.regions[region].is_complete);
             }
@@ -218,7 +218,8 @@ impl World {
         let may_pass =
             |from: usize, to: usize| steps[from..to].iter().all(|step| step.hold_ms == 0);
 
-        // A cold start in which all look down lets all serve: the only way without a ramp.
+        // A cold start in which all appear to be down lets all serve: the only exception to the
+        // ramp.
         let all_down = self
             .inputs
             .regions

@@ -5,7 +5,7 @@ use crate::planning::explain;
 use OverrideKind::Drain;
 
 #[test]
-fn a_second_failure_keeps_a_cut_share_until_the_operator_drains_the_first() {
+fn a_second_failed_region_keeps_a_reduced_share_until_the_first_is_drained() {
     let mut world = World::of(&THREE, Strategy::Weighted);
     world.judge("a", Condition::Failed);
 
@@ -33,7 +33,7 @@ fn a_second_failure_keeps_a_cut_share_until_the_operator_drains_the_first() {
 }
 
 #[test]
-fn a_standby_that_fails_takes_no_place_among_those_that_are_out() {
+fn a_failed_standby_does_not_count_as_out() {
     let mut world = World::of(&THREE, Strategy::ActivePassive);
     world.judge("c", Condition::Failed);
     world.judge("a", Condition::Failed);
@@ -42,7 +42,7 @@ fn a_standby_that_fails_takes_no_place_among_those_that_are_out() {
 }
 
 #[test]
-fn a_limited_region_that_recovers_keeps_its_cut_share_through_its_gate() {
+fn a_limited_region_keeps_its_reduced_share_through_its_cool_down() {
     let mut world = World::of(&THREE, Strategy::Weighted);
     world.judge("a", Condition::Failed);
     world.judge("b", Condition::Failed);

@@ -90,7 +90,7 @@ macro_rules! assert_refused {
 }
 
 #[test]
-fn an_addition_that_would_leave_too_few_to_decide_is_refused() {
+fn an_addition_that_would_lose_the_majority_is_refused() {
     use MemberOrderError::{Members, NoMajorityLeft, NotAutomatic, NotConfigured};
 
     let world = World::of(&ABC, Strategy::Weighted);
@@ -110,7 +110,7 @@ fn an_addition_that_would_leave_too_few_to_decide_is_refused() {
 }
 
 #[test]
-fn a_removal_that_would_leave_too_few_to_decide_or_users_without_a_region_is_refused() {
+fn a_removal_that_would_lose_the_majority_or_strand_users_is_refused() {
     use MemberOrderError::{HasTraffic, Members, NoMajorityLeft};
 
     let world = World::of(&ABC, Strategy::Weighted);
@@ -149,7 +149,7 @@ fn a_removal_that_would_leave_too_few_to_decide_or_users_without_a_region_is_ref
 }
 
 #[test]
-fn a_renaming_to_a_member_or_to_what_is_not_configured_is_refused() {
+fn renaming_to_a_member_or_to_an_unconfigured_region_is_refused() {
     use MemberOrderError::{Members, NotConfigured};
 
     let world = World::of(&ABC, Strategy::Weighted);
@@ -195,7 +195,7 @@ fn members_are_added_with_a_witness_first_or_by_force_and_silent_ones_are_remove
 }
 
 #[test]
-fn a_renamed_region_keeps_its_share_its_standing_and_its_orders() {
+fn a_renamed_region_keeps_its_share_traffic_state_and_orders() {
     let mut world = World::of(&ABC, Strategy::Weighted);
     world.judge("b", Condition::Failed);
 
@@ -234,7 +234,7 @@ fn a_renamed_region_keeps_its_share_its_standing_and_its_orders() {
 }
 
 #[test]
-fn a_removed_regions_traffic_moves_in_the_same_step_and_an_added_region_waits_for_its_gate() {
+fn a_removed_regions_traffic_moves_immediately_and_an_added_region_cools_down_first() {
     let world = World::of(&ABC, Strategy::Weighted);
     let plan = plan_of(&world, &ABC);
     let mut inputs = world.inputs.clone();
@@ -288,7 +288,7 @@ fn a_region_that_is_not_up_at_the_first_plan_is_not_counted_as_failed() {
         (0, Some(Absence::Joined), 0)
     );
 
-    // It comes by the shortest gate.
+    // It enters after the shortest cool-down.
     world.judge("c", Condition::Healthy);
     world.now_ms += 10 * SECOND;
     world.apply();
@@ -296,7 +296,7 @@ fn a_region_that_is_not_up_at_the_first_plan_is_not_counted_as_failed() {
 }
 
 #[test]
-fn where_automation_is_refused_nothing_moves_by_verdicts_and_orders_are_carried_out() {
+fn without_automation_only_orders_move_traffic() {
     let world = World::of(&["a", "b"], Strategy::Weighted);
     let mut failed = world.inputs.clone();
     failed.regions.get_mut(&name("b")).unwrap().condition = Condition::Failed;

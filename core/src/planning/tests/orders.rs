@@ -119,7 +119,8 @@ impl World {
         Ok(())
     }
 
-    /// Under a hold of the whole mesh no standing moves, unless the region has an order of its own.
+    /// Under a hold of the whole mesh no traffic state changes, unless the region has an order of
+    /// its own.
     fn check_hold(&self, before: &Plan) -> Result<(), TestCaseError> {
         let plan = self.plan.as_ref().unwrap();
         let yields = !plan.yielded.is_empty() || !before.yielded.is_empty();
@@ -211,7 +212,7 @@ proptest! {
     }
 
     #[test]
-    fn what_if_is_what_would_be_and_changes_nothing(
+    fn what_if_predicts_the_next_plan_and_changes_nothing(
         world in world(),
         region in 0usize..4,
         condition in condition(),
@@ -223,7 +224,7 @@ proptest! {
         let inputs = world.inputs.clone();
         let now_ms = world.now_ms;
         let region = name(["a", "b", "c", "d"][region]);
-        let foretold = what_if(
+        let predicted = what_if(
             plan.as_ref(),
             &inputs,
             &[(region.clone(), condition)].into(),
@@ -233,12 +234,12 @@ proptest! {
         prop_assert_eq!((&world.plan, &world.inputs), (&plan, &inputs));
         let input = world.inputs.regions.get_mut(&region).unwrap();
         (input.condition, input.since_ms, input.reason) = (condition, now_ms, "as assumed".into());
-        prop_assert_eq!(foretold, next_plan(plan.as_ref(), &world.inputs, now_ms));
+        prop_assert_eq!(predicted, next_plan(plan.as_ref(), &world.inputs, now_ms));
     }
 }
 
 #[test]
-fn a_drain_takes_all_at_once_names_who_and_why_and_ends_in_the_gate() {
+fn a_drain_is_immediate_names_who_and_why_and_ends_in_a_cool_down() {
     let mut world = World::of(&THREE, Strategy::Weighted);
     let reason = world.set(Drain, Some("a"), MINUTE).unwrap();
     assert_eq!(
@@ -282,7 +283,7 @@ fn a_drain_survives_a_new_leader_that_knows_nothing_but_the_plan() {
 }
 
 #[test]
-fn a_hold_freezes_suspicions_gates_and_ramps_until_it_ends() {
+fn a_hold_freezes_suspicions_cool_downs_and_ramps_until_it_ends() {
     let mut world = World::of(&THREE, Strategy::Weighted);
     world.judge("b", Condition::Failed);
     world.judge("b", Condition::Healthy);
@@ -294,7 +295,7 @@ fn a_hold_freezes_suspicions_gates_and_ramps_until_it_ends() {
         [10_000, 0, 10_000]
     );
 
-    // A drain outranks the hold: that is automation's.
+    // A drain outranks the hold, which only stops automation.
     world.set(Drain, Some("c"), MINUTE).unwrap();
     assert_eq!(THREE.map(|region| world.weight(region)), [10_000, 0, 0]);
 
@@ -306,7 +307,7 @@ fn a_hold_freezes_suspicions_gates_and_ramps_until_it_ends() {
 }
 
 #[test]
-fn a_held_region_alone_is_frozen() {
+fn a_hold_of_one_region_freezes_only_that_region() {
     let mut world = World::of(&THREE, Strategy::Weighted);
     world.set(Hold, Some("a"), MINUTE).unwrap();
     assert_eq!(world.judge("a", Condition::Suspect), None);
@@ -318,7 +319,7 @@ fn a_held_region_alone_is_frozen() {
 }
 
 #[test]
-fn a_promotion_gives_all_at_once_whatever_the_strategy_and_yields_to_a_failure() {
+fn a_promotion_is_immediate_under_any_strategy_and_yields_to_a_failure() {
     for strategy in [
         Strategy::Weighted,
         Strategy::ActivePassive,
@@ -366,7 +367,7 @@ fn an_order_replaces_the_one_for_the_same_region_and_a_promotion_any_other_promo
 }
 
 #[test]
-fn a_promotion_of_a_region_that_is_out_goes_by_cool_down_and_ramp_and_lifts_all_traffic_gently() {
+fn promoting_a_region_that_is_out_takes_cool_down_and_ramp() {
     for strategy in [
         Strategy::Weighted,
         Strategy::ActivePassive,

@@ -1,4 +1,4 @@
-//! Refused orders, and what plans say about the others.
+//! Refused orders, and the reasons that plans give for the others.
 
 use super::{orders::order, *};
 use crate::planning::plan_order;
@@ -29,7 +29,7 @@ fn a_wrong_order_is_refused_with_its_reason() {
 
     assert_eq!(
         world.try_order(OrderAction::Restore, Some("a"), 0),
-        Err(OrderError::NothingStands(Some(name("a"))))
+        Err(OrderError::NothingInEffect(Some(name("a"))))
     );
 
     world.judge("a", Condition::Failed);
@@ -92,7 +92,7 @@ fn the_last_region_is_drained_in_name_only() {
     assert_eq!(
         world.weight("a"),
         0,
-        "as soon as somebody else is there the drain is carried out"
+        "the drain takes effect as soon as another region can serve"
     );
 }
 
@@ -119,10 +119,10 @@ fn only_a_forced_order_ends_another_operators_and_the_reason_says_so() {
             "{refused:?}"
         );
 
-        let said = format!(
+        let expected_text = format!(
             "this {kind} would replace the drain of a by ann (maintenance), 1 h 30 min left"
         );
-        assert_eq!((refused.to_string(), &world.plan), (said, &before));
+        assert_eq!((refused.to_string(), &world.plan), (expected_text, &before));
 
         let reason = world
             .give_order(Order {
@@ -176,7 +176,7 @@ fn operators_replace_their_own_orders_and_the_reason_says_so() {
 }
 
 #[test]
-fn a_region_restored_under_a_hold_is_said_to_stay_at_nothing() {
+fn restoring_a_region_under_a_hold_reports_that_it_stays_at_zero() {
     let mut world = World::of(&THREE, Strategy::Weighted);
     world.set(Drain, Some("a"), 60 * MINUTE).unwrap();
     world
@@ -186,10 +186,10 @@ fn a_region_restored_under_a_hold_is_said_to_stay_at_nothing() {
     let reason = world
         .give_order(order(OrderAction::Restore, Some("a"), 0, "ann"))
         .unwrap();
-    let said =
-        "a stays at 0 % while the hold of the whole mesh by bob (maintenance) stands, 20 min left";
+    let expected_text = "a stays at 0 % while the hold of the whole mesh by bob (maintenance) is \
+        in effect, 20 min left";
 
-    assert!(reason.ends_with(said), "{reason}");
+    assert!(reason.ends_with(expected_text), "{reason}");
     assert_eq!(world.weight("a"), 0);
 }
 

@@ -199,7 +199,7 @@ fn the_last_region_that_serves_keeps_all_traffic_when_it_is_drained_too() {
 }
 
 #[test]
-fn of_drained_regions_that_wait_outside_those_that_lack_nothing_yield() {
+fn of_drained_regions_without_traffic_the_complete_ones_yield() {
     let mut world = World::of(&THREE, Strategy::Weighted);
     world.drain_all_but("a");
     world.inputs.regions.get_mut(&name("b")).unwrap().is_loaded = false;
@@ -221,7 +221,7 @@ fn of_drained_regions_that_wait_outside_those_that_lack_nothing_yield() {
 }
 
 #[test]
-fn a_drain_goes_on_yielding_while_the_region_that_returns_lacks_its_models() {
+fn a_drain_keeps_yielding_while_the_returning_region_lacks_its_models() {
     let mut world = World::of(&["a", "b"], Strategy::Weighted);
     world.give(OrderAction::Set(Drain), Some("b"), 60 * MINUTE);
     world.judge("a", Condition::Failed);
@@ -234,7 +234,7 @@ fn a_drain_goes_on_yielding_while_the_region_that_returns_lacks_its_models() {
 }
 
 #[test]
-fn a_drained_region_that_nobody_can_judge_any_more_serves_rather_than_a_failed_one() {
+fn a_drained_region_without_a_verdict_serves_rather_than_a_failed_one() {
     let mut world = World::of(&["a", "b"], Strategy::Weighted);
     world.give(OrderAction::Set(Drain), Some("b"), 60 * MINUTE);
 
@@ -245,7 +245,7 @@ fn a_drained_region_that_nobody_can_judge_any_more_serves_rather_than_a_failed_o
 }
 
 #[test]
-fn a_hold_yields_for_the_region_that_failed_and_for_no_other() {
+fn a_hold_yields_only_for_the_failed_region() {
     for of in [None, Some("a")] {
         let mut world = World::of(&THREE, Strategy::Weighted);
         world.give(OrderAction::Set(Hold), of, 60 * MINUTE);
@@ -279,7 +279,7 @@ fn a_hold_yields_for_the_region_that_failed_and_for_no_other() {
 }
 
 #[test]
-fn a_hold_stands_while_no_region_is_healthy() {
+fn a_hold_does_not_yield_while_no_region_is_healthy() {
     let mut world = World::of(&["a", "b"], Strategy::Weighted);
     world.give(OrderAction::Set(Hold), None, 60 * MINUTE);
     world.judge("b", Condition::Suspect);
@@ -288,7 +288,7 @@ fn a_hold_stands_while_no_region_is_healthy() {
 }
 
 #[test]
-fn a_held_region_that_waits_outside_is_let_in_when_nobody_else_is_left() {
+fn a_held_region_without_traffic_is_admitted_when_no_other_is_left() {
     let mut world = World::of(&["a", "b"], Strategy::Weighted);
     world.judge("b", Condition::Failed);
     world.judge("b", Condition::Healthy);
@@ -298,7 +298,7 @@ fn a_held_region_that_waits_outside_is_let_in_when_nobody_else_is_left() {
 }
 
 #[test]
-fn a_promotion_of_a_region_that_failed_is_said_to_yield() {
+fn promoting_a_failed_region_reports_that_the_promotion_yields() {
     let mut world = World::of(&THREE, Strategy::Weighted);
     world.give(OrderAction::Set(Promote), Some("b"), 60 * MINUTE);
 
@@ -315,7 +315,7 @@ fn a_promotion_of_a_region_that_failed_is_said_to_yield() {
 }
 
 #[test]
-fn a_plan_says_since_when_every_region_is_failed() {
+fn a_plan_records_since_when_every_region_has_failed() {
     let mut world = World::of(&THREE, Strategy::Weighted);
     let before = world.plan.clone().unwrap().shares();
     world
@@ -327,7 +327,7 @@ fn a_plan_says_since_when_every_region_is_failed() {
     let reason = world.apply().unwrap();
     assert_eq!(
         reason,
-        "a: failed; b: failed; c: failed; every region looks down, the last shares stay"
+        "a: failed; b: failed; c: failed; every region appears to be down, the last shares stay"
     );
 
     let since_ms = world.now_ms;
@@ -344,7 +344,7 @@ fn a_plan_says_since_when_every_region_is_failed() {
 }
 
 #[test]
-fn an_active_passive_mesh_whose_regions_all_failed_answers_one_and_the_same() {
+fn an_active_passive_mesh_whose_regions_all_failed_keeps_answering_one() {
     let mut world = World::of(&THREE, Strategy::ActivePassive);
     for region in THREE {
         world.judge(region, Condition::Failed);
@@ -361,7 +361,7 @@ fn an_active_passive_mesh_whose_regions_all_failed_answers_one_and_the_same() {
 }
 
 #[test]
-fn what_capacity_keeps_on_a_failed_region_is_told_as_a_shortfall_under_a_hold_too() {
+fn traffic_left_on_a_failed_region_is_a_shortfall_even_under_a_hold() {
     let mut world = World::of(&["a", "b"], Strategy::Weighted);
     for region in ["a", "b"] {
         let input = world.inputs.regions.get_mut(&name(region)).unwrap();

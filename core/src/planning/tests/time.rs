@@ -1,4 +1,4 @@
-//! Orders and cool-downs last as long as they were meant to, whatever clocks show.
+//! Orders and cool-downs last as long as intended, whatever clocks show.
 
 use super::*;
 use crate::planning::{Strategy, next_plan, plan_order};
@@ -37,14 +37,14 @@ impl Agent {
     /// The plan by its own clock, and that clock.
     fn view(&mut self, plan: &Plan, now_ms: u64) -> (Plan, u64) {
         let (steady_ms, wall_ms) = self.clocks(now_ms);
-        self.time.follow(steady_ms, wall_ms);
+        self.time.compare(steady_ms, wall_ms);
         (plan.shifted(self.time.shift_ms(plan.made_ms)), wall_ms)
     }
 
-    fn tell(&mut self, told: Option<PlanAge>, now_ms: u64) {
+    fn receive_age(&mut self, age: Option<PlanAge>, now_ms: u64) {
         let (steady_ms, wall_ms) = self.clocks(now_ms);
-        if let Some(told) = told {
-            self.time.told(told, steady_ms, wall_ms);
+        if let Some(age) = age {
+            self.time.measured_by_peer(age, steady_ms, wall_ms);
         }
     }
 }
@@ -64,12 +64,11 @@ fn order(kind: OverrideKind, region: &str, for_ms: u64) -> Order {
 /// What happens before an order ends.
 #[derive(Debug, Clone)]
 enum Turn {
-    /// Another agent leads from now on.
+    /// Another agent becomes leader.
     Leads(usize),
     /// An agent's wall clock is set.
     Set(usize, i64),
-    /// An agent starts again: it knows the plan from its disk, and hears its age from one that
-    /// lives.
+    /// An agent restarts: it reads the plan from its disk and learns its age from a living peer.
     Restarts(usize),
     /// Something happens in a third region, so that another plan is made.
     Fails(bool),
@@ -95,7 +94,7 @@ proptest! {
     /// its time is over, give or take what clocks may differ without being corrected, once for each
     /// change.
     #[test]
-    fn an_order_stands_for_its_time_whoever_leads_and_whatever_clocks_show(
+    fn an_order_lasts_its_duration_whichever_agent_leads_and_whatever_clocks_show(
         offs in [off(), off(), off()],
         turns in prop::collection::vec((turn(), 1_000u64..10 * MINUTE), 1..12),
     ) {
@@ -148,11 +147,10 @@ proptest! {
 
                     agents[agent].learn(&plan, now_ms);
                     let (steady_ms, _) = agents[(agent + 1) % 3].clocks(now_ms);
-                    let told = agents[(agent + 1) % 3].time.age(steady_ms);
+                    let age = agents[(agent + 1) % 3].time.age(steady_ms);
 
-                    // One that runs fast by hours knows better than to believe that the plan is
-                    // older than its clock says.
-                    agents[agent].tell(told, now_ms);
+                    // An agent whose clock is hours fast rejects a plan age beyond its own clock.
+                    agents[agent].receive_age(age, now_ms);
                     if agents[agent]
                         .time
                         .age(now_ms - agents[agent].started_ms)
@@ -185,18 +183,18 @@ proptest! {
                         .for_each(|agent| agent.learn(&plan, now_ms));
                 }
 
-                let stood_ms = now_ms - BEGIN;
+                let lasted_ms = now_ms - BEGIN;
                 if plan.overrides.is_empty() {
                     prop_assert!(
-                        stood_ms + slack_ms >= 30 * MINUTE,
-                        "ended after {stood_ms} ms"
+                        lasted_ms + slack_ms >= 30 * MINUTE,
+                        "ended after {lasted_ms} ms"
                     );
                     return Ok(());
                 }
 
                 prop_assert!(
-                    stood_ms <= 30 * MINUTE + slack_ms + 5 * SECOND,
-                    "stands after {stood_ms} ms"
+                    lasted_ms <= 30 * MINUTE + slack_ms + 5 * SECOND,
+                    "in effect after {lasted_ms} ms"
                 );
 
                 now_ms += 5 * SECOND;
@@ -205,7 +203,7 @@ proptest! {
     }
 
     #[test]
-    fn a_plan_that_is_shifted_there_and_back_is_the_same(
+    fn shifting_a_plan_there_and_back_changes_nothing(
         mut world in world(),
         events in prop::collection::vec(event(), 0..10),
         by_ms in -900_000i64..900_000,
@@ -230,22 +228,22 @@ proptest! {
 }
 
 #[test]
-fn agents_whose_clocks_agree_tell_a_plan_as_it_is() {
+fn a_plan_is_not_shifted_while_clocks_agree() {
     let mut time = PlanTime::default();
     time.learned(BEGIN, None, 0, BEGIN + 300);
     assert_eq!(
-        (time.follow(60_000, BEGIN + 60_900), time.shift_ms(BEGIN)),
+        (time.compare(60_000, BEGIN + 60_900), time.shift_ms(BEGIN)),
         (None, 0)
     );
 
     // Set an hour ahead, and back again.
     assert_eq!(
-        time.follow(61_000, BEGIN + 61_300 + HOUR),
+        time.compare(61_000, BEGIN + 61_300 + HOUR),
         Some(HOUR as i64)
     );
 
-    assert_eq!(time.follow(62_000, BEGIN + 62_400 + HOUR), None);
-    assert_eq!(time.follow(63_000, BEGIN + 63_300), Some(0));
+    assert_eq!(time.compare(62_000, BEGIN + 62_400 + HOUR), None);
+    assert_eq!(time.compare(63_000, BEGIN + 63_300), Some(0));
     assert_eq!(
         time.shift_ms(BEGIN + 1),
         0,
@@ -254,7 +252,7 @@ fn agents_whose_clocks_agree_tell_a_plan_as_it_is() {
 }
 
 #[test]
-fn an_agent_that_comes_late_hears_how_old_the_plan_is_and_cannot_be_told_anything() {
+fn a_late_agent_learns_the_plans_age_but_rejects_implausible_claims() {
     let mut time = PlanTime::default();
     time.learned(BEGIN, None, 0, BEGIN + 5_000);
     time.learned(BEGIN + HOUR, None, 1_000, BEGIN + HOUR + 10 * MINUTE);
@@ -268,7 +266,7 @@ fn an_agent_that_comes_late_hears_how_old_the_plan_is_and_cannot_be_told_anythin
         })
     );
 
-    time.told(
+    time.measured_by_peer(
         PlanAge {
             made_ms: BEGIN + HOUR,
             age_ms: 10 * MINUTE,
@@ -278,7 +276,7 @@ fn an_agent_that_comes_late_hears_how_old_the_plan_is_and_cannot_be_told_anythin
     );
 
     assert_eq!(time.age(2_000).unwrap().age_ms, 10 * MINUTE);
-    time.told(
+    time.measured_by_peer(
         PlanAge {
             made_ms: BEGIN + HOUR,
             age_ms: u64::MAX,
@@ -287,7 +285,7 @@ fn an_agent_that_comes_late_hears_how_old_the_plan_is_and_cannot_be_told_anythin
         BEGIN + HOUR + 10 * MINUTE + 1_000,
     );
 
-    time.told(
+    time.measured_by_peer(
         PlanAge {
             made_ms: BEGIN,
             age_ms: 20 * MINUTE,
@@ -300,20 +298,20 @@ fn an_agent_that_comes_late_hears_how_old_the_plan_is_and_cannot_be_told_anythin
 }
 
 #[test]
-fn an_agent_that_starts_goes_by_its_wall_clock_until_a_peer_knows_better() {
+fn a_starting_agent_uses_its_wall_clock_until_a_peer_has_measured_the_age() {
     let mut time = PlanTime::default();
     time.learned(BEGIN, Some(40), 0, BEGIN + 2 * HOUR);
     assert_eq!(
         time.age(0).unwrap().age_ms,
         40,
-        "its own plan is not guessed at"
+        "the age of its own plan is exact"
     );
 
     let mut time = PlanTime::default();
     time.learned(BEGIN, None, 0, BEGIN + 2 * HOUR);
     assert_eq!(time.age(0), None);
     assert_eq!(time.shift_ms(BEGIN), 0);
-    time.told(
+    time.measured_by_peer(
         PlanAge {
             made_ms: BEGIN,
             age_ms: MINUTE,
@@ -324,13 +322,13 @@ fn an_agent_that_starts_goes_by_its_wall_clock_until_a_peer_knows_better() {
 
     assert_eq!(time.age(1_000).unwrap().age_ms, MINUTE);
     assert_eq!(
-        time.follow(1_000, BEGIN + 2 * HOUR + 1_000),
+        time.compare(1_000, BEGIN + 2 * HOUR + 1_000),
         Some((2 * HOUR + 1_000 - MINUTE) as i64)
     );
 }
 
 #[test]
-fn a_verdict_told_by_a_clock_that_was_an_hour_ahead_holds_no_region_on_the_ramp() {
+fn a_verdict_from_a_clock_an_hour_ahead_does_not_block_the_ramp() {
     let mut world = World::of(&THREE, Strategy::Weighted);
     world.judge("b", Condition::Failed);
     world.judge("b", Condition::Healthy);

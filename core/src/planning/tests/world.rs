@@ -1,16 +1,16 @@
-//! A leader and the world that it looks at, and what happens to them.
+//! A leader, the world that it observes, and the events in it.
 
 use super::*;
 
-/// A leader that applies every plan, and a world that it looks at.
+/// A leader that applies every plan, and the world that it observes.
 #[derive(Debug, Clone)]
 pub(super) struct World {
     pub(super) inputs: PlanInputs,
     pub(super) plan: Option<Plan>,
     pub(super) now_ms: u64,
     /// Whether the last event changed the configuration, or an earlier change is still pending
-    /// because the last shares stay while every region looks down. Such a change may take traffic
-    /// from any region.
+    /// because the last shares stay while every region appears to be down. Such a change may take
+    /// traffic from any region.
     pub(super) is_reconfigured: bool,
 }
 

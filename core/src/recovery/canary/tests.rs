@@ -24,7 +24,7 @@ fn comparison(own: Served, control: Served) -> CanaryComparison {
 
 proptest! {
     #[test]
-    fn who_does_as_the_others_do_is_not_worse(
+    fn a_region_that_matches_the_others_is_not_a_regression(
         requests in 1u64..1_000_000,
         errors in 0u64..1_000,
         ms in 0.0f64..30_000.0,
@@ -34,7 +34,7 @@ proptest! {
     }
 
     #[test]
-    fn more_errors_never_look_better(
+    fn more_errors_never_improve_the_comparison(
         requests in 1u64..5_000,
         errors in 0u64..50,
         control in 0u64..50,
@@ -71,7 +71,10 @@ proptest! {
     }
 
     #[test]
-    fn what_was_added_is_what_is_found(before in 0u64..1_000_000, added in 0u64..1_000_000) {
+    fn histogram_entries_are_found_where_they_were_added(
+        before in 0u64..1_000_000,
+        added in 0u64..1_000_000,
+    ) {
         let one = served(before, 1, 5.0);
         let two = served(added, 2, 50.0);
         prop_assert_eq!(one.plus(&two).since(&one), two);
@@ -79,7 +82,7 @@ proptest! {
 }
 
 #[test]
-fn two_percent_of_errors_are_noticed_in_five_hundred_requests_and_a_tenth_is_not() {
+fn two_percent_of_errors_are_detected_in_five_hundred_requests_and_a_tenth_is_not() {
     let control = served(50_000, 0, 5.0);
     assert!(
         comparison(served(490, 10, 5.0), control)
@@ -106,7 +109,7 @@ fn two_percent_of_errors_are_noticed_in_five_hundred_requests_and_a_tenth_is_not
 }
 
 #[test]
-fn a_region_at_least_twice_as_slow_is_noticed_and_a_bucket_more_is_not() {
+fn a_region_twice_as_slow_is_detected_and_one_bucket_more_is_not() {
     let control = served(10_000, 0, 7.0);
     let reason = comparison(served(500, 0, 30.0), control)
         .regression(10, false)
@@ -129,7 +132,7 @@ fn a_region_at_least_twice_as_slow_is_noticed_and_a_bucket_more_is_not() {
 }
 
 #[test]
-fn probes_count_where_nobody_comes_and_where_few_do_after_four_times_the_hold() {
+fn probes_count_without_users_and_with_few_after_four_holds() {
     let seen = |requests, probes| {
         comparison(
             Served {
@@ -148,7 +151,7 @@ fn probes_count_where_nobody_comes_and_where_few_do_after_four_times_the_hold() 
 }
 
 #[test]
-fn without_anybody_to_compare_with_nothing_is_worse() {
+fn without_a_control_group_nothing_is_a_regression() {
     let own = served(10, 1_000, 20_000.0);
     assert_eq!(
         comparison(own, Served::default()).regression(10, true),
@@ -165,7 +168,7 @@ fn without_anybody_to_compare_with_nothing_is_worse() {
 }
 
 #[test]
-fn the_tail_is_that_of_the_tables() {
+fn the_poisson_tail_matches_published_tables() {
     // Poisson with mean 0.5: P(X >= 3) = 0.01439; mean 10: P(X >= 15) = 0.08346.
     assert!((poisson_tail(3, 0.5) - 0.01439).abs() < 1e-4);
     assert!((poisson_tail(15, 10.0) - 0.08346).abs() < 1e-4);

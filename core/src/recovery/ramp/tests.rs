@@ -19,7 +19,7 @@ fn policy() -> impl Strategy<Value = RecoveryPolicy> {
 
 proptest! {
     #[test]
-    fn a_gate_grows_with_failures_up_to_its_cap(policy in policy(), flaps in 0u32..200) {
+    fn a_cool_down_grows_with_failures_up_to_its_cap(policy in policy(), flaps in 0u32..200) {
         prop_assert!(policy.cool_down_for(flaps) <= policy.cool_down_for(flaps + 1));
         prop_assert!(policy.cool_down_for(flaps) <= policy.cool_down_max_ms);
     }
@@ -71,7 +71,7 @@ proptest! {
     }
 
     #[test]
-    fn whoever_has_a_share_already_loses_none_of_it_by_entering(
+    fn entering_the_ramp_never_reduces_a_share(
         mut policy in policy(),
         percent in 0u8..=100,
     ) {
@@ -83,7 +83,7 @@ proptest! {
     }
 
     #[test]
-    fn any_step_is_answered_for(
+    fn every_step_has_a_share(
         policy in policy(),
         step: usize,
         held_ms: u64,
@@ -101,7 +101,7 @@ proptest! {
 }
 
 #[test]
-fn the_default_gate_is_five_minutes_doubled_up_to_an_hour() {
+fn the_default_cool_down_is_five_minutes_doubled_up_to_an_hour() {
     let cool_downs: Vec<u64> = (0..7)
         .map(|flaps| RecoveryPolicy::default().cool_down_for(flaps) / 60_000)
         .collect();

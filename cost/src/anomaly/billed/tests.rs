@@ -104,7 +104,7 @@ proptest! {
     }
 
     #[test]
-    fn any_days_are_survived(
+    fn any_days_are_accepted(
         day in any::<i32>(),
         last_day in any::<i32>(),
         amount in any::<i64>(),
@@ -125,14 +125,14 @@ proptest! {
 }
 
 #[test]
-fn usual_days_are_none() {
+fn usual_days_raise_no_anomaly() {
     for seed in 0..20 {
         assert_eq!(found(|day| usual(day, seed), 200), []);
     }
 }
 
 #[test]
-fn a_spike_says_since_when_and_how_much() {
+fn a_spike_reports_its_start_and_amount() {
     let found = found(
         |day| {
             if day == start() + 60 {
@@ -176,7 +176,7 @@ fn a_spike_does_not_hide_the_next() {
 }
 
 #[test]
-fn a_shift_is_reported_once_and_then_usual() {
+fn a_shift_is_reported_once_and_then_becomes_usual() {
     let found = found(
         |day| usual(day, 0) * if day >= start() + 60 { 3.0 } else { 1.0 },
         200,
@@ -187,7 +187,7 @@ fn a_shift_is_reported_once_and_then_usual() {
 }
 
 #[test]
-fn a_refund_is_none_and_hides_none() {
+fn a_refund_neither_is_nor_hides_an_anomaly() {
     let refunded = |day: i32| match day - start() {
         50 | 59 => -5_000.0,
         60 => 400.0,
@@ -198,7 +198,7 @@ fn a_refund_is_none_and_hides_none() {
 }
 
 #[test]
-fn a_monthly_fee_is_none_the_third_time_and_hides_none() {
+fn a_monthly_fee_stops_being_an_anomaly_the_third_time_and_hides_none() {
     let is_first = |day: i32| crate::day_of(day).is_some_and(|date| date.day() == 1);
     let fee = |day: i32| {
         usual(day, 0)
@@ -225,7 +225,7 @@ fn a_monthly_fee_is_none_the_third_time_and_hides_none() {
 }
 
 #[test]
-fn small_money_is_none() {
+fn small_amounts_raise_no_anomaly() {
     assert_eq!(
         found(
             |day| if day == start() + 60 {
@@ -246,7 +246,7 @@ fn small_money_is_none() {
 }
 
 #[test]
-fn a_drop_of_the_last_two_days_is_none() {
+fn a_drop_of_the_last_two_days_is_not_an_anomaly() {
     let down_from = |from: i32| {
         move |day: i32| {
             if day >= start() + from {
@@ -358,7 +358,7 @@ fn bill(provider: &str, region: &str, days: i32, purchase_after: Option<i32>) ->
 }
 
 #[test]
-fn days_that_a_bill_does_not_reach_are_no_drop() {
+fn days_beyond_the_end_of_a_bill_are_not_a_drop() {
     let found = |bills: Ledger| {
         let ends = bills.ends(crate::day_of(start() + 150).unwrap());
         let by = [Dimension::Region, Dimension::Service, Dimension::Provider];
@@ -394,7 +394,7 @@ fn days_that_a_bill_does_not_reach_are_no_drop() {
 }
 
 #[test]
-fn cells_become_series_of_usage_alone() {
+fn cells_become_series_of_usage_only() {
     let mut builder = CellsBuilder::new(Vec::new());
     let mut add = |kind: ChargeKind, service: &str, effective: &str| {
         let texts = ["AWS", "1", "eu-west-1", "", service, "Compute"];

@@ -94,7 +94,7 @@ proptest! {
 }
 
 #[test]
-fn a_constant_never_scores_and_its_end_does() {
+fn a_constant_never_scores_but_its_end_does() {
     for value in [0.0, 1e-9, 1.0, 1e15, -7.0] {
         let mut detector = Detector::new(300).unwrap();
         assert!(

@@ -81,7 +81,7 @@ proptest! {
     }
 
     #[test]
-    fn a_load_that_wanders_is_compared_with_what_it_just_was(
+    fn a_drifting_load_is_compared_with_its_recent_level(
         seed in any::<u64>(),
         start in 2_000usize..2_400,
     ) {
@@ -112,7 +112,7 @@ proptest! {
     }
 
     #[test]
-    fn any_rates_are_survived_in_bounded_memory(
+    fn any_rates_are_accepted_in_bounded_memory(
         rates in proptest::collection::vec(-1e14f64..1e14, 300),
         level in -1e14f64..1e14,
     ) {
@@ -139,7 +139,7 @@ fn nothing_is_expected_of_a_silent_stream() {
 }
 
 #[test]
-fn a_rise_that_undoes_a_fall_is_none() {
+fn a_rise_that_undoes_a_fall_is_not_unusual() {
     let mut loads = loads(5, 400);
     for load in &mut loads[200..350] {
         *load *= 0.01;

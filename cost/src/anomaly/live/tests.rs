@@ -183,7 +183,7 @@ proptest! {
 }
 
 #[test]
-fn a_quiet_stream_gives_none() {
+fn a_quiet_stream_raises_no_anomaly() {
     for rate in [0.0, 1e-9, 3.0] {
         assert_eq!(
             opened((0..4 * DAY).map(|_| rate)),
@@ -217,12 +217,12 @@ fn another_layout_is_refused() {
 }
 
 #[test]
-fn usual_days_are_none() {
+fn usual_days_raise_no_anomaly() {
     assert_eq!(changes(1.0, 0, 0, 14 * DAY), []);
 }
 
 #[test]
-fn twice_the_rate_with_one_peak_is_none() {
+fn twice_the_rate_with_one_peak_is_not_an_anomaly() {
     let start = 3 * DAY;
     let mut watch = watch();
     for minute in 0..4 * DAY {
@@ -241,7 +241,7 @@ fn twice_the_rate_with_one_peak_is_none() {
 }
 
 #[test]
-fn the_return_from_an_outage_is_none_when_it_ends_sooner_than_on_other_days() {
+fn an_outage_shorter_than_usual_ends_without_an_anomaly() {
     let mut watch = watch();
     for minute in 0..8 * DAY {
         let end = if minute < 7 * DAY { 780 } else { 690 };
@@ -260,12 +260,12 @@ fn the_return_from_an_outage_is_none_when_it_ends_sooner_than_on_other_days() {
 }
 
 #[test]
-fn a_burst_of_five_minutes_is_none() {
+fn a_burst_of_five_minutes_is_not_an_anomaly() {
     assert_eq!(changes(5.0, 3 * DAY, 3 * DAY + 5, 4 * DAY), []);
 }
 
 #[test]
-fn what_lasts_a_day_becomes_usual() {
+fn a_level_that_lasts_a_day_becomes_usual() {
     let changes = changes(3.0, 3 * DAY, 30 * DAY, 8 * DAY);
     let opened = changes
         .iter()
@@ -302,7 +302,7 @@ fn excess_grows_and_is_reported_when_it_doubles() {
 }
 
 #[test]
-fn the_return_from_an_outage_is_none() {
+fn the_return_from_an_outage_is_not_an_anomaly() {
     let mut watch = watch();
     for minute in 0..5 * DAY {
         let is_out = (3 * DAY..3 * DAY + 120).contains(&minute);
@@ -320,7 +320,7 @@ fn the_return_from_an_outage_is_none() {
 }
 
 #[test]
-fn times_that_do_not_advance_and_odd_rates_are_survived() {
+fn unordered_times_and_odd_rates_are_accepted() {
     let mut watch = watch();
     for (at_s, rate) in [
         (0, 1i128),
@@ -338,7 +338,7 @@ fn times_that_do_not_advance_and_odd_rates_are_survived() {
 }
 
 #[test]
-fn parts_without_end_take_bounded_memory() {
+fn unlimited_parts_take_bounded_memory() {
     let mut watch = watch();
     for minute in 0..3 * DAY {
         watch.observe(

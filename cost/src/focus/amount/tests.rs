@@ -20,7 +20,7 @@ proptest! {
     }
 
     #[test]
-    fn the_short_way_agrees_with_the_long_one(
+    fn the_fast_path_agrees_with_the_slow_one(
         text in "[-+]?[0-9]{0,16}\\.?[0-9]{0,17}(e-?[0-9])?.?",
     ) {
         prop_assert_eq!(parse(text.as_bytes()), Amount::parse(text.as_bytes()));

@@ -80,7 +80,7 @@ proptest! {
     }
 
     #[test]
-    fn arbitrary_bytes_end(text in "[a,\"\n\r]{0,400}", step in 1usize..100) {
+    fn arbitrary_bytes_terminate(text in "[a,\"\n\r]{0,400}", step in 1usize..100) {
         let (found, _) = all(text.as_bytes(), step);
         prop_assert!(found.len() <= text.bytes().filter(|byte| *byte == b'\n').count() + 1);
     }
@@ -109,7 +109,7 @@ proptest! {
 }
 
 #[test]
-fn two_rows_with_a_stray_quote_are_not_taken_for_one() {
+fn two_rows_with_a_stray_quote_are_not_merged() {
     let (found, _) = all(b"a,b,c\n1,5\" x,2\n3,6\" y,4\n", 5);
     let row = |line, fields: [&str; 3]| Ok((line, fields.map(str::to_owned).to_vec()));
     assert_eq!(
@@ -130,7 +130,7 @@ fn a_quote_without_an_end_costs_a_line_and_little_memory() {
 }
 
 #[test]
-fn an_endless_field_is_not_kept() {
+fn an_endless_field_is_not_buffered() {
     let mut text = vec![b'x'; 20 << 20];
     text[..5].copy_from_slice(b"a,b\n\"");
     text.extend_from_slice(b"\n1,2\n");
@@ -148,7 +148,7 @@ fn an_endless_field_is_not_kept() {
 }
 
 #[test]
-fn many_quotes_without_an_end_are_given_up() {
+fn many_unterminated_quotes_are_given_up() {
     let text = "a,b\n".to_owned() + &("1,\"".to_owned() + &"x".repeat(2 << 20) + "\n").repeat(40);
     let mut records = Records::new(text.as_bytes());
     let mut count = 0;
@@ -160,7 +160,7 @@ fn many_quotes_without_an_end_are_given_up() {
 }
 
 #[test]
-fn wrong_numbers_of_fields_and_cut_files_are_told() {
+fn wrong_field_counts_and_truncated_files_are_reported() {
     let read = |text: &str| {
         all(text.as_bytes(), 7)
             .0

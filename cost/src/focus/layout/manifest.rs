@@ -5,7 +5,7 @@ use crate::cells::Period;
 /// A delivery that can't be used. An older one is used instead, if any.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ExportProblem {
-    /// The manifest says something else than expected.
+    /// The manifest's content is unexpected.
     #[error("{path}: not a manifest of an export: {message}")]
     Manifest { path: String, message: String },
     /// A file is missing or truncated.

@@ -42,7 +42,7 @@ fn names(exports: &Exports) -> Vec<(&str, Option<String>, Vec<&str>)> {
 }
 
 #[test]
-fn aws_manifests_say_which_execution_counts() {
+fn aws_manifests_decide_which_execution_counts() {
     let old = "pre/focus/data/BILLING_PERIOD=2026-09/run1/focus-00001.csv.gz";
     let new = "pre/focus/data/BILLING_PERIOD=2026-09/run2/focus-00001.csv.gz";
     let lone = "pre/focus/data/BILLING_PERIOD=2026-10/run3/focus-00001.csv.gz";
@@ -73,7 +73,7 @@ fn aws_manifests_say_which_execution_counts() {
 }
 
 #[test]
-fn of_deliveries_of_one_time_the_last_by_name_counts() {
+fn of_simultaneous_deliveries_the_last_by_name_counts() {
     let data = |run: &str| format!("focus/data/BILLING_PERIOD=2026-09/{run}/focus-00001.csv.gz");
     let manifest =
         |run: &str| format!("focus/metadata/BILLING_PERIOD=2026-09/{run}/focus-Manifest.json");
@@ -98,7 +98,7 @@ fn of_deliveries_of_one_time_the_last_by_name_counts() {
 }
 
 #[test]
-fn an_aws_listing_below_the_prefix_and_small_letters_are_understood() {
+fn an_aws_listing_below_the_prefix_and_in_lower_case_is_understood() {
     let data = "data/billing_period=2026-09/focus-00001.snappy.parquet";
     let manifest = "metadata/billing_period=2026-09/focus-Manifest.json";
     let files = [file(data, 1), file(manifest, 3)];

@@ -15,7 +15,7 @@ use arrow_schema::DataType;
 
 pub(super) const NO_AMOUNT: i128 = i128::MIN;
 const BAD_AMOUNT: i128 = i128::MIN + 1;
-/// The highest one that is no amount.
+/// The highest value that is not an amount.
 const TOO_LARGE: i128 = i128::MIN + 2;
 /// Amounts have at most 14 digits before the point.
 const AMOUNT_MAX: i128 = 10i128.pow(14 + SCALE);

@@ -107,7 +107,7 @@ impl Rows {
         self.make_room(output.collector);
         self.decode(batch, output.collector).map_err(format)?;
         self.add_rows(batch.num_rows(), output, |row, column| {
-            values::shown(batch.column(column), row)
+            values::render(batch.column(column), row)
         })
     }
 
@@ -116,7 +116,7 @@ impl Rows {
         &mut self,
         group: &mut RowGroup,
         output: &mut Output<'_>,
-        shown: impl Fn(usize, usize) -> String,
+        render: impl Fn(usize, usize) -> String,
     ) -> Result<(), FileError> {
         let mut start = 0;
         while group.left > 0 {
@@ -124,7 +124,7 @@ impl Rows {
             let is_cleared = self.make_room(output.collector);
             self.decode_pages(group, count, is_cleared, output.collector)
                 .map_err(|error| output.read_error(&error))?;
-            self.add_rows(count, output, |row, column| shown(start + row, column))?;
+            self.add_rows(count, output, |row, column| render(start + row, column))?;
             start += count;
             group.left -= count;
         }
@@ -145,12 +145,12 @@ impl Rows {
         }
     }
 
-    /// Adds decoded rows. `shown` renders the value of a row and column for a report.
+    /// Adds decoded rows. `render` renders the value of a row and column for a report.
     fn add_rows(
         &mut self,
         rows: usize,
         output: &mut Output<'_>,
-        shown: impl Fn(usize, usize) -> String,
+        render: impl Fn(usize, usize) -> String,
     ) -> Result<(), FileError> {
         let Output {
             collector,
@@ -188,9 +188,9 @@ impl Rows {
                         Bad::Series(fault) => fault,
                         Bad::Value(name, None, reason) => Fault::new(name, b"", reason),
                         Bad::Value(name, Some(column), reason) => {
-                            let is_shown = reason != BadReason::Missing && report.is_quoting();
-                            let value = if is_shown {
-                                shown(row, column)
+                            let is_quoted = reason != BadReason::Missing && report.is_quoting();
+                            let value = if is_quoted {
+                                render(row, column)
                             } else {
                                 String::new()
                             };

@@ -307,7 +307,7 @@ pub(super) fn day_of_moment(moment: i64, per_day: i64) -> i32 {
 }
 
 /// A value for a report.
-pub(super) fn shown(column: &ArrayRef, row: usize) -> String {
+pub(super) fn render(column: &ArrayRef, row: usize) -> String {
     match column.data_type() {
         _ if column.is_null(row) => String::new(),
         DataType::Float64 => column.as_primitive::<Float64Type>().value(row).to_string(),

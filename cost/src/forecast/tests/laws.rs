@@ -195,7 +195,7 @@ proptest! {
     }
 
     #[test]
-    fn bands_hold_as_often_as_promised(values in prop::collection::vec(-100.0..100.0f64, 5..40)) {
+    fn bands_cover_as_often_as_promised(values in prop::collection::vec(-100.0..100.0f64, 5..40)) {
         // Each value in turn is the next error, the others are those before: the law that conformal
         // prediction rests on.
         let holds = |index: usize| {

@@ -52,7 +52,7 @@ proptest! {
 }
 
 #[test]
-fn a_load_that_moves_makes_room_for_one_that_cannot() {
+fn a_movable_load_makes_room_for_a_fixed_one() {
     // The first group fills region 0, where alone the second may go.
     let groups = [(0b11, 10.0), (0b01, 5.0)];
     assert_eq!(shortfall(&groups, &[10.0, 10.0], None), None);

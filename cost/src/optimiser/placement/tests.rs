@@ -196,7 +196,7 @@ fn total(placement: &Placement, name: &str) -> f64 {
 }
 
 #[test]
-fn all_goes_to_the_cheapest_region_within_the_bound() {
+fn all_load_goes_to_the_cheapest_region_within_the_bound() {
     let found = placement(&triangle(100.0)).unwrap();
     assert!(
         (total(&found, "eu") - 33.0).abs() < 1e-6,
@@ -223,7 +223,7 @@ fn all_goes_to_the_cheapest_region_within_the_bound() {
 }
 
 #[test]
-fn two_regions_that_survive_the_loss_of_either_hold_the_load_twice() {
+fn surviving_the_loss_of_either_region_needs_twice_the_capacity() {
     let mut input = triangle(100.0);
     input.rules.survive = 1;
     input.regions[0].on_demand.price = usd(4.0);
@@ -302,7 +302,7 @@ fn paid_commitments_are_used_first_and_cost_in_any_case() {
 }
 
 #[test]
-fn a_region_that_costs_something_by_itself_is_closed_if_that_saves() {
+fn a_region_with_a_fixed_cost_is_closed_if_that_saves() {
     // Egress is dear enough to serve each at home, until each region costs 10 an hour more.
     let mut input = triangle(100.0);
     input.models[0].bytes_per_answer = 1e6;
@@ -368,7 +368,7 @@ fn models_that_need_the_memory_of_more_nodes_than_the_load_get_them() {
 }
 
 #[test]
-fn why_there_is_no_placement_is_said_in_words() {
+fn a_missing_placement_has_a_reason() {
     let reason = |input: &PlacementInput| placement(input).unwrap_err().to_string();
     let mut input = triangle(200.0);
     input.rules.survive = 1;
@@ -409,7 +409,7 @@ fn why_there_is_no_placement_is_said_in_words() {
 }
 
 #[test]
-fn numbers_and_prices_that_cannot_be_right_are_named() {
+fn invalid_numbers_and_prices_are_named() {
     let reason = |change: &dyn Fn(&mut PlacementInput)| {
         let mut input = triangle(100.0);
         change(&mut input);
@@ -442,7 +442,7 @@ fn numbers_and_prices_that_cannot_be_right_are_named() {
 }
 
 #[test]
-fn a_missing_egress_price_is_assumed_high_and_said() {
+fn a_missing_egress_price_is_assumed_high_and_reported() {
     let mut input = triangle(100.0);
     input.models[0].bytes_per_answer = 1e5;
     input

@@ -4,7 +4,7 @@ use super::{Advisor, TRAFFIC_SPREAD_PERCENT, percent};
 use crate::{
     money::Amount,
     optimiser::{
-        describe::StatusEntry,
+        describe::Origin,
         outcome::NodeCounts,
         recommendation::{Proposal, RecommendationKind, Saving},
         state::{BaselineName, Utilisation},
@@ -42,9 +42,9 @@ impl Advisor<'_> {
         self.input.baseline == BaselineName::Current && !self.input.state.autoscaled.is_empty()
     }
 
-    /// Lets on-demand nodes follow the load where they don't yet. The nodes needed are a convex
+    /// Autoscales on-demand nodes where they are not yet autoscaled. The nodes needed are a convex
     /// function of the load, so their mean lies below the chord between the lowest and the highest
-    /// load: what is expected is the saving of the chord, and the most is that of the mean load
+    /// load: the expected saving is that of the chord, and the highest that of the mean load
     /// (Jensen's inequality).
     pub(super) fn autoscale(&mut self) {
         let is_measured = self.input.baseline != BaselineName::Autoscaled;
@@ -61,7 +61,7 @@ impl Advisor<'_> {
         let mut high = 0.0;
 
         for (index, nodes) in fleet.nodes.iter().enumerate() {
-            if nodes.on_demand == 0 || self.follows_load(index) {
+            if nodes.on_demand == 0 || self.is_autoscaled(index) {
                 continue;
             }
 
@@ -97,11 +97,11 @@ impl Advisor<'_> {
             "autoscale",
             Proposal::Autoscale { nodes },
             saving,
-            StatusEntry::Autoscale,
+            Origin::Autoscale,
         );
     }
 
-    fn follows_load(&self, region: usize) -> bool {
+    fn is_autoscaled(&self, region: usize) -> bool {
         let autoscaled = &self.input.state.autoscaled;
         self.has_autoscaled() && autoscaled.contains(self.prepared.name(region))
     }

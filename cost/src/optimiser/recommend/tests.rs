@@ -166,7 +166,7 @@ fn states() -> impl Strategy<Value = (PlacementInput, CurrentState)> {
 }
 
 #[test]
-fn a_mesh_with_twice_the_nodes_is_told_what_to_change_in_order() {
+fn a_mesh_with_twice_the_nodes_gets_ordered_recommendations() {
     let mut placement = triangle(100.0);
     placement.rules.survive = 1;
     placement.regions[1].committed = Some(CommittedOffer {
@@ -261,7 +261,7 @@ fn the_file_has_the_published_shape() {
 }
 
 #[test]
-fn a_copy_that_is_idle_and_unneeded_and_dear_is_saved_once() {
+fn an_idle_unneeded_copy_is_saved_once() {
     let mut state = triangle_state();
     state.copies = vec![copy("old", "ap", "3", "10"), copy("new", "ap", "5", "20")];
     state.idle = vec![idle("old"), idle("old")];
@@ -295,7 +295,7 @@ fn a_copy_that_is_idle_and_unneeded_and_dear_is_saved_once() {
 }
 
 #[test]
-fn where_the_mesh_is_dearer_than_the_baseline_it_says_so() {
+fn a_mesh_dearer_than_the_baseline_is_reported() {
     let mut placement = triangle(100.0);
     placement.rules.survive = 1;
 
@@ -356,7 +356,7 @@ fn nodes_that_fall_short_are_noted() {
 }
 
 #[test]
-fn a_state_that_cannot_be_right_is_refused() {
+fn an_invalid_state_is_refused() {
     let mut state = triangle_state();
     state
         .nodes
@@ -392,7 +392,7 @@ fn a_state_that_cannot_be_right_is_refused() {
 }
 
 #[test]
-fn an_id_stands_for_a_change_in_its_regions_whatever_the_numbers() {
+fn an_id_depends_on_the_change_and_its_regions_but_not_on_numbers() {
     let id = |spare: &[(&str, u32)]| {
         let mut state = triangle_state();
         state.utilisation.clear();
@@ -422,8 +422,8 @@ fn an_id_stands_for_a_change_in_its_regions_whatever_the_numbers() {
 }
 
 #[test]
-fn regions_whose_nodes_follow_the_load_are_not_told_to_let_them() {
-    let followed = |autoscaled: &[&str], baseline| {
+fn autoscaled_regions_are_not_recommended_autoscaling() {
+    let scaled = |autoscaled: &[&str], baseline| {
         let mut placement = triangle(100.0);
         let mut state = triangle_state();
         placement.rules.survive = 1;
@@ -453,10 +453,10 @@ fn regions_whose_nodes_follow_the_load_are_not_told_to_let_them() {
         nodes.unwrap_or_else(Vec::new)
     };
 
-    assert_eq!(followed(&[], BaselineName::Current), ["ap", "eu", "us"]);
-    assert_eq!(followed(&["eu"], BaselineName::Current), ["ap", "us"]);
-    assert!(followed(&["ap", "eu", "us"], BaselineName::Current).is_empty());
+    assert_eq!(scaled(&[], BaselineName::Current), ["ap", "eu", "us"]);
+    assert_eq!(scaled(&["eu"], BaselineName::Current), ["ap", "us"]);
+    assert!(scaled(&["ap", "eu", "us"], BaselineName::Current).is_empty());
 
     // The fleet of another baseline is one that doesn't scale.
-    assert_eq!(followed(&["ap", "eu", "us"], BaselineName::Peak), ["eu"]);
+    assert_eq!(scaled(&["ap", "eu", "us"], BaselineName::Peak), ["eu"]);
 }

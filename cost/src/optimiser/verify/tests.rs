@@ -27,7 +27,7 @@ const MONTH: f64 = 730.0 / 24.0;
 
 proptest! {
     #[test]
-    fn a_saving_that_happened_is_confirmed_and_none_is_not_seen_at_any_load(
+    fn a_real_saving_is_confirmed_and_a_missing_one_is_not_seen_at_any_load(
         cost in 10.0..1e6f64,
         part in 0.05..0.9f64,
         ratio in 0.7..1.4f64,
@@ -35,13 +35,13 @@ proptest! {
         days in 7usize..40,
     ) {
         let before = window(&vec![cost; days], 100.0);
-        let follows = 1.0 - share + share * ratio;
-        let saved = cost * follows * part;
+        let adjustment = 1.0 - share + share * ratio;
+        let saved = cost * adjustment * part;
         let expected = predicted(saved * MONTH);
         let with = verify(
             expected,
             &before,
-            &window(&vec![cost * follows - saved; days], 100.0 * ratio),
+            &window(&vec![cost * adjustment - saved; days], 100.0 * ratio),
             share,
         );
 
@@ -51,7 +51,7 @@ proptest! {
         let without = verify(
             expected,
             &before,
-            &window(&vec![cost * follows; days], 100.0 * ratio),
+            &window(&vec![cost * adjustment; days], 100.0 * ratio),
             share,
         );
 
@@ -59,7 +59,7 @@ proptest! {
         let half = verify(
             expected,
             &before,
-            &window(&vec![cost * follows - saved / 2.0; days], 100.0 * ratio),
+            &window(&vec![cost * adjustment - saved / 2.0; days], 100.0 * ratio),
             share,
         );
 
@@ -67,11 +67,11 @@ proptest! {
     }
 
     #[test]
-    fn any_numbers_are_taken(
+    fn any_numbers_are_accepted(
         before in prop::collection::vec(any::<i128>(), 0..20),
         after in prop::collection::vec(any::<i128>(), 0..20),
         loads: [f64; 2],
-        follows_load: f64,
+        load_share: f64,
         expected: i128,
     ) {
         let of = |days: Vec<i128>, load| BillWindow {
@@ -89,18 +89,18 @@ proptest! {
             expected,
             &of(before, loads[0]),
             &of(after, loads[1]),
-            follows_load,
+            load_share,
         );
     }
 }
 
 #[test]
-fn too_few_days_other_currencies_and_other_loads_do_not_tell() {
+fn too_few_days_other_currencies_and_other_loads_are_inconclusive() {
     let before = window(&[10.0; 14], 100.0);
     let verdict = |after: BillWindow| verify(predicted(100.0), &before, &after, 1.0);
     let few = verdict(window(&[5.0; 6], 100.0));
 
-    assert_eq!(few.verdict, Verdict::CantTell);
+    assert_eq!(few.verdict, Verdict::Inconclusive);
     assert_eq!(
         few.why,
         "14 days before and 6 after the change are on the bill; 7 of each are needed"
@@ -117,14 +117,17 @@ fn too_few_days_other_currencies_and_other_loads_do_not_tell() {
     );
     assert_eq!(
         verdict(window(&[5.0; 14], 200.0)).verdict,
-        Verdict::CantTell
+        Verdict::Inconclusive
     );
 
-    assert_eq!(verdict(window(&[5.0; 14], 0.0)).verdict, Verdict::CantTell);
+    assert_eq!(
+        verdict(window(&[5.0; 14], 0.0)).verdict,
+        Verdict::Inconclusive
+    );
 }
 
 #[test]
-fn days_that_differ_by_more_than_the_saving_do_not_tell() {
+fn days_that_vary_more_than_the_saving_are_inconclusive() {
     let noisy = |shift: f64| {
         window(
             &[2.0, 30.0, 5.0, 21.0, 1.0, 27.0, 12.0].map(|day| day + shift),
@@ -133,7 +136,7 @@ fn days_that_differ_by_more_than_the_saving_do_not_tell() {
     };
     let seen = verify(predicted(90.0), &noisy(3.0), &noisy(0.0), 0.0);
 
-    assert_eq!(seen.verdict, Verdict::CantTell, "{}", seen.why);
+    assert_eq!(seen.verdict, Verdict::Inconclusive, "{}", seen.why);
     // A saving far above the noise is seen all the same.
     assert_eq!(
         verify(predicted(3_000.0), &noisy(120.0), &noisy(0.0), 0.0).verdict,

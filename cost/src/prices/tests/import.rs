@@ -1,7 +1,7 @@
 use super::*;
 
 #[test]
-fn bad_prices_are_reported_with_line_and_field_and_the_others_kept() {
+fn bad_prices_are_reported_with_line_and_field_and_valid_ones_imported() {
     let file = read(
         "p.csv",
         "\u{feff}kind,cloud,region,sku,amount,valid_from,gpu,free,verified,nonsense\r\n\
@@ -214,7 +214,7 @@ fn a_price_is_never_used_without_one_of_its_tiers() {
 }
 
 #[test]
-fn files_that_are_no_price_files_are_refused_as_a_whole() {
+fn other_files_are_refused_as_a_whole() {
     let columns = read_prices("p.csv", b"sku,amount\n", &PriceDefaults::default()).unwrap_err();
     assert_eq!(
         columns.to_string(),

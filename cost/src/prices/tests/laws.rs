@@ -55,7 +55,7 @@ proptest! {
     }
 
     #[test]
-    fn a_later_catalogue_leaves_earlier_days_alone(
+    fn a_later_catalogue_does_not_change_earlier_days(
         old in prop::collection::vec(any_price(), 1..6),
         new in any_price(),
         ago in 1i64..5,

@@ -78,7 +78,7 @@ proptest! {
 }
 
 #[test]
-fn months_stand_side_by_side_and_partial_ones_are_not_compared() {
+fn months_are_listed_side_by_side_and_partial_ones_are_not_compared() {
     let query = Query::new(date!(2026 - 06 - 01), date!(2026 - 09 - 30)).by([Group::Model]);
     let trends = trends(
         &imported(&months(), date!(2026 - 09 - 14)),
@@ -235,7 +235,7 @@ fn a_finished_month_is_compared_with_the_whole_one_before_and_a_shorter_one_ends
 }
 
 #[test]
-fn weeks_begin_on_monday_and_times_are_no_groups_of_trends() {
+fn weeks_begin_on_monday_and_trends_cannot_group_by_time() {
     let query = Query::new(date!(2026 - 09 - 01), date!(2026 - 09 - 15));
     let found = trends(&ledger(&months()), &query, Interval::Week, &unmapped).unwrap();
     let starts: Vec<Date> = found.periods.iter().map(|period| period.start).collect();

@@ -29,7 +29,7 @@ fn manifest(files: Vec<ManifestFile>) -> Manifest {
 
 proptest! {
     #[test]
-    fn the_identity_tells_contents_and_paths_apart_and_nothing_else(
+    fn the_identity_depends_only_on_contents_and_paths(
         a: Vec<u8>,
         b: Vec<u8>,
         publisher in "[a-z]{0,9}",
@@ -51,7 +51,7 @@ proptest! {
     }
 
     #[test]
-    fn arbitrary_paths_never_panic_and_none_leaves_the_folder(path: String) {
+    fn arbitrary_paths_never_panic_or_leave_the_folder(path: String) {
         if check_file_path(&path).is_ok() {
             prop_assert!(
                 !path.starts_with('/')
@@ -119,7 +119,7 @@ fn a_manifest_that_lies_about_its_chunks_is_refused() {
 }
 
 #[test]
-fn version_names_may_name_a_conflict_and_nothing_else_odd() {
+fn version_names_may_mark_a_conflict_and_nothing_else() {
     for good in [
         "7",
         "1.10",

@@ -55,7 +55,7 @@ fn accepted_stamp(state: &AcceptorState) -> Option<&Stamp> {
 
 proptest! {
     #[test]
-    fn promises_and_accepted_stamps_never_go_back(
+    fn promises_and_accepted_stamps_never_decrease(
         requests in prop::collection::vec(request(), 0..40),
     ) {
         let mut state = AcceptorState::default();
@@ -76,7 +76,7 @@ proptest! {
     }
 
     #[test]
-    fn after_a_promise_nothing_lower_is_accepted_anew(
+    fn after_a_promise_nothing_lower_is_accepted(
         requests in prop::collection::vec(request(), 0..40),
         number in 0..6u64,
         seq in 1..4u64,
@@ -121,7 +121,7 @@ proptest! {
 
 proptest! {
     #[test]
-    fn an_acceptor_never_goes_further_than_it_may_however_often_it_is_asked(
+    fn an_acceptor_never_exceeds_its_limit_however_often_it_is_asked(
         requests in prop::collection::vec((any::<u64>(), any::<u64>(), any::<bool>()), 0..20),
         number in 0..1u64 << 40,
     ) {
@@ -155,7 +155,7 @@ proptest! {
 }
 
 #[test]
-fn an_acceptor_that_was_away_takes_what_a_majority_is_known_to_be_as_far_as() {
+fn an_absent_acceptor_accepts_up_to_the_majoritys_progress() {
     let far = AcceptorRequest::Prepare(ballot(STEP_MAX * 9));
     let state = AcceptorState::default();
     let bounds = Bounds::default();
@@ -178,7 +178,7 @@ fn an_acceptor_that_was_away_takes_what_a_majority_is_known_to_be_as_far_as() {
 }
 
 #[test]
-fn an_acceptor_that_accepted_something_forgets_it_only_for_what_is_known_to_be_decided() {
+fn an_acceptor_forgets_an_accepted_value_only_for_a_decided_one() {
     let stamp = |seq| Stamp {
         ballot: ballot(2),
         seq,
@@ -285,7 +285,7 @@ fn join(
 }
 
 #[test]
-fn an_acceptor_begins_anew_only_where_no_promise_of_its_may_count() {
+fn an_acceptor_resets_only_where_none_of_its_promises_can_count() {
     let joined = AcceptorReply::Joined(Incarnation(9));
     let fresh = AcceptorState::begin(Incarnation(1));
     let promised = fresh
@@ -310,7 +310,7 @@ fn an_acceptor_begins_anew_only_where_no_promise_of_its_may_count() {
         AcceptorReply::Votes { register: 7 }
     );
 
-    // Removed or suspended meanwhile.
+    // Removed or suspended in between.
     assert_eq!(join(&voter(&[1, 2], 4), 7, &[2], 3, 9), joined);
 
     // Of another register, where it never had a vote.

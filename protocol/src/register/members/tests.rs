@@ -75,7 +75,7 @@ proptest! {
     }
 
     #[test]
-    fn whatever_the_rule_lets_pass_overlaps(
+    fn every_permitted_change_keeps_majorities_overlapping(
         before in members(),
         after in members(),
         swap in 0..6u64,
@@ -97,14 +97,17 @@ proptest! {
     }
 
     #[test]
-    fn mending_ends_with_a_vote_for_everybody_that_answers(before in members(), lost in 0..32u32) {
+    fn repair_ends_with_a_vote_for_every_member_that_answers(
+        before in members(),
+        lost in 0..32u32,
+    ) {
         let heard: BTreeMap<_, _> = before
             .acceptors
             .keys()
             .enumerate()
             .map(|(index, name)| {
-                let lives_on = lost & (1 << index) == 0;
-                let kept = before.acceptors[name].filter(|_| lives_on);
+                let survives = lost & (1 << index) == 0;
+                let kept = before.acceptors[name].filter(|_| survives);
                 (name.clone(), kept.unwrap_or(Incarnation(50 + index as u64)))
             })
             .collect();
@@ -158,7 +161,7 @@ fn one_incarnation_does_not_take_the_place_of_another_in_one_step() {
 }
 
 #[test]
-fn half_of_the_members_and_strangers_are_no_majority() {
+fn half_of_the_members_plus_strangers_is_not_a_majority() {
     let votes = |votes: &[u64]| {
         votes
             .iter()
@@ -174,7 +177,7 @@ fn half_of_the_members_and_strangers_are_no_majority() {
 }
 
 #[test]
-fn what_can_not_be_is_refused_with_its_reason() {
+fn impossible_changes_are_refused_with_a_reason() {
     let refused = |change| three().after(&change).unwrap_err();
     assert_eq!(
         refused(MemberChange::Join(name(0), Incarnation(8))),
@@ -210,7 +213,7 @@ fn what_can_not_be_is_refused_with_its_reason() {
 }
 
 #[test]
-fn an_even_number_of_regions_fails_over_by_itself_only_with_a_witness() {
+fn an_even_number_of_regions_fails_over_automatically_only_with_a_witness() {
     let first = |count: usize, witness: bool| {
         Members::first(
             7,

@@ -1,7 +1,7 @@
 use super::*;
 use proptest::prelude::*;
 
-const NOW_MS: u64 = NOTICE_KEPT_MS + 1_000;
+const NOW_MS: u64 = NOTICE_RETENTION_MS + 1_000;
 
 /// Even ones are of budgets.
 fn notice(id: u8, since_ms: u64, ended_ms: Option<u64>) -> CostNotice {
@@ -40,7 +40,7 @@ fn notices() -> impl Strategy<Value = Vec<CostNotice>> {
 
 proptest! {
     #[test]
-    fn notices_merge_to_the_same_in_any_order(mut known in notices(), by in 0usize..60) {
+    fn notices_merge_to_the_same_result_in_any_order(mut known in notices(), by in 0usize..60) {
         let one = merged(&known);
         prop_assert_eq!(&merged(&one.iter().cloned().collect::<Vec<_>>()), &one);
         let length = known.len().max(1);
@@ -49,7 +49,7 @@ proptest! {
     }
 
     #[test]
-    fn what_is_known_stays_known_until_it_is_old(known in notices(), later in notices()) {
+    fn known_notices_are_remembered_until_they_expire(known in notices(), later in notices()) {
         let mut all = merged(&known);
         let ids: Vec<String> = all.iter().map(|notice| notice.id.clone()).collect();
         for notice in &later {
@@ -85,15 +85,15 @@ proptest! {
         for notice in &open {
             all.end(&notice.id, later_ms);
         }
-        all.forget(later_ms + NOTICE_KEPT_MS);
+        all.forget(later_ms + NOTICE_RETENTION_MS);
         prop_assert_eq!(&fresh.iter().count(), &all.iter().count());
-        all.forget(later_ms + NOTICE_KEPT_MS + 1);
+        all.forget(later_ms + NOTICE_RETENTION_MS + 1);
         prop_assert_eq!(all.iter().count(), 0);
     }
 }
 
 #[test]
-fn a_flood_of_notices_is_bounded_and_displaces_what_is_over_first() {
+fn a_flood_of_notices_is_bounded_and_displaces_ended_ones_first() {
     let mut all = Notices::default();
     all.take(&notice(0, 1_000, None), NOW_MS);
     for id in 1..=u8::MAX {

@@ -1,4 +1,5 @@
-# The account's bill in FOCUS 1.0, daily, and the agents' right to read it. The API of exports is in us-east-1 alone.
+# The account's daily FOCUS 1.0 bill, and the agents' right to read it. The export API exists only
+# in us-east-1.
 
 terraform {
   required_version = ">= 1.9.0"
@@ -11,7 +12,7 @@ terraform {
 }
 
 variable "name" {
-  description = "Begins the export's name: project and environment."
+  description = "Prefix of the export's name: project and environment."
   type        = string
 }
 
@@ -37,7 +38,7 @@ variable "reader_roles" {
 
 locals {
   prefix = "focus"
-  # All columns of FOCUS 1.0. AWS adds five of its own (x_…), which nothing here reads.
+  # All columns of FOCUS 1.0. AWS adds five of its own (x_…), which are not used.
   columns = [
     "AvailabilityZone", "BilledCost", "BillingAccountId", "BillingAccountName", "BillingCurrency", "BillingPeriodEnd", "BillingPeriodStart",
     "ChargeCategory", "ChargeClass", "ChargeDescription", "ChargeFrequency", "ChargePeriodEnd", "ChargePeriodStart",
@@ -95,17 +96,17 @@ resource "aws_iam_role_policy" "read" {
 }
 
 output "export" {
-  description = "What agents poll: an entry of cost.exports."
+  description = "What agents poll, as an entry of cost.exports."
   value       = { url = "s3://${var.bucket}/${local.prefix}", options = { aws_region = var.location } }
 }
 
 output "read_policy" {
-  description = "What the agents may, as JSON."
+  description = "The agents' permissions, as JSON."
   value       = data.aws_iam_policy_document.read.json
 }
 
 output "query" {
-  description = "What is exported."
+  description = "The exported query."
   value       = aws_bcmdataexports_export.focus.export[0].data_query[0].query_statement
 }
 

@@ -1,4 +1,4 @@
-# The mesh port of a region's nodes: open to the other regions' addresses and to the region's own, to nobody else.
+# The mesh port of a region's nodes: open only to the regions' addresses, including its own.
 
 terraform {
   required_version = ">= 1.9.0"
@@ -11,17 +11,17 @@ terraform {
 }
 
 variable "security_group_id" {
-  description = "That of the nodes and pods which lets in the mesh."
+  description = "Security group of the nodes and pods that allows mesh traffic."
   type        = string
 }
 
 variable "peers" {
-  description = "Addresses that agents come from, by a name for each."
+  description = "The agents' egress addresses, each with a name."
   type        = map(string)
 }
 
 variable "mesh_port" {
-  description = "UDP."
+  description = "UDP port of the mesh."
   type        = number
 }
 
@@ -37,6 +37,6 @@ resource "aws_vpc_security_group_ingress_rule" "mesh" {
 }
 
 output "ingress" {
-  description = "Who may reach the mesh port."
+  description = "Sources that may reach the mesh port."
   value       = [for rule in aws_vpc_security_group_ingress_rule.mesh : rule.cidr_ipv4]
 }

@@ -1,4 +1,4 @@
-# The mesh port of a region's nodes: open to the other regions' addresses, to nobody else.
+# The mesh port of a region's nodes: open only to the other regions' addresses.
 
 terraform {
   required_version = ">= 1.9.0"
@@ -11,7 +11,7 @@ terraform {
 }
 
 variable "resource_group" {
-  description = "The group that the security group is in."
+  description = "The security group's resource group."
   type        = string
 }
 
@@ -21,17 +21,17 @@ variable "security_group" {
 }
 
 variable "peers" {
-  description = "Addresses that agents come from, by a name for each."
+  description = "The agents' egress addresses, each with a name."
   type        = map(string)
 }
 
 variable "checker_cidrs" {
-  description = "From where Route 53's health checkers come; none: they do not."
+  description = "Source networks of Route 53's health checkers; empty: none."
   type        = list(string)
 }
 
 variable "mesh_port" {
-  description = "UDP."
+  description = "UDP port of the mesh."
   type        = number
 }
 
@@ -45,7 +45,7 @@ locals {
 resource "azurerm_network_security_rule" "mesh" {
   for_each                    = local.rules
   name                        = each.key
-  description                 = each.value.access == "Allow" ? "regionmesh: mesh from the other regions" : "regionmesh: mesh from nobody else"
+  description                 = each.value.access == "Allow" ? "regionmesh: mesh from the other regions" : "regionmesh: no other mesh traffic"
   resource_group_name         = var.resource_group
   network_security_group_name = var.security_group
   direction                   = "Inbound"
@@ -58,7 +58,7 @@ resource "azurerm_network_security_rule" "mesh" {
   destination_port_range      = tostring(var.mesh_port)
 }
 
-# Their Prometheus asks ours.
+# Their Prometheus federates ours.
 resource "azurerm_network_security_rule" "prometheus" {
   name                        = "prometheus"
   description                 = "regionmesh: Prometheus of the other regions"
@@ -74,7 +74,7 @@ resource "azurerm_network_security_rule" "prometheus" {
   destination_port_range      = "9090"
 }
 
-# And Route 53 the agents, where it answers for the zone.
+# Route 53 queries the agents where it answers for the zone.
 resource "azurerm_network_security_rule" "checkers" {
   count                       = length(var.checker_cidrs) > 0 ? 1 : 0
   name                        = "checkers"
@@ -92,6 +92,6 @@ resource "azurerm_network_security_rule" "checkers" {
 }
 
 output "ingress" {
-  description = "Who may reach the mesh port from outside."
+  description = "External sources that may reach the mesh port."
   value       = azurerm_network_security_rule.mesh["mesh"].source_address_prefixes
 }

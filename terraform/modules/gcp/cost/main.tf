@@ -1,5 +1,6 @@
-# The bill in FOCUS: Google writes it to a table (switched on by hand, no API does), a scheduled query copies it to a bucket, and agents
-# read that. The bucket is one of its own, since BigQuery writes only to where the table is, and since the right to list is a bucket's.
+# The FOCUS bill: Google writes it to a table (enabled by hand, without an API), a scheduled query
+# copies it to a bucket, and agents read the bucket. It needs its own bucket because BigQuery writes
+# only to the table's location, and list permission applies to a whole bucket.
 
 terraform {
   required_version = ">= 1.9.0"
@@ -12,7 +13,7 @@ terraform {
 }
 
 variable "name" {
-  description = "Begins every name: project and environment."
+  description = "Prefix of every name: project and environment."
   type        = string
 }
 
@@ -22,12 +23,12 @@ variable "project_id" {
 }
 
 variable "table" {
-  description = "The table, as project.dataset.table."
+  description = "The billing table, as project.dataset.table."
   type        = string
 }
 
 variable "location" {
-  description = "Where the table's dataset is, and so the bucket."
+  description = "Location of the table's dataset and of the bucket."
   type        = string
 }
 
@@ -37,7 +38,7 @@ variable "reader_accounts" {
 }
 
 variable "protect_data" {
-  description = "Whether a bucket with something in it refuses to be destroyed."
+  description = "Whether a bucket that is not empty can't be destroyed."
   type        = bool
 }
 
@@ -45,8 +46,9 @@ locals {
   source = split(".", var.table)
   bucket = "${var.name}-costs-${substr(sha1(var.project_id), 0, 8)}"
 
-  # Charges of a month arrive until after its end. What a run writes takes the place of the last one's files, but nothing deletes those that
-  # it does not write: rows are only ever added to the table, and sorted rows fill one file after the other, so there are never fewer.
+  # A month's charges keep arriving after its end. A run overwrites the previous run's files but
+  # deletes none. That is safe: rows are only added to the table, and sorted rows fill file after
+  # file, so a later run never writes fewer files.
   query = <<-SQL
     FOR month IN (SELECT DATE_SUB(DATE_TRUNC(CURRENT_DATE(), MONTH), INTERVAL ago MONTH) AS first FROM UNNEST([0, 1, 2]) AS ago) DO
       EXECUTE IMMEDIATE FORMAT("""
@@ -62,22 +64,22 @@ resource "google_project_service" "this" {
   for_each = toset(["bigquery", "bigquerydatatransfer"])
   project  = var.project_id
   service  = "${each.value}.googleapis.com"
-  # Other things of the project may use them.
+  # Others in the project may use them.
   disable_on_destroy = false
 }
 
 resource "google_storage_bucket" "costs" {
-  #checkov:skip=CKV_GCP_62:what reads it is the agents; a bucket for its access logs would have to be in its location
+  #checkov:skip=CKV_GCP_62:only agents read it; a log bucket would have to be in its location
   name                        = local.bucket
   location                    = upper(var.location)
   force_destroy               = !var.protect_data
   uniform_bucket_level_access = true
   public_access_prevention    = "enforced"
   versioning { enabled = true }
-  # BigQuery's advice for buckets that it overwrites files in; versions are kept all the same.
+  # BigQuery recommends this for buckets in which it overwrites files; versions are still kept.
   soft_delete_policy { retention_duration_seconds = 0 }
 
-  # Reports don't need the files once they are imported: they are kept for as long as a report may go back, 13 months.
+  # Reports don't need files after import; they are kept for 13 months, the longest report.
   lifecycle_rule {
     action { type = "Delete" }
     condition { age = 400 }
@@ -91,7 +93,7 @@ resource "google_storage_bucket" "costs" {
   }
 }
 
-# Who runs the query: it reads this dataset and writes this bucket.
+# Runs the query: reads this dataset and writes this bucket.
 resource "google_service_account" "exporter" {
   account_id   = "${substr(var.name, 0, 14)}-${substr(sha1(var.name), 0, 6)}-costs"
   display_name = "${var.name}: billing export"
@@ -137,17 +139,17 @@ resource "google_bigquery_data_transfer_config" "focus" {
 }
 
 output "export" {
-  description = "What agents poll: an entry of cost.exports."
+  description = "What agents poll, as an entry of cost.exports."
   value       = { url = "gs://${google_storage_bucket.costs.name}/focus", options = {} }
 }
 
 output "query" {
-  description = "What is exported."
+  description = "The exported query."
   value       = google_bigquery_data_transfer_config.focus.params["query"]
 }
 
 output "readers" {
-  description = "Who reads the bucket, by region."
+  description = "Readers of the bucket, by region."
   value       = { for region, reader in google_storage_bucket_iam_member.reader : region => reader.member }
 }
 

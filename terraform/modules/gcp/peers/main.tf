@@ -1,5 +1,5 @@
-# The mesh port of a region's nodes: open to the other regions' addresses, to nobody else. The rule that closes it outranks what
-# Kubernetes opens for the load balancer.
+# The mesh port of a region's nodes: open only to the other regions' addresses. The deny rule has
+# precedence over what Kubernetes opens for the load balancer.
 
 terraform {
   required_version = ">= 1.9.0"
@@ -12,7 +12,7 @@ terraform {
 }
 
 variable "name" {
-  description = "Begins the rules' names: the region's."
+  description = "Prefix of the rules' names: the region's."
   type        = string
 }
 
@@ -22,12 +22,12 @@ variable "network" {
 }
 
 variable "peers" {
-  description = "Addresses that agents come from, by a name for each."
+  description = "The agents' egress addresses, each with a name."
   type        = map(string)
 }
 
 variable "mesh_port" {
-  description = "UDP."
+  description = "UDP port of the mesh."
   type        = number
 }
 
@@ -51,7 +51,7 @@ resource "google_compute_firewall" "mesh" {
 
 resource "google_compute_firewall" "strangers" {
   name          = "${var.name}-mesh-strangers"
-  description   = "regionmesh: mesh from nobody else"
+  description   = "regionmesh: no other mesh traffic"
   network       = var.network
   direction     = "INGRESS"
   priority      = 900
@@ -64,6 +64,6 @@ resource "google_compute_firewall" "strangers" {
 }
 
 output "ingress" {
-  description = "Who may reach the mesh port."
+  description = "Sources that may reach the mesh port."
   value       = google_compute_firewall.mesh.source_ranges
 }

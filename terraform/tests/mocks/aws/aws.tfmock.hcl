@@ -1,4 +1,4 @@
-# What AWS would make up: names and numbers of the right form.
+# Values that AWS would generate, in the right format.
 
 mock_data "aws_availability_zones" {
   defaults = { names = ["zone-a", "zone-b", "zone-c", "zone-d"] }

@@ -1,4 +1,4 @@
-# What Azure would make up.
+# Values that Azure would generate.
 
 mock_data "azurerm_client_config" {
   defaults = {

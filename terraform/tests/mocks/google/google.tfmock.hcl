@@ -1,4 +1,4 @@
-# What GCP would make up.
+# Values that GCP would generate.
 
 mock_resource "google_compute_address" {
   defaults = { address = "34.90.1.1", self_link = "https://www.googleapis.com/compute/v1/mocked" }

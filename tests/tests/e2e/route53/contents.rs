@@ -36,7 +36,10 @@ async fn foreign_records_stay_and_a_conflicting_record_stops_the_write() {
 
         assert_eq!(published.notes.len(), 1, "{:?}", published.notes);
         assert!(published.notes[0].contains("legacy"));
-        provider.settle(&published, &quiet).await.unwrap();
+        provider
+            .await_propagation(&published, &quiet)
+            .await
+            .unwrap();
     }
 
     for set in &foreign {
@@ -91,13 +94,13 @@ async fn drift_is_reported_and_corrected() {
 
     bench.fake.delete_check(service[2].check.as_ref().unwrap());
 
-    let outlook = provider.preview(&plan).await.unwrap();
-    assert!(outlook.is_drift);
+    let preview = provider.preview(&plan).await.unwrap();
+    assert!(preview.is_drift);
 
     let kind = |difference: &regionmesh_dns::Difference| {
         (difference.wanted.is_some(), difference.found.is_some())
     };
-    let kinds: BTreeMap<_, _> = outlook
+    let kinds: BTreeMap<_, _> = preview
         .differences
         .iter()
         .map(|difference| (difference.record.clone(), kind(difference)))
@@ -112,11 +115,14 @@ async fn drift_is_reported_and_corrected() {
     ];
 
     assert_eq!(kinds, wanted.into());
-    assert_eq!(outlook.new_checks, ["us-west-2 as seen by the majority"]);
+    assert_eq!(preview.new_checks, ["us-west-2 as seen by the majority"]);
 
     let published = publish(&provider, &plan).await.unwrap();
     assert!(published.is_drift);
-    provider.settle(&published, &quiet).await.unwrap();
+    provider
+        .await_propagation(&published, &quiet)
+        .await
+        .unwrap();
     assert_eq!(
         bench.weights(),
         REGIONS.map(|region| (region.to_owned(), 255))
@@ -159,7 +165,10 @@ async fn changed_settings_create_new_checks_and_delete_the_old_ones_afterwards()
         "the old ones are there until the new ones are answered"
     );
 
-    let settled = provider.settle(&published, &quiet).await.unwrap();
+    let settled = provider
+        .await_propagation(&published, &quiet)
+        .await
+        .unwrap();
     assert_eq!(settled.deleted_checks.len(), 9);
 
     let after: Vec<_> = bench
@@ -185,7 +194,10 @@ async fn changed_settings_create_new_checks_and_delete_the_old_ones_afterwards()
         .await
         .unwrap();
 
-    provider.settle(&published, &quiet).await.unwrap();
+    provider
+        .await_propagation(&published, &quiet)
+        .await
+        .unwrap();
     assert_eq!(bench.fake.checks().len(), 9);
 }
 
@@ -221,7 +233,7 @@ async fn checks_are_not_deleted_after_another_writer_took_over() {
         .iter()
         .map(|set| set.check.clone().unwrap())
         .collect();
-    let settled = provider.settle(&published, &quiet).await;
+    let settled = provider.await_propagation(&published, &quiet).await;
 
     assert!(
         settled.is_err(),
@@ -256,7 +268,10 @@ async fn changing_the_routing_policy_takes_one_batch() {
             .unwrap();
 
         assert_eq!(published.batches, 1);
-        provider.settle(&published, &quiet).await.unwrap();
+        provider
+            .await_propagation(&published, &quiet)
+            .await
+            .unwrap();
 
         let policies: Vec<_> = bench
             .fake
@@ -298,7 +313,10 @@ async fn a_region_that_leaves_the_mesh_leaves_the_zone() {
         .retain(|name, _| name.as_str() != "ap-south-1");
 
     let published = publish(&provider, &smaller).await.unwrap();
-    provider.settle(&published, &quiet).await.unwrap();
+    provider
+        .await_propagation(&published, &quiet)
+        .await
+        .unwrap();
     assert_eq!(bench.weights().len(), 2);
     assert!(
         bench

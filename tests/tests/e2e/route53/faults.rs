@@ -41,7 +41,10 @@ async fn a_lost_answer_is_resolved_by_reading_the_fence() {
 
     assert_eq!(bench.weights()[0].1, 0);
     // Its change has no known ID, but the name servers answer it.
-    provider.settle(&published, &quiet).await.unwrap();
+    provider
+        .await_propagation(&published, &quiet)
+        .await
+        .unwrap();
 }
 
 #[tokio::test]
@@ -119,7 +122,10 @@ async fn requests_refused_for_now_are_retried() {
         .await
         .unwrap();
     bench.fake.fail_next("GetChange", Fault::Throttled);
-    provider.settle(&published, &quiet).await.unwrap();
+    provider
+        .await_propagation(&published, &quiet)
+        .await
+        .unwrap();
     assert_eq!((bench.fake.checks().len(), bench.weights().len()), (9, 3));
     assert_eq!(bench.fake.count("ChangeResourceRecordSets", "ok"), 1);
 }
@@ -271,7 +277,10 @@ async fn name_servers_that_do_not_answer_the_plan_are_reported() {
     let mut published = publish(&provider, &plan(&bench.config, 1, EVEN))
         .await
         .unwrap();
-    let error = provider.settle(&published, &quiet).await.unwrap_err();
+    let error = provider
+        .await_propagation(&published, &quiet)
+        .await
+        .unwrap_err();
 
     assert!(
         matches!(error, ProviderError::NotYetVisible { .. })
@@ -280,6 +289,9 @@ async fn name_servers_that_do_not_answer_the_plan_are_reported() {
     );
 
     published.receipt.changes.clear();
-    let error = provider.settle(&published, &quiet).await.unwrap_err();
+    let error = provider
+        .await_propagation(&published, &quiet)
+        .await
+        .unwrap_err();
     assert!(error.to_string().contains("instead of"), "{error}");
 }

@@ -1,17 +1,16 @@
-//! The Route 53 API, request by request: paced, repeated where that is safe, counted, and turned
-//! into our terms.
+//! The Route 53 API: requests are paced, retried if that is safe, counted, and converted to our
+//! types.
 //!
-//! The SDK's own retries are off: which failures may be repeated depends on what was asked. A
-//! request that was put off (Throttling, PriorRequestNotComplete) surely did nothing and is
-//! repeated; one without an answer may have been done and is repeated only where doing it twice is
-//! the same as once.
+//! The SDK's own retries are off: which failures may be retried depends on the request. A throttled
+//! request (Throttling, PriorRequestNotComplete) did nothing and is retried; one without an answer
+//! may have been executed and is retried only if it is idempotent.
 
 use super::{
     bucket::TokenBucket,
     changes::Change,
     checks::{FoundCheck, WantedCheck},
     convert,
-    errors::{Meaning, PROVIDER, meaning, too_many},
+    errors::{ErrorClass, PROVIDER, classify, too_many},
     records::RecordSet,
 };
 use crate::providers::{ProviderError, metrics::ProviderMetrics};
@@ -27,8 +26,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// First pause after a request that was put off; doubles up to [`LONGEST_PAUSE`], each shortened at
-/// random.
+/// First pause after a throttled request; doubles up to [`LONGEST_PAUSE`], with jitter.
 const FIRST_PAUSE: Duration = Duration::from_millis(250);
 const LONGEST_PAUSE: Duration = Duration::from_secs(8);
 /// Record sets and health checks read at most: a zone of 10,000 sets is the most that an account
@@ -42,11 +40,11 @@ const TAGGED_AT_ONCE: usize = 10;
 pub struct Timeouts {
     /// One request.
     pub request: Duration,
-    /// One request with all its repetitions.
+    /// One request with all its retries.
     pub operation: Duration,
-    /// Until all of Route 53's name servers have a change; usual are up to 60 s.
+    /// Until all of Route 53's name servers have a change; usually up to 60 s.
     pub in_sync: Duration,
-    /// Pause between two questions whether they have it.
+    /// Pause between two polls for it.
     pub poll: Duration,
     /// Until the name servers answer the change.
     pub visible: Duration,
@@ -64,12 +62,12 @@ impl Default for Timeouts {
     }
 }
 
-/// Whether a request may be repeated that got no answer.
+/// Whether an unanswered request may be retried.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Repeat {
-    /// It changes nothing, or doing it twice is the same as once.
+    /// It is idempotent.
     Always,
-    /// Only if it surely was not done.
+    /// Only if it certainly had no effect.
     IfPutOff,
 }
 
@@ -140,8 +138,7 @@ impl Api {
 
     /// Every record set at or below `name`.
     pub(crate) async fn records(&self, name: &str) -> Result<Vec<RecordSet>, ProviderError> {
-        // Sets are listed by their names read from the root on, so those below a name follow it
-        // directly.
+        // Sets are sorted by their labels from the root, so those below a name follow it directly.
         let mut start = (Some(name.to_owned()), None, None);
         let mut records = Vec::new();
         loop {
@@ -190,7 +187,7 @@ impl Api {
         }
     }
 
-    /// Every health check of the account that `is_own` says is ours, with its tags.
+    /// Every health check of the account that `is_own` accepts, with its tags.
     pub(crate) async fn checks(
         &self,
         is_own: impl Fn(&str) -> bool,
@@ -264,7 +261,7 @@ impl Api {
         Ok(checks)
     }
 
-    /// Makes a health check; none if its caller reference is used up.
+    /// Creates a health check; none if its caller reference was already used.
     pub(crate) async fn create_check(
         &self,
         check: &WantedCheck,
@@ -290,7 +287,7 @@ impl Api {
         }
     }
 
-    /// Gives a health check its tags.
+    /// Tags a health check.
     pub(crate) async fn tag_check(
         &self,
         id: &str,
@@ -313,7 +310,7 @@ impl Api {
         .map(drop)
     }
 
-    /// Deletes a health check; one that is gone already is no error.
+    /// Deletes a health check; succeeds if it no longer exists.
     pub(crate) async fn delete_check(&self, id: &str) -> Result<(), ProviderError> {
         let deleted = self
             .call("DeleteHealthCheck", Repeat::Always, || {
@@ -327,8 +324,7 @@ impl Api {
         }
     }
 
-    /// Makes the changes, all or none; the change's ID. Without an answer it says so and does not
-    /// try again.
+    /// Applies the changes, all or none; returns the change's ID. Not retried without an answer.
     pub(crate) async fn change(
         &self,
         changes: &[Change],
@@ -385,7 +381,7 @@ impl Api {
 
             tokio::time::sleep(wait).await;
             let asked = Instant::now();
-            let meaning = match send().await {
+            let class = match send().await {
                 Ok(answer) => {
                     self.metrics
                         .request(PROVIDER, operation, "ok", asked.elapsed());
@@ -397,13 +393,13 @@ impl Api {
 
                     return Ok(answer);
                 }
-                Err(error) => meaning(error),
+                Err(error) => classify(error),
             };
 
-            let (outcome, code) = match &meaning {
-                Meaning::PutOff { code } => ("throttled", code.as_str()),
-                Meaning::Unanswered { why } => ("unanswered", why.as_str()),
-                Meaning::Refused { code, .. } => ("refused", code.as_str()),
+            let (outcome, code) = match &class {
+                ErrorClass::Throttled { code } => ("throttled", code.as_str()),
+                ErrorClass::Unanswered { why } => ("unanswered", why.as_str()),
+                ErrorClass::Refused { code, .. } => ("refused", code.as_str()),
             };
 
             self.metrics
@@ -415,17 +411,17 @@ impl Api {
                 "a request to Route 53 did not succeed"
             );
 
-            let may_repeat = match &meaning {
-                Meaning::PutOff { .. } => true,
-                Meaning::Unanswered { .. } => repeat == Repeat::Always,
-                Meaning::Refused { .. } => false,
+            let may_repeat = match &class {
+                ErrorClass::Throttled { .. } => true,
+                ErrorClass::Unanswered { .. } => repeat == Repeat::Always,
+                ErrorClass::Refused { .. } => false,
             };
 
             if !may_repeat || begin.elapsed() + pause > self.timeout.operation {
-                return Err(meaning.into_error(operation, begin.elapsed()));
+                return Err(class.into_error(operation, begin.elapsed()));
             }
 
-            // Half of the pause at least, the rest at random: writers that collided must not meet
+            // At least half of the pause, the rest random: writers that collided must not collide
             // again.
             tokio::time::sleep(pause.mul_f64(rand::random_range(0.5..=1.0))).await;
             pause = (pause * 2).min(LONGEST_PAUSE);

@@ -1,15 +1,15 @@
-//! A token bucket: requests a second, with a small burst. Pure; time is handed in.
+//! A token bucket: requests per second, with a small burst. Pure; the time is passed in.
 
 use std::time::{Duration, Instant};
 
-/// How many requests may be made now, and when the next.
+/// Limits the rate of requests.
 #[derive(Debug)]
 pub(crate) struct TokenBucket {
-    /// Tokens that come back in a second, and the most there can be.
+    /// Tokens refilled per second, and the capacity.
     per_second: f64,
-    /// Below 0: promised to requests that wait.
+    /// Below 0: reserved by waiting requests.
     tokens: f64,
-    /// When `tokens` was right.
+    /// When `tokens` was last updated.
     at: Instant,
 }
 
@@ -24,8 +24,7 @@ impl TokenBucket {
         }
     }
 
-    /// Takes one token; how long to wait before using it. Requests are let through in the order in
-    /// which they asked.
+    /// Takes one token and returns how long to wait before using it. Requests pass in order.
     pub(crate) fn take(&mut self, now: Instant) -> Duration {
         let elapsed = now.saturating_duration_since(self.at).as_secs_f64();
         self.tokens = (self.tokens + elapsed * self.per_second).min(self.per_second) - 1.0;
@@ -41,7 +40,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn no_second_holds_more_than_twice_the_rate_and_a_long_run_holds_the_rate(
+        fn no_second_exceeds_twice_the_rate_and_the_average_is_the_rate(
             per_second in 1..20u32,
             pauses_ms in prop::collection::vec(0..400u64, 1..200),
         ) {
@@ -75,7 +74,7 @@ mod tests {
     }
 
     #[test]
-    fn a_burst_passes_at_once_and_the_next_waits() {
+    fn a_burst_passes_immediately_and_the_next_request_waits() {
         let now = Instant::now();
         let mut bucket = TokenBucket::new(5, now);
         assert!((0..5).all(|_| bucket.take(now).is_zero()));

@@ -1,8 +1,8 @@
-//! From the difference between the wanted and the existing record sets to change batches. Pure.
+//! Plans change batches from the difference between wanted and existing record sets. Pure.
 //!
 //! A record set is ours if it has the service's name and a set identifier of ours, or is the simple
 //! set of a region that the fence lists. Everything else in the zone is foreign and never changed;
-//! where it is in the way, nothing is written at all.
+//! if it blocks our record sets, nothing is written at all.
 
 use super::{
     fence::{Fence, NoFence},
@@ -29,7 +29,7 @@ pub(crate) const BATCH_CHARACTERS_MAX: usize = 32_000;
 pub(crate) enum Action {
     /// It must not exist.
     Create,
-    /// It must exist exactly so.
+    /// It must exist exactly like this.
     Delete,
     /// It is created or replaced.
     Upsert,
@@ -42,7 +42,7 @@ pub(crate) struct Change {
     pub(crate) set: RecordSet,
 }
 
-/// Changes that happen together or not at all.
+/// Changes that are applied together or not at all.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub(crate) struct Batch {
     /// The changes, the fence's first.
@@ -63,7 +63,7 @@ pub(crate) struct ZonePlan {
     pub(crate) is_drift: bool,
     /// What an operator should look at.
     pub(crate) notes: Vec<String>,
-    /// The batches, to be written in this order. None: all is as it should be.
+    /// The batches, in order; empty if nothing is to be changed.
     pub(crate) batches: Vec<Batch>,
 }
 
@@ -242,8 +242,8 @@ fn is_own(settings: &Settings, owns: &BTreeSet<String>, set: &RecordSet) -> bool
     }
 }
 
-/// Record sets of others at our names. An error if one is in the way, else a note for each that
-/// shares our traffic.
+/// Foreign record sets at our names. An error if one blocks ours, else a note for each that shares
+/// our traffic.
 fn foreign_sets(wanted: &[RecordSet], foreign: &[&RecordSet]) -> Result<Vec<String>, Refusal> {
     let mut occupied = BTreeSet::new();
     let mut notes = BTreeSet::new();
@@ -256,13 +256,13 @@ fn foreign_sets(wanted: &[RecordSet], foreign: &[&RecordSet]) -> Result<Vec<Stri
             .filter(|set| set.name == other.name && set.record_type == other.record_type);
 
         // A CNAME excludes all other records of its name (RFC 1034 §3.6.2).
-        let is_in_the_way = other.record_type == "CNAME"
+        let is_blocking = other.record_type == "CNAME"
             || same_type.clone().any(|set| {
                 !set.routing.is_same_policy(&other.routing)
                     || set.routing.takes_the_place_of(&other.routing)
             });
 
-        if is_in_the_way {
+        if is_blocking {
             occupied.insert(other.to_string());
         } else if same_type.clone().next().is_some() {
             notes.insert(format!(
@@ -312,7 +312,7 @@ fn changes(wanted: Option<&RecordSet>, found: Option<&RecordSet>) -> Vec<Change>
         {
             vec![change(Action::Upsert, wanted)]
         }
-        // Roles and policies can't be swapped one after the other: first all go, then all come.
+        // Roles and policies can't be swapped one by one: delete all, then create all.
         (Some(wanted), Some(found)) => vec![
             change(Action::Delete, found),
             change(Action::Create, wanted),
@@ -323,7 +323,7 @@ fn changes(wanted: Option<&RecordSet>, found: Option<&RecordSet>) -> Vec<Change>
     }
 }
 
-/// Records and characters that a change counts for.
+/// Records and characters that count towards the batch limits.
 pub(crate) fn cost(change: &Change) -> (usize, usize) {
     let factor = if change.action == Action::Upsert {
         2
@@ -369,7 +369,7 @@ impl Chain<'_> {
         // Until the last batch both the old and the new labels are ours, so that a writer can
         // resume after a crash.
         let all: BTreeSet<_> = self.owns.union(&labels).cloned().collect();
-        // What two fences cost at most, with every label in both.
+        // Largest size of two fences, with every label in both.
         let widest =
             Fence::new(&self.committed.stamp, "0".repeat(32), all.clone()).record(self.settings);
         let fences = total(&[

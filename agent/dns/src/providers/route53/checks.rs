@@ -5,8 +5,8 @@
 //! the API (its control plane lives in one region) nor any agent is needed at the moment of an
 //! emergency, and no region decides about itself or about another alone.
 //!
-//! A check is never changed: settings that differ make another check, the records move over, and
-//! the old check goes. Whose a check is says its caller reference, which can't be edited: `rm-<mesh
+//! A check is never changed: other settings create a new check, the records move to it, and the old
+//! check is deleted. A check's owner is in its caller reference, which can't be edited: `rm-<mesh
 //! and zone>-<content>-<generation>`.
 
 use super::settings::{RegionSettings, Settings};
@@ -15,8 +15,8 @@ use regionmesh_protocol::identity::RegionName;
 use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet};
 
-/// Stands for the ID of a check that is yet to be made.
-pub(crate) const TO_BE_MADE: &str = "(to be made)";
+/// Placeholder for the ID of a check that does not exist yet.
+pub(crate) const NOT_YET_CREATED: &str = "(not created yet)";
 
 /// What a check does.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -66,36 +66,36 @@ pub(crate) struct FoundCheck {
     pub(crate) id: String,
     /// Its caller reference.
     pub(crate) reference: String,
-    /// What it does; none if it is not one that we would create.
+    /// What it does; none if we would not create such a check.
     pub(crate) config: Option<CheckConfig>,
     pub(crate) tags: BTreeMap<String, String>,
 }
 
-/// What is to be done about the checks.
+/// The changes to the checks.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub(crate) struct CheckPlan {
-    /// To be made, children first.
+    /// To be created, children first.
     pub(crate) create: Vec<WantedCheck>,
     /// To be tagged: ID and all its tags.
     pub(crate) tag: Vec<(String, BTreeMap<String, String>)>,
-    /// Ours, and of no use any more: deleted once no record set names them.
+    /// Ours and obsolete: deleted once no record set refers to them.
     pub(crate) obsolete: Vec<FoundCheck>,
     /// For each region the check that its record sets follow.
     pub(crate) decisive: BTreeMap<RegionName, String>,
 }
 
 impl WantedCheck {
-    /// Whether it can be made now: its children exist.
+    /// Whether it can be created now: its children exist.
     pub(crate) fn is_ready(&self) -> bool {
         match &self.config {
             CheckConfig::Poll { .. } => true,
-            CheckConfig::Majority { children, .. } => {
-                !children.iter().any(|child| child.starts_with(TO_BE_MADE))
-            }
+            CheckConfig::Majority { children, .. } => !children
+                .iter()
+                .any(|child| child.starts_with(NOT_YET_CREATED)),
         }
     }
 
-    /// What it is about, for people.
+    /// A readable description.
     pub(crate) fn title(&self) -> String {
         match &self.observer {
             Some(observer) => format!("{} as seen by {observer}", self.region),
@@ -135,9 +135,9 @@ fn generation(reference: &str, stem: &str) -> Option<u32> {
         .ok()
 }
 
-/// How many of `observers` must call a region healthy, so that it is unhealthy exactly if a
-/// majority says so. An unreachable observer counts as calling it unhealthy: its own region may be
-/// the one that is down.
+/// How many of `observers` must report a region healthy, so that it is unhealthy exactly if a
+/// majority reports it. An unreachable observer counts as reporting it unhealthy: its own region
+/// may be the one that is down.
 pub(crate) fn threshold(observers: usize) -> u32 {
     u32::try_from(observers - observers / 2).unwrap_or(u32::MAX)
 }
@@ -168,7 +168,7 @@ pub(crate) fn plan_checks(settings: &Settings, found: &[FoundCheck]) -> CheckPla
             for observer in &observers {
                 let id = plan.take(poll(settings, &region.name, observer), found);
                 // Several placeholders in one set must differ.
-                children.insert(if id == TO_BE_MADE {
+                children.insert(if id == NOT_YET_CREATED {
                     format!("{id} {}", observer.name)
                 } else {
                     id
@@ -215,33 +215,33 @@ impl CheckPlan {
             generation(&check.reference, &wanted.stem).is_some()
                 && check.config.as_ref() == Some(&wanted.config)
         };
-        let Some(kept) = found
+        let Some(existing) = found
             .iter()
             .filter(fits)
             .min_by(|one, two| one.reference.cmp(&two.reference))
         else {
             self.create.push(wanted);
-            return TO_BE_MADE.into();
+            return NOT_YET_CREATED.into();
         };
 
         let is_tagged = wanted
             .tags
             .iter()
-            .all(|(key, value)| kept.tags.get(key) == Some(value));
+            .all(|(key, value)| existing.tags.get(key) == Some(value));
 
         if !is_tagged {
-            self.tag.push((kept.id.clone(), wanted.tags));
+            self.tag.push((existing.id.clone(), wanted.tags));
         }
-        kept.id.clone()
+        existing.id.clone()
     }
 
-    /// The children of every check that stays or is to be made.
+    /// The children of every check that stays or will be created.
     fn used_children(&self, found: &[FoundCheck]) -> BTreeSet<String> {
-        let kept = found
+        let remaining = found
             .iter()
             .filter(|check| self.decisive.values().any(|id| *id == check.id));
-        let kept = kept.filter_map(|check| check.config.as_ref());
-        let configs = kept.chain(self.create.iter().map(|check| &check.config));
+        let remaining = remaining.filter_map(|check| check.config.as_ref());
+        let configs = remaining.chain(self.create.iter().map(|check| &check.config));
 
         configs
             .filter_map(|config| match config {

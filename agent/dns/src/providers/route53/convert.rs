@@ -17,7 +17,7 @@ use aws_sdk_route53::{
 };
 use std::{collections::BTreeMap, net::IpAddr};
 
-/// A name as we compare them: lower case, a dot at the end.
+/// Normalises a name for comparison: lower case, trailing dot.
 pub(super) fn name(text: &str) -> String {
     format!("{}.", text.trim_end_matches('.').to_ascii_lowercase())
 }

@@ -1,4 +1,4 @@
-//! What an error of the API means to us.
+//! Classifies errors of the API.
 
 use crate::providers::ProviderError;
 use aws_sdk_route53::{
@@ -10,9 +10,9 @@ use std::time::Duration;
 /// The provider's name.
 pub(crate) const PROVIDER: &str = "route53";
 
-/// What an API error means to us.
-pub(super) enum Meaning {
-    PutOff { code: String },
+/// The class of an API error, which decides about retries.
+pub(super) enum ErrorClass {
+    Throttled { code: String },
     Unanswered { why: String },
     Refused { code: String, message: String },
 }
@@ -26,22 +26,22 @@ pub(super) fn too_many(operation: &'static str, limit: usize, what: &str) -> Pro
     }
 }
 
-impl Meaning {
-    /// The error of an operation that was given up after `waited`.
+impl ErrorClass {
+    /// The error of an operation that was abandoned after `waited`.
     pub(super) fn into_error(self, operation: &'static str, waited: Duration) -> ProviderError {
         match self {
-            Meaning::PutOff { code } => ProviderError::Busy {
+            ErrorClass::Throttled { code } => ProviderError::Busy {
                 provider: PROVIDER,
                 operation,
                 code,
                 waited,
             },
-            Meaning::Unanswered { why } => ProviderError::Unanswered {
+            ErrorClass::Unanswered { why } => ProviderError::Unanswered {
                 provider: PROVIDER,
                 operation,
                 why,
             },
-            Meaning::Refused { code, message } => ProviderError::Refused {
+            ErrorClass::Refused { code, message } => ProviderError::Refused {
                 provider: PROVIDER,
                 operation,
                 code,
@@ -51,14 +51,13 @@ impl Meaning {
     }
 }
 
-pub(super) fn meaning<E>(error: SdkError<E, HttpResponse>) -> Meaning
+pub(super) fn classify<E>(error: SdkError<E, HttpResponse>) -> ErrorClass
 where
     E: std::error::Error + ProvideErrorMetadata + Send + Sync + 'static,
 {
     if let SdkError::ServiceError(service) = &error {
         let status = service.raw().status().as_u16();
-        // An InvalidChangeBatch may come as an element of that name instead of as an error like
-        // all others.
+        // InvalidChangeBatch may be its own XML element instead of a regular error.
         let is_bare = || {
             service
                 .raw()
@@ -85,18 +84,18 @@ where
             | "ThrottlingException"
             | "RequestLimitExceeded"
             | "TooManyRequestsException"
-            | "PriorRequestNotComplete" => Meaning::PutOff { code },
-            _ if status >= 500 => Meaning::Unanswered {
+            | "PriorRequestNotComplete" => ErrorClass::Throttled { code },
+            _ if status >= 500 => ErrorClass::Unanswered {
                 why: format!("HTTP {status} {code}: {message}"),
             },
-            _ => Meaning::Refused { code, message },
+            _ => ErrorClass::Refused { code, message },
         };
     }
 
     if let SdkError::DispatchFailure(failure) = &error {
-        // Neither a network fault nor a time-out: no credentials, a bad endpoint. Nothing was sent.
+        // Not a network fault or time-out: missing credentials or a bad endpoint. Nothing was sent.
         if !failure.is_timeout() && !failure.is_io() && failure.as_other().is_none() {
-            return Meaning::Refused {
+            return ErrorClass::Refused {
                 code: "NotSent".into(),
                 message: root(&error),
             };
@@ -104,13 +103,13 @@ where
     }
 
     if let SdkError::ConstructionFailure(_) = &error {
-        return Meaning::Refused {
+        return ErrorClass::Refused {
             code: "NotSent".into(),
             message: root(&error),
         };
     }
 
-    Meaning::Unanswered { why: root(&error) }
+    ErrorClass::Unanswered { why: root(&error) }
 }
 
 fn contains(text: &[u8], part: &[u8]) -> bool {

@@ -1,4 +1,4 @@
-//! The fence: a TXT record set that says which plan the zone was written from.
+//! The fence: a TXT record set that identifies the plan that the zone was written from.
 //!
 //! Every change batch deletes the fence that its writer read, value by value, and creates the next
 //! one. Route 53 refuses a batch whose DELETE does not match exactly, as a whole, so a writer that
@@ -21,14 +21,14 @@ const VERSION: &str = "v1";
 /// set identifier.
 const OWNS: &str = "owns";
 
-/// What the zone was written from.
+/// The plan that the zone was written from.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub(crate) struct Fence {
     /// Number of the plan's ballot; 0 for the first set-up.
     pub(crate) ballot: u64,
     /// Number of the plan.
     pub(crate) seq: u64,
-    /// Who wrote: `<region>/<agent>`.
+    /// The writer: `<region>/<agent>`.
     pub(crate) agent: String,
     /// Random for each write.
     pub(crate) nonce: String,
@@ -64,7 +64,7 @@ impl Fence {
         (self.ballot, self.seq)
     }
 
-    /// Whether a plan may not be written any more: a later one was.
+    /// Whether a plan must not be written because a later one was.
     pub(crate) fn outranks(&self, stamp: &Stamp) -> bool {
         self.order() > (stamp.ballot.number, stamp.seq)
     }
@@ -88,7 +88,7 @@ impl Fence {
             name: settings.fence_name(),
             record_type: "TXT".into(),
             routing: Routing::Simple,
-            // No client resolves it; low, so that verification sees the latest fence.
+            // Clients don't resolve it; low, so that verification sees the latest fence.
             ttl_s: Some(settings.ttl_s),
             values: values
                 .into_iter()

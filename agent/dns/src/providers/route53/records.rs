@@ -1,4 +1,4 @@
-//! Record sets as Route 53 knows them, as far as we write them. Pure.
+//! The subset of Route 53's record sets that we write. Pure.
 
 use serde::Serialize;
 use std::fmt;
@@ -20,7 +20,7 @@ pub(crate) struct RecordSet {
     /// The health check that decides whether it is answered.
     pub(crate) health_check: Option<String>,
     /// Whether it has parts that we never write (an alias target, a location): then it can't be
-    /// named exactly, and so not be deleted.
+    /// matched exactly, and so not be deleted.
     #[serde(skip)]
     pub(crate) has_other_parts: bool,
 }
@@ -143,7 +143,7 @@ impl RecordSet {
             && sorted(self) == sorted(other)
     }
 
-    /// Its content in one line, for people, without name, type and identifier.
+    /// Its content as one readable line, without name, type and identifier.
     pub(crate) fn content(&self) -> String {
         let mut text = format!("{} → {}", self.routing, self.values.join(" "));
         if self.has_other_parts {

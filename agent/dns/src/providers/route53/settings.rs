@@ -6,7 +6,7 @@ use regionmesh_protocol::identity::RegionName;
 /// Set identifiers of ours begin with this; the region follows.
 const OWN_PREFIX: &str = "regionmesh:";
 
-/// The configuration, as the planning sees it.
+/// The configuration for planning.
 #[derive(Debug, Clone)]
 pub(crate) struct Settings {
     /// The mesh's name.
@@ -25,7 +25,7 @@ pub(crate) struct Settings {
     pub(crate) health_check: HealthCheckConfig,
 }
 
-/// One region, as the planning sees it.
+/// One region for planning.
 #[derive(Debug, Clone)]
 pub(crate) struct RegionSettings {
     pub(crate) name: RegionName,
@@ -89,7 +89,7 @@ impl Settings {
         format!("_regionmesh-fence.{}", self.zone)
     }
 
-    /// What the configuration says about a region.
+    /// The configuration of a region.
     pub(crate) fn region(&self, name: &RegionName) -> Option<&RegionSettings> {
         self.regions.iter().find(|region| region.name == *name)
     }

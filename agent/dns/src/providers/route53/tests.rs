@@ -1,4 +1,4 @@
-//! Laws of the planning, against a zone that obeys Route 53's rules for batches.
+//! Laws of planning, against a zone with Route 53's rules for batches.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
@@ -101,8 +101,8 @@ fn checks(count: usize) -> BTreeMap<RegionName, String> {
         .collect()
 }
 
-/// All changes, or none: DELETE must match exactly, CREATE must not meet anything, one name and
-/// type has one policy.
+/// Applies all changes or none: DELETE must match exactly, CREATE must not find an existing set,
+/// one name and type has one policy.
 fn write(zone: &[RecordSet], batch: &Batch) -> Result<Vec<RecordSet>, String> {
     let mut next = zone.to_vec();
     for change in &batch.changes {
@@ -125,7 +125,7 @@ fn write(zone: &[RecordSet], batch: &Batch) -> Result<Vec<RecordSet>, String> {
 
                 if let Some(clash) = clash {
                     return Err(format!(
-                        "{set} can't stand beside {clash} ({})",
+                        "{set} can't coexist with {clash} ({})",
                         clash.routing
                     ));
                 }
@@ -153,7 +153,7 @@ fn foreign_zone() -> Vec<RecordSet> {
         set("ml.example.com.", "NS", Routing::Simple, "ns.example.com."),
         set("www.ml.example.com.", "A", Routing::Simple, "192.0.2.1"),
         set(
-            "stranger.serving.ml.example.com.",
+            "foreign.serving.ml.example.com.",
             "A",
             Routing::Simple,
             "192.0.2.2",

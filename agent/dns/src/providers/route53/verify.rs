@@ -1,4 +1,4 @@
-//! Asks the zone's own name servers what they answer.
+//! Queries the zone's own name servers.
 
 use super::api::{HostedZone, Timeouts};
 use crate::providers::{Expected, ProviderError};
@@ -16,9 +16,9 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// How long one question may take.
+/// Timeout of one query.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(2);
-/// Pause before a server is asked again.
+/// Pause before a server is queried again.
 const PAUSE: Duration = Duration::from_millis(500);
 /// Port of DNS.
 const PORT: u16 = 53;
@@ -42,7 +42,7 @@ impl fmt::Display for NameServer {
     }
 }
 
-/// The servers to ask: those configured, else those that the hosted zone names.
+/// The servers to query: those configured, else those of the hosted zone.
 pub(crate) async fn servers(
     configured: &[SocketAddr],
     zone: &HostedZone,
@@ -106,7 +106,7 @@ pub(crate) async fn until_visible(
 ) -> Result<(), ProviderError> {
     let begin = Instant::now();
     loop {
-        let asked = servers.iter().map(|server| objection(server, expected));
+        let asked = servers.iter().map(|server| mismatch(server, expected));
         let Some(what) = join_all(asked).await.into_iter().flatten().next() else {
             return Ok(());
         };
@@ -124,7 +124,7 @@ pub(crate) async fn until_visible(
 }
 
 /// How one server's answers differ from those expected; none if they don't.
-async fn objection(server: &NameServer, expected: &[Expected]) -> Option<String> {
+async fn mismatch(server: &NameServer, expected: &[Expected]) -> Option<String> {
     let resolver = match resolver(server) {
         Ok(resolver) => resolver,
         Err(why) => return Some(format!("{server} can't be asked: {why}")),
@@ -196,7 +196,7 @@ async fn ask(resolver: &TokioResolver, expected: &Expected) -> Result<BTreeSet<S
     };
     let answer = match resolver.lookup(name, record_type).await {
         Ok(answer) => answer,
-        // An empty answer is an answer too.
+        // An empty answer counts as an answer.
         Err(error) if error.is_no_records_found() || error.is_nx_domain() => {
             return Ok(BTreeSet::new());
         }

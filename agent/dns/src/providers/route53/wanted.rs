@@ -1,4 +1,4 @@
-//! The record sets that a committed plan asks for. Pure.
+//! The record sets for a committed plan. Pure.
 //!
 //! `serving.<zone>` gets one set per region and address family; `<region>.serving.<zone>` always
 //! answers that region.
@@ -18,7 +18,7 @@ use std::{collections::BTreeMap, net::IpAddr};
 /// No region of the plan can serve.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "the plan gives no region with an address a share of the traffic, so the zone is left as it is"
+    "no region with an address has a share of the traffic in the plan; the zone is left unchanged"
 )]
 pub(crate) struct NothingServes;
 
@@ -32,8 +32,8 @@ struct Member<'a> {
 /// Every record set that should exist, except the fence. `checks` are the health checks of the
 /// regions.
 ///
-/// A family in which no region with a share has an address gets no sets: they would answer regions
-/// that the plan keeps users away from.
+/// An address family without a serving region gets no sets: they would send users to regions
+/// without a share.
 pub(crate) fn wanted(
     settings: &Settings,
     committed: &CommittedPlan,

@@ -1,4 +1,4 @@
-//! From a plan's basis points to Route 53's weights, 0 to 255. Pure.
+//! Converts a plan's basis points to Route 53's weights, 0 to 255. Pure.
 
 /// The largest weight that Route 53 takes.
 pub(crate) const WEIGHT_MAX: u8 = 255;
@@ -34,7 +34,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn weights_keep_zero_order_and_proportion(
+        fn weights_preserve_zero_order_and_proportion(
             shares in prop::collection::vec(0..=10_000u16, 1..40),
         ) {
             let weights = weights(&shares);
@@ -62,7 +62,7 @@ mod tests {
     }
 
     #[test]
-    fn a_ramp_begins_with_a_small_share_and_ends_with_the_full_one() {
+    fn a_ramp_starts_with_a_small_weight_and_ends_with_the_full_one() {
         assert_eq!(weights(&[10_000, 10_000, 100]), [255, 255, 3]);
         assert_eq!(weights(&[10_000, 10_000, 5_000]), [255, 255, 128]);
         assert_eq!(weights(&[10_000, 0, 0]), [255, 0, 0]);

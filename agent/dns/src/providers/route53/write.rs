@@ -8,22 +8,21 @@ use super::{
     fence::Fence,
     records::{RecordSet, Routing},
 };
-use crate::providers::{Expected, ProviderError, Published, Receipt, Tell};
+use crate::providers::{Expected, OnProgress, ProviderError, Published, Receipt};
 use regionmesh_protocol::plan::CommittedPlan;
 use std::{
     collections::{BTreeMap, BTreeSet},
     time::Instant,
 };
 
-/// How often a zone is read again after a concurrent write.
+/// Attempts after concurrent writes.
 const ATTEMPTS: u32 = 5;
-/// How often a batch without an answer is written again.
+/// Retries of an unanswered batch.
 const REPEATS: u32 = 3;
-/// How many caller references are tried for one health check: each was used by a check that is
-/// deleted.
+/// Caller references tried for one health check: those of deleted checks can't be reused.
 const REFERENCES: u32 = 8;
 
-/// How a batch ended.
+/// The outcome of a batch.
 enum Written {
     /// It was written; the change's ID if the API returned it.
     Done(Option<String>),
@@ -35,14 +34,14 @@ impl Route53 {
     pub(super) async fn write(
         &self,
         plan: &CommittedPlan,
-        tell: Tell<'_>,
+        on_progress: OnProgress<'_>,
     ) -> Result<Published, ProviderError> {
         let mut new_checks = Vec::new();
         let mut last = String::new();
         let mut refused = 0;
 
         for attempt in 0..ATTEMPTS {
-            tell("reading the zone");
+            on_progress("reading the zone");
             let records = self.api.records(&self.settings.zone).await?;
             let found = self
                 .api
@@ -61,11 +60,13 @@ impl Route53 {
             )
             .map_err(refuse)?;
 
-            let checks = self.make_checks(found, &mut new_checks, tell).await?;
+            let checks = self
+                .create_checks(found, &mut new_checks, on_progress)
+                .await?;
             let zone = plan_zone(&self.settings, plan, &records, &checks.decisive, nonce)
                 .map_err(refuse)?;
 
-            match self.write_batches(plan, &zone, tell).await? {
+            match self.write_batches(plan, &zone, on_progress).await? {
                 Ok(changes) => {
                     return Ok(self.published(plan, &records, zone, &checks, new_checks, changes));
                 }
@@ -83,7 +84,7 @@ impl Route53 {
             }
 
             if refused > 1 {
-                // There was no other writer and it is refused again: this is not a race.
+                // Refused twice without a concurrent writer: not a race.
                 let operation = "ChangeResourceRecordSets";
                 let code = "InvalidChangeBatch".into();
                 let message = last;
@@ -103,12 +104,12 @@ impl Route53 {
         })
     }
 
-    /// Makes the checks that are missing, children first, and gives tags to those that lack them.
-    async fn make_checks(
+    /// Creates missing checks, children first, and adds missing tags.
+    async fn create_checks(
         &self,
         mut found: Vec<FoundCheck>,
         made: &mut Vec<String>,
-        tell: Tell<'_>,
+        on_progress: OnProgress<'_>,
     ) -> Result<CheckPlan, ProviderError> {
         loop {
             let plan = plan_checks(&self.settings, &found);
@@ -130,13 +131,13 @@ impl Route53 {
             }
 
             for check in ready {
-                tell(&format!("making the health check of {}", check.title()));
+                on_progress(&format!("creating the health check of {}", check.title()));
                 let mut new = self.make_check(check, &found).await?;
                 self.api.tag_check(&new.id, &check.tags).await?;
-                tracing::info!(check = new.id, of = check.title(), "made a health check");
+                tracing::info!(check = new.id, of = check.title(), "created a health check");
                 new.tags = check.tags.clone();
 
-                // The check has the settings asked for: a caller reference with other settings is
+                // The check has the requested settings: a caller reference with other settings is
                 // refused.
                 new.config = Some(check.config.clone());
                 made.push(check.title());
@@ -174,12 +175,12 @@ impl Route53 {
         &self,
         plan: &CommittedPlan,
         zone: &ZonePlan,
-        tell: Tell<'_>,
+        on_progress: OnProgress<'_>,
     ) -> Result<Result<Vec<String>, (bool, String)>, ProviderError> {
         let mut before = zone.fence.clone();
         let mut changes = Vec::new();
         for (index, batch) in zone.batches.iter().enumerate() {
-            tell(&format!(
+            on_progress(&format!(
                 "writing batch {} of {}",
                 index + 1,
                 zone.batches.len()
@@ -210,8 +211,7 @@ impl Route53 {
                 Err(ProviderError::Refused { code, message, .. })
                     if matches!(code.as_str(), "InvalidChangeBatch" | "NoSuchHealthCheck") =>
                 {
-                    // The fence may be the one that we wrote ourselves, in an attempt that got no
-                    // answer.
+                    // The fence may be ours, from an attempt without an answer.
                     let fence = self.read_fence().await?;
                     return Ok(if fence.as_ref() == Some(&batch.fence) {
                         Written::Done(None)
@@ -226,10 +226,10 @@ impl Route53 {
                 Err(error) => return Err(error),
             };
 
-            // It may have been done, or not, or be about to be. The fence shows which.
+            // It may have been applied, or not, or may still be. The fence shows which.
             let fence = self.read_fence().await?;
             if fence.as_ref() == Some(&batch.fence) {
-                tracing::info!(plan = %plan.stamp, "a change batch without an answer was done");
+                tracing::info!(plan = %plan.stamp, "an unanswered change batch was applied");
                 return Ok(Written::Done(None));
             }
 
@@ -250,10 +250,9 @@ impl Route53 {
                 });
             }
 
-            // Written again as it was: should the first one arrive after all, only one of them
-            // finds its fence.
-            tracing::info!(plan = %plan.stamp, repeats, "a change batch without an answer was not \
-                done; writing it again");
+            // Retried unchanged: if the first one still arrives, only one of them finds its fence.
+            tracing::info!(plan = %plan.stamp, repeats, "an unanswered change batch was not \
+                applied; retrying");
         }
     }
 
@@ -305,7 +304,7 @@ impl Route53 {
         }
     }
 
-    /// Waits until every change is everywhere.
+    /// Waits until every change is on all name servers.
     pub(super) async fn wait_in_sync(
         &self,
         changes: &[String],
@@ -329,8 +328,8 @@ impl Route53 {
         Ok(())
     }
 
-    /// Deletes obsolete health checks: none that a record set names, and none if another writer
-    /// came after us and may need them.
+    /// Deletes obsolete health checks, except those that a record set refers to; none if a later
+    /// writer may need them.
     pub(super) async fn delete_obsolete(
         &self,
         published: &Published,
@@ -362,10 +361,7 @@ impl Route53 {
             .filter(|id| !used.contains(id.as_str()))
         {
             self.api.delete_check(id).await?;
-            tracing::info!(
-                check = id,
-                "deleted a health check that is of no use any more"
-            );
+            tracing::info!(check = id, "deleted an obsolete health check");
 
             deleted.push(id.clone());
         }

@@ -1,10 +1,10 @@
-//! Packets of a peer that lies or sends garbage.
+//! Packets from a peer that forges or corrupts them.
 
 use super::*;
 use proptest::prelude::*;
 
 #[test]
-fn a_packet_in_another_name_is_refused() {
+fn a_packet_with_a_forged_sender_is_refused() {
     let mut network = Network::start(9, 2, 10, 0, 0.0);
     let (_, _, packet) = network.in_flight.first_key_value().unwrap().1.clone();
     network.act(0, |member, now, outputs| {
@@ -19,7 +19,7 @@ fn a_packet_in_another_name_is_refused() {
 }
 
 #[test]
-fn invented_members_do_not_grow_the_list_without_limit() {
+fn invented_members_cannot_grow_the_member_list_without_limit() {
     let mut network = Network::start(10, 2, 10, 0, 0.0);
     network.run(3_000);
 

@@ -2,7 +2,7 @@
 
 use super::*;
 
-/// Leaves a claim as a writer of `content` would that died `age` ago.
+/// Leaves the claim of a writer of `content` that died `age` ago.
 async fn leave_claim(
     store: &ModelStore,
     root: &Path,
@@ -30,7 +30,7 @@ async fn leave_claim(
     }
 }
 
-/// A store in `folder` as an agent in one of its lives opens it.
+/// Opens the store in `folder` as one boot of an agent.
 fn local_of(folder: &Path, agent: &str, boot: u64) -> ModelStore {
     let url = format!("file://{}", folder.join("store").display());
     let opened = crate::open(&Settings {
@@ -46,8 +46,7 @@ fn local_of(folder: &Path, agent: &str, boot: u64) -> ModelStore {
 }
 
 #[tokio::test]
-async fn a_living_claim_of_other_content_is_respected_and_a_dead_one_is_taken_over_with_its_files()
-{
+async fn a_live_claim_is_respected_and_a_stale_one_is_taken_over_with_its_files() {
     let folder = tempfile::tempdir().unwrap();
     let store = local(folder.path());
     let files: Files = &[("f", b"one")];
@@ -84,7 +83,7 @@ async fn a_living_claim_of_other_content_is_respected_and_a_dead_one_is_taken_ov
 }
 
 #[tokio::test]
-async fn who_crashed_over_a_commit_may_go_on_with_the_same_content_at_once() {
+async fn an_agent_that_crashed_in_a_commit_can_resume_it_immediately() {
     let folder = tempfile::tempdir().unwrap();
     let store = local(folder.path());
     let files: Files = &[("f", b"one")];
@@ -114,7 +113,7 @@ async fn who_crashed_over_a_commit_may_go_on_with_the_same_content_at_once() {
 }
 
 #[tokio::test]
-async fn a_writer_whose_claim_was_taken_over_gives_up() {
+async fn a_writer_that_lost_its_claim_gives_up() {
     let folder = tempfile::tempdir().unwrap();
     let store = local(folder.path());
     let version = manifest("m@1", 1, &[("f", b"one")]);
@@ -136,7 +135,7 @@ async fn a_writer_whose_claim_was_taken_over_gives_up() {
 }
 
 #[tokio::test]
-async fn cleaning_removes_what_crashed_writers_left_and_nothing_else() {
+async fn clean_up_removes_only_leftovers_of_crashed_writers() {
     let folder = tempfile::tempdir().unwrap();
     let store = local(folder.path());
     let files: Files = &[("f", b"one")];
@@ -160,8 +159,8 @@ async fn cleaning_removes_what_crashed_writers_left_and_nothing_else() {
             .unwrap();
     }
 
-    // Recorded, and then the agent died.
-    let stone = Tombstone {
+    // Recorded, then the agent crashed.
+    let tombstone = Tombstone {
         model: dead.model.clone(),
         version: dead.version.clone(),
         deleted: time(1),
@@ -170,7 +169,7 @@ async fn cleaning_removes_what_crashed_writers_left_and_nothing_else() {
     };
 
     assert_eq!(
-        store.clean(&[stone]).await.unwrap(),
+        store.clean(&[tombstone]).await.unwrap(),
         Cleaned {
             deletions: 1,
             abandoned: 1,
@@ -202,7 +201,7 @@ async fn cleaning_removes_what_crashed_writers_left_and_nothing_else() {
 }
 
 #[tokio::test]
-async fn an_agent_that_comes_back_knows_its_own_claims_and_others_wait_for_them() {
+async fn a_restarted_agent_recognises_its_claims_and_others_wait_for_them() {
     let folder = tempfile::tempdir().unwrap();
     let files: Files = &[("f", b"corrected")];
     let manifest = manifest("m@1", 1, files);

@@ -3,7 +3,7 @@
 use super::*;
 
 #[tokio::test]
-async fn a_version_that_lost_a_file_is_found_and_made_whole_by_the_same_content() {
+async fn a_version_that_lost_a_file_is_detected_and_repaired_by_a_new_commit() {
     let folder = tempfile::tempdir().unwrap();
     let store = local(folder.path());
     let files: Files = &[("f", b"one"), ("g", b"two")];
@@ -34,7 +34,7 @@ async fn a_version_that_lost_a_file_is_found_and_made_whole_by_the_same_content(
 }
 
 #[tokio::test]
-async fn damage_is_found_and_named() {
+async fn damage_is_detected_and_described() {
     let folder = tempfile::tempdir().unwrap();
     let store = local(folder.path());
     let content: Vec<u8> = (0..9_000_000u32)

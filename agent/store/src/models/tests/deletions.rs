@@ -3,7 +3,7 @@
 use super::*;
 
 #[tokio::test]
-async fn a_rename_never_overwrites_a_version_that_has_the_name() {
+async fn a_rename_never_overwrites_an_existing_version() {
     let folder = tempfile::tempdir().unwrap();
     for store in [local(folder.path()), in_memory()] {
         let ours: Files = &[("f", b"ours")];
@@ -42,7 +42,7 @@ async fn a_rename_never_overwrites_a_version_that_has_the_name() {
 }
 
 #[tokio::test]
-async fn a_deletion_removes_what_was_published_before_it_and_spares_what_came_after() {
+async fn a_deletion_removes_only_versions_published_before_it() {
     let folder = tempfile::tempdir().unwrap();
     for store in [local(folder.path()), in_memory()] {
         let files: Files = &[("f", b"one")];
@@ -55,7 +55,7 @@ async fn a_deletion_removes_what_was_published_before_it_and_spares_what_came_af
             let model = version.model.clone();
             let origin = "a".parse().unwrap();
             let content = Some(version.content());
-            let stone = Tombstone {
+            let tombstone = Tombstone {
                 model,
                 version: version.version.clone(),
                 deleted: time(5),
@@ -63,13 +63,13 @@ async fn a_deletion_removes_what_was_published_before_it_and_spares_what_came_af
                 content,
             };
 
-            store.bury(&stone).await.unwrap();
+            store.record_deletion(&tombstone).await.unwrap();
             let found = store
-                .deletion_of(&stone.model, &stone.version)
+                .deletion_of(&tombstone.model, &tombstone.version)
                 .await
                 .unwrap();
 
-            assert_eq!(found, Some(stone));
+            assert_eq!(found, Some(tombstone));
             assert_eq!(
                 store.catalogue().await.unwrap().versions == vec![version.summary()],
                 lives
@@ -89,7 +89,7 @@ async fn a_deletion_removes_what_was_published_before_it_and_spares_what_came_af
 }
 
 #[tokio::test]
-async fn a_deletion_that_was_not_carried_out_is_found_and_finished() {
+async fn an_incomplete_deletion_is_found_and_completed() {
     let folder = tempfile::tempdir().unwrap();
     let store = local(folder.path());
     let files: Files = &[("f", b"one")];
@@ -97,7 +97,7 @@ async fn a_deletion_that_was_not_carried_out_is_found_and_finished() {
     let model = dead.model.clone();
     let version = dead.version.clone();
     let origin = "a".parse().unwrap();
-    let stone = Tombstone {
+    let tombstone = Tombstone {
         model,
         version,
         deleted: time(5),
@@ -105,17 +105,17 @@ async fn a_deletion_that_was_not_carried_out_is_found_and_finished() {
         content: Some(dead.content()),
     };
 
-    store.bury(&stone).await.unwrap();
-    // As if the agent had died between the record and the removal.
+    store.record_deletion(&tombstone).await.unwrap();
+    // Simulates a crash between the record and the removal.
     commit(&store, folder.path(), &dead, files).await.unwrap();
 
     let scan = store.scan().await.unwrap();
     assert_eq!(
         (scan.catalogue.versions.len(), &scan.unfinished),
-        (0, &vec![stone.clone()])
+        (0, &vec![tombstone.clone()])
     );
 
-    store.bury(&stone).await.unwrap();
+    store.record_deletion(&tombstone).await.unwrap();
     assert_eq!(store.scan().await.unwrap().unfinished, vec![]);
     assert!(files_of(&store, &dead).await.is_empty());
 }
@@ -123,7 +123,7 @@ async fn a_deletion_that_was_not_carried_out_is_found_and_finished() {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(24))]
     #[test]
-    fn the_latest_setting_of_an_alias_holds_in_whatever_order_they_come(
+    fn the_latest_setting_of_an_alias_wins_in_any_order_of_arrival(
         mut sets in proptest::collection::vec((1u64..9, 0usize..2, 0u8..3), 1..12),
     ) {
         sets.dedup_by_key(|set| (set.0, set.1));

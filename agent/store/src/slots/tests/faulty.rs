@@ -9,8 +9,7 @@ use object_store::{
 use rand::{RngExt, SeedableRng, rngs::StdRng};
 use std::{fmt, sync::Arc};
 
-/// Loses puts and the replies to puts, one in `odds` each, and lets others in between any two
-/// operations.
+/// Loses puts and replies to puts, one in `odds` each, and yields between operations.
 #[derive(Debug)]
 struct Faulty {
     inner: Arc<dyn ObjectStore>,
@@ -19,8 +18,8 @@ struct Faulty {
 }
 
 impl Faulty {
-    async fn dice(&self) -> u32 {
-        let (dice, pause) = {
+    async fn roll(&self) -> u32 {
+        let (roll, pause) = {
             let mut random = self.random.lock().unwrap();
             (
                 random.random_range(0..self.odds.max(2)),
@@ -31,7 +30,7 @@ impl Faulty {
         for _ in 0..pause {
             tokio::task::yield_now().await;
         }
-        if self.odds == 0 { u32::MAX } else { dice }
+        if self.odds == 0 { u32::MAX } else { roll }
     }
 }
 
@@ -56,11 +55,11 @@ impl ObjectStore for Faulty {
         payload: PutPayload,
         options: PutOptions,
     ) -> object_store::Result<PutResult> {
-        match self.dice().await {
+        match self.roll().await {
             0 => Err(lost()),
             1 => {
                 self.inner.put_opts(at, payload, options).await?;
-                self.dice().await;
+                self.roll().await;
                 Err(lost())
             }
             _ => self.inner.put_opts(at, payload, options).await,
@@ -74,7 +73,7 @@ impl ObjectStore for Faulty {
         self.inner.put_multipart_opts(at, options).await
     }
     async fn get_opts(&self, at: &Path, options: GetOptions) -> object_store::Result<GetResult> {
-        self.dice().await;
+        self.roll().await;
         self.inner.get_opts(at, options).await
     }
     fn delete_stream(

@@ -1,4 +1,4 @@
-//! Acceptors whose slots were deleted or are not theirs.
+//! Acceptors with deleted or foreign slots.
 
 use super::*;
 
@@ -23,10 +23,10 @@ async fn incarnation(slots: &SlotStore) -> Incarnation {
         .incarnation
 }
 
-/// Whichever slots are deleted, each agent of the region, whatever it remembers, answers as another
-/// acceptor from then on, all as the same one, and nothing of the old state is left.
+/// After any slots are deleted, all agents of the region answer as one new acceptor without any of
+/// the old state.
 #[tokio::test]
-async fn an_acceptor_that_lost_slots_never_continues_as_the_same_acceptor() {
+async fn an_acceptor_that_lost_slots_continues_as_a_new_incarnation() {
     for seed in 0..200 {
         let store = memory();
         let mut random = StdRng::seed_from_u64(seed);
@@ -81,7 +81,7 @@ async fn an_acceptor_that_lost_slots_never_continues_as_the_same_acceptor() {
             );
         }
 
-        // One that remembers a higher slot begins once more; then they are one acceptor again.
+        // An agent that remembers a higher slot starts over; then all are one acceptor again.
         let mut now = Vec::new();
         for agent in agents.iter().chain([&late]) {
             now.push(incarnation(agent).await);
@@ -95,7 +95,7 @@ async fn an_acceptor_that_lost_slots_never_continues_as_the_same_acceptor() {
 }
 
 #[tokio::test]
-async fn a_slot_of_another_version_is_named_as_such() {
+async fn a_slot_of_another_layout_is_reported_as_such() {
     let store = memory();
     store
         .put(

@@ -3,7 +3,7 @@
 use super::*;
 
 #[test]
-fn a_packet_goes_to_whom_it_names_and_the_way_takes_half_a_round_trip() {
+fn a_packet_reaches_its_addressee_after_half_a_round_trip() {
     let first = u32::from(Ipv4Addr::new(10, 88, 3, 11));
     let packet = |to: [u8; 4]| [[0x45; 16].as_slice(), to.as_slice(), [0; 8].as_slice()].concat();
 

@@ -3,7 +3,7 @@
 use super::*;
 
 #[tokio::test]
-async fn each_round_is_done_once_and_a_mesh_that_fails_is_told() {
+async fn each_round_runs_once_and_a_failing_mesh_is_reported() {
     let mut report = Report::default();
     let measure = |number: u8, rounds: Arc<Rounds>| async move {
         let mut mine = Vec::new();
@@ -28,7 +28,7 @@ async fn each_round_is_done_once_and_a_mesh_that_fails_is_told() {
 }
 
 #[tokio::test]
-async fn turns_are_apart() {
+async fn turns_do_not_overlap() {
     let taken = AtomicU32::new(0);
     let done = AtomicU32::new(0);
     let rounds = Rounds {
@@ -47,7 +47,7 @@ async fn turns_are_apart() {
 }
 
 #[test]
-fn the_machine_tells_how_busy_it_was() {
+fn the_machine_reports_its_load() {
     let before = ticks().unwrap();
     assert!(before.0 > 0 && before.0 <= before.1, "{before:?}");
     assert_eq!(busy_percent((10, 100), (20, 200)), Some(90.0));

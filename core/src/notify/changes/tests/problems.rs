@@ -4,11 +4,11 @@ use super::*;
 use regionmesh_protocol::models::catalogue::Catalogue;
 
 #[test]
-fn what_befalls_a_zone_is_told_by_its_witness_and_ends_when_it_is_well() {
+fn zone_alerts_come_from_the_writing_agent_and_end_with_the_cause() {
     let mut changes = changes("b/x");
     let state = |fenced: bool, drift: &[&str]| ZoneState {
         plan: "3@b/x#7".into(),
-        fenced: fenced.then(|| "4@c/y#8 stands there".into()),
+        fenced: fenced.then(|| "the zone has 4@c/y#8".into()),
         drift: drift.iter().map(ToString::to_string).collect(),
     };
 
@@ -40,7 +40,7 @@ fn what_befalls_a_zone_is_told_by_its_witness_and_ends_when_it_is_well() {
 }
 
 #[test]
-fn a_certificate_is_told_of_once_when_a_fifth_of_its_life_is_left() {
+fn an_expiring_certificate_is_reported_once_in_its_last_fifth() {
     let mut changes = changes("b/x");
     let mut at = |not_after_s, now_s: u64| {
         let all = [(
@@ -56,14 +56,14 @@ fn a_certificate_is_told_of_once_when_a_fifth_of_its_life_is_left() {
         (events.len(), holding(&changes).len())
     };
 
-    // A life of a day: its last fifth.
+    // A lifetime of a day: its last fifth.
     assert_eq!(
         [at(86_400, 60_000), at(86_400, 70_000), at(86_400, 71_000)],
         [(0, 0), (1, 1), (0, 1)]
     );
 
     assert_eq!(at(2 * 86_400, 71_001), (0, 0));
-    // A life of years: its last week, then its last two days.
+    // A lifetime of years: its last week, then its last two days.
     let year = 365 * 86_400;
     assert_eq!(
         [at(year, 300 * 86_400), at(year, 359 * 86_400)],
@@ -76,7 +76,7 @@ fn a_certificate_is_told_of_once_when_a_fifth_of_its_life_is_left() {
     );
 
     assert_eq!(at(2 * year, 364 * 86_400), (0, 0));
-    // A pod's certificate, which lives for three days and is renewed a day before its end, is in
+    // A pod's certificate, which is valid for three days and renewed a day before its end, is in
     // neither stage until then.
     let pod = 3 * 86_400;
     assert_eq!(
@@ -86,7 +86,7 @@ fn a_certificate_is_told_of_once_when_a_fifth_of_its_life_is_left() {
 }
 
 #[test]
-fn a_conflict_found_at_the_start_is_the_case_and_no_news() {
+fn a_conflict_found_at_the_start_is_an_alert_without_an_event() {
     let loser = |version: &str| regionmesh_protocol::models::manifest::VersionSummary {
         model: "m".parse().unwrap(),
         version: version.parse().unwrap(),

@@ -3,7 +3,7 @@ use proptest::prelude::*;
 
 proptest! {
     #[test]
-    fn both_ways_find_the_separators_outside_quotes(
+    fn both_implementations_find_the_separators_outside_quotes(
         picks in proptest::collection::vec(0usize..8, BLOCK * 3),
         other: u8,
     ) {

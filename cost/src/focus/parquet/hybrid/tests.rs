@@ -78,7 +78,7 @@ proptest! {
     }
 
     #[test]
-    fn a_table_is_looked_up_and_not_left(
+    fn lookups_stay_within_the_table(
         runs in proptest::collection::vec(
             (any::<bool>(), proptest::collection::vec(any::<u32>(), 1..90)),
             1..6,

@@ -4,7 +4,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(192))]
 
     #[test]
-    fn inequalities_over_nodes_cost_what_flows_for_each_loss_cost(input in inputs()) {
+    fn node_inequalities_cost_the_same_as_flows_per_loss(input in inputs()) {
         let prepared = Prepared::new(&input).unwrap();
         if prepared.streams.is_empty() {
             return Ok(());
@@ -31,7 +31,7 @@ proptest! {
     }
 
     #[test]
-    fn every_limit_is_kept_in_fractions_and_in_whole_nodes(
+    fn every_limit_holds_in_fractions_and_in_whole_nodes(
         mut input in inputs(),
         fixed in prop::option::of(0.1..3.0f64),
         memory_share in prop_oneof![Just(0.0), 0.05..0.9f64],
@@ -63,12 +63,12 @@ proptest! {
     }
 
     #[test]
-    fn a_placement_depends_on_its_input_alone(input in inputs()) {
+    fn a_placement_depends_only_on_its_input(input in inputs()) {
         prop_assert_eq!(placement(&input), placement(&input));
     }
 
     #[test]
-    fn a_region_more_to_survive_and_a_tighter_bound_never_make_it_cheaper(mut input in inputs()) {
+    fn stricter_rules_never_make_it_cheaper(mut input in inputs()) {
         input.rules.survive = 0;
         let free = placement(&input);
         input.rules.survive = 1;

@@ -80,7 +80,7 @@ proptest! {
     }
 
     #[test]
-    fn node_changes_follow_each_other((placement, state) in states()) {
+    fn node_changes_are_consecutive((placement, state) in states()) {
         let input = advice(placement, state);
         let mut nodes: BTreeMap<_, _> = input.state.nodes.clone();
         for one in recommend(&input).unwrap().recommendations {

@@ -11,7 +11,7 @@ fn found(wanted: &WantedCheck, id: &str) -> FoundCheck {
     }
 }
 
-/// Makes what is wanted, as Route 53 would.
+/// Creates the wanted checks, like Route 53.
 fn make(settings: &Settings, mut known: Vec<FoundCheck>) -> (Vec<FoundCheck>, CheckPlan) {
     loop {
         let plan = plan_checks(settings, &known);
@@ -38,7 +38,7 @@ fn make(settings: &Settings, mut known: Vec<FoundCheck>) -> (Vec<FoundCheck>, Ch
 }
 
 #[test]
-fn every_region_is_watched_by_all_others_and_the_majority_decides() {
+fn every_region_is_checked_by_all_others_and_the_majority_decides() {
     let settings = settings(3, RecordKind::Weighted);
     let (known, plan) = make(&settings, Vec::new());
     assert_eq!(known.len(), 3 * 2 + 3);
@@ -88,7 +88,7 @@ fn every_region_is_watched_by_all_others_and_the_majority_decides() {
 }
 
 #[test]
-fn a_region_is_unhealthy_exactly_if_a_majority_says_so() {
+fn a_region_is_unhealthy_exactly_if_a_majority_reports_it() {
     for observers in 1..40usize {
         let healthy = |bad: usize| observers - bad >= threshold(observers) as usize;
         for bad in 0..=observers {
@@ -98,7 +98,7 @@ fn a_region_is_unhealthy_exactly_if_a_majority_says_so() {
 }
 
 #[test]
-fn of_two_regions_the_death_of_one_leaves_the_other_healthy() {
+fn with_two_regions_the_failure_of_one_leaves_the_other_healthy() {
     let settings = settings(2, RecordKind::Weighted);
     let names: Vec<_> = observers(&settings, &region(0))
         .iter()
@@ -106,13 +106,13 @@ fn of_two_regions_the_death_of_one_leaves_the_other_healthy() {
         .collect();
 
     assert_eq!(names, [region(0), region(1)]);
-    // Region 1 is gone: its own word on region 0 counts as bad, region 0's as good, and one is
+    // Region 1 is down: its own report on region 0 counts as bad, region 0's as good, and one is
     // enough.
     assert_eq!(threshold(names.len()), 1);
 }
 
 #[test]
-fn checks_that_were_made_stay_and_those_of_other_settings_go() {
+fn existing_checks_stay_and_those_with_other_settings_are_deleted() {
     let before = settings(3, RecordKind::Weighted);
     let (known, plan) = make(&before, Vec::new());
     assert_eq!(make(&before, known.clone()).0, known);
@@ -129,7 +129,7 @@ fn checks_that_were_made_stay_and_those_of_other_settings_go() {
         |check: &FoundCheck| matches!(check.config, Some(CheckConfig::Majority { .. }));
     assert!(
         plan.obsolete[..3].iter().all(is_majority),
-        "parents go before their children"
+        "parents are deleted before their children"
     );
 
     after.health_check.enabled = false;
@@ -143,7 +143,7 @@ fn checks_that_were_made_stay_and_those_of_other_settings_go() {
 }
 
 #[test]
-fn a_check_that_somebody_changed_or_deleted_is_made_anew_under_another_reference() {
+fn a_modified_or_deleted_check_is_recreated_under_a_new_reference() {
     let settings = settings(3, RecordKind::Weighted);
     let (mut known, plan) = make(&settings, Vec::new());
     let decisive = plan.decisive[&region(0)].clone();
@@ -158,18 +158,18 @@ fn a_check_that_somebody_changed_or_deleted_is_made_anew_under_another_reference
     let before = known.len();
     let (known, plan) = make(&settings, known);
 
-    // The poll, and the majority that counted on it.
+    // The poll, and the majority that depended on it.
     assert_eq!((known.len(), plan.obsolete.len()), (before + 2, 2));
     assert!(known[before].reference.ends_with("-1"));
 
-    // Other meshes' checks are nobody's business.
+    // Other meshes' checks are ignored.
     let mut other = settings.clone();
     other.mesh = "other".into();
     assert!(plan_checks(&other, &known).obsolete.is_empty());
 }
 
 #[test]
-fn tags_that_are_missing_are_written_again() {
+fn missing_tags_are_restored() {
     let settings = settings(3, RecordKind::Weighted);
     let (mut known, _) = make(&settings, Vec::new());
     known[0].tags.remove("regionmesh:region");

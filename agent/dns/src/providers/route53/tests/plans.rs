@@ -4,7 +4,7 @@ use super::*;
 
 proptest! {
     #[test]
-    fn whatever_plans_follow_each_other_the_zone_becomes_as_wanted_and_others_records_stay(
+    fn any_sequence_of_plans_converges_and_leaves_foreign_records_alone(
         steps in prop::collection::vec((regions(), kind(), 10..90u32), 1..6),
     ) {
         let mut zone = foreign_zone();
@@ -107,7 +107,7 @@ proptest! {
     }
 
     #[test]
-    fn of_two_writers_that_read_the_same_zone_only_the_first_changes_anything(
+    fn of_two_writers_with_the_same_snapshot_only_the_first_succeeds(
         first in regions(),
         second in regions(),
         third in regions(),
@@ -158,7 +158,7 @@ proptest! {
     }
 
     #[test]
-    fn an_older_plan_is_refused_and_an_equal_one_repairs(
+    fn an_older_plan_is_refused_and_the_same_plan_repairs_drift(
         regions in regions(),
         number in 1..4u64,
         seq in 1..4u64,
@@ -188,7 +188,7 @@ proptest! {
             prop_assert!(is_fenced);
         }
 
-        // Somebody deletes one of our sets and edits another.
+        // An operator deletes one of our sets and edits another.
         let ours: Vec<_> = (0..zone.len())
             .filter(|at| zone[*at].record_type != "TXT")
             .collect();
@@ -230,7 +230,7 @@ proptest! {
     }
 
     #[test]
-    fn a_fence_reads_back_as_written(
+    fn a_fence_round_trips(
         number: u64,
         seq: u64,
         labels in prop::collection::btree_set("[a-z0-9]{1,60}", 0..40),

@@ -7,7 +7,7 @@ fn ip(last: u8) -> Vec<IpAddr> {
 }
 
 #[test]
-fn failover_answers_the_carrying_region_and_falls_back_to_the_next_in_order() {
+fn failover_answers_the_active_region_and_falls_back_to_the_next_in_order() {
     let settings = settings(3, RecordKind::Failover);
     let plan = committed(1, 1, &[(0, ip(1)), (10_000, ip(2)), (0, ip(3))]);
     let sets = wanted(&settings, &plan, &checks(3)).unwrap();
@@ -48,7 +48,7 @@ fn latency_leaves_out_regions_without_a_share() {
 }
 
 #[test]
-fn a_family_that_only_idle_regions_have_is_not_answered() {
+fn an_address_family_without_a_serving_region_gets_no_records() {
     let settings = settings(2, RecordKind::Weighted);
     let v6 = vec![IpAddr::from([0x2a00, 1, 0, 0, 0, 0, 0, 1])];
     let plan = committed(1, 1, &[(10_000, ip(1)), (0, v6)]);
@@ -66,7 +66,7 @@ fn a_family_that_only_idle_regions_have_is_not_answered() {
 }
 
 #[test]
-fn others_records_in_the_way_stop_everything_and_those_beside_ours_are_told_of() {
+fn blocking_foreign_records_stop_the_write_and_harmless_ones_are_reported() {
     let settings = settings(2, RecordKind::Weighted);
     let mut nonce = 0;
     let plan = committed(1, 1, &[(10_000, ip(1)), (10_000, ip(2))]);
@@ -106,7 +106,7 @@ fn others_records_in_the_way_stop_everything_and_those_beside_ours_are_told_of()
         assert_eq!(names, [blocking.to_string()]);
     }
 
-    let beside = set(
+    let neighbour = set(
         settings.service_name(),
         "A",
         Routing::Weighted {
@@ -114,13 +114,13 @@ fn others_records_in_the_way_stop_everything_and_those_beside_ours_are_told_of()
             weight: 9,
         },
     );
-    let plan = planned(&settings, &plan, &[beside], &mut nonce).unwrap();
+    let plan = planned(&settings, &plan, &[neighbour], &mut nonce).unwrap();
 
     assert_eq!((plan.notes.len(), plan.batches.len()), (1, 1));
 }
 
 #[test]
-fn a_stranger_where_the_fence_should_be_stops_everything() {
+fn a_foreign_record_in_place_of_the_fence_stops_the_write() {
     let settings = settings(1, RecordKind::Weighted);
     let mut nonce = 0;
     let plan = committed(1, 1, &[(10_000, ip(1))]);
@@ -132,7 +132,7 @@ fn a_stranger_where_the_fence_should_be_stops_everything() {
 }
 
 #[test]
-fn more_than_a_batch_holds_is_cut_and_every_batch_is_fenced() {
+fn large_changes_are_split_into_fenced_batches() {
     let settings = settings(6, RecordKind::Weighted);
     let mut nonce = 0;
 
@@ -160,7 +160,7 @@ fn more_than_a_batch_holds_is_cut_and_every_batch_is_fenced() {
             .is_empty()
     );
 
-    // Cut off after the first batch, the next writer goes on from there.
+    // Interrupted after the first batch; the next writer continues from there.
     let half = write(&[], &plan.batches[0]).unwrap();
     let rest = planned(&settings, &committed(1, 2, &regions), &half, &mut nonce).unwrap();
     let mut zone = half;
@@ -180,7 +180,7 @@ fn more_than_a_batch_holds_is_cut_and_every_batch_is_fenced() {
 }
 
 #[test]
-fn a_fence_in_the_zone_reads_as_documented() {
+fn the_fence_has_its_documented_format() {
     let stamp = Stamp {
         ballot: Ballot {
             number: 4,

@@ -1,4 +1,4 @@
-//! A stream that fails if the other side does not read what is written, and reports arriving bytes.
+//! A stream with a write timeout, which also reports arriving bytes.
 
 use std::{
     future::Future,
@@ -12,8 +12,8 @@ use tokio::{
     time::Sleep,
 };
 
-/// See the module.
-pub(super) struct Impatient<S, F> {
+/// A stream whose writes fail if the peer reads nothing for too long.
+pub(super) struct WriteTimeout<S, F> {
     stream: S,
     write_timeout: Duration,
     waiting: Option<Pin<Box<Sleep>>>,
@@ -21,7 +21,7 @@ pub(super) struct Impatient<S, F> {
     on_read: F,
 }
 
-impl<S, F: Fn()> Impatient<S, F> {
+impl<S, F: Fn()> WriteTimeout<S, F> {
     pub(super) fn new(stream: S, write_timeout: Duration, on_read: F) -> Self {
         Self {
             stream,
@@ -31,7 +31,7 @@ impl<S, F: Fn()> Impatient<S, F> {
         }
     }
 
-    /// Passes on the stream's result, unless it has been pending for too long.
+    /// Returns the stream's result, or an error if it has been pending for too long.
     fn watch<T>(
         &mut self,
         context: &mut Context<'_>,
@@ -54,7 +54,7 @@ impl<S, F: Fn()> Impatient<S, F> {
     }
 }
 
-impl<S: AsyncRead + Unpin, F: Fn() + Unpin> AsyncRead for Impatient<S, F> {
+impl<S: AsyncRead + Unpin, F: Fn() + Unpin> AsyncRead for WriteTimeout<S, F> {
     fn poll_read(
         self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -71,7 +71,7 @@ impl<S: AsyncRead + Unpin, F: Fn() + Unpin> AsyncRead for Impatient<S, F> {
     }
 }
 
-impl<S: AsyncWrite + Unpin, F: Fn() + Unpin> AsyncWrite for Impatient<S, F> {
+impl<S: AsyncWrite + Unpin, F: Fn() + Unpin> AsyncWrite for WriteTimeout<S, F> {
     fn poll_write(
         self: Pin<&mut Self>,
         context: &mut Context<'_>,

@@ -1,4 +1,4 @@
-//! What is logged and counted when the store fails.
+//! Logs and metrics of a failing store.
 
 use super::*;
 use async_trait::async_trait;
@@ -11,20 +11,20 @@ use std::fmt;
 
 /// A store that refuses every write while it is full, and answers no listing while it is silent.
 #[derive(Debug)]
-struct Troubled {
+struct FailingStore {
     inner: Arc<dyn ObjectStore>,
     is_full: std::sync::atomic::AtomicBool,
     is_silent: std::sync::atomic::AtomicBool,
 }
 
-impl fmt::Display for Troubled {
+impl fmt::Display for FailingStore {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("troubled")
+        f.write_str("failing")
     }
 }
 
 #[async_trait]
-impl ObjectStore for Troubled {
+impl ObjectStore for FailingStore {
     async fn put_opts(
         &self,
         at: &Path,
@@ -34,7 +34,7 @@ impl ObjectStore for Troubled {
         if self.is_full.load(Ordering::Relaxed) {
             let source = "no space left on device (os error 28)".into();
             return Err(object_store::Error::Generic {
-                store: "troubled",
+                store: "failing",
                 source,
             });
         }
@@ -88,19 +88,19 @@ fn witness(store: Arc<dyn ObjectStore>, metrics: &SlotMetrics) -> SlotStore {
 }
 
 #[tokio::test]
-async fn a_full_or_silent_store_is_logged_once_and_makes_no_promise_that_it_cannot_store() {
-    let troubled = Arc::new(Troubled {
+async fn a_full_or_silent_store_is_logged_once_and_promises_nothing() {
+    let failing = Arc::new(FailingStore {
         inner: memory(),
         is_full: false.into(),
         is_silent: false.into(),
     });
     let metrics = SlotMetrics::new(&Registry::new()).unwrap();
-    let slots = witness(troubled.clone(), &metrics);
+    let slots = witness(failing.clone(), &metrics);
 
     slots.apply(&accept(3, 1, "kept")).await.unwrap();
     let errors = |reason| metrics.errors.with_label_values(&["witness", reason]).get();
 
-    troubled.is_full.store(true, Ordering::Relaxed);
+    failing.is_full.store(true, Ordering::Relaxed);
     for number in 4..7 {
         let error = slots
             .apply(&AcceptorRequest::Prepare(ballot(number)))
@@ -115,24 +115,27 @@ async fn a_full_or_silent_store_is_logged_once_and_makes_no_promise_that_it_cann
     }
 
     assert_eq!(
-        (errors("store"), slots.trouble.0.lock().unwrap().unlogged),
+        (
+            errors("store"),
+            slots.failure_log.0.lock().unwrap().unlogged
+        ),
         (3, 2),
         "logged once, counted each time"
     );
 
-    // What is there can be read meanwhile.
+    // Existing state can still be read.
     let AcceptorReply::State(state) = apply(&slots, &AcceptorRequest::Read).await.unwrap() else {
         panic!("no state")
     };
     assert_eq!(state.promised, Some(ballot(3)));
     assert!(
-        slots.trouble.0.lock().unwrap().failing_since.is_some(),
+        slots.failure_log.0.lock().unwrap().failing_since.is_some(),
         "an answer to a read does not end it"
     );
 
-    troubled.is_full.store(false, Ordering::Relaxed);
+    failing.is_full.store(false, Ordering::Relaxed);
 
-    troubled.is_silent.store(true, Ordering::Relaxed);
+    failing.is_silent.store(true, Ordering::Relaxed);
     let error = slots.apply(&AcceptorRequest::Read).await.unwrap_err();
     assert!(
         matches!(
@@ -147,7 +150,7 @@ async fn a_full_or_silent_store_is_logged_once_and_makes_no_promise_that_it_cann
     );
 
     assert_eq!(errors("timeout"), 1);
-    troubled.is_silent.store(false, Ordering::Relaxed);
+    failing.is_silent.store(false, Ordering::Relaxed);
 
     let promised = apply(&slots, &AcceptorRequest::Prepare(ballot(9)))
         .await

@@ -3,15 +3,15 @@
 //!
 //! An agent announces a publication, with its timestamp, inside its own process before anything of
 //! it is visible. Once the version is visible, the agent asks every connected agent of the other
-//! regions for a rival, visible or announced, and sends its own timestamp along. Of two agents that
-//! can reach each other, one of two things is true: the agent that is asked has already announced,
-//! and both compare the same two timestamps; or it takes its timestamp later, because it has heard
-//! ours, and finds our version when it asks in turn. Regions that cannot reach each other detect
-//! the conflict by replication.
+//! regions for a conflicting version, visible or announced, and sends its own timestamp along. Of
+//! two agents that can reach each other, one of two things is true: the agent that is asked has
+//! already announced, and both compare the same two timestamps; or it takes its timestamp later,
+//! after receiving ours, and finds our version when it asks in turn. Regions that cannot reach each
+//! other detect the conflict by replication.
 
 use crate::{Transport, clock::HybridClock};
 use futures::future::join_all;
-use regionmesh_core::replication::keeps_name;
+use regionmesh_core::replication::name_winner;
 use regionmesh_protocol::{
     identity::RegionName,
     models::manifest::{Manifest, VersionSummary},
@@ -27,7 +27,7 @@ const TIMEOUT: Duration = Duration::from_secs(2);
 
 /// The publications in progress. Clones share them.
 #[derive(Clone, Default)]
-pub(super) struct Rivals {
+pub(super) struct Publications {
     transport: Option<Arc<dyn Transport>>,
     announced: Arc<Mutex<Vec<VersionSummary>>>,
 }
@@ -47,8 +47,8 @@ impl Drop for Announced {
     }
 }
 
-impl Rivals {
-    /// No publications; rivals in other regions are asked for over `transport`, where there is one.
+impl Publications {
+    /// Without publications. Other regions are asked over `transport`, if any.
     pub(super) fn new(transport: Option<Arc<dyn Transport>>) -> Self {
         Self {
             transport,
@@ -80,13 +80,13 @@ impl Rivals {
             .unwrap_or_else(PoisonError::into_inner);
 
         all.iter()
-            .filter(|known| is_rival(known, published))
-            .reduce(|a, b| keeps_name(a, b))
+            .filter(|known| is_conflicting(known, published))
+            .reduce(|a, b| name_winner(a, b))
             .cloned()
     }
 
-    /// The earliest rival known to a connected agent of another region.
-    pub(super) async fn among(
+    /// The earliest conflicting version known to a connected agent of another region.
+    pub(super) async fn find_elsewhere(
         &self,
         own: &RegionName,
         published: &VersionSummary,
@@ -97,13 +97,15 @@ impl Rivals {
         let asked = others.map(|agent| async move {
             let request = PeerRequest::Publication(published.clone());
             match transport.call(&agent, request, TIMEOUT).await {
-                Ok(PeerReply::Rival(rival)) => rival.filter(|rival| is_rival(rival, published)),
+                Ok(PeerReply::Rival(conflicting)) => {
+                    conflicting.filter(|conflicting| is_conflicting(conflicting, published))
+                }
                 Ok(other) => {
                     tracing::debug!(%agent, ?other, "an agent sent an unexpected reply");
                     None
                 }
                 Err(error) => {
-                    tracing::debug!(%agent, %error, "an agent could not be asked for rivals");
+                    tracing::debug!(%agent, %error, "cannot ask an agent for conflicting versions");
                     None
                 }
             }
@@ -113,11 +115,11 @@ impl Rivals {
         found
             .into_iter()
             .flatten()
-            .reduce(|a, b| keeps_name(&a, &b).clone())
+            .reduce(|a, b| name_winner(&a, &b).clone())
     }
 }
 
-fn is_rival(known: &VersionSummary, published: &VersionSummary) -> bool {
+fn is_conflicting(known: &VersionSummary, published: &VersionSummary) -> bool {
     (&known.model, &known.version) == (&published.model, &published.version)
         && known.content != published.content
 }
@@ -147,22 +149,22 @@ mod tests {
     }
 
     #[test]
-    fn a_publication_under_way_is_a_rival_until_it_ends() {
-        let rivals = Rivals::default();
+    fn a_publication_in_progress_conflicts_until_it_ends() {
+        let publications = Publications::default();
         let clock = HybridClock::default();
         let mut ours = manifest("x");
         let theirs = manifest("y").summary();
-        let announced = rivals.announce(&mut ours, &clock);
+        let announced = publications.announce(&mut ours, &clock);
 
         assert!(ours.published > HybridTime::default());
-        assert_eq!(rivals.announced(&theirs), Some(ours.summary()));
+        assert_eq!(publications.announced(&theirs), Some(ours.summary()));
         assert_eq!(
-            rivals.announced(&ours.summary()),
+            publications.announced(&ours.summary()),
             None,
-            "the same content is no rival"
+            "the same content does not conflict"
         );
 
         drop(announced);
-        assert_eq!(rivals.announced(&theirs), None);
+        assert_eq!(publications.announced(&theirs), None);
     }
 }

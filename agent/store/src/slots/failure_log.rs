@@ -1,4 +1,4 @@
-//! A log of a store's trouble: one message a minute, and one when it is over.
+//! Rate-limited log of a store's failures: one message a minute, and one on recovery.
 
 use super::error::SlotError;
 use std::{
@@ -6,19 +6,19 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// Interval between two messages about a store that keeps failing or is slow.
+/// Interval between messages about a store that is failing or slow.
 const LOG_INTERVAL: Duration = Duration::from_secs(60);
 /// A store that failed counts as recovered after this long without a failure.
 const RECOVERED_AFTER: Duration = Duration::from_secs(10);
 /// A request that takes longer is logged: elections and commits wait for it.
 const SLOW: Duration = Duration::from_secs(1);
 
-/// What was logged of a store's trouble.
+/// The failures of a store, and when they were logged.
 #[derive(Debug, Default)]
-pub(super) struct TroubleLog(pub(super) Mutex<Trouble>);
+pub(super) struct FailureLog(pub(super) Mutex<FailureState>);
 
 #[derive(Debug, Default)]
-pub(super) struct Trouble {
+pub(super) struct FailureState {
     pub(super) failing_since: Option<Instant>,
     failed: Option<Instant>,
     logged: Option<Instant>,
@@ -26,51 +26,51 @@ pub(super) struct Trouble {
     pub(super) unlogged: u64,
 }
 
-impl TroubleLog {
-    /// Takes in the outcome of one request.
+impl FailureLog {
+    /// Records the outcome of one request.
     pub(super) fn record(
         &self,
         acceptor: &'static str,
         error: Option<&SlotError>,
         duration: Duration,
     ) {
-        let Ok(mut trouble) = self.0.lock() else {
+        let Ok(mut state) = self.0.lock() else {
             return;
         };
 
         if error.is_none() && duration < SLOW {
             // A full store still answers reads: it has recovered if nothing failed for a while.
-            let is_recovered = trouble
+            let is_recovered = state
                 .failed
                 .is_some_and(|failed| failed.elapsed() >= RECOVERED_AFTER);
-            if let Some(since) = trouble.failing_since.take_if(|_| is_recovered) {
+            if let Some(since) = state.failing_since.take_if(|_| is_recovered) {
                 tracing::info!(
                     acceptor,
                     after = ?since.elapsed(),
                     "the register's store answers again"
                 );
-                *trouble = Trouble::default();
+                *state = FailureState::default();
             }
 
             return;
         }
 
         if error.is_some() {
-            trouble.failing_since.get_or_insert_with(Instant::now);
-            trouble.failed = Some(Instant::now());
+            state.failing_since.get_or_insert_with(Instant::now);
+            state.failed = Some(Instant::now());
         }
 
-        if trouble
+        if state
             .logged
             .is_some_and(|logged| logged.elapsed() < LOG_INTERVAL)
         {
-            trouble.unlogged += 1;
+            state.unlogged += 1;
             return;
         }
 
-        let unlogged = std::mem::take(&mut trouble.unlogged);
-        let failing = trouble.failing_since.map(|since| since.elapsed());
-        trouble.logged = Some(Instant::now());
+        let unlogged = std::mem::take(&mut state.unlogged);
+        let failing = state.failing_since.map(|since| since.elapsed());
+        state.logged = Some(Instant::now());
         match error {
             Some(error) => tracing::warn!(
                 acceptor,

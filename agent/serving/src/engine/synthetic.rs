@@ -1,4 +1,4 @@
-//! The synthetic inference that a model is tried with after loading.
+//! The synthetic inference that tests a model after loading.
 
 use super::{
     Engine, Shapes,
@@ -8,12 +8,11 @@ use super::{
 use crate::{datatype::Datatype, work::Control};
 use tract_onnx::prelude::*;
 
-/// Sizes that dimensions which a request may choose are tried with: small ones, and what images and
-/// audio often need.
+/// Sizes tried for open dimensions: small ones, and those common for images and audio.
 const OPEN_SIZES: [usize; 7] = [1, 2, 8, 32, 64, 224, 512];
 
 /// Most elements of a synthetic input.
-const TRIAL_ELEMENTS_MAX: usize = 4 << 20;
+const SYNTHETIC_ELEMENTS_MAX: usize = 4 << 20;
 
 /// Values of synthetic inputs: floats, and whole numbers. Zeros first where they may be indices,
 /// then what may not be divided by.
@@ -23,9 +22,12 @@ impl Engine {
     /// Runs inferences on synthetic inputs until one succeeds: a model may refuse values and sizes
     /// for good reasons (an index, a window of audio). Returns the first error if none does.
     ///
-    /// Fails where the model can't be run at all: a tensor is too large, the time is up, or there
-    /// is no plan though no dimension but the batch is open.
-    pub(crate) fn try_out(&self, control: &Control) -> Result<Option<EngineError>, EngineError> {
+    /// Fails if the model can't be run at all: a tensor is too large, the time is up, or no plan
+    /// can be made although only the batch dimension is open.
+    pub(crate) fn run_synthetic(
+        &self,
+        control: &Control,
+    ) -> Result<Option<EngineError>, EngineError> {
         let is_open = self.is_open();
         if !is_open {
             let shapes = self
@@ -36,7 +38,7 @@ impl Engine {
             let planned = guarded(|| self.plan(shapes, control).map(drop));
 
             planned.map_err(|error| {
-                if error.is_ours() {
+                if error.is_own_limit() {
                     error
                 } else {
                     EngineError::Model(error.to_string())
@@ -54,33 +56,33 @@ impl Engine {
                 && self
                     .inputs
                     .iter()
-                    .any(|input| elements(&input.shape, *size) > TRIAL_ELEMENTS_MAX)
+                    .any(|input| elements(&input.shape, *size) > SYNTHETIC_ELEMENTS_MAX)
             {
                 break;
             }
 
-            match self.try_size(*size, control) {
+            match self.run_with_size(*size, control) {
                 Ok(()) => {
                     first = None;
                     break;
                 }
                 // A later size may be too large or too slow although the first was not.
-                Err(error) if error.is_ours() && first.is_some() => break,
-                Err(error) if error.is_ours() => return Err(error),
+                Err(error) if error.is_own_limit() && first.is_some() => break,
+                Err(error) if error.is_own_limit() => return Err(error),
                 Err(error) => first = first.or(Some(error)),
             }
         }
 
         control.check().map_err(EngineError::Stopped)?;
         if is_open {
-            // Users ask for other sizes than these.
+            // Requests use other sizes.
             lock(&self.plans).clear();
         }
 
         Ok(first)
     }
 
-    fn try_size(&self, size: usize, control: &Control) -> Result<(), EngineError> {
+    fn run_with_size(&self, size: usize, control: &Control) -> Result<(), EngineError> {
         let shapes: Shapes = self
             .inputs
             .iter()
@@ -101,7 +103,7 @@ impl Engine {
 
             match self.run(inputs, control) {
                 Ok(_) => return Ok(()),
-                Err(error) if error.is_ours() => return Err(error),
+                Err(error) if error.is_own_limit() => return Err(error),
                 Err(error) => first = first.or(Some(error)),
             }
         }

@@ -1,4 +1,4 @@
-//! What a version is tried with, what that shows, and what it means for the region.
+//! Test loads: their inputs, outcomes, and effect on the region.
 
 use super::{
     lifecycle::{config, first_output},
@@ -6,7 +6,7 @@ use super::{
 };
 
 #[tokio::test]
-async fn a_new_version_is_warmed_with_the_shapes_that_the_old_one_serves() {
+async fn a_new_version_is_warmed_up_with_the_shapes_of_the_old_one() {
     let fixture = Fixture::with(&[]).await;
     let metrics = ServingMetrics::new(&prometheus::Registry::new()).unwrap();
     let loading = loading_from(&fixture.memory, config(1), metrics);
@@ -44,7 +44,7 @@ async fn a_new_version_is_warmed_with_the_shapes_that_the_old_one_serves() {
 }
 
 #[tokio::test]
-async fn every_version_is_tried_once_and_what_can_not_be_served_is_told_with_the_reason() {
+async fn every_version_is_tested_once_and_failures_are_published_with_a_reason() {
     let fixture = Fixture::start_with(config(1), true).await;
     fixture.put("add", "1", models::add(1.0));
     fixture.put("add", "0", models::unknown_operator());
@@ -56,7 +56,7 @@ async fn every_version_is_tried_once_and_what_can_not_be_served_is_told_with_the
         })
         .await;
 
-    // Zeros can't be divided by: a model that refuses one made-up input may take another.
+    // Division by zero: a model that refuses one synthetic input may accept another.
     for (model, version) in [("add", "1"), ("divide", "1")] {
         assert_eq!(
             fixture.outcome(model, version),
@@ -132,10 +132,10 @@ async fn a_version_whose_damaged_files_were_replaced_in_place_is_loaded_again() 
 }
 
 #[tokio::test]
-async fn an_attempt_that_read_files_which_were_replaced_under_it_is_repeated() {
+async fn an_attempt_whose_files_were_replaced_meanwhile_is_repeated() {
     let fixture = Fixture::start_with(config(1), true).await;
-    let gate = Arc::new(tokio::sync::Semaphore::new(0));
-    *fixture.memory.gate.lock().unwrap() = Some(gate.clone());
+    let read_permits = Arc::new(tokio::sync::Semaphore::new(0));
+    *fixture.memory.read_permits.lock().unwrap() = Some(read_permits.clone());
     fixture.put("add", "1", b"damaged".to_vec());
     fixture.publish();
     fixture
@@ -149,15 +149,15 @@ async fn an_attempt_that_read_files_which_were_replaced_under_it_is_repeated() {
         .quarantine
         .try_again(&"add".parse().unwrap(), &"1".parse().unwrap());
 
-    // The server has taken note by the time it answers.
+    // The server has recorded it by the time it answers.
     fixture.get("/v2/health/ready").await;
-    gate.add_permits(100);
+    read_permits.add_permits(100);
     fixture.wait_default("add", "1").await;
     assert_eq!(fixture.outcome("add", "1"), Some(Outcome::Servable));
 }
 
 #[tokio::test]
-async fn where_the_wanted_version_never_loaded_the_newest_older_one_that_does_is_served() {
+async fn if_the_wanted_version_never_loads_the_newest_older_one_is_served() {
     let fixture = Fixture::start(config(1)).await;
     fixture.put("add", "1", models::add(1.0));
     fixture.put("add", "2", models::add(2.0));
@@ -179,7 +179,7 @@ async fn where_the_wanted_version_never_loaded_the_newest_older_one_that_does_is
 }
 
 #[tokio::test]
-async fn a_region_is_not_ready_while_it_lacks_what_most_others_serve() {
+async fn a_region_is_not_ready_if_it_cannot_serve_what_most_others_serve() {
     let fixture = Fixture::with(&[("add", models::add(1.0))]).await;
     fixture.put("bad", "1", models::unknown_operator());
     fixture.publish();
@@ -213,7 +213,7 @@ async fn a_region_is_not_ready_while_it_lacks_what_most_others_serve() {
         })
         .await;
 
-    assert!(!fixture.facts.borrow().is_ready);
+    assert!(!fixture.status.borrow().is_ready);
     assert_eq!(
         first_output(&fixture, "/v2/models/add/infer").await,
         (200, 1.0)

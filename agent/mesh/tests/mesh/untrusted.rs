@@ -1,18 +1,18 @@
-//! Clients that are no agents, and certificates that no agent has.
+//! Clients and certificates that don't belong to agents of the mesh.
 
 use quinn::Endpoint;
 use regionmesh_mesh::crypto_provider;
 use std::{net::SocketAddr, path::Path, sync::Arc, time::Duration};
 
-/// A client that is no agent: presents the certificate in `dir/<stem>` and accepts any peer.
-pub(crate) fn stranger(dir: &Path, stem: &str, alpn: &[u8]) -> Endpoint {
+/// A client outside the mesh: presents the certificate in `dir/<stem>` and accepts any peer.
+pub(crate) fn untrusted_client(dir: &Path, stem: &str, alpn: &[u8]) -> Endpoint {
     use rustls::pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject};
 
     let mut tls = rustls::ClientConfig::builder_with_provider(crypto_provider())
         .with_protocol_versions(&[&rustls::version::TLS13])
         .unwrap()
         .dangerous()
-        .with_custom_certificate_verifier(Arc::new(Gullible))
+        .with_custom_certificate_verifier(Arc::new(AcceptAny))
         .with_client_auth_cert(
             vec![CertificateDer::from_pem_file(dir.join(format!("{stem}.pem"))).unwrap()],
             PrivateKeyDer::from_pem_file(dir.join(format!("{stem}.key"))).unwrap(),
@@ -28,9 +28,9 @@ pub(crate) fn stranger(dir: &Path, stem: &str, alpn: &[u8]) -> Endpoint {
 }
 
 #[derive(Debug)]
-struct Gullible;
+struct AcceptAny;
 
-impl rustls::client::danger::ServerCertVerifier for Gullible {
+impl rustls::client::danger::ServerCertVerifier for AcceptAny {
     fn verify_server_cert(
         &self,
         _: &rustls::pki_types::CertificateDer<'_>,
@@ -64,10 +64,10 @@ impl rustls::client::danger::ServerCertVerifier for Gullible {
     }
 }
 
-/// Whether the agent at `address` lets the stranger do anything: a refused client learns it with
-/// its first round trip.
-pub(crate) async fn is_let_in(stranger: &Endpoint, address: SocketAddr) -> bool {
-    let Ok(connecting) = stranger.connect(address, "b.region.regionmesh.invalid") else {
+/// Whether the agent at `address` serves the client. A refused client finds out with its first
+/// round trip.
+pub(crate) async fn is_admitted(untrusted_client: &Endpoint, address: SocketAddr) -> bool {
+    let Ok(connecting) = untrusted_client.connect(address, "b.region.regionmesh.invalid") else {
         return false;
     };
     let Ok(connection) = connecting.await else {
