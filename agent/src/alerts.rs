@@ -94,7 +94,7 @@ impl Sender {
 
         let http = builder
             .build()
-            .map_err(|error| format!("no HTTP client can be made: {}", root(&error)))?;
+            .map_err(|error| format!("cannot create an HTTP client: {}", root(&error)))?;
         Ok(Self {
             http,
             url,

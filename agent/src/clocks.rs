@@ -40,7 +40,7 @@ struct Moment {
 
 /// The result of an evaluation of the clocks.
 #[derive(Debug, Clone, Default)]
-pub struct Seen {
+pub struct Evaluation {
     /// Our clock compared with the others'.
     pub own: OwnClock,
     /// By how much our clock was set since the last evaluation, milliseconds; negative: back.
@@ -90,7 +90,7 @@ impl Clocks {
     }
 
     /// Takes in a peer's clocks as of its request; its time in transit is unknown.
-    pub fn told(&self, reading: &ClockReading) {
+    pub fn received(&self, reading: &ClockReading) {
         let now = self.now();
         if let Some(age) = reading.plan {
             self.state()
@@ -118,10 +118,10 @@ impl Clocks {
         state
             .peers
             .measured(peer, offset_ms, millis(round_trip), now.steady_ms);
-        if let Some(told) = reading.plan {
+        if let Some(plan_age) = reading.plan {
             state
                 .plan
-                .measured_by_peer(told, now.steady_ms, now.wall_ms);
+                .measured_by_peer(plan_age, now.steady_ms, now.wall_ms);
         }
     }
 
@@ -134,7 +134,7 @@ impl Clocks {
     }
 
     /// Evaluates all clocks. `may_lead`: whether a peer could lead instead of us.
-    pub fn look(&self, may_lead: impl Fn(&AgentId) -> bool) -> Seen {
+    pub fn evaluate(&self, may_lead: impl Fn(&AgentId) -> bool) -> Evaluation {
         let now = self.now();
         let mut state = self.state();
         let passed_ms = now.steady_ms.saturating_sub(state.last.steady_ms);
@@ -147,7 +147,7 @@ impl Clocks {
         }
         state.last = now;
         state.own = state.peers.judge(may_lead, now.steady_ms);
-        Seen {
+        Evaluation {
             own: state.own.clone(),
             set_by_ms,
         }

@@ -2,7 +2,7 @@
 //!
 //! Numbers are per process, starting at 1. A [`Cursor`] contains the process and a number, so that
 //! a returning reader can detect missed events. This is a buffer, not a record: only the last
-//! [`KEPT`] events are available.
+//! [`EVENTS_MAX`] events are available.
 
 use regionmesh_protocol::{
     event::{Event, EventKind, Severity},
@@ -11,7 +11,7 @@ use regionmesh_protocol::{
 use std::{collections::VecDeque, fmt, num::ParseIntError, str::FromStr, sync::Arc};
 
 /// Events kept.
-pub(crate) const KEPT: usize = 1_024;
+pub(crate) const EVENTS_MAX: usize = 1_024;
 
 /// One event and its number.
 #[derive(Debug, Clone)]
@@ -82,7 +82,7 @@ impl EventLog {
 
     /// Adds an event, and drops the oldest one if there are too many.
     pub fn add(&mut self, event: Event) {
-        if self.events.len() >= KEPT {
+        if self.events.len() >= EVENTS_MAX {
             self.events.pop_front();
         }
         self.last += 1;

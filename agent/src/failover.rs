@@ -186,7 +186,7 @@ impl OrderHandler {
         self.operators
             .check_reply(&key, &attested, reply)
             .map_err(|why| {
-                PeerError::Malformed(to.clone(), format!("its answer is not believed: {why}"))
+                PeerError::Malformed(to.clone(), format!("its answer was rejected: {why}"))
             })
     }
 }

@@ -7,11 +7,11 @@
 //! they are released at the pace of its answers. Small bodies are buffered for retries; large ones
 //! are streamed and sent once.
 
+mod admission;
 mod backend;
 mod body;
 mod error;
 mod failure;
-mod gate;
 mod headers;
 mod messages;
 mod metrics;
@@ -214,6 +214,6 @@ async fn serve_connection(
 }
 
 fn crowded() -> Response<Body> {
-    let error = "the front door has as many connections as it may; try again in a second";
+    let error = "the front door has reached its connection limit; try again in a second";
     Refusal::unavailable(error).into_response()
 }

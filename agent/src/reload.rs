@@ -24,7 +24,7 @@ pub(crate) enum ReloadError {
     #[error("the configuration can't be compared: {0}")]
     Compare(#[from] toml::ser::Error),
     /// The task that read it panicked.
-    #[error("reading the configuration broke: {0}")]
+    #[error("reading the configuration failed: {0}")]
     Broke(#[from] tokio::task::JoinError),
 }
 

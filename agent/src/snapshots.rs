@@ -53,7 +53,7 @@ pub struct Snapshots {
     pub resumed: watch::Sender<Option<Instant>>,
     /// Start of the last successful board exchange with another region. Writer: gossip.
     pub heard: watch::Sender<Option<Instant>>,
-    /// Whether the catalogues of all living regions, or as many as another region could read, were
+    /// Whether the catalogues of all live regions, or as many as another region could read, were
     /// read since the start, so that missing versions are known. Never false again. Writer:
     /// replicator.
     pub has_catalogues: watch::Sender<bool>,

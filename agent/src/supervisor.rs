@@ -133,7 +133,7 @@ pub(crate) enum SupervisorMessage {
 
 impl ractor::Message for SupervisorMessage {}
 
-struct Life {
+struct RunningChild {
     index: usize,
     since: Instant,
 }
@@ -141,7 +141,7 @@ struct Life {
 /// State of the supervisor.
 pub(crate) struct SupervisorState {
     children: Vec<Child>,
-    alive: HashMap<ActorId, Life>,
+    alive: HashMap<ActorId, RunningChild>,
     cells: HashMap<&'static str, ActorCell>,
     back_off: Vec<Duration>,
     metrics: SupervisorMetrics,
@@ -155,7 +155,7 @@ impl SupervisorState {
             Ok(cell) => {
                 self.alive.insert(
                     cell.get_id(),
-                    Life {
+                    RunningChild {
                         index,
                         since: Instant::now(),
                     },
@@ -175,20 +175,20 @@ impl SupervisorState {
     }
 
     fn ended(&mut self, me: &ActorRef<SupervisorMessage>, actor: ActorId, why: &str) {
-        let Some(life) = self.alive.remove(&actor) else {
+        let Some(running) = self.alive.remove(&actor) else {
             return;
         };
-        if life.since.elapsed() >= FORGIVEN_AFTER {
-            self.back_off[life.index] = FIRST_BACK_OFF;
-            self.update_health(self.children[life.index].name, |health| {
+        if running.since.elapsed() >= FORGIVEN_AFTER {
+            self.back_off[running.index] = FIRST_BACK_OFF;
+            self.update_health(self.children[running.index].name, |health| {
                 health.failures_in_a_row = 0
             });
         }
 
-        let child = &self.children[life.index];
+        let child = &self.children[running.index];
         (child.vacate)();
         self.cells.remove(child.name);
-        self.schedule(me, life.index, why);
+        self.schedule(me, running.index, why);
     }
 
     fn schedule(&mut self, me: &ActorRef<SupervisorMessage>, index: usize, why: &str) {

@@ -31,14 +31,14 @@ const KEEP_ALIVE: Duration = Duration::from_secs(5);
 /// See [`KEEP_ALIVE`].
 const KEEP_ALIVE_PROBES: u32 = 3;
 
-/// What a client does on the way to an answer.
+/// What a client reports while it asks agents.
 #[derive(Debug, Clone, Copy)]
 pub enum Notice<'a> {
     /// A request is about to be sent.
     Request(&'a Method, &'a Url),
-    /// This agent did not answer a question; another did.
+    /// This agent did not answer a query; another one did.
     AnsweredByAnother(&'a Failure),
-    /// This agent could not be asked for a change; another was.
+    /// This agent could not be reached for a change; another one was.
     AskedAnother(&'a Failure),
 }
 
@@ -46,7 +46,7 @@ pub enum Notice<'a> {
 #[derive(Debug, Clone)]
 pub struct Client {
     agents: Vec<Url>,
-    /// The token, or why there is none: that matters only where one is needed.
+    /// The token, or why there is none; an error only where one is needed.
     token: Result<String, String>,
     http: reqwest::Client,
     /// For loopback addresses, which no proxy of the environment can reach.
@@ -56,10 +56,10 @@ pub struct Client {
     observer: fn(Notice<'_>),
 }
 
-/// An answer, and what had to be passed by to get it.
+/// An answer, and the agents that failed before it.
 #[derive(Debug)]
 pub struct Answer<T> {
-    /// What was answered.
+    /// The answer.
     pub value: T,
     /// The agents that did not answer, and why.
     pub failures: Vec<Failure>,
@@ -75,7 +75,7 @@ impl Client {
                 .tcp_keepalive(KEEP_ALIVE)
                 .tcp_keepalive_interval(KEEP_ALIVE)
                 .tcp_keepalive_retries(KEEP_ALIVE_PROBES)
-                // An agent never redirects; whoever does must not see the token.
+                // Agents never redirect; the target of a redirect must not see the token.
                 .redirect(reqwest::redirect::Policy::none())
                 .user_agent(concat!("regionmesh/", env!("CARGO_PKG_VERSION")))
         };
@@ -114,7 +114,7 @@ impl Client {
         }
     }
 
-    /// Says at once that a change will be refused, before anything long is done.
+    /// Fails early if a change would be refused, before any long operation.
     pub fn require_token(&self) -> Result<(), ClientError> {
         match &self.token {
             Ok(_) => Ok(()),
@@ -122,7 +122,7 @@ impl Client {
         }
     }
 
-    /// Asks for JSON; the observer hears of agents that don't answer.
+    /// Asks for JSON; agents that don't answer are reported to the observer.
     pub async fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T, ClientError> {
         let answer = self.ask(path, ANSWER).await?;
         for failure in &answer.failures {
@@ -131,7 +131,7 @@ impl Client {
         Ok(answer.value)
     }
 
-    /// Asks for a text; the observer hears of agents that don't answer.
+    /// Asks for a text; agents that don't answer are reported to the observer.
     pub async fn text(&self, path: &str) -> Result<String, ClientError> {
         let answer = self.first(path, ANSWER, answer::text).await?;
         for failure in &answer.failures {
@@ -174,7 +174,7 @@ impl Client {
                     self.last.store(index, Ordering::Relaxed);
                     return Ok(Answer { value, failures });
                 }
-                // One that starts, stops, or is not an agent at all: the next may do better.
+                // It is starting, stopping, or not an agent: try the next.
                 Err(error) if error.is_unavailable() => {
                     failures.push(Failure {
                         agent: agent.clone(),
@@ -190,14 +190,14 @@ impl Client {
         }
 
         Err(match refusal {
-            // Where all say the same, what they say is worth more than that nobody answered.
+            // If every agent refused alike, the refusal is more useful than a list of failures.
             Some(refusal) if failures.len() == 1 => refusal,
             _ => ClientError::NoAgent { tried: failures },
         })
     }
 
-    /// Opens an answer that does not end, at the first agent that gives one. `last_event` is where
-    /// to go on.
+    /// Opens an answer that does not end, at the first agent that gives one. The stream resumes
+    /// after `last_event`.
     pub async fn open(
         &self,
         path: &str,
@@ -242,7 +242,7 @@ impl Client {
         Err(ClientError::NoAgent { tried: failures })
     }
 
-    /// Asks for a change, which may take long.
+    /// Asks for a change, which may take a long time.
     pub async fn post<T: DeserializeOwned>(
         &self,
         path: &str,
@@ -251,7 +251,7 @@ impl Client {
         self.post_within(path, body, CHANGE).await
     }
 
-    /// Asks for a change that is done within `timeout`, or it is not known what became of it.
+    /// Asks for a change; after `timeout` its outcome is unknown.
     pub async fn post_within<T: DeserializeOwned>(
         &self,
         path: &str,
@@ -315,7 +315,7 @@ impl Client {
             .map(drop)
     }
 
-    /// Sends files to the one agent of this client, and reads what it makes of them.
+    /// Sends files to the one agent of this client, and reads its answer.
     pub async fn send_form<T: DeserializeOwned>(
         &self,
         path: &str,
@@ -333,8 +333,8 @@ impl Client {
         answer::json(reply.map_err(|error| ClientError::broken(agent, &error))?).await
     }
 
-    /// A client of one agent, to which everything that belongs together may go: the first that is
-    /// ready, else the first that answers at all.
+    /// A client of a single agent, for requests that belong together: the first that is ready, else
+    /// the first that answers.
     pub async fn reachable(&self) -> Result<Self, ClientError> {
         let mut failures = Vec::new();
         let mut unready = None;
@@ -367,7 +367,7 @@ impl Client {
             }
         }
 
-        // What it can't do it says itself, with the reason.
+        // It reports the reason if it can't carry out a request.
         unready
             .map(|agent| self.pinned(agent.clone()))
             .ok_or(ClientError::NoAgent { tried: failures })

@@ -1,4 +1,4 @@
-//! Why a request was not answered as wanted.
+//! Why a request failed.
 
 use crate::address::AddressError;
 use regionmesh_runtime::describe;
@@ -20,28 +20,28 @@ impl fmt::Display for Failure {
     }
 }
 
-/// Why a request was not answered as wanted.
+/// Why a request failed.
 #[derive(Debug, thiserror::Error)]
 pub enum ClientError {
     /// An address is not an agent's.
     #[error(transparent)]
     Address(#[from] AddressError),
-    /// A change needs a token, and there is none.
-    #[error("this changes the mesh and needs its token: {0}")]
+    /// A change needs a token, and none is configured.
+    #[error("this command needs an API token: {0}")]
     NoToken(String),
-    /// The system lets us make no HTTP client.
-    #[error("no HTTP client can be made: {0}")]
+    /// The HTTP client could not be created.
+    #[error("cannot create an HTTP client: {0}")]
     Setup(String),
     /// No agent answers.
     #[error("no agent of the mesh can be \
         reached{}", .tried.iter().map(|failure| format!("\n  {failure}")).collect::<String>())]
     NoAgent {
-        /// Whom we asked, and how that ended.
+        /// The agents that were asked, and their errors.
         tried: Vec<Failure>,
     },
-    /// The agent took a change, and its answer never came.
-    #[error("{} broke off ({why}); it may have been done, look before you repeat \
-        it", origin(.agent))]
+    /// The agent received a change, but its answer never arrived.
+    #[error("{}: connection lost ({why}); the change may have been applied. Check before you \
+        retry", origin(.agent))]
     BrokenOff {
         /// The agent's URL.
         agent: Url,
@@ -56,14 +56,14 @@ pub enum ClientError {
         /// What happened to the connection.
         why: String,
     },
-    /// What answers there is not an agent, or not of our version.
-    #[error("{} does not answer as an agent of this version does: {why}", origin(.agent))]
+    /// The server is not an agent, or of another version.
+    #[error("{} is not a RegionMesh agent, or runs an incompatible version: {why}", origin(.agent))]
     Foreign {
         agent: Url,
         /// What is wrong with the answer.
         why: String,
     },
-    /// The agent said no.
+    /// The agent refused.
     #[error("{error}{}", if .hint.is_empty() { String::new() } else { format!("; {}", .hint) })]
     Refused {
         /// What was wrong.
@@ -72,7 +72,7 @@ pub enum ClientError {
         hint: String,
         /// The HTTP status.
         status: StatusCode,
-        /// A word for programs, where errors of one status are to be told apart.
+        /// A code by which programs distinguish errors of one status.
         code: String,
     },
 }
@@ -90,11 +90,13 @@ impl ClientError {
         }
     }
 
-    /// The reason without the agent, for where the agent is named beside it.
+    /// The reason without the agent, for output that names the agent separately.
     pub(crate) fn why(&self) -> String {
         match self {
             Self::Connection { why, .. } | Self::BrokenOff { why, .. } => why.clone(),
-            Self::Foreign { why, .. } => format!("not an agent of this version: {why}"),
+            Self::Foreign { why, .. } => {
+                format!("not a RegionMesh agent, or an incompatible version: {why}")
+            }
             error => error.to_string(),
         }
     }
@@ -107,12 +109,12 @@ impl ClientError {
     }
 }
 
-/// The URL as people write it: without the slash at its end.
+/// The URL without its final slash.
 pub(crate) fn origin(url: &Url) -> &str {
     url.as_str().trim_end_matches('/')
 }
 
-/// The innermost cause: what the system said.
+/// The innermost cause: the system's error.
 pub(crate) fn root(error: &reqwest::Error) -> String {
     if error.is_timeout() {
         let what = if error.is_connect() {
@@ -132,7 +134,7 @@ pub(crate) fn root(error: &reqwest::Error) -> String {
     describe::without_numbers(&cause.to_string())
 }
 
-/// Whether an answer means that nothing is wrong with the question, only with the moment.
+/// Whether an answer means that the request is valid, but cannot be served now.
 fn is_passing(status: StatusCode) -> bool {
     matches!(
         status,

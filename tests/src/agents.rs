@@ -1,4 +1,4 @@
-//! What tests do with single agents: signals, configurations, stores.
+//! Helpers for single agents: signals, configurations, stores.
 
 use crate::mesh::TestMesh;
 use regionmesh::{

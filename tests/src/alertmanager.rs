@@ -1,4 +1,4 @@
-//! A real Alertmanager, and what it makes of the alerts that it gets.
+//! A real Alertmanager, and the alerts that it holds.
 
 use crate::{
     api,
@@ -12,7 +12,7 @@ use tokio::process::{Child, Command};
 /// The program, and the Debian package that brings it.
 pub const PROGRAM: (&str, &str) = ("prometheus-alertmanager", "prometheus-alertmanager");
 
-/// A running Alertmanager that notifies a webhook at once, and once only; ends with the value.
+/// A running Alertmanager that notifies a webhook immediately, and only once; ends with the value.
 pub struct Alertmanager {
     url: String,
     http: reqwest::Client,
@@ -33,7 +33,7 @@ impl Alertmanager {
         let file = directory.path().join("alertmanager.yml");
 
         std::fs::write(&file, config).expect("a file");
-        // Free a moment ago: it cannot report which port it got.
+        // A port that was just free: Alertmanager cannot report which port it got.
         let port = TcpListener::bind("127.0.0.1:0")
             .and_then(|free| free.local_addr())
             .expect("a port")
@@ -80,7 +80,7 @@ impl Alertmanager {
         &self.url
     }
 
-    /// The alerts of this name that hold.
+    /// The active alerts of this name.
     pub async fn firing(&self, name: &str) -> Result<Vec<Value>, String> {
         let url = format!("{}/api/v2/alerts?active=true", self.url);
         let reply = self

@@ -6,10 +6,10 @@ use reqwest::{Client, Method, RequestBuilder};
 use serde_json::{Value, json};
 use std::time::Duration;
 
-/// How long any answer may take.
+/// Timeout of any answer.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// An agent, asked over HTTP.
+/// An agent, accessed over HTTP.
 #[derive(Debug, Clone)]
 pub struct Api {
     http: Client,
@@ -41,7 +41,7 @@ impl Api {
         }
     }
 
-    /// The same agent, asked with another token or none.
+    /// The same agent, with another token or none.
     pub fn with_token(&self, token: Option<&str>) -> Self {
         Self {
             token: token.map(str::to_owned),
@@ -149,7 +149,7 @@ impl Api {
             .await
     }
 
-    /// Names a version by an alias, as soon as most regions can serve it.
+    /// Names a version by an alias, as soon as a majority of regions can serve it.
     pub async fn promote(
         &self,
         model: &str,
@@ -178,7 +178,7 @@ impl Api {
         Ok(held.map(|region| region.to_string()).collect())
     }
 
-    /// One inference in this very region: the version that answered, and its first output.
+    /// One inference in this region: the version that answered, and its first output.
     pub async fn infer(&self, path: &str, body: &Value) -> Result<(String, Vec<f64>), String> {
         let (code, answer) = self
             .ask(

@@ -1,4 +1,4 @@
-//! What hostile clients send to open ports: noise, half a request, requests without an end.
+//! Hostile clients of open ports: noise, partial requests, endless requests.
 
 use crate::models::noise;
 use crate::wait::{claim, seconds, until};
@@ -79,13 +79,13 @@ pub fn at_dns() -> Vec<Client> {
         Client::Stops(noise(4, 300)),
         Client::Repeats(b"\xff\xff".to_vec(), noise(5, PIECE)),
         Client::Repeats(Vec::new(), noise(6, PIECE)),
-        // Each of 16 bytes, as its length says, and no query.
+        // Each has 16 bytes, as its length declares, but is not a query.
         Client::Repeats(Vec::new(), [&b"\x00\x10"[..], &[0x80; 16]].concat()),
     ]
 }
 
-/// Lets all clients connect to `port` at once, `times` each. Each task ends when the server has
-/// closed its connection.
+/// Lets all clients connect to `port` concurrently, `times` each. Each task ends when the server
+/// has closed its connection.
 pub fn besiege(port: SocketAddr, clients: &[Client], times: usize) -> JoinSet<()> {
     let mut siege = JoinSet::new();
     for _ in 0..times {
@@ -98,7 +98,7 @@ pub fn besiege(port: SocketAddr, clients: &[Client], times: usize) -> JoinSet<()
 }
 
 async fn visit(port: SocketAddr, client: Client) {
-    // A connection that is refused or reset is one that ended.
+    // A refused or reset connection has ended.
     let visit = async {
         let mut stream = TcpStream::connect(port).await?;
         let (first, again) = match client {
@@ -139,8 +139,8 @@ pub async fn connect_from(source: Ipv4Addr, port: SocketAddr) -> io::Result<TcpS
 /// How long a silent client holds its connections before it renews them.
 const RENEWED_AFTER: Duration = Duration::from_secs(1);
 
-/// Clients that open connections, send the beginning of something, and never go on; renewed for as
-/// long as this lives.
+/// Clients that open connections, send the beginning of a request, and then nothing; renewed until
+/// this is dropped.
 pub struct Silence {
     clients: JoinSet<()>,
     opened: Arc<AtomicUsize>,

@@ -7,7 +7,7 @@ use tokio::process::Command;
 /// How long a command of the program may run.
 pub const COMMAND_TIMEOUT: Duration = seconds(120);
 
-/// How a command of the program ended.
+/// The outcome of a command of the program.
 #[derive(Debug)]
 pub struct CommandOutput {
     /// Its exit code; none if a signal ended it.
@@ -19,7 +19,7 @@ pub struct CommandOutput {
 }
 
 impl CommandOutput {
-    /// All that it printed.
+    /// Everything that it printed.
     pub fn text(&self) -> String {
         format!("{}{}", self.stdout, self.stderr)
     }

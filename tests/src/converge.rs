@@ -20,7 +20,7 @@ const REPLICATION_TIMEOUT: Duration = seconds(30);
 /// A leader: its agent, and its ballot's number.
 pub type Leader = (String, u64);
 
-/// The leader that all of `asked` name, and no other.
+/// The leader that all of `asked` agree on.
 pub async fn one_leader(asked: &[Api], timeout: Duration) -> Leader {
     until("one leader for all", timeout, async || {
         let mut named = BTreeSet::new();
@@ -40,7 +40,7 @@ pub async fn one_leader(asked: &[Api], timeout: Duration) -> Leader {
     .await
 }
 
-/// Waits until each of `asked` gives region `name` a wanted share.
+/// Waits until each of `asked` gives region `name` an expected share.
 pub async fn until_share(
     asked: &[Api],
     name: &str,
@@ -131,8 +131,8 @@ impl TestMesh {
         .await
     }
 
-    /// Every running agent outside region `index` judges it healthy and at its full share, from now
-    /// until it has probed it with success so many times more.
+    /// Every running agent outside region `index` judges it healthy and at its full share, until it
+    /// has probed it successfully that many more times.
     pub async fn assert_share_is_stable(&self, index: usize, probes: f64) {
         let name = self.region(index);
         let full = 1.0 / self.layout().regions.len() as f64;
@@ -178,31 +178,31 @@ impl TestMesh {
     pub async fn assert_returns_by_ramp(&self, index: usize, asked: usize, timeout: Duration) {
         let name = self.region(index);
         let api = self.api(asked);
-        let mut standings = Vec::new();
+        let mut traffic_states = Vec::new();
 
         until(&format!("{name} is back"), timeout, async || {
             let region = api.region(name).await?;
             let traffic_state = (region.traffic_state, region.ramp_percent);
             let is_back = traffic_state.0 == "serving";
 
-            if standings.last() != Some(&traffic_state) {
-                standings.push(traffic_state);
+            if traffic_states.last() != Some(&traffic_state) {
+                traffic_states.push(traffic_state);
             }
-            claim(is_back, || format!("{standings:?}"))
+            claim(is_back, || format!("{traffic_states:?}"))
         })
         .await;
 
-        println!("{name} came back: {standings:?}");
-        let is_gated = standings
+        println!("{name} came back: {traffic_states:?}");
+        let has_cooled_down = traffic_states
             .iter()
             .any(|(traffic_state, _)| traffic_state == "cooling-down");
-        let steps: Vec<u8> = standings
+        let steps: Vec<u8> = traffic_states
             .iter()
             .filter_map(|(_, percent)| *percent)
             .collect();
 
-        assert!(is_gated, "{standings:?}");
-        assert!(steps.len() >= 4 && steps.is_sorted(), "{standings:?}");
+        assert!(has_cooled_down, "{traffic_states:?}");
+        assert!(steps.len() >= 4 && steps.is_sorted(), "{traffic_states:?}");
     }
 
     /// Publishes a version of the iris model in region `index`.
@@ -247,8 +247,7 @@ impl TestMesh {
         }
     }
 
-    /// Every running agent's model server answers the default version's question with the numbers
-    /// of `version`.
+    /// Every running agent's model server serves `version` as the default.
     pub async fn until_answered_by_all(&self, version: &str) {
         for api in self.running_apis() {
             until(

@@ -61,7 +61,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn no_network_is_given_twice() {
+    fn no_network_is_assigned_twice() {
         let first = Loopback::reserve();
         let second = Loopback::reserve();
         assert_ne!(first, second);

@@ -1,4 +1,4 @@
-//! A mesh of real agents, one process each, that is a test's own.
+//! A mesh of real agents for one test, one process each.
 
 use crate::{
     api::{self, Api},
@@ -25,10 +25,10 @@ use tokio::{
 
 /// The name that users resolve.
 pub const SERVICE: &str = "serving.regionmesh.test";
-/// Meshes at once in one test program: more leave each other too little of two cores.
+/// Concurrent meshes in one test program: more would starve each other on two cores.
 static PLACES: Semaphore = Semaphore::const_new(2);
 
-/// What a test's mesh is to be.
+/// The options of a test's mesh.
 #[derive(Default)]
 pub struct Setup<'a> {
     /// What to change in every agent's configuration.
@@ -89,14 +89,14 @@ impl TestMesh {
         Self::start_with(Setup::default()).await
     }
 
-    /// As `setup` says, ready when this returns.
+    /// A mesh as `setup` describes it, ready.
     pub async fn start_with(setup: Setup<'_>) -> Self {
         let mesh = Self::prepare(setup).await;
         mesh.start().await.unwrap_or_else(|error| panic!("{error}"));
         mesh
     }
 
-    /// As `setup` says, and nothing started yet.
+    /// A mesh as `setup` describes it, not started yet.
     pub async fn prepare(setup: Setup<'_>) -> Self {
         let place = PLACES.acquire().await.expect("never closed");
         // The provider of TLS, before anything makes an HTTP client.
@@ -225,7 +225,7 @@ impl TestMesh {
         self.cli(&[arguments, &["--agent", &agent]].concat()).await
     }
 
-    /// Every region's index but `index`.
+    /// Every region's index except `index`.
     pub fn others(&self, index: usize) -> Vec<usize> {
         (0..self.layout().regions.len())
             .filter(|other| *other != index)

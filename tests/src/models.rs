@@ -5,7 +5,7 @@ use rand::{RngExt, SeedableRng, rngs::StdRng};
 use regionmesh_serving::{iris_onnx, iris_probabilities};
 use serde_json::{Value, json};
 
-/// The flower that is asked about: row 101 of the data set, a virginica.
+/// The flower of the requests: row 101 of the data set, a virginica.
 pub const FLOWER: [f32; 4] = [6.3, 3.3, 6.0, 2.5];
 /// Where setosa's bias is in the sample.
 const SETOSA_BIAS: f32 = 9.8539;
@@ -14,7 +14,7 @@ const FAVOUR: f32 = 8.0;
 /// FP32 in another order of addition.
 const TOLERANCE: f64 = 1e-5;
 
-/// What to send.
+/// The request.
 pub fn question() -> Value {
     json!({
         "inputs": [{
@@ -44,7 +44,7 @@ pub fn iris_two() -> Vec<u8> {
     bytes
 }
 
-/// What version 1 or 2 must answer.
+/// The expected answer of version 1 or 2.
 pub fn expected(version: &str) -> [f64; 3] {
     let [setosa, versicolor, virginica] = iris_probabilities(FLOWER).map(f64::from);
     let raised = if version == "2" {

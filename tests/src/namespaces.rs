@@ -1,4 +1,4 @@
-//! A network of a test's own: one namespace per region, joined by a bridge in a hub namespace.
+//! A network for one test: one namespace per region, joined by a bridge in a hub namespace.
 //!
 //! The test runs inside the hub (it starts itself again there), so nothing it sends leaves the
 //! namespaces. A region is cut off with iptables, silently, as a broken long-distance link would
@@ -28,7 +28,7 @@ pub fn address(index: usize) -> Ipv4Addr {
 }
 
 /// Runs the scenario of the test `name` in the hub of a new network of `regions` regions: this
-/// program is started again inside the hub, for that test only. Skipped, and said so, where
+/// program is started again inside the hub, for that test only. Skipped, with a message, where
 /// namespaces can't be made.
 pub fn in_network(name: &str, regions: usize, scenario: impl AsyncFnOnce(&Network)) {
     if let Ok(hub) = std::env::var(INSIDE) {

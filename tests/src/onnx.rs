@@ -1,4 +1,4 @@
-//! Tiny ONNX models, made on the spot: a good one, and ones that need too much.
+//! Tiny ONNX models, built in memory: a valid one, and some that need too many resources.
 
 use prost::Message;
 use serde_json::{Value, json};
@@ -128,7 +128,7 @@ pub fn scaled_question() -> Value {
     json!({ "inputs": [{ "name": "x", "datatype": "FP32", "shape": [1, 3], "data": [1, 1, 1] }] })
 }
 
-/// Half of a good model.
+/// Half of a valid model.
 pub fn damaged() -> Vec<u8> {
     let good = scaled(2.0);
     good[..good.len() / 2].to_vec()
@@ -215,7 +215,7 @@ pub fn doubled(times: usize) -> Vec<u8> {
     model(nodes, &[1], &[], vec![])
 }
 
-/// Multiplies matrices of `side` made from one number, again and again: minutes of computation out
+/// Multiplies matrices of `side` made from one number repeatedly: minutes of computation out
 /// of some hundred bytes.
 pub fn slow(side: i64, input: &[i64]) -> Vec<u8> {
     let product = |index: usize| {

@@ -10,7 +10,7 @@ mod comparison;
 mod tests;
 
 pub use commands::{commands, missing_path, missing_test};
-pub use comparison::is_as_shown;
+pub use comparison::is_as_documented;
 use std::{
     collections::BTreeSet,
     path::{Path, PathBuf},
@@ -48,14 +48,14 @@ pub enum Check {
     Configuration,
     /// Lines of a log: their messages must be those of the source.
     Log,
-    /// A drawing, a layout, a transcript: nothing that can be typed.
+    /// A drawing, a layout, a transcript: nothing to run.
     Text,
 }
 
 /// A command of a `console` block and the output that the page shows.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Step {
-    /// What is typed.
+    /// The command line.
     pub command: String,
     /// The output after it.
     pub output: String,
@@ -183,16 +183,15 @@ pub fn anchors(text: &str) -> BTreeSet<String> {
 
 /// A heading in lower case, without its links' targets and punctuation, with hyphens for spaces.
 fn slug(title: &str) -> String {
-    let mut shown = String::new();
+    let mut text = String::new();
     let mut rest = title.trim();
     while let Some((before, after)) = rest.split_once("](") {
-        shown += before;
+        text += before;
         rest = after.split_once(')').map_or("", |(_, rest)| rest);
     }
-    shown += rest;
+    text += rest;
 
-    shown
-        .to_lowercase()
+    text.to_lowercase()
         .chars()
         .filter(|letter| letter.is_alphanumeric() || " -_".contains(*letter))
         .map(|letter| if letter == ' ' { '-' } else { letter })
@@ -247,7 +246,7 @@ pub fn blocks(page: &Path) -> Vec<Block> {
 }
 
 impl Block {
-    /// What checks it, or why nothing does.
+    /// The check of this block, or why it has none.
     pub fn check(&self) -> Result<Check, String> {
         let (kind, rest) = self.mark.split_once(": ").unwrap_or((&self.mark, ""));
         let is_typed = matches!(self.language.as_str(), "console" | "sh");

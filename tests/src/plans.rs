@@ -25,7 +25,7 @@ fn stamp(plan: &PlanDetail) -> Stamp {
     )
 }
 
-/// Reads the plan of every agent, over and over, until it is finished or dropped.
+/// Reads the plan of every agent, repeatedly, until it is finished or dropped.
 pub struct PlanLog {
     /// Per agent, each plan as it was first read.
     seen: Arc<Mutex<Vec<Vec<PlanDetail>>>>,
@@ -34,7 +34,7 @@ pub struct PlanLog {
 }
 
 impl PlanLog {
-    /// Starts reading from `apis`. An agent that does not answer is asked again.
+    /// Starts reading from `apis`. Retries agents that do not answer.
     pub fn start(apis: Vec<Api>) -> Self {
         let seen = Arc::new(Mutex::new(vec![Vec::new(); apis.len()]));
         let stop = CancellationToken::new();
@@ -98,7 +98,7 @@ impl PlanLog {
     }
 }
 
-/// What a plan says, without what depends on who publishes it and when.
+/// The content of a plan, without the fields that depend on its publisher and time.
 fn content(plan: &PlanDetail) -> (String, Vec<(String, u16, String)>) {
     let regions = plan.regions.iter();
     let regions = regions.map(|region| {

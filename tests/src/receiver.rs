@@ -1,4 +1,4 @@
-//! A webhook receiver: records what it took, and can refuse or be slow.
+//! A webhook receiver: records messages, and can refuse them or be slow.
 
 use axum::{Router, body::Bytes, extract::State, routing::post};
 use http::{HeaderMap, StatusCode};
@@ -19,7 +19,7 @@ pub struct Message {
     pub bytes: Vec<u8>,
     /// The body as JSON; null if it is none.
     pub body: Value,
-    /// What it was answered.
+    /// The status that it was answered with.
     pub answered: u16,
 }
 
@@ -57,7 +57,7 @@ pub struct Receiver {
 }
 
 impl Receiver {
-    /// Treats the first messages so, one after the other, and takes all others.
+    /// Treats the first messages like this, one after the other, and accepts all others.
     pub async fn start(treatments: impl IntoIterator<Item = Treatment>) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let address = listener.local_addr().expect("its address");
@@ -78,7 +78,7 @@ impl Receiver {
         }
     }
 
-    /// Where it takes messages.
+    /// Its URL.
     pub fn url(&self) -> String {
         format!("http://{}/hook", self.address)
     }
@@ -92,7 +92,7 @@ impl Receiver {
             .clone()
     }
 
-    /// Those that it took.
+    /// The accepted messages.
     pub fn taken(&self) -> Vec<Message> {
         self.messages()
             .into_iter()
@@ -107,7 +107,7 @@ impl Drop for Receiver {
     }
 }
 
-/// How often each event was taken, by its idempotency key.
+/// How often each event was accepted, by its idempotency key.
 pub fn counts_by_key(messages: &[Message]) -> BTreeMap<String, usize> {
     let mut counts = BTreeMap::new();
     for message in messages {

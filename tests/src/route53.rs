@@ -1,7 +1,7 @@
 //! A strict fake of the Route 53 API: an HTTP server with the real wire format, driven by the real
 //! SDK's client.
 //!
-//! It follows the documented rules, also those that are easily forgotten: change batches are
+//! It enforces the documented rules, including easily forgotten ones: change batches are
 //! transactional, DELETE must match exactly, CREATE refuses what exists, one name and type has one
 //! routing policy, a zone takes one change at a time, an account has its rate, a change is on the
 //! name servers only after a while. Name servers answer over DNS what is in sync, by routing policy

@@ -27,12 +27,12 @@ use std::{
 };
 use tokio::{net::TcpListener, sync::watch, task::JoinHandle};
 
-/// Credentials for agents: any are right.
+/// Credentials for agents: any are accepted.
 pub const ENVIRONMENT: [(&str, &str); 2] =
     [("AWS_ACCESS_KEY_ID", "k"), ("AWS_SECRET_ACCESS_KEY", "s")];
-/// Longest body that is taken, bytes.
+/// Longest accepted body, bytes.
 const BODY_MAX: usize = 64 << 20;
-/// How long a request that is held back waits at most.
+/// How long a delayed request waits at most.
 const HELD_MAX: Duration = Duration::from_secs(60);
 
 /// What goes wrong.
@@ -161,7 +161,7 @@ impl S3 {
             .send_replace(Some((fault, matching.to_owned())));
     }
 
-    /// From now on nothing goes wrong.
+    /// Removes the fault.
     pub fn works(&self) {
         self.inner.fault.send_replace(None);
     }
@@ -228,7 +228,7 @@ async fn serve(State(inner): State<Arc<Inner>>, request: Request) -> Response {
     perform(&mut inner.lock(), &ask, fault)
 }
 
-/// Lets a request suffer a fault; its answer, if that ends it.
+/// Applies a fault to a request; the answer, if the fault determines it.
 async fn suffer(inner: &Inner, fault: Option<Fault>, kind: &str) -> Option<Response> {
     let is_write = !matches!(kind, "GET" | "HEAD" | "LIST");
     match fault? {

@@ -25,7 +25,7 @@ pub enum Behaviour {
     Breaks,
 }
 
-/// One region's endpoint; nothing listens there any more once it is dropped.
+/// One region's endpoint; nothing listens there once it is dropped.
 pub struct Scripted {
     behaviour: Arc<Mutex<Behaviour>>,
     inferences: Arc<AtomicUsize>,

@@ -1,9 +1,9 @@
-//! Tests that need what a machine may not have say so when they do nothing.
+//! Tests that need tools which a machine may lack report when they are skipped.
 
-/// Where this is set no test may be skipped: a check that is missing unnoticed is none.
+/// If this is set no test may be skipped: otherwise checks could be missing unnoticed.
 const STRICT: &str = "REGIONMESH_TESTS_STRICT";
 
-/// Says that the calling test does nothing, and why; the caller returns. Fails instead where
+/// Reports that the calling test is skipped, and why; the caller returns. Fails instead where
 /// `REGIONMESH_TESTS_STRICT` is set.
 pub fn skip(why: &str) {
     assert!(
@@ -13,7 +13,7 @@ pub fn skip(why: &str) {
     eprintln!("SKIPPED: {why}");
 }
 
-/// Whether a program is installed; if not, says so.
+/// Whether a program is installed; if not, reports it.
 pub fn has_program(program: &str, package: &str) -> bool {
     let is_there = is_installed(program);
     if !is_there {

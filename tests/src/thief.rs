@@ -51,7 +51,7 @@ const CALL_TIMEOUT: Duration = Duration::from_secs(10);
 /// connections.
 static TURN: Semaphore = Semaphore::const_new(1);
 
-/// Has nothing to offer.
+/// Offers nothing.
 struct Nothing;
 
 #[async_trait]
@@ -277,7 +277,7 @@ pub struct ThievesAgent {
 }
 
 impl ThievesAgent {
-    /// Asks its API for a change, with the thief's own token.
+    /// Requests a change from its API, with the thief's own token.
     pub async fn post(
         &self,
         path: &str,

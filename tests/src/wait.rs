@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 /// Pause between two checks.
 const POLL_INTERVAL: Duration = Duration::from_millis(100);
 
-/// Repeats `check` until it succeeds; fails with its last objection once `timeout` is over.
+/// Repeats `check` until it succeeds; fails with its last error once `timeout` is over.
 pub async fn until<T>(
     what: &str,
     timeout: Duration,
@@ -27,7 +27,7 @@ pub async fn until<T>(
     }
 }
 
-/// The same for claims: fine if it holds, else what was seen instead.
+/// The same for claims: Ok if it holds, else what was seen instead.
 pub fn claim(holds: bool, seen: impl FnOnce() -> String) -> Result<(), String> {
     if holds { Ok(()) } else { Err(seen()) }
 }

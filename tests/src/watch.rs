@@ -1,4 +1,4 @@
-//! A client that asks one DNS server continuously: what was answered, and when.
+//! A client that queries one DNS server continuously, and records each answer and its time.
 
 use crate::mesh::{SERVICE, TestMesh};
 use regionmesh::cli::up::{layout::LocalAgent, measure};
@@ -17,7 +17,7 @@ const QUERY_TIMEOUT: Duration = Duration::from_secs(2);
 
 type Answers = Vec<(Duration, Result<Vec<IpAddr>, String>)>;
 
-/// Asks one server for the service, over and over, until it is finished or dropped.
+/// Asks one server for the service, continuously, until it is finished or dropped.
 pub struct Watch {
     server: SocketAddr,
     begin: Instant,
@@ -56,7 +56,7 @@ impl Watch {
         self.begin.elapsed()
     }
 
-    /// Waits for so many more answers.
+    /// Waits for this many more answers.
     pub async fn more(&self, count: usize) {
         let wanted = self.answers.lock().unwrap().len() + count;
         while self.answers.lock().unwrap().len() < wanted {
@@ -93,7 +93,7 @@ impl Watch {
             .map(|(at, _)| *at)
     }
 
-    /// Stops asking, and fails if ever there was no answer or an empty one.
+    /// Stops, and fails if any answer was missing or empty.
     pub async fn finish_without_fault(self) {
         self.stop.cancel();
         self.asking.await.expect("the asking task");

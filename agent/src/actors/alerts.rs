@@ -24,19 +24,18 @@ use std::time::Duration;
 use tokio::{sync::watch, task::JoinSet};
 use tokio_util::sync::CancellationToken;
 
-/// How often deliveries are published again: the gossip actor may have been restarted meanwhile.
+/// How often deliveries are published again: the gossip actor may have been restarted.
 const REPUBLISH_INTERVAL: Duration = Duration::from_secs(5);
 
 /// Runs until `stop`; restarts the tasks whenever the receivers are reloaded.
-pub async fn keep(mut arguments: AlertsArguments, stop: CancellationToken) -> Result<(), String> {
+pub async fn run(mut arguments: AlertsArguments, stop: CancellationToken) -> Result<(), String> {
     let deliveries = watch::Sender::new(AlertStatus::default());
     loop {
         arguments.config = arguments.live.borrow_and_update().clone();
         let mut tasks = start_receivers(&arguments, &deliveries);
         tokio::select! {
             () = stop.cancelled() => return Ok(()),
-            () = reloaded(&mut arguments) => tracing::info!("the receivers of alerts were \
-                reloaded"),
+            () = reloaded(&mut arguments) => tracing::info!("alert receivers reloaded"),
             Some(ended) = tasks.join_next() => return Err(match ended {
                 Ok(()) => "the task of a receiver ended".into(),
                 Err(error) => error.to_string(),

@@ -245,9 +245,9 @@ impl CostState {
         pricing: Pricing<'_>,
         is_leader: bool,
     ) {
-        let shown = &self.arguments.snapshots.request_costs;
+        let request_costs = &self.arguments.snapshots.request_costs;
         if !is_leader {
-            shown.send_if_modified(|costs| costs.take().is_some());
+            request_costs.send_if_modified(|costs| costs.take().is_some());
             return;
         }
 
@@ -264,7 +264,7 @@ impl CostState {
             now_ms: view.at_ms,
         };
 
-        shown.send_replace(Some(Arc::new(observed.request_costs())));
+        request_costs.send_replace(Some(Arc::new(observed.request_costs())));
     }
 
     /// The result of judging budgets, anomalies and bills.
@@ -314,7 +314,7 @@ impl CostState {
             })
         };
 
-        let status_entries = CostStatus {
+        let status = CostStatus {
             counted_since_ms: self.arguments.started_ms,
             models,
             egress,
@@ -332,21 +332,21 @@ impl CostState {
             notices: self.saved.notices.iter().cloned().collect(),
         };
 
-        if self.published.as_ref() != Some(&status_entries)
+        if self.published.as_ref() != Some(&status)
             && self
                 .arguments
                 .gossip
                 .cast(GossipMessage::Publish(Box::new(StatusEntry::Cost(
-                    status_entries.clone(),
+                    status.clone(),
                 ))))
                 .is_ok()
         {
-            self.published = Some(status_entries);
+            self.published = Some(status);
         }
     }
 }
 
-/// Takes over the notices that the living agents publish.
+/// Takes over the notices that the live agents publish.
 fn take_notices(notices: &mut Notices, board: &BoardView, now_ms: u64) {
     for view in board.agents.values().filter(|view| view.is_alive) {
         if let Some(StatusEntry::Cost(status)) = view

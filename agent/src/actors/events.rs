@@ -43,7 +43,7 @@ pub struct EventsArguments {
 }
 
 /// Runs until `stop`.
-pub async fn keep(arguments: EventsArguments, stop: CancellationToken) -> Result<(), String> {
+pub async fn run(arguments: EventsArguments, stop: CancellationToken) -> Result<(), String> {
     let _ = stop.run_until_cancelled(detect_changes(arguments)).await;
     Ok(())
 }

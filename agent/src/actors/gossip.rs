@@ -206,7 +206,7 @@ impl Actor for GossipActor {
                 reply,
             } => {
                 let answer = state.answer(&from, &request, now);
-                // The peer may have gone meanwhile.
+                // The peer may have disconnected.
                 let _ = reply.send(answer);
             }
             GossipMessage::Publish(status_entry) => state.publish(*status_entry, now),
@@ -297,11 +297,11 @@ impl GossipState {
                     %agent,
                     was_up_ms,
                     last_status_ms,
-                    "member down: no agent gets an answer from it"
+                    "agent down: no response to direct or indirect probes"
                 );
                 self.since.insert(agent, now);
             }
-            MemberEvent::Restarted(agent) => tracing::info!(%agent, "member restarted"),
+            MemberEvent::Restarted(agent) => tracing::info!(%agent, "agent restarted"),
             MemberEvent::Rejoined(generation) => {
                 self.arguments
                     .generation

@@ -305,7 +305,7 @@ impl HealthState {
                         %before,
                         %after,
                         evidence,
-                        "this agent observes a worse endpoint"
+                        "endpoint condition worsened"
                     );
                 }
                 _ => {
@@ -315,7 +315,7 @@ impl HealthState {
                         %before,
                         %after,
                         evidence,
-                        "this agent observes a better endpoint"
+                        "endpoint condition improved"
                     )
                 }
             }
@@ -368,7 +368,7 @@ impl HealthState {
     }
 
     fn tick(&mut self) -> Result<(), ActorProcessingErr> {
-        // The tasks run for ever. One that ended has panicked; without it the actor would look
+        // The tasks never end. One that ended has panicked; without it the actor would look
         // healthy and observe nothing.
         if let Some(ended) = self.tasks.try_join_next() {
             return Err(match ended {

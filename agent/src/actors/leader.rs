@@ -65,17 +65,17 @@ impl Actor for LeaderActor {
         arguments: LeaderArguments,
     ) -> Result<LeaderState, ActorProcessingErr> {
         let data_dir = arguments.config.data_dir.clone();
-        let kept = match tokio::task::spawn_blocking(move || load_committed_plan(&data_dir)).await?
-        {
-            Ok(kept) => kept,
-            Err(error) => {
-                tracing::warn!(
-                    %error,
-                    "the last committed plan can't be read from the data directory"
-                );
-                None
-            }
-        };
+        let saved =
+            match tokio::task::spawn_blocking(move || load_committed_plan(&data_dir)).await? {
+                Ok(saved) => saved,
+                Err(error) => {
+                    tracing::warn!(
+                        %error,
+                        "the last committed plan can't be read from the data directory"
+                    );
+                    None
+                }
+            };
 
         let acceptor = Acceptor {
             store: arguments.store.clone(),
@@ -89,7 +89,7 @@ impl Actor for LeaderActor {
         let boot = arguments.boot ^ rand::random::<u64>();
         let mut driver = Driver::new(arguments.clone(), boot, myself)?;
 
-        driver.start(kept);
+        driver.start(saved);
         tasks.spawn(save_plans(arguments));
         Ok(LeaderState {
             driver,

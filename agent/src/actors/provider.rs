@@ -58,7 +58,7 @@ impl ProviderArguments {
 }
 
 /// Runs until `stop`.
-pub async fn keep(arguments: ProviderArguments, stop: CancellationToken) -> Result<(), String> {
+pub async fn run(arguments: ProviderArguments, stop: CancellationToken) -> Result<(), String> {
     let _ = stop.run_until_cancelled(sync_zone(arguments)).await;
     Ok(())
 }
@@ -167,8 +167,8 @@ async fn sync_zone(arguments: ProviderArguments) {
     }
 }
 
-/// Waits until the provider's name servers answer the plan; for ever where there is nothing to wait
-/// for.
+/// Waits until the provider's name servers answer the plan; never returns if there is nothing to
+/// wait for.
 async fn await_sync(provider: &Arc<dyn DnsProvider>, published: Option<Published>) {
     let Some(published) = published else {
         return std::future::pending().await;
@@ -183,7 +183,7 @@ async fn await_sync(provider: &Arc<dyn DnsProvider>, published: Option<Published
         ),
         Err(error) => tracing::warn!(
             provider = provider.name(), plan = published.plan, %error,
-            "the provider's name servers were not seen to answer the plan"
+            "the provider's name servers do not answer the plan yet"
         ),
     }
 }
@@ -201,7 +201,7 @@ async fn drift(provider: &Arc<dyn DnsProvider>, plan: &CommittedPlan) -> Option<
                     record = difference.record,
                     wanted = difference.wanted,
                     found = difference.found,
-                    "a record set is not as the plan wants it; `regionmesh dns apply` puts it right"
+                    "a record set differs from the plan; `regionmesh dns apply` corrects it"
                 );
             }
 
@@ -211,7 +211,7 @@ async fn drift(provider: &Arc<dyn DnsProvider>, plan: &CommittedPlan) -> Option<
         Ok(_) => Some(Vec::new()),
         Err(error) => {
             tracing::warn!(provider = provider.name(), %error, "the provider's zone could not be \
-                looked at");
+                read");
             None
         }
     }
@@ -233,7 +233,7 @@ mod tests {
     struct Recorder {
         written: watch::Sender<Vec<u64>>,
         settled: watch::Sender<u32>,
-        looked: watch::Sender<u32>,
+        comparisons: watch::Sender<u32>,
         drifted: Mutex<Vec<&'static str>>,
         failures: Mutex<Vec<ProviderError>>,
     }
@@ -259,7 +259,7 @@ mod tests {
             "recorder"
         }
         async fn preview(&self, _: &CommittedPlan) -> Result<Preview, ProviderError> {
-            self.looked.send_modify(|count| *count += 1);
+            self.comparisons.send_modify(|count| *count += 1);
             let drifted = self.drifted.lock().unwrap().clone();
             if drifted == ["unreadable"] {
                 return Err(ProviderError::Misconfigured("as asked".into()));
@@ -348,7 +348,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn plans_are_written_by_the_leader_alone_and_each_once() {
+    async fn only_the_leader_writes_plans_and_each_once() {
         let (recorder, snapshots, task) = start(Recorder::default());
         snapshots.plan.send_replace(plan(1));
         tokio::time::sleep(Duration::from_secs(60)).await;
@@ -366,7 +366,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_plan_from_before_the_start_is_not_written_until_it_is_known_to_stand() {
+    async fn a_plan_from_before_the_start_is_not_written_until_it_is_confirmed() {
         let (recorder, snapshots, task) = start(Recorder::default());
         snapshots.is_current.send_replace(false);
         lead(&snapshots, true);
@@ -379,7 +379,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_failure_is_tried_again_later_and_a_fence_is_not() {
+    async fn a_failed_write_is_retried_later_and_a_fenced_one_is_not() {
         let recorder = Recorder::default();
         let passing = || ProviderError::Raced {
             attempts: 1,
@@ -407,36 +407,36 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_written_zone_is_compared_again_and_again() {
+    async fn a_written_zone_is_compared_periodically() {
         let (recorder, snapshots, task) = start(Recorder::default());
         lead(&snapshots, true);
         snapshots.plan.send_replace(plan(1));
-        until(&recorder.looked, |looked| *looked == 3).await;
+        until(&recorder.comparisons, |comparisons| *comparisons == 3).await;
         assert_eq!(*recorder.written.borrow(), [1]);
         task.abort();
     }
     #[tokio::test(start_paused = true)]
-    async fn drift_and_a_lost_fence_are_shown_until_they_are_over() {
+    async fn drift_and_a_lost_fence_are_published_until_they_end() {
         let (recorder, snapshots, task) = start(Recorder::default());
-        let shown = |claim: fn(&ZoneState) -> bool| {
+        let until_published = |claim: fn(&ZoneState) -> bool| {
             let zones = snapshots.zones.clone();
             async move { until(&zones, |zones| zones.get("recorder").is_some_and(claim)).await }
         };
 
         lead(&snapshots, true);
         snapshots.plan.send_replace(plan(1));
-        shown(|zone| !zone.plan.is_empty() && zone.drift.is_empty()).await;
+        until_published(|zone| !zone.plan.is_empty() && zone.drift.is_empty()).await;
         *recorder.drifted.lock().unwrap() = vec!["A serving"];
-        shown(|zone| zone.drift == ["A serving"]).await;
+        until_published(|zone| zone.drift == ["A serving"]).await;
 
         // Who can't look does not know that it is over.
         *recorder.drifted.lock().unwrap() = vec!["unreadable"];
 
-        let looked = *recorder.looked.borrow();
-        until(&recorder.looked, |now| *now >= looked + 2).await;
-        shown(|zone| zone.drift == ["A serving"]).await;
+        let comparisons = *recorder.comparisons.borrow();
+        until(&recorder.comparisons, |now| *now >= comparisons + 2).await;
+        until_published(|zone| zone.drift == ["A serving"]).await;
         *recorder.drifted.lock().unwrap() = Vec::new();
-        shown(|zone| zone.drift.is_empty()).await;
+        until_published(|zone| zone.drift.is_empty()).await;
 
         let fenced = ProviderError::Fenced {
             plan: "p2".into(),
@@ -445,9 +445,10 @@ mod tests {
 
         recorder.failures.lock().unwrap().push(fenced);
         snapshots.plan.send_replace(plan(2));
-        shown(|zone| zone.fenced.as_deref() == Some("as asked") && zone.plan == "p2").await;
+        until_published(|zone| zone.fenced.as_deref() == Some("as asked") && zone.plan == "p2")
+            .await;
         lead(&snapshots, false);
-        shown(|zone| *zone == ZoneState::default()).await;
+        until_published(|zone| *zone == ZoneState::default()).await;
         task.abort();
     }
 }

@@ -31,7 +31,7 @@ use tokio_util::task::AbortOnDropHandle;
 
 /// How often due work is checked when nothing changes.
 const TICK: Duration = Duration::from_millis(500);
-/// How often a fetch of one version that fails again and again is logged.
+/// How often a fetch of one version that fails repeatedly is logged.
 const LOG_EVERY: Duration = Duration::from_secs(60);
 
 pub struct ReplicatorActor;

@@ -53,7 +53,7 @@ pub(super) async fn services(
         let name = provider.name();
         let arguments =
             ProviderArguments::new(dns_config.clone(), provider, base.snapshots.clone());
-        services.push(base.service(name, move |stop| provider::keep(arguments.clone(), stop)));
+        services.push(base.service(name, move |stop| provider::run(arguments.clone(), stop)));
     }
 
     services.push(api(parts, draining, health)?);
@@ -91,7 +91,7 @@ fn events(parts: &Parts) -> Result<Child> {
         metrics: EventMetrics::new(&base.registry)?,
     };
 
-    Ok(base.service("events", move |stop| events::keep(arguments.clone(), stop)))
+    Ok(base.service("events", move |stop| events::run(arguments.clone(), stop)))
 }
 
 fn alerts(parts: &Parts) -> Result<Child> {
@@ -104,7 +104,7 @@ fn alerts(parts: &Parts) -> Result<Child> {
         metrics: ReceiverMetrics::new(&base.registry)?,
     };
 
-    Ok(base.service("alerts", move |stop| alerts::keep(arguments.clone(), stop)))
+    Ok(base.service("alerts", move |stop| alerts::run(arguments.clone(), stop)))
 }
 
 fn serving(parts: &Parts) -> Child {

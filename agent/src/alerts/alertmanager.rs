@@ -38,7 +38,7 @@ impl Alertmanager {
     }
 
     /// Sends active and recently resolved alerts.
-    pub(crate) async fn tell(&self, alerts: &[Alert], now_ms: u64) -> Result<(), SendError> {
+    pub(crate) async fn send(&self, alerts: &[Alert], now_ms: u64) -> Result<(), SendError> {
         let alerts: Vec<Value> = alerts
             .iter()
             .map(|alert| self.render(alert, now_ms))

@@ -10,7 +10,7 @@ use std::{
 };
 
 #[test]
-fn what_an_operator_can_put_right_is_tried_again() {
+fn failures_that_an_operator_can_fix_are_retried() {
     assert!([400, 405, 413, 422].into_iter().all(is_final));
     assert!(
         ![301, 401, 403, 404, 408, 425, 429, 500, 503]
@@ -74,7 +74,7 @@ async fn send(port: u16, ca: Option<&Path>, token: &Path) -> Result<(), SendErro
 }
 
 #[tokio::test]
-async fn a_receiver_is_trusted_by_its_authority_and_gets_the_token_then_only() {
+async fn a_receiver_gets_the_token_only_if_its_authority_is_trusted() {
     let dir = tempfile::tempdir().unwrap();
     let ca = dir.path().join("ca.pem");
     let token = dir.path().join("token");

@@ -40,12 +40,12 @@ impl Webhook {
     }
 
     /// Sends an event.
-    pub(crate) async fn tell(&self, event: &Event) -> Result<(), SendError> {
+    pub(crate) async fn send(&self, event: &Event) -> Result<(), SendError> {
         let unready = |error: String| SendError::Unready(error);
         let body = body(&self.mesh, event).map_err(|error| unready(error.to_string()))?;
         let mut headers = HeaderMap::new();
-        let key =
-            HeaderValue::from_str(&event.id).map_err(|_| unready("its id is no header".into()))?;
+        let key = HeaderValue::from_str(&event.id)
+            .map_err(|_| unready("its id is not a valid header".into()))?;
 
         headers.insert(IDEMPOTENCY_KEY, key);
         if let Some(path) = &self.secret_file {

@@ -123,7 +123,7 @@ pub(crate) async fn guard(
     response
 }
 
-/// Logs a change when dropped, even if the client left before the answer.
+/// Logs a change when dropped, even if the client disconnected before the answer.
 struct AuditLine {
     from: SocketAddr,
     asked: String,
@@ -154,7 +154,7 @@ impl Drop for AuditLine {
                 target: "regionmesh::audit",
                 %from,
                 ?asked,
-                "the client left before the answer"
+                "the client disconnected before the answer"
             ),
         }
     }
@@ -170,7 +170,7 @@ async fn collect(body: Body, limits: Limits) -> Result<Bytes, ApiError> {
             format!("the body is longer than {} bytes", limits.json_bytes),
             "only /v1/uploads/{upload}/files takes long bodies",
         )),
-        Ok(Err(error)) => Err(ApiError::bad(format!("the body broke off: {error}"))),
+        Ok(Err(error)) => Err(ApiError::bad(format!("the body is incomplete: {error}"))),
         Err(_) => Err(ApiError::new(
             StatusCode::REQUEST_TIMEOUT,
             format!("the body was not complete after {:?}", limits.json_body),
@@ -225,8 +225,8 @@ async fn check(token_file: Option<&Path>, headers: &HeaderMap) -> Result<Operato
     let wrong = || {
         ApiError::new(
             StatusCode::FORBIDDEN,
-            "the token is not the right one",
-            "see api.token_file of that agent",
+            "the token was rejected",
+            "use a token of the agent's api.token_file",
         )
     };
 

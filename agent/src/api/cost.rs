@@ -35,7 +35,7 @@ const END: Parameter = ("end", "day", "Last day, included");
 const BY: Parameter = (
     "by",
     "groups",
-    "What to keep apart, separated by commas: region,service,tag:team",
+    "Groups, separated by commas: region,service,tag:team",
 );
 const FILTER: Parameter = (
     "filter",
@@ -55,7 +55,7 @@ pub(crate) const TRENDS_QUERY: &[Parameter] = &[
     (
         "interval",
         "interval",
-        "What is put side by side; months by default",
+        "Interval to compare; months by default",
     ),
 ];
 pub(crate) const FORECAST_QUERY: &[Parameter] = &[
@@ -65,7 +65,7 @@ pub(crate) const FORECAST_QUERY: &[Parameter] = &[
     METRIC,
     FILTER,
     FORMAT,
-    ("days", "days", "How far to look ahead, days; 30 by default"),
+    ("days", "days", "Days to forecast; 30 by default"),
 ];
 pub(crate) const PRICES_QUERY: &[Parameter] =
     &[("day", "day", "The day, UTC; today by default"), FORMAT];
@@ -180,7 +180,7 @@ async fn ask(
 fn broken(error: &tokio::task::JoinError) -> ApiError {
     ApiError::new(
         StatusCode::INTERNAL_SERVER_ERROR,
-        format!("the answer broke: {error}"),
+        format!("the answer failed: {error}"),
         "try again",
     )
 }
@@ -282,7 +282,7 @@ pub(crate) async fn add_prices(
     let day = |text: String| {
         let wrong = || {
             ApiError::bad(format!(
-                "valid_from: {text:?} is not a day; write 2026-09-18"
+                "valid_from: {text:?} is not a date; write 2026-09-18"
             ))
         };
         parse_date(&text).ok_or_else(wrong)

@@ -32,10 +32,10 @@ const KIND: Parameter = ("kind", "kinds", "Only these kinds, separated by commas
 const REGION: Parameter = (
     "region",
     "regions",
-    "Only what is about these regions, separated by commas",
+    "Only events about these regions, separated by commas",
 );
-const SEVERITY: Parameter = ("severity", "severity", "Only what is at least this severe");
-const SINCE: Parameter = ("since", "cursor", "Only what came after this cursor");
+const SEVERITY: Parameter = ("severity", "severity", "Minimum severity");
+const SINCE: Parameter = ("since", "cursor", "Only events after this cursor");
 const LIMIT: Parameter = (
     "limit",
     "limit",

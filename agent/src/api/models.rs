@@ -91,11 +91,10 @@ pub(crate) async fn delete(
         ));
     }
 
-    let mut done = format!(
-        "{model}@{version} is deleted here, and everywhere as soon as the other regions hear of it"
-    );
+    let mut done =
+        format!("deleted {model}@{version}; other regions delete it when they receive the change");
     if !naming.is_empty() {
-        done += &format!("; {} names nothing now", naming.join(" and "));
+        done += &format!("; {} no longer names a version", naming.join(" and "));
     }
 
     let content = content(&api, &model, &version).await?;
@@ -113,7 +112,7 @@ pub(crate) async fn delete(
     deleted.await.map_err(|error| {
         ApiError::new(
             StatusCode::INTERNAL_SERVER_ERROR,
-            format!("the deletion broke: {error}"),
+            format!("the deletion failed: {error}"),
             "try again",
         )
     })??;
@@ -145,7 +144,7 @@ pub(crate) async fn retry(
     let was_held = was_held.map_err(|error| {
         ApiError::new(
             StatusCode::INTERNAL_SERVER_ERROR,
-            format!("the retry broke: {error}"),
+            format!("the retry failed: {error}"),
             "try again",
         )
     })?;

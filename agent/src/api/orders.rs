@@ -39,7 +39,7 @@ pub(crate) async fn submit(api: Api, order: Order) -> OrderAnswer {
     let committed = carried_out.await.map_err(|error| {
         ApiError::new(
             StatusCode::INTERNAL_SERVER_ERROR,
-            format!("the order broke: {error}"),
+            format!("the order failed: {error}"),
             "see `failover status`",
         )
     })??;
@@ -97,7 +97,7 @@ impl From<OrderRefusal> for ApiError {
                 }
                 OrderError::Unfit { .. } => (
                     StatusCode::CONFLICT,
-                    "users are not moved onto a worse region; drain the others if it must be",
+                    "traffic does not move to a less healthy region; to force it, drain the others",
                 ),
                 OrderError::WouldReplace { .. } => (
                     StatusCode::CONFLICT,
@@ -105,7 +105,7 @@ impl From<OrderRefusal> for ApiError {
                 ),
                 OrderError::LastServing { .. } => (
                     StatusCode::CONFLICT,
-                    "to let the drain stand all the same, repeat with --yes or --force (\"force\": \
+                    "to drain it anyway, repeat with --yes or --force (\"force\": \
                         true)",
                 ),
                 OrderError::Member(error) => member_refusal(error),

@@ -117,7 +117,7 @@ fn readiness_checks(api: &Api) -> [ReadinessCheck; 7] {
         (
             "mesh",
             *api.snapshots.is_current.borrow(),
-            "no other region has been heard yet; it goes on alone in 3 s".into(),
+            "no other region reached yet; continuing alone after 3 s".into(),
         ),
         (
             "store",

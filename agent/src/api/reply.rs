@@ -58,7 +58,7 @@ impl ApiError {
 
     pub(crate) fn unknown_region(region: &RegionName) -> Self {
         Self::not_found(
-            format!("there is no region {region} in this mesh"),
+            format!("this mesh has no region {region}"),
             "see `regionmesh status`",
         )
     }
@@ -78,10 +78,10 @@ impl ApiError {
 impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
         // It may quote what a client sent: escape it and bound its length.
-        let shown = visible(&self.error);
-        let error = match shown.char_indices().nth(ERROR_MAX) {
-            Some((end, _)) => format!("{}…", &shown[..end]),
-            None => shown.into_owned(),
+        let printable = visible(&self.error);
+        let error = match printable.char_indices().nth(ERROR_MAX) {
+            Some((end, _)) => format!("{}…", &printable[..end]),
+            None => printable.into_owned(),
         };
         let hint = if self.hint.is_empty() && self.status == StatusCode::BAD_REQUEST {
             SEE_DOCUMENT
@@ -117,8 +117,8 @@ impl From<ModelError> for ApiError {
         let hint = match &error {
             ModelError::NotFound { .. } => "see `regionmesh models list`",
             ModelError::Store { .. } | ModelError::Unavailable(_) | ModelError::Io { .. } => {
-                "try again once the store is back; `regionmesh status` names it, and other regions \
-                    take models meanwhile"
+                "retry once the store is back (see `regionmesh status`), or publish in another \
+                    region"
             }
             _ => "",
         };

@@ -27,7 +27,7 @@ pub(crate) fn json<T: DeserializeOwned>(body: &Bytes) -> Result<T, ApiError> {
     // serde would also take an array, as the fields in their order.
     if text.trim_ascii_start().first() != Some(&b'{') {
         return Err(ApiError::bad(
-            "the body is not the JSON expected: it is no object",
+            "the body is not the JSON expected: it is not an object",
         ));
     }
 

@@ -43,7 +43,7 @@ pub(crate) struct Route {
     pub(crate) summary: &'static str,
     pub(crate) body: BodyKind,
     pub(crate) answer: Answer,
-    /// Statuses of its errors, besides those that every route may answer.
+    /// Statuses of its errors, in addition to those that every route may answer.
     pub(crate) errors: &'static [u16],
     /// Whether it needs the token: it changes state, or costs a lot.
     pub(crate) needs_token: bool,

@@ -101,7 +101,7 @@ pub(crate) const ROUTES: &[Route] = {
         ),
         change(
             "/v1/failover/drain",
-            "Give a region no traffic, for a time",
+            "Drain a region: move its traffic away for a limited time",
             BodyKind::Json("RegionOrderBody"),
             Json("OrderDone"),
             ORDER_ERRORS,
@@ -109,7 +109,7 @@ pub(crate) const ROUTES: &[Route] = {
         ),
         change(
             "/v1/failover/hold",
-            "Let automation change nothing, for a region or the whole mesh, for a time",
+            "Pause automatic failover for a region or the whole mesh",
             BodyKind::Json("OrderBody"),
             Json("OrderDone"),
             ORDER_ERRORS,
@@ -126,7 +126,7 @@ pub(crate) const ROUTES: &[Route] = {
         ),
         change(
             "/v1/failover/restore",
-            "Revoke an order; a drained region comes back through cool-down and ramp",
+            "Cancel an order; a drained region returns through cool-down and ramp",
             BodyKind::Json("OrderBody"),
             Json("OrderDone"),
             ORDER_ERRORS,
@@ -159,7 +159,7 @@ pub(crate) const ROUTES: &[Route] = {
         ),
         change(
             "/v1/failover/members/rename",
-            "Give a region another name; its acceptor, share and orders stay",
+            "Rename a region; it keeps its acceptor, share and orders",
             BodyKind::Json("NewNameBody"),
             Json("OrderDone"),
             ORDER_ERRORS,
@@ -167,7 +167,7 @@ pub(crate) const ROUTES: &[Route] = {
         ),
         read(
             "/v1/events",
-            "Events, as this agent noticed them",
+            "Recent events that this agent detected",
             Json("EventList"),
             &[400],
             || get(events::list),
@@ -215,7 +215,7 @@ pub(crate) const ROUTES: &[Route] = {
         .with_query(cost::SPAN_QUERY),
         read(
             "/v1/cost/egress",
-            "What bytes cost that left a region",
+            "Cost of egress",
             Formats("CostEgress"),
             COST_ERRORS,
             || get(cost::egress),
@@ -247,7 +247,7 @@ pub(crate) const ROUTES: &[Route] = {
         .with_query(cost::FORMAT_QUERY),
         read(
             "/v1/cost/sources",
-            "Whose bills are there, and what runs",
+            "The sources of bills, and what runs",
             Formats("CostSources"),
             COST_ERRORS,
             || get(cost::sources),
@@ -263,7 +263,7 @@ pub(crate) const ROUTES: &[Route] = {
         .with_query(cost::PRICES_QUERY),
         read(
             "/v1/cost/recommendations",
-            "Ways to spend less",
+            "Recommendations that reduce cost",
             Formats("CostRecommendations"),
             COST_ERRORS,
             || get(cost::recommendations),

@@ -36,6 +36,6 @@ pub(crate) struct Api {
     pub(crate) quarantine: Option<Arc<Quarantine>>,
     /// Slots for event streams.
     pub(crate) streams: Streams,
-    /// True once the agent is shutting down: it is not ready any more.
+    /// True once the agent is shutting down: it is no longer ready.
     pub(crate) draining: watch::Receiver<bool>,
 }

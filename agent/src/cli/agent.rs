@@ -13,10 +13,10 @@ pub(super) struct AgentCommand {
     /// The configuration, TOML; docs/reference/settings.md lists all settings.
     #[arg(long)]
     config: PathBuf,
-    /// Check the configuration, print all its faults, and exit.
+    /// Validate the configuration, report every error, and exit.
     #[arg(long)]
     check: bool,
-    /// After SIGTERM: how long to ask for no more traffic before ending, for example 10s.
+    /// Drain for this long on SIGTERM before exiting, for example 10s.
     #[arg(long, value_name = "DURATION", value_parser = duration::parse, default_value = "0s")]
     drain: Duration,
     /// As --drain, in whole seconds; for earlier versions.
@@ -36,7 +36,7 @@ impl AgentCommand {
 
         if self.check {
             println!(
-                "{} is a good configuration of agent {}",
+                "{}: configuration is valid (agent {})",
                 self.config.display(),
                 config.id()
             );

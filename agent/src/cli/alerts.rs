@@ -8,7 +8,7 @@ use anyhow::Result;
 use regionmesh_client::{AlertEntry, AlertList, AlertState};
 use std::process::ExitCode;
 
-/// Show the active alerts, and on request those that ended lately
+/// Show active alerts, and on request recently ended ones
 #[derive(Debug, clap::Args)]
 pub(super) struct AlertsCommand {
     /// Which alerts: active, ended within the last five minutes, or both

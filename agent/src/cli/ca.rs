@@ -4,10 +4,10 @@ use regionmesh_mesh::{CA_CERTIFICATE, CA_KEY, init_authority, issue_certificate}
 use regionmesh_protocol::identity::{AgentId, AgentName, MeshName, RegionName};
 use std::{path::PathBuf, process::ExitCode};
 
-/// Longest life of a certificate, days: a century.
+/// Longest lifetime of a certificate, days: a century.
 const DAYS_MAX: i64 = 36_500;
 
-/// Make certificates for the mesh.
+/// Create certificates for the mesh.
 #[derive(Debug, clap::Args)]
 pub(super) struct CaCommand {
     #[command(subcommand)]
@@ -16,7 +16,7 @@ pub(super) struct CaCommand {
 
 #[derive(Debug, clap::Subcommand)]
 enum Action {
-    /// Make a certificate authority for a mesh.
+    /// Create a certificate authority for a mesh.
     Init {
         /// The mesh: the trust domain of every certificate, for example prod.example.org.
         #[arg(long)]

@@ -10,7 +10,7 @@ use std::process::ExitCode;
 const EXIT_CODES: &str =
     "Exit codes: 0 done, 1 failed, 2 bad usage or bad configuration, 3 the mesh can't do it now.";
 
-/// Serve ML models from several regions and clouds at once, with no central coordinator.
+/// Serve ML models from several regions and clouds, without a central coordinator.
 #[derive(Debug, Parser)]
 #[command(
     name = "regionmesh",

@@ -39,8 +39,8 @@ impl Common {
         value: &T,
         text: impl FnOnce(Paint) -> String,
     ) -> Result<ExitCode> {
-        let shown = match output::serialize(self.output.format(), value)? {
-            Some(shown) => shown,
+        let rendered = match output::serialize(self.output.format(), value)? {
+            Some(rendered) => rendered,
             None => {
                 text(Paint {
                     is_on: text::takes_colour(),
@@ -51,7 +51,7 @@ impl Common {
             }
         };
 
-        text::print(&shown)?;
+        text::print(&rendered)?;
         Ok(ExitCode::SUCCESS)
     }
 
@@ -66,7 +66,7 @@ pub(super) fn text_within(text: &str, limit: usize) -> Result<String, String> {
     let length = text.chars().count();
     if length == 0 || length > limit {
         return Err(format!(
-            "it has {length} characters, 1 to {limit} are possible"
+            "it has {length} characters; 1 to {limit} are allowed"
         ));
     }
 

@@ -119,7 +119,7 @@ impl ClientOptions {
         let token = match (&self.token_file, token_file) {
             (Some(given), _) => Ok(read_token(given).map_err(CommandError::Usage)?),
             (None, Some(path)) => read_token(&path),
-            (None, None) => Err("give --token-file FILE, or set REGIONMESH_TOKEN_FILE".into()),
+            (None, None) => Err("pass --token-file FILE or set REGIONMESH_TOKEN_FILE".into()),
         };
 
         Ok(Client::new(agents, token)?.observed_by(report))

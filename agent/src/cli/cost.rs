@@ -20,21 +20,21 @@ pub(super) struct CostCommand {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Show what was spent within some days
+    /// Show spending over a range of days
     Report(Spent),
     /// Show how spending changed from month to month
     Trends(Trends),
     /// Show what each model costs, in all and for 1,000 inferences
     Models(Spent),
-    /// Show what bytes cost that left a region, by cause
+    /// Show the cost of egress, by cause
     Egress(Spent),
-    /// Show what this month and the days to come are heading for
+    /// Forecast this month and the coming days
     Forecast(ForecastOptions),
-    /// Show spending that is not as usual
+    /// Show unusual spending
     Anomalies(AnswerOptions),
-    /// Show how far budgets are used up
+    /// Show how much of each budget is used
     Budgets(AnswerOptions),
-    /// Show whose bills are there, and up to which day
+    /// Show the sources of bills, and the last day of each
     Sources(AnswerOptions),
     #[command(subcommand)]
     Prices(prices::PricesCommand),
@@ -49,7 +49,7 @@ struct Spent {
     /// Last day, included [default: today; with --files the last day of the bills]
     #[arg(long, value_name = "DATE")]
     end_date: Option<String>,
-    /// Keep apart by: day, week, month, provider, account, region, zone, service, category,
+    /// Group by: day, week, month, provider, account, region, zone, service, category,
     /// pricing, charge, model, tag:KEY
     #[arg(long, value_name = "GROUP", value_delimiter = ',')]
     by: Vec<String>,
@@ -74,7 +74,7 @@ struct Trends {
 
 #[derive(Debug, Args)]
 struct ForecastOptions {
-    /// How many days to look ahead
+    /// Days to forecast
     #[arg(long, value_name = "DAYS", default_value = "30")]
     days: String,
     #[command(flatten)]

@@ -19,7 +19,7 @@ use regionmesh_runtime::time::unix_ms;
 use serde::Serialize;
 use std::{path::PathBuf, process::ExitCode, sync::Arc};
 
-/// Show and make what the plan wants of a zone in Route 53
+/// Preview and apply the committed plan to a Route 53 zone
 #[derive(Debug, clap::Args)]
 pub(super) struct DnsCommand {
     #[command(subcommand)]
@@ -36,14 +36,14 @@ enum Action {
         #[arg(long)]
         check: bool,
     },
-    /// Make the zone as the committed plan says, and wait until its name servers answer so
+    /// Apply the committed plan to the zone and wait until its name servers serve it
     Apply {
         #[command(flatten)]
         source: Source,
         /// Do not wait for the name servers; unused health checks are deleted the next time
         #[arg(long)]
         no_wait: bool,
-        /// Write without asking
+        /// Apply without confirmation
         #[arg(long, short)]
         yes: bool,
     },
@@ -168,7 +168,7 @@ impl Source {
         let providers = regionmesh_dns::configured(&config, &prometheus::Registry::new()).await?;
         if providers.is_empty() {
             let missing = format!(
-                "{} has no [dns.route53], so there is no zone to look at",
+                "{} has no [dns.route53], so there is no zone to compare",
                 path.display()
             );
             return Err(CommandError::Usage(missing).into());

@@ -1,7 +1,7 @@
 //! `regionmesh events`: past events of the mesh, and with `--follow` new ones.
 //!
 //! Any agent is asked; if it goes away, the next one is. Events that both noticed have one id and
-//! are shown once.
+//! are printed once.
 
 use super::{
     common::Common,
@@ -27,8 +27,8 @@ use ::time::{OffsetDateTime, format_description::well_known::Rfc3339};
 
 /// Longest line of a stream, bytes; an event has a few kilobytes.
 const LINE_MAX: usize = 1 << 20;
-/// Ids remembered, so that an event is shown once whichever agents are asked.
-const REMEMBERED: usize = 4_096;
+/// Ids remembered, so that an event is printed once whichever agents are asked.
+const IDS_MAX: usize = 4_096;
 /// A stream that is silent for this long is broken: agents send a keep-alive every 15 s.
 const SILENCE_TIMEOUT: Duration = Duration::from_secs(40);
 /// Pause before the next agent is asked.
@@ -37,24 +37,24 @@ const RETRY_INTERVAL: Duration = Duration::from_secs(1);
 /// Show what happened: verdicts, plans, leaders, ramps, fences, drift, conflicts, certificates
 #[derive(Debug, clap::Args)]
 pub(super) struct EventsCommand {
-    /// Go on showing what happens, until interrupted
+    /// Stream new events until interrupted
     #[arg(long, short)]
     follow: bool,
     /// Only these kinds: verdict, plan, leader, ramp, fence-lost, drift, conflict, certificate,
     /// problem
     #[arg(long, value_name = "KIND", value_delimiter = ',')]
     kind: Vec<EventKind>,
-    /// Only what is about these regions
+    /// Show events for these regions only
     #[arg(long, value_name = "REGION", value_delimiter = ',')]
     region: Vec<RegionName>,
-    /// Only what is at least this severe: info, warning, critical
+    /// Minimum severity: info, warning, critical
     #[arg(long, value_name = "SEVERITY", default_value = "info")]
     severity: Severity,
-    /// Only what happened since then: a duration such as 1h30m, or a time such as
+    /// Show events since then: a duration such as 1h30m, or a time such as
     /// 2026-11-29T14:00:00Z
     #[arg(long, value_name = "WHEN", value_parser = since)]
     since: Option<Since>,
-    /// At most this many, the latest [default: 50; with --since all that the agent keeps]
+    /// Number of events to show, the latest [default: 50; with --since all that the agent has]
     #[arg(long, value_name = "COUNT", value_parser = clap::value_parser!(u16).range(1..=LIMIT_MAX))]
     limit: Option<u16>,
     #[command(flatten)]
@@ -64,7 +64,7 @@ pub(super) struct EventsCommand {
 /// Most events in one answer of an agent.
 const LIMIT_MAX: i64 = 1_000;
 
-/// The time from which events are shown.
+/// The time from which events are printed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Since {
     /// This long ago.
@@ -98,7 +98,7 @@ impl EventsCommand {
         let paint = Paint {
             is_on: text::takes_colour(),
         };
-        let mut shown = Shown::default();
+        let mut printed = Printed::default();
         let from_ms = self.since.map_or(0, |since| match since {
             Since::Ago(ago) => {
                 unix_ms().saturating_sub(u64::try_from(ago.as_millis()).unwrap_or(u64::MAX))
@@ -118,7 +118,7 @@ impl EventsCommand {
             .iter()
             .filter(|numbered| numbered.event.time_ms >= from_ms)
         {
-            self.print(event, &mut shown, paint)?;
+            self.print(event, &mut printed, paint)?;
         }
 
         if !self.follow {
@@ -127,9 +127,9 @@ impl EventsCommand {
 
         let mut last = list.next;
         loop {
-            let ended = self.follow(&client, &mut last, &mut shown, paint).await;
+            let ended = self.follow(&client, &mut last, &mut printed, paint).await;
             match ended {
-                Ok(why) => eprintln!("the stream of events broke off ({why}); asking for another"),
+                Ok(why) => eprintln!("event stream lost ({why}); reconnecting"),
                 // All agents may be restarting: keep trying.
                 Err(Stop::Client(error)) if error.is_unavailable() => eprintln!("warning: {error}"),
                 Err(Stop::Client(error)) => return Err(error.into()),
@@ -181,7 +181,7 @@ impl EventsCommand {
         &self,
         client: &Client,
         last: &mut String,
-        shown: &mut Shown,
+        printed: &mut Printed,
         paint: Paint,
     ) -> Result<String, Stop> {
         let path = format!("/v1/events/stream?{}", self.query());
@@ -206,14 +206,14 @@ impl EventsCommand {
                     // Other data reports lost events; the id says where the stream resumes.
                     && let Ok(NumberedEvent { event, .. }) = serde_json::from_str(data)
                 {
-                    self.print(&event, shown, paint).map_err(Stop::Output)?;
+                    self.print(&event, printed, paint).map_err(Stop::Output)?;
                 }
             }
         }
     }
 
-    fn print(&self, event: &EventEntry, shown: &mut Shown, paint: Paint) -> Result<()> {
-        if !shown.add(&event.id) {
+    fn print(&self, event: &EventEntry, printed: &mut Printed, paint: Paint) -> Result<()> {
+        if !printed.add(&event.id) {
             return Ok(());
         }
 
@@ -246,21 +246,21 @@ fn render(event: &EventEntry, paint: Paint) -> String {
     )
 }
 
-/// Ids of the events that were shown.
+/// Ids of the events that were printed.
 #[derive(Default)]
-struct Shown {
+struct Printed {
     ids: HashSet<String>,
     order: VecDeque<String>,
 }
 
-impl Shown {
+impl Printed {
     /// Whether it is new.
     fn add(&mut self, id: &str) -> bool {
         if !self.ids.insert(id.to_owned()) {
             return false;
         }
         self.order.push_back(id.to_owned());
-        if self.order.len() > REMEMBERED
+        if self.order.len() > IDS_MAX
             && let Some(oldest) = self.order.pop_front()
         {
             self.ids.remove(&oldest);

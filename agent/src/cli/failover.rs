@@ -1,5 +1,4 @@
-//! `regionmesh failover`: look at the plan and why it is as it is, overrule it for a time, and try
-//! what would happen.
+//! `regionmesh failover`: inspects, overrides and simulates failover.
 
 mod kill;
 mod members;
@@ -28,7 +27,7 @@ use std::{
     process::ExitCode,
 };
 
-/// Look at failover, overrule it for a time, and try what would happen
+/// Inspect, override and simulate failover
 #[derive(Debug, Args)]
 pub(super) struct FailoverCommand {
     #[command(subcommand)]
@@ -41,7 +40,7 @@ enum Action {
     Restore(Restore),
     Promote(Promote),
     Hold(Hold),
-    Status(Show),
+    Status(ShowStatus),
     History(History),
     Explain(Explain),
     Simulate(Simulate),
@@ -59,17 +58,17 @@ struct Term {
 /// Whether an order may end another operator's.
 #[derive(Debug, Args)]
 struct Override {
-    /// Also if that replaces another operator's order; the answer says which
+    /// Replace another operator's order if there is one; the answer names it
     #[arg(long)]
     force: bool,
 }
 
-/// Give a region no traffic, for a time
+/// Drain a region: move its traffic away for a limited time
 #[derive(Debug, Args)]
 struct Drain {
     /// The region to drain
     region: RegionName,
-    /// Drain the last region that can serve without asking: in name only, it keeps its traffic
+    /// Drain the last region that can serve without confirmation: it keeps its traffic for now
     #[arg(long)]
     yes: bool,
     #[command(flatten)]
@@ -93,12 +92,12 @@ struct Restore {
     common: Common,
 }
 
-/// Give a region all traffic, for a time; a region that is failed or drains is refused
+/// Send all traffic to one region for a limited time; a failed or draining region is refused
 #[derive(Debug, Args)]
 struct Promote {
     /// The region to promote
     region: RegionName,
-    /// Also if the region is out: move all traffic now, without cool-down and ramp
+    /// Move all traffic now, without cool-down and ramp, even if the region is out
     #[arg(long)]
     immediate: bool,
     #[command(flatten)]
@@ -111,7 +110,7 @@ struct Promote {
     common: Common,
 }
 
-/// Let automation change nothing, for a region or the whole mesh, for a time
+/// Pause automatic failover for a region or the whole mesh
 #[derive(Debug, Args)]
 struct Hold {
     /// The region; without it, the whole mesh
@@ -126,9 +125,9 @@ struct Hold {
     common: Common,
 }
 
-/// Show the plan, the orders that stand, and what the guards hold back
+/// Show the plan, active orders, and what the guards hold back
 #[derive(Debug, Args)]
-struct Show {
+struct ShowStatus {
     #[command(flatten)]
     common: Common,
 }
@@ -136,14 +135,14 @@ struct Show {
 /// Show the plans that an agent saw committed, and why each was made
 #[derive(Debug, Args)]
 struct History {
-    /// Show at most this many, the newest
+    /// Number of plans to show, the newest
     #[arg(long, value_name = "COUNT", default_value_t = 20)]
     limit: usize,
     #[command(flatten)]
     common: Common,
 }
 
-/// Show who saw what of a region and when, and why it stands where it does
+/// Explain the traffic of a region: observations, votes, orders and guards
 #[derive(Debug, Args)]
 struct Explain {
     /// The region to explain
@@ -152,7 +151,7 @@ struct Explain {
     common: Common,
 }
 
-/// Try what would happen: on paper, or by killing a region of a mesh of `up`
+/// Simulate a failure: predict the plan, or kill a region of a mesh of `up`
 #[derive(Debug, Args)]
 #[command(group = ArgGroup::new("what").required(true).args(["what_if", "kill"]))]
 struct Simulate {
@@ -164,7 +163,7 @@ struct Simulate {
     /// are moved
     #[arg(long, value_name = "REGION")]
     kill: Option<RegionName>,
-    /// Kill without asking
+    /// Kill without confirmation
     #[arg(long, short, requires = "kill")]
     yes: bool,
     #[command(flatten)]
@@ -230,7 +229,7 @@ impl FailoverCommand {
     }
 }
 
-impl Show {
+impl ShowStatus {
     async fn run(self) -> Result<ExitCode> {
         let client = self.common.client.connect()?;
         let status: FailoverStatus = client.get("/v1/failover/status").await?;
@@ -287,10 +286,7 @@ async fn drain(mut body: Value, is_confirmed: bool, common: &Common) -> Result<E
     if !may_ask && !is_confirmed {
         return Err(refusal);
     }
-    confirm(
-        &format!("{refusal}. Let the drain stand all the same?"),
-        is_confirmed,
-    )?;
+    confirm(&format!("{refusal}. Drain it anyway?"), is_confirmed)?;
 
     body["force"] = true.into();
     order("drain", &body, common).await
@@ -344,7 +340,7 @@ fn assumption(text: &str) -> Result<(RegionName, Condition), String> {
         .into_iter()
         .find(|known| known.as_str() == condition);
     let condition = known.ok_or_else(|| {
-        format!("{condition:?} is no verdict: failed, draining, suspect, healthy, unknown")
+        format!("{condition:?} is not a verdict; use failed, draining, suspect, healthy or unknown")
     })?;
 
     Ok((region, condition))

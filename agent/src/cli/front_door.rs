@@ -21,8 +21,8 @@ pub(super) struct FrontDoorCommand {
     /// The name to resolve for each request: `serving.<zone>`.
     #[arg(long, value_name = "NAME")]
     service: String,
-    /// A name server of the mesh, an agent's `listen.dns`; give all of them, three are asked at
-    /// once.
+    /// A name server of the mesh, an agent's `listen.dns`; give all of them; three are queried in
+    /// parallel.
     #[arg(long = "name-server", value_name = "ADDRESS", required = true)]
     name_servers: Vec<SocketAddr>,
     /// The port that every region serves on.
@@ -33,10 +33,10 @@ pub(super) struct FrontDoorCommand {
         value_parser = clap::value_parser!(u16).range(1..)
     )]
     port: u16,
-    /// How long a request is held while no region answers, 1s to 5m.
+    /// How long a request waits while no region answers, 1s to 5m.
     #[arg(long, value_name = "DURATION", value_parser = hold, default_value = "10s")]
     hold: Duration,
-    /// Where to serve /metrics; nowhere unless given.
+    /// Address for /metrics [default: disabled]
     #[arg(long, value_name = "ADDRESS")]
     metrics: Option<SocketAddr>,
 }

@@ -1,4 +1,4 @@
-//! `regionmesh models`: publish, look at, verify, delete and promote versions; list uploads.
+//! `regionmesh models`: publish, inspect, verify, delete and promote versions; list uploads.
 
 mod files;
 mod names;
@@ -18,7 +18,7 @@ use regionmesh_protocol::models::manifest::{ModelName, VersionName};
 use serde_json::json;
 use std::{process::ExitCode, time::Duration};
 
-/// Publish models and look after them
+/// Publish and manage models
 #[derive(Debug, Args)]
 pub(super) struct ModelsCommand {
     #[command(subcommand)]
@@ -59,8 +59,7 @@ struct Show {
     common: Common,
 }
 
-/// Delete a version in every region, at once and for good; regions that are away delete it when
-/// they return
+/// Delete a version in every region, permanently; unreachable regions delete it when they return
 #[derive(Debug, Args)]
 struct Delete {
     /// The model's name
@@ -68,17 +67,17 @@ struct Delete {
     model: ModelName,
     /// The version's name
     version: VersionName,
-    /// Delete without asking
+    /// Delete without confirmation
     #[arg(long, short)]
     yes: bool,
-    /// Delete it although an alias names it: the alias then names nothing, and its users get 404
+    /// Delete it even if an alias names it; requests for that alias then get 404
     #[arg(long)]
     force: bool,
     #[command(flatten)]
     common: Common,
 }
 
-/// Let an alias name a version; `production` is what is served by default
+/// Point an alias at a version; `production` is served by default
 ///
 /// A version can be promoted once a majority of regions hold it and have run an inference on it.
 #[derive(Debug, Args)]
@@ -97,7 +96,7 @@ struct Promote {
     /// How long to wait until a majority of regions have tested it; at most 1m
     #[arg(long, value_name = "DURATION", default_value = "30s", value_parser = duration::parse)]
     timeout: Duration,
-    /// Who promotes; the user's name if not given
+    /// Author to record [default: $REGIONMESH_BY, else the user]
     #[arg(long, value_name = "WHO", value_parser = short_text)]
     by: Option<String>,
     #[command(flatten)]

@@ -12,8 +12,7 @@ use clap::{
 };
 use std::process::ExitCode;
 
-/// Recommend what would cost less, with what it is compared with, its risk, and the command that
-/// does it
+/// Recommend changes that reduce cost, with baseline, risk and command
 #[derive(Debug, Args)]
 pub(super) struct OptimizerCommand {
     /// Write the recommendations to this file, JSON [default: show a table]

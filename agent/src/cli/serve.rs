@@ -53,11 +53,11 @@ pub(super) struct ServeCommand {
     /// [default: `serve` in the configuration's data_dir, or DIR/.regionmesh]
     #[arg(long, value_name = "DIR")]
     state_dir: Option<PathBuf>,
-    /// Where to serve /metrics; nowhere unless given.
+    /// Address for /metrics [default: disabled]
     #[arg(long, value_name = "ADDRESS")]
     metrics: Option<SocketAddr>,
-    /// After SIGTERM: how long to report not ready before new connections are refused, so that
-    /// traffic moves first.
+    /// On SIGTERM, report not ready for this long before refusing connections, so that traffic can
+    /// move away.
     #[arg(long, value_name = "DURATION", value_parser = duration::parse, default_value = "5s")]
     drain: Duration,
 }
@@ -196,7 +196,7 @@ async fn run_until_stopped(
 
     tracing::info!(
         seconds = wait.as_secs(),
-        "stopping: not ready any more, then requests in progress end"
+        "shutting down: reporting not ready, then finishing requests in progress"
     );
 
     drain.send_replace(true);

@@ -14,7 +14,7 @@ pub(in crate::cli) use render::{frozen, suspended};
 /// Show regions, verdicts, shares of traffic, agents, models and the leader
 #[derive(Debug, clap::Args)]
 pub(super) struct StatusCommand {
-    /// Refresh every second until Ctrl-C, also while agents are gone
+    /// Refresh every second until Ctrl-C, even while agents are unreachable
     #[arg(long, short)]
     watch: bool,
     #[command(flatten)]

@@ -84,7 +84,7 @@ fn the_command_line_is_well_formed() {
 }
 
 #[test]
-fn every_documented_command_is_taken() {
+fn every_documented_command_is_accepted() {
     for line in DOCUMENTED {
         assert!(parse(line).is_ok(), "{line}: {}", parse(line).unwrap_err());
     }
@@ -157,7 +157,7 @@ fn bad_usage_is_refused_before_anything_runs() {
 }
 
 #[test]
-fn the_version_is_told() {
+fn the_version_is_printed() {
     let error = parse("regionmesh --version").unwrap_err();
     assert_eq!(
         (error.kind(), error.exit_code()),
@@ -171,7 +171,7 @@ fn the_version_is_told() {
 }
 
 #[test]
-fn exit_codes_tell_usage_absence_and_failure_apart_under_any_context() {
+fn exit_codes_distinguish_usage_absence_and_failure_in_any_context() {
     let no_agent = || ClientError::NoAgent { tried: Vec::new() };
     let refused = |status| ClientError::Refused {
         error: "e".into(),

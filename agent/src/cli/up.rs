@@ -38,9 +38,8 @@ use std::{
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-/// Runs a whole mesh on this machine: one process per agent, each region on its own loopback
-/// address, and a front door that follows the mesh's DNS. State is kept; the next `up` goes on
-/// where this one stops.
+/// Run a whole mesh on this machine: one process per agent, each region on its own loopback
+/// address, and a front door that uses the mesh's DNS. State is kept between runs.
 #[derive(Debug, clap::Args)]
 pub struct UpCommand {
     /// Regions, separated by commas [default: those of the data directory, else
@@ -82,8 +81,8 @@ pub struct UpCommand {
     /// and so on
     #[arg(long, value_name = "FILE")]
     settings: Option<PathBuf>,
-    /// Loopback address of the first region's first agent, in 127.0.0.0/8; the others count on from
-    /// it
+    /// Loopback address of the first region's first agent, in 127.0.0.0/8; the others get the
+    /// addresses after it
     #[arg(
         long,
         value_name = "IPV4",
@@ -91,8 +90,8 @@ pub struct UpCommand {
         value_parser = loopback
     )]
     base: Ipv4Addr,
-    /// Take the guided tour: publish, serve, kill, recover, each step checked; then stop. Exits
-    /// with 0 if every step held and no request failed. Needs at least 2 regions
+    /// Run a self-checking demo (publish, serve, kill a region, recover), then exit. Exit code 0
+    /// means that every step passed and no request failed. Needs at least 2 regions
     #[arg(
         long,
         conflicts_with_all = [
@@ -110,7 +109,7 @@ pub struct UpCommand {
 /// [`Strategy`] as an option.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 enum StrategyOption {
-    /// All regions at once, by weight
+    /// All regions, by weight
     Weighted,
     /// One region, the others in reserve in the order of --regions
     ActivePassive,
@@ -119,7 +118,7 @@ enum StrategyOption {
 /// [`RecoveryPolicy`] as an option.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, clap::ValueEnum)]
 enum RecoveryOption {
-    /// Within some ten seconds, so that it can be watched
+    /// Within about ten seconds, so that it can be watched
     #[default]
     Fast,
     /// As in production: a cool-down of 5 minutes, then 35 minutes step by step
@@ -402,7 +401,7 @@ async fn front_door_addresses(text: &str) -> Result<Vec<SocketAddr>, UpError> {
         .ok_or_else(|| wrong("no colon".into()))?;
     let port: u16 = port
         .parse()
-        .map_err(|_| wrong(format!("{port:?} is no port")))?;
+        .map_err(|_| wrong(format!("{port:?} is not a port")))?;
 
     if host == "localhost" {
         return Ok([

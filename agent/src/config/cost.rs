@@ -135,7 +135,7 @@ impl CostConfig {
     }
 
     /// Whether the bill of a month is kept.
-    pub fn keeps(&self, month: Period, today: Date) -> bool {
+    pub fn retains(&self, month: Period, today: Date) -> bool {
         let number = |month: Period| i64::from(month.year) * 12 + i64::from(u8::from(month.month));
         number(month) + i64::from(self.keep_months) >= number(Period::of(today))
     }

@@ -1,4 +1,4 @@
-//! Earlier recommendations, kept until bills show their outcome.
+//! Earlier recommendations, retained until bills show their outcome.
 
 use super::archive::{Archive, ArchiveError, Kind, Slot, sort};
 use regionmesh_cost::{Currency, Recommendation, Recommendations};
@@ -8,9 +8,9 @@ use std::collections::BTreeSet;
 use time::{Date, Duration};
 
 /// Retention of a recommendation, days: until it is verified, and some months more.
-const KEPT_DAYS: i64 = 120;
+const RETENTION_DAYS: i64 = 120;
 /// Limit on recommendations; the oldest are dropped.
-const KEPT_MAX: usize = 256;
+const RECOMMENDATIONS_MAX: usize = 256;
 
 /// The recommendations, the oldest first.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -28,7 +28,7 @@ pub struct Advised {
     pub recommendation: Recommendation,
 }
 
-/// Why recommendations can't be kept or read.
+/// Why recommendations can't be stored or read.
 #[derive(Debug, thiserror::Error)]
 pub enum AdviceError {
     /// The bucket failed.
@@ -50,7 +50,7 @@ impl Advice {
 
     /// Adds today's recommendations to those in the bucket. Fails if these can't be read: an
     /// unreadable document is never replaced.
-    pub async fn keep(
+    pub async fn record(
         archive: &Archive,
         by: &str,
         found: &Recommendations,
@@ -78,16 +78,16 @@ impl Advice {
     /// prediction.
     pub fn with(&self, found: &Recommendations, today: Date) -> Option<Self> {
         let oldest = today
-            .checked_sub(Duration::days(KEPT_DAYS))
+            .checked_sub(Duration::days(RETENTION_DAYS))
             .unwrap_or(today);
-        let mut kept: Vec<Advised> = self
+        let mut retained: Vec<Advised> = self
             .0
             .iter()
             .filter(|made| made.on >= oldest)
             .cloned()
             .collect();
 
-        let open: BTreeSet<String> = kept
+        let open: BTreeSet<String> = retained
             .iter()
             .filter(|known| known.recommendation.verify_after > today)
             .map(|known| known.recommendation.id.clone())
@@ -105,15 +105,15 @@ impl Advice {
         }
 
         let currency = found.currency;
-        kept.extend(new.into_iter().map(|recommendation| Advised {
+        retained.extend(new.into_iter().map(|recommendation| Advised {
             on: today,
             currency,
             recommendation,
         }));
 
-        let excess = kept.len().saturating_sub(KEPT_MAX);
-        kept.drain(..excess);
-        Some(Self(kept))
+        let excess = retained.len().saturating_sub(RECOMMENDATIONS_MAX);
+        retained.drain(..excess);
+        Some(Self(retained))
     }
 
     /// As a document.

@@ -21,7 +21,7 @@ pub(crate) use figures::{Figures, figures};
 pub(crate) use recommend::recommendations;
 pub(crate) use sources::Sources;
 
-use super::questions::{Question, Span, Wishes};
+use super::questions::{Question, RecommendationOptions, Span};
 use reconciliation::reconciliation;
 use regionmesh_cost::{
     EgressReport, Group, Price, Recommendations, allocate, egress_report,
@@ -74,7 +74,7 @@ pub(crate) fn answer(question: &Question, sources: &Sources) -> Result<Answer, A
             )
         }
         Question::Sources => data_sources(sources),
-        Question::Recommendations(wishes) => recommended(wishes, sources),
+        Question::Recommendations(options) => recommended(options, sources),
     }
 }
 
@@ -166,7 +166,7 @@ fn data_sources(sources: &Sources) -> Result<Answer, AnswerError> {
     )
 }
 
-fn recommended(wishes: &Wishes, sources: &Sources) -> Result<Answer, AnswerError> {
+fn recommended(options: &RecommendationOptions, sources: &Sources) -> Result<Answer, AnswerError> {
     /// Recommendations, and the outcome of earlier ones.
     #[derive(Serialize)]
     struct Advised<'a> {
@@ -175,7 +175,7 @@ fn recommended(wishes: &Wishes, sources: &Sources) -> Result<Answer, AnswerError
         verifications: &'a [Verified],
     }
 
-    let found = recommendations(wishes, sources)?;
+    let found = recommendations(options, sources)?;
     let verified = verifications(sources);
     let document = documents::recommendations(&found, &verified);
 

@@ -194,7 +194,7 @@ impl Archive {
             return Err(error.into());
         }
 
-        let kept = self.publisher.commit(&upload).await?;
+        let committed = self.publisher.commit(&upload).await?;
 
         let catalogue = self.store.catalogue().await?;
         let superseded = sort(&catalogue).1;
@@ -205,7 +205,7 @@ impl Archive {
             self.remove(held).await?;
         }
 
-        Ok(kept)
+        Ok(committed)
     }
 
     /// Deletes a document in every region.

@@ -89,12 +89,12 @@ pub(crate) enum ImportError {
     Part(#[from] PartError),
     /// The bucket failed after some parts were stored.
     #[error(
-        "{kept} of {all} parts were imported, then the store failed: {error}; run the import \
-            again, what was kept is replaced"
+        "{stored} of {all} parts were imported, then the store failed: {error}; run the import \
+            again, what was stored is replaced"
     )]
     Store {
         /// Parts stored.
-        kept: usize,
+        stored: usize,
         /// All parts.
         all: usize,
         error: Box<ArchiveError>,
@@ -169,7 +169,7 @@ pub(crate) fn check_age(
         .parts
         .iter()
         .map(|part| part.period)
-        .filter(|period| !cost.keeps(*period, today))
+        .filter(|period| !cost.retains(*period, today))
         .collect();
 
     if old.is_empty() {
@@ -224,14 +224,14 @@ pub(crate) fn prepare(
 }
 
 /// Stores the parts of an import in the bucket; each replaces the bill of its source and month.
-pub(crate) async fn keep(
+pub(crate) async fn store(
     parts: Vec<Prepared>,
     archive: &Archive,
     importer: &str,
 ) -> Result<(), ImportError> {
     let all = parts.len();
     for (
-        kept,
+        stored,
         Prepared {
             slot,
             about,
@@ -241,7 +241,7 @@ pub(crate) async fn keep(
     {
         let put = archive.put(&slot, importer, about, document).await;
         put.map_err(|error| ImportError::Store {
-            kept,
+            stored,
             all,
             error: Box::new(error),
         })?;

@@ -54,7 +54,7 @@ pub(crate) fn holdings(own: &RegionName, snapshots: &Snapshots) -> Holdings {
 }
 
 /// Adds an observation of every region to `live`: its capacity, stored bytes, and the counters of
-/// living agents.
+/// live agents.
 pub(crate) fn observe(
     live: &mut LiveMeter,
     config: &Config,
@@ -70,11 +70,9 @@ pub(crate) fn observe(
             .filter(|(agent, view)| agent.region == region.name && view.is_alive)
             .filter_map(|(agent, view)| {
                 match &*view.status_entries.get(&StatusKind::Cost)?.status_entry {
-                    StatusEntry::Cost(status_entries) => Some((
-                        agent.to_string(),
-                        status_entries.counted_since_ms,
-                        counters(status_entries),
-                    )),
+                    StatusEntry::Cost(status) => {
+                        Some((agent.to_string(), status.counted_since_ms, counters(status)))
+                    }
                     _ => None,
                 }
             })
@@ -119,20 +117,17 @@ pub(crate) fn bytes_per_answer(board: &BoardView) -> f64 {
     let mut bytes = 0u64;
     let mut requests = 0u64;
     for view in board.agents.values() {
-        let Some(StatusEntry::Cost(status_entries)) = view
+        let Some(StatusEntry::Cost(status)) = view
             .status_entries
             .get(&StatusKind::Cost)
             .map(|seen| &*seen.status_entry)
         else {
             continue;
         };
-        let to_users = status_entries
-            .egress
-            .iter()
-            .filter(|sent| sent.to.is_none());
+        let to_users = status.egress.iter().filter(|sent| sent.to.is_none());
 
         bytes = to_users.fold(bytes, |sum, sent| sum.saturating_add(sent.bytes));
-        requests = status_entries
+        requests = status
             .models
             .iter()
             .fold(requests, |sum, used| sum.saturating_add(used.requests));
@@ -150,7 +145,7 @@ pub(crate) fn is_heard(region: &RegionConfig, board: &BoardView) -> bool {
     own.any(|(_, view)| view.status_entries.contains_key(&StatusKind::Cost))
 }
 
-/// The capacity of a region. Nodes without a configured count are as many as living agents.
+/// The capacity of a region. Nodes without a configured count are as many as live agents.
 fn capacity(region: &RegionConfig, board: &BoardView) -> RegionCapacity {
     let living = board
         .agents
@@ -183,8 +178,8 @@ fn capacity(region: &RegionConfig, board: &BoardView) -> RegionCapacity {
     }
 }
 
-fn counters(status_entries: &CostStatus) -> Counters {
-    let models = status_entries.models.iter().map(|used| {
+fn counters(status: &CostStatus) -> Counters {
+    let models = status.models.iter().map(|used| {
         (
             used.model.clone(),
             ModelCounters {
@@ -194,7 +189,7 @@ fn counters(status_entries: &CostStatus) -> Counters {
         )
     });
 
-    let egress = status_entries.egress.iter().map(|sent| EgressCounter {
+    let egress = status.egress.iter().map(|sent| EgressCounter {
         to: sent.to.as_ref().map(ToString::to_string),
         cause: sent.cause.parse().unwrap_or(Cause::Other),
         bytes: sent.bytes,
@@ -302,11 +297,8 @@ pub(crate) fn published(
     own: &RegionName,
     before: Option<&CostStatus>,
 ) -> (Vec<ModelUse>, Vec<EgressUse>) {
-    let (models_before, egress_before) = before.map_or((&[][..], &[][..]), |status_entries| {
-        (
-            status_entries.models.as_slice(),
-            status_entries.egress.as_slice(),
-        )
+    let (models_before, egress_before) = before.map_or((&[][..], &[][..]), |status| {
+        (status.models.as_slice(), status.egress.as_slice())
     });
     (
         used_models(counts, models_before),

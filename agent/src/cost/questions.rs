@@ -38,7 +38,7 @@ pub(crate) enum Question {
     /// The sources of bills.
     Sources,
     /// Changes that would save money.
-    Recommendations(Wishes),
+    Recommendations(RecommendationOptions),
 }
 
 /// A range of days, and how to report it.
@@ -58,7 +58,7 @@ pub(crate) struct Span {
 
 /// Limits of recommendations; none: as configured.
 #[derive(Debug, Clone, Default, PartialEq)]
-pub(crate) struct Wishes {
+pub(crate) struct RecommendationOptions {
     /// The baseline to compare with.
     pub baseline: Option<BaselineName>,
     /// Highest latency, milliseconds.
@@ -118,7 +118,7 @@ impl Question {
             let unknown: String = unknown.chars().take(40).collect();
             return Err(wrong(
                 "query",
-                format!("{unknown:?} is none of {}", known.join(", ")),
+                format!("{unknown:?} is not one of {}", known.join(", ")),
             ));
         }
 
@@ -137,7 +137,7 @@ impl Question {
             "budgets" => Self::Budgets,
             "prices" => Self::Prices(asked.day("day")?.unwrap_or(today)),
             "sources" => Self::Sources,
-            _ => Self::Recommendations(asked.wishes()?),
+            _ => Self::Recommendations(asked.recommendation_options()?),
         };
 
         question.in_order()
@@ -201,7 +201,7 @@ impl Asked<'_> {
     }
 
     fn day(&self, name: &'static str) -> Result<Option<Date>, QuestionError> {
-        let wrong = || wrong(name, "is no day: write it as 2026-09-18");
+        let wrong = || wrong(name, "is not a date: write it as 2026-09-18");
         self.get(name)
             .map(|text| parse_date(text).ok_or_else(wrong))
             .transpose()
@@ -248,7 +248,7 @@ impl Asked<'_> {
             name,
             match &words[..] {
                 [one, other] => format!("is neither {one} nor {other}"),
-                words => format!("is none of {}", words.join(", ")),
+                words => format!("is not one of {}", words.join(", ")),
             },
         ))
     }
@@ -277,7 +277,12 @@ impl Asked<'_> {
 
     /// The number of days to forecast.
     fn days(&self) -> Result<u16, QuestionError> {
-        let wrong = || wrong("days", format!("is no number of days from 1 to {DAYS_MAX}"));
+        let wrong = || {
+            wrong(
+                "days",
+                format!("is not a number of days from 1 to {DAYS_MAX}"),
+            )
+        };
         let days = self
             .get("days")
             .map_or(Ok(30), |text| text.parse().map_err(|_| wrong()))?;
@@ -289,24 +294,24 @@ impl Asked<'_> {
         }
     }
 
-    fn wishes(&self) -> Result<Wishes, QuestionError> {
+    fn recommendation_options(&self) -> Result<RecommendationOptions, QuestionError> {
         let baseline = self.one_of(
             "baseline",
             &BaselineName::ALL.map(|name| (name.as_str(), name)),
         )?;
         let latency_ms: Option<f64> = match self.get("latency_ms").map(str::parse).transpose() {
             Ok(latency_ms) => latency_ms,
-            Err(_) => return Err(wrong("latency_ms", "is no number of milliseconds")),
+            Err(_) => return Err(wrong("latency_ms", "is not a number of milliseconds")),
         };
 
         if latency_ms.is_some_and(|ms| !(ms > 0.0 && ms <= LATENCY_MAX_MS.into())) {
             return Err(wrong(
                 "latency_ms",
-                format!("is not within 0 and {LATENCY_MAX_MS}"),
+                format!("is not between 0 and {LATENCY_MAX_MS}"),
             ));
         }
 
-        Ok(Wishes {
+        Ok(RecommendationOptions {
             baseline,
             latency_ms,
             survive: self.one_of("survive", &[("0", 0), ("1", 1)])?,

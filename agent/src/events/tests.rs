@@ -24,7 +24,7 @@ pub(crate) fn event(number: u64, kind: EventKind, region: &str) -> Event {
 proptest! {
     /// With any sequence of pages, a reader gets each wanted event in the log once, in order.
     #[test]
-    fn a_reader_that_comes_back_misses_nothing_and_gets_nothing_twice(
+    fn a_returning_reader_misses_nothing_and_gets_nothing_twice(
         before in 0u64..1_500,
         between in 0u64..300,
         limit in 1usize..200,
@@ -70,19 +70,19 @@ proptest! {
 
         prop_assert!(read.is_sorted_by(|a, b| a < b));
         let total = before + between;
-        let kept = total.saturating_sub(KEPT as u64) + 1..=total;
-        let expected: Vec<u64> = kept.filter(|seq| !is_picky || seq % 2 == 1).collect();
+        let available = total.saturating_sub(EVENTS_MAX as u64) + 1..=total;
+        let expected: Vec<u64> = available.filter(|seq| !is_picky || seq % 2 == 1).collect();
 
         prop_assert!(read.ends_with(&expected), "{:?} and {:?}", read, expected);
     }
 }
 
 #[test]
-fn a_gap_is_told_and_another_process_cursor_starts_anew() {
+fn a_gap_is_reported_and_a_cursor_of_another_process_starts_over() {
     let mut log = EventLog::new(7);
     let all = Wanted::default();
     assert!(!log.after(Cursor { boot: None, seq: 0 }, &all, 9).has_gap);
-    for number in 1..=KEPT as u64 + 5 {
+    for number in 1..=EVENTS_MAX as u64 + 5 {
         log.add(event(number, EventKind::Plan, "a"));
     }
 
@@ -110,7 +110,7 @@ fn a_gap_is_told_and_another_process_cursor_starts_anew() {
 }
 
 #[test]
-fn the_tail_is_the_last_of_those_wanted() {
+fn the_tail_is_the_last_matching_events() {
     let mut log = EventLog::new(1);
     for (number, region) in [(1, "a"), (2, "b"), (3, "a"), (4, "b")] {
         log.add(event(number, EventKind::Verdict, region));
@@ -120,7 +120,7 @@ fn the_tail_is_the_last_of_those_wanted() {
         regions: vec!["a".parse().unwrap()],
         ..Wanted::default()
     };
-    let told = |limit| {
+    let tail = |limit| {
         let page = log.after(log.tail(&wanted, limit), &wanted, 100);
         page.events
             .iter()
@@ -128,5 +128,5 @@ fn the_tail_is_the_last_of_those_wanted() {
             .collect::<Vec<_>>()
     };
 
-    assert_eq!([told(0), told(1), told(9)], [vec![], vec![3], vec![1, 3]]);
+    assert_eq!([tail(0), tail(1), tail(9)], [vec![], vec![3], vec![1, 3]]);
 }

@@ -70,7 +70,7 @@ async fn order(connected_after: usize, hops: u8) -> (String, usize) {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_order_waits_for_a_connection_that_is_about_to_come_and_not_for_long() {
+async fn an_order_waits_briefly_for_a_connection_to_the_leader() {
     let (reached, calls) = order(9, HOPS).await;
     assert!(
         reached.contains("must carry the proof") && calls == 10,

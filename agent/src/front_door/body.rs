@@ -13,9 +13,9 @@ use tokio::{
 };
 
 /// Largest body that is buffered, bytes.
-pub(super) const HELD_MAX: usize = 1 << 20;
+pub(super) const BUFFERED_MAX: usize = 1 << 20;
 /// Limit on all buffered bodies together, bytes; beyond it they are streamed.
-const HELD_TOTAL_MAX: usize = 64 << 20;
+const BUFFERED_TOTAL_MAX: usize = 64 << 20;
 /// Unit in which memory is counted: a semaphore can't hand out more than 2^32 permits.
 const UNIT: usize = 1 << 10;
 /// Timeout between two frames of a body to be buffered.
@@ -36,7 +36,7 @@ pub(super) struct Memory {
 impl Memory {
     pub(super) fn new(metrics: FrontDoorMetrics) -> Self {
         Self {
-            units: Arc::new(Semaphore::new(HELD_TOTAL_MAX / UNIT)),
+            units: Arc::new(Semaphore::new(BUFFERED_TOTAL_MAX / UNIT)),
             metrics,
         }
     }
@@ -45,19 +45,19 @@ impl Memory {
 /// A request's body.
 pub(super) enum RequestBody {
     /// The whole body, buffered.
-    Held(HeldBytes),
+    Buffered(BufferedBytes),
     /// Streamed, once; none after it was sent.
     Passing(Option<Outgoing>),
 }
 
 /// Bytes, and their reservation of memory.
-pub(super) struct HeldBytes {
+pub(super) struct BufferedBytes {
     bytes: Bytes,
     metrics: FrontDoorMetrics,
     _memory: Option<OwnedSemaphorePermit>,
 }
 
-impl Drop for HeldBytes {
+impl Drop for BufferedBytes {
     fn drop(&mut self) {
         self.metrics.held_bytes.sub(self.bytes.len() as i64);
     }
@@ -80,7 +80,7 @@ impl RequestBody {
         let declared = headers
             .get(header::CONTENT_LENGTH)
             .and_then(|value| value.to_str().ok()?.parse::<usize>().ok());
-        if declared.is_some_and(|length| length > HELD_MAX) {
+        if declared.is_some_and(|length| length > BUFFERED_MAX) {
             return Ok(Self::Passing(Some(incoming.boxed_unsync())));
         }
 
@@ -101,7 +101,7 @@ impl RequestBody {
                 Ok(Some(Err(_))) => {
                     return Err(BadBody {
                         status: StatusCode::BAD_REQUEST,
-                        why: "the body broke off",
+                        why: "the body is incomplete",
                     });
                 }
                 Ok(Some(Ok(frame))) => frame.into_data().unwrap_or_default(),
@@ -112,7 +112,7 @@ impl RequestBody {
             let more = u32::try_from(units)
                 .ok()
                 .and_then(|units| memory.units.clone().try_acquire_many_owned(units).ok());
-            let Some(more) = more.filter(|_| length <= HELD_MAX) else {
+            let Some(more) = more.filter(|_| length <= BUFFERED_MAX) else {
                 return Ok(Self::Passing(Some(after(bytes.freeze(), piece, incoming))));
             };
 
@@ -125,7 +125,7 @@ impl RequestBody {
         }
 
         memory.metrics.held_bytes.add(bytes.len() as i64);
-        Ok(Self::Held(HeldBytes {
+        Ok(Self::Buffered(BufferedBytes {
             bytes: bytes.freeze(),
             metrics: memory.metrics.clone(),
             _memory: taken,
@@ -133,14 +133,14 @@ impl RequestBody {
     }
 
     /// Whether it can be sent more than once.
-    pub(super) fn is_held(&self) -> bool {
-        matches!(self, Self::Held(_))
+    pub(super) fn is_buffered(&self) -> bool {
+        matches!(self, Self::Buffered(_))
     }
 
     /// The body for one attempt; none if it was streamed in an earlier one.
     pub(super) fn take(&mut self) -> Option<Outgoing> {
         match self {
-            Self::Held(held) => Some(whole(held.bytes.clone())),
+            Self::Buffered(held) => Some(whole(held.bytes.clone())),
             Self::Passing(body) => body.take(),
         }
     }

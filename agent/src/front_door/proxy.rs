@@ -1,10 +1,10 @@
 //! One request: its attempts, and the answer that its client gets.
 
 use super::{
+    admission::{Admission, Pass},
     backend::{ANSWER_TIMEOUT, Backend, Outcome},
     body::{Memory, Outgoing, RequestBody, whole},
     failure::Failure,
-    gate::{Gate, Pass},
     headers::{retry_after_ms, small_length, strip_hop_by_hop},
     messages::{answer, outgoing},
     metrics::{ANSWERED, FrontDoorMetrics},
@@ -39,7 +39,7 @@ const LOG_EVERY: Duration = Duration::from_secs(1);
 /// State shared by all requests.
 pub(super) struct Proxy {
     pub(super) regions: Regions,
-    pub(super) gate: Arc<Gate>,
+    pub(super) admission: Arc<Admission>,
     pub(super) memory: Memory,
     pub(super) metrics: FrontDoorMetrics,
     hold: Duration,
@@ -54,7 +54,7 @@ impl Proxy {
         metrics.budget.set(budget.left() as i64);
         Self {
             regions,
-            gate: Gate::new(metrics.clone()),
+            admission: Admission::new(metrics.clone()),
             memory: Memory::new(metrics.clone()),
             metrics,
             hold,
@@ -128,7 +128,7 @@ pub(super) struct Client {
     proxy: Arc<Proxy>,
     from: SocketAddr,
     /// The last request's connection to a region, for the next request.
-    kept: Mutex<Option<Backend>>,
+    idle: Mutex<Option<Backend>>,
 }
 
 impl Client {
@@ -136,7 +136,7 @@ impl Client {
         Self {
             proxy,
             from,
-            kept: Mutex::new(None),
+            idle: Mutex::new(None),
         }
     }
 
@@ -196,7 +196,7 @@ impl Client {
         let deadline = Instant::now() + proxy.hold;
         let waiting = Waiting::new(&proxy.metrics.held);
         let pass = proxy
-            .gate
+            .admission
             .enter(deadline)
             .await
             .ok_or(Failure::NoPlace { held: proxy.hold })?;
@@ -204,7 +204,7 @@ impl Client {
         drop(waiting);
         let retryable = Retryable {
             is_idempotent: is_idempotent(head.method.as_str(), head.uri.path()),
-            is_held: body.is_held(),
+            is_buffered: body.is_buffered(),
             attempts: 0,
             broken: 0,
         };
@@ -424,7 +424,7 @@ impl Client {
             });
         }
 
-        let is_whole = sending.retryable.is_held
+        let is_whole = sending.retryable.is_buffered
             && sending.retryable.is_idempotent
             && sending.head.method != Method::HEAD
             && small_length(&head.headers, WHOLE_MAX);
@@ -443,7 +443,7 @@ impl Client {
                 Attempt::Answered(answer(head, whole(bytes)))
             }
             Ok(Err(error)) => {
-                let why = format!("{address}: the answer broke off: {error}");
+                let why = format!("{address}: the answer is incomplete: {error}");
                 Attempt::Failed(broken(sending, address, why))
             }
             Err(_) => {
@@ -459,18 +459,21 @@ impl Client {
     /// The connection of the last request, if it leads to the right address and the request can be
     /// retried in case the region has closed it.
     fn reuse(&self, address: SocketAddr, retryable: Retryable) -> Option<Backend> {
-        let kept = self
-            .kept
+        let idle = self
+            .idle
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .take()?;
 
-        (kept.address == address && kept.is_ready() && retryable.is_held && retryable.is_idempotent)
-            .then_some(kept)
+        (idle.address == address
+            && idle.is_ready()
+            && retryable.is_buffered
+            && retryable.is_idempotent)
+            .then_some(idle)
     }
 
     fn keep_alive(&self, backend: Backend) {
-        *self.kept.lock().unwrap_or_else(PoisonError::into_inner) = Some(backend);
+        *self.idle.lock().unwrap_or_else(PoisonError::into_inner) = Some(backend);
     }
 }
 

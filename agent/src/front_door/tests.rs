@@ -220,7 +220,7 @@ fn answered(body: &str) -> (u16, String) {
 }
 
 #[test]
-fn counts_are_told_in_words_if_anybody_came() {
+fn counts_are_summarised_in_words_if_there_were_requests() {
     let metrics = FrontDoorMetrics::new(&Registry::new()).unwrap();
     assert_eq!(metrics.summary(), None);
     metrics.requests.with_label_values(&["answered"]).inc_by(12);
@@ -246,7 +246,7 @@ async fn bodies_small_and_large_reach_the_region_that_dns_names() {
 }
 
 #[tokio::test]
-async fn a_region_that_dies_costs_no_request_anything_while_dns_still_names_it() {
+async fn no_request_fails_while_dns_still_names_a_dead_region() {
     let scene = scene([1, 1]).await;
     scene.backends[0].abort();
     for _ in 0..40 {
@@ -255,7 +255,7 @@ async fn a_region_that_dies_costs_no_request_anything_while_dns_still_names_it()
 }
 
 #[tokio::test]
-async fn requests_wait_for_dns_to_change_whatever_they_ask_for() {
+async fn requests_of_every_kind_wait_for_dns_to_change() {
     let scene = scene([1, 0]).await;
     scene.backends[0].abort();
 
@@ -301,7 +301,7 @@ async fn with_no_region_left_a_request_is_answered_with_503_and_the_reason() {
 }
 
 #[tokio::test]
-async fn an_inference_whose_connection_broke_is_sent_again() {
+async fn an_inference_whose_connection_broke_is_retried() {
     let scene = scene_with([1, 0], [Whim::Breaks(1), Whim::Answers], HOLD_TIMEOUT).await;
     assert_eq!(scene.infer().await, answered("a 2"));
     assert_eq!(scene.requests[0].load(Ordering::SeqCst), 2);
@@ -309,7 +309,7 @@ async fn an_inference_whose_connection_broke_is_sent_again() {
 }
 
 #[tokio::test]
-async fn what_may_have_been_done_is_not_repeated() {
+async fn a_request_that_may_have_taken_effect_is_not_repeated() {
     let scene = scene_with([1, 0], [Whim::Breaks(1), Whim::Answers], HOLD_TIMEOUT).await;
     let (status, text) = scene
         .ask("/v2/repository/models/m/load", b"{}".to_vec())
@@ -321,7 +321,7 @@ async fn what_may_have_been_done_is_not_repeated() {
 }
 
 #[tokio::test]
-async fn a_request_that_breaks_every_connection_reaches_two_regions_and_no_more() {
+async fn a_request_that_breaks_every_connection_reaches_at_most_two_regions() {
     let scene = scene_with([1, 1], [Whim::Breaks(9), Whim::Breaks(9)], HOLD_TIMEOUT).await;
     let (status, text) = scene.infer().await;
     assert_eq!(status, 502);
@@ -337,7 +337,7 @@ async fn a_request_that_breaks_every_connection_reaches_two_regions_and_no_more(
 }
 
 #[tokio::test]
-async fn a_503_with_retry_after_is_followed_by_another_attempt_and_the_last_one_is_passed_on() {
+async fn a_503_with_retry_after_is_retried_and_the_last_one_is_passed_on() {
     let scene = scene_with([1, 0], [Whim::Refuses(2), Whim::Answers], HOLD_TIMEOUT).await;
     assert_eq!(scene.infer().await, answered("a 2"));
     assert!(scene.metric("regionmesh_front_door_retries_total{reason=\"unavailable\"} 2"));
@@ -389,7 +389,7 @@ async fn a_connection_serves_one_request_after_the_other() {
 }
 
 #[tokio::test]
-async fn a_taken_address_is_an_error_that_names_it() {
+async fn an_address_in_use_is_an_error_that_names_it() {
     let scene = scene([1, 1]).await;
     let address: SocketAddr = scene.url.trim_start_matches("http://").parse().unwrap();
     let arguments = FrontDoorArguments {

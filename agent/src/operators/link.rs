@@ -57,9 +57,9 @@ impl PeerLink for AttestedLink {
         self.refusals.refuse(
             &peer,
             reason::ANSWER_NOT_PROVEN,
-            &format!("what it holds is not taken over: {why}"),
+            &format!("its report of what it holds was rejected: {why}"),
         );
 
-        Err(unusable(format!("its answer is not believed: {why}")))
+        Err(unusable(format!("its answer was rejected: {why}")))
     }
 }

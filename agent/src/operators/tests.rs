@@ -80,7 +80,7 @@ fn forgeries(attested: &Attested, origin: OrderOrigin) -> [Attested; 6] {
 }
 
 #[tokio::test]
-async fn a_proof_is_good_for_its_caller_its_request_and_its_origin_alone() {
+async fn a_proof_is_valid_only_for_its_caller_request_and_origin() {
     let dir = tempfile::tempdir().unwrap();
     let sender = operators(dir.path(), "a/0", "secret");
     let receiver = operators(dir.path(), "b/0", "secret");
@@ -124,7 +124,7 @@ async fn a_proof_is_good_for_its_caller_its_request_and_its_origin_alone() {
 }
 
 #[tokio::test]
-async fn a_token_file_that_a_reload_names_is_the_one_that_is_read() {
+async fn the_token_file_named_by_a_reload_is_read() {
     let dir = tempfile::tempdir().unwrap();
     let (reload, live) = watch::channel(config(dir.path(), "old"));
     let sender = Operators::new("m".parse().unwrap(), agent("a/0"), live);
@@ -144,7 +144,7 @@ async fn a_token_file_that_a_reload_names_is_the_one_that_is_read() {
 }
 
 #[tokio::test]
-async fn an_answer_is_believed_with_the_proof_for_this_question_alone() {
+async fn an_answer_is_accepted_only_with_the_proof_for_its_request() {
     let dir = tempfile::tempdir().unwrap();
     let asker = operators(dir.path(), "a/0", "secret");
     let answerer = operators(dir.path(), "b/0", "secret");

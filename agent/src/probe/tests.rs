@@ -70,7 +70,7 @@ fn is_definite_failure(result: &ProbeResult, text: &str) -> bool {
 }
 
 #[tokio::test]
-async fn a_2xx_is_success_and_the_path_is_asked_for() {
+async fn a_2xx_from_the_configured_path_is_a_success() {
     let result = probe_server(|_, mut stream| async move {
         let request = read_request(&mut stream).await;
         assert!(
@@ -97,7 +97,7 @@ async fn a_2xx_is_success_and_the_path_is_asked_for() {
 }
 
 #[tokio::test]
-async fn refused_is_positive_evidence_at_once() {
+async fn a_refused_connection_is_a_definite_failure_immediately() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
     drop(listener);
@@ -115,7 +115,7 @@ async fn refused_is_positive_evidence_at_once() {
 }
 
 #[tokio::test]
-async fn a_reset_is_positive_evidence() {
+async fn a_reset_is_a_definite_failure() {
     let result = probe_server(|_, stream| async move {
         socket2::SockRef::from(&stream)
             .set_linger(Some(Duration::ZERO))
@@ -130,7 +130,7 @@ async fn a_reset_is_positive_evidence() {
 }
 
 #[tokio::test]
-async fn statuses_other_than_2xx_are_positive_evidence() {
+async fn statuses_other_than_2xx_are_definite_failures() {
     for status in [
         "500 Internal Server Error",
         "503 Service Unavailable",
@@ -148,7 +148,7 @@ async fn statuses_other_than_2xx_are_positive_evidence() {
 }
 
 #[tokio::test]
-async fn garbage_is_positive_evidence() {
+async fn garbage_is_a_definite_failure() {
     for garbage in [
         b"SSH-2.0-OpenSSH_9.9\r\n\r\n".to_vec(),
         vec![0xff; 100],
@@ -168,7 +168,7 @@ async fn garbage_is_positive_evidence() {
 }
 
 #[tokio::test]
-async fn an_answer_that_breaks_off_is_positive_evidence() {
+async fn a_truncated_answer_is_a_definite_failure() {
     for partial in [
         "",
         "HTTP/1.1 20",
@@ -183,7 +183,7 @@ async fn an_answer_that_breaks_off_is_positive_evidence() {
 }
 
 #[tokio::test]
-async fn an_endless_body_is_read_to_its_limit_only() {
+async fn an_endless_body_is_read_only_to_its_limit() {
     let result = probe_server(|_, mut stream| async move {
         read_request(&mut stream).await;
         let _ = stream
@@ -197,7 +197,7 @@ async fn an_endless_body_is_read_to_its_limit_only() {
 }
 
 #[tokio::test]
-async fn a_listener_that_accepts_and_says_nothing_is_silence_within_the_time_out() {
+async fn a_listener_that_accepts_and_never_answers_is_silence_within_the_timeout() {
     let start = Instant::now();
     let result = probe_server(|_, stream| async move {
         std::future::pending::<()>().await;
@@ -210,7 +210,7 @@ async fn a_listener_that_accepts_and_says_nothing_is_silence_within_the_time_out
 }
 
 #[tokio::test]
-async fn a_body_that_never_ends_its_pause_is_silence() {
+async fn a_body_that_stalls_is_silence() {
     let result = probe_server(|_, mut stream| async move {
         read_request(&mut stream).await;
         stream
@@ -226,7 +226,7 @@ async fn a_body_that_never_ends_its_pause_is_silence() {
 }
 
 #[tokio::test]
-async fn a_lost_first_attempt_is_made_up_for_by_the_second() {
+async fn a_second_attempt_makes_up_for_a_lost_first_one() {
     let result = probe_server(|number, mut stream| async move {
         if number == 0 {
             std::future::pending::<()>().await;
@@ -254,7 +254,7 @@ async fn an_answer_after_two_thirds_of_the_time_is_a_success() {
 }
 
 #[tokio::test]
-async fn a_tcp_probe_is_content_with_a_connection() {
+async fn a_tcp_probe_needs_only_a_connection() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let authority = listener.local_addr().unwrap().to_string();
     let tcp = HealthConfig {
@@ -285,7 +285,7 @@ async fn localhost_is_found_by_name_and_a_name_that_does_not_exist_is_silence() 
 }
 
 #[tokio::test]
-async fn a_body_that_drips_and_an_answer_of_before_http_1_are_no_success() {
+async fn a_trickling_body_and_an_http_0_9_answer_are_not_a_success() {
     let drip = probe_server(|_, mut stream| async move {
         read_request(&mut stream).await;
         let _ = stream

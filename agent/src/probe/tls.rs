@@ -60,7 +60,9 @@ impl Tls {
             .unwrap_or(&target.host)
             .to_owned();
         let server_name = ServerName::try_from(name.clone()).map_err(|_| {
-            ProbeResult::Silence(format!("{name:?} is no name that a certificate can be for"))
+            ProbeResult::Silence(format!(
+                "{name:?} is not a name that a certificate can have"
+            ))
         })?;
 
         connector
@@ -119,7 +121,7 @@ fn describe(error: &io::Error, name: &str) -> String {
             CertificateError::UnknownIssuer => {
                 "its certificate is of an authority that is not trusted".into()
             }
-            other => format!("its certificate is no good: {other}"),
+            other => format!("its certificate is not valid: {other}"),
         },
         Some(other) => format!("TLS: {other}"),
         None => match error.kind() {

@@ -3,7 +3,7 @@
 use super::*;
 
 #[test]
-fn a_refusal_is_a_problem_of_that_peer_until_it_was_quiet_for_a_while() {
+fn a_refusal_is_a_problem_of_that_peer_until_refusals_stop() {
     let problems = Problems::default();
     let refusals = Refusals::new(&Registry::new(), problems.clone()).unwrap();
     for _ in 0..3 {

@@ -5,7 +5,7 @@ use crate::config::fixture;
 use std::path::PathBuf;
 
 #[test]
-fn every_changed_field_is_named_and_none_is_taken_for_done_that_is_not() {
+fn every_changed_field_is_named_and_none_falsely_as_in_effect() {
     let running = fixture::config(&[("a", "127.0.0.1")], "");
     let mut read = running.clone();
     assert_eq!(compare(&running, &read).unwrap(), Reloaded::default());
@@ -23,7 +23,7 @@ fn every_changed_field_is_named_and_none_is_taken_for_done_that_is_not() {
 }
 
 #[tokio::test]
-async fn a_file_that_is_wrong_changes_nothing() {
+async fn an_invalid_file_changes_nothing() {
     let reloader = Reloader::new(
         Arc::new(fixture::config(&[("a", "127.0.0.1")], "")),
         &Registry::new(),

@@ -11,7 +11,7 @@ fn problem(subject: &str, is_quarantined: bool) -> ServingProblem {
 }
 
 #[test]
-fn problems_follow_what_the_server_tells() {
+fn problems_match_the_status_of_the_server() {
     let problems = Problems::default();
     report(&problems, &[problem("m@1", false), problem("m@2", true)]);
     assert_eq!(problems.count(ProblemKind::ModelUnservable), 1);

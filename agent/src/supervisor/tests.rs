@@ -43,7 +43,7 @@ async fn eventually(
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_child_that_panics_or_is_killed_comes_back_and_its_sibling_never_notices() {
+async fn a_child_that_panics_or_is_killed_is_restarted_without_affecting_its_sibling() {
     let first = Address::vacant("first");
     let second = Address::vacant("second");
     let (health, mut seen) = watch::channel(Arc::default());

@@ -53,7 +53,7 @@ pub fn commands(line: &str) -> Vec<Vec<String>> {
     commands
 }
 
-/// What a reader makes before it is there.
+/// Files that the reader creates.
 const MADE: [&str; 3] = ["environments/prod", "environments/NAME", "fuzz/corpus"];
 
 /// The folders of the repository whose files pages name.

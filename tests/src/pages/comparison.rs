@@ -1,8 +1,8 @@
 //! Whether a program printed what a page says.
 
-/// Whether `seen` is the output on a page: `…` stands for any text, a line of `…` alone for any
+/// Whether `actual` is the output on a page: `…` stands for any text, a line of `…` alone for any
 /// lines. How wide columns are does not matter.
-pub fn is_as_shown(shown: &str, seen: &str) -> bool {
+pub fn is_as_documented(documented: &str, actual: &str) -> bool {
     let lines = |text: &str| -> Vec<String> {
         let words = text
             .lines()
@@ -10,14 +10,14 @@ pub fn is_as_shown(shown: &str, seen: &str) -> bool {
         words.filter(|line| !line.is_empty()).collect()
     };
 
-    lines_match(&lines(shown), &lines(seen))
+    lines_match(&lines(documented), &lines(actual))
 }
 
-fn lines_match(shown: &[String], seen: &[String]) -> bool {
-    match (shown.split_first(), seen.split_first()) {
+fn lines_match(documented: &[String], actual: &[String]) -> bool {
+    match (documented.split_first(), actual.split_first()) {
         (None, None) => true,
         (Some((line, rest)), _) if line == "…" => {
-            let mut left = (0..=seen.len()).map(|count| &seen[count..]);
+            let mut left = (0..=actual.len()).map(|count| &actual[count..]);
             left.any(|left| lines_match(rest, left))
         }
         (Some((line, rest)), Some((first, others))) => {
@@ -27,9 +27,9 @@ fn lines_match(shown: &[String], seen: &[String]) -> bool {
     }
 }
 
-fn line_matches(shown: &str, seen: &str) -> bool {
-    let mut parts = shown.split('…');
-    let Some(mut rest) = parts.next().and_then(|first| seen.strip_prefix(first)) else {
+fn line_matches(documented: &str, actual: &str) -> bool {
+    let mut parts = documented.split('…');
+    let Some(mut rest) = parts.next().and_then(|first| actual.strip_prefix(first)) else {
         return false;
     };
     let parts: Vec<&str> = parts.collect();

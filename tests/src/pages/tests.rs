@@ -11,7 +11,7 @@ fn block(language: &str, mark: &str, text: &str) -> Block {
 
 #[test]
 fn an_ellipsis_matches_anything_and_other_text_only_itself() {
-    for (shown, seen) in [
+    for (documented, actual) in [
         ("a  b\n", "a b"),
         ("x …\n", "x 1 2"),
         ("… s  y …", "12 s   y z"),
@@ -19,17 +19,23 @@ fn an_ellipsis_matches_anything_and_other_text_only_itself() {
         ("a\n…\n", "a\n"),
         ("#… of …: done", "#3 of 7: done"),
     ] {
-        assert!(is_as_shown(shown, seen), "{shown:?} {seen:?}");
+        assert!(
+            is_as_documented(documented, actual),
+            "{documented:?} {actual:?}"
+        );
     }
 
-    for (shown, seen) in [
+    for (documented, actual) in [
         ("a", "b"),
         ("a …", "b c"),
         ("a", "a\nb"),
         ("a\nb", "a"),
         ("a … c", "a b d"),
     ] {
-        assert!(!is_as_shown(shown, seen), "{shown:?} {seen:?}");
+        assert!(
+            !is_as_documented(documented, actual),
+            "{documented:?} {actual:?}"
+        );
     }
 }
 

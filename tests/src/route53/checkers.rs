@@ -11,7 +11,7 @@ use tokio::{
     net::TcpStream,
 };
 
-/// The health checkers: ask every endpoint, again and again.
+/// The health checkers: probe every endpoint periodically.
 pub(super) async fn check_health(state: Arc<Mutex<State>>, every: Duration) {
     loop {
         tokio::time::sleep(every).await;

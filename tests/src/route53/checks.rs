@@ -26,20 +26,20 @@ pub struct Check {
     pub(super) config: Element,
     /// Answers in a row that contradict `is_healthy`.
     pub(super) contrary: u32,
-    /// What the checkers think. A new check is healthy until they know better.
+    /// The current status. A new check is healthy until probes show otherwise.
     pub(super) is_healthy: bool,
 }
 
 /// What a check does.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum CheckKind {
-    /// Asks over HTTP.
+    /// Probes over HTTP.
     Poll {
         /// Host name or address.
         host: String,
         port: u16,
         path: String,
-        /// Answers in a row that change its mind.
+        /// Answers in a row that change its status.
         failures: u32,
     },
     /// Counts healthy children.
@@ -158,7 +158,7 @@ fn read_poll(config: &Element, protocol: &str) -> Result<CheckKind, Refused> {
     })
 }
 
-/// The host name or address that a check asks.
+/// The host name or address that a check probes.
 fn read_host(config: &Element) -> Result<String, Refused> {
     match (
         config.text_of("IPAddress"),
@@ -206,7 +206,7 @@ pub(super) fn check_reference(reference: &str) -> Result<(), Refused> {
     Ok(())
 }
 
-/// Whether a check is healthy; one that is gone is not.
+/// Whether a check is healthy; a deleted one is not.
 pub(super) fn is_healthy(known: &BTreeMap<String, Check>, id: &str) -> bool {
     known.get(id).is_some_and(|check| match &check.kind {
         CheckKind::Poll { .. } => check.is_healthy,

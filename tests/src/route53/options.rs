@@ -1,4 +1,4 @@
-//! How a fake behaves, and what goes wrong with single requests.
+//! Options of a fake, and faults of single requests.
 
 use super::listing::{CHECKS_PAGE_MAX, RECORDS_PAGE_MAX};
 use std::time::Duration;
@@ -6,9 +6,9 @@ use std::time::Duration;
 /// How a fake behaves.
 #[derive(Debug, Clone)]
 pub struct Options {
-    /// Rate of the account; as many may come at once.
+    /// Rate of the account; also its burst.
     pub requests_per_second: u32,
-    /// How long the zone takes in a change, and refuses others meanwhile.
+    /// How long the zone processes a change, during which it refuses others.
     pub processing: Duration,
     /// Time until a change is on the name servers.
     pub in_sync: Duration,
@@ -18,7 +18,7 @@ pub struct Options {
     pub records_page: usize,
     /// Health checks in a page.
     pub checks_page: usize,
-    /// Answer a refused batch as it was done for years: with an element of its own.
+    /// Answer a refused batch in the old form: with an element of its own.
     pub has_bare_batch_errors: bool,
 }
 
@@ -40,17 +40,17 @@ impl Default for Options {
 /// What goes wrong with one request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Fault {
-    /// It never arrives.
+    /// The request never arrives.
     LostRequest,
-    /// It is done, and the answer never arrives.
+    /// The request is executed, but the answer never arrives.
     LostAnswer,
-    /// No answer, and it is done this much later.
+    /// No answer, and the request is executed this much later.
     Late(Duration),
     /// It is refused with `Throttling`.
     Throttled,
     /// It is refused with `PriorRequestNotComplete`.
     Prior,
-    /// 500, and nothing is done.
+    /// 500, and nothing is executed.
     Broken,
 }
 

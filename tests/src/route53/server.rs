@@ -91,7 +91,7 @@ impl FakeRoute53 {
             .collect()
     }
 
-    /// Changes record sets by hand, as at the console; by the same rules.
+    /// Changes record sets by hand, as in the console, under the same rules.
     pub fn edit(&self, action: &str, set: Set) {
         let changes = [Change {
             action: action.into(),
@@ -134,7 +134,7 @@ impl FakeRoute53 {
         self.state().faults.push_back((operation.into(), fault));
     }
 
-    /// Forgets what was to go wrong.
+    /// Removes all faults.
     pub fn heal(&self) {
         self.state().faults.clear();
     }
@@ -218,7 +218,7 @@ async fn serve(
     }
 
     if let Some(after) = fault.as_ref().and_then(Fault::lateness) {
-        // The client goes away meanwhile and ends this request, but not what it started.
+        // If the client disconnects this request ends, but not what it started.
         tokio::spawn(perform_late(state, request, after));
         return std::future::pending().await;
     }
@@ -250,7 +250,7 @@ async fn serve(
     respond(status, &reply)
 }
 
-/// A request that was let in.
+/// An accepted request.
 struct Request {
     operation: &'static str,
     id: String,

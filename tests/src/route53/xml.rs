@@ -127,7 +127,7 @@ impl Element {
 }
 
 #[test]
-fn what_is_written_is_read_back() {
+fn written_xml_is_read_back() {
     let element = Element::new("A")
         .field("B", "x & <y> \"z\"")
         .list("C", [Element::new("D").field("E", 1)]);

@@ -73,7 +73,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_example_of_the_rfc_is_formatted_as_there() {
+    fn the_example_of_the_rfc_is_formatted_identically() {
         let moment = Moment {
             seconds: 784_111_777,
             millis: 0,

@@ -104,7 +104,7 @@ async fn a_failed_region_is_one_alert_until_it_returns_even_if_the_leader_dies()
     let apis = mesh.running_apis();
     assert_unreachable_shows_in_metrics_alone(&apis).await;
 
-    // The region is on its ramp: there may be an event just now.
+    // The region is ramping: an event may be about to come.
     until("nothing waits for the webhook", seconds(30), async || {
         let queued = sum(&apis, "regionmesh_alerts_queued", &["receiver=\"hook\""]).await;
         claim(queued == 0.0, || format!("{queued} wait"))
@@ -112,7 +112,7 @@ async fn a_failed_region_is_one_alert_until_it_returns_even_if_the_leader_dies()
     .await;
 }
 
-/// A webhook that refuses two messages, takes the third slowly, and all others at once.
+/// A webhook that refuses two messages, takes the third slowly, and all others immediately.
 async fn unreliable_webhook() -> Receiver {
     let refusing = Treatment {
         answer: 503,
@@ -283,7 +283,7 @@ async fn until_each_event_arrived_once(mesh: &TestMesh, hook: &Receiver, wanted:
     }
 }
 
-/// A receiver that never takes anything delays no other, and is seen in the metrics alone.
+/// A receiver that never accepts anything delays no other, and is visible only in the metrics.
 async fn assert_unreachable_shows_in_metrics_alone(apis: &[Api]) {
     assert!(
         sum(
@@ -376,7 +376,7 @@ async fn an_event_stream_resumes_after_a_failure_where_it_broke_off() {
     let (_, before) = api.get("/v1/events").await.unwrap();
     let next = before["next"].as_str().unwrap().to_owned();
 
-    // The command line streams meanwhile, from another agent.
+    // Meanwhile the command line streams from another agent.
     let (_stream, mut lines) = start_streaming(&mesh, &name);
 
     mesh.kill_region(out).await;
@@ -460,8 +460,8 @@ fn ids(events: &[(String, Value)]) -> Vec<String> {
         .collect::<Vec<_>>()
 }
 
-/// The list has every event that the stream had. The list goes by when things happened, the stream
-/// by when they were noticed.
+/// The list has every event that the stream had. The list is ordered by time of the event, the
+/// stream by time of detection.
 async fn assert_listed(api: &Api, next: &str, whole: &[String]) {
     let (_, all) = api.get(&format!("/v1/events?since={next}")).await.unwrap();
     let all: Vec<_> = all["events"]

@@ -192,7 +192,7 @@ async fn a_leader_whose_clock_steps_keeps_orders_traffic_and_leadership() {
         "a step of the clock made no plan"
     );
 
-    // Failover works as ever, and the order outlives the leader that took it.
+    // Failover still works, and the order outlives the leader that accepted it.
     mesh.kill_region(leader).await;
     until("the dead region is out", seconds(30), async || {
         let share = api.region(mesh.region(leader)).await?.share;
@@ -275,7 +275,7 @@ async fn an_agent_an_hour_ahead_is_reported_and_neither_leads_nor_ends_orders() 
     let other = 3 - leader;
     clocks.drain(0, 0).await;
 
-    // Of the two that are left only one has a clock to lead with.
+    // Of the remaining two only one has a clock that allows it to lead.
     mesh.kill_region(leader).await;
 
     let (next, _) = mesh

@@ -16,7 +16,7 @@ const HEAD: &str = "BillingPeriodStart,ChargePeriodStart,ProviderName,BillingAcc
                     ServiceName,ServiceCategory,ChargeCategory,BillingCurrency,\
                     EffectiveCost,BilledCost,ListCost,Tags\n";
 
-/// A bill of so many rows of this day of this month, each of `amount`; its tag is the team.
+/// A bill with this many rows on this day of this month, each of `amount`; its tag is the team.
 fn bill(mesh: &TestMesh, name: &str, account: &str, rows: &[(&str, &str, &str)]) -> PathBuf {
     let month = today()[..7].to_owned();
     let mut text = HEAD.to_owned();
@@ -158,7 +158,7 @@ async fn assert_dry_run_changes_nothing(mesh: &TestMesh, file: &str) {
     );
 }
 
-/// What the mesh reports is what the file says without a mesh.
+/// The mesh reports the same as the file alone does.
 async fn assert_report_from_file(mesh: &TestMesh, file: &str) {
     let start = format!("{}-01", &today()[..7]);
     let local = [
@@ -227,10 +227,10 @@ async fn add_prices_at_two_agents(mesh: &TestMesh) {
     for index in 0..3 {
         until("the prices", seconds(40), async || {
             let (_, body) = mesh.api(index).get("/v1/cost/prices").await?;
-            let shown = body.to_string();
+            let prices = body.to_string();
             let missing = ["one.large", "two.large", "three.large"]
                 .into_iter()
-                .find(|sku| !shown.contains(sku));
+                .find(|sku| !prices.contains(sku));
 
             claim(missing.is_none(), || {
                 format!("agent {index} lacks {missing:?}")
@@ -240,7 +240,7 @@ async fn add_prices_at_two_agents(mesh: &TestMesh) {
     }
 }
 
-/// Documents of money are no models.
+/// Cost documents are not listed as models.
 async fn assert_documents_are_no_models(mesh: &TestMesh) {
     let models = mesh.api(0).status().await.unwrap().models;
     assert!(
@@ -259,7 +259,7 @@ async fn assert_documents_are_no_models(mesh: &TestMesh) {
     assert_eq!(refused.0, 400, "{}", refused.1);
 }
 
-/// Half a bill, and no bill at all, replace nothing.
+/// An incomplete bill and a file that is not a bill replace nothing.
 async fn assert_damaged_bills_replace_nothing(mesh: &TestMesh) {
     let broken = mesh.layout().data_dir.join("broken.csv.gz");
     std::fs::write(&broken, [0x1f, 0x8b, 8, 0]).unwrap();
@@ -326,7 +326,7 @@ async fn a_budget_alert_is_sent_once_and_live_cost_survives_the_leader() {
 }
 
 /// A mesh that sends what happens to a budget to `hook`. Two nodes cost some hundredths of a cent
-/// each second: half of the budget is spent at once.
+/// each second: half of the budget is spent immediately.
 async fn mesh_with_budget(hook: &Receiver) -> TestMesh {
     let mesh = TestMesh::prepare(Setup {
         adjust: Some(adjust),

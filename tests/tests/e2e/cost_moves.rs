@@ -47,7 +47,7 @@ async fn weights(mesh: &TestMesh, index: usize) -> Result<(BTreeMap<String, u16>
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn traffic_moves_to_cheaper_regions_and_back_at_once_when_a_region_is_lost() {
+async fn traffic_moves_to_cheaper_regions_and_back_immediately_when_a_region_is_lost() {
     let mesh = TestMesh::start_with(Setup {
         adjust: Some(priced),
         ..Setup::default()
@@ -97,7 +97,7 @@ async fn traffic_moves_to_cheaper_regions_and_back_at_once_when_a_region_is_lost
     .await;
 }
 
-/// What requests cost is known from requests.
+/// The cost of requests is only known once there are requests.
 async fn until_traffic_leaves_the_most_expensive_region(mesh: &TestMesh) {
     until(
         "traffic leaves the most expensive region",

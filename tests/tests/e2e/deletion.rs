@@ -57,7 +57,7 @@ async fn a_version_in_use_is_deleted_only_by_force_and_its_name_is_not_reused() 
         .cli(&["models", "delete", "iris", "2", "--yes", "--force"])
         .await;
     assert!(
-        forced.code == Some(0) && forced.stdout.contains("names nothing"),
+        forced.code == Some(0) && forced.stdout.contains("no longer names a version"),
         "{forced:?}"
     );
 
@@ -70,7 +70,7 @@ async fn a_version_in_use_is_deleted_only_by_force_and_its_name_is_not_reused() 
     mesh.until_held_by_all("1").await;
 }
 
-/// A name means one thing: a version or an alias, and one content.
+/// A name is either a version or an alias, and has one content.
 async fn assert_names_mean_one_thing(mesh: &TestMesh) {
     let (code, answer) = mesh.api(2).promote("iris", "1", "2").await.unwrap();
     assert!(
@@ -175,7 +175,7 @@ async fn a_deletion_interrupted_by_a_crash_is_finished_after_the_restart() {
     );
 
     mesh.revive(2).await;
-    until("nothing is stored any more", seconds(30), async || {
+    until("nothing is stored", seconds(30), async || {
         let left = ["models/iris", "manifests/iris", "claims/iris"]
             .map(|folder| s3.keys(&format!("{last}/{folder}/")));
         claim(left.iter().all(Vec::is_empty), || format!("{left:?}"))

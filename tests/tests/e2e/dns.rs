@@ -261,7 +261,7 @@ async fn a_stock_resolver_works_while_one_of_its_name_servers_is_dead() {
     // address.
     let mut without = 0;
     until(
-        "the dead region is not answered any more",
+        "the dead region is no longer answered",
         seconds(60),
         async || {
             let found = ask().await.unwrap();
@@ -280,7 +280,7 @@ async fn a_stock_resolver_works_while_one_of_its_name_servers_is_dead() {
     assert_denied(&resolver).await;
 }
 
-/// A stock resolver that has every agent as a name server, and no cache: each question is asked.
+/// A stock resolver that has every agent as a name server, and no cache: each query is sent.
 fn stock_resolver(mesh: &TestMesh) -> TokioResolver {
     let server = |address: SocketAddr| {
         let connections = [ConnectionConfig::udp(), ConnectionConfig::tcp()];

@@ -107,7 +107,7 @@ async fn a_recursive_resolver_follows_the_delegation_and_leaves_a_dead_region() 
         "every region comes through the resolver",
         seconds(90),
         async || {
-            // What is no address is dig's word on a resolver that is still starting.
+            // Anything but an address is an error of dig about a resolver that is still starting.
             let text = dig(port, &question).await;
             answered.extend(
                 text.lines()
@@ -135,7 +135,7 @@ async fn a_recursive_resolver_follows_the_delegation_and_leaves_a_dead_region() 
 async fn until_resolver_leaves(port: SocketAddr, question: &str, dead: &str) {
     let mut without = 0;
     until(
-        "the resolver does not name the dead region any more",
+        "the resolver no longer names the dead region",
         seconds(90),
         async || {
             let text = dig(port, question).await;
@@ -186,7 +186,7 @@ async fn transfers_are_refused_floods_are_cut_and_cookies_lift_the_limit() {
         assert!(text.contains("status: NOTIMP"), "{text}");
     }
 
-    // dig prints `(good)` for a cookie that came back right.
+    // dig prints `(good)` for a valid returned cookie.
     assert!(
         ask(&format!("{SERVICE} A +cookie"))
             .await
@@ -195,7 +195,7 @@ async fn transfers_are_refused_floods_are_cut_and_cookies_lift_the_limit() {
 
     assert_flood_is_cut(server);
 
-    // TCP goes on.
+    // TCP still works.
     let at = SocketAddr::from((Ipv4Addr::new(127, 0, 103, 10), 0)).ip();
     let text = ask(&format!("-b {at} +tcp {SERVICE} A")).await;
     assert!(

@@ -63,15 +63,15 @@ fn every_configuration_of_the_documentation_is_accepted() {
             .filter(|block| block.language == "toml")
         {
             let parsed = block.text.parse();
-            let shown: toml::Table =
+            let documented: toml::Table =
                 parsed.unwrap_or_else(|error| panic!("{}: {error}", block.place));
-            let mut whole: toml::Table = if shown.contains_key("mesh") {
+            let mut whole: toml::Table = if documented.contains_key("mesh") {
                 toml::Table::new()
             } else {
                 WHOLE.parse().unwrap()
             };
 
-            whole.extend(shown);
+            whole.extend(documented);
             let file = directory.path().join("agent.toml");
             std::fs::write(&file, toml::to_string(&whole).unwrap()).unwrap();
 

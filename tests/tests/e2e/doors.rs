@@ -224,9 +224,9 @@ async fn every_route_refuses_texts_that_would_forge_log_lines() {
         &["failover", "history"],
         &["events"],
     ] {
-        let shown = mesh.cli(arguments).await;
+        let output = mesh.cli(arguments).await;
         assert!(
-            !shown.stdout.contains('\u{1b}') && !shown.stdout.contains("forged line"),
+            !output.stdout.contains('\u{1b}') && !output.stdout.contains("forged line"),
             "{arguments:?}"
         );
     }

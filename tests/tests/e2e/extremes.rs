@@ -129,7 +129,7 @@ impl Driver<'_> {
         answer(operation.request(self.client, &url, self.mesh.token(), sent)).await
     }
 
-    /// Valid requests are taken; how many they were.
+    /// Valid requests are accepted; returns their number.
     async fn send_valid(&mut self, operation: &Operation<'_>) -> usize {
         for _ in 0..VALID {
             let sent = operation.valid(self.generator);
@@ -157,7 +157,7 @@ impl Driver<'_> {
         VALID
     }
 
-    /// Requests that break a schema are refused with an explanation; how many they were.
+    /// Requests that break a schema are refused with an explanation; returns their number.
     async fn send_invalid(&mut self, operation: &Operation<'_>) -> usize {
         let all = operation.invalid(self.generator);
         for (what, sent) in &all {

@@ -77,7 +77,7 @@ async fn a_drain_survives_the_leader_that_took_it_and_dns_never_answers_the_regi
         panic!("three regions")
     };
 
-    // Asked of an agent that does not lead: it is passed on.
+    // Sent to an agent that does not lead: it is forwarded.
     let output = cli(
         &mesh,
         asked,
@@ -193,7 +193,7 @@ async fn a_hold_freezes_recovery_and_yields_to_a_failure_as_what_if_predicts() {
 
     assert_hold_yielded(&mesh, asked, victim).await;
 
-    // Back among the living it waits, since the hold is in effect again.
+    // Once it is back it waits, since the hold is in effect again.
     mesh.revive(victim).await;
 
     let api = mesh.api(asked);
@@ -229,7 +229,7 @@ async fn a_hold_freezes_recovery_and_yields_to_a_failure_as_what_if_predicts() {
     planned(&mesh, &[asked, leader], victim, |share| share > 0.3).await;
 }
 
-/// What would be: nothing changes by asking.
+/// A what-if changes nothing.
 async fn assert_what_if_changes_nothing(mesh: &TestMesh, asked: usize, victim: usize) {
     let before = mesh.api(asked).plan_seq().await.unwrap();
     let forecast = mesh
@@ -314,7 +314,7 @@ async fn a_promotion_takes_all_traffic_until_it_ends_and_explain_names_the_votes
     .await;
 
     planned(&mesh, &ALL, promoted, |share| share == 1.0).await;
-    // It ends by itself.
+    // It expires.
     planned(&mesh, &ALL, promoted, |share| share < 0.5).await;
 
     mesh.kill_region(other).await;
@@ -442,7 +442,7 @@ async fn a_simulated_kill_measures_the_failover_and_kills_nothing_else() {
 
     assert!(report["plan_ms"].as_u64().unwrap() >= report["verdict_ms"].as_u64().unwrap());
     assert!(
-        report["foretold"]["reason"]
+        report["predicted"]["reason"]
             .as_str()
             .unwrap()
             .contains("as assumed"),

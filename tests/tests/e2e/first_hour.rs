@@ -84,7 +84,7 @@ async fn the_commands_that_up_prints_work_and_a_killed_region_is_explained() {
             .success()
     );
 
-    until("status explains the way back", seconds(60), async || {
+    until("status explains the recovery", seconds(60), async || {
         let status = run_in(directory.path(), &["status"]).await.text();
         let flat = status.split_whitespace().collect::<Vec<_>>().join(" ");
         claim(flat.contains("full share at about"), || status)
@@ -166,7 +166,7 @@ async fn up_refuses_bad_arguments_before_it_creates_anything() {
         assert!(left.is_empty(), "{arguments:?} left {left:?}");
     }
 
-    // A taken port is only noticed later: nothing is left either.
+    // A port in use is only detected later: nothing is left behind either.
     let network = Loopback::reserve();
     let taken = TcpListener::bind((network.at(1), 0)).unwrap();
     let front_door = taken.local_addr().unwrap().to_string();
@@ -200,7 +200,7 @@ async fn the_command_line_follows_common_conventions() {
     std::fs::write(&file, iris_one()).unwrap();
     let file = file.to_str().unwrap();
 
-    // --wait takes no value, wherever it stands; durations have one form.
+    // --wait takes no value, in any position; durations have one form.
     let output = mesh
         .cli(&[
             "models",
@@ -344,7 +344,7 @@ async fn assert_confirmation_needs_yes(mesh: &TestMesh) {
     }
 }
 
-/// A region that does not exist is a mistake, and events before `--since` are not listed.
+/// A region that does not exist is an error, and events before `--since` are not listed.
 async fn assert_events_are_selected(mesh: &TestMesh) {
     let output = mesh.cli(&["events", "--region", "nowhere"]).await;
     assert!(

@@ -17,7 +17,7 @@ use serde_json::json;
 use std::time::{Duration, Instant};
 
 const INFER: &str = "/v2/models/iris/infer";
-/// Requests sent at once while no region answers: far more than a region computes at a time.
+/// Concurrent requests while no region answers: far more than a region computes at a time.
 const BURST: usize = 150;
 
 fn one_serves(config: &mut Config) {
@@ -57,7 +57,7 @@ async fn no_request_fails_while_the_serving_region_dies() {
     assert_region_answers_a_burst(&mesh).await;
 
     // Some are under way at the kill; the burst waits in front of a dead region and comes upon the
-    // next all at once.
+    // next all concurrently.
     let load = Load::start(door.url(INFER), question(), Duration::from_millis(10)).unwrap();
     until("the load is answered", seconds(30), async || {
         claim(load.samples().len() > 100, || {
@@ -101,7 +101,7 @@ async fn no_request_fails_while_the_serving_region_dies() {
     until_none_is_held(&door).await;
 }
 
-/// A region by itself queues what it can answer in time, however many these are.
+/// A region alone queues as many requests as it can answer in time.
 async fn assert_region_answers_a_burst(mesh: &TestMesh) {
     let api = mesh.api(1);
     let direct = join_all((0..BURST).map(|_| async { api.infer(INFER, &question()).await })).await;
@@ -119,7 +119,7 @@ async fn assert_region_answers_a_burst(mesh: &TestMesh) {
 }
 
 async fn until_none_is_held(door: &Door) {
-    until("no request is held any more", seconds(10), async || {
+    until("no request is waiting", seconds(10), async || {
         let held = door
             .metric("regionmesh_front_door_held_requests", &[])
             .await?;

@@ -21,14 +21,14 @@ use tokio_util::sync::CancellationToken;
 const CLIENTS: usize = 8;
 /// Packets to each UDP port.
 const PACKETS: usize = 2_000;
-/// Requests that must go well at each model server during the siege.
+/// Requests that must succeed at each model server during the attack.
 const REQUESTS: usize = 50;
 /// Pause between two requests of one user.
 const PAUSE: Duration = Duration::from_millis(20);
-/// Largest body that the model servers take, bytes; they hold four such at once.
+/// Largest body that the model servers take, bytes; they hold four of these at a time.
 const BODY_LIMIT: usize = 8 << 20;
-/// More resident memory than this in any agent at any time is an explosion, bytes. At rest it is
-/// some 60 MB.
+/// More resident memory than this in any agent at any time is a failure, bytes. At rest it is about
+/// 60 MB.
 const MEMORY: u64 = 300 << 20;
 
 fn small_bodies(config: &mut Config) {
@@ -254,7 +254,7 @@ async fn assert_unharmed(api: &Api, agent: &LocalAgent) {
             open += api.metric(metric, &[]).await?;
         }
 
-        // Observers' probes and this very question.
+        // Observers' probes and this request.
         claim(open <= 8.0, || format!("{open} are open"))
     })
     .await;

@@ -53,7 +53,7 @@ async fn an_agent_reloads_on_hangup_logs_what_is_in_effect_and_survives_a_bad_fi
     let log = agent.log_file.clone();
     let original = std::fs::read_to_string(&file).unwrap();
 
-    // Nothing changed, and nothing happens to it.
+    // An unchanged file has no effect.
     let mut skip = length(&log);
     signal(before, "-HUP");
     logged(
@@ -87,7 +87,7 @@ async fn an_agent_reloads_on_hangup_logs_what_is_in_effect_and_survives_a_bad_fi
     let api = mesh.api(0);
     assert_new_token_alone_is_taken(&api).await;
 
-    // A bad file changes nothing, and says so.
+    // An invalid file changes nothing, and is reported.
     assert_bad_file_changes_nothing(&api, agent, before).await;
 
     std::fs::write(&file, original).unwrap();
@@ -97,7 +97,7 @@ async fn an_agent_reloads_on_hangup_logs_what_is_in_effect_and_survives_a_bad_fi
     mesh.converged().await;
 }
 
-/// The new token is taken; there is no such upload.
+/// The new token is accepted; there is no such upload.
 async fn assert_new_token_alone_is_taken(api: &Api) {
     assert_eq!(
         api.post(ABORT, &serde_json::json!({})).await.unwrap().0,
@@ -143,7 +143,7 @@ async fn assert_bad_file_changes_nothing(api: &Api, agent: &LocalAgent, pid: u32
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn after_a_reload_agents_take_and_forward_orders_by_the_new_token_file() {
+async fn after_a_reload_agents_accept_and_forward_orders_by_the_new_token_file() {
     let mesh = TestMesh::start().await;
     mesh.converged().await;
 

@@ -16,7 +16,7 @@ use std::{
 };
 use tokio::{net::TcpListener, process::Command};
 
-/// Runs a script of scripts/: its exit code and all that it said.
+/// Runs a script of scripts/: its exit code and output.
 async fn script(name: &str, arguments: &[String]) -> (Option<i32>, String) {
     let mut command = Command::new(root().join("scripts").join(name));
     command
@@ -42,7 +42,7 @@ async fn health(mesh: &TestMesh, regions: &[usize], options: &[&str]) -> (Option
     .await
 }
 
-/// What an agent's status says of each living agent: its links, and the regions that it can't
+/// What an agent's status reports about each live agent: its links, and the regions that it can't
 /// reach.
 async fn connections(
     mesh: &TestMesh,
@@ -135,7 +135,7 @@ async fn a_stopped_region_is_reported_as_unreachable_and_fails_the_check() {
     assert_eq!(script("health_check.sh", &unknown).await.0, Some(1));
 }
 
-/// Every agent says whom it is connected to, and any agent says it of all.
+/// Every agent publishes its connections, and any agent reports those of all.
 async fn until_links_are_published(mesh: &TestMesh) {
     until("links are published", seconds(30), async || {
         let all = connections(mesh, 0).await?;
@@ -255,7 +255,7 @@ async fn fake(answers: Arc<Mutex<Answers>>) -> String {
     url
 }
 
-/// Something that is wrong, and what the check must say.
+/// A fault, and the expected message.
 type Fault = (&'static str, fn(&mut Answers));
 
 #[tokio::test(flavor = "multi_thread")]
@@ -287,7 +287,7 @@ async fn every_health_check_can_fail() {
     assert_eq!(script("health_check.sh", &arguments).await.0, Some(0));
 }
 
-/// Every fault that the check must notice.
+/// Every fault that the check must detect.
 fn faults() -> [Fault; 14] {
     [
         ("/healthz", |answers| answers.healthz = 503),
@@ -326,7 +326,7 @@ fn faults() -> [Fault; 14] {
         ("certificate ends", |answers| {
             answers.metrics = answers.metrics.replace("expiry", "other")
         }),
-        // Nine tenths of its life are over.
+        // Nine tenths of its lifetime are over.
         ("certificate ends", |answers| {
             answers.metrics = answers
                 .metrics

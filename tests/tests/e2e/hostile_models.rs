@@ -98,7 +98,7 @@ async fn models_that_need_too_much_memory_are_refused_and_crash_no_process() {
     assert!(peak < f64::from(1 << 30), "{peak} bytes");
 }
 
-/// So much that the bound refuses nothing: the allocation itself must fail.
+/// A limit so high that it refuses nothing: the allocation itself must fail.
 fn without_bounds(config: &mut Config) {
     config.serving.max_tensor_bytes = 1 << 62;
 }
@@ -268,7 +268,7 @@ async fn models_that_never_finish_do_not_delay_other_models() {
             let abandoned = api
                 .metric("regionmesh_serving_abandoned_computations", &[])
                 .await?;
-            claim(abandoned == 0.0, || format!("{abandoned} go on"))
+            claim(abandoned == 0.0, || format!("{abandoned} still run"))
         },
     )
     .await;

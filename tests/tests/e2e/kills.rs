@@ -115,7 +115,7 @@ async fn slowest_departure(
 fn apart_with_long_evidence(config: &mut Config) {
     apart(config);
     config.health.evidence_ms = 20_000;
-    // Refusals are no success either: suspicion would cut the share meanwhile.
+    // Refusals do not count as success either: suspicion would reduce the share.
     (config.health.suspect_ms, config.health.silent_ms) = (30_000, 60_000);
 }
 
@@ -240,7 +240,7 @@ async fn a_region_killed_while_it_receives_a_model_resumes_the_download() {
     let after = received().await.unwrap();
     println!("{before} bytes of {WHOLE} received before the kill, {after} after");
 
-    // What was under way at the kill may come twice, the rest not.
+    // What was in flight at the kill may be sent twice, the rest must not be.
     assert!(
         after < WHOLE as f64 - before / 2.0,
         "{before} before, {after} after, {WHOLE} in all"

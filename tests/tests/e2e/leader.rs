@@ -74,7 +74,7 @@ async fn the_next_leader_keeps_a_region_out_until_it_is_healthy() {
 
         assert!(
             share(&plan, mesh.region(led_from)) > 0.0,
-            "the dead leader's serving lives: {}",
+            "the dead leader's server still runs: {}",
             brief.reason
         );
     }
@@ -145,7 +145,7 @@ async fn each_new_leader_has_a_higher_ballot_and_continues_the_plan_numbers() {
             "plan {seq} under {leader}, then {next_seq} under {next}"
         );
 
-        // The one that comes back does not lead.
+        // The restarted one does not lead.
         mesh.revive(dead).await;
 
         let (now, now_ballot) = mesh.leader(seconds(30)).await;

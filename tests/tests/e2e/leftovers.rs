@@ -22,7 +22,7 @@ use std::path::{Path, PathBuf};
 
 /// A file of several parts.
 const LARGE: usize = 40 << 20;
-/// Uploads that may be open at once.
+/// Uploads that may be open at the same time.
 const UPLOADS_MAX: usize = 32;
 
 #[tokio::test(flavor = "multi_thread")]

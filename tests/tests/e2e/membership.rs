@@ -16,7 +16,7 @@ use regionmesh_tests::{
 use serde_json::Value;
 use std::{cell::Cell, time::Duration};
 
-/// How long anything may take that needs an election, a verdict or the fast ramp.
+/// Timeout for anything that needs an election, a verdict or the fast ramp.
 const TIMEOUT: Duration = seconds(60);
 
 /// `regionmesh failover members`, against region `asked`'s agent.
@@ -25,15 +25,16 @@ async fn members(mesh: &TestMesh, asked: usize, arguments: &[&str]) -> CommandOu
         .await
 }
 
-/// Orders a change until it is not refused for now; then it must be done. Where it is not known
-/// what became of an order, since its leader died under it, a repetition may find it carried out.
+/// Orders a change until it is not refused for now; then it must be done. If the outcome of an
+/// order is unknown because its leader died, a retry may find it carried out.
 async fn change(mesh: &TestMesh, asked: usize, arguments: &[&str]) {
     let is_unknown = Cell::new(false);
     let (code, said) = until(&format!("{arguments:?} is answered"), TIMEOUT, async || {
         let output = members(mesh, asked, arguments).await;
         let said = output.stderr.replace('\n', " ");
         is_unknown.set(
-            is_unknown.get() || said.contains("it may have been done, look before you repeat it"),
+            is_unknown.get()
+                || said.contains("the change may have been applied. Check before you retry"),
         );
 
         claim(output.code != Some(3), || said.clone())?;
@@ -188,7 +189,7 @@ async fn until_automatic_failover_is_refused(mesh: &TestMesh, regions: &[&str]) 
     );
 }
 
-/// What an operator orders is done, as long as both can be asked.
+/// Orders are carried out as long as both can be reached.
 async fn assert_orders_are_carried_out(mesh: &TestMesh) {
     let order = async |what: &str| -> Value {
         let api = mesh.api(0);

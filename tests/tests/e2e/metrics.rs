@@ -28,8 +28,7 @@ async fn mesh_that_logs_json() -> TestMesh {
     mesh
 }
 
-/// A bit of everything, so that every metric has something to say: what goes well, and what is
-/// refused.
+/// Some of everything, so that every metric has samples: successes and refusals.
 async fn traffic(mesh: &TestMesh) {
     mesh.publish_iris(0, "1", iris_one()).await;
     mesh.until_held_by_all("1").await;
@@ -172,7 +171,7 @@ async fn health_endpoints_are_accurate_and_every_log_line_is_one_json_object() {
         )
         .await;
 
-        // The loss of a region is no reason to restart this agent, or to ask it for nothing more.
+        // The loss of a region is no reason to restart this agent or to stop using it.
         assert_eq!(api.get("/healthz").await.unwrap().0, 200);
         assert_eq!(api.get("/readyz").await.unwrap().0, 200);
         assert_eq!(

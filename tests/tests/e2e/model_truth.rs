@@ -43,7 +43,7 @@ async fn text_of(mesh: &TestMesh, path: &str) -> Result<String, String> {
     Ok(mesh.api(0).get(path).await?.1.to_string())
 }
 
-/// Every region says that it serves version 1 in place of what `production` names.
+/// Every region reports that it serves version 1 instead of the version that `production` names.
 async fn all_serve_one_instead(mesh: &TestMesh) -> Result<(), String> {
     let found = mesh.api(0).problems("model-unservable").await?;
     let says = |problem: &&Value| {
@@ -175,11 +175,11 @@ async fn until_reported_everywhere(mesh: &TestMesh) {
         &["models", "list"],
         &["models", "show", "m"],
     ] {
-        let shown = mesh.cli(command).await;
+        let output = mesh.cli(command).await;
         assert!(
-            shown.code == Some(0) && shown.stdout.contains("FAILED in"),
+            output.code == Some(0) && output.stdout.contains("FAILED in"),
             "{command:?}: {}",
-            said(&shown)
+            said(&output)
         );
     }
 }
@@ -245,7 +245,7 @@ async fn publish_what_none_can_serve(mesh: &TestMesh, bad: &str) {
     .await;
 }
 
-/// What is repaired is over.
+/// Once repaired, the problem ends.
 async fn repair_and_await_no_problem(mesh: &TestMesh) {
     for command in [
         &["models", "promote", "m", "1", "production", "--by", "test"][..],

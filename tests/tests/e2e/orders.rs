@@ -37,7 +37,7 @@ fn unwrapped(text: &str) -> String {
     text.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
-/// Refused with exit code 1; what it says.
+/// Refused with exit code 1; returns the message.
 async fn refused(mesh: &TestMesh, arguments: &[&str]) -> String {
     let output = answered(mesh, arguments).await;
     assert_eq!(
@@ -218,7 +218,7 @@ async fn assert_hold_outlasts_restoration(mesh: &TestMesh, region: &str) {
 }
 
 /// By force it is done, reports what it replaced, and the region comes back by cool-down and ramp,
-/// not at once.
+/// not immediately.
 async fn promote_by_force(mesh: &TestMesh, region: &str) {
     let forced = [
         "failover",
@@ -258,7 +258,8 @@ async fn promote_by_force(mesh: &TestMesh, region: &str) {
     );
 }
 
-/// One's own order may be replaced, which is said; an immediate promotion skips the way back.
+/// One's own order may be replaced, and the answer says so; an immediate promotion skips the
+/// recovery.
 async fn replace_own_order_at_once(mesh: &TestMesh, region: &str) {
     let text = done(
         mesh,
@@ -299,7 +300,7 @@ async fn a_mesh_of_one_region_has_a_leader_ten_seconds_after_its_store_returns()
     until("it leads", seconds(20), async || leads(true).await).await;
     let before = api.plan_seq().await.unwrap();
 
-    // Not a directory any more: root ignores permissions.
+    // Replaced by a file: root ignores permissions.
     let [store] = &mesh.layout().store_directories()[..] else {
         panic!("one store")
     };
@@ -315,7 +316,7 @@ async fn a_mesh_of_one_region_has_a_leader_ten_seconds_after_its_store_returns()
     let attempts = || {
         let log = std::fs::read_to_string(&mesh.agent(0).log_file).unwrap();
         log.lines()
-            .filter(|line| line.contains("standing for leader"))
+            .filter(|line| line.contains("campaigning for leadership"))
             .count()
     };
     let so_far = attempts();
@@ -331,7 +332,7 @@ async fn a_mesh_of_one_region_has_a_leader_ten_seconds_after_its_store_returns()
     std::fs::rename(&aside, store).unwrap();
     until("it leads again", seconds(10), async || leads(true).await).await;
 
-    // It not only claims to lead: an order is carried out.
+    // It does lead: an order is carried out.
     done(
         &mesh,
         &[
@@ -348,7 +349,7 @@ async fn a_mesh_of_one_region_has_a_leader_ten_seconds_after_its_store_returns()
     assert!(api.plan_seq().await.unwrap() > before);
     let log = std::fs::read_to_string(&mesh.agent(0).log_file).unwrap();
     assert!(
-        !log.contains("cannot stand for leader"),
+        !log.contains("cannot campaign for leadership"),
         "a ballot was used twice"
     );
 }

@@ -128,7 +128,7 @@ async fn commits(api: &Api) -> f64 {
         .unwrap()
 }
 
-/// The other side takes all others for failed, and can do nothing about it.
+/// The other side judges all others failed, and cannot act on it.
 async fn until_it_knows_that_it_is_isolated(mesh: &TestMesh, isolated: usize) {
     let name = mesh.region(isolated);
     let minority = mesh.api(isolated);
@@ -180,7 +180,7 @@ async fn assert_majority_answers_without(mesh: &TestMesh, watches: &[Watch], iso
     }
 }
 
-/// Both sides take in models meanwhile.
+/// Both sides accept models during the partition.
 async fn publish_on_both_sides(mesh: &TestMesh, majority: &[Api], isolated: usize) {
     let minority = mesh.api(isolated);
     mesh.publish_iris(mesh.others(isolated)[0], "2", iris_two())

@@ -12,7 +12,7 @@ use serde_json::json;
 use std::time::Duration;
 
 const ALL: [usize; 3] = [0, 1, 2];
-/// Requests to each region while versions are swapped to and fro.
+/// Requests to each region while versions are swapped back and forth.
 const SAMPLES: usize = 100;
 
 #[tokio::test(flavor = "multi_thread")]
@@ -22,8 +22,8 @@ async fn a_version_published_in_one_region_is_verified_and_served_in_all() {
     mesh.until_held_by_all("1").await;
     mesh.until_answered_by_all("1").await;
 
-    // The same again is no change, from any region; other content under the same name is refused
-    // everywhere.
+    // Publishing the same content again changes nothing, from any region; other content under the
+    // same name is refused everywhere.
     mesh.publish_iris(1, "1", iris_one()).await;
     for region in ALL {
         let refused = mesh

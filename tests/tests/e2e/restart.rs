@@ -1,4 +1,4 @@
-//! What survives when all agents are stopped or killed at once, and when all agents of one region
+//! What survives when all agents are stopped or killed together, and when all agents of one region
 //! die.
 
 use futures::future::join_all;
@@ -152,7 +152,7 @@ async fn a_region_without_agents_keeps_its_traffic_while_its_model_server_lives(
     let samples = finish_without_failure(load).await;
     assert!(samples.len() > 100, "{} requests", samples.len());
 
-    // It was the endpoint that counted: without it users are moved, though the agent lives.
+    // The endpoint decided: without it users are moved, although the agent is alive.
     servings.remove(victim).kill().await;
     until_share(&mesh.running_apis(), name, seconds(30), |share| {
         share == 0.0

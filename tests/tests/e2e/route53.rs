@@ -166,7 +166,7 @@ async fn weights_track_the_ramp_and_the_fence_tracks_each_plan() {
 }
 
 #[tokio::test]
-async fn a_stale_plan_changes_nothing_and_says_why() {
+async fn a_stale_plan_changes_nothing_and_the_reason_is_reported() {
     let bench = Bench::new(Options::default()).await;
     let provider = bench.provider().await;
     publish(&provider, &plan(&bench.config, 7, EVEN))

@@ -123,7 +123,7 @@ fn assert_invalid(outcome: Outcome, words: &str) {
 }
 
 #[tokio::test]
-async fn a_batch_is_done_as_a_whole_or_not_at_all() {
+async fn a_batch_is_applied_as_a_whole_or_not_at_all() {
     let (fake, client) = fake().await;
     let before = fake.sets();
     let good = a("one.example.com", "192.0.2.1");
@@ -248,7 +248,7 @@ async fn create_refuses_what_exists_and_upsert_replaces_it() {
 }
 
 #[tokio::test]
-async fn delete_and_create_of_one_set_in_a_batch_replace_it_at_once() {
+async fn delete_and_create_of_one_set_in_a_batch_replace_it_atomically() {
     let (fake, client) = fake().await;
     let old = a("one.example.com", "192.0.2.1");
     let new = a("one.example.com", "192.0.2.2");

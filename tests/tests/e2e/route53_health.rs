@@ -1,4 +1,4 @@
-//! Emergencies: traffic leaves a region by Route 53's health checks alone, with no call of the API.
+//! Emergencies: traffic leaves a region by Route 53's health checks alone, without an API call.
 
 use regionmesh_dns::DnsProvider;
 use regionmesh_tests::{

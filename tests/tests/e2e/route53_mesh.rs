@@ -119,7 +119,7 @@ async fn a_zone_is_set_up_tracks_the_plan_and_fails_over_without_an_api_call() {
         "nothing to do",
     );
 
-    // The configuration is of the past now.
+    // The configuration is outdated now.
     assert_code(
         &run(&["dns", "apply", "--yes", "--from-config", file]).await,
         1,
@@ -205,7 +205,7 @@ async fn until_counted_and_answered(mesh: &TestMesh) {
     .await;
 }
 
-/// Kills a region with its agent: the name servers leave it with no call of the API, and the plan
+/// Kills a region with its agent: the name servers leave it without an API call, and the plan
 /// changes afterwards.
 async fn evacuate(fake: &FakeRoute53, mesh: &TestMesh) {
     let dead = format!("regionmesh:{}", mesh.region(1));
@@ -273,13 +273,13 @@ async fn correct_drift(fake: &FakeRoute53, file: &str, api: &str) {
         },
     );
 
-    let shown = run(&[
+    let output = run(&[
         "dns", "plan", "--config", file, "--agent", api, "--check", "--json",
     ])
     .await;
 
-    assert_code(&shown, 1, "\"is_drift\": true");
-    let previews: serde_json::Value = serde_json::from_str(&shown.stdout).unwrap();
+    assert_code(&output, 1, "\"is_drift\": true");
+    let previews: serde_json::Value = serde_json::from_str(&output.stdout).unwrap();
     assert_eq!(
         previews[0]["differences"].as_array().unwrap().len(),
         1,

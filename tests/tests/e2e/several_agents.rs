@@ -174,7 +174,7 @@ async fn until_each_sees_all(mesh: &TestMesh) {
 }
 
 /// The second agent of a region dies: its endpoint serves, so nothing is moved, and a front door
-/// finds the one that lives among the region's addresses.
+/// finds the live one among the region's addresses.
 async fn kill_one_under_load(mesh: &TestMesh, lost: &LocalAgent) {
     let door = serve_in_process(mesh).await;
     let url = format!("http://{door}/v2/models/iris/infer");

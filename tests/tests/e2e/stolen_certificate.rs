@@ -44,7 +44,7 @@ async fn refusals(mesh: &TestMesh, index: usize, reasons: &[&str]) -> f64 {
     sum
 }
 
-/// Every running agent is led by the same living agent, and an order is carried out.
+/// Every running agent knows the same live leader, and an order is carried out.
 async fn assert_led(mesh: &TestMesh, via: usize) {
     mesh.leader(seconds(30)).await;
     let region = mesh.region(via).to_owned();
@@ -443,7 +443,7 @@ async fn publish_promote_and_delete(agent: &ThievesAgent) {
         .unwrap();
 
     assert_eq!(code, 200, "{done}");
-    // Whether its own agent deletes a version that others hold is its own affair.
+    // Whether its own agent deletes a version that others hold does not matter.
     let deleted = agent
         .post(&format!("{base}/1/delete"), "{}".into())
         .await

@@ -106,7 +106,7 @@ async fn until_over(mesh: &TestMesh, region: usize) {
     );
 }
 
-/// A publisher is refused at once, retryably, with an explanation.
+/// A publisher is refused immediately with an explanation, and may retry.
 async fn assert_refusal_is_explained(api: &Api, version: &str, words: &str) {
     let begin = Instant::now();
     let (code, answer) = api
@@ -160,7 +160,7 @@ async fn every_agent_reports_an_unreachable_store_and_publishers_get_an_explanat
     until_reported_by_all(&mesh, 0, "bucket \"models\"", SEEN_WITHIN).await;
     assert_refusal_is_explained(&api, "2", "bucket \"models\"").await;
 
-    // The other regions go on.
+    // The other regions still work.
     mesh.publish_iris(1, "3", iris_one()).await;
 
     s3.fails(Fault::NoBucket, &first);
@@ -402,7 +402,7 @@ async fn every_agent_reports_a_hanging_file_system_and_publishers_get_an_explana
     mesh.publish_iris(0, "1", iris_one()).await;
     mesh.until_held_by_all("1").await;
 
-    // A publisher who comes first does not wait either.
+    // The first publisher does not wait either.
     disk.freeze();
     assert_refusal_is_explained(&mesh.api(0), "2", "did not answer within").await;
     until_reported_by_all(&mesh, 0, "did not answer within", SEEN_WITHIN).await;
@@ -463,7 +463,7 @@ async fn every_agent_reports_a_full_disk_and_a_store_that_is_not_a_folder() {
     assert_names_and_contents_are_checked(&mesh).await;
 }
 
-/// One rule for names and contents, whatever the store.
+/// The same rules for names and contents in every store.
 async fn assert_names_and_contents_are_checked(mesh: &TestMesh) {
     let long = "n".repeat(300);
     let (code, answer) = mesh

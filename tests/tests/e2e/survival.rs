@@ -1,5 +1,5 @@
-//! Users are not left on a dead region while another lives: whatever operators ordered, without a
-//! majority, and when all failed.
+//! Users are not left on a dead region while another one works: whatever operators ordered, without
+//! a majority, and when all failed.
 
 mod agents;
 mod all_failed;
@@ -143,7 +143,7 @@ async fn a_drained_region_serves_when_the_others_have_failed_and_is_drained_agai
     until_alert(&mesh, 1, "RegionMeshOrderYielded", false).await;
 }
 
-/// The orders still exist, and everything says that they have no effect.
+/// The orders still exist, and all views report that they have no effect.
 async fn assert_orders_have_no_effect(mesh: &TestMesh) {
     let status = get(mesh, 1, "/v1/failover/status").await.unwrap();
     assert_eq!(
@@ -190,10 +190,10 @@ async fn assert_yielding_is_reported(mesh: &TestMesh) {
 
     assert!(metric >= 1.0, "{metric}");
     for words in [&["status"][..], &["failover", "status"]] {
-        let shown = mesh.cli(words).await;
-        assert_eq!(shown.code, Some(0), "{shown:?}");
+        let output = mesh.cli(words).await;
+        assert_eq!(output.code, Some(0), "{output:?}");
 
-        let text = words_of(&shown.stdout);
+        let text = words_of(&output.stdout);
         assert!(
             text.contains("has had no effect") && text.contains("failed"),
             "{text}"
@@ -265,7 +265,7 @@ async fn a_survivor_without_a_majority_answers_itself_and_reports_a_frozen_plan(
 
     restart_without_the_filter(&mesh).await;
 
-    // With a majority the plan counts again.
+    // With a majority the plan is used again.
     mesh.revive(0).await;
     until("the plan is not frozen", seconds(60), async || {
         let status = get(&mesh, 2, "/v1/status").await?;
@@ -302,8 +302,8 @@ async fn assert_frozen_plan_is_reported(mesh: &TestMesh) {
 
     let agent = mesh.agent(2).api_url();
     for words in [&["status"][..], &["failover", "status"]] {
-        let shown = mesh.cli(&[words, &["--agent", &agent]].concat()).await;
-        let text = words_of(&shown.stdout);
+        let output = mesh.cli(&[words, &["--agent", &agent]].concat()).await;
+        let text = words_of(&output.stdout);
         assert!(
             text.contains("no majority") && text.contains("failed"),
             "{text}"
@@ -317,7 +317,7 @@ async fn assert_frozen_plan_is_reported(mesh: &TestMesh) {
     );
 }
 
-/// With the filter switched off, the plan is answered as it is.
+/// Without the filter, the plan is answered unchanged.
 async fn restart_without_the_filter(mesh: &TestMesh) {
     let survivor = mesh.agent(2).clone();
     mesh.kill_region(2).await;

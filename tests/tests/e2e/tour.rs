@@ -1,4 +1,4 @@
-//! The guided tour as its user takes it: the program, its output, its exit code, and the files that
+//! The guided tour from its user's view: the program, its output, its exit code, and the files that
 //! are left.
 
 use regionmesh_tests::{api, command::regionmesh, loopback::Loopback, wait::seconds};
@@ -48,7 +48,7 @@ async fn the_tour_succeeds_and_cleans_up() {
     for step in [
         "2. A model published once",
         "kill -9 of every agent of us-west-2",
-        "7. The region comes back, gently",
+        "7. The region returns gradually",
     ] {
         assert!(text.contains(step), "{step:?} is missing in:\n{text}");
     }
@@ -65,7 +65,7 @@ async fn the_tour_succeeds_and_cleans_up() {
         "{text}"
     );
 
-    assert!(text.contains("Every step held."), "{text}");
+    assert!(text.contains("Every step passed."), "{text}");
     assert_eq!(
         text.matches("no request failed").count(),
         4,
@@ -77,7 +77,7 @@ async fn the_tour_succeeds_and_cleans_up() {
 }
 
 #[tokio::test]
-async fn a_tour_that_cannot_open_its_front_door_fails_and_says_why() {
+async fn a_tour_that_cannot_open_its_front_door_fails_with_the_reason() {
     let temporary = tempfile::tempdir().unwrap();
     let network = Loopback::reserve();
     let listener = TcpListener::bind((network.at(1), 0)).unwrap();
@@ -105,7 +105,7 @@ async fn a_tour_of_one_region_is_refused_before_anything_starts() {
     assert!(begin.elapsed() < seconds(10), "{:?}", begin.elapsed());
 }
 
-/// Deletes the tour's model in a region that lives, and publishes it again as version 2: for a
+/// Deletes the tour's model in a live region, and publishes it again as version 2: for a
 /// moment users get 404.
 async fn take_the_model_away_for_a_moment(network: Loopback, data_dir: PathBuf) {
     let http = api::client();
@@ -182,5 +182,5 @@ async fn a_tour_with_failed_requests_fails_and_names_the_first_failure() {
         "{text}"
     );
 
-    assert!(!text.contains("Every step held."), "{text}");
+    assert!(!text.contains("Every step passed."), "{text}");
 }

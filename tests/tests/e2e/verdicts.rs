@@ -17,7 +17,7 @@ use regionmesh_tests::{
 use serde_json::{Value, json};
 use std::time::Duration;
 
-/// The region that goes wrong.
+/// The region that fails.
 const WRONG: usize = 1;
 
 fn with_inference(config: &mut Config) {
@@ -81,7 +81,7 @@ async fn a_region_that_is_ready_but_cannot_infer_is_taken_out_until_it_can() {
     mesh.until_held_by_all("1").await;
     mesh.converged().await;
 
-    // No request fits.
+    // No request fits into the limit.
     restart_with(&mesh, |serving| serving.body_limit = 1).await;
 
     let api = mesh.api(0);
@@ -121,7 +121,7 @@ async fn a_region_that_comes_back_and_serves_errors_is_rolled_back() {
     mesh.until_answered_by_all("1").await;
     mesh.converged().await;
 
-    // Every inference comes too late.
+    // Every inference times out.
     restart_with(&mesh, |serving| serving.inference_timeout_ms = 1).await;
 
     let loads: Vec<Load> = (0..3)

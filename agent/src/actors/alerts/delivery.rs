@@ -78,7 +78,7 @@ pub(super) async fn deliver_events(
         if receiver_task.may_try(now)
             && let Some(event) = outbox.next(now)
         {
-            let outcome = webhook.tell(&event).await;
+            let outcome = webhook.send(&event).await;
             event_sent(&mut receiver_task, &mut outbox, &event, outcome);
             continue;
         }
@@ -164,10 +164,10 @@ pub(super) async fn deliver_alerts(
             .then(|| responsible_since.unwrap_or(now));
 
         // The previously responsible agent may be sending them right now.
-        let has_settled = responsible_since.is_some_and(|since| now >= since + TAKEOVER);
+        let is_takeover_over = responsible_since.is_some_and(|since| now >= since + TAKEOVER);
         let is_ours = |alert: &&Alert| match &alert.reported_by {
             Some(witness) => *witness == receiver_task.own,
-            None => has_settled,
+            None => is_takeover_over,
         };
         let known = all.borrow_and_update().clone();
         let ours: Vec<Alert> = known
@@ -185,7 +185,7 @@ pub(super) async fn deliver_alerts(
 
         receiver_task.queued(if is_due { ours.len() } else { 0 });
         if is_due && receiver_task.may_try(now) {
-            let outcome = alertmanager.tell(&ours, unix_ms()).await;
+            let outcome = alertmanager.send(&ours, unix_ms()).await;
             let now = Instant::now();
             match outcome {
                 Ok(()) => {

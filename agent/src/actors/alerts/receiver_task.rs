@@ -147,7 +147,7 @@ impl ReceiverTask {
             tracing::info!(
                 receiver = self.config.name,
                 failures = self.failures,
-                "a receiver of alerts accepts them again"
+                "alert delivery has recovered"
             );
         }
 
@@ -166,7 +166,7 @@ impl ReceiverTask {
                 receiver = self.config.name,
                 %error,
                 left_out,
-                "a delivery to a receiver of alerts failed"
+                "alert delivery failed"
             );
         }
 
@@ -223,7 +223,7 @@ impl ReceiverTask {
                 receiver = self.config.name,
                 reason,
                 count,
-                "events were dropped for a receiver"
+                "events dropped for a receiver"
             );
         }
     }

@@ -92,7 +92,7 @@ fn is_reported_failing(receiver_task: &ReceiverTask) -> bool {
 }
 
 #[test]
-fn a_leader_that_is_not_heard_says_so_hands_over_and_tries_again_later() {
+fn a_responsible_agent_that_fails_reports_it_hands_over_and_retries_later() {
     let mut receiver_task = receiver_task(Some("b/node-0"), false);
     let start = Instant::now();
     let after = |seconds| start + Duration::from_secs(seconds);
@@ -114,7 +114,7 @@ fn a_leader_that_is_not_heard_says_so_hands_over_and_tries_again_later() {
 }
 
 #[test]
-fn who_does_not_lead_speaks_for_a_leader_that_is_not_heard_or_is_not_there() {
+fn another_agent_takes_over_from_a_leader_that_fails_or_is_missing() {
     let start = Instant::now();
     let after = |seconds| start + Duration::from_secs(seconds);
     assert!(!notifier(&mut receiver_task(Some("a/x"), false), start));
@@ -130,7 +130,7 @@ fn who_does_not_lead_speaks_for_a_leader_that_is_not_heard_or_is_not_there() {
 }
 
 #[test]
-fn pauses_grow_are_bounded_and_a_receivers_wish_is_heeded() {
+fn pauses_grow_up_to_a_bound_and_honour_retry_after() {
     let pauses: Vec<_> = (0..12).map(|failures| pause(failures, 0.0)).collect();
     assert!(pauses.is_sorted() && pauses[0] == FIRST_PAUSE && pauses[11] == LONGEST_PAUSE);
     assert!((0..12).all(|failures| pause(failures, 1.0) * 2 == pause(failures, 0.0)));
@@ -155,7 +155,7 @@ fn pauses_grow_are_bounded_and_a_receivers_wish_is_heeded() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_receiver_that_cannot_be_made_is_tried_again_and_counted() {
+async fn a_client_that_cannot_be_created_is_retried_and_counted() {
     let mut receiver_task = receiver_task(Some("b/node-0"), false);
     let attempts = std::cell::Cell::new(0);
     let make = || {
@@ -179,7 +179,7 @@ async fn a_receiver_that_cannot_be_made_is_tried_again_and_counted() {
 }
 
 #[test]
-fn receipts_are_bounded_and_keep_the_latest() {
+fn receipts_are_limited_to_the_latest() {
     let receiver_task = receiver_task(Some("b/node-0"), false);
     for number in 0..RECEIPTS * 2 {
         receiver_task.delivered(&number.to_string());

@@ -8,7 +8,7 @@ use crate::{
         answers::{Sources, recommendations},
         archive::{Kind, Slot, sort},
         observe,
-        questions::Wishes,
+        questions::RecommendationOptions,
     },
 };
 use regionmesh_cost::{Period, date_at, end_of_day_ms};
@@ -16,7 +16,7 @@ use std::sync::Arc;
 use time::Date;
 
 /// How long superseded documents stay for readers of an older catalogue, milliseconds.
-const SUPERSEDED_KEPT_MS: u64 = 10 * 60_000;
+const SUPERSEDED_RETENTION_MS: u64 = 10 * 60_000;
 
 impl CostState {
     /// Writes the usage to the bucket once a day, for agents that start without saved state.
@@ -59,7 +59,7 @@ impl CostState {
             return;
         };
 
-        // The nodes of a region without a living agent are not known yet; retried at the next save.
+        // The nodes of a region without a live agent are not known yet; retried at the next save.
         let board = self.arguments.snapshots.board.borrow().clone();
         if config
             .regions
@@ -83,13 +83,14 @@ impl CostState {
         let archive = self.arguments.archive.clone();
         let id = self.arguments.id.to_string();
         self.tasks.spawn(async move {
-            let found =
-                tokio::task::spawn_blocking(move || recommendations(&Wishes::default(), &sources))
-                    .await;
+            let found = tokio::task::spawn_blocking(move || {
+                recommendations(&RecommendationOptions::default(), &sources)
+            })
+            .await;
 
             // If nothing can be recommended, `regionmesh optimizer` prints the reason.
             let Ok(Ok(found)) = found else { return };
-            if let Err(error) = Advice::keep(&archive, &id, &found, today).await {
+            if let Err(error) = Advice::record(&archive, &id, &found, today).await {
                 tracing::warn!(
                     %error,
                     "today's recommendations can't be written to the bucket; no bill will be \
@@ -106,11 +107,16 @@ impl CostState {
         let Some(today) = date_at(now_ms) else { return };
         let is_old = |slot: &Slot| {
             slot.period()
-                .is_some_and(|period| !config.cost.keeps(period, today))
+                .is_some_and(|period| !config.cost.retains(period, today))
         };
         let gone = superseded
             .into_iter()
-            .filter(|held| held.published.wall_ms.saturating_add(SUPERSEDED_KEPT_MS) < now_ms)
+            .filter(|held| {
+                held.published
+                    .wall_ms
+                    .saturating_add(SUPERSEDED_RETENTION_MS)
+                    < now_ms
+            })
             .chain(
                 newest
                     .iter()

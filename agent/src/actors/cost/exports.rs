@@ -139,7 +139,7 @@ impl Exports {
     }
 }
 
-/// Whether an agent reads an export: the leader, or the first living agent of the export's region.
+/// Whether an agent reads an export: the leader, or the first live agent of the export's region.
 fn reads(export: &ExportConfig, own: &AgentId, board: &BoardView, is_leader: bool) -> bool {
     let Some(region) = &export.region else {
         return is_leader;
@@ -173,15 +173,15 @@ async fn read(
     let roots: BTreeSet<&String> = found.sets.iter().map(|set| &set.root).collect();
     for root in roots {
         // Months past their retention are no fault of the export.
-        let is_kept = |set: &&ExportSet| {
+        let is_retained = |set: &&ExportSet| {
             set.period
-                .is_none_or(|period| config.cost.keeps(period, today))
+                .is_none_or(|period| config.cost.retains(period, today))
         };
         let all: Vec<&ExportSet> = found
             .sets
             .iter()
             .filter(|set| set.root == *root)
-            .filter(is_kept)
+            .filter(is_retained)
             .collect();
 
         read_root(&*objects, &all, done, export, arguments, config, today).await?;
@@ -381,7 +381,8 @@ async fn store(
             .ledger
             .parts()
             .find(|held| held.source() == part.source && held.period() == part.period);
-        config.cost.keeps(part.period, today) && held.is_none_or(|held| *held.cells() != part.cells)
+        config.cost.retains(part.period, today)
+            && held.is_none_or(|held| *held.cells() != part.cells)
     });
 
     let count = read.parts.len();
@@ -391,7 +392,7 @@ async fn store(
         .collect::<String>();
     let parts = import::prepare(read.parts, &books, &by)?;
 
-    import::keep(parts, &arguments.archive, &by).await?;
+    import::store(parts, &arguments.archive, &by).await?;
     tracing::info!(
         url,
         rows = report.imported,

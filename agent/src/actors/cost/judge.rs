@@ -35,7 +35,7 @@ const EVERY: Duration = Duration::from_secs(10);
 /// again.
 const LOST_AFTER: Duration = Duration::from_secs(600);
 /// How long the forecast of a period stays valid.
-const FORECAST_KEPT: Duration = Duration::from_secs(600);
+const FORECAST_VALIDITY: Duration = Duration::from_secs(600);
 /// Prefix of the ids of notices about live incidents.
 const LIVE: &str = "anomaly:live:";
 /// After this time an incident of the live plane counts as the new normal, milliseconds.
@@ -282,7 +282,9 @@ fn judge_budgets(
     for budget in budgets {
         let basis = match known.remove(&budget.name) {
             Some(Known { mut basis, .. }) => {
-                basis.rest = basis.rest.filter(|(_, at)| at.elapsed() < FORECAST_KEPT);
+                basis.rest = basis
+                    .rest
+                    .filter(|(_, at)| at.elapsed() < FORECAST_VALIDITY);
                 Ok(basis)
             }
             None => sources.budget_basis(budget),

@@ -1,4 +1,4 @@
-//! What the status board says: when observers agreed, and what the living agents publish.
+//! What the status board says: when observers agreed, and what the live agents publish.
 
 use regionmesh_core::{
     gossip::BoardView,
@@ -52,7 +52,7 @@ pub(super) fn since(
     let is_missing = |(observer, vote): &(RegionName, Condition)| {
         agrees(*vote) && !agreeing.iter().any(|(region, _)| *region == observer)
     };
-    let is_shown = !verdict.votes.iter().any(is_missing);
+    let is_on_board = !verdict.votes.iter().any(is_missing);
     let voters = verdict
         .votes
         .iter()
@@ -63,12 +63,12 @@ pub(super) fn since(
     // detect_changes a probe later: the other agents will date the verdict by the observers'
     // clocks.
     let observers: BTreeSet<&RegionName> = agreeing.iter().map(|(region, _)| *region).collect();
-    let is_whole = is_shown && observers.len() > voters / 2;
+    let is_whole = is_on_board && observers.len() > voters / 2;
 
     (agreed_since(agreeing.into_iter(), voters), is_whole)
 }
 
-/// The problems that living agents publish.
+/// The problems that live agents publish.
 pub(super) fn published_problems(board: &BoardView) -> BTreeMap<AgentId, Vec<Problem>> {
     let living = board.agents.iter().filter(|(_, view)| view.is_alive);
     living
@@ -81,7 +81,7 @@ pub(super) fn published_problems(board: &BoardView) -> BTreeMap<AgentId, Vec<Pro
         .collect()
 }
 
-/// The cost notices that living agents publish.
+/// The cost notices that live agents publish.
 pub(super) fn published_notices(board: &BoardView) -> Vec<CostNotice> {
     let living = board.agents.values().filter(|view| view.is_alive);
     let status = living.filter_map(|view| {
@@ -96,7 +96,7 @@ pub(super) fn published_notices(board: &BoardView) -> Vec<CostNotice> {
         .collect()
 }
 
-/// The validity of the certificates of living agents.
+/// The validity of the certificates of live agents.
 pub(super) fn certificates(board: &BoardView) -> BTreeMap<AgentId, Validity> {
     let living = board.agents.iter().filter(|(_, view)| view.is_alive);
     living

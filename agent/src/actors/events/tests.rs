@@ -108,7 +108,7 @@ fn failed_alerts(metrics: &EventMetrics) -> i64 {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_actors_publish_becomes_events_alerts_and_metrics() {
+async fn published_state_becomes_events_alerts_and_metrics() {
     let (snapshots, metrics, task) = start();
     observe(&snapshots, "b/x", Condition::Failed, 40);
     judge(&snapshots, Condition::Failed);
@@ -176,7 +176,7 @@ async fn what_actors_publish_becomes_events_alerts_and_metrics() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_a_region_reports_of_itself_is_told_by_its_observers_clocks_if_they_agree_soon() {
+async fn a_self_reported_failure_is_dated_by_the_observers_clocks_if_they_agree_soon() {
     let (snapshots, _, task) = start();
     observe(&snapshots, "b/x", Condition::Failed, 40);
     observe(&snapshots, "c/y", Condition::Healthy, 20);

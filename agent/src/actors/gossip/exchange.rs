@@ -32,7 +32,7 @@ impl GossipState {
         let reply = match ExchangeRequest::decode(request) {
             Ok(request) => {
                 self.count_exchange("answered");
-                self.arguments.snapshots.clocks.told(&request.clock);
+                self.arguments.snapshots.clocks.received(&request.clock);
                 self.apply(from, request.delta, now);
 
                 let (digest, delta) = {

@@ -33,7 +33,7 @@ struct Peer {
 }
 
 impl Peer {
-    fn wish(&mut self, at: Instant) {
+    fn schedule(&mut self, at: Instant) {
         self.due = Some(self.due.map_or(at, |due| due.min(at)));
     }
 }
@@ -50,7 +50,7 @@ impl Spread {
         let entry = self.peers.entry(peer.clone()).or_default();
         entry.digest = None;
         entry.is_forced = true;
-        entry.wish(now);
+        entry.schedule(now);
     }
 
     pub(super) fn link_down(&mut self, peer: &AgentId) {
@@ -74,7 +74,7 @@ impl Spread {
     pub(super) fn own_changed(&mut self, now: Instant) {
         self.peers
             .values_mut()
-            .for_each(|peer| peer.wish(now + COALESCE));
+            .for_each(|peer| peer.schedule(now + COALESCE));
     }
 
     /// We learned something from `from`, in a mesh of `agents`.
@@ -83,7 +83,7 @@ impl Spread {
             RELAY_GAP + RELAY_GAP_PER_AGENT * u32::try_from(agents).unwrap_or(u32::MAX).min(1000);
         for (_, peer) in self.peers.iter_mut().filter(|(name, _)| *name != from) {
             let rested = peer.ended_at.map_or(now, |ended| ended + gap);
-            peer.wish(rested.max(now + COALESCE));
+            peer.schedule(rested.max(now + COALESCE));
         }
     }
 
@@ -92,7 +92,7 @@ impl Spread {
         let count = self.peers.len().max(1);
         if let Some(peer) = self.peers.values_mut().nth(draw % count) {
             peer.is_forced = true;
-            peer.wish(now);
+            peer.schedule(now);
         }
     }
 
@@ -147,7 +147,7 @@ impl Spread {
                 peer.digest = Some(digest);
                 if again {
                     peer.is_forced = true;
-                    peer.wish(now);
+                    peer.schedule(now);
                 }
             }
             None => {

@@ -80,7 +80,7 @@ mod tests {
     const HOUR_MS: u64 = 3_600_000;
 
     #[test]
-    fn what_was_published_follows_a_wall_clock_that_is_set_and_no_drift() {
+    fn published_times_move_with_a_clock_that_is_set_but_not_with_drift() {
         let mut shift = WallShift::default();
         let start_ms = 2 * HOUR_MS;
         assert_eq!(shift.update(start_ms, start_ms + SHIFT_MIN_MS), None);

@@ -88,7 +88,7 @@ impl HealthState {
             .gossip
             .cast(GossipMessage::Publish(Box::new(status_entry)))
         {
-            tracing::debug!(%error, "observations were not published; they are again within 2 s");
+            tracing::debug!(%error, "observations were not published; retrying within 2 s");
         }
     }
 }

@@ -35,7 +35,7 @@ pub(super) struct Probing {
 }
 
 impl Probing {
-    /// Probes for ever. The regular pause counts from a probe's start, so that silence does not
+    /// Probes without end. The regular pause counts from a probe's start, so that silence does not
     /// slow the probes down. The pause before a confirmation counts from the end, so that a slow
     /// endpoint is not probed without a break.
     pub(super) async fn run(self) {

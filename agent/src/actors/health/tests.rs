@@ -277,7 +277,7 @@ async fn a_refusing_endpoint_is_observed_as_failed_and_recovers() {
 }
 
 #[tokio::test]
-async fn silence_is_suspect_first_and_delays_no_other_probe() {
+async fn a_silent_endpoint_is_suspect_first_and_delays_no_other_probe() {
     let mut bench = Bench::healthy().await;
     bench.script.set("127.0.0.12", Endpoint::Hangs);
     bench.until_observed("b", Condition::Suspect).await;
@@ -329,7 +329,7 @@ async fn a_verdict_takes_a_majority_of_the_observing_regions() {
 }
 
 #[tokio::test]
-async fn the_dead_the_stale_and_strangers_have_no_vote() {
+async fn dead_stale_and_unknown_observers_have_no_vote() {
     let bench = Bench::healthy().await;
     bench.until_verdict("b", Condition::Healthy).await;
 
@@ -363,7 +363,7 @@ async fn the_dead_the_stale_and_strangers_have_no_vote() {
 }
 
 #[tokio::test]
-async fn an_observer_without_canaries_abstains_and_starts_afresh_when_one_answers() {
+async fn an_observer_without_canaries_abstains_and_starts_over_when_one_answers() {
     let script = Script::default();
     script.set(CANARY, Endpoint::Refuses);
     script.set("127.0.0.12", Endpoint::Refuses);
@@ -389,7 +389,7 @@ async fn an_observer_without_canaries_abstains_and_starts_afresh_when_one_answer
 }
 
 #[tokio::test]
-async fn a_restarted_actor_abstains_first_and_goes_on_draining() {
+async fn a_restarted_actor_abstains_first_and_keeps_draining() {
     let bench = Bench::healthy().await;
     bench.until_verdict("b", Condition::Healthy).await;
     bench.hear(
@@ -433,7 +433,7 @@ async fn a_restarted_actor_abstains_first_and_goes_on_draining() {
 }
 
 #[tokio::test]
-async fn observations_are_published_again_though_nothing_changes() {
+async fn unchanged_observations_are_published_again() {
     let bench = Bench::healthy().await;
     let already = bench.published.borrow().len();
     let mut published = bench.published.clone();

@@ -48,8 +48,8 @@ impl HealthState {
             self.arguments.metrics.changed(region);
             match after {
                 Condition::Failed | Condition::Suspect => {
-                    tracing::warn!(%region, %before, %after, reason, "the verdict on a region is \
-                        worse");
+                    tracing::warn!(%region, %before, %after, reason, "the verdict on a region \
+                        worsened");
                 }
                 _ => {
                     tracing::info!(%region, %before, %after, reason, "the verdict on a region \

@@ -48,12 +48,12 @@ pub(super) fn ballots(board: &BoardView) -> impl Iterator<Item = (&AgentId, &Bal
         let status = leader_status(view);
         let plan = plan_of(view).map(|plan| &plan.stamp.ballot);
         let leading = status.and_then(|status| status.leading.as_ref());
-        let told = plan
+        let claimed = plan
             .into_iter()
             .chain(leading)
             .chain(status.and_then(|status| status.highest.as_ref()));
 
-        told.map(move |ballot| (agent, ballot))
+        claimed.map(move |ballot| (agent, ballot))
     })
 }
 
@@ -135,7 +135,7 @@ pub(super) fn view(
     }
 }
 
-/// The serving status of the living agents.
+/// The serving status of the live agents.
 pub(super) fn served(board: &BoardView) -> impl Iterator<Item = (&AgentId, Served)> {
     board
         .agents
@@ -259,18 +259,18 @@ fn addresses(
     let judged = verdict
         .map(|verdict| verdict.addresses.as_slice())
         .unwrap_or_default();
-    let stands = current
+    let in_force = current
         .and_then(|plan| plan.regions.get(&region.name))
         .map(|part| part.addresses.as_slice());
 
     // A region that failed as a whole gets no other addresses: its last one would follow in a plan
     // of its own.
-    if let (Some(Condition::Failed), Some(stands)) =
-        (verdict.map(|verdict| verdict.condition), stands)
+    if let (Some(Condition::Failed), Some(in_force)) =
+        (verdict.map(|verdict| verdict.condition), in_force)
     {
         let kept: Vec<IpAddr> = configured
             .iter()
-            .filter(|address| stands.contains(*address))
+            .filter(|address| in_force.contains(*address))
             .copied()
             .collect();
 
@@ -279,7 +279,7 @@ fn addresses(
         }
     }
 
-    answered(&configured, judged, stands)
+    answered(&configured, judged, in_force)
 }
 
 fn is_ramping(traffic_state: &TrafficState) -> bool {
@@ -308,7 +308,7 @@ fn evidence(plan: &Plan, meter: &mut LoadMeter, name: &RegionName) -> Evidence {
     )
 }
 
-/// The serving status of a region's living agents.
+/// The serving status of a region's live agents.
 fn serving<'a>(
     board: &'a BoardView,
     region: &'a RegionName,
@@ -325,14 +325,14 @@ fn serving<'a>(
         })
 }
 
-/// Whether all of a region's living agents that publish a serving status have their models loaded.
+/// Whether all of a region's live agents that publish a serving status have their models loaded.
 /// Unknown counts as not loaded.
 fn is_loaded(board: &BoardView, region: &RegionName) -> bool {
     serving(board, region).next().is_some() && serving(board, region).all(|status| status.is_ready)
 }
 
 /// Whether the last synthetic inference passed, at each address of the region that is not down, for
-/// more than half of the living observers elsewhere that sent one. Unknown counts as not passed.
+/// more than half of the live observers elsewhere that sent one. Unknown counts as not passed.
 fn inference_passes(board: &BoardView, region: &RegionName) -> bool {
     let mut passed = 0usize;
     let mut asked = 0usize;
@@ -369,7 +369,7 @@ fn inference_passes(board: &BoardView, region: &RegionName) -> bool {
     passed * 2 > asked
 }
 
-/// The holdings that a region's living agents publish.
+/// The holdings that a region's live agents publish.
 fn holdings<'a>(
     board: &'a BoardView,
     region: &'a RegionName,
@@ -381,7 +381,7 @@ fn holdings<'a>(
     living.filter_map(|(_, view)| view.holdings())
 }
 
-/// Whether a living agent of the region publishes that nothing is missing there, see
+/// Whether a live agent of the region publishes that nothing is missing there, see
 /// [`Holdings::is_complete`].
 fn is_complete(board: &BoardView, region: &RegionName, current: Option<&Plan>) -> bool {
     let with_traffic = current
@@ -403,9 +403,9 @@ mod tests {
     use regionmesh_protocol::status::entry::EntryVersion;
     use std::sync::Arc;
 
-    fn board(told: &[(&str, Holdings)]) -> BoardView {
+    fn board(holdings: &[(&str, Holdings)]) -> BoardView {
         let mut board = BoardView::default();
-        for (agent, held) in told {
+        for (agent, held) in holdings {
             let status_entry = Arc::new(StatusEntry::Holdings(held.clone()));
             let seen = SeenStatus {
                 status_entry,
@@ -424,7 +424,7 @@ mod tests {
     }
 
     #[test]
-    fn a_region_waits_for_an_unknown_catalogue_only_where_no_region_with_traffic_vouches_for_it() {
+    fn an_unknown_catalogue_delays_a_region_only_if_no_region_with_traffic_vouches_for_it() {
         let own: RegionName = "a".parse().unwrap();
         let broken: RegionName = "c".parse().unwrap();
         let lacking = Holdings {

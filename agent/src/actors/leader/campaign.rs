@@ -1,4 +1,4 @@
-//! Elections and the life of a leader: candidature, answers of acceptors, stepping down.
+//! Elections and leadership: candidature, answers of acceptors, stepping down.
 
 use super::driver::Driver;
 use regionmesh_core::leader::{
@@ -144,7 +144,7 @@ impl Driver {
             }
             Some(ElectionEffect::Propose(ballot)) => {
                 elections.with_label_values(&["stood"]).inc();
-                tracing::info!(%ballot, "standing for leader");
+                tracing::info!(%ballot, "campaigning for leadership");
 
                 let now_ms = self.now_ms();
                 let acceptors = match self.members() {
@@ -159,7 +159,7 @@ impl Driver {
                 match self.proposer.prepare(ballot, acceptors, now_ms) {
                     Ok(effects) => self.carry_out(effects),
                     Err(error) => {
-                        tracing::warn!(%error, "cannot stand for leader");
+                        tracing::warn!(%error, "cannot campaign for leadership");
                         self.election.stepped_down(None, now_ms, rand::random());
                     }
                 }

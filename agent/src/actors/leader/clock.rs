@@ -27,7 +27,7 @@ impl Driver {
         let snapshots = &self.arguments.snapshots;
         let seen = snapshots
             .clocks
-            .look(|peer| members.contains(&peer.region) && is_alive(peer));
+            .evaluate(|peer| members.contains(&peer.region) && is_alive(peer));
         let metrics = &self.arguments.metrics;
 
         if let Some(by_ms) = seen.set_by_ms {
@@ -80,7 +80,7 @@ fn in_words(own: &OwnClock) -> String {
     };
 
     let leads = if own.is_off {
-        "; the agent does not stand for leader meanwhile"
+        "; until then this agent does not campaign for leadership"
     } else {
         ""
     };
@@ -96,7 +96,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_clock_that_is_off_is_told_with_its_direction() {
+    fn a_wrong_clock_is_reported_with_its_direction() {
         let own = OwnClock {
             known: 3,
             agreeing: 1,
@@ -113,6 +113,6 @@ mod tests {
             "{said}"
         );
 
-        assert!(said.contains("does not stand for leader"), "{said}");
+        assert!(said.contains("does not campaign for leadership"), "{said}");
     }
 }

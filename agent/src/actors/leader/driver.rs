@@ -100,7 +100,7 @@ impl Driver {
     }
 
     /// Loads the plan from before the start and reads our acceptor.
-    pub(super) fn start(&mut self, kept: Option<CommittedPlan>) {
+    pub(super) fn start(&mut self, saved: Option<CommittedPlan>) {
         let metrics = &self.arguments.metrics;
         metrics
             .register
@@ -115,7 +115,7 @@ impl Driver {
                 .set(0);
         }
 
-        if let Some(plan) = kept {
+        if let Some(plan) = saved {
             // From the disk: unconfirmed until it is compared with the acceptors.
             self.learn_plan(&plan, false, None);
         }

@@ -11,7 +11,7 @@ use regionmesh_runtime::time::unix_ms;
 use std::{collections::BTreeSet, sync::Arc};
 
 impl Driver {
-    /// Updates whether the plan is frozen, and what this agent's DNS answers meanwhile.
+    /// Updates whether the plan is frozen, and what this agent's DNS answers while it is.
     pub(super) fn judge_freeze(&mut self, board: &BoardView) {
         let now_ms = self.now_ms();
         let is_led = self.arguments.snapshots.leader.borrow().ballot.is_some();
@@ -108,7 +108,7 @@ impl Driver {
             )
         } else {
             format!(
-                "{reachable} of {} regions reachable, which is no majority; restore the others",
+                "{reachable} of {} regions reachable, not a majority; restore the others",
                 names.len()
             )
         };

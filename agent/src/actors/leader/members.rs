@@ -279,7 +279,7 @@ impl Driver {
                 });
 
                 format!(
-                    "ordered: {region} is a member no longer{by}{}",
+                    "ordered: {region} is no longer a member{by}{}",
                     if is_forced { ", forced" } else { "" }
                 )
             }

@@ -112,7 +112,7 @@ mod tests {
     }
 
     #[test]
-    fn a_region_has_exactly_one_standing_and_its_step_and_time_are_those_of_the_plan() {
+    fn a_region_has_exactly_one_traffic_state_with_the_step_and_time_of_the_plan() {
         let registry = Registry::new();
         let metrics = PlanMetrics::new(&registry).unwrap();
         let mut plan = Plan::default();
@@ -157,7 +157,7 @@ mod tests {
     }
 
     #[test]
-    fn every_standing_has_a_word_of_the_list() {
+    fn every_traffic_state_has_a_listed_name() {
         let since_ms = 1;
         let all = [
             TrafficState::Serving,

@@ -138,16 +138,16 @@ impl Driver {
     }
 
     /// Publishes a status until our own entry on the board shows it: the gossip actor may have been
-    /// restarted meanwhile.
+    /// restarted.
     pub(super) fn publish(&mut self, status_entry: StatusEntry) {
         let kind = status_entry.kind();
         let board = self.board();
-        let shown = board
+        let own_entry = board
             .agents
             .get(&self.arguments.id)
             .and_then(|view| view.status_entries.get(&kind));
 
-        if shown.is_some_and(|seen| *seen.status_entry == status_entry) {
+        if own_entry.is_some_and(|seen| *seen.status_entry == status_entry) {
             self.published.remove(&kind);
             return;
         }

@@ -4,7 +4,7 @@
 //! the last that our own region's acceptor promised. That is the usual case and takes no extra
 //! time. Any other plan, and any other claim to lead, is confirmed by the acceptors first
 //! ([`regionmesh_core::leader::confirm`]): one round trip, at most one round at a time. A plan
-//! saved on disk is treated like a plan of another agent, except that DNS answers it meanwhile.
+//! saved on disk is treated like a plan of another agent, except that DNS answers it until then.
 //! Claims that the acceptors refute are dropped and reported.
 
 use regionmesh_core::leader::confirm::Reading;

@@ -219,7 +219,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_catalogue_of_any_size_is_sent_and_one_that_changes_meanwhile_is_read_to_its_end() {
+    async fn a_catalogue_of_any_size_is_sent_and_can_be_read_to_its_end_after_it_changed() {
         for count in [0, 1, 20_000] {
             assert_eq!(learnt(vec![catalogue(count, 1)]).await, catalogue(count, 1));
         }
@@ -230,7 +230,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_peer_that_dropped_the_catalogue_being_read_starts_again_with_the_newest() {
+    async fn reading_starts_over_if_the_peer_dropped_the_catalogue_being_read() {
         let one = catalogue(6_000, 1);
         let two = catalogue(6_000, 2);
         let mut documents = Documents::default();

@@ -113,7 +113,7 @@ impl ReplicatorState {
         self.peers.insert(region, (digest, catalogue));
     }
 
-    /// Called right after [`ReplicatorState::ask`]: then every living region's catalogue is known,
+    /// Called right after [`ReplicatorState::ask`]: then every live region's catalogue is known,
     /// or recorded as unknown. Does not wait for regions without a connection, nor for those whose
     /// catalogue can't be read once this region holds as much as another.
     pub(super) fn update_has_catalogues(&self) {

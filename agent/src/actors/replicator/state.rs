@@ -137,7 +137,7 @@ impl ReplicatorState {
         }
     }
 
-    /// Whether this agent, of the living ones of its region, is responsible for `key`.
+    /// Whether this agent, of the live ones of its region, is responsible for `key`.
     pub(super) fn is_ours(&self, key: &[u8]) -> bool {
         let me = &self.arguments.id;
         let board = self.arguments.snapshots.board.borrow();

@@ -68,7 +68,7 @@ impl UnknownCatalogues {
             .collect()
     }
 
-    /// Whether reading a region's catalogue failed again and again.
+    /// Whether reading a region's catalogue failed repeatedly.
     pub(super) fn is_unreadable(&self, region: &RegionName) -> bool {
         self.0
             .get(region)
@@ -124,7 +124,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_catalogue_never_read_is_unknown_at_once_and_one_known_before_only_after_failures() {
+    fn a_catalogue_never_read_is_unknown_immediately_and_a_known_one_after_failures() {
         let mut unknown = UnknownCatalogues::default();
         let new: RegionName = "new".parse().unwrap();
         let old: RegionName = "old".parse().unwrap();

@@ -4,7 +4,7 @@ use super::*;
 use regionmesh_protocol::event::{EventKind, Severity};
 
 #[test]
-fn an_alert_ends_by_itself_unless_it_is_told_again_and_never_before_it_begins() {
+fn an_alert_expires_unless_sent_again_and_never_ends_before_it_begins() {
     let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
     let text = "name = \"a\"\nkind = \"alertmanager\"\nurl = \
         \"http://127.0.0.1:1/prefix/\"\nresend_s = 30";

@@ -18,7 +18,7 @@ proptest! {
     /// sent; and it is sent once if the responsibility changes more slowly than receipts
     /// travel.
     #[test]
-    fn a_change_of_duty_loses_nothing_and_repeats_nothing(
+    fn a_change_of_the_responsible_agent_loses_and_repeats_nothing(
         steps in prop::collection::vec(
             (0u64..1_500, prop::option::weighted(0.15, any::<bool>()), any::<bool>()),
             1..80,
@@ -75,7 +75,7 @@ proptest! {
 }
 
 #[test]
-fn who_is_not_on_duty_tells_only_what_nobody_else_can() {
+fn an_agent_that_is_not_responsible_sends_only_what_it_alone_has_seen() {
     let mut outbox = outbox();
     let now = Instant::now();
     outbox.add(numbered(1), now);
@@ -104,7 +104,7 @@ fn who_is_not_on_duty_tells_only_what_nobody_else_can() {
 }
 
 #[test]
-fn what_is_too_much_or_too_old_goes_and_only_what_was_ours_is_counted() {
+fn excess_and_expired_events_are_dropped_and_only_our_own_are_counted() {
     let mut outbox = outbox();
     let now = Instant::now();
     assert!((0..QUEUE_MAX as u64).all(|number| !outbox.add(numbered(number), now)));

@@ -12,7 +12,7 @@ fn a_message_is_signed_with_its_time() {
 }
 
 #[test]
-fn the_body_of_an_event_is_the_same_wherever_it_is_made() {
+fn every_agent_makes_the_same_body_of_an_event() {
     let verdict = event(7, EventKind::Verdict, "eu-west-1");
     let text = String::from_utf8(body("m", &verdict).unwrap()).unwrap();
     assert_eq!(

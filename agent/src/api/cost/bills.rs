@@ -38,18 +38,14 @@ pub(crate) const IMPORT_QUERY: &[Parameter] = &[
     (
         "dry_run",
         "boolean",
-        "Read everything, say what would change, and change nothing",
+        "Read everything and report what would change; changes nothing",
     ),
     (
         "source",
         "source-name",
-        "Whose bill it is; else provider and billing account of each row",
+        "Name of the source; by default provider and billing account of each row",
     ),
-    (
-        "currency",
-        "currency",
-        "The currency of rows that name none",
-    ),
+    ("currency", "currency", "Currency of rows without one"),
 ];
 
 #[derive(Debug, Default, Deserialize)]
@@ -116,7 +112,7 @@ pub(crate) async fn import(
 
         let parts = import::prepare(read.parts, &books, &by)?;
         if !query.dry_run {
-            import::keep(parts, &api.cost.archive, &by).await?;
+            import::store(parts, &api.cost.archive, &by).await?;
         }
 
         Ok(summary)

@@ -96,7 +96,7 @@ fn other_names_are_misdirected() {
 }
 
 #[test]
-fn a_request_without_a_host_or_with_none_that_is_one_is_bad() {
+fn a_request_with_a_missing_or_malformed_host_is_bad() {
     assert_eq!(answered(Version::HTTP_11, "/v1/status", None), 400);
     assert_eq!(answered(Version::HTTP_10, "/v1/status", None), 200);
     for host in [

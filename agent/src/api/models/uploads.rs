@@ -50,7 +50,7 @@ pub(crate) async fn begin(
     let (model, version) = names(&path)?;
     if model.is_internal() {
         let error = format!(
-            "{model}: names that begin with \"regionmesh.\" are kept for the mesh's own data"
+            "{model}: names that begin with \"regionmesh.\" are reserved for the mesh's own data"
         );
         return Err(ApiError::bad(error));
     }
@@ -170,7 +170,7 @@ pub(crate) async fn commit(
     let committed = committed.await.map_err(|error| {
         ApiError::new(
             StatusCode::INTERNAL_SERVER_ERROR,
-            format!("the commit broke: {error}"),
+            format!("the commit failed: {error}"),
             "try again",
         )
     })?;

@@ -54,7 +54,7 @@ fn kind_name(kind: StatusKind) -> &'static str {
     }
 }
 
-/// Every agent that this agent has heard of and not yet forgotten.
+/// Every agent that this agent knows and has not yet forgotten.
 pub(crate) fn agents(snapshots: &Snapshots, now_ms: u64) -> Vec<AgentStatus> {
     let board = snapshots.board.borrow().clone();
     let links = snapshots.links.borrow().clone();

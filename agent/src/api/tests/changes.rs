@@ -72,7 +72,7 @@ async fn every_change_needs_the_token() {
 }
 
 #[tokio::test]
-async fn a_new_token_counts_without_a_restart() {
+async fn a_new_token_is_valid_without_a_restart() {
     let fixture = Fixture::start().await;
     let abort = "/v1/uploads/0000000000000000/abort";
     fixture.post(abort, "").await.error(404);
@@ -128,7 +128,7 @@ async fn without_a_usable_token_all_changes_are_off() {
 }
 
 #[tokio::test]
-async fn a_stranger_is_refused_before_a_byte_of_the_body_is_read() {
+async fn a_request_without_a_token_is_refused_before_its_body_is_read() {
     let fixture = Fixture::start().await;
     let mut stream = TcpStream::connect(fixture.address).await.unwrap();
     let head = "POST /v1/uploads/1/files?path=a HTTP/1.1\r\nhost: localhost\r\ncontent-length: \
@@ -173,7 +173,7 @@ impl Write for Lines {
 }
 
 #[tokio::test]
-async fn every_change_leaves_one_audit_line_that_names_who_and_never_the_token() {
+async fn every_change_leaves_one_audit_line_with_its_author_and_never_the_token() {
     let lines = Lines::default();
     let fixture = Fixture::start().await;
     let writer = lines.clone();

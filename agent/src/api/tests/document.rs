@@ -55,7 +55,7 @@ async fn every_described_path_is_served_with_the_described_methods_and_no_others
 }
 
 #[tokio::test]
-async fn what_the_document_does_not_list_is_not_served() {
+async fn undocumented_paths_are_not_served() {
     let fixture = Fixture::start().await;
     let document = document(&fixture).await;
     for route in ROUTES {
@@ -195,7 +195,7 @@ async fn populated() -> Fixture {
 }
 
 #[tokio::test]
-async fn every_answer_is_what_its_schema_says_field_by_field() {
+async fn every_answer_matches_its_schema_field_by_field() {
     let fixture = populated().await;
     let document = document(&fixture).await;
     let mut compared = 0;

@@ -1,7 +1,7 @@
 //! Events and alerts over HTTP: lists, streams, resumption, readers that are slow or too many.
 
 use super::*;
-use crate::events::{EventLog, KEPT, tests::event};
+use crate::events::{EVENTS_MAX, EventLog, tests::event};
 use regionmesh_protocol::event::EventKind;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -124,7 +124,7 @@ fn numbers(list: &Value) -> Vec<u64> {
 }
 
 #[tokio::test]
-async fn a_list_is_filtered_limited_and_goes_on_where_it_ended() {
+async fn a_list_is_filtered_limited_and_continues_where_it_ended() {
     let fixture = Fixture::start().await;
     fixture.add_events(3, EventKind::Plan, "us-west-2");
     fixture.add_events(2, EventKind::Verdict, "eu-west-1");
@@ -170,7 +170,7 @@ async fn a_list_is_filtered_limited_and_goes_on_where_it_ended() {
 }
 
 #[tokio::test]
-async fn a_stream_begins_now_resumes_where_it_was_and_skips_what_is_not_wanted() {
+async fn a_stream_begins_now_resumes_where_it_ended_and_is_filtered() {
     let fixture = Fixture::start().await;
     fixture.add_events(3, EventKind::Plan, "us-west-2");
 
@@ -203,10 +203,10 @@ async fn a_stream_begins_now_resumes_where_it_was_and_skips_what_is_not_wanted()
 }
 
 #[tokio::test]
-async fn a_reader_that_was_away_for_too_long_is_told_of_the_gap_and_can_go_on() {
+async fn a_reader_that_was_away_for_too_long_gets_a_gap_event_and_can_resume() {
     let fixture = Fixture::start().await;
     fixture.snapshots.events.send_replace(EventLog::new(7));
-    fixture.add_events(KEPT as u64 + 10, EventKind::Plan, "us-west-2");
+    fixture.add_events(EVENTS_MAX as u64 + 10, EventKind::Plan, "us-west-2");
 
     let mut stream = fixture.stream("", Some("7.3")).await;
     let (kind, id, _) = stream.next().await.unwrap();
@@ -219,7 +219,7 @@ async fn a_reader_that_was_away_for_too_long_is_told_of_the_gap_and_can_go_on() 
 }
 
 #[tokio::test]
-async fn a_reader_that_takes_nothing_is_cut_off_and_counted() {
+async fn a_client_that_reads_nothing_is_disconnected_and_counted() {
     let limits = Limits {
         stall: Duration::from_millis(300),
         ..Limits::default()

@@ -130,7 +130,7 @@ impl Fixture {
 }
 
 #[tokio::test]
-async fn without_a_leader_an_order_is_refused_for_now_and_says_that_nothing_was_done() {
+async fn an_order_without_a_leader_is_refused_for_now_and_changes_nothing() {
     let fixture = Fixture::start().await;
     let refused = fixture
         .order("drain", json!({ "region": "us-west-2" }))
@@ -155,7 +155,7 @@ async fn without_a_leader_an_order_is_refused_for_now_and_says_that_nothing_was_
 }
 
 #[tokio::test]
-async fn a_drain_is_answered_with_the_committed_plan_and_stands_in_the_status() {
+async fn a_drain_returns_the_committed_plan_and_is_listed_in_the_status() {
     let fixture = Fixture::start().await;
     fixture.lead().await;
 
@@ -201,7 +201,7 @@ async fn a_drain_is_answered_with_the_committed_plan_and_stands_in_the_status() 
 }
 
 #[tokio::test]
-async fn wrong_orders_are_told_apart() {
+async fn each_kind_of_invalid_order_gets_its_own_answer() {
     let fixture = Fixture::start().await;
     fixture.lead().await;
     for (what, body, code) in [
@@ -236,26 +236,26 @@ async fn wrong_orders_are_told_apart() {
 }
 
 #[tokio::test]
-async fn what_if_answers_the_plan_that_would_be_made_and_changes_nothing() {
+async fn what_if_predicts_the_plan_and_changes_nothing() {
     let fixture = Fixture::start().await;
     fixture.order("what-if", json!({})).await.error(503);
     fixture.plan();
     fixture.inputs();
 
     let before = fixture.snapshots.plan.borrow().clone();
-    let shown = fixture
+    let answer = fixture
         .order("what-if", json!({ "assume": { "us-west-2": "failed" } }))
         .await
         .ok(200)
         .json();
 
-    assert_eq!(shown["would_change"], true);
+    assert_eq!(answer["would_change"], true);
     assert!(
-        shown["reason"]
+        answer["reason"]
             .as_str()
             .unwrap()
             .contains("us-west-2: failed: as assumed"),
-        "{shown}"
+        "{answer}"
     );
 
     assert_eq!(fixture.snapshots.plan.borrow().clone(), before);
@@ -315,35 +315,35 @@ fn fail_region(fixture: &Fixture) {
 }
 
 #[tokio::test]
-async fn an_explanation_names_observers_votes_own_reports_and_what_led_here() {
+async fn an_explanation_names_observers_votes_own_reports_and_past_plans() {
     let fixture = Fixture::start().await;
     fixture.get("/v1/failover/explain/nowhere").await.error(404);
     fail_region(&fixture);
 
-    let shown = fixture
+    let answer = fixture
         .get("/v1/failover/explain/ap-south-1")
         .await
         .ok(200)
         .json();
 
     assert_eq!(
-        shown["region"]["votes"],
+        answer["region"]["votes"],
         json!([{ "region": "eu-west-1", "condition": "failed" }])
     );
 
     assert_eq!(
-        shown["region"]["observations"][0]["observer"],
+        answer["region"]["observations"][0]["observer"],
         "eu-west-1/node-0"
     );
 
     assert_eq!(
-        shown["region"]["observations"][0]["evidence"],
+        answer["region"]["observations"][0]["evidence"],
         "connection refused"
     );
 
-    assert_eq!(shown["own_reports"][0]["condition"], "failed");
+    assert_eq!(answer["own_reports"][0]["condition"], "failed");
     assert_eq!(
-        shown["reasons"],
+        answer["reasons"],
         json!([{ "seen_ms": 9, "seq": 12, "reason": "ap-south-1 failed" }])
     );
 
@@ -424,7 +424,7 @@ async fn the_last_region_that_can_serve_is_drained_only_by_force() {
 }
 
 #[tokio::test]
-async fn who_orders_is_the_tokens_name_or_must_be_said() {
+async fn the_author_of_an_order_is_the_tokens_name_or_must_be_given() {
     let fixture = Fixture::start().await;
     fixture.lead().await;
 

@@ -60,7 +60,7 @@ async fn an_oversized_body_is_refused_whether_its_length_is_declared_or_not() {
 }
 
 #[tokio::test]
-async fn a_body_that_does_not_come_is_not_waited_for() {
+async fn a_body_that_never_arrives_times_out() {
     let limits = Limits {
         json_body: Duration::from_millis(200),
         ..Limits::default()
@@ -85,7 +85,7 @@ async fn a_client_that_never_ends_its_head_is_cut_off() {
 }
 
 #[tokio::test]
-async fn a_head_too_long_and_bytes_that_are_no_http_are_refused() {
+async fn an_oversized_head_and_malformed_http_are_refused() {
     let fixture = Fixture::start().await;
     let long = format!(
         "GET /v1/status HTTP/1.1\r\nhost: localhost\r\nx: {}\r\n\r\n",
@@ -116,7 +116,7 @@ async fn a_head_too_long_and_bytes_that_are_no_http_are_refused() {
 }
 
 #[tokio::test]
-async fn a_crowd_is_told_so_and_does_not_look_like_a_dead_process() {
+async fn excess_connections_are_refused_and_health_routes_still_answer() {
     let limits = Limits {
         connections: 1,
         ..Limits::default()
@@ -178,7 +178,7 @@ async fn a_crowd_is_told_so_and_does_not_look_like_a_dead_process() {
 }
 
 #[tokio::test]
-async fn connections_that_ask_for_nothing_give_way_and_slow_heads_are_cut_off_and_counted() {
+async fn idle_connections_are_preempted_and_slow_heads_cut_off_and_counted() {
     let limits = Limits {
         connections: 8,
         connections_per_client: 4,
@@ -339,7 +339,7 @@ async fn a_stopping_server_does_not_wait_for_an_idle_client() {
 }
 
 #[tokio::test]
-async fn promtool_has_nothing_to_say_about_the_apis_metrics() {
+async fn promtool_accepts_the_metrics_of_the_api() {
     if Command::new("promtool")
         .arg("--version")
         .stdout(Stdio::null())

@@ -79,7 +79,7 @@ fn hold_models(fixture: &Fixture, one: Digest, two: Digest) {
 }
 
 #[tokio::test]
-async fn a_model_is_where_living_agents_say_it_is() {
+async fn a_model_is_held_where_live_agents_report_it() {
     let fixture = Fixture::start().await;
     let one = Digest::of(b"1");
     let two = Digest::of(b"2");
@@ -135,7 +135,7 @@ async fn a_model_is_where_living_agents_say_it_is() {
 }
 
 #[tokio::test]
-async fn an_alias_is_set_and_shown_with_who_set_it() {
+async fn an_alias_is_set_and_listed_with_its_author() {
     let fixture = Fixture::start().await;
     fixture.publish("resnet", "1", "weights").await;
 
@@ -309,7 +309,7 @@ async fn a_deleted_version_is_gone_and_its_name_is_not_reused_by_accident() {
 }
 
 #[tokio::test]
-async fn a_version_that_an_alias_names_is_deleted_by_force_alone() {
+async fn a_version_that_an_alias_names_is_deleted_only_by_force() {
     let fixture = Fixture::start().await;
     fixture.publish("resnet", "1", "weights").await;
     fixture
@@ -340,13 +340,13 @@ async fn a_version_that_an_alias_names_is_deleted_by_force_alone() {
         done["done"]
             .as_str()
             .unwrap()
-            .contains("production names nothing now"),
+            .contains("production no longer names a version"),
         "{done}"
     );
 }
 
 #[test]
-fn a_full_disk_is_told_apart_from_other_failures() {
+fn a_full_disk_is_distinguished_from_other_failures() {
     let full = std::io::Error::from(std::io::ErrorKind::StorageFull);
     let status = |error: ModelError| ApiError::from(error).into_response().status().as_u16();
     assert_eq!(

@@ -42,7 +42,7 @@ fn tested(
 }
 
 #[tokio::test]
-async fn a_version_is_promoted_once_most_regions_have_run_it_and_refused_with_the_reasons_before() {
+async fn a_version_is_promoted_once_a_majority_has_run_it_and_refused_with_reasons_before() {
     let fixture = Fixture::start().await;
     fixture.publish("resnet", "1", "weights").await;
     fixture
@@ -86,14 +86,14 @@ async fn a_version_is_promoted_once_most_regions_have_run_it_and_refused_with_th
         json!(["ap-south-1: can't be served: operator Frobnicate"])
     );
 
-    let shown = fixture.get("/v1/models/resnet").await.ok(200).json();
+    let answer = fixture.get("/v1/models/resnet").await.ok(200).json();
     assert_eq!(
-        shown["versions"][0]["unservable"],
+        answer["versions"][0]["unservable"],
         json!([{"region": "ap-south-1", "reason": "operator Frobnicate"}])
     );
 
     set_outcome("eu-west-1/node-0", Some(bad));
-    // Without a wait: no majority is possible any more.
+    // Without a wait: a majority is no longer possible.
     let never = promote(r#"{"alias":"production","wait_ms":60000}"#)
         .await
         .error(409);
@@ -200,8 +200,8 @@ async fn a_version_older_than_the_newest_that_agents_publish_is_held_and_may_be_
         "{warnings}"
     );
 
-    let shown = fixture.get("/v1/models/resnet").await.ok(200).json();
-    let oldest = shown["versions"]
+    let answer = fixture.get("/v1/models/resnet").await.ok(200).json();
+    let oldest = answer["versions"]
         .as_array()
         .unwrap()
         .iter()

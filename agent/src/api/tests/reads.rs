@@ -34,7 +34,7 @@ async fn the_index_names_the_agent_and_every_route() {
 }
 
 #[tokio::test]
-async fn an_agent_that_knows_nothing_yet_says_so_and_does_not_fail() {
+async fn a_new_agent_reports_what_it_does_not_know_yet_and_does_not_fail() {
     let fixture = Fixture::start().await;
     let status: Status =
         serde_json::from_value(fixture.get("/v1/status").await.ok(200).json()).unwrap();
@@ -73,7 +73,7 @@ async fn status_has_the_plan_the_leader_and_every_region_and_agent() {
     fixture.set_verdict("ap-south-1", Condition::Failed);
     fixture.link("eu-west-1/node-0", 140_000);
 
-    let status_entries = AgentInfo {
+    let agent = AgentInfo {
         version: "1.2.3".into(),
         started_ms: regionmesh_runtime::time::unix_ms() - 60_000,
         boot: 1,
@@ -92,16 +92,12 @@ async fn status_has_the_plan_the_leader_and_every_region_and_agent() {
         "eu-west-1/node-0",
         true,
         vec![
-            StatusEntry::Agent(status_entries.clone()),
+            StatusEntry::Agent(agent.clone()),
             StatusEntry::Holdings(holdings),
         ],
     );
 
-    fixture.set_status(
-        "ap-south-1/node-0",
-        false,
-        vec![StatusEntry::Agent(status_entries)],
-    );
+    fixture.set_status("ap-south-1/node-0", false, vec![StatusEntry::Agent(agent)]);
 
     let status = fixture.get("/v1/status").await.ok(200).json();
     assert_eq!(status["mesh"], "regionmesh.test");
@@ -243,7 +239,7 @@ fn assert_agents(status: &Value) {
 }
 
 #[tokio::test]
-async fn a_ramp_that_was_made_shorter_does_not_hide_a_regions_share() {
+async fn a_shortened_ramp_does_not_hide_a_regions_share() {
     let fixture = Fixture::with(Limits::default(), |config| {
         config.recovery.steps.truncate(1)
     })
@@ -303,7 +299,7 @@ async fn a_verdict_is_a_status_that_a_load_balancer_understands() {
 }
 
 #[tokio::test]
-async fn liveness_forgives_a_restart_and_names_an_actor_that_does_not_come_back() {
+async fn liveness_tolerates_a_restart_and_names_an_actor_that_stays_down() {
     let fixture = Fixture::start().await;
     let set = |gossip: ChildHealth| {
         fixture.actors.send_replace(Arc::new(BTreeMap::from([
@@ -415,7 +411,7 @@ async fn readiness_needs_every_check_and_names_the_one_that_fails() {
 }
 
 #[tokio::test]
-async fn what_is_not_there_is_refused_in_json() {
+async fn unknown_paths_and_names_are_refused_in_json() {
     let fixture = Fixture::start().await;
     fixture.get("/v2/health/ready").await.error(404);
     fixture.get("/v1/models/resnet/").await.error(404);

@@ -58,22 +58,22 @@ async fn a_version_is_published_with_its_files_publisher_and_metadata() {
 }
 
 async fn assert_version(fixture: &Fixture, committed: &Value) {
-    let shown = fixture
+    let version = fixture
         .get("/v1/models/resnet/versions/1")
         .await
         .ok(200)
         .json();
     assert_eq!(
-        (&shown["publisher"], &shown["content"]),
+        (&version["publisher"], &version["content"]),
         (&json!("ada"), &committed["content"])
     );
 
     assert_eq!(
-        shown["metadata"],
+        version["metadata"],
         json!({ "commit": "3f2a", "framework": "onnx" })
     );
 
-    let paths: Vec<_> = shown["files"]
+    let paths: Vec<_> = version["files"]
         .as_array()
         .unwrap()
         .iter()
@@ -112,7 +112,7 @@ async fn a_file_may_be_large_and_empty_bodies_are_files_too() {
 }
 
 #[tokio::test]
-async fn the_same_content_again_is_fine_and_other_content_is_refused() {
+async fn identical_content_is_accepted_again_and_other_content_is_refused() {
     let fixture = Fixture::start().await;
     let first = fixture.publish("resnet", "1", "weights").await;
     let again = fixture.publish("resnet", "1", "weights").await;
@@ -131,16 +131,16 @@ async fn the_same_content_again_is_fine_and_other_content_is_refused() {
             .contains("publish it as a new version")
     );
 
-    let shown = fixture
+    let version = fixture
         .get("/v1/models/resnet/versions/1")
         .await
         .ok(200)
         .json();
-    assert_eq!(shown["content"], first["content"]);
+    assert_eq!(version["content"], first["content"]);
 }
 
 #[tokio::test]
-async fn a_bad_request_to_begin_begins_nothing() {
+async fn an_invalid_request_opens_no_upload() {
     let fixture = Fixture::start().await;
     let begin = "/v1/models/resnet/versions/1/uploads";
     for body in [
@@ -199,7 +199,7 @@ async fn a_bad_request_to_begin_begins_nothing() {
 }
 
 #[tokio::test]
-async fn a_bad_file_is_refused_and_the_upload_goes_on() {
+async fn an_invalid_file_is_refused_and_the_upload_stays_open() {
     let fixture = Fixture::start().await;
     let upload = fixture.begin("resnet", "1").await;
     for path in [
@@ -257,7 +257,7 @@ async fn a_file_of_unknown_length_is_refused() {
 }
 
 #[tokio::test]
-async fn an_upload_without_files_or_with_one_below_another_is_no_version() {
+async fn an_upload_without_files_or_with_overlapping_paths_is_refused() {
     let fixture = Fixture::start().await;
     let upload = fixture.begin("resnet", "1").await;
     assert!(
@@ -355,7 +355,7 @@ async fn half_a_file(fixture: &Fixture, upload: &str) -> TcpStream {
 }
 
 #[tokio::test]
-async fn a_sender_that_breaks_off_may_send_the_file_again() {
+async fn a_client_that_disconnects_may_send_the_file_again() {
     let fixture = Fixture::start().await;
     let upload = fixture.begin("resnet", "1").await;
     drop(half_a_file(&fixture, &upload).await);
@@ -376,7 +376,7 @@ async fn a_sender_that_breaks_off_may_send_the_file_again() {
 }
 
 #[tokio::test]
-async fn a_sender_that_falls_silent_is_not_waited_for() {
+async fn a_client_that_stops_sending_times_out() {
     let limits = Limits {
         file_pause: Duration::from_millis(200),
         ..Limits::default()

@@ -2,7 +2,7 @@ use super::*;
 use serde_json::json;
 
 #[test]
-fn alerts_are_shown_with_their_state_and_cannot_move_the_cursor() {
+fn alerts_are_listed_with_their_state_and_cannot_move_the_cursor() {
     let labels = json!({ "alertname": "RegionMeshClockSkew", "severity": "warning" });
     let list = json!({ "answered_by": "a/x", "alerts": [
         { "labels": labels, "summary": "clock", "description": "behind\u{1b}[2J", "state": "firing",

@@ -1,7 +1,7 @@
 use super::*;
 
 #[test]
-fn a_variable_that_is_set_to_nothing_names_no_agent() {
+fn an_empty_variable_names_no_agent() {
     assert_eq!(
         [given_agent(""), given_agent("  ")],
         [Ok(String::new()), Ok(String::new())]

@@ -18,23 +18,23 @@ use serde_json::Value;
 use std::{io::IsTerminal, path::PathBuf, process::ExitCode};
 use tokio_util::io::ReaderStream;
 
-/// Bytes read from a file at once.
+/// Bytes of a file in one read.
 const BLOCK: usize = 1 << 20;
 
-/// Take bills into the mesh: FOCUS exports as CSV, CSV.gz or Parquet. What a source had for a month
-/// is replaced
+/// Import bills: FOCUS exports as CSV, CSV.gz or Parquet. They replace what a source had for a
+/// month
 #[derive(Debug, Args)]
 pub(super) struct Import {
     /// Files, or folders with files; of an export in a folder, the newest delivery of each month
     #[arg(value_name = "PATH", required = true)]
     paths: Vec<PathBuf>,
-    /// Read everything and say what would change, and change nothing
+    /// Read everything and show what would change; changes nothing
     #[arg(long)]
     dry_run: bool,
-    /// Whose bill it is [default: provider and billing account of each row]
+    /// Name of the source [default: provider and billing account of each row]
     #[arg(long, value_name = "NAME", value_parser = source)]
     source: Option<String>,
-    /// The currency of rows that name none
+    /// Currency of rows without one
     #[arg(long, value_name = "CODE")]
     currency: Option<Currency>,
     #[command(flatten)]

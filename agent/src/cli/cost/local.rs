@@ -32,7 +32,7 @@ pub(super) fn answer(
     let now_ms = regionmesh_runtime::time::unix_ms();
     let today = crate::cost::day::date(now_ms);
 
-    // Parsed before the bills are read, so that a misspelling is reported at once.
+    // Parsed before the bills are read, so that a misspelling is reported immediately.
     let question = Question::parse(kind, parameters, today)
         .map_err(|error| CommandError::Usage(error.to_string()))?;
     let cost = CostConfig {

@@ -20,10 +20,10 @@ pub(super) struct AnswerOptions {
     /// Parquet
     #[arg(long, value_name = "PATH", num_args = 1..)]
     files: Vec<PathBuf>,
-    /// With --files: the currency of bills that name none
+    /// With --files: currency of bills without one
     #[arg(long, value_name = "CODE", requires = "files")]
     currency: Option<regionmesh_cost::Currency>,
-    /// How to show it [default: as --output says]
+    /// Format [default: as --output]
     #[arg(long, value_enum, value_name = "FORMAT")]
     format: Option<Format>,
     #[command(flatten)]
@@ -43,7 +43,7 @@ impl AnswerOptions {
 
     pub(super) async fn ask(self, kind: &str, parameters: Parameters) -> Result<ExitCode> {
         let format = self.format();
-        let (shown, is_whole) = if self.files.is_empty() {
+        let (rendered, is_whole) = if self.files.is_empty() {
             (fetch(&self.client, kind, parameters, format).await?, true)
         } else {
             let files = self.files;
@@ -56,7 +56,7 @@ impl AnswerOptions {
             .await??
         };
 
-        text::print(&shown)?;
+        text::print(&rendered)?;
         Ok(if is_whole {
             ExitCode::SUCCESS
         } else {

@@ -18,7 +18,7 @@ pub(super) enum PricesCommand {
     Import(Import),
 }
 
-/// Show the prices that hold on a day
+/// Show the prices of a day
 #[derive(Debug, Args)]
 pub(super) struct Show {
     /// The day, UTC [default: today]
@@ -28,22 +28,22 @@ pub(super) struct Show {
     answer: AnswerOptions,
 }
 
-/// Add prices, TOML or CSV: each holds from its day on, and nothing before it changes
+/// Add prices, TOML or CSV; each applies from its day on
 #[derive(Debug, Args)]
 pub(super) struct Import {
     /// File of prices, TOML or CSV
     #[arg(value_name = "FILE")]
     file: PathBuf,
-    /// First day of prices that name none
+    /// First day of prices without one
     #[arg(long, value_name = "DATE")]
     valid_from: Option<String>,
-    /// The currency of prices that name none
+    /// Currency of prices without one
     #[arg(long, value_name = "CODE")]
     currency: Option<Currency>,
     /// Replace prices of the same thing and day
     #[arg(long)]
     replace: bool,
-    /// Say what would change, and change nothing
+    /// Show what would change; changes nothing
     #[arg(long)]
     dry_run: bool,
     #[command(flatten)]

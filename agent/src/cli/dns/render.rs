@@ -3,12 +3,12 @@
 use crate::cli::text::{self, Paint, Tone};
 use regionmesh_dns::{Difference, Preview, Propagation, Published};
 
-/// Longest content of a record set that is shown, characters.
+/// Longest displayed content of a record set, characters.
 const CONTENT_MAX: usize = 160;
 
 /// The changes that would be made.
 pub(super) fn preview(preview: &Preview, paint: Paint) -> String {
-    let mut shown = head(preview.provider, &preview.zone, &preview.plan, paint);
+    let mut text = head(preview.provider, &preview.zone, &preview.plan, paint);
     let written = preview
         .written_from
         .as_deref()
@@ -16,82 +16,83 @@ pub(super) fn preview(preview: &Preview, paint: Paint) -> String {
             text::plain(fence, 200)
         });
 
-    shown += &text::wrap("written from  ", &written);
+    text += &text::wrap("written from  ", &written);
     if preview.is_drift && !preview.differences.is_empty() {
-        let drift = "these were changed outside RegionMesh, or the configuration changed:";
-        shown += &format!("{}\n", paint.tone(Tone::Uneasy, drift));
+        let drift =
+            "these records differ from the plan (changed by hand, or configuration changed):";
+        text += &format!("{}\n", paint.tone(Tone::Uneasy, drift));
     }
 
-    shown += &differences(&preview.differences, paint);
+    text += &differences(&preview.differences, paint);
     for check in &preview.new_checks {
-        shown += &format!(
+        text += &format!(
             "  {} health check of {check}\n",
             paint.tone(Tone::Good, "+")
         );
     }
 
     for check in &preview.obsolete_checks {
-        shown += &format!(
+        text += &format!(
             "  {} health check {}\n",
             paint.tone(Tone::Bad, "-"),
             text::plain(check, 64)
         );
     }
 
-    shown += &notes(&preview.notes, paint);
+    text += &notes(&preview.notes, paint);
     let summary = if preview.is_done() {
         "nothing to do".into()
     } else {
         let records = text::count(preview.differences.len(), "record set", "record sets");
         let batches = text::count(preview.batches, "fenced batch", "fenced batches");
         let checks = text::count(preview.new_checks.len(), "health check", "health checks");
-        format!("{records} in {batches}, and {checks} to be made; `regionmesh dns apply` does it")
+        format!("{records} in {batches}, and {checks} to be changed; run `regionmesh dns apply`")
     };
 
-    shown + &format!("{summary}\n")
+    text + &format!("{summary}\n")
 }
 
 /// The changes that were made.
 pub(super) fn done(published: &Published, settled: Option<&Propagation>, paint: Paint) -> String {
-    let mut shown = head(published.provider, &published.zone, &published.plan, paint);
-    shown += &differences(&published.differences, paint);
+    let mut text = head(published.provider, &published.zone, &published.plan, paint);
+    text += &differences(&published.differences, paint);
     for check in &published.new_checks {
-        shown += &format!(
+        text += &format!(
             "  {} health check of {check}\n",
             paint.tone(Tone::Good, "+")
         );
     }
 
     for check in settled.iter().flat_map(|settled| &settled.deleted_checks) {
-        shown += &format!(
+        text += &format!(
             "  {} health check {}\n",
             paint.tone(Tone::Bad, "-"),
             text::plain(check, 64)
         );
     }
 
-    shown += &notes(&published.notes, paint);
-    shown += if published.batches == 0 {
-        "nothing was to be changed\n"
+    text += &notes(&published.notes, paint);
+    text += if published.batches == 0 {
+        "no changes\n"
     } else {
         "written\n"
     };
 
     if let Some(settled) = settled {
         if let Some(ms) = settled.in_sync_ms {
-            shown += &format!(
+            text += &format!(
                 "on all of the provider's name servers after {}\n",
                 text::ago(ms)
             );
         }
 
         if !settled.verified.is_empty() {
-            shown += &text::wrap("answered by ", &settled.verified.join(", "));
+            text += &text::wrap("answered by ", &settled.verified.join(", "));
         }
-        shown += &notes(&settled.notes, paint);
+        text += &notes(&settled.notes, paint);
     }
 
-    shown
+    text
 }
 
 fn head(provider: &str, zone: &str, plan: &str, paint: Paint) -> String {

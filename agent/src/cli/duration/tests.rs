@@ -37,13 +37,13 @@ fn durations_have_one_form() {
 
 proptest! {
     #[test]
-    fn what_is_written_is_read_back(ms in any::<u64>()) {
+    fn durations_round_trip(ms in any::<u64>()) {
         let duration = Duration::from_millis(ms);
         prop_assert_eq!(parse(&format(duration)), Ok(duration));
     }
 
     #[test]
-    fn no_text_panics(text in "\\PC{0,24}") {
+    fn no_input_panics(text in "\\PC{0,24}") {
         let _ = parse(&text);
     }
 }

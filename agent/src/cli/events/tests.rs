@@ -10,7 +10,7 @@ fn since_is_a_duration_or_a_point_in_time() {
 }
 
 #[test]
-fn lines_are_put_together_from_pieces_and_have_an_end() {
+fn lines_are_assembled_from_pieces_and_bounded() {
     let mut lines = Lines::default();
     assert_eq!(lines.add(b"id: 1\nda").unwrap(), ["id: 1"]);
     assert_eq!(lines.add(b"ta: {}\r\n\n").unwrap(), ["data: {}", ""]);
@@ -18,13 +18,13 @@ fn lines_are_put_together_from_pieces_and_have_an_end() {
 }
 
 #[test]
-fn what_was_shown_is_not_shown_again_and_memory_is_bounded() {
-    let mut shown = Shown::default();
-    assert!(shown.add("a") && !shown.add("a"));
-    for number in 0..REMEMBERED {
-        assert!(shown.add(&number.to_string()));
+fn an_event_is_printed_once_and_memory_is_bounded() {
+    let mut printed = Printed::default();
+    assert!(printed.add("a") && !printed.add("a"));
+    for number in 0..IDS_MAX {
+        assert!(printed.add(&number.to_string()));
     }
-    assert!(shown.ids.len() == REMEMBERED && shown.order.len() == REMEMBERED && shown.add("a"));
+    assert!(printed.ids.len() == IDS_MAX && printed.order.len() == IDS_MAX && printed.add("a"));
 }
 
 #[test]

@@ -44,7 +44,7 @@ struct Outcome {
     /// The plan's reason.
     reason: String,
     /// The plan that `--what-if` predicted before the kill.
-    foretold: WhatIf,
+    predicted: WhatIf,
 }
 
 pub(super) async fn run(client: &Client, region: &RegionName, common: &Common) -> Result<ExitCode> {
@@ -63,7 +63,7 @@ pub(super) async fn run(client: &Client, region: &RegionName, common: &Common) -
         .context("the mesh does not have that region")?
         .share;
     let assume = BTreeMap::from([(region.clone(), Condition::Failed)]);
-    let foretold = requests::what_if(client, assume).await?;
+    let predicted = requests::what_if(client, assume).await?;
     let survivor = surviving(client, &before, region)?;
 
     let begin = Instant::now();
@@ -93,7 +93,7 @@ pub(super) async fn run(client: &Client, region: &RegionName, common: &Common) -
                     plan_ms: elapsed_ms,
                     share_after: seen.share,
                     reason: status.plan.map(|plan| plan.reason).unwrap_or_default(),
-                    foretold,
+                    predicted,
                 };
 
                 return common.print(&outcome, |paint| render(&outcome, paint));
@@ -148,16 +148,16 @@ fn render(outcome: &Outcome, _: Paint) -> String {
         &format!("the plan gives it {}: {reason}", percent(*share_after)),
     );
 
-    let as_foretold = outcome
-        .foretold
+    let as_predicted = outcome
+        .predicted
         .regions
         .iter()
         .any(|part| part.region == *region && (part.share - share_after).abs() < 0.001);
 
-    text + if as_foretold {
-        "as --what-if foretold\n"
+    text + if as_predicted {
+        "as --what-if predicted\n"
     } else {
-        "--what-if foretold another share\n"
+        "--what-if predicted another share\n"
     }
 }
 

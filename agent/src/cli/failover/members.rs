@@ -34,7 +34,7 @@ enum Action {
     Rename(Rename),
 }
 
-/// Show every member, and every configured region that is none
+/// Show every member, and every configured region that is not a member
 #[derive(Debug, Args)]
 struct List {
     #[command(flatten)]
@@ -43,15 +43,14 @@ struct List {
 
 /// Add a region, or the witness, to the members
 ///
-/// Refused: a member; what is not in the leader's configuration; a change that the members which
-/// answer are no majority for; a store that holds another register; and, without --force, a change
-/// after which automatic failover is refused. A new region gets its traffic by the cool-down and
-/// the ramp.
+/// Refused: a member; what is not in the leader's configuration; a change without a majority of
+/// reachable members; a store that holds another register; and, without --force, a change after
+/// which automatic failover is refused. A new region gets its traffic through cool-down and ramp.
 #[derive(Debug, Args)]
 struct Add {
     /// The region, or `witness`; it must be in every agent's configuration
     region: RegionName,
-    /// Also if automatic failover is refused from then on
+    /// Proceed even if the change disables automatic failover
     #[arg(long)]
     force: bool,
     #[command(flatten)]
@@ -62,18 +61,18 @@ struct Add {
 
 /// Remove a region, or the witness, from the members
 ///
-/// Refused: the last member; a change that the other members which answer are no majority for; and,
+/// Refused: the last member; a change without a majority of the other members; and,
 /// without --force, a region that has traffic, and a change after which automatic failover is
 /// refused. Drain the region first.
 #[derive(Debug, Args)]
 struct Remove {
     /// The region, or `witness`
     region: RegionName,
-    /// Also with traffic on it (its users are moved at once), or if automatic failover is refused
-    /// from then on
+    /// Proceed even if the region still has traffic (it is moved immediately), or if the change
+    /// disables automatic failover
     #[arg(long)]
     force: bool,
-    /// With --force: without asking
+    /// With --force: do not ask for confirmation
     #[arg(long, short)]
     yes: bool,
     #[command(flatten)]
@@ -82,7 +81,7 @@ struct Remove {
     common: Common,
 }
 
-/// Give a region another name: its acceptor, its share and its orders stay
+/// Rename a region; it keeps its acceptor, share and orders
 #[derive(Debug, Args)]
 struct Rename {
     /// Its present name
@@ -124,8 +123,8 @@ impl MembersCommand {
                 if force {
                     confirm(
                         &format!(
-                            "Remove {region} although it may have traffic? Its users are moved at \
-                                once."
+                            "Remove {region} although it may have traffic? Its traffic is moved \
+                                immediately."
                         ),
                         yes,
                     )?;
@@ -159,7 +158,7 @@ impl MembersCommand {
 
 async fn list(common: Common) -> Result<ExitCode> {
     let members: MembersStatus = common.client.connect()?.get("/v1/failover/members").await?;
-    common.print(&members, |paint| show(&members, paint))
+    common.print(&members, |paint| render_members(&members, paint))
 }
 
 async fn order(
@@ -175,7 +174,7 @@ async fn order(
     common.print(&done, |paint| render::done(&done, paint))
 }
 
-fn show(status: &MembersStatus, paint: Paint) -> String {
+fn render_members(status: &MembersStatus, paint: Paint) -> String {
     let mut text = format!(
         "members  as {} sees them\n",
         plain(&status.answered_by, 200)
@@ -184,7 +183,7 @@ fn show(status: &MembersStatus, paint: Paint) -> String {
         return text
             + &paint.tone(
                 Tone::Uneasy,
-                "no plan is committed yet: the first one makes the register",
+                "no plan is committed yet: the first one creates the register",
             )
             + "\n";
     };

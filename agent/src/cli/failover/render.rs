@@ -44,11 +44,11 @@ pub(super) fn status(status: &FailoverStatus, paint: Paint) -> String {
     text += &wrap("plan    ", &(made + &plain(&plan.brief.reason, TEXT_MAX)));
     let out = match status.taken_out.len() {
         0 => format!(
-            "no region is out by automation; at most {} at a time",
+            "no region is out of service; automation may take out {} at a time",
             status.max_out
         ),
         _ => format!(
-            "out by automation: {}; at most {} at a time",
+            "taken out by automation: {}; at most {} at a time",
             names(&status.taken_out),
             status.max_out
         ),
@@ -105,7 +105,7 @@ pub(super) fn history(history: &FailoverHistory, surplus: usize, paint: Paint) -
 
     if surplus > 0 {
         text += &format!(
-            "{} before; --limit shows more\n",
+            "{} not shown; use --limit\n",
             count(surplus, "plan", "plans")
         );
     }
@@ -117,11 +117,11 @@ pub(super) fn what_if(answer: &WhatIf, paint: Paint) -> String {
     let mut text = wrap("", &plain(&answer.reason, TEXT_MAX));
     text += "nothing was changed\n\n";
     if !answer.limited.is_empty() {
-        let kept = format!(
+        let limited = format!(
             "{} would keep a part of the traffic although it fails",
             names(&answer.limited)
         );
-        text += &wrap("", &paint.tone(Tone::Uneasy, kept));
+        text += &wrap("", &paint.tone(Tone::Uneasy, limited));
     }
 
     text += &shortfall(answer.shortfall.as_ref(), paint);
@@ -133,7 +133,7 @@ fn shortfall(short: Option<&ShortfallStatus>, paint: Paint) -> String {
         return String::new();
     };
     let message = format!(
-        "{} of {} requests/s are not moved: the other regions' declared capacity does not suffice",
+        "{} of {} requests/s cannot be moved: the other regions lack declared capacity",
         short.unmoved_rps, short.load_rps
     );
 
@@ -161,7 +161,7 @@ fn regions_with_verdicts(
     verdicts: &[VerdictStatus],
     paint: Paint,
 ) -> String {
-    let mut table = Table::new(&["REGION", "SHARE", "VERDICT", "STANDING"]).heading(paint);
+    let mut table = Table::new(&["REGION", "SHARE", "VERDICT", "STATE"]).heading(paint);
     for part in parts {
         let verdict = verdicts
             .iter()
@@ -195,8 +195,8 @@ fn traffic_state(part: &PlannedRegion, paint: Paint) -> String {
 
 fn regions(parts: &[PlannedRegion], before: Option<&[PlannedRegion]>, paint: Paint) -> String {
     let mut table = match before {
-        Some(_) => Table::new(&["REGION", "NOW", "WOULD BE", "STANDING"]),
-        None => Table::new(&["REGION", "SHARE", "STANDING"]),
+        Some(_) => Table::new(&["REGION", "NOW", "WOULD BE", "STATE"]),
+        None => Table::new(&["REGION", "SHARE", "STATE"]),
     }
     .heading(paint);
 
@@ -216,7 +216,7 @@ fn regions(parts: &[PlannedRegion], before: Option<&[PlannedRegion]>, paint: Pai
 
 fn overrides(orders: &[OverrideStatus], now_ms: u64, paint: Paint) -> String {
     if orders.is_empty() {
-        return "no orders stand\n".into();
+        return "no active orders\n".into();
     }
 
     let mut table = Table::new(&["ORDER", "REGION", "BY", "ENDS IN", "WHY"]).heading(paint);

@@ -18,11 +18,11 @@ const TIMEOUT: Duration = Duration::from_secs(20);
 /// Who orders, and why.
 #[derive(Debug, Args)]
 pub(super) struct Signature {
-    /// Who orders it [default: $REGIONMESH_BY, else the user at the terminal; a token's name counts
-    /// first]
+    /// Author of the order [default: $REGIONMESH_BY, else the user at the terminal; a token's name
+    /// takes precedence]
     #[arg(long, value_name = "WHO", value_parser = by)]
     pub(super) by: Option<String>,
-    /// Why; kept in the history of plans
+    /// Reason, recorded in the plan history
     #[arg(long, value_name = "WHY", value_parser = why)]
     pub(super) why: Option<String>,
 }

@@ -20,8 +20,8 @@ pub(super) struct LocalFile {
     pub name: String,
     /// Its size, bytes.
     pub size: u64,
-    /// When it was changed last, where the file system tells: a file that is not the same at the
-    /// end was changed meanwhile.
+    /// When it was last changed, where the file system records that: detects files that change
+    /// during the upload.
     pub modified: Option<SystemTime>,
 }
 

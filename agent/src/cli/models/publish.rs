@@ -22,31 +22,31 @@ use std::{
 use tokio::io::AsyncReadExt;
 use tokio_util::io::ReaderStream;
 
-/// Bytes read from a file at once.
+/// Bytes of a file in one read.
 const BLOCK: usize = 1 << 20;
 
-/// Publish a version: a file, or a folder with all that is in it
+/// Publish a model version from a file or a directory
 #[derive(Debug, Args)]
 pub(super) struct Publish {
     /// The model's name
     #[arg(value_name = "NAME")]
     model: ModelName,
-    /// The version's name; a version never changes, other content needs another name
+    /// The version's name; a version never changes
     #[arg(value_parser = version_or_alias)]
     version: VersionName,
     /// A file (.onnx is stored as model.onnx) or a folder
     path: PathBuf,
-    /// Who publishes; the user's name if not given
+    /// Publisher to record [default: $REGIONMESH_BY, else the user]
     #[arg(long, value_name = "WHO", value_parser = short_text)]
     by: Option<String>,
     /// A note; may be given several times
     #[arg(long = "meta", value_name = "KEY=VALUE", value_parser = pair)]
     metadata: Vec<(String, String)>,
-    /// Wait until every region with a living agent holds it, verified, and has run an inference on
+    /// Wait until every region with a live agent has verified the version and run an inference on
     /// it
     #[arg(long)]
     wait: bool,
-    /// With --wait: for how long at most
+    /// With --wait: how long at most
     #[arg(long, value_name = "DURATION", default_value = "5m", value_parser = duration::parse)]
     timeout: Duration,
     #[command(flatten)]
@@ -176,7 +176,7 @@ async fn unchanged(path: &Path, files: &[LocalFile]) -> Result<()> {
     let files = files.to_vec();
     match tokio::task::spawn_blocking(move || files::check_unchanged(&path, &files)).await? {
         Ok(()) => Ok(()),
-        // Also for a file that vanished meanwhile.
+        // Also if a file vanished during the upload.
         Err(error) => bail!("{error}; nothing was published"),
     }
 }
@@ -209,14 +209,14 @@ async fn send(client: &Client, upload: &str, file: &LocalFile, progress: &Progre
 /// A bar on a terminal, a line for each file elsewhere.
 struct Progress {
     bar: ProgressBar,
-    is_shown: bool,
+    is_drawn: bool,
 }
 
 impl Progress {
     fn new(files: &[LocalFile]) -> Self {
         let total = files.iter().map(|file| file.size).sum();
-        let is_shown = std::io::stderr().is_terminal();
-        let bar = if is_shown {
+        let is_drawn = std::io::stderr().is_terminal();
+        let bar = if is_drawn {
             ProgressBar::new(total)
         } else {
             ProgressBar::hidden()
@@ -228,11 +228,11 @@ impl Progress {
             bar.set_style(style);
         }
 
-        Self { bar, is_shown }
+        Self { bar, is_drawn }
     }
 
     fn sent(&self, file: &LocalFile) {
-        if !self.is_shown {
+        if !self.is_drawn {
             eprintln!("sent {} ({})", file.name, bytes(file.size));
         }
     }
@@ -249,11 +249,10 @@ fn sentence(brief: &VersionBrief, is_new: bool, is_awaited: bool) -> String {
 
     let what = match (is_new, is_awaited) {
         (true, false) => "is published",
-        (true, true) => "is published, verified and tested in every living region",
-        (false, false) => "was already there with the same content",
+        (true, true) => "is published, verified and tested in every live region",
+        (false, false) => "already existed with the same content",
         (false, true) => {
-            "was already there with the same content, and is verified and tested in every living \
-                region"
+            "already existed with the same content, and is verified and tested in every live region"
         }
     };
 

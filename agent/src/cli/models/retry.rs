@@ -17,7 +17,7 @@ use serde::Serialize;
 use serde_json::json;
 use std::process::ExitCode;
 
-/// Load a version again that is quarantined or could not be loaded
+/// Reload a version that is quarantined or failed to load
 #[derive(Debug, Args)]
 pub(super) struct Retry {
     /// The model's name
@@ -62,7 +62,7 @@ impl Retry {
                 .region
                 .as_ref()
                 .map_or_else(|| "the mesh".into(), ToString::to_string);
-            return Err(CommandError::Usage(format!("{region} has no living agent")).into());
+            return Err(CommandError::Usage(format!("{region} has no live agent")).into());
         }
 
         let path = format!("/v1/models/{}/versions/{}/retry", self.model, self.version);

@@ -4,8 +4,8 @@ use crate::cli::text::{Paint, Table, Tone, ago, bytes, count, moment, plain};
 use regionmesh_client::{ModelStatus, VersionDetail, VersionStatus};
 use regionmesh_protocol::identity::RegionName;
 
-/// Characters of a digest that tell versions apart for people.
-const DIGEST_SHOWN: usize = 12;
+/// Characters of a digest in tables: enough to distinguish versions.
+const DIGEST_LENGTH: usize = 12;
 /// Longest name or text that is shown, characters.
 const TEXT_MAX: usize = 160;
 
@@ -39,7 +39,7 @@ pub(in crate::cli) fn versions(
                     TEXT_MAX,
                 ),
                 version.size.map_or_else(|| "-".into(), bytes),
-                version.content.chars().take(DIGEST_SHOWN).collect(),
+                version.content.chars().take(DIGEST_LENGTH).collect(),
                 places(version, all),
                 servable(version, paint),
             ]);

@@ -11,7 +11,7 @@ use serde_json::json;
 use std::process::ExitCode;
 
 /// Longest text shown in a column, characters.
-const SHOWN: usize = 60;
+const COLUMN_MAX: usize = 60;
 
 /// List the uploads that are open at the agents, or abort one
 #[derive(Debug, Args)]
@@ -66,7 +66,7 @@ impl Uploads {
     }
 }
 
-/// The uploads at every living agent; agents that don't answer are named on standard error.
+/// The uploads at every live agent; agents that don't answer are named on standard error.
 async fn list(client: &Client) -> Result<Vec<Row>, ClientError> {
     let status: Status = client.get("/v1/status").await?;
     let living = status
@@ -112,10 +112,10 @@ fn render(rows: &[Row], paint: Paint) -> String {
 
     for Row { agent, upload, .. } in rows {
         table.row(vec![
-            plain(&upload.upload, SHOWN),
-            plain(agent, SHOWN),
-            plain(&format!("{}@{}", upload.model, upload.version), SHOWN),
-            plain(&upload.publisher, SHOWN),
+            plain(&upload.upload, COLUMN_MAX),
+            plain(agent, COLUMN_MAX),
+            plain(&format!("{}@{}", upload.model, upload.version), COLUMN_MAX),
+            plain(&upload.publisher, COLUMN_MAX),
             format!("{} in {}", bytes(upload.bytes), upload.files),
             if upload.receiving {
                 "receiving".into()

@@ -36,7 +36,7 @@ pub(super) struct Verify {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 struct Outcome {
     region: RegionName,
-    /// Whether every byte is right and the content is that of the other regions.
+    /// Whether every byte is correct and the content is that of the other regions.
     verified: bool,
     /// In words.
     result: String,
@@ -89,14 +89,14 @@ impl Verify {
         Ok(code(&outcomes))
     }
 
-    /// Asks the region's living agents in turn: any of them reads the region's store.
+    /// Asks the region's live agents in turn: any of them reads the region's store.
     async fn ask(&self, client: &Client, status: &Status, region: &RegionName) -> Outcome {
         let of_region = |agent: &str| agent.split('/').next() == Some(region.as_str());
         let agents = status
             .agents
             .iter()
             .filter(|agent| agent.alive && of_region(&agent.agent));
-        let mut unknown = String::from("no living agent there can be asked");
+        let mut unknown = String::from("no live agent there can be asked");
 
         for agent in agents {
             let path = format!("/v1/models/{}/versions/{}/verify", self.model, self.version);
@@ -109,7 +109,7 @@ impl Verify {
 
             match asked.await {
                 Ok(brief) => {
-                    let result = format!("every byte is right ({})", bytes(brief.size));
+                    let result = format!("verified ({})", bytes(brief.size));
                     let content = Some(brief.content);
                     return Outcome {
                         region: region.clone(),
@@ -159,7 +159,7 @@ fn compare(outcomes: &mut [Outcome]) {
             .is_some_and(|content| *content != first.1)
         {
             outcome.verified = false;
-            outcome.result = format!("its content is another than in {}", first.0);
+            outcome.result = format!("content differs from {}", first.0);
         }
     }
 }

@@ -22,15 +22,15 @@ const TIMEOUT: Duration = Duration::from_secs(3);
 /// Where a version is, by one status.
 #[derive(Debug, PartialEq, Eq)]
 struct Spread {
-    /// Regions with a living agent that hold it with that content.
+    /// Regions with a live agent that hold it with that content.
     holding: BTreeSet<String>,
-    /// Regions with a living agent that don't.
+    /// Regions with a live agent that don't.
     missing: BTreeSet<String>,
-    /// Regions with a living agent that hold it and have not tested it yet.
+    /// Regions with a live agent that hold it and have not tested it yet.
     untested: BTreeSet<String>,
     /// Regions that can't serve it, and why.
     unservable: BTreeMap<String, String>,
-    /// Regions without a living agent: not waited for.
+    /// Regions without a live agent: not waited for.
     silent: BTreeSet<String>,
     /// The name that a conflict gave to this content.
     renamed: Option<String>,
@@ -93,7 +93,7 @@ fn spread(status: &Status, brief: &VersionBrief) -> Spread {
     }
 }
 
-/// Waits until every region with a living agent holds the version with that content and has run an
+/// Waits until every region with a live agent holds the version with that content and has run an
 /// inference on it.
 pub(super) async fn everywhere(
     client: &Client,
@@ -105,12 +105,12 @@ pub(super) async fn everywhere(
     progress.end();
 
     for region in outcome? {
-        eprintln!("warning: {region} has no living agent; it gets the version when it returns");
+        eprintln!("warning: {region} has no live agent; it gets the version when it returns");
     }
     Ok(())
 }
 
-/// Polls until the version is everywhere; returns the regions without a living agent.
+/// Polls until the version is everywhere; returns the regions without a live agent.
 async fn poll(
     client: &Client,
     brief: &VersionBrief,
@@ -119,10 +119,10 @@ async fn poll(
 ) -> Result<BTreeSet<String>> {
     let name = format!("{}@{}", brief.model, brief.version);
     let start = Instant::now();
-    let mut last = format!("nothing was heard within {}", duration::format(timeout));
+    let mut last = format!("no answer within {}", duration::format(timeout));
 
     loop {
-        // Agents may come and go meanwhile: that is no reason to stop waiting.
+        // Agents may come and go: keep waiting.
         match client.ask::<Status>("/v1/status", TIMEOUT).await {
             Ok(answer) => {
                 let spread = spread(&answer.value, brief);
@@ -143,7 +143,7 @@ async fn poll(
 
         if start.elapsed() >= timeout {
             return Err(CommandError::Deadline(format!(
-                "{name} is published, but after {} {last}; replication goes on, see `regionmesh \
+                "{name} is published, but after {} {last}; replication continues, see `regionmesh \
                     status`",
                 duration::format(timeout)
             ))
@@ -156,10 +156,10 @@ async fn poll(
 
 /// Fails if waiting is of no use: the name went to other content, or a region can't serve it.
 fn check(spread: &Spread, name: &str) -> Result<()> {
-    if let Some(kept) = spread.renamed.as_ref().filter(|_| spread.differs) {
+    if let Some(stored) = spread.renamed.as_ref().filter(|_| spread.differs) {
         bail!(
-            "{name} was published elsewhere before, with other content; yours is kept as version \
-                {kept}"
+            "{name} was published elsewhere before, with other content; yours is stored as version \
+                {stored}"
         );
     }
     if let Some(reasons) = refused(spread) {
@@ -219,14 +219,14 @@ fn refused(spread: &Spread) -> Option<String> {
 /// A spinner on a terminal, a line for each change elsewhere.
 struct Progress {
     bar: ProgressBar,
-    is_shown: bool,
+    is_drawn: bool,
     last: std::cell::RefCell<String>,
 }
 
 impl Progress {
     fn new() -> Self {
-        let is_shown = std::io::stderr().is_terminal();
-        let bar = if is_shown {
+        let is_drawn = std::io::stderr().is_terminal();
+        let bar = if is_drawn {
             ProgressBar::new_spinner()
         } else {
             ProgressBar::hidden()
@@ -237,7 +237,7 @@ impl Progress {
         }
         Self {
             bar,
-            is_shown,
+            is_drawn,
             last: Default::default(),
         }
     }
@@ -245,7 +245,7 @@ impl Progress {
     fn report(&self, text: String) {
         self.bar.set_message(text.clone());
         self.bar.tick();
-        if !self.is_shown && *self.last.borrow() != text {
+        if !self.is_drawn && *self.last.borrow() != text {
             eprintln!("{text}");
             self.last.replace(text);
         }

@@ -2,7 +2,7 @@ use super::*;
 use serde_json::json;
 
 #[test]
-fn names_are_those_of_what_is_listed() {
+fn names_are_those_of_the_listed_items() {
     let iris = json!({ "model": "iris", "versions": [{ "version": "1" }, { "version": "2" }],
         "aliases": [] });
     let status =
@@ -37,10 +37,10 @@ fn an_error_is_json_with_its_hint() {
         status: http::StatusCode::NOT_FOUND,
         code: String::new(),
     };
-    let told: Value = serde_json::from_str(&error_as_json(&refused.into())).unwrap();
+    let printed: Value = serde_json::from_str(&error_as_json(&refused.into())).unwrap();
 
     assert_eq!(
-        (&told["error"], &told["hint"]),
+        (&printed["error"], &printed["hint"]),
         (
             &json!("no such model"),
             &json!("see `regionmesh models list`")
@@ -49,7 +49,7 @@ fn an_error_is_json_with_its_hint() {
 }
 
 #[test]
-fn yaml_says_what_json_says() {
+fn yaml_has_the_content_of_json() {
     let value = json!({ "a": [1, 2], "text": "x: y" });
     let yaml = serialize(Format::Yaml, &value).unwrap().unwrap();
     assert_eq!(serde_norway::from_str::<Value>(&yaml).unwrap(), value);

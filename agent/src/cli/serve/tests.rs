@@ -12,7 +12,7 @@ fn parse(arguments: &[&str]) -> Result<ServeCommand, clap::Error> {
 }
 
 #[test]
-fn exactly_one_source_is_taken_and_only_a_directory_has_a_default_address() {
+fn exactly_one_source_is_required_and_only_a_directory_has_a_default_address() {
     assert!(parse(&[]).is_err());
     assert!(parse(&["--models", "d", "--config", "f"]).is_err());
     assert_eq!(
@@ -30,7 +30,7 @@ fn exactly_one_source_is_taken_and_only_a_directory_has_a_default_address() {
 }
 
 #[tokio::test]
-async fn a_directory_that_is_not_there_is_named() {
+async fn a_missing_directory_is_named() {
     let command = parse(&["--models", "/nowhere/models"]).unwrap();
     let error = command.run().await.expect_err("served nothing");
     assert!(

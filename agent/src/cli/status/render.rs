@@ -177,7 +177,7 @@ fn regions(status: &Status, paint: Paint) -> String {
         "SINCE",
         "VOTES",
         "SHARE",
-        "STANDING",
+        "STATE",
         "ADDRESSES",
     ])
     .heading(paint);
@@ -218,7 +218,7 @@ fn regions(status: &Status, paint: Paint) -> String {
             };
 
             text += &format!(
-                "{}: failed {times} lately, so its way back takes longer\n",
+                "{}: failed {times} recently; recovery takes longer\n",
                 region.region
             );
         }
@@ -251,7 +251,7 @@ fn recovery(region: &RegionStatus, now_ms: u64, paint: Paint) -> String {
         // `failover explain` lists what it waits for.
         Some(_) => {
             format!(
-                "cool-down is over, waits for its turn; see `regionmesh failover explain {}`",
+                "cool-down is over, waiting for its turn; see `regionmesh failover explain {}`",
                 region.region
             )
         }

@@ -74,7 +74,7 @@ impl View {
         let paint = self.paint;
         match answer {
             Ok(Answer { value, failures }) => {
-                let mut shown: String = failures
+                let mut text: String = failures
                     .iter()
                     .map(|failure| {
                         wrap(
@@ -84,12 +84,12 @@ impl View {
                     })
                     .collect();
 
-                shown += &render(&value, paint);
+                text += &render(&value, paint);
                 self.last = Some((value, now));
-                shown
+                text
             }
             Err(error) => {
-                let mut shown = paint.tone(Tone::Bad, "error: ") + &error.to_string() + "\n";
+                let mut text = paint.tone(Tone::Bad, "error: ") + &error.to_string() + "\n";
                 if let Some((status, heard)) = &self.last {
                     let age_ms = now
                         .saturating_duration_since(*heard)
@@ -97,12 +97,12 @@ impl View {
                         .try_into()
                         .unwrap_or(u64::MAX);
 
-                    shown += &paint.tone(Tone::Bad, format!("what follows is {} old", ago(age_ms)));
-                    shown += "\n\n";
-                    shown += &render(status, paint);
+                    text += &paint.tone(Tone::Bad, format!("this view is {} old", ago(age_ms)));
+                    text += "\n\n";
+                    text += &render(status, paint);
                 }
 
-                shown
+                text
             }
         }
     }
@@ -146,21 +146,21 @@ impl Drop for Screen {
 fn frame(view: &str, rows: usize, columns: usize) -> String {
     let total = view.lines().count();
     let room = rows.saturating_sub(1).max(1);
-    let kept = if total > room {
+    let visible = if total > room {
         room.saturating_sub(1)
     } else {
         total
     };
     let mut text = String::from("\x1b[H");
 
-    for line in view.lines().take(kept) {
+    for line in view.lines().take(visible) {
         text += &truncate_str(line, columns, "…");
         text += "\x1b[0m\x1b[K\r\n";
     }
 
-    if total > kept {
+    if total > visible {
         text += &truncate_str(
-            &format!("… {} more lines: make the window higher", total - kept),
+            &format!("… {} more lines: make the window higher", total - visible),
             columns,
             "…",
         );

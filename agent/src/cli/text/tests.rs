@@ -9,7 +9,7 @@ fn columns_line_up_with_and_without_colour() {
 }
 
 #[test]
-fn long_texts_are_broken_at_spaces_and_stay_within_the_width() {
+fn long_texts_wrap_at_spaces_and_stay_within_the_width() {
     let text = wrap("plan    ", &"failed (refused), ".repeat(20));
     assert!(
         text.lines().count() > 1 && text.lines().all(|line| line.chars().count() <= WIDTH),
@@ -29,14 +29,14 @@ fn long_texts_are_broken_at_spaces_and_stay_within_the_width() {
 }
 
 #[test]
-fn what_others_wrote_cannot_move_the_cursor() {
+fn foreign_text_cannot_move_the_cursor() {
     assert_eq!(plain("a\x1b[2Jb\r\n", 80), "a [2Jb  ");
     assert_eq!(plain("abcdef", 4), "abc…");
     assert_eq!(plain("abcd", 4), "abcd");
 }
 
 #[test]
-fn quantities_read_well() {
+fn quantities_are_readable() {
     assert_eq!(
         [ago(999), ago(61_000), ago(7_200_000)],
         ["999 ms", "1 min", "2 h"]

@@ -200,7 +200,7 @@ impl<'a> Tour<'a> {
         let load = Load::start(door.url.clone(), users::request(), INTERVAL)?;
         users::wait_until_served_by(&load, home, WARM_UP).await?;
         self.steps.pass(format!(
-            "{WARM_UP} requests in a row, all answered rightly by {home}"
+            "{WARM_UP} of {WARM_UP} requests answered correctly, all by {home}"
         ))?;
 
         Ok((door, load))
@@ -237,7 +237,7 @@ impl<'a> Tour<'a> {
 
     async fn recover(&mut self, roles: &Roles<'_>, door: &Door, load: Load) -> Result<()> {
         let home = &roles.home;
-        self.steps.begin("The region comes back, gently")?;
+        self.steps.begin("The region returns gradually")?;
         let taken = self
             .bring_back(home, &roles.victims, roles.observer)
             .await?;

@@ -67,8 +67,8 @@ pub enum UpError {
         Vec<String>,
     ),
     /// Agents of an earlier run can't be ended.
-    #[error("processes of an earlier run are still there and don't end: {}; end them with `kill -9 \
-        <pid>`", .0.join(", "))]
+    #[error("agents from an earlier run could not be stopped: {}; end them with `kill -9 <pid>`",
+        .0.join(", "))]
     Leftover(
         /// Each agent with its pid.
         Vec<String>,
@@ -91,7 +91,7 @@ pub enum UpError {
         {}:\n{}", .0.agent, .0.why, .0.log.display(), .0.tail)]
     NotReady(Box<Trouble>),
     /// There is no such agent in this mesh.
-    #[error("there is no agent {0} in this mesh")]
+    #[error("this mesh has no agent {0}")]
     NoSuchAgent(AgentId),
     /// A model could not be published.
     #[error("publishing {name} failed: {why}")]

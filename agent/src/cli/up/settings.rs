@@ -55,7 +55,7 @@ fn apply_regions(known: &mut [Value], added: &[Value]) -> Result<(), String> {
             (Some(Value::Table(known)), Value::Table(added)) => apply(known, added)?,
             _ => {
                 return Err(format!(
-                    "--settings: regions: {name:?} is no region of this mesh"
+                    "--settings: regions: {name:?} is not a region of this mesh"
                 ));
             }
         }

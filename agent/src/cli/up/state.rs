@@ -119,8 +119,8 @@ impl DataDirectory {
 
         if manifest.domain != layout.domain {
             return Err(UpError::Options(format!(
-                "{path} holds the mesh {}, whose certificates don't fit {}: leave --domain out, or \
-                    choose another --data-dir",
+                "{path} already contains mesh {}; its certificates are not valid for {}. Omit \
+                    --domain, or use another --data-dir",
                 manifest.domain, layout.domain
             )));
         }
@@ -128,8 +128,8 @@ impl DataDirectory {
         if manifest.regions != layout.regions {
             let names: Vec<&str> = manifest.regions.iter().map(RegionName::as_str).collect();
             return Err(UpError::Options(format!(
-                "{path} holds a mesh of the regions {}, which decide by majority and can't be \
-                    replaced by a start: leave --regions out, or choose another --data-dir",
+                "{path} already contains a mesh with regions {}. `up` cannot change them: omit \
+                    --regions, or use another --data-dir",
                 names.join(",")
             )));
         }

@@ -108,13 +108,13 @@ impl NextSteps<'_> {
         commands.extend(self.dns_queries());
         commands.push((
             format!("{program} models publish my-model 1 ./my-model{options}"),
-            "in every region within moments",
+            "replicates to every region",
         ));
 
         if let Some(Some(pid)) = self.pids.first() {
             commands.push((
                 format!("kill -9 {pid}"),
-                "lose a region; the front door goes on answering",
+                "kill a region; the front door keeps answering",
             ));
         }
 
@@ -151,11 +151,11 @@ impl NextSteps<'_> {
         vec![
             (
                 format!("{dig} {} A", self.layout.service()),
-                "what clients get",
+                "the addresses that clients get",
             ),
             (
                 format!("{dig} +short _plan.{} TXT", self.layout.domain),
-                "which plan that comes from",
+                "the plan behind them",
             ),
         ]
     }

@@ -132,7 +132,7 @@ fn a_launcher_runs_the_same_command() {
 }
 
 #[test]
-fn too_many_doubled_and_reserved_regions_are_refused() {
+fn excess_duplicate_and_reserved_regions_are_refused() {
     let fails = |layout: Layout| !layout.faults().is_empty();
     let path = Path::new("/d");
     assert!(fails(layout(0, 1, path)) && fails(layout(33, 1, path)) && fails(layout(1, 0, path)));
@@ -201,7 +201,7 @@ fn the_table_names_every_agent_and_the_steps_fit_the_mesh() {
 }
 
 #[test]
-fn the_command_line_is_understood() {
+fn the_command_line_is_parsed() {
     #[derive(Debug, clap::Parser)]
     struct Line {
         #[command(flatten)]

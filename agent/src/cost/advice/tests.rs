@@ -34,7 +34,7 @@ fn found(id: &str) -> Recommendations {
 }
 
 #[tokio::test]
-async fn advice_is_added_to_what_the_bucket_holds_and_never_replaces_what_cannot_be_read() {
+async fn advice_is_added_to_the_bucket_and_never_replaces_an_unreadable_document() {
     let dir = tempfile::tempdir().unwrap();
     let url = format!("file://{}/store", dir.path().display());
     let store = Arc::new(ModelStore::new(
@@ -66,10 +66,10 @@ async fn advice_is_added_to_what_the_bucket_holds_and_never_replaces_what_cannot
     };
     let today = date!(2026 - 09 - 20);
 
-    Advice::keep(&archive, "n", &found("a"), today)
+    Advice::record(&archive, "n", &found("a"), today)
         .await
         .unwrap();
-    Advice::keep(&archive, "n", &found("b"), today)
+    Advice::record(&archive, "n", &found("b"), today)
         .await
         .unwrap();
 
@@ -92,7 +92,7 @@ async fn advice_is_added_to_what_the_bucket_holds_and_never_replaces_what_cannot
         .unwrap();
 
     assert!(matches!(
-        Advice::keep(&archive, "n", &found("c"), today).await,
+        Advice::record(&archive, "n", &found("c"), today).await,
         Err(AdviceError::Malformed(_))
     ));
 

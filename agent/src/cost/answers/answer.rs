@@ -28,7 +28,7 @@ pub(crate) enum Format {
     Json,
     /// Comma-separated, for spreadsheets
     Csv,
-    /// A page that stands alone, with charts
+    /// A self-contained page with charts
     Html,
 }
 

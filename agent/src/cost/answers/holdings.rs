@@ -239,11 +239,11 @@ fn relay(
         .filter_map(|(via, _)| Some((price(via.as_str())?, via)))
         .min()?;
 
-    let kept_bp = 10_000 - u64::from(FanOutLimits::default().saving_min_bp);
+    let threshold_bp = 10_000 - u64::from(FanOutLimits::default().saving_min_bp);
     let relayed = |line: &EgressLine| {
         let paid = price(&line.from).filter(|paid| {
-            paid.share(kept_bp, 10_000)
-                .is_some_and(|kept| cheapest <= kept)
+            paid.share(threshold_bp, 10_000)
+                .is_some_and(|threshold| cheapest <= threshold)
         })?;
         let part = u64::try_from(cheapest.0 / 1_000).ok()?;
         let whole = u64::try_from(paid.0 / 1_000).ok()?;

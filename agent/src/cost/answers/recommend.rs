@@ -5,7 +5,7 @@ mod offers;
 mod state;
 
 use super::{answer::AnswerError, sources::Sources};
-use crate::{config::Config, cost::questions::Wishes};
+use crate::{config::Config, cost::questions::RecommendationOptions};
 use offers::{Offered, offer, places_and_nodes};
 use regionmesh_cost::{
     ModelDemand, Money, OriginDemand, PlacementInput, PlacementRules, RecommendInput,
@@ -21,7 +21,7 @@ const WINDOW_DAYS: i64 = 14;
 
 /// Changes that would save money, without exceeding the limits.
 pub(crate) fn recommendations(
-    wishes: &Wishes,
+    options: &RecommendationOptions,
     sources: &Sources,
 ) -> Result<Recommendations, AnswerError> {
     let Some(config) = &sources.config else {
@@ -53,10 +53,10 @@ pub(crate) fn recommendations(
             models,
             round_trips_ms: round_trips(&offered, sources),
             egress_per_gb: egress(&offered, sources, &mut notes),
-            rules: rules(wishes, sources),
+            rules: rules(options, sources),
         },
         state: state(&offered, sources, span),
-        baseline: wishes.baseline.unwrap_or_default(),
+        baseline: options.baseline.unwrap_or_default(),
         environment: environment(config.mesh.as_str()),
         window_days: window_days(&offered),
         rows: sources
@@ -116,11 +116,11 @@ fn mean_notes(offered: &[Offered<'_>]) -> impl Iterator<Item = String> {
         })
 }
 
-fn rules(wishes: &Wishes, sources: &Sources) -> PlacementRules {
+fn rules(options: &RecommendationOptions, sources: &Sources) -> PlacementRules {
     let limits = &sources.cost.optimiser;
     PlacementRules {
-        latency_ms: wishes.latency_ms.unwrap_or(limits.latency_ms),
-        survive: wishes.survive.unwrap_or(limits.survive),
+        latency_ms: options.latency_ms.unwrap_or(limits.latency_ms),
+        survive: options.survive.unwrap_or(limits.survive),
         ..PlacementRules::default()
     }
 }

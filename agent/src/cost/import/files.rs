@@ -54,7 +54,7 @@ pub(crate) enum FilesError {
     #[error("{0}")]
     PassedOver(String),
     /// Too many.
-    #[error("{path}: more than {limit} files; import less at once")]
+    #[error("{path}: more than {limit} files; import fewer")]
     TooMany {
         /// The file or folder.
         path: PathBuf,

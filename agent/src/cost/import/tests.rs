@@ -8,7 +8,7 @@ const HEAD: &str = "ProviderName,BillingAccountId,BillingCurrency,ChargePeriodSt
     ChargeCategory,EffectiveCost\n";
 
 #[test]
-fn half_a_bill_replaces_nothing() {
+fn an_incomplete_bill_replaces_nothing() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("bill.csv");
     std::fs::write(
@@ -71,7 +71,7 @@ fn imported(rows: &[(&str, &str)]) -> Import {
 }
 
 #[test]
-fn months_that_would_be_deleted_at_once_are_refused() {
+fn months_past_their_retention_are_refused() {
     let import = imported(&[
         ("1", "2024-06-30"),
         ("1", "2024-07-01"),
@@ -96,7 +96,7 @@ fn months_that_would_be_deleted_at_once_are_refused() {
 }
 
 #[test]
-fn one_part_that_cant_be_stored_stops_all_of_them() {
+fn one_part_that_cannot_be_stored_stops_the_import() {
     let long = "9".repeat(300);
     let parts = |rows: &[(&str, &str)]| prepare(imported(rows).parts, &Books::default(), "me");
     assert_eq!(

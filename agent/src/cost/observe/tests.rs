@@ -86,7 +86,7 @@ proptest! {
 }
 
 #[test]
-fn a_region_is_heard_of_once_a_living_agent_has_published_its_counters() {
+fn a_region_is_observed_once_a_live_agent_has_published_its_counters() {
     let config = fixture::config(&[("us-west-2", "192.0.2.1")], "");
     let board = |is_alive: bool, status_entries: Vec<StatusEntry>| {
         let seen = |status_entry: StatusEntry| {

@@ -70,10 +70,10 @@ fn a_question_without_parameters_is_about_the_last_days() {
 }
 
 #[test]
-fn what_is_wrong_is_named() {
+fn errors_name_the_invalid_parameter() {
     for (kind, name, value, part) in [
-        ("report", "start", "yesterday", "start: is no day"),
-        ("report", "start", "2026-13-01", "start: is no day"),
+        ("report", "start", "yesterday", "start: is not a date"),
+        ("report", "start", "2026-13-01", "start: is not a date"),
         (
             "report",
             "start",
@@ -81,27 +81,27 @@ fn what_is_wrong_is_named() {
             "start: 2026-09-21 is after the end",
         ),
         ("report", "by", "colour", "by: \"colour\" is not a group"),
-        ("report", "metric", "net", "metric: is none of"),
-        ("report", "colour", "red", "query: \"colour\" is none of"),
+        ("report", "metric", "net", "metric: is not one of"),
+        ("report", "colour", "red", "query: \"colour\" is not one of"),
         ("trends", "interval", "day", "interval: is neither"),
-        ("forecast", "days", "0", "days: is no number"),
+        ("forecast", "days", "0", "days: is not a number"),
         (
             "budgets",
             "start",
             "2026-09-01",
-            "query: \"start\" is none of format",
+            "query: \"start\" is not one of format",
         ),
         (
             "recommendations",
             "baseline",
             "best",
-            "baseline: is none of",
+            "baseline: is not one of",
         ),
         (
             "recommendations",
             "latency_ms",
             "NaN",
-            "latency_ms: is not within",
+            "latency_ms: is not between",
         ),
         ("recommendations", "survive", "2", "survive: is neither"),
     ] {
@@ -121,7 +121,7 @@ fn what_is_wrong_is_named() {
 
 proptest! {
     #[test]
-    fn values_come_back_from_a_list_as_they_were(
+    fn list_values_round_trip(
         values in proptest::collection::vec("[a\\\\, ]{0,6}", 1..5),
     ) {
         let list: Vec<String> = values.iter().map(|value| listed_value(value)).collect();

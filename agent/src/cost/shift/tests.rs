@@ -39,8 +39,8 @@ fn config() -> Config {
     config
 }
 
-/// An agent in each region that tells what it did: requests of `m` by region, each of 90 ms;
-/// answers of 1,000 bytes.
+/// An agent in each region that publishes what it counted: requests of `m` by region, each of 90
+/// ms; answers of 1,000 bytes.
 fn board(requests: [u64; 2], round_trip_us: u64) -> BoardView {
     let mut board = BoardView::default();
     for (region, other, requests) in [(CHEAP, DEAR, requests[0]), (DEAR, CHEAP, requests[1])] {
@@ -55,7 +55,7 @@ fn board(requests: [u64; 2], round_trip_us: u64) -> BoardView {
             bytes: requests * 1_000,
         }];
 
-        let told = [
+        let published = [
             StatusEntry::Cost(CostStatus {
                 counted_since_ms: START_MS,
                 models,
@@ -72,7 +72,7 @@ fn board(requests: [u64; 2], round_trip_us: u64) -> BoardView {
             }),
         ];
 
-        let status_entries = told.into_iter().map(|status_entry| {
+        let status_entries = published.into_iter().map(|status_entry| {
             let kind = status_entry.kind();
             (
                 kind,
@@ -183,7 +183,7 @@ fn factor(target: &CostTarget, region: &str) -> u16 {
 }
 
 #[test]
-fn a_request_costs_its_time_on_a_place_and_its_answers_way() {
+fn a_request_costs_its_slot_time_and_the_egress_of_its_answer() {
     let costs = costs(&config(), [1_000, 1_000], &[]);
     // A million requests of 90 ms are 25 hours of a place; two places cost what the node costs.
     // 10^9 bytes of answers go to the internet, at the first tier of the price of 2^30.
@@ -206,7 +206,7 @@ fn a_request_costs_its_time_on_a_place_and_its_answers_way() {
 }
 
 #[test]
-fn few_requests_in_a_region_say_nothing_of_it_and_none_at_all_nothing_of_any() {
+fn few_requests_in_a_region_do_not_price_it_and_without_any_no_region_is_priced() {
     let lone = costs(&config(), [1_000, 3], &[]);
     assert_eq!(lone.per_million.len(), 2, "the mesh's mean counts");
     assert!(costs(&config(), [0, 0], &[]).per_million.is_empty());
@@ -241,7 +241,7 @@ fn few_requests_in_a_region_say_nothing_of_it_and_none_at_all_nothing_of_any() {
 }
 
 #[test]
-fn traffic_leaves_the_dearer_region_step_by_step_and_returns_when_told() {
+fn traffic_leaves_the_more_expensive_region_in_steps_and_returns_on_request() {
     let config = config();
     let inputs = inputs();
     let mut plan = plan();
@@ -296,7 +296,7 @@ fn traffic_leaves_the_dearer_region_step_by_step_and_returns_when_told() {
 }
 
 #[test]
-fn a_used_up_budget_moves_traffic_where_it_asks_for_that_and_its_own_region_takes_none() {
+fn an_exhausted_shift_budget_moves_traffic_and_its_region_takes_none() {
     let budget = |action, scope, spent: i128| {
         let usd = |whole: i128| Money {
             amount: Amount(whole * 1_000_000_000_000_000),

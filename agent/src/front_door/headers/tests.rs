@@ -10,7 +10,7 @@ fn headers(lines: &[(&'static str, &'static str)]) -> HeaderMap {
 }
 
 #[test]
-fn what_concerns_the_connection_goes_and_all_else_stays() {
+fn hop_by_hop_headers_are_removed_and_all_others_stay() {
     let mut message = headers(&[
         ("connection", "close, X-Private"),
         ("x-private", "1"),
@@ -49,7 +49,7 @@ fn retry_after_is_seconds_or_a_date() {
 }
 
 #[test]
-fn only_a_declared_length_is_small() {
+fn only_a_declared_length_counts_as_small() {
     assert!(small_length(&headers(&[("content-length", "64")]), 64));
     assert!(!small_length(&headers(&[("content-length", "65")]), 64));
     assert!(!small_length(&headers(&[]), 64));

@@ -18,7 +18,7 @@ fn compared(outputs: Value, wanted: Value) -> Result<(), String> {
 }
 
 #[test]
-fn numbers_may_be_off_by_the_tolerance_and_all_else_by_nothing() {
+fn numbers_may_differ_within_the_tolerance_and_all_else_must_match() {
     assert_eq!(
         compared(
             json!([{ "name": "p", "data": [[0.5, 1]] }]),
@@ -44,7 +44,7 @@ fn numbers_may_be_off_by_the_tolerance_and_all_else_by_nothing() {
 }
 
 #[test]
-fn what_is_missing_is_named() {
+fn missing_outputs_and_values_are_named() {
     for (body, wanted) in [
         ("<html>", "not JSON"),
         ("{}", "no outputs"),

@@ -75,7 +75,7 @@ async fn the_expected_answer_is_success_and_any_other_is_named() {
 }
 
 #[tokio::test]
-async fn an_answer_without_end_is_not_kept() {
+async fn an_endless_answer_is_not_buffered() {
     let (_, result) = infer("200 OK", vec![b' '; 10 << 20]).await;
     assert!(is_definite_failure(&result, "larger than"), "{result:?}");
 }

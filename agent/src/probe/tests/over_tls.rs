@@ -77,7 +77,7 @@ async fn probe_certificate(name: &str, days: i64, is_trusted: bool) -> ProbeResu
 }
 
 #[tokio::test]
-async fn a_good_certificate_is_a_success_and_a_bad_one_is_positive_evidence_that_says_why() {
+async fn a_valid_certificate_is_a_success_and_an_invalid_one_a_definite_failure_with_reason() {
     let good = probe_certificate("models.example.org", 9, true).await;
     assert!(matches!(good, ProbeResult::Success { .. }), "{good:?}");
     for (name, days, is_trusted, why) in [
@@ -96,7 +96,7 @@ async fn a_good_certificate_is_a_success_and_a_bad_one_is_positive_evidence_that
 }
 
 #[tokio::test]
-async fn an_endpoint_that_speaks_no_tls_is_positive_evidence_and_missing_authorities_are_not() {
+async fn an_endpoint_without_tls_is_a_definite_failure_and_missing_authorities_are_not() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("https://{}", listener.local_addr().unwrap());
     tokio::spawn(async move {

@@ -187,7 +187,7 @@ fn every_command_option_and_path_of_the_documentation_exists() {
     let mut faults = Vec::new();
     let mut checked = 0;
 
-    // The changelog names what was there before.
+    // The changelog names commands that were removed.
     for page in pages::all()
         .into_iter()
         .filter(|page| !page.ends_with("CHANGELOG.md"))

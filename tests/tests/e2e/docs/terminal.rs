@@ -5,7 +5,7 @@ use regionmesh_tests::{
     command::binary,
     loopback::Loopback,
     models::iris_one,
-    pages::{Block, Check, Step, is_as_shown},
+    pages::{Block, Check, Step, is_as_documented},
     skip::has_program,
     wait::{claim, seconds, until},
 };
@@ -15,7 +15,7 @@ use tokio::{
     process::{Child, ChildStdin, ChildStdout, Command},
 };
 
-/// What stands for a line that the shell has carried out.
+/// Printed after each line that the shell has executed.
 const DONE: &str = "-- done with";
 
 /// Commands that are not tried again when they print something else: they change something.
@@ -25,7 +25,7 @@ const CHANGES: &str = "publish,promote,delete,ca ,> ,drain,restore,hold,--kill,m
 /// Whether a mesh of `up` is up, and what it printed.
 const UP: &str = "grep -q 'Ctrl-C stops it' up.log && cat up.log";
 
-/// Commands that go on until they are interrupted.
+/// Commands that run until they are interrupted.
 const ENDLESS: [&str; 3] = [" --follow", " --watch", "curl -N"];
 
 /// A working directory and a shell in it, in which the commands of pages are run on addresses of
@@ -133,7 +133,7 @@ impl Terminal {
         let done = tokio::time::timeout(seconds(60), async {
             loop {
                 let line = self.output.next_line().await.expect("the shell answers");
-                let line = line.expect("the shell goes on");
+                let line = line.expect("the shell still runs");
                 if let Some(code) = line.strip_prefix(&mark) {
                     return code.parse().expect("an exit code");
                 }
@@ -169,7 +169,8 @@ impl Terminal {
         command
     }
 
-    /// Runs what a page shows and compares; what takes a while to become so is tried again.
+    /// Runs what a page shows and compares; commands whose output takes a while to match are
+    /// repeated.
     async fn run(&mut self, block: &Block) {
         for step in block.steps() {
             let command = self.command(&step);
@@ -196,7 +197,9 @@ impl Terminal {
                     let is_right = match block.language.as_str() {
                         "sh" => code == 0,
                         _ if is_mesh && code != 0 => false,
-                        _ => is_as_shown(&self.generalize(&self.localize(&step.output)), &seen),
+                        _ => {
+                            is_as_documented(&self.generalize(&self.localize(&step.output)), &seen)
+                        }
                     };
 
                     claim(is_right, || {
@@ -223,7 +226,7 @@ impl Terminal {
 }
 
 impl Drop for Terminal {
-    /// Ends whatever was started from the directory.
+    /// Ends all processes started from the directory.
     fn drop(&mut self) {
         let directory = self.directory.path();
         for process in std::fs::read_dir("/proc")

@@ -141,12 +141,12 @@ async fn idle_connections_shut_out_no_other_client() {
         assert_answers(agent.api(), path).await;
     }
 
-    until("an idle connection gives way", seconds(60), async || {
+    until("an idle connection is preempted", seconds(60), async || {
         let crowded = mesh
             .api(0)
             .metric("regionmesh_api_refused_connections_total", &["crowded"])
             .await?;
-        claim(crowded > 0.0, || "nothing gave way".into())
+        claim(crowded > 0.0, || "no connection was preempted".into())
     })
     .await;
 
@@ -200,13 +200,13 @@ async fn assert_silent_dns_connections_give_way(mesh: &TestMesh) {
     }
     drop(silence);
 
-    let gave_way = mesh
+    let preempted = mesh
         .api(0)
         .metric("regionmesh_dns_dropped_total", &["too_many\""])
         .await
         .unwrap();
 
-    assert!(gave_way > 0.0, "no DNS connection gave way");
+    assert!(preempted > 0.0, "no DNS connection was preempted");
 }
 
 #[tokio::test(flavor = "multi_thread")]

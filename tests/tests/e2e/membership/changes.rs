@@ -168,7 +168,7 @@ async fn add_while_the_leader_is_dead(mesh: &TestMesh, regions: &[&str]) {
     }
 }
 
-/// One is removed while it is dead; alive again it gets nothing, and has no say.
+/// One is removed while it is dead; once restarted it gets no traffic and has no vote.
 async fn remove_while_it_is_dead(mesh: &TestMesh) {
     mesh.kill_region(1).await;
     shared(mesh, 0, "eu-west-1", |share| share == 0.0).await;

@@ -120,7 +120,7 @@ async fn assert_orders_need_an_author(mesh: &TestMesh, region: &str) {
     );
 }
 
-/// A token with a name says who, whatever the client says.
+/// A token's name is the author, whatever the client sends.
 async fn assert_named_token_is_the_author(mesh: &TestMesh, region: &str) {
     let file = mesh.layout().token_file();
     let tokens = std::fs::read_to_string(&file).unwrap();
@@ -196,7 +196,7 @@ async fn drain_all(mesh: &TestMesh, regions: &[String]) {
     assert!(text.contains("keeps its traffic"), "{text}");
 }
 
-/// Of the drains that yield there is but this one: the others are not let in with it.
+/// Only this drain yields: the others are not admitted with it.
 async fn assert_last_drain_yields(mesh: &TestMesh, last: &str) {
     let status = get(mesh, 0, "/v1/failover/status").await;
     assert_eq!(
@@ -238,13 +238,13 @@ async fn until_alert_has_ended(mesh: &TestMesh, asked: usize, region: &str) {
             || firing.to_string(),
         )?;
 
-        let is_shown = ended["alerts"].as_array().is_some_and(|alerts| {
+        let is_listed = ended["alerts"].as_array().is_some_and(|alerts| {
             alerts
                 .iter()
                 .any(|alert| alert["labels"]["region"] == region && alert["state"] == "ended")
         });
 
-        claim(is_shown, || ended.to_string())
+        claim(is_listed, || ended.to_string())
     })
     .await;
 

@@ -1,4 +1,4 @@
-//! What else is in a zone: others' records, drift, health checks of other settings.
+//! Other contents of a zone: foreign records, drift, health checks of earlier settings.
 
 use regionmesh_dns::{DnsProvider, ProviderError, RecordKind};
 use regionmesh_tests::{

@@ -218,7 +218,7 @@ async fn a_small_page_size_and_the_old_form_of_errors_change_nothing() {
         .await
         .unwrap();
 
-    // Two writers at once: whichever comes second is refused in the old form, and reads again.
+    // Two concurrent writers: the second is refused in the old form, and reads again.
     let one = bench.provider().await;
     let two = bench.provider().await;
     let three = plan(&bench.config, 3, EVEN);

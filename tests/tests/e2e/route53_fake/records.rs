@@ -42,7 +42,7 @@ async fn one_name_and_type_has_one_routing_policy() {
         .await
         .unwrap();
 
-    // Another type is another matter.
+    // Other types are not affected.
     create(
         &client,
         set("two.example.com", "TXT", &["\"x\""]).build().unwrap(),

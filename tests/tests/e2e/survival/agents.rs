@@ -115,7 +115,7 @@ async fn an_agent_that_was_suspended_does_not_answer_from_a_stale_plan() {
     })
     .await;
 
-    // It wakes; whatever it answers while the mesh gives it no share is not itself.
+    // It resumes; while the mesh gives it no share it does not answer its own address.
     signal(mesh.pid(mesh.agent(0)), "-CONT");
 
     let woke = std::time::Instant::now();

@@ -79,7 +79,7 @@ async fn when_every_region_fails_the_last_answer_stays_unless_configured_empty()
 
     assert_last_answer_stays(&mesh).await;
 
-    // The first that returns is answered everywhere, and no agent contradicts itself on its way.
+    // The first that returns is answered everywhere, and no agent contradicts itself on the way.
     up[1].store(true, Ordering::Relaxed);
     until_the_returning_region_is_answered(&mesh).await;
 
@@ -141,17 +141,17 @@ async fn until_all_say_that_all_failed(mesh: &TestMesh) {
         .await;
     }
 
-    let shown = mesh.cli(&["failover", "status"]).await;
+    let output = mesh.cli(&["failover", "status"]).await;
     assert!(
-        words_of(&shown.stdout).contains("every region is failed"),
+        words_of(&output.stdout).contains("every region is failed"),
         "{}",
-        shown.stdout
+        output.stdout
     );
 
     until_alert(mesh, 0, "RegionMeshAllRegionsFailed", true).await;
 }
 
-/// Regions that stay on the last answer all give the same one.
+/// Regions that keep the last answer all give the same one.
 async fn assert_last_answer_stays(mesh: &TestMesh) {
     let first = mesh.resolve(0).await.unwrap();
     assert_eq!(first.len(), 1, "{first:?}");

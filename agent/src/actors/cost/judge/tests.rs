@@ -2,14 +2,14 @@ use super::*;
 use regionmesh_cost::{Currency, ONE, Reconciliation};
 
 #[test]
-fn what_was_read_of_bills_that_have_changed_meanwhile_is_read_again() {
+fn bills_that_changed_while_being_judged_are_read_again() {
     let metrics = CostMetrics::new(&prometheus::Registry::new()).unwrap();
     let budget: Budget = serde_json::from_str(r#"{ "name": "all", "amount": "1 USD" }"#).unwrap();
     let today = date_at(0).unwrap();
     let sources = Sources::of_files(Default::default(), CostConfig::default(), today);
     let basis = sources.budget_basis(&budget).unwrap();
 
-    for (have_changed, kept) in [(false, 1), (true, 0)] {
+    for (have_changed, known) in [(false, 1), (true, 0)] {
         let mut judge = Judge {
             is_running: true,
             ..Judge::default()
@@ -41,7 +41,7 @@ fn what_was_read_of_bills_that_have_changed_meanwhile_is_read_again() {
             0,
         );
 
-        assert_eq!((judge.known.len(), judge.is_outdated), (kept, false));
+        assert_eq!((judge.known.len(), judge.is_outdated), (known, false));
     }
 }
 
@@ -57,10 +57,10 @@ fn compared(currency: &[u8]) -> Reconciliation {
 }
 
 #[test]
-fn an_agent_that_does_not_lead_shows_nothing_of_bills() {
+fn an_agent_that_does_not_lead_exports_nothing_about_bills() {
     let registry = prometheus::Registry::new();
     let metrics = CostMetrics::new(&registry).unwrap();
-    let shown = || -> Vec<String> {
+    let exported = || -> Vec<String> {
         let of_bills = [
             "month_to_date",
             "forecast_month_end",
@@ -110,7 +110,7 @@ fn an_agent_that_does_not_lead_shows_nothing_of_bills() {
     );
 
     assert_eq!(
-        shown(),
+        exported(),
         [
             "regionmesh_cost_month_to_date 1",
             "regionmesh_cost_reconciliation_ratio 2"
@@ -118,5 +118,5 @@ fn an_agent_that_does_not_lead_shows_nothing_of_bills() {
     );
 
     judge.stand_down(&metrics);
-    assert_eq!(shown(), Vec::<String>::new());
+    assert_eq!(exported(), Vec::<String>::new());
 }

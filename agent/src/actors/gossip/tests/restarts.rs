@@ -3,7 +3,7 @@
 use super::*;
 
 #[tokio::test(start_paused = true)]
-async fn a_killed_agent_is_shown_dead_and_its_facts_stay() {
+async fn a_killed_agent_is_listed_as_dead_and_its_entries_stay() {
     let mesh = Mesh::star().await;
     mesh.nodes[3].publish(serving(3));
     mesh.all_alive().await;
@@ -29,7 +29,7 @@ async fn a_killed_agent_is_shown_dead_and_its_facts_stay() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_lost_connection_kills_nobody() {
+async fn a_lost_connection_marks_no_agent_dead() {
     let mesh = Mesh::star().await;
     mesh.link(1, 2, true);
     mesh.all_alive().await;
@@ -47,7 +47,7 @@ async fn a_lost_connection_kills_nobody() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_actor_that_crashed_goes_on_with_its_board_and_nobody_sees_it_die() {
+async fn a_crashed_actor_continues_with_its_board_and_peers_notice_nothing() {
     let mesh = Mesh::star().await;
     mesh.nodes[2].publish(serving(1));
     mesh.all_alive().await;
@@ -81,7 +81,7 @@ async fn an_actor_that_crashed_goes_on_with_its_board_and_nobody_sees_it_die() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_restarted_process_replaces_its_facts() {
+async fn a_restarted_process_replaces_its_entries() {
     let mut mesh = Mesh::star().await;
     mesh.nodes[2].publish(serving(1));
     mesh.nodes[2].publish(StatusEntry::Leader(LeaderStatus::default()));
@@ -113,7 +113,7 @@ async fn a_restarted_process_replaces_its_facts() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_agent_that_was_dead_for_an_hour_is_forgotten_everywhere() {
+async fn an_agent_dead_for_an_hour_is_forgotten_everywhere() {
     let mesh = Mesh::star_of(3).await;
     mesh.all_alive().await;
     mesh.nodes[2].crash();

@@ -3,7 +3,7 @@
 use super::*;
 
 #[tokio::test(start_paused = true)]
-async fn a_fact_reaches_everybody_through_the_node_in_the_middle() {
+async fn an_entry_reaches_all_agents_through_the_middle_node() {
     let mesh = Mesh::star().await;
     mesh.all_alive().await;
     mesh.nodes[1].publish(serving(7));
@@ -21,7 +21,7 @@ async fn a_fact_reaches_everybody_through_the_node_in_the_middle() {
             .all(|agent| agent.status_entries.contains_key(&StatusKind::Certificate))
     );
 
-    // A direct peer hears of it with the request itself.
+    // A direct peer learns of it from the request itself.
     tokio::time::sleep(Duration::from_secs(3)).await;
     mesh.nodes[1].publish(serving(8));
 
@@ -32,7 +32,7 @@ async fn a_fact_reaches_everybody_through_the_node_in_the_middle() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_connection_made_while_gossip_was_being_started_is_used_at_once() {
+async fn a_connection_made_while_gossip_starts_is_used_immediately() {
     let mesh = Mesh::star().await;
     mesh.all_alive().await;
 
@@ -58,7 +58,7 @@ async fn a_connection_made_while_gossip_was_being_started_is_used_at_once() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn facts_arrive_although_packets_are_lost() {
+async fn entries_arrive_despite_packet_loss() {
     let mesh = Mesh::star().await;
     mesh.wires.lock().unwrap().lose_every = 3;
     for (index, node) in mesh.nodes.iter().enumerate() {
@@ -78,7 +78,7 @@ async fn facts_arrive_although_packets_are_lost() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_new_certificate_reaches_everybody_with_all_facts() {
+async fn a_new_certificate_reaches_every_agent_with_all_entries() {
     let mesh = Mesh::star().await;
     mesh.nodes[1].publish(serving(1));
     mesh.all_see(|view| has(view, &mesh.nodes[1].id, &serving(1)))

@@ -22,19 +22,19 @@ fn of_address(verdict: &RegionVerdict, address: &str) -> Condition {
 }
 
 #[tokio::test]
-async fn a_dead_address_is_judged_by_itself_and_fails_its_region_with_the_last_only() {
+async fn addresses_are_judged_individually_and_only_the_last_one_fails_its_region() {
     let mut bench = Bench::start_with(of_two_addresses(), None, Script::default()).await;
     bench.until_observed("b", Condition::Healthy).await;
     bench.script.set(SECOND, Endpoint::Refuses);
 
     let mut verdicts = bench.snapshots.verdicts.subscribe();
     let region: RegionName = "b".parse().unwrap();
-    let is_told = verdicts.wait_for(|verdicts| {
+    let is_judged = verdicts.wait_for(|verdicts| {
         verdicts
             .get(&region)
             .is_some_and(|verdict| of_address(verdict, SECOND) == Condition::Failed)
     });
-    let verdict = tokio::time::timeout(DEADLINE, is_told)
+    let verdict = tokio::time::timeout(DEADLINE, is_judged)
         .await
         .unwrap()
         .unwrap()[&region]
@@ -53,12 +53,12 @@ async fn a_dead_address_is_judged_by_itself_and_fails_its_region_with_the_last_o
 }
 
 #[tokio::test]
-async fn an_agent_that_drains_takes_out_its_own_address_and_not_its_region() {
-    let status_entries = ServingStatus {
+async fn a_draining_agent_removes_its_own_address_but_not_its_region() {
+    let serving = ServingStatus {
         is_ready: true,
         ..ServingStatus::default()
     };
-    let (_serving, receiver) = watch::channel(status_entries);
+    let (_serving, receiver) = watch::channel(serving);
     let mut bench = Bench::start_with(of_two_addresses(), Some(receiver), Script::default()).await;
     let healthy = ["a", "b", "c"].map(|region| (region, Condition::Healthy));
 
@@ -73,12 +73,12 @@ async fn an_agent_that_drains_takes_out_its_own_address_and_not_its_region() {
 
     let mut verdicts = bench.snapshots.verdicts.subscribe();
     let region: RegionName = "a".parse().unwrap();
-    let is_told = verdicts.wait_for(|verdicts| {
+    let is_judged = verdicts.wait_for(|verdicts| {
         verdicts
             .get(&region)
             .is_some_and(|verdict| of_address(verdict, "127.0.0.1") == Condition::Draining)
     });
-    let verdict = tokio::time::timeout(DEADLINE, is_told)
+    let verdict = tokio::time::timeout(DEADLINE, is_judged)
         .await
         .unwrap()
         .unwrap()[&region]

@@ -35,11 +35,11 @@ async fn the_embedded_server_is_reported_failed_only_after_it_was_ready() {
     let mut bench = Bench::start("", Some(receiver), Script::default()).await;
     bench.until_observed("b", Condition::Healthy).await;
     assert_eq!(bench.published.borrow().last().unwrap().own, None);
-    serving.send_modify(|status_entries| status_entries.is_ready = true);
+    serving.send_modify(|status| status.is_ready = true);
     bench
         .until_published(|seen| seen.own == Some(Condition::Healthy))
         .await;
-    serving.send_modify(|status_entries| status_entries.is_ready = false);
+    serving.send_modify(|status| status.is_ready = false);
     bench
         .until_published(|seen| seen.own == Some(Condition::Failed))
         .await;

@@ -3,7 +3,7 @@
 use super::*;
 
 #[tokio::test]
-async fn one_leads_all_know_its_plan_and_a_successor_keeps_it() {
+async fn all_agents_learn_the_leaders_plan_and_a_successor_keeps_it() {
     let mesh = Mesh::start().await;
     let first = mesh.leader().await;
     let plan = mesh.plan(|plan| plan.plan.regions.len() == 3).await;
@@ -81,7 +81,7 @@ async fn no_published_ballot_ends_elections() {
         agent: thief.clone(),
         boot: 7,
     };
-    let status_entries = LeaderStatus {
+    let status = LeaderStatus {
         leading: Some(last.clone()),
         highest: Some(last.clone()),
     };
@@ -98,7 +98,7 @@ async fn no_published_ballot_ends_elections() {
         publish_to(
             &agent.snapshots,
             &thief,
-            &StatusEntry::Leader(status_entries.clone()),
+            &StatusEntry::Leader(status.clone()),
         );
         let actor = mesh.network.actors.lock().unwrap()[&agent.id.region].clone();
         let prepare = AcceptorRequest::Prepare(last.clone());

@@ -3,7 +3,7 @@
 use super::*;
 
 #[tokio::test]
-async fn an_acceptor_whose_store_was_emptied_is_suspended_and_joins_again() {
+async fn an_acceptor_whose_store_was_emptied_is_suspended_and_rejoins() {
     let mesh = Mesh::start().await;
     let leader = mesh.leader().await;
     let lost: RegionName = mesh

@@ -73,7 +73,7 @@ async fn an_order_is_answered_once_committed_and_survives_the_leader_that_took_i
 }
 
 #[tokio::test]
-async fn an_order_that_no_majority_takes_is_not_answered_as_done() {
+async fn an_order_without_a_majority_is_not_reported_as_done() {
     let mesh = Mesh::start().await;
     mesh.plan(|_| true).await;
 

@@ -45,7 +45,7 @@ fn forged(plan: &CommittedPlan, number: u64) -> CommittedPlan {
 }
 
 #[tokio::test]
-async fn a_restarted_agent_goes_on_with_its_last_plan_where_nobody_can_be_heard() {
+async fn a_restarted_agent_continues_with_its_last_plan_if_no_peer_is_reachable() {
     let mesh = Mesh::start().await;
     let (fresh, plan) = restarted(&mesh).await;
     let (actor, _) = Actor::spawn(None, LeaderActor, fresh.clone())
@@ -135,7 +135,7 @@ async fn a_plan_of_a_single_agent_is_refused_and_a_restarted_agent_waits_for_a_g
 }
 
 #[tokio::test]
-async fn a_plan_on_disk_that_was_never_committed_gives_way_to_the_register() {
+async fn an_uncommitted_plan_on_disk_is_replaced_by_that_of_the_register() {
     let mesh = Mesh::start().await;
     let (fresh, plan) = restarted(&mesh).await;
     let dir = tempfile::tempdir().unwrap();

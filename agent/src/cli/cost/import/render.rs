@@ -89,7 +89,7 @@ fn warnings(summary: &Value) -> String {
     let mut lines = String::new();
     for problem in items(&summary["passed_over"]) {
         lines += &format!(
-            "warning: passed over: {}\n",
+            "warning: skipped: {}\n",
             plain(problem.as_str().unwrap_or_default(), 400)
         );
     }

@@ -22,23 +22,23 @@ fn bills() -> tempfile::TempDir {
 }
 
 #[test]
-fn an_answer_says_what_of_its_files_was_left_out() {
+fn an_answer_names_what_was_left_out_of_its_files() {
     let folder = bills();
     let asked = |kind: &str, names: &[&str], format| {
         let paths: Vec<PathBuf> = names.iter().map(|name| folder.path().join(name)).collect();
         answer(&paths, None, kind, &Parameters::new(), format)
     };
     let all = ["good.csv", "odd.csv", "cut.csv", "text.csv"];
-    let (shown, is_whole) = asked("report", &all, Format::Json).unwrap();
+    let (text, is_whole) = asked("report", &all, Format::Json).unwrap();
     assert!(!is_whole);
 
-    let told: Value = serde_json::from_str(&shown).unwrap();
-    let of_files = told["warnings"]
+    let report: Value = serde_json::from_str(&text).unwrap();
+    let of_files = report["warnings"]
         .as_array()
         .unwrap()
         .iter()
         .filter(|warning| warning["kind"] == "file");
-    let told = of_files
+    let warnings = of_files
         .map(|warning| warning["message"].to_string())
         .collect::<Vec<_>>()
         .join("\n");
@@ -53,7 +53,7 @@ fn an_answer_says_what_of_its_files_was_left_out() {
     ];
 
     for part in parts {
-        assert!(told.contains(part), "{part}\n{told}");
+        assert!(warnings.contains(part), "{part}\n{warnings}");
         for format in [Format::Table, Format::Html] {
             assert!(
                 asked("report", &all, format).unwrap().0.contains(part),

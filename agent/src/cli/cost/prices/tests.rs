@@ -2,7 +2,7 @@ use super::*;
 use serde_json::json;
 
 #[test]
-fn what_was_not_used_of_a_table_is_shown() {
+fn unused_parts_of_a_price_table_are_reported() {
     let summary = json!({ "added": 2, "unchanged": 1, "replaced": 0, "refused": [],
         "rejected": ["line 3: not a price"],
         "rejected_count": 1, "ignored": ["pricng"] });

@@ -30,7 +30,7 @@ pub(in crate::cli::failover) fn explanation(explained: &RegionExplanation, paint
     );
 
     text += &wrap(
-        "standing  ",
+        "state     ",
         &format!(
             "{}; {} of the traffic",
             explained.traffic_state,
@@ -61,7 +61,7 @@ pub(in crate::cli::failover) fn explanation(explained: &RegionExplanation, paint
     }
 
     if !explained.reasons.is_empty() {
-        text += &format!("\n{}\n", paint.tone(Tone::Strong, "WHAT LED HERE"));
+        text += &format!("\n{}\n", paint.tone(Tone::Strong, "HISTORY"));
         for past in &explained.reasons {
             let head = format!("{}  #{:<5} ", moment(past.seen_ms), past.seq);
             text += &wrap(&head, &plain(&past.reason, TEXT_MAX));

@@ -19,8 +19,8 @@ fn plan(reason: &str) -> Value {
 }
 
 #[test]
-fn a_status_shows_orders_guards_and_what_is_not_moved() {
-    let told = json!({ "answered_by": "a/x", "answered_ms": 6_000, "leader": null, "max_out": 1,
+fn a_status_lists_orders_guards_and_load_that_cannot_be_moved() {
+    let answer = json!({ "answered_by": "a/x", "answered_ms": 6_000, "leader": null, "max_out": 1,
         "taken_out": ["c"], "plan": plan("b: failed"),
         "verdicts": [
             { "region": "a", "verdict": "healthy", "since_ms": 1, "reason": "2 of 2 say healthy" },
@@ -29,13 +29,13 @@ fn a_status_shows_orders_guards_and_what_is_not_moved() {
         ],
         "frozen": { "since_ms": 1_000, "reachable": 1, "members": 3, "left_out": ["b"],
             "detail": "1 of 3 regions reachable" } });
-    let text = status(&serde_json::from_value(told).unwrap(), PLAIN);
+    let text = status(&serde_json::from_value(answer).unwrap(), PLAIN);
 
     for part in [
         "leader  none\n",
         "plan    #7, made 5 s ago: b: failed\n",
-        "guards  out by automation: c; at most 1 at a time\n",
-        "capacity 30 of 100 requests/s are not moved",
+        "guards  taken out by automation: c; at most 1 at a time\n",
+        "capacity 30 of 100 requests/s cannot be moved",
         "b       10 %   failed   limited\n",
         "b is failed: 2 of 2 observing regions say failed\n",
         "frozen  the plan has been frozen for 5 s: 1 of 3 regions reachable\n",
@@ -63,12 +63,12 @@ fn a_what_if_shows_both_plans_and_that_nothing_changed() {
 }
 
 #[test]
-fn a_history_is_told_oldest_first_with_its_shares() {
-    let told = json!({ "answered_by": "a/x", "plans": [
+fn a_history_is_listed_oldest_first_with_its_shares() {
+    let answer = json!({ "answered_by": "a/x", "plans": [
         { "seen_ms": 951_782_400_000u64, "plan": plan("first plan") },
         { "seen_ms": 951_782_401_000u64, "plan": plan("b: failed") },
     ] });
-    let text = history(&serde_json::from_value(told).unwrap(), 3, PLAIN);
+    let text = history(&serde_json::from_value(answer).unwrap(), 3, PLAIN);
     let first = text
         .find("2000-02-29 00:00:00 UTC  #7     first plan")
         .unwrap();
@@ -78,5 +78,5 @@ fn a_history_is_told_oldest_first_with_its_shares() {
         "{text}"
     );
 
-    assert!(text.contains("3 plans before"), "{text}");
+    assert!(text.contains("3 plans not shown"), "{text}");
 }

@@ -10,7 +10,7 @@ fn names(path: &Path) -> Vec<(String, u64)> {
 }
 
 #[test]
-fn a_folder_is_walked_in_order_with_what_is_hidden() {
+fn a_folder_is_walked_in_order_including_hidden_files() {
     let dir = tempfile::tempdir().unwrap();
     fs::create_dir(dir.path().join("b")).unwrap();
     fs::write(dir.path().join("b/x.txt"), "xx").unwrap();
@@ -39,7 +39,7 @@ fn a_single_onnx_file_gets_its_standard_name_and_others_keep_theirs() {
 }
 
 #[test]
-fn what_is_missing_or_empty_is_refused() {
+fn missing_and_empty_paths_are_refused() {
     let dir = tempfile::tempdir().unwrap();
     assert!(matches!(
         collect(Path::new("")),
@@ -62,7 +62,7 @@ fn what_is_missing_or_empty_is_refused() {
 }
 
 #[test]
-fn links_are_followed_to_files_within_the_folder_only() {
+fn links_are_followed_only_to_files_within_the_folder() {
     let dir = tempfile::tempdir().unwrap();
     let root = dir.path().join("root");
     fs::create_dir_all(root.join("blobs")).unwrap();
@@ -96,7 +96,7 @@ fn links_are_followed_to_files_within_the_folder_only() {
 }
 
 #[test]
-fn pipes_and_names_that_stores_cannot_keep_are_refused() {
+fn pipes_and_names_that_stores_do_not_accept_are_refused() {
     let dir = tempfile::tempdir().unwrap();
     let pipe = dir.path().join("pipe");
     assert!(
@@ -115,7 +115,7 @@ fn pipes_and_names_that_stores_cannot_keep_are_refused() {
 }
 
 #[test]
-fn a_file_that_was_changed_added_or_removed_is_noticed() {
+fn a_file_that_was_changed_added_or_removed_is_detected() {
     let dir = tempfile::tempdir().unwrap();
     let one = dir.path().join("one");
     let two = dir.path().join("two");

@@ -16,7 +16,7 @@ fn iris() -> ModelStatus {
 }
 
 #[test]
-fn a_list_names_the_regions_and_what_is_not_known_here() {
+fn a_list_names_the_regions_and_marks_what_is_unknown() {
     let expected = "\
 MODEL  VERSION       ALIASES     SIZE    CONTENT       REGIONS  SERVABLE
 iris   1             production  2.0 MB  abcdef012345  a b      yes
@@ -27,14 +27,14 @@ iris   1+conflict.b              -       bbbbbbbbbbbb  b        -
 }
 
 #[test]
-fn one_model_tells_who_set_its_aliases() {
+fn a_model_is_listed_with_the_authors_of_its_aliases() {
     let text = model(&iris(), PLAIN);
     assert!(text.contains("ALIAS       VERSION  SET"), "{text}");
     assert!(text.contains("ann [2J") && !text.contains('\x1b'), "{text}");
 }
 
 #[test]
-fn a_version_that_can_not_be_served_is_shown_with_the_reason() {
+fn an_unservable_version_is_listed_with_the_reason() {
     let mut model = iris();
     let reason = "operator Frobnicate\u{1b}[2J".into();
     let failed = regionmesh_client::UnservableStatus {
@@ -58,15 +58,15 @@ fn a_version_that_can_not_be_served_is_shown_with_the_reason() {
 }
 
 #[test]
-fn one_version_lists_its_files_and_notes() {
-    let shown: VersionDetail = serde_json::from_value(json!({
+fn a_version_lists_its_files_and_notes() {
+    let version: VersionDetail = serde_json::from_value(json!({
         "model": "iris", "version": "1", "content": "c".repeat(64), "size": 1_500,
             "published_ms": 1_700_000_000_000u64,
         "origin": "us-west-2", "publisher": "ann", "metadata": {"git": "abc"},
         "files": [{"path": "model.onnx", "size": 1_500, "digest": "d".repeat(64), "chunks": 1}],
     }))
     .unwrap();
-    let text = detail(&shown, PLAIN);
+    let text = detail(&version, PLAIN);
 
     for part in [
         "version    iris@1\n",

@@ -23,7 +23,7 @@ fn damage_outranks_absence_and_absence_success() {
 }
 
 #[test]
-fn regions_that_differ_are_not_both_right() {
+fn regions_with_different_content_are_not_both_correct() {
     let mut outcomes = [
         outcome("a", Some("x"), false),
         outcome("b", Some("y"), false),
@@ -41,7 +41,7 @@ fn regions_that_differ_are_not_both_right() {
 
     assert!(
         render(&outcomes, Paint { is_on: false })
-            .contains("NO        y        its content is another than in a")
+            .contains("NO        y        content differs from a")
     );
 
     assert_eq!(code(&outcomes), ExitCode::FAILURE);

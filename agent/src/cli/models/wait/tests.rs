@@ -54,7 +54,7 @@ fn set(names: &[&str]) -> BTreeSet<String> {
 }
 
 #[test]
-fn only_regions_with_a_living_agent_are_waited_for() {
+fn only_regions_with_a_live_agent_are_awaited() {
     let agents = [("a/0", true), ("b/0", false), ("b/1", true), ("c/0", false)];
     let seen = spread(
         &status(&agents, json!([held("1", "x", &["a", "c"])])),
@@ -79,7 +79,7 @@ fn other_content_of_the_same_name_does_not_count() {
 }
 
 #[test]
-fn a_version_is_awaited_until_it_was_tested_and_a_failure_is_told() {
+fn a_version_is_awaited_until_it_was_tested_and_a_failure_is_reported() {
     let mut version = held("1", "x", &["a", "b"]);
     version["servable"] = json!(["a"]);
     version["untested"] = json!(["b"]);
@@ -99,7 +99,7 @@ fn a_version_is_awaited_until_it_was_tested_and_a_failure_is_told() {
 }
 
 #[test]
-fn a_name_lost_to_an_earlier_version_is_seen() {
+fn a_name_lost_to_an_earlier_version_is_detected() {
     let versions = json!([held("1", "y", &["b"]), held("1+conflict.a", "x", &["a"])]);
     let seen = spread(&status(&[("a/0", true)], versions), &brief());
     assert_eq!(

@@ -24,7 +24,7 @@ fn every_row_is_documented_forwarded_and_tested() {
 
         assert!(
             row.severity > Severity::Info,
-            "{}: nobody is told of info",
+            "{}: info alerts have no receiver",
             row.name
         );
     }

@@ -99,7 +99,7 @@ fn software_versions(status: &Status, paint: Paint) -> String {
 
     match versions.len() {
         0 => String::new(),
-        1 => format!("all of version {}\n", list("")),
-        _ => paint.tone(Tone::Uneasy, "agents of different versions: ") + &list(", ") + "\n",
+        1 => format!("all agents run {}\n", list("")),
+        _ => paint.tone(Tone::Uneasy, "agents run different versions: ") + &list(", ") + "\n",
     }
 }

@@ -67,7 +67,7 @@ pub(in crate::cli::status) fn status() -> Status {
 const PLAIN: Paint = Paint { is_on: false };
 
 #[test]
-fn everything_an_operator_asks_for_is_shown() {
+fn the_status_contains_what_an_operator_needs() {
     let text = render(&status(), PLAIN);
     for part in [
         "mesh    regionmesh.test, as us-west-2/node-0 sees it\n",
@@ -76,14 +76,14 @@ fn everything_an_operator_asks_for_is_shown() {
         "us-west-2   local  healthy  12 s   1 of 2  50 %   serving      127.0.0.11\n",
         "eu-west-1: 2 of 2 observing regions say failed (us-west-2 failed: connection refused,",
         "ramping 5 %",
-        "ap-south-1: failed 2 times lately",
+        "ap-south-1: failed 2 times recently",
         "ap-south-1: ramps up; full share at about 2023-11-14 22:15:25 UTC (in 2 min)\n",
         "us-west-2/node-0   serving  27 h    self        -       12345678  12        \
             http://127.0.0.11:9080\n",
         "eu-west-1/node-0   gone     -       -           950 ms  ",
         "ap-south-1/node-0  alive    27 h    181.2 ms    950 ms  12345678  9  ",
         "ap-south-1/node-0: lacks 3 of the mesh's versions, the oldest for 5 s\n",
-        "all of version 0.1.0 (abcdef0123)\n",
+        "all agents run 0.1.0 (abcdef0123)\n",
         "production",
         "2.0 MB",
         "all 3",
@@ -100,7 +100,7 @@ fn everything_an_operator_asks_for_is_shown() {
 }
 
 #[test]
-fn it_is_readable_in_a_hundred_columns() {
+fn the_status_fits_into_a_hundred_columns() {
     for line in render(&status(), PLAIN).lines() {
         assert!(
             line.chars().count() <= WIDTH,
@@ -111,7 +111,7 @@ fn it_is_readable_in_a_hundred_columns() {
 }
 
 #[test]
-fn a_region_that_cools_down_says_until_when() {
+fn a_cooling_down_region_is_listed_with_the_end_of_its_cool_down() {
     let mut status = status();
     let region = &mut status.regions[1];
     (region.ramp_starts_ms, region.full_share_ms) =
@@ -145,7 +145,7 @@ fn colours_do_not_move_columns() {
 }
 
 #[test]
-fn standing_orders_are_told_with_who_why_and_how_long() {
+fn active_orders_are_listed_with_author_reason_and_time_left() {
     let orders = json!([
         { "region": "eu-west-1", "kind": "drain", "by": "ann", "why": "disks\u{1b}", "set_ms": 1,
             "expires_ms": 3_600_005 },
@@ -191,19 +191,19 @@ fn a_mesh_without_plan_leader_or_models_says_so() {
 }
 
 #[test]
-fn agents_of_different_versions_are_told() {
+fn different_versions_of_agents_are_reported() {
     let mut status = status();
     status.agents[2].version = "0.2.0".into();
 
     let text = render(&status, PLAIN);
     assert!(
-        text.contains("agents of different versions: 0.1.0 (abcdef0123), 0.2.0\n"),
+        text.contains("agents run different versions: 0.1.0 (abcdef0123), 0.2.0\n"),
         "{text}"
     );
 }
 
 #[test]
-fn what_an_agent_says_cannot_move_the_cursor() {
+fn text_from_an_agent_cannot_move_the_cursor() {
     let mut status = status();
     status.regions[1].verdict_reason = "\x1b[2J\r\nall is well".into();
     status.agents[2].version = "\x1b[H".into();

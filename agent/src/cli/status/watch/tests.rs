@@ -11,12 +11,12 @@ fn failure() -> Failure {
 }
 
 #[test]
-fn an_agent_that_is_gone_is_named_above_what_the_next_one_says() {
+fn a_failed_agent_is_named_above_the_answer_of_the_next_one() {
     let mut view = View {
         last: None,
         paint: PLAIN,
     };
-    let shown = view.after(
+    let view_text = view.after(
         Ok(Answer {
             value: status(),
             failures: vec![failure()],
@@ -25,24 +25,24 @@ fn an_agent_that_is_gone_is_named_above_what_the_next_one_says() {
     );
 
     assert!(
-        shown.starts_with("no answer: http://127.0.0.11:9080: Connection refused\nmesh "),
-        "{shown}"
+        view_text.starts_with("no answer: http://127.0.0.11:9080: Connection refused\nmesh "),
+        "{view_text}"
     );
 }
 
 #[test]
-fn while_nobody_answers_the_last_view_stays_with_its_age() {
+fn while_no_agent_answers_the_last_view_stays_with_its_age() {
     let mut view = View {
         last: None,
         paint: PLAIN,
     };
     let now = Instant::now();
-    let nobody = || {
+    let no_answer = || {
         Err(ClientError::NoAgent {
             tried: vec![failure()],
         })
     };
-    let first = view.after(nobody(), now);
+    let first = view.after(no_answer(), now);
 
     assert_eq!(
         first,
@@ -57,21 +57,21 @@ fn while_nobody_answers_the_last_view_stays_with_its_age() {
         }),
         now,
     );
-    let later = view.after(nobody(), now + Duration::from_secs(7));
+    let later = view.after(no_answer(), now + Duration::from_secs(7));
 
     assert!(
         later.starts_with(&first) && later.ends_with(&seen),
         "{later}"
     );
 
-    assert!(later.contains("what follows is 7 s old"), "{later}");
+    assert!(later.contains("this view is 7 s old"), "{later}");
 }
 
 #[test]
 fn a_view_is_cut_to_the_terminal() {
-    let shown = frame("abcdefgh\n2\n3\n4\n", 4, 5);
+    let view_text = frame("abcdefgh\n2\n3\n4\n", 4, 5);
     assert_eq!(
-        shown,
+        view_text,
         "\x1b[Habcd…\x1b[0m\x1b[K\r\n2\x1b[0m\x1b[K\r\n… 2 …\x1b[J"
     );
 

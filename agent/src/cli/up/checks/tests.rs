@@ -18,7 +18,7 @@ fn agent(ip: Ipv4Addr, port: u16) -> LocalAgent {
 }
 
 #[test]
-fn a_taken_port_is_named_with_its_use() {
+fn a_port_in_use_is_named_with_its_purpose() {
     let other = TcpListener::bind("127.0.0.11:0").unwrap();
     let port = other.local_addr().unwrap().port();
     let error = addresses(&[agent(Ipv4Addr::new(127, 0, 0, 11), port)], &[])
@@ -41,7 +41,7 @@ fn free_addresses_pass() {
 }
 
 #[test]
-fn an_address_that_the_machine_lacks_comes_with_the_command_that_adds_it() {
+fn a_missing_address_is_reported_with_the_command_that_adds_it() {
     // TEST-NET-3 (RFC 5737) is on no machine, as 127.0.0.11 is not on macOS.
     let error = addresses(&[agent(Ipv4Addr::new(203, 0, 113, 11), 0)], &[]).unwrap_err();
     assert!(matches!(error, UpError::NoLoopback { .. }), "{error}");
@@ -54,7 +54,7 @@ fn an_address_that_the_machine_lacks_comes_with_the_command_that_adds_it() {
 }
 
 #[tokio::test]
-async fn a_pid_of_something_else_is_left_alone() {
+async fn an_unrelated_process_is_left_alone() {
     let data_dir = tempfile::tempdir().unwrap();
     let directory = data_dir.path().join("agents/eu-west-1.node-0");
     std::fs::create_dir_all(&directory).unwrap();
@@ -64,7 +64,7 @@ async fn a_pid_of_something_else_is_left_alone() {
 }
 
 #[tokio::test]
-async fn an_agent_left_behind_is_ended() {
+async fn a_leftover_agent_is_stopped() {
     let data_dir = tempfile::tempdir().unwrap();
     let directory = data_dir.path().join("agents/eu-west-1.node-0");
     std::fs::create_dir_all(&directory).unwrap();

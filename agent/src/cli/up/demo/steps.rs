@@ -87,9 +87,9 @@ impl Steps {
         let mut text = format!("\n{}", table.render());
         let taken = seconds(self.start.elapsed());
         let verdict = if failure.is_none() {
-            "Every step held."
+            "Every step passed."
         } else {
-            "The tour ended at a step that did not hold."
+            "The tour ended at a step that failed."
         };
 
         // Writing to a String can't fail.

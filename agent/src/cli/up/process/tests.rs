@@ -2,7 +2,7 @@ use super::*;
 
 #[cfg(target_os = "linux")]
 #[tokio::test]
-async fn the_kernel_kills_a_child_when_the_thread_that_started_it_is_gone() {
+async fn the_kernel_kills_a_child_when_its_parent_thread_has_ended() {
     let spawner = Spawner::start().unwrap();
     let mut command = Command::new("/bin/sh");
     command.args(["-c", "trap '' TERM; while :; do sleep 0.05; done"]);
@@ -22,7 +22,7 @@ async fn the_kernel_kills_a_child_when_the_thread_that_started_it_is_gone() {
 }
 
 #[tokio::test]
-async fn a_program_that_is_not_there_is_an_error() {
+async fn a_missing_program_is_an_error() {
     let spawner = Spawner::start().unwrap();
     assert!(
         spawner

@@ -16,11 +16,11 @@ fn tables_are_merged_and_regions_found_by_name() {
     assert_eq!(config, expected.parse().unwrap());
 
     let error = apply(&mut config, &"[[regions]]\nname = \"z\"".parse().unwrap()).unwrap_err();
-    assert!(error.contains("\"z\" is no region"), "{error}");
+    assert!(error.contains("\"z\" is not a region"), "{error}");
 }
 
 #[test]
-fn what_up_decides_itself_is_refused_by_name() {
+fn settings_that_up_decides_are_refused_by_name() {
     let file = tempfile::NamedTempFile::new().unwrap();
     std::fs::write(file.path(), "mesh = \"other\"").unwrap();
 

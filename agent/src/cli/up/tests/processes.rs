@@ -49,7 +49,7 @@ async fn agents_are_killed_started_and_stopped_by_name() {
 }
 
 #[tokio::test]
-async fn a_child_that_dies_is_reported_and_started_again() {
+async fn a_child_that_dies_is_reported_and_restarted() {
     let directory = tempfile::tempdir().unwrap();
     let pause = Duration::from_millis(10);
     let restart = Restart::BackOff {
@@ -83,7 +83,7 @@ async fn a_child_that_dies_is_reported_and_started_again() {
 }
 
 #[tokio::test]
-async fn a_child_that_ends_at_once_is_reported_with_its_last_words() {
+async fn a_child_that_exits_immediately_is_reported_with_the_end_of_its_log() {
     let directory = tempfile::tempdir().unwrap();
     let script = "echo no such certificate >&2; exit 3";
     let mesh = LocalMesh::prepare(options(&directory.path().join("mesh"), script))
@@ -117,7 +117,7 @@ async fn a_child_that_is_never_ready_is_reported_and_all_are_stopped() {
 }
 
 #[tokio::test]
-async fn a_child_that_ignores_the_request_to_end_is_ended_by_force() {
+async fn a_child_that_ignores_sigterm_is_killed() {
     let directory = tempfile::tempdir().unwrap();
     let script = "trap '' TERM; echo started; while :; do sleep 0.05; done";
     let mesh = LocalMesh::prepare(options(&directory.path().join("mesh"), script))

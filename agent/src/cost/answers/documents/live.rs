@@ -25,7 +25,7 @@ pub(crate) fn sources(
         column("last import"),
     ]);
 
-    let shown = |day: Option<Date>| day.map_or(Cell::Empty, |day| text(day.to_string()));
+    let day_cell = |day: Option<Date>| day.map_or(Cell::Empty, |day| text(day.to_string()));
     let rows = held.iter().map(|(source, state)| {
         let imported_s = i64::try_from(state.imported_ms / 1_000).unwrap_or(i64::MAX);
         let imported = OffsetDateTime::from_unix_timestamp(imported_s)
@@ -42,9 +42,9 @@ pub(crate) fn sources(
             text(months),
             Cell::Count(state.rows),
             Cell::Count(state.cells as u64),
-            shown(state.first_day),
-            shown(state.last_day),
-            shown(state.complete_day),
+            day_cell(state.first_day),
+            day_cell(state.last_day),
+            day_cell(state.complete_day),
             text(imported),
         ]
     });
@@ -79,11 +79,11 @@ pub(crate) fn sources(
 }
 
 fn totals(totals: &Totals) -> String {
-    let shown = totals
+    let amounts = totals
         .0
         .iter()
         .map(|(currency, amount)| format!("{} {currency}", amount.rounded(4)));
-    shown.collect::<Vec<_>>().join(", ")
+    amounts.collect::<Vec<_>>().join(", ")
 }
 
 /// A region of the live plane, as JSON.

@@ -30,7 +30,7 @@ fn line(from: &str, cost: &str) -> (ModelName, EgressLine) {
 }
 
 #[test]
-fn a_copy_that_came_from_two_regions_saves_only_on_what_came_the_dear_way() {
+fn a_copy_from_two_regions_saves_only_on_its_expensive_part() {
     let mut config = fixture::config(&REGIONS.map(|name| (name, "192.0.2.1")), "");
     config
         .regions

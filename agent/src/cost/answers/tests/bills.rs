@@ -30,7 +30,7 @@ fn usage_until(provider: &str, last: u8) -> String {
 }
 
 #[test]
-fn a_late_bill_is_no_drop_and_makes_no_forecast_low() {
+fn a_late_bill_is_not_a_drop_and_does_not_lower_the_forecast() {
     let month_ends = |rows: &str, by: &[Group]| {
         let sources = Sources::of_files(
             imported(rows, 1),

@@ -1,7 +1,7 @@
 //! Stored models without requests.
 
 use super::{DAY, REGIONS, START_MS, sources};
-use crate::cost::{answers::recommendations, observe::Holdings, questions::Wishes};
+use crate::cost::{answers::recommendations, observe::Holdings, questions::RecommendationOptions};
 use regionmesh_cost::{Recommendation, RecommendationKind, Recommendations};
 use regionmesh_protocol::{
     clock::HybridTime,
@@ -43,7 +43,7 @@ fn of_kind(found: &Recommendations, kind: RecommendationKind) -> Vec<&Recommenda
 }
 
 #[test]
-fn models_that_nobody_asked_for_are_named_with_what_their_copies_cost() {
+fn idle_models_are_named_with_the_cost_of_their_copies() {
     let mut sources = sources(20);
     let today_ms = START_MS + 20 * DAY;
     let versions = vec![
@@ -53,7 +53,7 @@ fn models_that_nobody_asked_for_are_named_with_what_their_copies_cost() {
     ];
 
     sources.holdings = held_everywhere(versions);
-    let found = recommendations(&Wishes::default(), &sources).unwrap();
+    let found = recommendations(&RecommendationOptions::default(), &sources).unwrap();
     let idle = of_kind(&found, RecommendationKind::Idle);
 
     assert_eq!(idle.len(), 1, "{:?}", found.recommendations);
@@ -64,10 +64,10 @@ fn models_that_nobody_asked_for_are_named_with_what_their_copies_cost() {
 }
 
 #[test]
-fn days_that_nobody_watched_make_no_model_idle() {
+fn unobserved_days_make_no_model_idle() {
     let mut sources = sources(5);
     let versions = vec![held("forgotten", 90, START_MS + 5 * DAY)];
     sources.holdings = held_everywhere(versions);
-    let found = recommendations(&Wishes::default(), &sources).unwrap();
+    let found = recommendations(&RecommendationOptions::default(), &sources).unwrap();
     assert!(of_kind(&found, RecommendationKind::Idle).is_empty());
 }

@@ -6,7 +6,7 @@ use crate::{
     cost::{
         answers::{Sources, recommendations},
         observe::region_map,
-        questions::Wishes,
+        questions::RecommendationOptions,
     },
 };
 use regionmesh_cost::{
@@ -51,10 +51,10 @@ fn monthly(counts: [u32; 2]) -> Amount {
 }
 
 #[test]
-fn a_region_whose_nodes_cannot_be_priced_is_left_out_and_says_why() {
-    let wishes = Wishes {
+fn a_region_whose_nodes_cannot_be_priced_is_left_out_with_the_reason() {
+    let options = RecommendationOptions {
         survive: Some(0),
-        ..Wishes::default()
+        ..RecommendationOptions::default()
     };
 
     for (nodes, why) in [
@@ -79,7 +79,7 @@ fn a_region_whose_nodes_cannot_be_priced_is_left_out_and_says_why() {
         (vec![], "no nodes are configured"),
     ] {
         let sources = with_nodes(sources(5), &nodes);
-        let found = recommendations(&wishes, &sources).unwrap();
+        let found = recommendations(&options, &sources).unwrap();
         assert_eq!(found.baseline.monthly_cost, monthly([0, 8]), "{why}");
 
         let expected = format!("us-west-2 and its load are left out: {why}");
@@ -94,7 +94,7 @@ fn a_region_whose_nodes_cannot_be_priced_is_left_out_and_says_why() {
         capacity: BTreeMap::new(),
         ..sources(5)
     };
-    let error = recommendations(&wishes, &none).unwrap_err().to_string();
+    let error = recommendations(&options, &none).unwrap_err().to_string();
 
     assert!(
         error.contains("eu-west-1 and its load are left out"),
@@ -103,7 +103,7 @@ fn a_region_whose_nodes_cannot_be_priced_is_left_out_and_says_why() {
 }
 
 #[test]
-fn nodes_that_follow_the_load_count_with_their_mean_and_need_not_be_told_to() {
+fn autoscaled_nodes_count_with_their_mean_and_need_no_recommendation() {
     let uncounted = "instance = \"m5.large\"";
     for (now, places) in [(8, 16), (2, 4), (0, 0)] {
         let mut sources = with_nodes(
@@ -112,7 +112,7 @@ fn nodes_that_follow_the_load_count_with_their_mean_and_need_not_be_told_to() {
         );
 
         sources.capacity.get_mut(REGIONS[0]).unwrap().places = places;
-        let found = recommendations(&Wishes::default(), &sources).unwrap();
+        let found = recommendations(&RecommendationOptions::default(), &sources).unwrap();
         assert_eq!(
             found.baseline.monthly_cost,
             monthly([5, 8]),
@@ -140,7 +140,7 @@ fn nodes_that_follow_the_load_count_with_their_mean_and_need_not_be_told_to() {
 }
 
 #[test]
-fn egress_without_a_price_costs_what_the_dearest_does_also_at_home() {
+fn egress_without_a_price_costs_as_much_as_the_most_expensive_even_at_home() {
     let mut sources = with_nodes(sources(5), &[("instance = \"vm\"\ncount = 8", 8)]);
     let prices = "kind,cloud,region,sku,pricing,amount,currency,unit,valid_from,source\n\
                   node,metal,cellar,vm,on-demand,0.096,USD,hour,2026-09-01,list\n";
@@ -157,7 +157,7 @@ fn egress_without_a_price_costs_what_the_dearest_does_also_at_home() {
     sources.config = Some(Arc::new(config));
     sources.bytes_per_answer = 1e6;
 
-    let found = recommendations(&Wishes::default(), &sources).unwrap();
+    let found = recommendations(&RecommendationOptions::default(), &sources).unwrap();
     let egress = (found.baseline.monthly_cost - monthly([8, 8])).to_f64();
 
     // Google Cloud's 0.12 USD per 2^30 bytes counts for both.
@@ -176,7 +176,7 @@ fn egress_without_a_price_costs_what_the_dearest_does_also_at_home() {
 }
 
 #[test]
-fn counters_beyond_all_bounds_are_taken() {
+fn counters_of_any_size_are_accepted() {
     let mut live = LiveMeter::new(2 * DAY);
     let sources = sources(1);
     for (minute, count) in [(0, 0), (1, u64::MAX)] {
@@ -213,5 +213,5 @@ fn counters_beyond_all_bounds_are_taken() {
     };
 
     // Whether this load can be placed is not tested here.
-    let _ = recommendations(&Wishes::default(), &sources);
+    let _ = recommendations(&RecommendationOptions::default(), &sources);
 }

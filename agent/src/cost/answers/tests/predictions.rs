@@ -4,7 +4,7 @@ use super::{DAY, REGIONS, START_MS, imported, sources};
 use crate::cost::{
     advice::Advice,
     answers::{Format, Sources, answer, recommendations, verifications::verifications},
-    questions::{Question, Wishes},
+    questions::{Question, RecommendationOptions},
 };
 use regionmesh_cost::{
     Ledger, NodeChange, NodeCounts, Proposal, Recommendation, Recommendations, Verdict, date_at,
@@ -34,7 +34,7 @@ fn predictions_for_the_same_regions_are_compared_with_the_bill_as_one() {
     sources.today = date_at(START_MS + 20 * DAY).unwrap();
 
     let made_on = sources.today;
-    let found = recommendations(&Wishes::default(), &sources).unwrap();
+    let found = recommendations(&RecommendationOptions::default(), &sources).unwrap();
     let advice = Advice::default().with(&found, made_on).unwrap();
 
     assert_eq!(Advice::decode(&advice.encode().unwrap()).unwrap(), advice);
@@ -81,7 +81,11 @@ fn predictions_for_the_same_regions_are_compared_with_the_bill_as_one() {
     sources.ledger = until(verify_after + Duration::days(2), least / 2.0);
     assert_verdicts(&sources, &found, Verdict::NotSeen);
 
-    let answer = answer(&Question::Recommendations(Wishes::default()), &sources).unwrap();
+    let answer = answer(
+        &Question::Recommendations(RecommendationOptions::default()),
+        &sources,
+    )
+    .unwrap();
     assert!(
         answer
             .render(Format::Table)
@@ -134,9 +138,9 @@ fn made(found: &Recommendations, ids: &[(&str, usize)], on: Date) -> Recommendat
 }
 
 #[test]
-fn a_prediction_for_another_region_or_time_is_judged_apart() {
+fn a_prediction_for_another_region_or_time_is_judged_separately() {
     let mut sources = sources(60);
-    let found = recommendations(&Wishes::default(), &sources).unwrap();
+    let found = recommendations(&RecommendationOptions::default(), &sources).unwrap();
     let day = |days: i64| date_at(START_MS).unwrap() + Duration::days(days);
     let add =
         |advice: Advice, ids: &[(&str, usize)], on: Date| advice.with(&made(&found, ids, on), on);

@@ -23,7 +23,7 @@ fn paths(paths: &[PathBuf]) -> Vec<PathBuf> {
 }
 
 #[test]
-fn folders_stand_for_the_bills_in_them_and_files_for_themselves() {
+fn folders_expand_to_the_bills_in_them_and_files_to_themselves() {
     let folder = tempfile::tempdir().unwrap();
     let at = |name: &str| folder.path().join(name);
     for name in ["b.csv", "part/a.CSV.gz", "readme.md", "manifest.json"] {
@@ -45,7 +45,7 @@ fn folders_stand_for_the_bills_in_them_and_files_for_themselves() {
 }
 
 #[test]
-fn a_file_that_is_named_twice_is_read_once_and_a_copy_is_refused() {
+fn a_file_named_twice_is_read_once_and_a_copy_is_refused() {
     let folder = tempfile::tempdir().unwrap();
     let bill = write(folder.path(), "a/x.csv", BILL);
     let link = folder.path().join("link.csv");
@@ -81,7 +81,7 @@ fn a_file_that_is_named_twice_is_read_once_and_a_copy_is_refused() {
 }
 
 #[test]
-fn of_an_export_in_a_folder_the_newest_complete_delivery_counts() {
+fn only_the_newest_complete_delivery_of_an_export_counts() {
     let folder = tempfile::tempdir().unwrap();
     let file = |name: &str, content: &str, age_s: u64| {
         let path = write(folder.path(), name, content);

@@ -2,7 +2,7 @@ use super::*;
 use serde_json::json;
 
 #[test]
-fn an_import_is_summed_up_with_its_bad_rows() {
+fn the_summary_of_an_import_lists_its_bad_rows() {
     let imported = json!({ "dry_run": true, "passed_over": ["m.json: the export is incomplete"],
         "parts": [{ "source": "AWS 1", "period": "2026-09", "rows": 2, "cells": 1,
             "first_day": "2026-09-01", "last_day": "2026-09-02",
@@ -19,7 +19,7 @@ fn an_import_is_summed_up_with_its_bad_rows() {
         "1.5 USD",
         "7 rows",
         "2 of 3 rows in 1 file (2.0 kB) would be imported; nothing was changed",
-        "warning: passed over: m.json: the export is incomplete",
+        "warning: skipped: m.json: the export is incomplete",
         "warning: b.csv: no column ListCost",
         "warning: 1 rows have amounts",
         "b.csv:4: EffectiveCost \"x [2J\": number",

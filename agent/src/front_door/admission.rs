@@ -19,7 +19,7 @@ use tokio::{
 /// If every admitted request was sent and answers are slow, one more is admitted per interval.
 const PACE: Duration = Duration::from_millis(20);
 
-pub(super) struct Gate {
+pub(super) struct Admission {
     places: Arc<Semaphore>,
     state: Mutex<State>,
     metrics: FrontDoorMetrics,
@@ -36,13 +36,13 @@ struct State {
 
 /// One request's permission to be in progress.
 pub(super) struct Pass {
-    gate: Arc<Gate>,
+    admission: Arc<Admission>,
     permit: Option<OwnedSemaphorePermit>,
     epoch: u64,
     is_sent: bool,
 }
 
-impl Gate {
+impl Admission {
     pub(super) fn new(metrics: FrontDoorMetrics) -> Arc<Self> {
         let window = ReleaseWindow::default();
         let places = Arc::new(Semaphore::new(window.size()));
@@ -79,7 +79,7 @@ impl Gate {
 
         let epoch = state.window.epoch();
         Some(Pass {
-            gate: self.clone(),
+            admission: self.clone(),
             permit: Some(permit),
             epoch,
             is_sent: false,
@@ -100,9 +100,9 @@ impl Gate {
 
         let after = state.window.size();
         if after > before {
-            let kept = state.surplus.min(after - before);
-            state.surplus -= kept;
-            self.places.add_permits(after - before - kept);
+            let absorbed = state.surplus.min(after - before);
+            state.surplus -= absorbed;
+            self.places.add_permits(after - before - absorbed);
         } else {
             let taken_away = self.places.forget_permits(before - after);
             state.surplus += before - after - taken_away;
@@ -121,7 +121,7 @@ impl Pass {
     /// The request was sent to a region.
     pub(super) fn sent(&mut self) {
         if !self.is_sent {
-            self.gate.state().unsent -= 1;
+            self.admission.state().unsent -= 1;
             self.is_sent = true;
         }
     }
@@ -146,13 +146,13 @@ impl Pass {
     }
 
     fn report(&self, change: impl FnOnce(&mut ReleaseWindow)) {
-        let mut state = self.gate.state();
-        self.gate.change(&mut state, change);
+        let mut state = self.admission.state();
+        self.admission.change(&mut state, change);
     }
 
     /// The request must be sent again; its next outcome counts.
     pub(super) fn again(&mut self) {
-        let mut state = self.gate.state();
+        let mut state = self.admission.state();
         self.epoch = state.window.epoch();
         state.unsent += usize::from(self.is_sent);
         self.is_sent = false;
@@ -161,7 +161,7 @@ impl Pass {
 
 impl Drop for Pass {
     fn drop(&mut self) {
-        let mut state = self.gate.state();
+        let mut state = self.admission.state();
         state.unsent -= usize::from(!self.is_sent);
         if state.surplus > 0 {
             state.surplus -= 1;
