@@ -4,6 +4,8 @@
 //! [`ROUTES`] lists every route: the router and the OpenAPI document are both made from it.
 
 mod access;
+#[cfg(test)]
+pub(crate) mod conformance;
 mod cost;
 pub(crate) mod events;
 mod failover;
@@ -14,12 +16,12 @@ pub(crate) mod metrics;
 mod models;
 mod openapi;
 mod orders;
+mod parameters;
 mod probes;
 mod reply;
 mod request;
 mod route;
 mod routes;
-mod schemas;
 mod server;
 mod state;
 mod status;
@@ -27,6 +29,7 @@ mod status;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use routes::ROUTES;
 pub(crate) use state::Api;
 
 use access::Guarded;
@@ -40,7 +43,6 @@ use host::{HostGuard, Hosts};
 use http::header;
 use reply::ApiError;
 use route::Route;
-use routes::ROUTES;
 use server::Limits;
 use std::{sync::Arc, time::Instant};
 use tokio::net::TcpListener;

@@ -13,13 +13,14 @@ pub use address::{AddressError, agent_url};
 pub use client::{ANSWER, Answer, Client, Notice};
 pub use error::{ClientError, Failure};
 pub use types::{
-    AddressSeen, AddressStatus, AgentStatus, AlertEntry, AlertList, AlertState, AliasStatus,
-    Assumptions, BY_REQUIRED, BallotStatus, BeginUpload, Done, ErrorBody, EventEntry, EventList,
-    FailoverHistory, FailoverStatus, FileStatus, FrozenStatus, HoldingsStatus, LAST_SERVING,
-    LeaderStatus, LinkStatus, MemberBody, MemberStatus, MembersStatus, ModelStatus, Models,
-    NewNameBody, NumberedEvent, ObservationStatus, OrderBody, OrderDone, OverrideStatus, OwnReport,
-    PastPlanStatus, PastReason, PlanDetail, PlanStatus, PlannedRegion, PricesBody, PricesDone,
-    ProblemStatus, Promote, Promoted, RegionExplanation, RegionStatus, Regions, ShortfallStatus,
-    Status, UnservableStatus, UploadBegun, UploadStatus, Uploads, VerdictStatus, VersionBrief,
+    ActorHealth, AddressSeen, AddressStatus, AgentStatus, AlertEntry, AlertList, AlertState,
+    AliasStatus, Assumptions, BY_REQUIRED, BallotStatus, BeginUpload, Done, ErrorBody, EventEntry,
+    EventList, FailoverHistory, FailoverStatus, FileStatus, FrozenStatus, Healthz, HoldingsStatus,
+    LAST_SERVING, LeaderStatus, LinkStatus, MemberBody, MemberStatus, MembersStatus, ModelStatus,
+    Models, NewNameBody, NumberedEvent, ObservationStatus, OrderBody, OrderDone, OverrideStatus,
+    OwnReport, PRICE_TABLE_MAX, PROMOTION_WAIT_MAX_MS, PastPlanStatus, PastReason, PlanDetail,
+    PlanStatus, PlannedRegion, PricesBody, PricesDone, ProblemStatus, Promote, Promoted, Readyz,
+    RegionExplanation, RegionProbe, RegionStatus, Regions, ShortfallStatus, Status,
+    UnservableStatus, UploadBegun, UploadStatus, Uploads, VerdictStatus, VersionBrief,
     VersionDetail, VersionStatus, VoteStatus, WOULD_REPLACE, WhatIf, YieldedStatus,
 };

@@ -7,13 +7,15 @@ mod failover;
 mod members;
 mod models;
 mod plan;
+mod probes;
 mod region;
 mod reply;
+mod rules;
 mod status;
 mod traffic;
 mod uploads;
 
-pub use cost::{PricesBody, PricesDone};
+pub use cost::{PRICE_TABLE_MAX, PricesBody, PricesDone};
 pub use events::{AlertEntry, AlertList, AlertState, EventEntry, EventList, NumberedEvent};
 pub use failover::{
     Assumptions, FailoverHistory, FailoverStatus, OrderBody, OrderDone, OwnReport, PastPlanStatus,
@@ -21,12 +23,13 @@ pub use failover::{
 };
 pub use members::{MemberBody, MemberStatus, MembersStatus, NewNameBody};
 pub use models::{
-    AliasStatus, BeginUpload, FileStatus, ModelStatus, Models, Promote, Promoted, UnservableStatus,
-    UploadBegun, VersionBrief, VersionDetail, VersionStatus,
+    AliasStatus, BeginUpload, FileStatus, ModelStatus, Models, PROMOTION_WAIT_MAX_MS, Promote,
+    Promoted, UnservableStatus, UploadBegun, VersionBrief, VersionDetail, VersionStatus,
 };
 pub use plan::{
     BallotStatus, OverrideStatus, PlanDetail, PlanStatus, PlannedRegion, ShortfallStatus,
 };
+pub use probes::{ActorHealth, Healthz, Readyz, RegionProbe};
 pub use region::{
     AddressSeen, AddressStatus, ObservationStatus, RegionStatus, Regions, VoteStatus,
 };

@@ -18,6 +18,7 @@ use crate::{
         sort_key,
     },
 };
+use schemars::JsonSchema;
 use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet};
 use time::Date;
@@ -47,10 +48,10 @@ pub struct UsageDay {
 pub type Capacity = BTreeMap<(Date, String), u64>;
 
 /// A model's cost in a region.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct ModelCost {
     pub model: String,
-    /// The region; none for the sum over all regions.
+    /// The region; null for the sum over all regions.
     pub region: Option<String>,
     pub currency: Currency,
     /// Charges with its tag.
@@ -59,19 +60,20 @@ pub struct ModelCost {
     pub shared: Amount,
     /// Both together.
     pub cost: Amount,
-    /// The part of everything spent in this currency, in units of 0.0001.
+    /// The part of everything spent in this currency, in units of 0.0001, in JSON as a ratio.
+    #[schemars(with = "Option<f64>")]
     #[serde(rename = "share", serialize_with = "share_ratio")]
     pub share_bp: Option<i64>,
     /// Requests on the days and in the regions that a bill in this currency covers.
     pub requests: u64,
     /// Busy time on the same days, milliseconds.
     pub busy_ms: u64,
-    /// Cost per 1,000 requests, rounded half to even; `None` without requests.
+    /// Cost per 1,000 requests, rounded half to even; null without requests.
     pub per_1000: Option<Amount>,
 }
 
 /// A region's cost.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct RegionCost {
     /// The region; empty for charges without one.
     pub region: String,
@@ -83,19 +85,23 @@ pub struct RegionCost {
     /// Cost that belongs to no model.
     pub unallocated: Amount,
     pub total: Amount,
-    /// The part of the capacity that was not busy, in units of 0.0001, over the days whose capacity
-    /// is known; `None` without such days.
+    /// The part of the capacity that was not busy, in units of 0.0001, in JSON as a ratio, over the
+    /// days whose capacity is known; null without such days.
+    #[schemars(with = "Option<f64>")]
     #[serde(rename = "idle_ratio", serialize_with = "share_ratio")]
     pub idle_bp: Option<i64>,
 }
 
-/// Costs by model and region.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+/// What each model costs. Models, idle and unallocated sum to the region exactly.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+#[schemars(rename = "CostModels")]
 pub struct Allocation {
     /// The first day.
+    #[schemars(with = "String")]
     #[serde(serialize_with = "serialize_day")]
     pub start: Date,
     /// The last day; included.
+    #[schemars(with = "String")]
     #[serde(serialize_with = "serialize_day")]
     pub end: Date,
     /// Models over all regions: by currency, most expensive first, then by name.

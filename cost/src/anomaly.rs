@@ -12,6 +12,7 @@ mod series;
 mod stream;
 
 use crate::money::{Amount, Currency, Money};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use time::OffsetDateTime;
@@ -25,7 +26,9 @@ pub use series::{BilledSeries, billed_series};
 pub type Scope = BTreeMap<String, String>;
 
 /// The source of an anomaly's figures.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema,
+)]
 #[serde(rename_all = "kebab-case")]
 pub enum Plane {
     /// Days of a bill; rates are per day.
@@ -35,7 +38,9 @@ pub enum Plane {
 }
 
 /// The shape of an anomaly.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema,
+)]
 #[serde(rename_all = "kebab-case")]
 pub enum AnomalyKind {
     /// Spend rose and has not lasted long enough to be a shift.
@@ -49,7 +54,7 @@ pub enum AnomalyKind {
 }
 
 /// A part of an anomaly's excess.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Contributor {
     /// The value of the second dimension; `(other)` for all that are not named.
     pub part: String,
@@ -58,7 +63,7 @@ pub struct Contributor {
 }
 
 /// Spend that differs from what was expected, from when it began to when it ended.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Anomaly {
     /// From plane, scope, currency and start: the same on every agent and after every restart.
     pub id: String,
@@ -69,9 +74,11 @@ pub struct Anomaly {
     /// The anomalous series.
     pub scope: Scope,
     /// The first day (midnight UTC) or minute.
+    #[schemars(with = "String")]
     #[serde(with = "utc")]
     pub since: OffsetDateTime,
-    /// The first day or minute after it; none while it lasts.
+    /// The first day or minute after it; null while it lasts.
+    #[schemars(with = "Option<String>")]
     #[serde(with = "utc_option")]
     pub until: Option<OffsetDateTime>,
     /// Lower end of what was expected at the peak, per day or hour.

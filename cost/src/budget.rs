@@ -8,6 +8,7 @@ use crate::{
     cells::Metric,
     money::{Amount, Currency, Money, Totals},
 };
+use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use std::{collections::BTreeSet, fmt};
 use time::{Date, Month};
@@ -147,7 +148,9 @@ impl BudgetPeriod {
 }
 
 /// The amount that a threshold applies to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema,
+)]
 #[serde(rename_all = "kebab-case")]
 pub enum CrossingKind {
     Actual,
@@ -156,7 +159,9 @@ pub enum CrossingKind {
 }
 
 /// A threshold that was reached.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema,
+)]
 #[serde(deny_unknown_fields)]
 pub struct Crossing {
     pub kind: CrossingKind,

@@ -13,6 +13,7 @@ use crate::{
     prices::{NoPrice, Price, PriceItem, Prices},
     regions::RegionMap,
 };
+use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -23,7 +24,8 @@ use time::Date;
 
 /// Why bytes left a region. Its text, also in JSON, is `answers`, `other` or `replication:` and the
 /// model.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, JsonSchema)]
+#[schemars(with = "String")]
 pub enum Cause {
     /// Copies of a model's chunks.
     Replication { model: String },
@@ -93,18 +95,18 @@ pub struct EgressUsage {
 }
 
 /// Egress cost of a region pair and cause.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct EgressLine {
     /// The region of the mesh that sent them.
     pub from: String,
-    /// The region of the mesh that received them; none for the internet.
+    /// The region of the mesh that received them; null for users and others on the internet.
     pub to: Option<String>,
     pub cause: Cause,
-    /// Bytes, including those without a price.
+    /// How many bytes, including those without a price.
     pub bytes: u64,
     /// Those of them that have no price.
     pub unpriced_bytes: u64,
-    /// Cost of the priced ones.
+    /// What the others cost, by currency.
     pub cost: Totals,
 }
 

@@ -25,6 +25,7 @@ pub(crate) use error::HORIZON_DAYS_MAX;
 pub use methods::Method;
 pub use month::{MonthEnd, month_end};
 use scale::Scale;
+use schemars::JsonSchema;
 use serde::{Serialize, Serializer};
 use std::ops::Range;
 use time::{Date, Duration};
@@ -32,9 +33,8 @@ use time::{Date, Duration};
 /// The newest days of a bill that are left out by default: providers still add charges to them.
 pub const INCOMPLETE_DAYS: u16 = 2;
 
-/// An expected amount and the band that the actual one should lie in with a probability of
-/// [`interval::BAND_COVERAGE`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+/// An expected amount, and the band in which the actual one should lie.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Estimate {
     /// The expected amount: half of the outcomes should be higher, half lower.
     pub expected: Amount,
@@ -45,9 +45,10 @@ pub struct Estimate {
 }
 
 /// The forecast of one day.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct ForecastDay {
     /// The day, UTC.
+    #[schemars(with = "String")]
     #[serde(serialize_with = "write_date")]
     pub day: Date,
     #[serde(flatten)]
@@ -55,7 +56,7 @@ pub struct ForecastDay {
 }
 
 /// The forecast of the days after the last complete one.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Forecast {
     pub currency: Currency,
     /// The method that the backtest picked.

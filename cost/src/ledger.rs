@@ -16,6 +16,7 @@ use regionmesh_protocol::{
     models::digest::Digest,
     text,
 };
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize, Serializer};
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -279,7 +280,7 @@ fn check_name(what: &'static str, name: &str) -> Result<(), PartError> {
 }
 
 /// The state of one source.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct SourceState {
     /// Its billing months.
     pub periods: Vec<Period>,
@@ -288,15 +289,18 @@ pub struct SourceState {
     /// Cells that sum them up.
     pub cells: usize,
     /// The day of the first charge.
+    #[schemars(with = "Option<String>")]
     #[serde(serialize_with = "optional_day")]
     pub first_day: Option<Date>,
     /// The day of the last charge.
+    #[schemars(with = "Option<String>")]
     #[serde(serialize_with = "optional_day")]
     pub last_day: Option<Date>,
-    /// The last day that late charges no longer change ([`LATE_DAYS`]).
+    /// The last day that late charges no longer change.
+    #[schemars(with = "Option<String>")]
     #[serde(serialize_with = "optional_day")]
     pub complete_day: Option<Date>,
-    /// The latest import, milliseconds since 1970.
+    /// The latest import, Unix milliseconds.
     pub imported_ms: u64,
 }
 

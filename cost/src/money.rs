@@ -1,5 +1,6 @@
 //! Exact money: 128-bit integers in units of 1e-15, and a currency that is never dropped.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use std::{
     collections::BTreeMap,
@@ -18,7 +19,8 @@ const WHOLE_DIGITS_MAX: u32 = 14;
 
 /// An amount without its currency, in units of 1e-15. Its text is a plain decimal number (`-1.5`,
 /// `0.0000004`), as is its JSON, a string: no reader rounds it.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, JsonSchema)]
+#[schemars(with = "String")]
 pub struct Amount(pub i128);
 
 /// Why a text is not an amount.
@@ -310,7 +312,8 @@ impl Sum for Amount {
 
 /// A currency: three capital letters (ISO 4217; `XXX` where a bill names none), or a virtual one of
 /// at most eight letters and digits.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, JsonSchema)]
+#[schemars(with = "String")]
 pub struct Currency([u8; 8]);
 
 /// A text that names no currency.
@@ -392,7 +395,7 @@ impl<'de> Deserialize<'de> for Currency {
 }
 
 /// An amount and its currency.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Money {
     pub amount: Amount,
     pub currency: Currency,
@@ -405,7 +408,7 @@ impl fmt::Display for Money {
 }
 
 /// Sums by currency: amounts of different currencies are never added.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(transparent)]
 pub struct Totals(pub BTreeMap<Currency, Amount>);
 

@@ -13,6 +13,7 @@ pub mod identity;
 pub mod models;
 pub mod plan;
 pub mod register;
+pub mod schema;
 pub mod status;
 pub mod text;
 pub mod wire;

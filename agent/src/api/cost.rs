@@ -4,9 +4,10 @@ pub(crate) mod bills;
 
 use super::{
     access::{By, Operator},
+    parameters::{days, filters, groups, latency, survive},
     reply::ApiError,
     request::{json, text},
-    route::Parameter,
+    route::{Parameter, schema},
     state::Api,
 };
 use crate::cost::{
@@ -22,27 +23,32 @@ use axum::{
     http::{StatusCode, header},
     response::{IntoResponse, Response},
 };
-use regionmesh_client::{PricesBody, PricesDone};
-use regionmesh_cost::{CurrencyError, PriceDefaults, PriceFileError, parse_date, read_prices};
-use regionmesh_protocol::models::manifest::TEXT_MAX;
+use regionmesh_client::{PRICE_TABLE_MAX, PricesBody, PricesDone};
+use regionmesh_cost::{
+    BaselineName, CurrencyError, Interval, Metric, PriceDefaults, PriceFileError, parse_date,
+    read_prices,
+};
+use regionmesh_protocol::{models::manifest::TEXT_MAX, schema::day};
 use time::Date;
 
-/// Longest price table, characters: even with every character escaped, its JSON fits a body.
-pub(crate) const TABLE_MAX: usize = 170_000;
-const FORMAT: Parameter = ("format", "cost-format", "How to answer; JSON by default");
-const START: Parameter = ("start", "day", "First day, UTC");
-const END: Parameter = ("end", "day", "Last day, included");
+const FORMAT: Parameter = ("format", schema::<Format>, "How to answer; JSON by default");
+const START: Parameter = ("start", day, "First day, UTC");
+const END: Parameter = ("end", day, "Last day, included");
 const BY: Parameter = (
     "by",
-    "groups",
+    groups,
     "Groups, separated by commas: region,service,tag:team",
 );
 const FILTER: Parameter = (
     "filter",
-    "filters",
+    filters,
     "Which charges count, separated by commas (\\, is one within a value): region=eu-west-1",
 );
-const METRIC: Parameter = ("metric", "metric", "Which cost; effective by default");
+const METRIC: Parameter = (
+    "metric",
+    schema::<Metric>,
+    "Which cost; effective by default",
+);
 
 pub(crate) const SPAN_QUERY: &[Parameter] = &[START, END, BY, METRIC, FILTER, FORMAT];
 pub(crate) const TRENDS_QUERY: &[Parameter] = &[
@@ -54,7 +60,7 @@ pub(crate) const TRENDS_QUERY: &[Parameter] = &[
     FORMAT,
     (
         "interval",
-        "interval",
+        schema::<Interval>,
         "Interval to compare; months by default",
     ),
 ];
@@ -65,25 +71,25 @@ pub(crate) const FORECAST_QUERY: &[Parameter] = &[
     METRIC,
     FILTER,
     FORMAT,
-    ("days", "days", "Days to forecast; 30 by default"),
+    ("days", days, "Days to forecast; 30 by default"),
 ];
 pub(crate) const PRICES_QUERY: &[Parameter] =
-    &[("day", "day", "The day, UTC; today by default"), FORMAT];
+    &[("day", day, "The day, UTC; today by default"), FORMAT];
 pub(crate) const FORMAT_QUERY: &[Parameter] = &[FORMAT];
 pub(crate) const RECOMMENDATIONS_QUERY: &[Parameter] = &[
     (
         "baseline",
-        "baseline",
+        schema::<BaselineName>,
         "What savings are compared with; current by default",
     ),
     (
         "latency_ms",
-        "latency",
+        latency,
         "Longest time from a user to an answer, milliseconds; as configured by default",
     ),
     (
         "survive",
-        "survive",
+        survive,
         "How many regions may be lost with all load still served; as configured by default",
     ),
     FORMAT,
@@ -271,7 +277,7 @@ pub(crate) async fn add_prices(
     for given in small.into_iter().flatten() {
         text("a field", given, TEXT_MAX)?;
     }
-    if table.contains('\0') || table.chars().count() > TABLE_MAX {
+    if table.contains('\0') || table.chars().count() > PRICE_TABLE_MAX {
         return Err(ApiError::bad("text: too long, or holds a zero byte"));
     }
 
@@ -279,7 +285,7 @@ pub(crate) async fn add_prices(
         code.parse()
             .map_err(|error: CurrencyError| ApiError::bad(error.to_string()))
     });
-    let day = |text: String| {
+    let parsed_day = |text: String| {
         let wrong = || {
             ApiError::bad(format!(
                 "valid_from: {text:?} is not a date; write 2026-09-18"
@@ -288,7 +294,7 @@ pub(crate) async fn add_prices(
         parse_date(&text).ok_or_else(wrong)
     };
     let (_, imported_ms) = today();
-    let valid_from = valid_from.map(day).transpose()?;
+    let valid_from = valid_from.map(parsed_day).transpose()?;
     let currency = currency.transpose()?;
 
     let defaults = PriceDefaults {

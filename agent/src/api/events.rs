@@ -9,7 +9,13 @@ mod streams;
 
 pub(crate) use streams::Streams;
 
-use super::{reply::ApiError, request::text, route::Parameter, state::Api};
+use super::{
+    parameters::{LIST_MAX, alert_state, cursor, event_kinds, limit, regions},
+    reply::ApiError,
+    request::text,
+    route::{Parameter, schema},
+    state::Api,
+};
 use crate::events::{Cursor, Wanted};
 use axum::{
     Extension, Json,
@@ -21,31 +27,30 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 use reader::{Reader, numbered};
 use regionmesh_client::{AlertEntry, AlertList, AlertState, EventList};
+use regionmesh_protocol::event::Severity;
 use regionmesh_runtime::listener::{Refused, Seat};
 use serde::Deserialize;
 use std::{convert::Infallible, str::FromStr, sync::Arc};
 use streams::{STREAMS_MAX, STREAMS_PER_CLIENT};
 
-/// Largest and default number of events in a list.
-pub(crate) const LIST_MAX: usize = 1_000;
-const KIND: Parameter = ("kind", "kinds", "Only these kinds, separated by commas");
+const KIND: Parameter = ("kind", event_kinds, "Only these kinds, separated by commas");
 const REGION: Parameter = (
     "region",
-    "regions",
+    regions,
     "Only events about these regions, separated by commas",
 );
-const SEVERITY: Parameter = ("severity", "severity", "Minimum severity");
-const SINCE: Parameter = ("since", "cursor", "Only events after this cursor");
+const SEVERITY: Parameter = ("severity", schema::<Severity>, "Minimum severity");
+const SINCE: Parameter = ("since", cursor, "Only events after this cursor");
 const LIMIT: Parameter = (
     "limit",
-    "limit",
+    limit,
     "Most events in the answer; without `since` the latest ones",
 );
 
 pub(crate) const LIST_QUERY: &[Parameter] = &[SINCE, LIMIT, KIND, REGION, SEVERITY];
 pub(crate) const ALERTS_QUERY: &[Parameter] = &[(
     "state",
-    "alert-state",
+    alert_state,
     "Firing (default), ended within the last five minutes, or all",
 )];
 pub(crate) const STREAM_QUERY: &[Parameter] = &[SINCE, KIND, REGION, SEVERITY];
@@ -98,7 +103,7 @@ fn words<T: FromStr<Err: std::fmt::Display>>(
         .collect()
 }
 
-fn cursor(since: &str) -> Result<Cursor, ApiError> {
+fn parse_cursor(since: &str) -> Result<Cursor, ApiError> {
     text("since", since, usize::MAX)?;
     since.trim().parse().map_err(|_| {
         ApiError::bad(format!(
@@ -120,7 +125,7 @@ pub(crate) async fn list(
         )));
     }
 
-    let since = query.since.as_deref().map(cursor).transpose()?;
+    let since = query.since.as_deref().map(parse_cursor).transpose()?;
     let log = api.snapshots.events.borrow();
     let mut page = log.after(
         since.unwrap_or_else(|| log.tail(&wanted, limit)),
@@ -205,8 +210,8 @@ pub(crate) async fn stream(
         .get("last-event-id")
         .and_then(|value| value.to_str().ok())
         .filter(|id| !id.trim().is_empty());
-    let begun = query.since.as_deref().map(cursor).transpose()?;
-    let since = resumed.map(cursor).transpose()?.or(begun);
+    let begun = query.since.as_deref().map(parse_cursor).transpose()?;
+    let since = resumed.map(parse_cursor).transpose()?.or(begun);
 
     let place = api
         .streams

@@ -35,6 +35,7 @@ use regionmesh_protocol::{
 };
 use regionmesh_runtime::time::unix_ms;
 use regionmesh_store::{PastPlan, read_history};
+use schemars::{JsonSchema, Schema, SchemaGenerator};
 use std::sync::Arc;
 
 /// How long an order is in force by default, milliseconds: an hour, so that a forgotten order
@@ -77,6 +78,21 @@ pub(crate) async fn restore(
     body: Bytes,
 ) -> OrderAnswer {
     order(api, operator, OrderAction::Restore, body).await
+}
+
+/// The schema of an order that needs a region.
+pub(crate) fn region_order(generator: &mut SchemaGenerator) -> Schema {
+    let mut schema = OrderBody::json_schema(generator);
+    schema.insert(
+        "description".into(),
+        "An operator's order for a region.".into(),
+    );
+    schema.insert("required".into(), ["region", "by"].as_slice().into());
+
+    if let Some(region) = schema.pointer_mut("/properties/region") {
+        *region = generator.subschema_for::<RegionName>().to_value();
+    }
+    schema
 }
 
 async fn order(

@@ -8,12 +8,13 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use http::{StatusCode, header};
+use regionmesh_client::{ActorHealth, Healthz, Readyz, RegionProbe};
 use regionmesh_protocol::{
     identity::RegionName,
     status::{StatusKind, condition::Condition, problem::ProblemKind},
 };
-use serde_json::json;
-use std::time::Duration;
+use serde::Serialize;
+use std::{collections::BTreeMap, time::Duration};
 
 /// Failures in a row, without a minute of running between them, that an actor may have.
 const FAILURES_TOLERATED: u32 = 3;
@@ -38,21 +39,18 @@ pub(crate) async fn metrics(State(api): State<Api>) -> Result<Response, ApiError
 /// is no reason.
 pub(crate) async fn healthz(State(api): State<Api>) -> Response {
     let actors = api.health.borrow().clone();
-    let is_well = actors.values().all(is_well);
-    let actors: serde_json::Map<_, _> = actors
+    let healthy = actors.values().all(is_well);
+    let health = |actor: &ChildHealth| ActorHealth {
+        last_error: actor.last_error.clone(),
+        restarts: actor.restarts,
+        running: actor.is_running,
+    };
+    let actors = actors
         .iter()
-        .map(|(name, actor)| {
-            let state = json!({
-                "running": actor.is_running,
-                "restarts": actor.restarts,
-                "last_error": actor.last_error,
-            });
-
-            ((*name).to_owned(), state)
-        })
+        .map(|(name, actor)| ((*name).to_owned(), health(actor)))
         .collect();
 
-    answer(is_well, json!({ "healthy": is_well, "actors": actors }))
+    answer(healthy, Healthz { actors, healthy })
 }
 
 /// Whether an actor runs, or is being restarted.
@@ -140,14 +138,12 @@ fn readiness_checks(api: &Api) -> [ReadinessCheck; 7] {
 /// `GET /readyz`: whether the agent can answer for the mesh.
 pub(crate) async fn readyz(State(api): State<Api>) -> Response {
     let checks = readiness_checks(&api);
-    let is_ready = checks.iter().all(|(_, passes, _)| *passes);
-    let mut checks: serde_json::Map<_, _> = checks
+    let ready = checks.iter().all(|(_, passes, _)| *passes);
+    let mut checks: BTreeMap<String, String> = checks
         .into_iter()
         .map(|(name, passes, problem)| {
-            (
-                name.to_owned(),
-                json!(if passes { "ok".into() } else { problem }),
-            )
+            let found = if passes { "ok".into() } else { problem };
+            (name.to_owned(), found)
         })
         .collect();
 
@@ -156,14 +152,14 @@ pub(crate) async fn readyz(State(api): State<Api>) -> Response {
         let since = regionmesh_runtime::time::rfc3339(freeze.since_ms);
         checks.insert(
             "plan".into(),
-            json!(format!("plan frozen since {since}: {}", freeze.detail)),
+            format!("plan frozen since {since}: {}", freeze.detail),
         );
     }
 
     if let Some(outage) = store_outage(&api) {
-        checks.insert("store".into(), json!(outage));
+        checks.insert("store".into(), outage);
     }
-    answer(is_ready, json!({ "ready": is_ready, "checks": checks }))
+    answer(ready, Readyz { checks, ready })
 }
 
 /// `GET /verdict/{region}`: what health checkers outside the mesh (Route53's, a load balancer's)
@@ -188,11 +184,15 @@ pub(crate) async fn verdict(
 
     Ok(answer(
         takes_traffic,
-        json!({ "region": name, "verdict": condition, "reason": reason }),
+        RegionProbe {
+            reason,
+            region: name,
+            verdict: condition,
+        },
     ))
 }
 
-fn answer(is_good: bool, body: serde_json::Value) -> Response {
+fn answer(is_good: bool, body: impl Serialize) -> Response {
     let status = if is_good {
         StatusCode::OK
     } else {

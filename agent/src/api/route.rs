@@ -2,13 +2,22 @@
 
 use super::state::Api;
 use axum::routing::MethodRouter;
+use schemars::{JsonSchema, Schema, SchemaGenerator};
+
+/// Makes a schema, or a reference to one that it adds to the generator's definitions.
+pub(crate) type MakeSchema = fn(&mut SchemaGenerator) -> Schema;
+
+/// The schema of a type.
+pub(crate) fn schema<T: JsonSchema>(generator: &mut SchemaGenerator) -> Schema {
+    generator.subschema_for::<T>()
+}
 
 /// What the body of a request holds.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy)]
 pub(crate) enum BodyKind {
     None,
     /// JSON of this schema.
-    Json(&'static str),
+    Json(MakeSchema),
     /// The bytes of a file.
     File,
     /// A form with files.
@@ -16,23 +25,23 @@ pub(crate) enum BodyKind {
 }
 
 /// The answer to a request that succeeds.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy)]
 pub(crate) enum Answer {
     Text,
     /// 200 with JSON of this schema.
-    Json(&'static str),
+    Json(MakeSchema),
     /// 200 with JSON of this schema, or in another format that the query asks for.
-    Formats(&'static str),
+    Formats(MakeSchema),
     /// 201 with JSON of this schema.
-    Created(&'static str),
+    Created(MakeSchema),
     /// 200 with an endless stream of events (text/event-stream), whose data is JSON of this schema.
-    Stream(&'static str),
+    Stream(MakeSchema),
     /// 200 or 503, both with JSON of this schema: probers read the status alone.
-    Probe(&'static str),
+    Probe(MakeSchema),
 }
 
-/// A parameter of a query: its name, its kind (a rule of [`super::schemas`]), and its meaning.
-pub(crate) type Parameter = (&'static str, &'static str, &'static str);
+/// A parameter of a query: its name, its schema, and its meaning.
+pub(crate) type Parameter = (&'static str, MakeSchema, &'static str);
 
 pub(crate) struct Route {
     /// Path with `{parameters}`.
@@ -48,8 +57,8 @@ pub(crate) struct Route {
     /// Whether it needs the token: it changes state, or costs a lot.
     pub(crate) needs_token: bool,
     pub(crate) query: &'static [Parameter],
-    /// Kinds of path parameters whose kind is not their name.
-    pub(crate) path_kinds: &'static [(&'static str, &'static str)],
+    /// Schemas of path parameters, where they are not those of [`super::parameters::in_path`].
+    pub(crate) path_schemas: &'static [(&'static str, MakeSchema)],
     handler: fn() -> MethodRouter<Api>,
 }
 
@@ -70,7 +79,7 @@ pub(crate) const fn read(
         errors,
         needs_token: false,
         query: &[],
-        path_kinds: &[],
+        path_schemas: &[],
         handler,
     }
 }
@@ -93,7 +102,7 @@ pub(crate) const fn change(
         errors,
         needs_token: true,
         query: &[],
-        path_kinds: &[],
+        path_schemas: &[],
         handler,
     }
 }
@@ -108,11 +117,11 @@ impl Route {
         self
     }
 
-    pub(crate) const fn with_path_kinds(
+    pub(crate) const fn with_path_schemas(
         mut self,
-        kinds: &'static [(&'static str, &'static str)],
+        schemas: &'static [(&'static str, MakeSchema)],
     ) -> Self {
-        self.path_kinds = kinds;
+        self.path_schemas = schemas;
         self
     }
 }

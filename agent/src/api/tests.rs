@@ -13,7 +13,10 @@ mod promotion;
 mod reads;
 mod uploads;
 
-use super::{Api, events::Streams, metrics::ApiMetrics, routes::ROUTES, serve, server::Limits};
+use super::{
+    Api, conformance::assert_answers, events::Streams, metrics::ApiMetrics, routes::ROUTES, serve,
+    server::Limits,
+};
 use crate::{
     actors::cost::CostMetrics,
     address::Address,
@@ -110,6 +113,14 @@ impl Reply {
         self.headers
             .get(name)
             .map_or("", |value| value.to_str().unwrap())
+    }
+
+    /// Asserts that the document describes this answer to a request.
+    #[track_caller]
+    fn assert_described(&self, method: &str, path: &str) {
+        if self.header("content-type") == "application/json" {
+            assert_answers(method, path, self.status.as_str(), &self.json());
+        }
     }
 
     /// Asserts that this is an error of the common form; returns its text and hint.
@@ -258,13 +269,17 @@ impl Fixture {
     }
 
     async fn get(&self, path: &str) -> Reply {
-        self.send(self.http.get(self.url(path))).await
+        let reply = self.send(self.http.get(self.url(path))).await;
+        reply.assert_described("get", path);
+        reply
     }
 
     /// A change with the right token and this body.
     async fn post(&self, path: &str, body: impl Into<reqwest::Body>) -> Reply {
-        self.send(self.http.post(self.url(path)).bearer_auth(TOKEN).body(body))
-            .await
+        let request = self.http.post(self.url(path)).bearer_auth(TOKEN);
+        let reply = self.send(request.body(body)).await;
+        reply.assert_described("post", path);
+        reply
     }
 
     async fn begin(&self, model: &str, version: &str) -> String {

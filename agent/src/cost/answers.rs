@@ -7,6 +7,7 @@ mod documents;
 mod figures;
 mod forecast;
 mod holdings;
+mod json;
 mod recommend;
 mod reconciliation;
 mod series;
@@ -18,21 +19,23 @@ pub(crate) use super::budgets::{BudgetBasis, BudgetProgress};
 pub(crate) use anomalies::billed;
 pub(crate) use answer::{Answer, AnswerError, Format};
 pub(crate) use figures::{Figures, figures};
+pub(crate) use json::{
+    CostAnomalies, CostBudgets, CostEgress, CostForecast, CostPrices, CostRecommendations,
+    CostSources,
+};
 pub(crate) use recommend::recommendations;
 pub(crate) use sources::Sources;
 
 use super::questions::{Question, RecommendationOptions, Span};
 use reconciliation::reconciliation;
 use regionmesh_cost::{
-    EgressReport, Group, Price, Recommendations, allocate, egress_report,
+    EgressReport, Group, Price, allocate, egress_report,
     render::{allocation_document, report_document, trends_document},
     report, trends,
 };
-use serde::Serialize;
-use serde_json::{Value, json};
 use sources::names;
 use std::cmp::Reverse;
-use verifications::{Verified, verifications};
+use verifications::verifications;
 
 /// Rows of a table for people; the rest are summed.
 const TOP: usize = 50;
@@ -67,11 +70,12 @@ pub(crate) fn answer(question: &Question, sources: &Sources) -> Result<Answer, A
         Question::Prices(day) => {
             let prices: Vec<Price> = sources.prices.on(*day).into_iter().cloned().collect();
             let document = documents::prices(*day, &prices);
-            let entries: Vec<Value> = prices.iter().map(documents::price).collect();
-            Answer::new(
-                &json!({ "day": day.to_string(), "prices": entries }),
-                document,
-            )
+            let json = CostPrices {
+                day: day.to_string(),
+                prices: prices.iter().map(Into::into).collect(),
+            };
+
+            Answer::new(&json, document)
         }
         Question::Sources => data_sources(sources),
         Question::Recommendations(options) => recommended(options, sources),
@@ -113,16 +117,13 @@ fn egress(span: &Span, sources: &Sources) -> Result<Answer, AnswerError> {
         &sources.regions,
     );
     let document = documents::egress(span, &found);
-    let missing: Vec<String> = found.missing.iter().map(ToString::to_string).collect();
-    let start = span.start.to_string();
-    let end = span.end.to_string();
-    let json = json!({
-        "start": start,
-        "end": end,
-        "lines": found.lines,
-        "totals": found.totals,
-        "missing": missing,
-    });
+    let json = CostEgress {
+        start: span.start.to_string(),
+        end: span.end.to_string(),
+        lines: found.lines,
+        totals: found.totals,
+        missing: found.missing.iter().map(ToString::to_string).collect(),
+    };
 
     Answer::new(&json, document)
 }
@@ -131,7 +132,8 @@ fn anomalies(sources: &Sources) -> Result<Answer, AnswerError> {
     let mut found = sources.live_anomalies.clone();
     found.extend(billed(&sources.ledger, sources.today));
     found.sort_by_key(|anomaly| (anomaly.until.is_some(), Reverse(anomaly.since)));
-    Answer::new(&json!({ "anomalies": found }), documents::anomalies(&found))
+    let document = documents::anomalies(&found);
+    Answer::new(&CostAnomalies { anomalies: found }, document)
 }
 
 fn budgets(sources: &Sources) -> Result<Answer, AnswerError> {
@@ -146,46 +148,36 @@ fn budgets(sources: &Sources) -> Result<Answer, AnswerError> {
         found.push(sources.traffic_state(budget, &mut sources.budget_basis(budget)?));
     }
 
-    let entries: Vec<Value> = found.iter().map(documents::budget).collect();
-    Answer::new(&json!({ "budgets": entries }), documents::budgets(&found))
+    let budgets = found.iter().map(Into::into).collect();
+    Answer::new(&CostBudgets { budgets }, documents::budgets(&found))
 }
 
 fn data_sources(sources: &Sources) -> Result<Answer, AnswerError> {
     let held = sources.ledger.sources();
     let reconciled = reconciliation(sources);
-    let live: Vec<Value> = sources
-        .live_regions
-        .iter()
-        .map(documents::live_region)
-        .collect();
     let document = documents::sources(&held, &sources.live_regions, &reconciled);
+    let held = held
+        .into_iter()
+        .map(|(name, state)| (name.to_owned(), state));
+    let json = CostSources {
+        sources: held.collect(),
+        live: sources.live_regions.iter().map(Into::into).collect(),
+        reconciliation: reconciled,
+    };
 
-    Answer::new(
-        &json!({ "sources": held, "live": live, "reconciliation": reconciled }),
-        document,
-    )
+    Answer::new(&json, document)
 }
 
 fn recommended(options: &RecommendationOptions, sources: &Sources) -> Result<Answer, AnswerError> {
-    /// Recommendations, and the outcome of earlier ones.
-    #[derive(Serialize)]
-    struct Advised<'a> {
-        #[serde(flatten)]
-        found: &'a Recommendations,
-        verifications: &'a [Verified],
-    }
-
     let found = recommendations(options, sources)?;
-    let verified = verifications(sources);
-    let document = documents::recommendations(&found, &verified);
+    let verifications = verifications(sources);
+    let document = documents::recommendations(&found, &verifications);
+    let json = CostRecommendations {
+        found,
+        verifications,
+    };
 
-    Answer::new(
-        &Advised {
-            found: &found,
-            verifications: &verified,
-        },
-        document,
-    )
+    Answer::new(&json, document)
 }
 
 #[cfg(test)]

@@ -13,12 +13,13 @@ pub(crate) use files::{
 use regionmesh_cost::{
     Import, ImportReport, ImportedPart, Metric, PartError, Period, StoredPart, Totals,
 };
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 use time::Date;
 
 /// A part that an import replaced, or would replace.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub(crate) struct Replaced {
     /// Rows of the previous bill.
     pub rows: u64,
@@ -29,7 +30,7 @@ pub(crate) struct Replaced {
 }
 
 /// One source and month of an import.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub(crate) struct PartSummary {
     /// The source of the bill.
     pub source: String,
@@ -45,12 +46,13 @@ pub(crate) struct PartSummary {
     pub last_day: String,
     /// Totals by metric and currency.
     pub totals: BTreeMap<Metric, Totals>,
-    /// The part that it replaces, if there was one.
+    /// The part that it replaces; null if there is none.
     pub replaced: Option<Replaced>,
 }
 
 /// The result of an import, or of a dry run.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, JsonSchema)]
+#[schemars(rename = "CostImport")]
 pub(crate) struct ImportSummary {
     /// Whether it was a dry run: nothing was stored.
     pub dry_run: bool,

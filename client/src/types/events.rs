@@ -4,27 +4,26 @@ use regionmesh_protocol::{
     event::{Event, EventKind, Severity},
     identity::RegionName,
 };
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
-/// An event as JSON: in the API and in webhooks.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+/// Something that happened in the mesh; webhooks carry it too.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct EventEntry {
-    /// Tells it from all others, and is the same from whichever agent it comes.
+    /// Identifies the event; the same at every agent.
     pub id: String,
-    /// What kind of thing happened.
     pub kind: EventKind,
-    /// How much somebody should care.
     pub severity: Severity,
-    /// When, Unix milliseconds.
+    /// When it happened, Unix milliseconds.
     pub time_ms: u64,
-    /// The region that it is about, if it is about one.
+    /// The region that it is about; null if it is about none.
     pub region: Option<RegionName>,
     /// What happened, for people.
     pub text: String,
-    /// The particulars, for programs.
+    /// The details, for programs.
     pub fields: BTreeMap<String, String>,
-    /// The only agent that can know of it, region/name; none where every agent does.
+    /// The only agent that can report it: `region/name`; null if every agent can.
     pub reported_by: Option<String>,
 }
 
@@ -48,61 +47,61 @@ impl EventEntry {
     }
 }
 
-/// `GET /v1/events`: what the answering agent noticed.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+/// Events, as the answering agent noticed them.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 pub struct EventList {
-    /// The agent that answers.
+    /// The agent that answers: `region/name`.
     pub answered_by: String,
-    /// Give it as `since` to go on from here.
+    /// Pass it as `since` to continue from here.
     pub next: String,
     /// Whether events between `since` and the first of these are gone.
     pub has_gap: bool,
-    /// Oldest first, by when they happened. To go on reading give `next`, not the cursor of the
-    /// last of them.
+    /// Oldest first. To continue, pass `next`, not the cursor of the last of them.
     pub events: Vec<NumberedEvent>,
 }
 
-/// An event and its place.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+/// An event, and its place at the answering agent.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 pub struct NumberedEvent {
-    /// Its place at the answering agent: a cursor, as `since` takes it.
+    /// Its place at the answering agent, as `since` takes it.
     pub cursor: String,
     #[serde(flatten)]
     pub event: EventEntry,
 }
 
-/// `GET /v1/alerts`: what is the case, as the answering agent sees it.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+/// Active and recently ended alerts.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 pub struct AlertList {
-    /// The agent that answers.
+    /// The agent that answers: `region/name`.
     pub answered_by: String,
-    /// Those of the state that was asked for.
+    /// Alerts of the requested state.
     pub alerts: Vec<AlertEntry>,
 }
 
-#[derive(Debug, Clone, Serialize, Deserialize)]
+/// An alert: a condition that lasts for a while.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 pub struct AlertEntry {
-    /// What tells it from others, as Alertmanager gets it.
+    /// What identifies it, as sent to Alertmanager.
     pub labels: BTreeMap<String, String>,
-    /// In one sentence.
+    /// The alert in one sentence.
     pub summary: String,
     pub description: String,
-    /// Whether it holds, or ended within the last five minutes.
+    /// Firing, or ended within the last five minutes.
     #[serde(default)]
     pub state: AlertState,
-    /// Since when it holds.
+    /// When it started, Unix milliseconds.
     pub starts_ms: u64,
-    /// Since when it does not hold any more; none while it holds.
+    /// When it ended, Unix milliseconds; null while it is firing.
     pub ended_ms: Option<u64>,
 }
 
-/// Whether an alert holds.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+/// The state of an alert.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum AlertState {
-    /// It holds.
+    /// It is active.
     #[default]
     Firing,
-    /// It ended lately.
+    /// It ended within the last five minutes.
     Ended,
 }

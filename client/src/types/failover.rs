@@ -3,162 +3,176 @@
 use super::{
     plan::{PlanDetail, PlannedRegion, ShortfallStatus},
     region::RegionStatus,
+    rules::assumed,
     status::LeaderStatus,
     traffic::{FrozenStatus, VerdictStatus},
 };
-use regionmesh_protocol::{identity::RegionName, status::condition::Condition};
+use regionmesh_protocol::{
+    identity::RegionName,
+    plan::{BY_MAX, FOR_MAX_MS, FOR_MIN_MS, WHY_MAX},
+    schema::printable,
+    status::condition::Condition,
+};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::{collections::BTreeMap, net::IpAddr};
 
-/// Body of `POST /v1/failover/{drain,hold,promote,restore}`.
-#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+/// An operator's order for a region or the whole mesh.
+#[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
+#[schemars(extend("required" = ["by"]))]
 #[serde(deny_unknown_fields)]
 pub struct OrderBody {
-    /// The region; none: the whole mesh, for a hold and its restoration.
+    /// The region; null: the whole mesh.
+    #[schemars(with = "Option<RegionName>")]
     #[serde(default)]
     pub region: Option<String>,
-    /// Who orders.
+    /// The author of the order; optional if the token has a name, which takes precedence.
+    #[schemars(length(min = 1, max = BY_MAX), pattern(printable("+")))]
     #[serde(default)]
     pub by: String,
     /// The operator's reason.
+    #[schemars(length(max = WHY_MAX), pattern(printable("*")))]
     #[serde(default)]
     pub why: String,
-    /// For how long.
+    /// For how long, milliseconds: at most 30 days; by default an hour.
+    #[schemars(range(min = FOR_MIN_MS, max = FOR_MAX_MS))]
     #[serde(default)]
     pub for_ms: Option<u64>,
-    /// Whether it may replace another operator's order and drain the last region that can serve.
+    /// Replace another operator's order, or drain the last region that can serve.
     #[serde(default)]
     pub force: bool,
-    /// Whether a promoted region skips cool-down and ramp.
+    /// Let a promoted region that is out skip cool-down and ramp.
     #[serde(default)]
     pub immediate: bool,
 }
 
-/// Its answer: the plan that the order became part of, committed.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+/// An order that is part of the committed plan.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 pub struct OrderDone {
-    /// What was done, and what followed from it.
+    /// What was done, and its effects.
     pub done: String,
     pub plan: PlanDetail,
 }
 
-/// `GET /v1/failover/status`.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+/// The plan, its overrides and its guards.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 pub struct FailoverStatus {
-    /// The agent that answers.
+    /// The agent that answers: `region/name`.
     pub answered_by: String,
-    /// When, its clock.
+    /// When it answered, by its clock, Unix milliseconds.
     pub answered_ms: u64,
-    /// The leader; none while an election is due.
+    /// The leader; null while an election is due.
     pub leader: Option<LeaderStatus>,
-    /// Regions that automation may have out at once.
+    /// How many regions automation may take out at the same time.
     pub max_out: u16,
-    /// Those that it has out.
+    /// The regions that it has taken out.
     pub taken_out: Vec<RegionName>,
-    /// Why automatic failover is refused; none if it is not.
+    /// Why automatic failover is refused; null if it is not.
     #[serde(default)]
     pub automatic_refused: Option<String>,
-    /// The committed plan; none before the first.
+    /// The committed plan; null before the first.
     pub plan: Option<PlanDetail>,
-    /// The verdict on every region, whatever the plan made of it.
+    /// The verdict on every region, whether or not the plan follows it.
     #[serde(default)]
     pub verdicts: Vec<VerdictStatus>,
-    /// Why the plan can't change; none if it can.
+    /// Why the plan can't change; null if it can.
     #[serde(default)]
     pub frozen: Option<FrozenStatus>,
 }
 
-/// `GET /v1/failover/history`.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+/// The committed plans that the answering agent saw.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 pub struct FailoverHistory {
-    /// The agent whose memory this is.
+    /// The agent that answers: `region/name`.
     pub answered_by: String,
-    /// The plans that it saw committed, oldest first; at most 1,000.
+    /// Oldest first; at most 1,000.
     pub plans: Vec<PastPlanStatus>,
 }
 
-/// A plan that was.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+/// A committed plan, and when it was seen.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 pub struct PastPlanStatus {
-    /// When the agent learned of it.
+    /// When the agent learned of the plan, Unix milliseconds.
     pub seen_ms: u64,
     pub plan: PlanDetail,
 }
 
-/// `GET /v1/failover/explain/{region}`: who saw what when, and why the plan is as it is.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+/// What each observer saw of a region, and why it has its traffic state.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 pub struct RegionExplanation {
-    /// The agent that answers.
+    /// The agent that answers: `region/name`.
     pub answered_by: String,
-    /// When, its clock.
+    /// When it answered, by its clock, Unix milliseconds.
     pub answered_ms: u64,
-    /// The region: verdict, votes, observations, its part of the plan.
+    /// Its verdict, votes, observations and part of the plan.
     pub region: RegionStatus,
-    /// What its own agents report of it.
+    /// What its own agents report about it.
     pub own_reports: Vec<OwnReport>,
-    /// What observers judge it by, as configured, in words.
+    /// The configured thresholds of observers, in words.
     #[serde(default)]
     pub thresholds: Vec<String>,
-    /// Where it stands, in words.
+    /// Its traffic state, in words.
     pub traffic_state: String,
-    /// What operators ordered that matters for it.
+    /// The operators' orders that affect it.
     pub overrides: Vec<String>,
     /// What the guards did or would do about it.
     pub guards: Vec<String>,
-    /// Each condition of its cool-down; empty otherwise.
+    /// Each condition of its cool-down; empty unless it is cooling down.
     pub cool_down: Vec<String>,
-    /// Each condition of its ramp step; empty unless it is on the ramp.
+    /// Each condition of its ramp step; empty unless it is ramping.
     pub ramp: Vec<String>,
-    /// The last plans that say something of it, oldest first.
+    /// The last plans that mention it, oldest first.
     pub reasons: Vec<PastReason>,
 }
 
-/// What an agent reports of its own region.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+/// What an agent reports about its own region.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 pub struct OwnReport {
+    /// The agent: `region/name`.
     pub agent: String,
-    /// What it reports; none: it says nothing yet.
+    /// What it reports; null if it has not reported yet.
     pub condition: Option<Condition>,
-    /// The one address that it speaks for; none: for the region as a whole.
+    /// The address that the report is about; null: the region as a whole.
     #[serde(default)]
     pub address: Option<IpAddr>,
-    /// How long ago the answering agent heard it.
+    /// How long ago the answering agent heard it, milliseconds.
     pub age_ms: u64,
 }
 
 /// Why a plan was made.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 pub struct PastReason {
-    /// When the answering agent learned of the plan.
+    /// When the answering agent learned of the plan, Unix milliseconds.
     pub seen_ms: u64,
-    /// The plan's sequence number.
+    /// The plan's number.
     pub seq: u64,
-    /// Why it differed from the one before.
+    /// Why it differed from the previous one.
     pub reason: String,
 }
 
-/// Body of `POST /v1/failover/what-if`.
-#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+/// Verdicts to assume in a what-if.
+#[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Assumptions {
-    /// Regions, and the verdicts on them that are to be assumed.
+    /// The verdict to assume, by region.
+    #[schemars(schema_with = "assumed")]
     #[serde(default)]
     pub assume: BTreeMap<RegionName, Condition>,
 }
 
-/// Its answer: the plan that would be made. Nothing was changed.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+/// The plan that would be made. Nothing was changed.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 pub struct WhatIf {
     /// Whether another plan would be made at all.
     pub would_change: bool,
     /// Why it would differ.
     pub reason: String,
-    /// Regions that would keep a part of their share although they look failed.
+    /// Regions that would keep a part of their share although their verdict is failed.
     pub limited: Vec<RegionName>,
-    /// What could not be moved for want of capacity.
+    /// Load that could not be moved because capacity is missing; null if all could.
     pub shortfall: Option<ShortfallStatus>,
-    /// Every region's part of it.
+    /// Every region's part of that plan.
     pub regions: Vec<PlannedRegion>,
-    /// Every region's part of the plan that stands.
+    /// Every region's part of the current plan.
     pub before: Vec<PlannedRegion>,
 }

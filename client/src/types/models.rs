@@ -1,18 +1,24 @@
 //! Models, their versions and aliases, and how they are published.
 
+use super::rules::metadata;
 use regionmesh_protocol::{
     identity::RegionName,
     models::{
         catalogue::AliasEntry,
-        manifest::{Manifest, VersionSummary},
+        manifest::{Manifest, TEXT_MAX, VersionSummary},
     },
+    schema::{new_version, printable},
     text::visible,
 };
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
+/// Longest wait of a promotion, milliseconds.
+pub const PROMOTION_WAIT_MAX_MS: u64 = 60_000;
+
 /// One model.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 pub struct ModelStatus {
     pub model: String,
     pub versions: Vec<VersionStatus>,
@@ -20,18 +26,18 @@ pub struct ModelStatus {
 }
 
 /// One version, and where it is.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 pub struct VersionStatus {
     pub version: String,
-    /// Digest of its content.
+    /// Digest of its files, which identifies it: BLAKE3, hexadecimal.
     pub content: String,
-    /// Size, bytes; none where the answering region does not hold it yet.
+    /// Size, bytes; null until the answering region holds it.
     pub size: Option<u64>,
-    /// When it was published; none likewise.
+    /// When it was published, Unix milliseconds; null until the answering region holds it.
     pub published_ms: Option<u64>,
-    /// Where it was published; none likewise.
+    /// The region where it was published; null until the answering region holds it.
     pub origin: Option<String>,
-    /// The regions that hold it, verified.
+    /// The regions that hold it, every byte verified.
     pub regions: Vec<RegionName>,
     /// Of these, the regions that have run an inference on it.
     #[serde(default)]
@@ -39,29 +45,29 @@ pub struct VersionStatus {
     /// Of these, the regions that can't serve it.
     #[serde(default)]
     pub unservable: Vec<UnservableStatus>,
-    /// Of these, the regions that have not tried it yet. Regions whose models something else serves
-    /// are in none of the three.
+    /// Of these, the regions that have not tried it yet. Regions whose models are served by another
+    /// server are in none of the three.
     #[serde(default)]
     pub untested: Vec<RegionName>,
 }
 
 /// A region that can't serve a version.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct UnservableStatus {
     pub region: RegionName,
-    /// Why; empty if its agent has too many reasons to publish.
+    /// Why; empty if its agent has more reasons than it can publish.
     pub reason: String,
 }
 
-/// One alias.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+/// An alias of a version.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 pub struct AliasStatus {
     pub alias: String,
     /// The version that it names.
     pub version: String,
-    /// When it was set.
+    /// When it was set, Unix milliseconds.
     pub set_ms: u64,
-    /// Who set it.
+    /// Who set it, as given.
     pub by: String,
 }
 
@@ -76,25 +82,25 @@ impl From<AliasEntry> for AliasStatus {
     }
 }
 
-/// `GET /v1/models`.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+/// Every model.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 pub struct Models {
-    /// Every model.
+    /// Every model that a region is known to hold.
     pub models: Vec<ModelStatus>,
 }
 
-/// A version in brief: the answer to a commit or a verification.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+/// A version in brief.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 pub struct VersionBrief {
     pub model: String,
     pub version: String,
-    /// Digest of its content.
+    /// Digest of its files, which identifies it: BLAKE3, hexadecimal.
     pub content: String,
     /// Size, bytes.
     pub size: u64,
-    /// When it was published.
+    /// When it was published, Unix milliseconds.
     pub published_ms: u64,
-    /// Where it was published.
+    /// The region where it was published.
     pub origin: String,
 }
 
@@ -111,29 +117,29 @@ impl From<&VersionSummary> for VersionBrief {
     }
 }
 
-/// `GET /v1/models/{model}/versions/{version}`.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+/// A version with its files.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 pub struct VersionDetail {
     /// The version in brief.
     #[serde(flatten)]
     pub brief: VersionBrief,
-    /// Who published it.
+    /// Who published it, as given.
     pub publisher: String,
-    /// Free key/value pairs.
+    /// Arbitrary key/value pairs.
     pub metadata: BTreeMap<String, String>,
     pub files: Vec<FileStatus>,
 }
 
 /// One file of a version.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 pub struct FileStatus {
-    /// Path below the version's folder.
+    /// The path below the version's folder.
     pub path: String,
     /// Size, bytes.
     pub size: u64,
-    /// BLAKE3 of the file.
+    /// BLAKE3 of its bytes, hexadecimal.
     pub digest: String,
-    /// How many chunks it has.
+    /// How many chunks it consists of.
     pub chunks: usize,
 }
 
@@ -155,44 +161,49 @@ impl From<&Manifest> for VersionDetail {
     }
 }
 
-/// Body of `POST /v1/models/{model}/versions/{version}/uploads`.
-#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+/// The description of a version, sent before its files.
+#[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct BeginUpload {
     /// Who publishes.
+    #[schemars(length(max = TEXT_MAX), pattern(printable("*")))]
     #[serde(default)]
     pub publisher: String,
-    /// Free key/value pairs.
+    /// Arbitrary key/value pairs.
+    #[schemars(schema_with = "metadata")]
     #[serde(default)]
     pub metadata: BTreeMap<String, String>,
 }
 
-/// The answer to [`BeginUpload`].
-#[derive(Debug, Clone, Serialize, Deserialize)]
+/// An upload that was started.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 pub struct UploadBegun {
-    /// Names the upload in the calls that follow.
+    /// Identifies the upload in the calls that follow.
     pub upload: String,
 }
 
-/// Body of `POST /v1/models/{model}/versions/{version}/promote`.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+/// An alias to set.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Promote {
-    /// The alias that shall name the version.
+    /// The alias that will name the version.
+    #[schemars(schema_with = "new_version")]
     pub alias: String,
     /// Who promotes.
+    #[schemars(length(max = TEXT_MAX), pattern(printable("*")))]
     #[serde(default)]
     pub by: String,
-    /// Also where no majority of regions can serve the version.
+    /// Promote even if no majority of regions can serve the version.
     #[serde(default)]
     pub force: bool,
-    /// How long to wait until a majority can, milliseconds.
+    /// How long to wait until a majority can serve it, milliseconds; by default 0.
+    #[schemars(range(max = PROMOTION_WAIT_MAX_MS))]
     #[serde(default)]
     pub wait_ms: u64,
 }
 
 /// An alias that was set.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 pub struct Promoted {
     #[serde(flatten)]
     pub alias: AliasStatus,

@@ -6,66 +6,67 @@ use regionmesh_protocol::{
     plan::{Override, OverrideKind, Shortfall},
     text::escape,
 };
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::net::IpAddr;
 
 /// The committed plan in brief.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 pub struct PlanStatus {
-    /// Its number, counted over all leaders.
+    /// The plan's number, counted over all leaders.
     pub seq: u64,
-    /// The ballot that it was committed under.
+    /// The ballot under which it was committed.
     pub ballot: BallotStatus,
-    /// Why it differs from the one before.
+    /// Why it differs from the previous plan.
     pub reason: String,
-    /// When it was made, the answering agent's clock.
+    /// When it was made, by the answering agent's clock, Unix milliseconds.
     pub made_ms: u64,
-    /// How long ago that is.
+    /// How long ago that is, milliseconds.
     pub age_ms: u64,
-    /// Since when the verdict on every region has been failed, its leader's clock; none while one
-    /// serves.
+    /// Since when every region has been failed, by its leader's clock, Unix milliseconds; null
+    /// while one serves.
     #[serde(default)]
     pub all_failed_ms: Option<u64>,
-    /// Orders without effect, since obeying them would leave users on a region that can't serve.
+    /// Orders without effect: obeying them would leave users on a region that can't serve.
     #[serde(default)]
     pub yielded: Vec<YieldedStatus>,
 }
 
-/// `GET /v1/plan`: the committed plan.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+/// The committed plan.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 pub struct PlanDetail {
     /// The plan in brief.
     #[serde(flatten)]
     pub brief: PlanStatus,
     /// Every region's part.
     pub regions: Vec<PlannedRegion>,
-    /// What operators ordered and stands.
+    /// The operators' orders in force.
     #[serde(default)]
     pub overrides: Vec<OverrideStatus>,
-    /// What could not be moved for want of capacity.
+    /// Load that could not be moved because capacity is missing; null if all could.
     #[serde(default)]
     pub shortfall: Option<ShortfallStatus>,
 }
 
-/// A standing order.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+/// An order in force.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 pub struct OverrideStatus {
-    /// The region; none: the whole mesh.
+    /// The region; null: the whole mesh.
     pub region: Option<RegionName>,
-    /// `drain`, `hold` or `promote`.
+    /// What it does.
     pub kind: OverrideKind,
-    /// Who ordered it.
+    /// Who ordered it, as given.
     pub by: String,
-    /// The operator's reason.
+    /// Why, as given.
     pub why: String,
     /// Whether a promoted region skips cool-down and ramp.
     #[serde(default)]
     pub immediate: bool,
-    /// When, the answering agent's clock.
+    /// When it was given, by the answering agent's clock, Unix milliseconds.
     pub set_ms: u64,
-    /// From when it does not count any more, the answering agent's clock.
+    /// When it expires, by the answering agent's clock, Unix milliseconds.
     pub expires_ms: u64,
-    /// Time left.
+    /// Time left, milliseconds.
     #[serde(default)]
     pub left_ms: u64,
 }
@@ -100,12 +101,12 @@ impl OverrideStatus {
     }
 }
 
-/// What the capacity guard kept from moving.
-#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+/// Load that the capacity guard kept from moving.
+#[derive(Debug, Clone, Copy, Serialize, Deserialize, JsonSchema)]
 pub struct ShortfallStatus {
-    /// Load of the whole mesh that was reckoned with, requests per second.
+    /// Load of the whole mesh that the plan assumes, requests per second.
     pub load_rps: u32,
-    /// How much of it stays where it should not, requests per second.
+    /// How much of it can't be moved to where it should be, requests per second.
     pub unmoved_rps: u32,
 }
 
@@ -123,31 +124,32 @@ impl From<Shortfall> for ShortfallStatus {
     }
 }
 
-/// One region's part of the plan.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+/// A region's part of the plan.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 pub struct PlannedRegion {
     pub region: RegionName,
-    /// Its weight, basis points.
+    /// Its weight, basis points of a full share.
     pub weight_bp: u16,
     /// Its share of the traffic, 0 to 1.
     pub share: f64,
-    /// Serving, reduced, limited, out, cooling-down or ramping.
+    /// `serving`, `reduced`, `limited`, `out`, `cooling-down` or `ramping`.
     pub traffic_state: String,
-    /// Since when; none while it serves or is reduced.
+    /// Since when, Unix milliseconds; null while it serves or is reduced.
     pub since_ms: Option<u64>,
-    /// While ramping: the step's percentage.
+    /// The step's percentage; null unless it is ramping.
     pub ramp_percent: Option<u8>,
-    /// What DNS answers for it.
+    /// The addresses that DNS answers for it.
     pub addresses: Vec<IpAddr>,
-    /// How often it failed lately.
+    /// How often it failed recently.
     pub flaps: u32,
-    /// When it last failed; none if it never did.
+    /// When it last failed, Unix milliseconds; null if it never did.
     pub failed_ms: Option<u64>,
 }
 
-#[derive(Debug, Clone, Serialize, Deserialize)]
+/// A ballot: the right to propose plans.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 pub struct BallotStatus {
     pub number: u64,
-    /// Whose it is.
+    /// The agent whose ballot it is.
     pub agent: String,
 }

@@ -1,23 +1,24 @@
 //! What any route may answer.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// An answer that only says that it was done.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+/// Confirms that the request was carried out.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 pub struct Done {
     /// What was done.
     pub done: String,
 }
 
-/// Every error.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+/// Why a request was not carried out.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 pub struct ErrorBody {
-    /// What was wrong.
+    /// What failed.
     pub error: String,
-    /// What to do.
+    /// What to do about it.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub hint: String,
-    /// A word for programs, where errors of one status are to be told apart.
+    /// A code for programs, which distinguishes errors of the same status.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub code: String,
 }

@@ -1,41 +1,41 @@
 //! What the API says where traffic does not go as planned or ordered.
 
 use regionmesh_protocol::{identity::RegionName, status::condition::Condition};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// An order that yields.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+/// An order without effect.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 pub struct YieldedStatus {
-    /// The order in words: what, who, why.
+    /// The order in words: what, by whom, and why.
     pub order: String,
-    /// The region that is planned for as if the order did not exist.
+    /// The region that is planned as if the order did not exist.
     pub region: RegionName,
-    /// Since when, its leader's clock.
+    /// Since when, by its leader's clock, Unix milliseconds.
     pub since_ms: u64,
 }
 
 /// Why the plan can't change.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 pub struct FrozenStatus {
-    /// Since when no leader is known, the answering agent's clock.
+    /// Since when no leader is known, by the answering agent's clock, Unix milliseconds.
     pub since_ms: u64,
-    /// Regions of the register that can be reached, the agent's own included.
+    /// How many regions of the register can be reached, the agent's own included.
     pub reachable: u64,
-    /// All of them.
+    /// How many regions the register has.
     pub members: u64,
-    /// Regions that the agent's DNS leaves out of its answers meanwhile, as they refuse its own
-    /// probes.
+    /// Regions that the agent's DNS leaves out because they fail its own probes.
     pub left_out: Vec<RegionName>,
-    /// What is the matter.
+    /// What is wrong.
     pub detail: String,
 }
 
 /// The verdict on a region.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 pub struct VerdictStatus {
     pub region: RegionName,
     pub verdict: Condition,
-    /// Since when; 0 while nothing is known.
+    /// Since when, Unix milliseconds; 0 while nothing is known.
     pub since_ms: u64,
     pub reason: String,
 }

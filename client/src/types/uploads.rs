@@ -1,9 +1,10 @@
 //! Open uploads.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// `GET /v1/uploads`: the uploads that are open at one agent.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 pub struct Uploads {
     /// The agent that answers.
     pub agent: String,
@@ -11,23 +12,23 @@ pub struct Uploads {
     pub uploads: Vec<UploadStatus>,
 }
 
-/// One open upload.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+/// An open upload.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 pub struct UploadStatus {
-    /// Names the upload in the calls that go on with it.
+    /// Identifies the upload in later calls.
     pub upload: String,
     pub model: String,
     pub version: String,
-    /// Who publishes, as they said.
+    /// Who publishes, as given.
     pub publisher: String,
-    /// Files that arrived whole.
+    /// How many files arrived completely.
     pub files: usize,
-    /// Their size, bytes.
+    /// The size of these files, bytes.
     pub bytes: u64,
     /// Whether a file is arriving.
     pub receiving: bool,
-    /// How long ago something was added.
+    /// How long ago something was added, milliseconds.
     pub idle_ms: u64,
-    /// When it is dropped if nothing is added.
+    /// Time until it is dropped if nothing is added, milliseconds.
     pub expires_in_ms: u64,
 }

@@ -2,6 +2,7 @@
 
 use crate::cells::{Cells, Metric, Period};
 use crate::money::Totals;
+use schemars::JsonSchema;
 use serde::{Serialize, Serializer};
 use std::{collections::BTreeMap, fmt};
 use time::Date;
@@ -36,7 +37,7 @@ pub struct ImportedPart {
 }
 
 /// The report of an import.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct ImportReport {
     /// Each file, in the order of reading.
     pub files: Vec<FileReport>,
@@ -53,6 +54,7 @@ pub struct ImportReport {
     /// Totals of what was imported. A metric is missing where a file has no column for it.
     pub totals: BTreeMap<Metric, Totals>,
     /// The first and the last day with a charge, in ISO 8601.
+    #[schemars(with = "Option<(String, String)>")]
     #[serde(serialize_with = "dates")]
     pub days: Option<(Date, Date)>,
 }
@@ -84,11 +86,11 @@ fn dates<S: Serializer>(days: &Option<(Date, Date)>, serializer: S) -> Result<S:
 }
 
 /// The report of one file.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct FileReport {
     /// As the caller calls it.
     pub name: String,
-    /// The format; `None` if unknown.
+    /// The format; null if unknown.
     pub format: Option<FileFormat>,
     /// Bytes read.
     pub bytes: u64,
@@ -98,6 +100,7 @@ pub struct FileReport {
     pub imported: u64,
     pub warnings: Vec<Warning>,
     /// Why it was not read to its end.
+    #[schemars(with = "Option<String>")]
     #[serde(serialize_with = "text")]
     pub error: Option<FileError>,
 }
@@ -110,7 +113,7 @@ fn text<S: Serializer>(error: &Option<FileError>, serializer: S) -> Result<S::Ok
 }
 
 /// The format of a file.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum FileFormat {
     /// Comma-separated text.
@@ -177,7 +180,8 @@ pub enum FileError {
 }
 
 /// A deficiency of a file and how it is handled.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, JsonSchema)]
+#[schemars(rename = "ImportWarning", with = "String")]
 pub enum Warning {
     /// No column for this cost.
     NoMetric(Metric),
@@ -233,7 +237,7 @@ impl Serialize for Warning {
 }
 
 /// Why a row is not imported.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum BadReason {
     /// Not as many fields as the header.
@@ -279,7 +283,7 @@ impl fmt::Display for BadReason {
 }
 
 /// A row that was not imported.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct BadRow {
     pub file: String,
     /// The line on which the row begins (CSV, from 1), or its number (Parquet, from 1).

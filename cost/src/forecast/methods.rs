@@ -2,6 +2,7 @@
 
 use super::theta::{WEEK, mean, median, theta};
 use augurs::{Fit, Predict, ets::AutoETS, mstl::MSTLModel};
+use schemars::JsonSchema;
 use serde::Serialize;
 use std::fmt;
 
@@ -14,7 +15,7 @@ const MSTL_DAYS_MIN: usize = 2 * WEEK;
 const EXCURSION_MAX: f64 = 2.0 * std::f64::consts::LN_2;
 
 /// A forecasting method.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Method {
     /// Next week is like this week.

@@ -5,10 +5,11 @@ use crate::{
     cells::Period,
     money::{Amount, Currency},
 };
+use schemars::JsonSchema;
 use serde::Serialize;
 
 /// The expected total of a month.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct MonthEnd {
     pub period: Period,
     pub currency: Currency,
@@ -18,13 +19,12 @@ pub struct MonthEnd {
     /// The total: the complete days as they are, the others as they are forecast, but never below
     /// what is billed of them already. Exact once all days are complete.
     pub total: Estimate,
-    /// The total if the rest of the month costs per day what the complete days did on average; none
+    /// The total if the rest of the month costs per day what the complete days did on average; null
     /// before the first.
     pub run_rate: Option<Amount>,
-    /// Forecasting method for the rest of the month; `None` if nothing is left.
+    /// The forecasting method for the rest of the month; null if nothing is left.
     pub method: Option<Method>,
-    /// The number of past forecasts behind the band. See
-    /// [`Forecast::folds`](super::Forecast::folds).
+    /// The number of past forecasts behind the band.
     pub folds: u8,
 }
 

@@ -1,6 +1,7 @@
 //! Compares live cost with bills, to show how accurate live cost is.
 
 use crate::money::{Amount, Currency, Totals};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use time::Date;
@@ -9,7 +10,7 @@ use time::Date;
 pub type DailyTotals = BTreeMap<(String, Date), Totals>;
 
 /// Live and billed cost of a region over the days that both know.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Reconciliation {
     pub region: String,
     pub currency: Currency,
@@ -19,7 +20,7 @@ pub struct Reconciliation {
     pub live: Amount,
     /// The billed cost.
     pub billed: Amount,
-    /// Live divided by billed, 1 if they agree; `None` if either is zero.
+    /// Live divided by billed, 1 if they agree; null if either is zero.
     pub ratio: Option<f64>,
 }
 

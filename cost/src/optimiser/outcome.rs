@@ -2,6 +2,7 @@
 
 use crate::money::{Amount, Currency};
 use regionmesh_protocol::{identity::RegionName, models::manifest::ModelName};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::{collections::BTreeMap, fmt};
 
@@ -24,7 +25,7 @@ impl Nodes {
 }
 
 /// Whole nodes of a region.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct NodeCounts {
     /// At the usual price.
     pub on_demand: u32,

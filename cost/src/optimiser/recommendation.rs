@@ -12,12 +12,15 @@ use regionmesh_protocol::{
     identity::RegionName,
     models::manifest::{ModelName, VersionName},
 };
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::{collections::BTreeSet, fmt};
 use time::Date;
 
 /// What kind of change is recommended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema,
+)]
 #[serde(rename_all = "kebab-case")]
 pub enum RecommendationKind {
     /// Buy capacity in another way: spot or commitments.
@@ -54,7 +57,7 @@ impl fmt::Display for RecommendationKind {
 }
 
 /// The baseline of a saving.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Baseline {
     pub name: BaselineName,
     /// What it costs in a month.
@@ -62,7 +65,7 @@ pub struct Baseline {
 }
 
 /// A saving per month.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Saving {
     /// At today's prices and load.
     pub expected: Amount,
@@ -73,7 +76,7 @@ pub struct Saving {
 }
 
 /// Nodes of a region before and after.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct NodeChange {
     pub region: RegionName,
     pub from: NodeCounts,
@@ -81,16 +84,17 @@ pub struct NodeChange {
 }
 
 /// The weight that a region should have.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct WeightChange {
     pub region: RegionName,
-    /// Now, basis points; `None` if it is not known.
+    /// Now, basis points; null if it is not known.
     pub from_bp: Option<u16>,
     /// Then, basis points.
     pub to_bp: u16,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+/// The proposed change.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case", tag = "change")]
 pub enum Proposal {
     /// Nodes and weights of regions.
@@ -133,7 +137,9 @@ impl Proposal {
 }
 
 /// The severity of a risk.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema,
+)]
 #[serde(rename_all = "kebab-case")]
 pub enum RiskLevel {
     /// No effect on users.
@@ -144,26 +150,28 @@ pub enum RiskLevel {
     High,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+/// The risk of a recommendation.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Risk {
     pub level: RiskLevel,
     pub why: String,
 }
 
 /// The evidence for a recommendation.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Evidence {
     /// Days that were looked at.
     pub window_days: u32,
     /// Rows of the bill, or samples of the counters.
     pub rows: u64,
     /// The day of the prices.
+    #[schemars(with = "String")]
     #[serde(with = "iso_date")]
     pub price_date: Date,
 }
 
 /// One change that saves money.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Recommendation {
     /// Stable for the same change in the same regions.
     pub id: String,
@@ -184,13 +192,14 @@ pub struct Recommendation {
     /// The command that applies it; lines that begin with `#` say what to edit before.
     pub command: String,
     /// The bill shows the result from this day on.
+    #[schemars(with = "String")]
     #[serde(with = "iso_date")]
     pub verify_after: Date,
 }
 
 /// The proposal compared with a baseline, for serving only: without storage and replication of
 /// models.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Comparison {
     /// The baseline and its cost.
     pub baseline: Baseline,
@@ -203,7 +212,7 @@ pub struct Comparison {
 }
 
 /// All recommendations, in the order in which they are to be applied.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Recommendations {
     /// Creation time, RFC 3339.
     pub generated_at: String,

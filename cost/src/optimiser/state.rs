@@ -9,6 +9,7 @@ use regionmesh_protocol::{
     identity::RegionName,
     models::manifest::{ModelName, VersionName},
 };
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -17,7 +18,9 @@ use std::{
 use time::{Date, OffsetDateTime};
 
 /// The baseline of a saving.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(
+    Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema,
+)]
 #[serde(rename_all = "kebab-case")]
 pub enum BaselineName {
     /// What runs now.
@@ -72,7 +75,7 @@ pub struct IdleModel {
 }
 
 /// A region's copy of a version, and what is paid for it in a month.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ModelCopy {
     pub model: ModelName,
     pub version: VersionName,

@@ -2,6 +2,7 @@
 
 use super::{HOURS_PER_MONTH, recommendation::Saving};
 use crate::money::{Amount, Currency};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// Minimum days before and after the change.
@@ -25,7 +26,10 @@ pub struct BillWindow {
 }
 
 /// What the bill says about a prediction.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema,
+)]
+#[schemars(rename = "VerificationVerdict")]
 #[serde(rename_all = "kebab-case")]
 pub enum Verdict {
     /// At least the low end of the prediction was saved.
@@ -40,7 +44,7 @@ pub enum Verdict {
 }
 
 /// A prediction compared with the bill.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Verification {
     pub verdict: Verdict,
     pub predicted: Saving,

@@ -1,12 +1,14 @@
 //! What rows of a report are kept apart by, and which charges count.
 
 use crate::cells::ChargeKind;
+use schemars::JsonSchema;
 use serde::{Serialize, Serializer};
 use std::{fmt, str::FromStr};
 
 /// What rows are kept apart by. Its text is what the command line and the API take: `region`,
 /// `tag:team`.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, JsonSchema)]
+#[schemars(with = "String")]
 pub enum Group {
     /// The day, UTC: `2026-09-18`.
     Day,

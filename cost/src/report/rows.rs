@@ -6,31 +6,38 @@ use crate::{
     ledger::serialize_day,
     money::{Amount, Currency, Totals},
 };
+use schemars::JsonSchema;
 use serde::Serialize;
 use std::{cmp::Reverse, fmt};
 use time::Date;
 
-/// The charges of one group and currency.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+/// The charges of one group in one currency.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+#[schemars(rename = "CostRow")]
 pub struct ReportRow {
     /// A value for each group of the query, empty where the bill has none.
     pub values: Vec<String>,
     pub currency: Currency,
     pub amount: Amount,
-    /// The part of the currency's total, in units of 0.0001; beyond 0 to 10,000 where credits lower
-    /// the total, none where the total is zero.
+    /// The part of the currency's total, in units of 0.0001, in JSON as a ratio: beyond 0 to 1
+    /// where credits lower the total, null where the total is zero.
+    #[schemars(with = "Option<f64>")]
     #[serde(rename = "share", serialize_with = "share_ratio")]
     pub share_bp: Option<i64>,
-    /// Rows of the bill.
+    /// How many rows of the bills were summed.
     pub rows: u64,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+/// What was spent within some days.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+#[schemars(rename = "CostReport")]
 pub struct Report {
-    /// The first day.
+    /// The first day, UTC.
+    #[schemars(with = "String")]
     #[serde(serialize_with = "serialize_day")]
     pub start: Date,
-    /// The last day.
+    /// The last day, included.
+    #[schemars(with = "String")]
     #[serde(serialize_with = "serialize_day")]
     pub end: Date,
     /// What the rows are kept apart by.
@@ -39,16 +46,17 @@ pub struct Report {
     pub metric: Metric,
     /// Sorted by currency, then time if that is the first group, then descending amount, then name.
     pub rows: Vec<ReportRow>,
-    /// The sum of the rows.
+    /// The sum of the rows, by currency.
     pub totals: Totals,
-    /// Rows of the bills that were summed.
+    /// How many rows of the bills were summed.
     pub rows_summed: u64,
     /// What to know before relying on the totals.
     pub warnings: Vec<Warning>,
 }
 
 /// What a warning is about.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, JsonSchema)]
+#[schemars(rename = "CostWarningKind")]
 #[serde(rename_all = "kebab-case")]
 pub enum WarningKind {
     /// No charge at all within the days.
@@ -78,7 +86,8 @@ pub enum WarningKind {
 }
 
 /// Something that may make a report differ from what its reader expects.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+#[schemars(rename = "CostWarning")]
 pub struct Warning {
     /// What it is about.
     pub kind: WarningKind,

@@ -9,12 +9,13 @@ use crate::{
     ledger::{Ledger, day_range, serialize_day},
     money::{Amount, Currency},
 };
+use schemars::JsonSchema;
 use serde::Serialize;
 use std::{cmp::Reverse, collections::BTreeMap};
 use time::Date;
 
 /// What is put side by side.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Interval {
     /// Weeks from Monday to Sunday.
@@ -48,12 +49,14 @@ impl Interval {
 }
 
 /// A week or month.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct TrendPeriod {
     /// The first day.
+    #[schemars(with = "String")]
     #[serde(serialize_with = "serialize_day")]
     pub start: Date,
     /// The last day.
+    #[schemars(with = "String")]
     #[serde(serialize_with = "serialize_day")]
     pub end: Date,
     /// Whether some of its days were not asked for, or their bills are not there or not complete
@@ -62,12 +65,14 @@ pub struct TrendPeriod {
 }
 
 /// A difference to an earlier amount.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
+#[schemars(rename = "CostChange")]
 pub struct Change {
     /// How much more was spent; less where it is negative.
     pub amount: Amount,
-    /// The same as a part of the earlier amount, in units of 0.0001; `None` if that was zero or a
-    /// credit.
+    /// The same as a part of the earlier amount, in units of 0.0001, in JSON as a ratio; null if
+    /// that amount was zero or a credit.
+    #[schemars(with = "Option<f64>")]
     #[serde(rename = "ratio", serialize_with = "share_ratio")]
     pub ratio_bp: Option<i64>,
 }
@@ -85,27 +90,27 @@ impl Change {
 }
 
 /// What a group cost in one of the periods.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct TrendPoint {
     pub amount: Amount,
-    /// Against the period before; `None` if either of the two is partial, and in the first one.
+    /// Against the previous period; null in the first one, and if either of the two is partial.
     pub change: Option<Change>,
 }
 
 /// A group over time.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct TrendSeries {
     /// A value for each group of the query.
     pub values: Vec<String>,
     pub currency: Currency,
-    /// One for each of [`Trends::periods`].
+    /// One for each of the periods.
     pub points: Vec<TrendPoint>,
-    /// The newest period so far against as many days of the one before.
+    /// The newest period so far against as many days of the previous one.
     pub to_date: Option<Compared>,
 }
 
 /// Two amounts and how they differ.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Compared {
     /// The earlier amount.
     pub before: Amount,
@@ -125,25 +130,29 @@ impl Compared {
     }
 }
 
-/// The days that [`TrendSeries::to_date`] compares.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+/// The days that `to_date` of a series compares.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct PeriodToDate {
     /// The first day of the newest period.
+    #[schemars(with = "String")]
     #[serde(serialize_with = "serialize_day")]
     pub start: Date,
     /// The last complete day that was asked for.
+    #[schemars(with = "String")]
     #[serde(serialize_with = "serialize_day")]
     pub end: Date,
     /// The first day of the period before.
+    #[schemars(with = "String")]
     #[serde(serialize_with = "serialize_day")]
     pub start_before: Date,
     /// The same day of that one: its last day where it is shorter, or where the newest one is over.
+    #[schemars(with = "String")]
     #[serde(serialize_with = "serialize_day")]
     pub end_before: Date,
 }
 
 /// A group whose cost changed.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Mover {
     /// A value for each group of the query.
     pub values: Vec<String>,
@@ -153,7 +162,8 @@ pub struct Mover {
 }
 
 /// Weeks or months side by side.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+#[schemars(rename = "CostTrends")]
 pub struct Trends {
     /// What is put side by side.
     pub interval: Interval,
@@ -163,7 +173,7 @@ pub struct Trends {
     pub metric: Metric,
     /// The periods, the earliest first.
     pub periods: Vec<TrendPeriod>,
-    /// Which days [`TrendSeries::to_date`] compares; `None` if no complete day was asked for.
+    /// Which days `to_date` of a series compares; null if no complete day was asked for.
     pub to_date: Option<PeriodToDate>,
     /// Sorted by currency, then descending total cost, then name.
     pub series: Vec<TrendSeries>,

@@ -3,6 +3,7 @@
 use super::{MemberOrder, MemberOrderError};
 use crate::{identity::RegionName, status::condition::Condition};
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
@@ -23,7 +24,7 @@ pub const FOR_MAX_MS: u64 = 30 * 24 * 60 * 60 * 1_000;
 pub const OVERRIDES_MAX: usize = 64;
 
 /// What an override does.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum OverrideKind {
     /// The region gets no traffic.

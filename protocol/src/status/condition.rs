@@ -1,11 +1,14 @@
 //! What an observer concludes about an endpoint.
 
 use crate::identity::RegionName;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::{fmt, net::IpAddr};
 
 /// What one observer concludes about one region's endpoint.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,
+)]
 #[serde(rename_all = "kebab-case")]
 pub enum Condition {
     /// Nothing known yet, or the observer abstains (it can't reach its canaries).

@@ -4,6 +4,7 @@
 //! problems of all.
 
 use crate::event::Severity;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
@@ -15,7 +16,9 @@ pub const SUBJECT_MAX: usize = 200;
 pub const DETAIL_MAX: usize = 500;
 
 /// The kinds of problems.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,
+)]
 #[serde(rename_all = "kebab-case")]
 pub enum ProblemKind {
     /// The region's store, or the witness, fails.

@@ -3,9 +3,10 @@
 use super::{
     super::{
         access::{By, Operator},
+        parameters::{SOURCE_NAME_MAX, currency, source_name},
         reply::ApiError,
         request::text,
-        route::Parameter,
+        route::{Parameter, schema},
         state::Api,
     },
     archive, broken, today,
@@ -25,8 +26,6 @@ use std::{path::Path, time::Duration};
 use tempfile::TempDir;
 use tokio::io::AsyncWriteExt;
 
-/// Longest name of a source, characters.
-const NAME_MAX: usize = 128;
 /// Longest path of a file in the form, characters.
 const FILE_NAME_MAX: usize = 1_024;
 /// Largest import, bytes, as sent.
@@ -37,15 +36,15 @@ const PAUSE_MAX: Duration = Duration::from_secs(30);
 pub(crate) const IMPORT_QUERY: &[Parameter] = &[
     (
         "dry_run",
-        "boolean",
+        schema::<bool>,
         "Read everything and report what would change; changes nothing",
     ),
     (
         "source",
-        "source-name",
+        source_name,
         "Name of the source; by default provider and billing account of each row",
     ),
-    ("currency", "currency", "Currency of rows without one"),
+    ("currency", currency, "Currency of rows without one"),
 ];
 
 #[derive(Debug, Default, Deserialize)]
@@ -65,7 +64,7 @@ pub(crate) async fn import(
     files: Result<Multipart, MultipartRejection>,
 ) -> Result<(Extension<By>, Json<ImportSummary>), ApiError> {
     if let Some(source) = &query.source {
-        text("source", source, NAME_MAX)?;
+        text("source", source, SOURCE_NAME_MAX)?;
         if source.is_empty() {
             return Err(ApiError::bad("source: empty"));
         }

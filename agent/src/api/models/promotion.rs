@@ -16,7 +16,7 @@ use axum::{
     extract::{Path, State},
     http::StatusCode,
 };
-use regionmesh_client::{AliasStatus, Promote, Promoted};
+use regionmesh_client::{AliasStatus, PROMOTION_WAIT_MAX_MS, Promote, Promoted};
 use regionmesh_core::planning::servability::{Promotable, RegionState, promotable};
 use regionmesh_protocol::{
     identity::RegionName,
@@ -28,8 +28,6 @@ use regionmesh_protocol::{
 use std::{collections::BTreeMap, time::Duration};
 use tokio::time::{Instant, timeout_at};
 
-/// Longest wait of a promotion for regions to test the version.
-pub(crate) const PROMOTION_WAIT_MAX_MS: u64 = 60_000;
 /// How often the regions' states are read again while nothing on the board changes.
 const PROMOTION_POLL_INTERVAL: Duration = Duration::from_millis(500);
 

@@ -1,7 +1,10 @@
 //! The OpenAPI document against the API that it describes.
 
 use super::*;
-use crate::api::route::{Answer, Route};
+use crate::api::{
+    conformance::assert_conforms,
+    route::{Answer, Route},
+};
 use http::header::ALLOW;
 use regionmesh_core::notify::alert::Alert;
 use regionmesh_protocol::status::AgentInfo;
@@ -75,66 +78,6 @@ async fn undocumented_paths_are_not_served() {
                     .any(|route| route.path == path && route.method == method),
                 "{method} {path} is described but no route"
             );
-        }
-    }
-}
-
-/// Asserts that a value is what its schema says, field by field and both ways.
-fn conforms(document: &Value, schema: &Value, value: &Value, at: &str) {
-    if let Some(reference) = schema["$ref"].as_str() {
-        let target = document.pointer(reference.strip_prefix('#').unwrap());
-        return conforms(
-            document,
-            target.unwrap_or_else(|| panic!("{reference} leads nowhere")),
-            value,
-            at,
-        );
-    }
-
-    if let Some(choices) = schema["anyOf"].as_array() {
-        if !value.is_null() {
-            conforms(document, &choices[0], value, at);
-        }
-        return;
-    }
-
-    let is_right = match schema["type"].as_str().unwrap() {
-        "object" => value.is_object(),
-        "array" => value.is_array(),
-        "string" => value.is_string(),
-        "boolean" => value.is_boolean(),
-        "number" => value.is_number(),
-        "integer" => value.is_u64(),
-        other => panic!("{at}: what is a {other}?"),
-    };
-
-    assert!(is_right, "{at} is {value}, which is no {}", schema["type"]);
-    if let Some(choices) = schema["enum"].as_array() {
-        assert!(
-            choices.contains(value),
-            "{at} is {value}, which is none of {choices:?}"
-        );
-    }
-
-    for (index, item) in value.as_array().into_iter().flatten().enumerate() {
-        conforms(document, &schema["items"], item, &format!("{at}[{index}]"));
-    }
-
-    for name in schema["required"].as_array().into_iter().flatten() {
-        assert!(
-            value.get(name.as_str().unwrap()).is_some(),
-            "{at}: no {name} in {value}"
-        );
-    }
-
-    for (name, field) in value.as_object().into_iter().flatten() {
-        let at = format!("{at}.{name}");
-        match (&schema["properties"][name], &schema["additionalProperties"]) {
-            (Value::Null, Value::Bool(false)) => panic!("{at} is not described"),
-            // The document itself: described no further.
-            (Value::Null, Value::Null) => {}
-            (Value::Null, others) => conforms(document, others, field, &at),
-            (described, _) => conforms(document, described, field, &at),
         }
     }
 }
@@ -221,16 +164,15 @@ async fn every_answer_matches_its_schema_field_by_field() {
         let Some(content) = described["content"].get("application/json") else {
             continue;
         };
-        conforms(&document, &content["schema"], &reply.json(), route.path);
+        assert_conforms(&content["schema"], &reply.json(), route.path);
         compared += 1;
     }
 
     assert!(compared >= 10, "only {compared} answers were compared");
     for path in ["/v1/models/none", "/nothing"] {
         let error = fixture.get(path).await.json();
-        conforms(
-            &document,
-            &document["components"]["schemas"]["Error"],
+        assert_conforms(
+            &document["components"]["schemas"]["ErrorBody"],
             &error,
             path,
         );

@@ -6,6 +6,7 @@ use regionmesh_cost::{
     QueryError, Warning, WarningKind,
     render::{Document, csv, html, text},
 };
+use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::{Value, json};
 
@@ -19,7 +20,8 @@ pub(crate) struct Answer {
 }
 
 /// A format of answers.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum, JsonSchema)]
+#[schemars(rename = "CostFormat", rename_all = "kebab-case")]
 pub(crate) enum Format {
     /// For people
     Table,

@@ -9,8 +9,8 @@ mod prices;
 mod recommendations;
 
 pub(super) use anomalies::anomalies;
-pub(super) use budgets::{budget, budgets};
+pub(super) use budgets::budgets;
 pub(super) use forecasts::{GroupForecast, forecasts};
-pub(super) use live::{live_region, sources};
-pub(super) use prices::{egress, price, prices};
+pub(super) use live::sources;
+pub(super) use prices::{egress, prices};
 pub(super) use recommendations::recommendations;

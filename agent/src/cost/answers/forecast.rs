@@ -3,12 +3,12 @@
 use super::{
     answer::{Answer, AnswerError},
     documents::{self, GroupForecast},
+    json::CostForecast,
     series,
     sources::{Sources, names},
 };
 use crate::cost::questions::Span;
 use regionmesh_cost::{Currency, DailyCosts, Group, INCOMPLETE_DAYS, forecast, month_end, report};
-use serde_json::json;
 
 /// Limit on the groups forecast in one answer: each takes tens of milliseconds.
 const FORECASTS_MAX: usize = 64;
@@ -53,8 +53,11 @@ pub(super) fn forecasts(span: &Span, days: u16, sources: &Sources) -> Result<Ans
 
     let forecasts: Vec<GroupForecast> = series.into_iter().take(FORECASTS_MAX).map(one).collect();
     let document = documents::forecasts(&by, &forecasts, warnings.clone());
-    Answer::new(
-        &json!({ "by": by, "forecasts": forecasts, "warnings": warnings }),
-        document,
-    )
+    let json = CostForecast {
+        by,
+        forecasts,
+        warnings,
+    };
+
+    Answer::new(&json, document)
 }

@@ -6,6 +6,7 @@ mod bills;
 mod models;
 mod nodes;
 mod predictions;
+mod schemas;
 
 use super::Sources;
 use crate::config::fixture;

@@ -10,6 +10,7 @@ use regionmesh_cost::{
     Amount, BillWindow, Currency, Group, INCOMPLETE_DAYS, Query, RecommendationKind, Saving,
     UsageDay, Verification, day_of, parse_date, report, verify,
 };
+use schemars::JsonSchema;
 use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet};
 use time::{Date, Duration};
@@ -18,7 +19,7 @@ use time::{Date, Duration};
 const WINDOW_DAYS: i64 = 14;
 
 /// A recommendation, and how its prediction compares with the bill.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
 pub(super) struct Verified {
     /// The recommendation's id.
     pub(super) id: String,

@@ -17,6 +17,11 @@ fn generated_files_are_current_and_a_difference_is_reported() {
             "| `regionmesh models publish",
             "| `regionmesh models send",
         ),
+        (
+            "docs/reference/http-api.md",
+            "| GET `/readyz`",
+            "| GET `/ready`",
+        ),
         ("docs/reference/alerts.md", "| critical |", "| warning |"),
         (
             "docs/reference/alerts.md",

@@ -55,6 +55,11 @@ impl Generator {
             return self.valid(document, &choice);
         }
 
+        if let Some(kinds) = schema["type"].as_array() {
+            let kind = self.pick(kinds);
+            return self.valid(document, &of_kind(schema, kind));
+        }
+
         match schema["type"].as_str() {
             Some("null") => Value::Null,
             Some("boolean") => self.flip().into(),
@@ -149,6 +154,13 @@ pub(super) fn resolved<'a>(document: &'a Value, schema: &'a Value) -> &'a Value 
         .unwrap_or_else(|| panic!("{reference} leads nowhere"))
 }
 
+/// The schema, for values of one of its types.
+fn of_kind(schema: &Value, kind: Value) -> Value {
+    let mut schema = schema.clone();
+    schema["type"] = kind;
+    schema
+}
+
 fn bounds(schema: &Value) -> (i128, i128) {
     let bound = |name: &str| {
         schema[name]
@@ -175,6 +187,16 @@ pub(super) fn invalid(document: &Value, schema: &Value) -> Vec<Value> {
             .find(|choice| choice["type"] != "null")
             .unwrap();
         let values = invalid(document, others).into_iter();
+
+        return values
+            .filter(|value| !(is_nullable && value.is_null()))
+            .collect();
+    }
+
+    if let Some(kinds) = schema["type"].as_array() {
+        let is_nullable = kinds.iter().any(|kind| kind == "null");
+        let other = kinds.iter().find(|kind| **kind != "null").unwrap();
+        let values = invalid(document, &of_kind(schema, other.clone())).into_iter();
 
         return values
             .filter(|value| !(is_nullable && value.is_null()))

@@ -3,10 +3,9 @@
 use super::cells::{column, document, money, number, ratio, table, text};
 use crate::cost::budgets::BudgetProgress;
 use regionmesh_cost::{
-    BudgetScope, CrossingKind,
+    CrossingKind,
     render::{Document, Value as Cell},
 };
-use serde_json::{Value, json};
 
 /// All budgets; problems are warnings.
 pub(crate) fn budgets(found: &[BudgetProgress]) -> Document {
@@ -53,35 +52,4 @@ pub(crate) fn budgets(found: &[BudgetProgress]) -> Document {
         problems.collect(),
         vec![table("Budgets", columns, rows)],
     )
-}
-
-/// A budget and its progress, as JSON.
-pub(crate) fn budget(answer: &BudgetProgress) -> Value {
-    let BudgetProgress {
-        budget,
-        window,
-        state,
-    } = answer;
-    let scope = match &budget.scope {
-        BudgetScope::Mesh => "mesh".to_owned(),
-        BudgetScope::Region(name) => format!("region {name}"),
-        BudgetScope::Model(name) => format!("model {name}"),
-        BudgetScope::Tag { key, value } => format!("tag {key}={value}"),
-    };
-
-    json!({
-        "name": budget.name,
-        "scope": scope,
-        "metric": budget.metric,
-        "amount": budget.amount.amount,
-        "currency": budget.amount.currency,
-        "start": window.first.to_string(),
-        "end": window.last.to_string(),
-        "spent": state.spent,
-        "ratio": state.ratio,
-        "forecast": state.forecast,
-        "forecast_ratio": state.forecast_ratio,
-        "crossed": state.crossed,
-        "problem": state.problem.as_ref().map(ToString::to_string),
-    })
 }

@@ -5,19 +5,20 @@ use regionmesh_cost::{
     Forecast, Group, MonthEnd,
     render::{Chart, Column, Document, Value as Cell, time_chart},
 };
+use schemars::JsonSchema;
 use serde::Serialize;
 use std::collections::BTreeSet;
 
 /// A group's forecast.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, JsonSchema)]
 pub(crate) struct GroupForecast {
     /// The group's values; empty for all charges.
     pub(crate) values: Vec<String>,
-    /// Its month-end forecast.
+    /// Its month-end forecast; null without one.
     pub(crate) month_end: Option<MonthEnd>,
-    /// Forecast of the coming days.
+    /// The forecast of the coming days; null without one.
     pub(crate) forecast: Option<Forecast>,
-    /// Why there is no forecast.
+    /// Why there is no forecast; null if there is one.
     pub(crate) problem: Option<String>,
 }
 

@@ -5,7 +5,6 @@ use regionmesh_cost::{
     LiveRegion, Reconciliation, SourceState, Totals,
     render::{Document, Value as Cell},
 };
-use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use time::{Date, OffsetDateTime};
 
@@ -84,33 +83,4 @@ fn totals(totals: &Totals) -> String {
         .iter()
         .map(|(currency, amount)| format!("{} {currency}", amount.rounded(4)));
     amounts.collect::<Vec<_>>().join(", ")
-}
-
-/// A region of the live plane, as JSON.
-pub(crate) fn live_region(region: &LiveRegion) -> Value {
-    let models = region.month.models.iter().map(|(model, live)| {
-        let per_thousand = live.per_thousand();
-        (
-            model.clone(),
-            json!({
-                "requests": live.requests,
-                "busy_ms": live.busy_ms,
-                "cost": live.cost,
-                "per_1000": per_thousand,
-            }),
-        )
-    });
-
-    json!({
-        "region": region.region,
-        "age_ms": region.age_ms,
-        "hourly": region.hourly,
-        "today": region.today.total,
-        "month": region.month.total,
-        "month_egress": region.month.egress,
-        "idle_ratio": region.month.idle_ratio(),
-        "unknown_ms": region.month.unknown_ms,
-        "models": models.collect::<serde_json::Map<_, _>>(),
-        "missing": region.missing.iter().map(ToString::to_string).collect::<Vec<_>>(),
-    })
 }

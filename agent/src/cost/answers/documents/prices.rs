@@ -6,7 +6,6 @@ use regionmesh_cost::{
     Amount, Currency, EgressReport, Price,
     render::{Document, Value as Cell},
 };
-use serde_json::{Value, json};
 use time::Date;
 
 /// The prices of one day.
@@ -32,19 +31,6 @@ pub(crate) fn prices(day: Date, prices: &[Price]) -> Document {
         Vec::new(),
         vec![table("Prices", columns, rows)],
     )
-}
-
-/// A price as JSON.
-pub(crate) fn price(price: &Price) -> Value {
-    let first = price.first();
-    json!({
-        "item": price.item.to_string(),
-        "amount": first.amount,
-        "currency": first.currency,
-        "unit": price.unit.to_string(),
-        "valid_from": price.valid_from.to_string(),
-        "source": price.source,
-    })
 }
 
 /// The cost of egress.
