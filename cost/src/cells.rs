@@ -13,6 +13,7 @@ use crate::{
     money::{Amount, Currency},
 };
 use regionmesh_protocol::codec::{self, CodecError};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use time::Date;
 
@@ -33,7 +34,9 @@ pub enum ChargeKind {
 }
 
 /// A charge's pricing (FOCUS `PricingCategory` and `CommitmentDiscountStatus`).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,
+)]
 #[serde(rename_all = "kebab-case")]
 pub enum PricingClass {
     /// At the usual price (`Standard`).
@@ -63,7 +66,18 @@ impl PricingClass {
 
 /// A cost metric.
 #[derive(
-    Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+    Debug,
+    Clone,
+    Copy,
+    Default,
+    PartialEq,
+    Eq,
+    PartialOrd,
+    Ord,
+    Hash,
+    Serialize,
+    Deserialize,
+    JsonSchema,
 )]
 #[serde(rename_all = "kebab-case")]
 pub enum Metric {

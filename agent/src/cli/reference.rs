@@ -3,6 +3,7 @@
 
 mod alerts;
 mod commands;
+mod settings;
 
 use anyhow::Result;
 use std::process::ExitCode;
@@ -19,6 +20,8 @@ pub(super) struct DocsCommand {
 enum Part {
     /// The list of commands in docs/reference/commands.md
     Commands,
+    /// The tables of settings in docs/reference/settings.md
+    Settings,
     /// The table of alerts in docs/reference/alerts.md
     Alerts,
     /// The file monitoring/prometheus/rules/raised.yml
@@ -32,6 +35,7 @@ impl DocsCommand {
     pub(super) fn run(self, tree: &clap::Command) -> Result<ExitCode> {
         let text = match self.part {
             Part::Commands => commands::list(tree),
+            Part::Settings => settings::tables(),
             Part::Alerts => alerts::table(),
             Part::AlertRules => alerts::rules(),
             Part::AlertTests => alerts::tests(),
