@@ -163,7 +163,7 @@ fn default(node: Node<'_>) -> String {
             let written = toml::Value::try_from(value).map(|value| value.to_string());
             format!("`{}`", written.unwrap_or_else(|_| value.to_string()))
         }
-        // Of an optional setting; has_type is true for several types.
+        // An optional setting whose default is empty is written without one.
         _ if node.has_type("null") => "none".to_owned(),
         _ if node.has_type("array") => "`[]`".to_owned(),
         _ => "`{}`".to_owned(),
