@@ -1,6 +1,7 @@
 //! The agent's configuration: one TOML file, one struct per table, all faults reported together.
 //!
-//! Defaults are defined here with their reasons; docs/reference/settings.md lists all settings.
+//! Doc comments, ranges and defaults of settings are defined once, on the structs: they are what
+//! [`form`] checks and what docs/reference/settings.md is generated from.
 
 mod alerts;
 mod cost;
@@ -10,9 +11,11 @@ mod faults;
 #[cfg(test)]
 #[allow(clippy::panic)]
 pub(crate) mod fixture;
+mod form;
 mod health;
 mod mesh;
 mod reading;
+pub(crate) mod schema;
 
 pub use alerts::{AlertsConfig, ReceiverConfig, ReceiverKind};
 pub use cost::{CostConfig, ExportConfig, NodesConfig, OptimiserConfig};
@@ -30,32 +33,35 @@ use serde::{Deserialize, Serialize};
 use std::{
     collections::BTreeMap,
     net::{IpAddr, SocketAddr},
-    path::{Path, PathBuf},
+    path::PathBuf,
 };
 
 /// The settings of an agent.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Config {
-    /// The mesh; the trust domain of every certificate in it.
+    /// The mesh; the trust domain of its certificates: labels of `a-z`, `0-9` and `-`, separated by
+    /// dots.
     pub mesh: MeshName,
-    /// The region that this agent runs in; must be the one in its certificate.
+    /// The region that this agent runs in, as in its certificate.
     pub region: RegionName,
-    /// This agent's name in its region; must be the one in its certificate.
+    /// This agent's name in its region, as in its certificate.
     pub agent: AgentName,
-    /// Folder for data that may be lost, such as partially received models.
+    /// Folder for disposable data, such as partially received models.
     pub data_dir: PathBuf,
+    /// Certificates, PEM files. They are read again when they change.
     pub tls: TlsConfig,
-    /// Addresses to listen on.
+    /// Addresses to listen on. Each port is needed once per protocol.
     pub listen: ListenConfig,
-    /// Every region of the mesh, this one included; the same list in every agent.
+    /// Every region of the mesh, this one included.
     pub regions: Vec<RegionConfig>,
     /// `host:port` of the other agents of this region, or of a headless service that lists them.
     #[serde(default)]
     pub local_peers: Vec<String>,
-    /// The region's object store.
+    /// The region's [object store](../how-to/use-a-bucket.md).
     pub store: regionmesh_store::Settings,
-    /// A further acceptor of the register, needed with an even number of regions.
+    /// Store of a further acceptor of the register, needed with an [even number of
+    /// regions](../how-to/run-two-regions.md).
     #[serde(default)]
     pub witness: Option<regionmesh_store::Settings>,
     /// The zone that this mesh is authoritative for.
@@ -67,7 +73,7 @@ pub struct Config {
     /// Distribution of traffic.
     #[serde(default)]
     pub traffic: TrafficConfig,
-    /// Recovery of a region that failed.
+    /// The return of a failed region: a cool-down, then a ramp.
     #[serde(default)]
     pub recovery: RecoveryPolicy,
     /// Replication of models.
@@ -79,58 +85,65 @@ pub struct Config {
     /// The HTTP API.
     #[serde(default)]
     pub api: ApiConfig,
-    /// Receivers of events and alerts.
+    /// Receivers of events and alerts: [Route alerts](../how-to/route-alerts.md).
     #[serde(default)]
     pub alerts: AlertsConfig,
     /// Bills and budgets.
     #[serde(default)]
     pub cost: CostConfig,
+    /// Log output.
     #[serde(default)]
     pub log: LogConfig,
 }
 
 /// Addresses to listen on.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ListenConfig {
-    /// QUIC, UDP.
+    /// Other agents: QUIC, UDP.
+    #[schemars(extend("format" = "socket-address"))]
     pub mesh: SocketAddr,
     /// DNS, UDP and TCP.
+    #[schemars(extend("format" = "socket-address"))]
     pub dns: SocketAddr,
     /// API and metrics, TCP.
+    #[schemars(extend("format" = "socket-address"))]
     pub api: SocketAddr,
     /// The embedded model server, TCP; used only with `serving.embedded`.
+    #[schemars(extend("format" = "socket-address"))]
     pub serving: SocketAddr,
 }
 
 /// One region of the mesh.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct RegionConfig {
+    /// Its name, a DNS label: 1 to 63 of `a-z`, `0-9` and `-`; not `witness`.
     pub name: RegionName,
-    /// Address at which the mesh reaches its agents: `host:port` of a load balancer or an agent.
+    /// `host:port` at which other agents reach it: a load balancer or one agent.
     pub endpoint: String,
-    /// URL at which its models are served, and which observers probe: `http://host:port`.
+    /// URL for users and probes: `http://host:port`, `https://host:port` or `tcp://host:port`.
     pub serving_url: String,
-    /// The region's addresses in DNS answers. Empty: the host of `serving_url`, which must then be
-    /// an address.
+    /// Its addresses in DNS answers; empty: the host of `serving_url`, which must then be an
+    /// address.
     #[serde(default)]
     pub addresses: Vec<IpAddr>,
-    /// Its share of traffic relative to the others (strategy `weighted`), basis points.
+    /// Its share of traffic relative to the others (strategy `weighted`), basis points; 0: standby.
     #[serde(default = "full_weight")]
+    #[schemars(range(max = FULL_WEIGHT_BP))]
     pub weight_bp: u16,
     /// Its priority (strategy `active-passive`): the healthy region with the lowest one serves.
     #[serde(default)]
     pub priority: u16,
-    /// Capacity, requests per second. If given, automation moves no more load there than the spare
-    /// capacity / 1.1; if not, there is no limit.
+    /// Capacity, requests per second: automation moves no more load there than the spare capacity
+    /// divided by 1.1. Default: unlimited.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub capacity_rps: Option<u32>,
-    /// The cloud that it is in: copies within a cloud are preferred.
+    /// The cloud that it is in: models are preferably copied within a cloud.
     #[serde(default = "local_cloud")]
     pub cloud: String,
-    /// Its name on the cloud's bills: `europe-west1`. By default derived from the region's name,
-    /// which is either the cloud's name for it or that of an AWS region in the same place.
+    /// Its name on the cloud's bills, such as `europe-west1`. Default: derived from `name`, which
+    /// is the cloud's name for it or that of an AWS region in the same place.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub billing_region: Option<String>,
     /// Its nodes, for live cost.
@@ -147,30 +160,33 @@ fn local_cloud() -> String {
 }
 
 /// Distribution of traffic.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct TrafficConfig {
+    /// How traffic is shared between healthy regions.
     pub strategy: Strategy,
     /// Share of a suspect region, percent of its normal weight.
+    #[schemars(range(max = 100))]
     pub suspect_percent: u8,
-    /// Number of regions that automation may take out at the same time; further ones that fail keep
-    /// a suspect region's share. 1: two regions that seem to fail together more likely mean faulty
-    /// observers, or an overload that moves with the users.
+    /// Number of regions that automation may take out together; others that fail keep a suspect
+    /// region's share. 1: if two regions seem to fail together, the observers are more likely at
+    /// fault, or an overload that moves with the users.
     pub max_out: u16,
-    /// Whether to measure the capacity of regions that declare none, and move no more load there
-    /// than the estimate, which is on the low side. Off by default: an estimate can keep users on a
-    /// failing region.
+    /// Whether a region without `capacity_rps` is limited to an estimate of its capacity. Off: the
+    /// estimate is on the low side and can keep users on a failing region.
     pub measured_capacity: bool,
-    /// Whether the leader moves traffic to regions where a request costs less: at most 20 % in
-    /// total, in steps of 5 points every 15 minutes, while every region serves and no order is in
-    /// force. Needs prices and capacities, declared or measured.
+    /// Whether the leader prefers cheaper regions: it moves at most 20 % of the traffic, 5 points
+    /// every 15 minutes, while every region serves and no order is in force. Needs prices and
+    /// capacities, declared or measured; not possible with `active-passive`.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
+    #[schemars(extend("default" = Self::default().cost))]
     pub cost: bool,
     /// DNS answers while the verdict on every region is failed.
     #[serde(skip_serializing_if = "WhenAllDown::is_default")]
+    #[schemars(extend("default" = Self::default().when_all_down))]
     pub when_all_down: WhenAllDown,
-    /// The best regions for clients by network (strategy `latency`); the most specific network of a
-    /// client applies.
+    /// The nearest regions of clients, by network (strategy `latency`). The most specific network
+    /// that matches a client applies.
     pub networks: Vec<NetworkConfig>,
 }
 
@@ -189,15 +205,15 @@ impl Default for TrafficConfig {
 }
 
 /// The HTTP API.
-#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct ApiConfig {
-    /// File with the bearer tokens required for changes of state; without it they are refused.
+    /// File with the bearer tokens that changes of state need, one `[NAME] TOKEN` a line; without
+    /// it, changes are refused.
     pub token_file: Option<PathBuf>,
-    /// Host names that the API accepts, in addition to addresses, `localhost` and the names in this
-    /// configuration; `.example.org` means every name below `example.org`. Requests for other names
-    /// are refused, so that a web page whose name resolves to this agent can't read the API (DNS
-    /// rebinding).
+    /// Host names that the API accepts in addition to addresses, `localhost` and the names in this
+    /// file; `.example.org`: every name below `example.org`. Other names are refused, so that no
+    /// web page can read the API by DNS rebinding.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub hosts: Vec<String>,
 }
@@ -229,41 +245,6 @@ pub enum ConfigError {
 }
 
 impl Config {
-    /// Reads and checks a file; `${NAME}` in strings is replaced by an environment variable.
-    pub fn load(path: &Path) -> Result<Self, ConfigError> {
-        let text = std::fs::read_to_string(path).map_err(|error| ConfigError::Unreadable {
-            path: path.into(),
-            error,
-        })?;
-        let mut document = text.parse().map_err(|error| ConfigError::Malformed {
-            path: path.into(),
-            error: Box::new(error),
-        })?;
-        let unfilled = environment::fill(&mut document, &|name| std::env::var(name).ok());
-        let reading = reading::read::<Self>(document);
-        let found = reading.value.as_ref().map(Self::faults).unwrap_or_default();
-
-        let found: Vec<_> = found
-            .into_iter()
-            .filter(|fault| !reading.is_in_doubt(fault))
-            .collect();
-        let others = reading.faults.into_iter().chain(found);
-        let others = others.filter(|fault| !unfilled.iter().any(|cause| cause.explains(fault)));
-        let faults: Vec<_> = unfilled
-            .iter()
-            .map(environment::Unfilled::fault)
-            .chain(others)
-            .collect();
-
-        match reading.value {
-            Some(config) if faults.is_empty() => Ok(config),
-            _ => Err(ConfigError::Faulty {
-                path: path.into(),
-                faults,
-            }),
-        }
-    }
-
     /// This agent's identity.
     pub fn id(&self) -> regionmesh_protocol::identity::AgentId {
         regionmesh_protocol::identity::AgentId {

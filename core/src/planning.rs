@@ -114,15 +114,15 @@ impl RegionInput {
 }
 
 /// How traffic is shared between healthy regions.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+// The plan of `Latency` is that of `Weighted`; DNS decides by the network of a query.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Strategy {
     /// By `weight_bp`.
     Weighted,
     /// All to the healthy region with the lowest `priority`.
     ActivePassive,
-    /// By the client's network, as far as a table of networks knows it, else by `weight_bp`. The
-    /// plan is that of `Weighted`; DNS decides by where a query comes from.
+    /// By the client's network where `networks` lists it, otherwise by `weight_bp`.
     Latency,
 }
 

@@ -15,6 +15,9 @@ use time::{Date, Month};
 
 pub use check::{BudgetError, check_budgets};
 
+/// Highest threshold, percent.
+const THRESHOLD_MAX: u16 = 1_000;
+
 /// A limit on what is spent per period. In a configuration:
 ///
 /// ```toml
@@ -25,31 +28,35 @@ pub use check::{BudgetError, check_budgets};
 /// ```
 ///
 /// Reading one checks it as [`Budget::check`] does.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(remote = "Self", deny_unknown_fields)]
 pub struct Budget {
-    /// Unique name in notifications and reports.
+    /// Unique name in notifications and reports, at most 128 characters.
     pub name: String,
-    /// The cost that counts; everything by default.
+    /// The cost that counts.
     #[serde(default)]
     pub scope: BudgetScope,
-    /// The limit, more than zero, as text: `"12000 EUR"`. Costs in other currencies are not counted
-    /// but reported as a problem.
+    /// The limit, more than zero: `"12000 EUR"`. Costs in other currencies are not counted but
+    /// reported as a problem.
     #[serde(with = "money_text")]
+    #[schemars(with = "String")]
     pub amount: Money,
-    /// The budget period; monthly by default.
+    /// The budget period; it begins at midnight UTC.
     #[serde(default)]
     pub period: BudgetPeriod,
-    /// The cost metric; effective by default.
+    /// The cost metric.
     #[serde(default)]
     pub metric: Metric,
-    /// Percentages of the amount to announce when spent, 1 to 1,000; 50, 80 and 100 by default.
+    /// Percentages of the amount to announce when spent; at most 16.
     #[serde(default = "actual_thresholds")]
+    #[schemars(inner(range(min = 1, max = THRESHOLD_MAX)))]
     pub actual_thresholds: Vec<u16>,
-    /// Percentages of the amount to announce when forecast, 1 to 1,000; 100 by default.
+    /// Percentages of the amount to announce when forecast; at most 16, and 128 thresholds in all
+    /// budgets.
     #[serde(default = "forecast_thresholds")]
+    #[schemars(inner(range(min = 1, max = THRESHOLD_MAX)))]
     pub forecast_thresholds: Vec<u16>,
-    /// Notify only by default.
+    /// The action when a threshold is crossed.
     #[serde(default)]
     pub action: BudgetAction,
 }
@@ -63,9 +70,12 @@ fn forecast_thresholds() -> Vec<u16> {
 }
 
 /// The cost that a budget limits.
-#[derive(Debug, Clone, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(
+    Debug, Clone, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema,
+)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub enum BudgetScope {
+    /// Everything.
     #[default]
     Mesh,
     /// One region of the mesh.
@@ -81,7 +91,9 @@ pub enum BudgetScope {
 }
 
 /// A budget's period, which begins at midnight UTC.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(
+    Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema,
+)]
 #[serde(rename_all = "kebab-case")]
 pub enum BudgetPeriod {
     /// Each day.
@@ -96,7 +108,9 @@ pub enum BudgetPeriod {
 }
 
 /// The action when a threshold is crossed.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(
+    Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema,
+)]
 #[serde(rename_all = "kebab-case")]
 pub enum BudgetAction {
     /// The receivers are notified.

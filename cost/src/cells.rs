@@ -34,7 +34,9 @@ pub enum ChargeKind {
 }
 
 /// A charge's pricing (FOCUS `PricingCategory` and `CommitmentDiscountStatus`).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,
+)]
 #[serde(rename_all = "kebab-case")]
 pub enum PricingClass {
     /// At the usual price (`Standard`).

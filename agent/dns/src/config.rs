@@ -64,24 +64,27 @@ pub struct Traffic {
 }
 
 /// What DNS answers while the verdict on every region is failed.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(
+    Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema,
+)]
 #[serde(rename_all = "kebab-case")]
 pub enum WhenAllDown {
-    /// The last shares: the observers may be at fault, and there is nowhere better to go.
+    /// The last shares: the observers may be at fault, and no region is better.
     #[default]
     Last,
-    /// No address, so that clients fail immediately instead of waiting for a region that is down.
+    /// No address, so that clients fail fast.
     Empty,
 }
 
 /// Clients that are near each other, and the regions that are near to them.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct NetworkConfig {
     /// Their network: `198.51.100.0/24`, `2001:db8::/32`.
+    #[schemars(with = "String", extend("format" = "network"))]
     pub cidr: IpNet,
-    /// The regions, nearest first. Those that are not named follow by the times that agents of the
-    /// first measure to them; what is not measured comes last, by weight.
+    /// The regions, nearest first. Others follow by the latency that agents of the first region
+    /// measure to them, then by weight.
     pub regions: Vec<RegionName>,
 }
 

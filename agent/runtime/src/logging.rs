@@ -21,10 +21,10 @@ use tracing_subscriber::{
     util::SubscriberInitExt,
 };
 
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct LogConfig {
-    /// `text` or `json`.
+    /// Form of a log line.
     pub format: LogFormat,
     /// A tracing filter, for example `info,regionmesh_mesh=debug`; `RUST_LOG` outranks it.
     pub filter: String,
@@ -41,7 +41,7 @@ impl Default for LogConfig {
 }
 
 /// Form of a log line.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum LogFormat {
     /// Readable text.

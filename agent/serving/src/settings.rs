@@ -3,33 +3,38 @@
 use serde::{Deserialize, Serialize};
 
 /// The embedded model server.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct ServingConfig {
-    /// Whether the agent serves models itself.
+    /// Whether the agent serves models itself; if not, another server does.
     pub embedded: bool,
     /// Largest request body, bytes.
+    #[schemars(range(min = 1))]
     pub body_limit: usize,
-    /// Inferences of one model running at once; more wait. All models together run at most twice as
-    /// many.
+    /// Concurrent inferences per model; more wait. All models together run at most twice as many.
+    #[schemars(range(min = 1))]
     pub parallel: usize,
-    /// How long an inference waits for its turn before it is refused with 503, milliseconds; one
-    /// that would wait longer is refused at once. 0: none waits.
+    /// Longest wait of an inference before it is refused with 503, milliseconds; one that would
+    /// foreseeably wait longer is refused immediately. 0: no inference waits.
+    #[schemars(range(max = 600_000))]
     pub queue_timeout_ms: u64,
-    /// Versions kept loaded beyond the default ones; 0: only default versions are served.
+    /// Number of versions kept loaded in addition to the default ones; 0: only default versions are
+    /// served.
     pub extra_versions: usize,
-    /// Memory for loaded models, bytes, estimated as twice the size of their files: graph and one
-    /// optimised plan.
+    /// Memory for loaded models, bytes. A model counts as twice its files: graph and one optimised
+    /// plan.
+    #[schemars(range(min = 1))]
     pub memory_limit: u64,
-    /// Largest tensor that a model may make, bytes; more where its own files are larger. A model
-    /// that would make a larger one is refused before anything is allocated, since an allocation
-    /// that fails ends the process.
+    /// Largest tensor that a model may create, bytes, or the size of the model's files if that is
+    /// larger. A model that would exceed it is refused, since a failed allocation ends the process.
+    #[schemars(range(min = 1))]
     pub max_tensor_bytes: u64,
-    /// How long loading a version and running its first inference may take once its files are read,
+    /// Timeout for loading a version whose files have been read, first inference included,
     /// milliseconds.
+    #[schemars(range(min = 1))]
     pub load_timeout_ms: u64,
-    /// How long an inference may take, waiting included, milliseconds; then it is answered with 503
-    /// or 504.
+    /// Timeout of an inference, waiting included, milliseconds; then the answer is 503 or 504.
+    #[schemars(range(min = 1))]
     pub inference_timeout_ms: u64,
 }
 
@@ -46,69 +51,5 @@ impl Default for ServingConfig {
             load_timeout_ms: 60_000,
             inference_timeout_ms: 30_000,
         }
-    }
-}
-
-impl ServingConfig {
-    /// Every fault, as `place: what is wrong`; none where the settings can be used.
-    pub fn faults(&self) -> Vec<String> {
-        let mut faults = Vec::new();
-        if self.parallel == 0 {
-            faults.push("serving.parallel must be at least 1".into());
-        }
-
-        for (name, value) in [
-            ("max_tensor_bytes", self.max_tensor_bytes),
-            ("load_timeout_ms", self.load_timeout_ms),
-            ("inference_timeout_ms", self.inference_timeout_ms),
-        ] {
-            if value == 0 {
-                faults.push(format!("serving.{name} must be at least 1"));
-            }
-        }
-
-        if self.queue_timeout_ms > 600_000 {
-            let given = self.queue_timeout_ms;
-            faults.push(format!(
-                "serving.queue_timeout_ms: {given} is not within 0 to 600000"
-            ));
-        }
-
-        if self.body_limit == 0 || self.memory_limit == 0 {
-            faults.push("serving.body_limit and serving.memory_limit must be at least 1".into());
-        }
-
-        faults
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_defaults_are_valid_and_every_fault_is_reported() {
-        assert_eq!(ServingConfig::default().faults(), [""; 0]);
-
-        let faulty = ServingConfig {
-            parallel: 0,
-            queue_timeout_ms: 600_001,
-            memory_limit: 0,
-            max_tensor_bytes: 0,
-            load_timeout_ms: 0,
-            inference_timeout_ms: 0,
-            ..ServingConfig::default()
-        };
-        assert_eq!(
-            faulty.faults(),
-            [
-                "serving.parallel must be at least 1",
-                "serving.max_tensor_bytes must be at least 1",
-                "serving.load_timeout_ms must be at least 1",
-                "serving.inference_timeout_ms must be at least 1",
-                "serving.queue_timeout_ms: 600001 is not within 0 to 600000",
-                "serving.body_limit and serving.memory_limit must be at least 1",
-            ]
-        );
     }
 }

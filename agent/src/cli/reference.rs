@@ -4,6 +4,7 @@
 mod alerts;
 mod commands;
 mod routes;
+mod settings;
 
 use anyhow::Result;
 use std::process::ExitCode;
@@ -22,6 +23,8 @@ enum Part {
     Commands,
     /// The table of routes in docs/reference/http-api.md
     Routes,
+    /// The tables of settings in docs/reference/settings.md
+    Settings,
     /// The table of alerts in docs/reference/alerts.md
     Alerts,
     /// The file monitoring/prometheus/rules/raised.yml
@@ -36,6 +39,7 @@ impl DocsCommand {
         let text = match self.part {
             Part::Commands => commands::list(tree),
             Part::Routes => routes::table(),
+            Part::Settings => settings::tables(),
             Part::Alerts => alerts::table(),
             Part::AlertRules => alerts::rules(),
             Part::AlertTests => alerts::tests(),

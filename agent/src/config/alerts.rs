@@ -12,10 +12,10 @@ const RECEIVERS_MAX: usize = 16;
 const NAME_MAX: usize = 63;
 
 /// Receivers of events and alerts.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct AlertsConfig {
-    /// All receivers; the same list in every agent, since any of them may become responsible.
+    /// The receivers, at most 16. Every agent needs all of them, since any may become responsible.
     pub receivers: Vec<ReceiverConfig>,
     /// `generatorURL` of alerts, for example a dashboard. Default: the API of the sending agent.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -23,11 +23,12 @@ pub struct AlertsConfig {
 }
 
 /// One receiver.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ReceiverConfig {
-    /// Its name in metrics, logs and on the board.
+    /// Its name in metrics, logs and on the board: 1 to 63 letters, digits, `-`, `_` and `.`.
     pub name: String,
+    /// What the receiver is.
     pub kind: ReceiverKind,
     /// `http://` or `https://`: the full URL of a webhook, or an Alertmanager's URL up to
     /// `/api/v2/alerts`.
@@ -44,19 +45,23 @@ pub struct ReceiverConfig {
     /// Lowest severity to send.
     #[serde(default)]
     pub severity: Severity,
-    /// Kinds to send; empty: all.
+    /// [Kinds of events](events.md) to send; empty: all.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub kinds: Vec<EventKind>,
     /// Timeout of one message, milliseconds.
     #[serde(default = "timeout_ms")]
+    #[schemars(range(min = 100, max = 60_000))]
     pub timeout_ms: u64,
     /// Age at which an undelivered event is dropped, seconds. 10 minutes: later, people read the
     /// history.
     #[serde(default = "deadline_s")]
+    #[schemars(range(min = 10, max = 86_400))]
     pub deadline_s: u64,
-    /// Interval at which active alerts are sent to an Alertmanager again, seconds. An alert not
-    /// repeated for four intervals ends; 60 s: Alertmanager's own `resolve_timeout` is 5 minutes.
+    /// Interval at which active alerts are sent to an Alertmanager again, seconds. An alert ends if
+    /// it is not repeated for four intervals. 60 s: Alertmanager's own `resolve_timeout` is 5
+    /// minutes.
     #[serde(default = "resend_s")]
+    #[schemars(range(min = 1, max = 3_600))]
     pub resend_s: u64,
 }
 
@@ -73,12 +78,12 @@ fn resend_s() -> u64 {
 }
 
 /// The protocol of a receiver.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum ReceiverKind {
     /// Each event is a POST with JSON.
     Webhook,
-    /// Alerts go to Alertmanager's API, version 2.
+    /// Alerts are sent to Alertmanager's API, version 2.
     Alertmanager,
 }
 
@@ -140,16 +145,6 @@ impl ReceiverConfig {
             faults.push(
                 "secret_file: Alertmanager looks at no signature; only a webhook does".into(),
             );
-        }
-
-        for (field, value, least, most) in [
-            ("timeout_ms", self.timeout_ms, 100, 60_000),
-            ("deadline_s", self.deadline_s, 10, 86_400),
-            ("resend_s", self.resend_s, 1, 3_600),
-        ] {
-            if !(least..=most).contains(&value) {
-                faults.push(format!("{field}: {value} is not within {least} to {most}"));
-            }
         }
 
         faults

@@ -13,26 +13,29 @@ const EXPORTS_MAX: usize = 64;
 const TAGS_MAX: usize = 16;
 
 /// Bills and budgets.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct CostConfig {
-    /// The currency of live cost, and of budgets that name none.
+    /// The currency of live cost.
+    #[schemars(with = "String", extend("format" = "currency"))]
     pub currency: Currency,
-    /// Tags of bills that reports can group by; `model_tag` is always one of them. Applied when a
-    /// bill is imported.
+    /// Tags of bills that reports can group by, at most 15 in addition to `model_tag`. They apply
+    /// to bills imported later.
     pub tags: Vec<String>,
     /// The tag whose value names the model of a charge.
     pub model_tag: String,
-    /// Places that providers export bills to.
+    /// Places that providers export bills to, at most 64.
     pub exports: Vec<ExportConfig>,
-    /// Budgets, and the thresholds at which alerts are raised.
+    /// [Budgets](../how-to/set-budgets.md), at most 32.
     pub budgets: Vec<Budget>,
     /// Retention of bills, months.
+    #[schemars(range(min = 2, max = 120))]
     pub keep_months: u32,
     /// Age of a bill's newest day that raises an alert, hours. 72: providers complete a day within
     /// two days.
+    #[schemars(range(min = 1))]
     pub late_after_h: u64,
-    /// Limits of recommendations and of moving traffic to cheaper regions.
+    /// Limits of recommendations and of `traffic.cost`.
     pub optimiser: OptimiserConfig,
 }
 
@@ -52,20 +55,20 @@ impl Default for CostConfig {
 }
 
 /// A prefix of a bucket that a provider exports bills to.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ExportConfig {
-    /// The prefix: `s3://bucket/prefix`, `gs://…`, `azure://…`, `file:///…`.
+    /// The prefix: `s3://bucket/prefix`, `gs://…`, `azure://…` or `file:///…`.
     pub url: String,
-    /// The region whose agents read it, if only they have access; none: the leader's.
+    /// The region whose agents read it, if only they have access. Default: the leader's.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub region: Option<RegionName>,
-    /// Options of the object_store crate, for example `aws_region`. Credentials come from the
-    /// environment or the platform's identity, never from here.
+    /// Options as in `store.options`.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub options: BTreeMap<String, String>,
     /// Poll interval, seconds.
     #[serde(default = "default_poll_s")]
+    #[schemars(range(min = 10, max = 604_800))]
     pub poll_s: u64,
 }
 
@@ -84,12 +87,13 @@ impl ExportConfig {
 }
 
 /// Limits of recommendations and `traffic.cost`.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct OptimiserConfig {
-    /// Highest latency for users, milliseconds: round trip plus inference.
+    /// Highest latency for users, round trip plus inference, milliseconds: above 0, at most 60,000.
     pub latency_ms: f64,
-    /// Number of regions that can fail with all of the load still served: 0 or 1.
+    /// Number of regions that may fail with the whole load still served.
+    #[schemars(range(max = 1))]
     pub survive: u8,
 }
 
@@ -105,7 +109,7 @@ impl Default for OptimiserConfig {
 }
 
 /// Nodes of one type in a region.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct NodesConfig {
     /// The provider's name of the type: `g5.xlarge`.
@@ -113,7 +117,7 @@ pub struct NodesConfig {
     /// Their pricing class.
     #[serde(default = "default_pricing")]
     pub pricing: PricingClass,
-    /// Their number; none: the number of living agents of the region, since each node runs one.
+    /// Their number. Default: the region's live agents, one per node; possible for one entry only.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub count: Option<u32>,
 }
@@ -145,18 +149,7 @@ impl CostConfig {
         let mut faults = self.budget_faults(regions);
         faults.extend(self.tag_faults());
         faults.extend(self.export_faults(regions));
-        if !(2..=120).contains(&self.keep_months) {
-            faults.push(format!(
-                "cost.keep_months: {} is not within 2 to 120",
-                self.keep_months
-            ));
-        }
-
-        if self.late_after_h == 0 {
-            faults.push("cost.late_after_h must be at least 1".into());
-        }
-
-        faults.extend(self.optimiser.faults());
+        faults.extend(self.optimiser.fault());
         faults
     }
 
@@ -238,13 +231,6 @@ impl CostConfig {
                     export.url
                 ));
             }
-
-            if !(10..=7 * 24 * 3_600).contains(&export.poll_s) {
-                faults.push(format!(
-                    "cost.exports.poll_s: {} is not within 10 and a week",
-                    export.poll_s
-                ));
-            }
         }
 
         faults
@@ -252,26 +238,12 @@ impl CostConfig {
 }
 
 impl OptimiserConfig {
-    fn faults(&self) -> Vec<String> {
-        let mut faults = Vec::new();
-        let Self {
-            latency_ms,
-            survive,
-        } = *self;
+    fn fault(&self) -> Option<String> {
+        let latency_ms = self.latency_ms;
+        let is_possible = latency_ms > 0.0 && latency_ms <= 60_000.0;
+        let fault = || format!("cost.optimiser.latency_ms: {latency_ms} is not within 0 and 60000");
 
-        if !(latency_ms > 0.0 && latency_ms <= 60_000.0) {
-            faults.push(format!(
-                "cost.optimiser.latency_ms: {latency_ms} is not within 0 and 60000"
-            ));
-        }
-
-        if survive > 1 {
-            faults.push(format!(
-                "cost.optimiser.survive: {survive} is neither 0 nor 1"
-            ));
-        }
-
-        faults
+        (!is_possible).then(fault)
     }
 }
 

@@ -4,15 +4,14 @@
 //! So one file works for every agent of a region. Only strings are expanded, and an unset or empty
 //! variable is a fault: an empty name would be wrong silently. `$${` stands for a literal `${`.
 
+use super::form::Fault;
 use toml::{Table, Value};
 
 const OPEN: &str = "${";
 
-/// Expands the variables in every string of the document. Returns those that could not be expanded.
-pub(super) fn fill(
-    document: &mut Table,
-    lookup: &impl Fn(&str) -> Option<String>,
-) -> Vec<Unfilled> {
+/// Expands the variables in every string of the document. Returns a fault for each string that
+/// could not be expanded.
+pub(super) fn fill(document: &mut Table, lookup: &impl Fn(&str) -> Option<String>) -> Vec<Fault> {
     let mut faults = Vec::new();
     for (key, value) in document.iter_mut() {
         visit(value, key.clone(), lookup, &mut faults);
@@ -20,46 +19,25 @@ pub(super) fn fill(
     faults
 }
 
-/// A string that could not be expanded.
-#[derive(Debug, PartialEq, Eq)]
-pub(super) struct Unfilled {
-    place: String,
-    why: String,
-}
-
-impl Unfilled {
-    /// The fault, in the form of all faults.
-    pub(super) fn fault(&self) -> String {
-        format!("{}: {}", self.place, self.why)
-    }
-
-    /// Whether another fault is a consequence of this one.
-    pub(super) fn explains(&self, fault: &str) -> bool {
-        fault
-            .strip_prefix(&self.place)
-            .is_some_and(|rest| rest.starts_with(':'))
-    }
-}
-
 fn visit(
     value: &mut Value,
-    place: String,
+    path: String,
     lookup: &impl Fn(&str) -> Option<String>,
-    faults: &mut Vec<Unfilled>,
+    faults: &mut Vec<Fault>,
 ) {
     match value {
         Value::String(text) => match expand(text, lookup) {
             Ok(expanded) => *text = expanded,
-            Err(why) => faults.push(Unfilled { place, why }),
+            Err(message) => faults.push(Fault { path, message }),
         },
         Value::Array(items) => {
             for (index, item) in items.iter_mut().enumerate() {
-                visit(item, format!("{place}[{index}]"), lookup, faults);
+                visit(item, format!("{path}[{index}]"), lookup, faults);
             }
         }
         Value::Table(table) => {
             for (key, item) in table.iter_mut() {
-                visit(item, format!("{place}.{key}"), lookup, faults);
+                visit(item, format!("{path}.{key}"), lookup, faults);
             }
         }
         _ => {}

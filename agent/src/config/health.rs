@@ -1,53 +1,61 @@
 //! `[health]`: probes of endpoints, their interval, and the criteria of failure.
 
 use super::RegionConfig;
-use regionmesh_core::health::gray::{GrayConclusion, GrayPolicy, WINDOW_MAX};
+use regionmesh_core::health::gray::{GrayConclusion, GrayPolicy};
 use serde::{Deserialize, Serialize};
 use std::{collections::BTreeMap, path::PathBuf};
 
 /// Probing of endpoints.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct HealthConfig {
-    /// Kind of probe: `http`, `https`, `tcp`, `inference`.
+    /// Kind of probe.
     pub probe: ProbeKind,
-    /// Path of an `http`, `https` or `inference` probe; by default the readiness path of the Open
-    /// Inference Protocol.
+    /// Path of an `http`, `https` or `inference` probe; 2xx is success. By default the readiness
+    /// path of the Open Inference Protocol.
     pub path: String,
     /// Time between probes, milliseconds.
+    #[schemars(range(min = 10, max = 60_000))]
     pub interval_ms: u64,
     /// Timeout of one probe, its retry included, milliseconds.
+    #[schemars(range(min = 1))]
     pub timeout_ms: u64,
-    /// Consecutive definite failures until an endpoint counts as failed.
+    /// Consecutive definite failures (refused, reset, not 2xx) until an endpoint is failed.
+    #[schemars(range(min = 1))]
     pub failures: u32,
-    /// Pause before the probe that confirms a definite failure, milliseconds.
+    /// Pause before a probe that confirms a definite failure, milliseconds. A value of
+    /// `interval_ms` or more turns quicker confirmation off.
+    #[schemars(range(min = 10, max = 60_000))]
     pub confirm_interval_ms: u64,
-    /// Time that definite failures must span before an endpoint counts as failed, milliseconds:
+    /// Time that definite failures must span before an endpoint is failed, milliseconds. Make it
     /// longer than an endpoint takes to restart.
+    #[schemars(range(max = 60_000))]
     pub evidence_ms: u64,
     /// Consecutive successes until a failed endpoint is healthy again.
+    #[schemars(range(min = 1))]
     pub successes: u32,
-    /// Silence until an endpoint is suspect, milliseconds.
+    /// Time without an answer until an endpoint is suspect, milliseconds; less than `silent_ms`.
     pub suspect_ms: u64,
-    /// Silence until an endpoint counts as failed, milliseconds. 8 s: bursts of packet loss on long
-    /// links look like silence for a few seconds.
+    /// Time without an answer until an endpoint is failed, milliseconds. 8 s: bursts of packet loss
+    /// on long links look like silence for a few seconds.
     pub silent_ms: u64,
-    /// `host:port` of TCP services outside the mesh. An observer that can reach none of them
+    /// `host:port` of TCP services outside the mesh. An observer that reaches none of them
     /// abstains.
     pub canaries: Vec<String>,
     /// Whether each of a region's addresses is probed separately, under the name in `serving_url`.
-    /// If not, only `serving_url` is probed, and DNS answers with all addresses or none.
+    /// If not, only `serving_url` is probed, and DNS answers all addresses or none.
     pub each_address: bool,
-    /// A region has failed if fewer of its addresses than this are working.
+    /// A region has failed if fewer of its addresses work.
+    #[schemars(range(min = 1))]
     pub minimum_addresses: u16,
-    /// CA certificates (PEM) to verify `https://` endpoints with; none: the platform's.
+    /// PEM file with CA certificates to verify `https://` endpoints with. Default: the platform's.
     pub ca_file: Option<PathBuf>,
-    /// The name that the certificate of an `https://` endpoint must have; none: the host in
+    /// The name that the certificate of an `https://` endpoint must have. Default: the host in
     /// `serving_url`.
     pub server_name: Option<String>,
     /// Gray failure: an endpoint that answers, but too often with errors or too late.
     pub gray: GrayPolicy,
-    /// The synthetic inference of an `inference` probe.
+    /// The synthetic inference of an `inference` probe: a request with a known answer.
     pub inference: Option<InferenceConfig>,
 }
 
@@ -76,7 +84,7 @@ impl Default for HealthConfig {
 }
 
 /// Kind of probe.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum ProbeKind {
     /// GET the path; 2xx is success. Over TLS where `serving_url` is `https://`.
@@ -90,23 +98,26 @@ pub enum ProbeKind {
 }
 
 /// A synthetic inference: a request with a known answer (Open Inference Protocol).
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct InferenceConfig {
+    /// The model's name.
     pub model: String,
-    /// Its version or alias; none: the endpoint's default.
+    /// Its version or alias. Default: the endpoint's default.
     #[serde(default)]
     pub version: Option<String>,
-    /// Run a synthetic inference on every n-th probe, and after a failed one on the next probe. 20:
-    /// every 10 s.
+    /// Run a synthetic inference on every n-th probe, and after each failed one. 20: every 10 s.
     #[serde(default = "default_every")]
+    #[schemars(range(min = 1))]
     pub every: u32,
-    /// The request's body, JSON.
+    /// The request's body: JSON, at most 64 KiB.
     pub request: String,
     /// Expected values of outputs, flattened: numbers within `tolerance`, everything else exactly.
     pub expect: BTreeMap<String, Vec<serde_json::Value>>,
-    /// Highest absolute difference of a number.
+    /// Highest absolute difference of a number. 0.0001: engines and machines differ in the last
+    /// digits of 32-bit floats.
     #[serde(default = "default_tolerance")]
+    #[schemars(range(min = 0.0))]
     pub tolerance: f64,
 }
 
@@ -114,7 +125,6 @@ fn default_every() -> u32 {
     20
 }
 
-/// 1e-4: engines and machines differ in the last digits of 32-bit floats.
 fn default_tolerance() -> f64 {
     1e-4
 }
@@ -175,41 +185,11 @@ impl HealthConfig {
     }
 
     pub(super) fn faults(&self, regions: &[RegionConfig]) -> Vec<String> {
-        [
-            self.probing_faults(),
-            self.gray_faults(),
-            self.kind_faults(regions),
-        ]
-        .concat()
+        [self.probing_faults(), self.kind_faults(regions)].concat()
     }
 
     fn probing_faults(&self) -> Vec<String> {
         let mut faults = Vec::new();
-        if !(10..=60_000).contains(&self.interval_ms) {
-            faults.push(format!(
-                "health.interval_ms: {} is not within 10 to 60000",
-                self.interval_ms
-            ));
-        }
-
-        if !(10..=60_000).contains(&self.confirm_interval_ms) {
-            faults.push(format!(
-                "health.confirm_interval_ms: {} is not within 10 to 60000; a value of \
-                    health.interval_ms or more turns quicker confirmation off",
-                self.confirm_interval_ms
-            ));
-        }
-
-        if self.evidence_ms > 60_000 {
-            faults.push(format!(
-                "health.evidence_ms: {} is not within 0 to 60000",
-                self.evidence_ms
-            ));
-        }
-
-        if self.failures == 0 || self.successes == 0 {
-            faults.push("health.failures and health.successes must be at least 1".into());
-        }
         if self.suspect_ms >= self.silent_ms {
             faults.push("health.suspect_ms must be less than health.silent_ms".into());
         }
@@ -221,43 +201,12 @@ impl HealthConfig {
             ));
         }
 
-        if self.timeout_ms == 0 {
-            faults.push("health.timeout_ms must be at least 1".into());
-        }
-        if self.minimum_addresses == 0 {
-            faults.push("health.minimum_addresses must be at least 1".into());
-        }
-
         if let Some(name) = &self.server_name
             && rustls::pki_types::ServerName::try_from(name.as_str()).is_err()
         {
             faults.push(format!(
                 "health.server_name: {name:?} is neither a name nor an address"
             ));
-        }
-
-        faults
-    }
-
-    fn gray_faults(&self) -> Vec<String> {
-        let mut faults = Vec::new();
-        let gray = &self.gray;
-        if !(2..=WINDOW_MAX).contains(&gray.window) {
-            faults.push(format!(
-                "health.gray.window: {} is not within 2 to {WINDOW_MAX}",
-                gray.window
-            ));
-        }
-
-        if gray.error_percent > 100
-            || gray.clear_percent > 100
-            || !(1..=100).contains(&gray.quantile_percent)
-        {
-            faults.push(
-                "health.gray: error_percent and clear_percent must be at most 100, \
-                    quantile_percent 1 to 100"
-                    .into(),
-            );
         }
 
         faults
@@ -316,9 +265,6 @@ impl InferenceConfig {
             faults.push("health.inference: model and version are made of A-Z a-z 0-9 . _ -".into());
         }
 
-        if self.every == 0 {
-            faults.push("health.inference.every must be at least 1".into());
-        }
         if let Err(error) = serde_json::from_str::<serde_json::Value>(&self.request) {
             faults.push(format!("health.inference.request is not JSON: {error}"));
         }
@@ -335,9 +281,6 @@ impl InferenceConfig {
             );
         }
 
-        if !self.tolerance.is_finite() || self.tolerance < 0.0 {
-            faults.push("health.inference.tolerance must be a number of at least 0".into());
-        }
         faults
     }
 }

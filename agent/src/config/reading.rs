@@ -1,207 +1,113 @@
-//! Reads a document and finds all faults of its form, not only the first one.
-//!
-//! serde stops at the first fault. So each fault is recorded and repaired with a placeholder, and
-//! the document is read again until it can be read. Faults that only follow from placeholders are
-//! not reported.
+//! Reads a document: faults of form, then faults of meaning of every table that is sound.
 
-use serde::de::DeserializeOwned;
+use super::{
+    Config, ConfigError, environment,
+    form::{self, Fault},
+    schema::{self, Node},
+};
+use std::{collections::BTreeSet, path::Path};
 use toml::{Table, Value};
 
-/// Limit on reported faults; further ones appear in the next reading.
-const FAULTS_MAX: usize = 50;
-/// The text of placeholders: a valid name in every grammar in use.
-const STAND_IN: &str = "stand-in";
-/// How serde's messages begin (serde::de::Error::missing_field and unknown_field).
-const MISSING: &str = "missing field `";
-const UNKNOWN: &str = "unknown field `";
+/// The required settings, with valid values. They complete the sound tables of a faulty document,
+/// so that those can be checked.
+const SAMPLE: &str = r#"
+mesh = "m"
+region = "r"
+agent = "a"
+data_dir = "/nowhere"
+tls = { ca = "ca.pem", certificate = "agent.pem", key = "agent.key" }
+listen.mesh = "127.0.0.1:0"
+listen.dns = "127.0.0.1:0"
+listen.api = "127.0.0.1:0"
+listen.serving = "127.0.0.1:0"
+store = { url = "file:///nowhere" }
+regions = [{ name = "r", endpoint = "r:1", serving_url = "http://127.0.0.1:1" }]
+"#;
 
-/// A document read as far as possible.
-#[derive(Debug)]
-pub(super) struct Reading<T> {
-    /// The value, placeholders included; none if a fault could not be repaired.
-    pub(super) value: Option<T>,
-    /// Every fault, with its place: `health.interval_ms: invalid type: string "fast", expected
-    /// u64`.
-    pub(super) faults: Vec<String>,
-    /// Paths of placeholders.
-    stand_ins: Vec<String>,
-}
+impl Config {
+    /// Reads and checks a file; `${NAME}` in strings is replaced by an environment variable.
+    pub fn load(path: &Path) -> Result<Self, ConfigError> {
+        let text = std::fs::read_to_string(path).map_err(|error| ConfigError::Unreadable {
+            path: path.into(),
+            error,
+        })?;
+        let mut document = text.parse().map_err(|error| ConfigError::Malformed {
+            path: path.into(),
+            error: Box::new(error),
+        })?;
+        let unfilled = environment::fill(&mut document, &|name| std::env::var(name).ok());
 
-impl<T> Reading<T> {
-    /// Whether a fault of the value may come from a placeholder.
-    pub(super) fn is_in_doubt(&self, fault: &str) -> bool {
-        let root = |path: &String| path.split(['.', '[']).next().unwrap_or_default().to_owned();
-        fault.contains(STAND_IN)
-            || self
-                .stand_ins
-                .iter()
-                .any(|path| fault.starts_with(&root(path)))
+        read(document, unfilled).map_err(|faults| ConfigError::Faulty {
+            path: path.into(),
+            faults,
+        })
     }
 }
 
-/// One fault of form.
-struct Fault {
-    /// The path of the faulty value; for a missing or unknown field, that of its table.
-    path: Vec<Key>,
-    message: String,
+/// Reads a document; `unfilled` are the faults of its variables.
+fn read(document: Table, unfilled: Vec<Fault>) -> Result<Config, Vec<String>> {
+    let schema = schema::of::<Config>();
+    let mut unsound: BTreeSet<String> = unfilled.iter().map(Fault::table).collect();
+    let mut faults = form::faults(&document, Node(&schema));
+    faults.retain(|fault| !unfilled.iter().any(|cause| cause.path == fault.path));
+    faults.splice(0..0, unfilled);
+
+    let config = match deserialize(document.clone()) {
+        Ok(config) if unsound.is_empty() => Some(config),
+        _ => {
+            let mut known = document;
+            known.retain(|name, _| Node(&schema).property(name).is_some());
+            sound_part(known, &mut unsound, &mut faults)
+        }
+    };
+
+    let mut texts: Vec<String> = faults.iter().map(Fault::to_string).collect();
+    if let Some(config) = &config {
+        texts.extend(config.faults(|table| !unsound.contains(table)));
+    }
+
+    match config {
+        Some(config) if texts.is_empty() => Ok(config),
+        _ => Err(texts),
+    }
 }
 
-#[derive(Clone, PartialEq)]
-enum Key {
-    Field(String),
-    Index(usize),
-}
+/// The sound tables of a document, completed with the sample. The others are added to `unsound`;
+/// one whose form is right is added to `faults`.
+fn sound_part(
+    document: Table,
+    unsound: &mut BTreeSet<String>,
+    faults: &mut Vec<Fault>,
+) -> Option<Config> {
+    let sample: Table = SAMPLE.parse().ok()?;
+    let missing = sample.keys().filter(|name| !document.contains_key(*name));
+    unsound.extend(missing.cloned());
 
-/// Reads a document.
-pub(super) fn read<T: DeserializeOwned>(document: Table) -> Reading<T> {
-    let mut document = Value::Table(document);
-    let mut faults = Vec::<String>::new();
-    let mut stand_ins = Vec::<Vec<Key>>::new();
-    let value = loop {
-        let fault = match attempt::<T>(&document) {
-            Ok(value) => break Some(value),
-            Err(fault) => fault,
-        };
-        let mut at = fault.path.clone();
-        let missing = quoted(&fault.message, MISSING);
+    let mut sound = sample.clone();
+    for (name, value) in document {
+        let mut alone = sample.clone();
+        alone.insert(name.clone(), value.clone());
+        let read = deserialize(alone);
 
-        at.extend(missing.map(|name| Key::Field(name.into())));
-        // Fields missing in a placeholder are not missing in the document.
-        if !stand_ins.iter().any(|stand_in| at.starts_with(stand_in)) {
-            faults.push(format!("{}{}", prefix(&fault.path), fault.message));
-        }
-        if faults.len() >= FAULTS_MAX {
-            break None;
-        }
-
-        if let Some(unknown) = quoted(&fault.message, UNKNOWN) {
-            let parent = find(&mut document, &fault.path).and_then(Value::as_table_mut);
-            if parent.and_then(|parent| parent.remove(unknown)).is_none() {
-                break None;
-            }
+        if read.is_ok() && !unsound.contains(&name) {
+            sound.insert(name, value);
             continue;
         }
 
-        if !put_stand_in::<T>(&mut document, &at) {
-            break None;
+        if faults.iter().all(|fault| fault.table() != name) {
+            faults.extend(read.err());
         }
-        stand_ins.push(at);
-    };
-
-    Reading {
-        value,
-        faults,
-        stand_ins: stand_ins.iter().map(|path| display(path)).collect(),
+        unsound.insert(name);
     }
+
+    deserialize(sound).ok()
 }
 
-fn attempt<T: DeserializeOwned>(document: &Value) -> Result<T, Fault> {
-    serde_path_to_error::deserialize(document.clone()).map_err(|error| {
-        let path = error.path().iter().filter_map(|segment| match segment {
-            serde_path_to_error::Segment::Map { key } => Some(Key::Field(key.clone())),
-            serde_path_to_error::Segment::Seq { index } => Some(Key::Index(*index)),
-            _ => None,
-        });
-        let path = path.collect::<Vec<_>>();
-        let message = error.inner().message().to_owned();
-
-        Fault {
-            path: without(path, quoted(&message, UNKNOWN)),
-            message,
-        }
+fn deserialize(document: Table) -> Result<Config, Fault> {
+    serde_path_to_error::deserialize(Value::Table(document)).map_err(|error| Fault {
+        path: error.path().to_string(),
+        message: error.inner().message().to_owned(),
     })
-}
-
-/// The path to an unknown field ends with the field or with its table.
-fn without(mut path: Vec<Key>, unknown: Option<&str>) -> Vec<Key> {
-    if unknown.is_some_and(|name| matches!(path.last(), Some(Key::Field(last)) if last == name)) {
-        path.pop();
-    }
-    path
-}
-
-/// The name after `before` and up to the next backtick.
-fn quoted<'a>(message: &'a str, before: &str) -> Option<&'a str> {
-    message.strip_prefix(before)?.split('`').next()
-}
-
-/// Puts a readable value at `path`; false if there is none.
-fn put_stand_in<T: DeserializeOwned>(document: &mut Value, path: &[Key]) -> bool {
-    let Some((last, parents)) = path.split_last() else {
-        return false;
-    };
-    // An optional field can be removed.
-    if let (Key::Field(name), Some(Value::Table(parent))) = (last, find(document, parents)) {
-        parent.remove(name);
-        if is_readable::<T>(document, path) {
-            return true;
-        }
-    }
-
-    let text = |text: &str| Value::String(text.into());
-    let candidates = [
-        text(STAND_IN),
-        text("127.0.0.1:1"),
-        text("127.0.0.1"),
-        Value::Integer(1),
-        Value::Boolean(true),
-        Value::Array(Vec::new()),
-        Value::Table(Table::new()),
-    ];
-
-    candidates.into_iter().any(|candidate| {
-        match (last, find(document, parents)) {
-            (Key::Field(name), Some(Value::Table(parent))) => {
-                drop(parent.insert(name.clone(), candidate))
-            }
-            (Key::Index(index), Some(Value::Array(parent))) if *index < parent.len() => {
-                parent[*index] = candidate
-            }
-            _ => return false,
-        }
-
-        is_readable::<T>(document, path)
-    })
-}
-
-/// Whether the next reading gets past `path`. A table with missing fields is sufficient.
-fn is_readable<T: DeserializeOwned>(document: &Value, path: &[Key]) -> bool {
-    let Err(mut fault) = attempt::<T>(document) else {
-        return true;
-    };
-    fault
-        .path
-        .extend(quoted(&fault.message, MISSING).map(|name| Key::Field(name.into())));
-    fault.path != path
-}
-
-/// The value at `path`; the empty path is the document itself.
-fn find<'a>(document: &'a mut Value, path: &[Key]) -> Option<&'a mut Value> {
-    path.iter().try_fold(document, |found, key| match key {
-        Key::Field(name) => found.get_mut(name.as_str()),
-        Key::Index(index) => found.get_mut(*index),
-    })
-}
-
-fn prefix(path: &[Key]) -> String {
-    if path.is_empty() {
-        String::new()
-    } else {
-        format!("{}: ", display(path))
-    }
-}
-
-fn display(path: &[Key]) -> String {
-    let mut text = String::new();
-    for key in path {
-        match key {
-            Key::Field(name) if text.is_empty() => text += name,
-            Key::Field(name) => text += &format!(".{name}"),
-            Key::Index(index) => text += &format!("[{index}]"),
-        }
-    }
-
-    text
 }
 
 #[cfg(test)]

@@ -4,12 +4,12 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
 /// Where an object store is.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Settings {
-    /// `file:///dir`, `s3://bucket/prefix`, `gs://bucket/prefix`, `azure://container/prefix`.
+    /// `file:///folder`, `s3://bucket/prefix`, `gs://bucket/prefix` or `azure://container/prefix`.
     pub url: String,
-    /// Options of the object_store crate, for example `aws_region`; credentials come from the
+    /// Options of the object_store crate, for example `aws_region`. Credentials come from the
     /// environment or the platform's workload identity, never from here.
     #[serde(default)]
     pub options: BTreeMap<String, String>,

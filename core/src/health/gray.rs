@@ -10,33 +10,37 @@ use serde::{Deserialize, Serialize};
 use std::collections::VecDeque;
 
 /// When an endpoint that answers counts as gray.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct GrayPolicy {
-    /// Probes in the window; nothing is concluded from fewer than half of them. 60: half a minute.
+    /// Number of recent probes that are judged; at least half of them are needed. 60 probes are
+    /// half a minute.
+    #[schemars(range(min = 2, max = WINDOW_MAX))]
     pub window: u16,
-    /// The endpoint is gray if this part of them failed, percent; 0: never. 30: three failures in
-    /// ten rarely come in a row, and no user accepts them.
+    /// Gray if this percentage of the probes failed; 0: off. 30: three failures in ten rarely come
+    /// in a row, and no user accepts them.
+    #[schemars(range(max = 100))]
     pub error_percent: u8,
-    /// The endpoint is gray if the quantile of successful probes' times reaches this, milliseconds;
-    /// 0: never. What is slow depends on where observers are and what is served, so there is no
-    /// default.
+    /// Gray if the quantile of the successful probes' durations reaches this, milliseconds; 0: off.
+    /// Set it above the longest round trip plus answer time.
     pub latency_ms: u64,
-    /// Which quantile, percent.
+    /// The quantile that `latency_ms` applies to, percent.
+    #[schemars(range(min = 1, max = 100))]
     pub quantile_percent: u8,
-    /// A conclusion is withdrawn at this part of the threshold, percent.
+    /// The endpoint recovers below this percentage of either threshold.
+    #[schemars(range(max = 100))]
     pub clear_percent: u8,
-    /// What to conclude: `suspect` (share cut, reversibly) or `failed` (taken out).
+    /// What a gray endpoint counts as.
     pub conclude: GrayConclusion,
 }
 
 /// The conclusion from gray failure.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum GrayConclusion {
-    /// The share is cut until it is over.
+    /// The share is cut until the endpoint recovers.
     Suspect,
-    /// No traffic; back by cool-down and ramp.
+    /// Traffic stops; the region returns by cool-down and ramp.
     Failed,
 }
 
@@ -54,7 +58,7 @@ impl Default for GrayPolicy {
 }
 
 /// Largest window, probes.
-pub const WINDOW_MAX: u16 = 1_000;
+const WINDOW_MAX: u16 = 1_000;
 
 /// The last probes of one endpoint.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

@@ -9,36 +9,39 @@
 use serde::{Deserialize, Serialize};
 
 /// One step of a ramp.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct RampStep {
     /// Share of the region's normal weight, percent.
+    #[schemars(range(min = 1, max = 100))]
     pub percent: u8,
-    /// Shortest hold of the step, milliseconds.
+    /// Shortest duration of the step, milliseconds.
     pub hold_ms: u64,
 }
 
-/// How a region comes back. With the defaults a full return takes 35 minutes after the gate.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+/// The return of a failed region: a cool-down, then a ramp. With the defaults it takes 5 + 35
+/// minutes.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct RecoveryPolicy {
-    /// How long a region must be healthy before its ramp begins, milliseconds; doubled with each
-    /// recent failure.
+    /// Cool-down: how long a region must be healthy before its ramp begins, milliseconds. Doubles
+    /// with each recent failure after the first.
     pub cool_down_ms: u64,
-    /// The longest gate, milliseconds.
+    /// Longest cool-down, milliseconds.
     pub cool_down_max_ms: u64,
-    /// After this long without a failure a region's failures are forgotten, milliseconds.
+    /// Time without a failure after which earlier failures are forgotten, milliseconds.
     pub forget_flaps_ms: u64,
-    /// The steps; after the last, the full share.
+    /// Steps of the ramp, with rising percents; the full share follows the last one.
     pub steps: Vec<RampStep>,
-    /// Each step is held for at least this many times the time to live of DNS answers: until then
-    /// not all resolvers have the new weights. 5 covers the long tail of caches.
+    /// A step lasts at least this many times `dns.ttl_s`: until then some resolvers still answer
+    /// with the old weights. 5 covers the long tail of caches.
     pub ttl_multiple: u32,
-    /// Each step is held until the region saw this many requests; eventually probes count too, so
-    /// that thin traffic delays a ramp but does not stop it. 500: an error rate of 2 % shows with
-    /// more than 99 % certainty.
+    /// Requests that a region must have served before the next step. Thin traffic delays a ramp but
+    /// does not stop it, since probes count eventually. 500 show an error rate of 2 % with more
+    /// than 99 % certainty.
     pub min_requests: u64,
-    /// Error rates below this count as this when regions are compared, basis points: a single error
+    /// Lower error rates count as this one when regions are compared, basis points: a single error
     /// is no trend.
+    #[schemars(range(max = 10_000))]
     pub errors_floor_bp: u16,
 }
 

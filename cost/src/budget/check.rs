@@ -1,15 +1,12 @@
 //! The limits that budgets must keep to.
 
-use super::{Budget, BudgetScope};
+use super::{Budget, BudgetScope, THRESHOLD_MAX};
 use crate::money::{Amount, Currency, Money, ONE};
 use regionmesh_protocol::{status::money::NOTICES_MAX, text::unprintable};
 use std::collections::BTreeSet;
 
 /// Longest name of a budget and its scope, characters.
 const NAME_CHARS_MAX: usize = 128;
-
-/// Highest threshold, percent.
-const THRESHOLD_MAX: u16 = 1_000;
 
 /// Most thresholds of one kind.
 const THRESHOLDS_MAX: usize = 16;

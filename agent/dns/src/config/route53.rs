@@ -16,71 +16,78 @@ use std::{
 const NAME_MAX: usize = 253;
 
 /// A zone in Route 53.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Route53Config {
-    /// The hosted zone that holds `dns.zone`, or a zone above it: `Z0123456789ABC`.
+    /// The hosted zone that holds `dns.zone` or a parent: `Z0123456789ABC`.
     pub zone_id: String,
     /// Time to live of the records, seconds. 30 s: Route 53's checkers need about as long to notice
     /// a failure, and AWS advises at most 60 s for records with health checks.
     #[serde(default = "default_ttl_s")]
+    #[schemars(range(min = 1, max = 86_400))]
     pub ttl_s: u32,
     /// How the record sets of `serving.<zone>` share the traffic.
     #[serde(default)]
     pub records: RecordKind,
-    /// Requests a second to the API. 5: an account has 10, and the mesh is not its only user.
+    /// Limit on requests to the API. 5: an account has 10, and the mesh is not its only user.
     #[serde(default = "default_requests_per_second")]
+    #[schemars(range(min = 1, max = 10))]
     pub requests_per_second: u32,
     /// The health checks that move traffic in an emergency.
     #[serde(default)]
     pub health_check: HealthCheckConfig,
-    /// Where Route 53's checkers reach the agents of a region: a public host name or address,
-    /// without a port. Default: the host of the region's `endpoint`.
+    /// By region: the public host name or address, without a port, at which Route 53's checkers
+    /// reach its agents. Default: the host of the region's `endpoint`.
     #[serde(default)]
     pub agents: BTreeMap<RegionName, String>,
-    /// The AWS region next to each region, for `latency` records. Default: the region's own name.
+    /// By region: the nearest AWS region, for `latency` records. Default: the region's own name.
     #[serde(default)]
     pub latency_regions: BTreeMap<RegionName, String>,
-    /// Whether the zone's name servers are asked after each change.
+    /// Whether the zone's name servers are queried after each change.
     #[serde(default = "yes")]
     pub verify: bool,
-    /// Which name servers are asked; empty: those that the hosted zone names.
+    /// The name servers to query; empty: those of the hosted zone.
     #[serde(default)]
+    #[schemars(extend("items" = {"type": "string", "format": "socket-address"}))]
     pub name_servers: Vec<SocketAddr>,
-    /// Another address of the API than Amazon's.
+    /// Another address of the API, such as `http://localhost:4566`. Default: Amazon's.
     #[serde(default)]
     pub endpoint_url: Option<String>,
 }
 
 /// How record sets share the traffic.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(
+    Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema,
+)]
 #[serde(rename_all = "kebab-case")]
 pub enum RecordKind {
-    /// By the plan's weights; the only kind that can do a ramp.
+    /// By the plan's weights; the only kind that supports a ramp.
     #[default]
     Weighted,
-    /// The region with the largest share, and one to fall back to; for strategy `active-passive`.
+    /// The region with the largest share and a fallback; for strategy `active-passive`.
     Failover,
-    /// Each user goes to the region nearest to them, of those that have a share.
+    /// The nearest region that has a share.
     Latency,
 }
 
 /// How Route 53's checkers ask agents for their verdict on a region.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct HealthCheckConfig {
-    /// Off: the records have no health checks, and an emergency needs the API.
+    /// If off, the records have no health checks, and an emergency needs the API.
     pub enabled: bool,
-    /// `http` or `https`.
+    /// The protocol of the checkers.
     pub protocol: CheckProtocol,
     /// Port of the agents' API, as the checkers reach it.
+    #[schemars(range(min = 1))]
     pub port: u16,
     /// Path of the verdicts; `/<region>` is appended.
     pub path: String,
     /// Time between two requests of one checker, seconds: 10 or 30.
     pub interval_s: u32,
-    /// Failures in a row until a checker calls an agent's verdict bad. 1: the verdict is settled
-    /// before it is told.
+    /// Consecutive failures until a checker's result is bad. 1: agents have already settled the
+    /// verdict.
+    #[schemars(range(min = 1, max = 10))]
     pub failures: u32,
 }
 
@@ -98,12 +105,12 @@ impl Default for HealthCheckConfig {
 }
 
 /// What the checkers speak.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum CheckProtocol {
     /// Plain HTTP.
     Http,
-    /// HTTP over TLS; the certificate is not verified by Route 53.
+    /// HTTP over TLS; Route 53 does not verify the certificate.
     Https,
 }
 
@@ -169,17 +176,6 @@ impl Route53Config {
                 self.zone_id
             ));
         }
-
-        if !(1..=86_400).contains(&self.ttl_s) {
-            fault(format!("ttl_s: {} is not within 1 to 86400", self.ttl_s));
-        }
-
-        if !(1..=10).contains(&self.requests_per_second) {
-            fault(format!(
-                "requests_per_second: {} is not within 1 to 10",
-                self.requests_per_second
-            ));
-        }
     }
 
     /// Faults that concern other parts of the configuration.
@@ -236,21 +232,10 @@ impl Route53Config {
 
 impl HealthCheckConfig {
     fn faults(&self, fault: &mut impl FnMut(String)) {
-        if self.port == 0 {
-            fault("health_check.port must be at least 1".into());
-        }
-
         if !matches!(self.interval_s, 10 | 30) {
             fault(format!(
                 "health_check.interval_s: {} is neither 10 nor 30",
                 self.interval_s
-            ));
-        }
-
-        if !(1..=10).contains(&self.failures) {
-            fault(format!(
-                "health_check.failures: {} is not within 1 to 10",
-                self.failures
             ));
         }
 

@@ -12,28 +12,32 @@ const WORKERS_MAX: usize = 64;
 const RATE_MAX: u32 = 8_000;
 
 /// DNS: `[dns]`.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Settings {
     /// The zone; `serving.<zone>` is the service name.
     pub zone: String,
-    /// Time to live of `serving` answers, seconds. 5 s: half of it is the mean time a client stays
-    /// with a dead region.
+    /// Time to live of `serving` answers, seconds. 5 s: a client stays with a dead region for half
+    /// of it on average.
+    #[schemars(range(min = 1, max = 86_400))]
     pub ttl_s: u32,
-    /// Names of the zone's servers, below the zone or elsewhere; empty: `ns-<region>.<zone>` for
-    /// each region.
+    /// Names of the zone's name servers, inside or outside the zone; empty: `ns-<region>.<zone>`
+    /// for each region.
     pub name_servers: Vec<String>,
-    /// Whether this agent leaves regions that refuse its own probes out of its answers while no
+    /// Whether this agent omits regions that refuse its own probes from its answers while no
     /// majority of regions can change the plan.
     #[serde(skip_serializing_if = "is_on")]
+    #[schemars(extend("default" = Self::default().filter_when_frozen))]
     pub filter_when_frozen: bool,
-    /// Threads that answer UDP, each with a socket of its own; 0: one for each core.
+    /// Number of threads that answer UDP, each with its own socket; 0: one per core.
+    #[schemars(range(max = WORKERS_MAX))]
     pub workers: usize,
-    /// How often one network is answered over UDP.
+    /// Rate limit of UDP answers to one network.
     pub rate_limit: RateLimitConfig,
     /// Cookies, by which a client proves its address (RFC 7873).
     pub cookies: CookieConfig,
-    /// The zone in Amazon Route 53, where there is one.
+    /// The zone in Amazon Route 53. Credentials come from the environment or the platform's
+    /// workload identity, never from here.
     pub route53: Option<Route53Config>,
 }
 
@@ -58,19 +62,21 @@ impl Default for Settings {
 }
 
 /// Response rate limiting: what a forged sender address can make this server send to its owner.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct RateLimitConfig {
-    /// Answers of one kind (positive, empty, no such name, error) to one /24 of IPv4 or /56 of
-    /// IPv6, per second; 0: no limit. 20: with a TTL of 5 s a resolver asks for a name and type
-    /// every fifth second, for each client subnet.
+    /// Answers of one kind (positive, empty, no such name, error) per second to one /24 of IPv4 or
+    /// /56 of IPv6; 0: unlimited. 20: with a TTL of 5 s a resolver asks for a name and type every
+    /// fifth second for each client subnet.
+    #[schemars(range(max = RATE_MAX))]
     pub responses_per_second: u32,
-    /// Every so many-th answer beyond the limit is sent cut, with TC set, so that an honest client
-    /// among the flood comes back over TCP; the others are not sent. 0: none is sent, 1: all are
-    /// cut.
+    /// Every n-th answer beyond the limit is sent truncated, so that honest clients return over
+    /// TCP; the others are dropped. 0: all are dropped.
+    #[schemars(range(max = 10))]
     pub slip: u32,
-    /// Networks that are never limited: own resolvers, monitoring. By default the machine itself,
-    /// which can't be forged from outside.
+    /// Networks that are never limited, such as your resolvers and monitoring. By default only this
+    /// machine, which can't be forged from outside; include it in your list.
+    #[schemars(with = "Vec<String>", extend("items" = {"type": "string", "format": "network"}))]
     pub exempt: Vec<IpNet>,
 }
 
@@ -87,14 +93,13 @@ impl Default for RateLimitConfig {
 }
 
 /// DNS cookies.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct CookieConfig {
     /// Whether cookies are answered.
     pub enabled: bool,
-    /// File with the secrets, 32 hexadecimal digits a line: the first makes cookies, all are
-    /// accepted. Read again when it changes. Needed where several agents answer on one address;
-    /// without it each agent makes its own, new every day.
+    /// File with secrets, 32 hexadecimal digits a line: the first one signs, all are accepted.
+    /// Needed if several agents share an address; by default each agent makes a new one every day.
     pub secret_file: Option<PathBuf>,
 }
 
@@ -115,40 +120,8 @@ impl Settings {
             faults.push(format!("dns.zone: {:?} is not a domain name", self.zone));
         }
 
-        if !(1..=86_400).contains(&self.ttl_s) {
-            faults.push(format!(
-                "dns.ttl_s: {} is not within 1 to 86400",
-                self.ttl_s
-            ));
-        }
-
-        if self.workers > WORKERS_MAX {
-            faults.push(format!(
-                "dns.workers: {} is not within 0 to {WORKERS_MAX}",
-                self.workers
-            ));
-        }
-
-        let limit = &self.rate_limit;
-        if limit.responses_per_second > RATE_MAX {
-            let rate = limit.responses_per_second;
-            faults.push(format!(
-                "dns.rate_limit.responses_per_second: {rate} is not within 0 to {RATE_MAX}"
-            ));
-        }
-
-        if limit.slip > 10 {
-            faults.push(format!(
-                "dns.rate_limit.slip: {} is not within 0 to 10",
-                limit.slip
-            ));
-        }
-
-        for network in limit
-            .exempt
-            .iter()
-            .filter(|network| network.trunc() != **network)
-        {
+        let exempt = &self.rate_limit.exempt;
+        for network in exempt.iter().filter(|network| network.trunc() != **network) {
             let meant = network.trunc();
             faults.push(format!(
                 "dns.rate_limit.exempt: {network} has bits beyond its prefix; {meant} is meant?"

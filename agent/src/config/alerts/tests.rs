@@ -48,13 +48,10 @@ fn every_fault_is_told_and_no_url_is_quoted() {
             kind = "alertmanager"
             url = "https://user:hush@host/"
             secret_file = "/s"
-            timeout_ms = 1
             [[receivers]]
             name = "c"
             kind = "webhook"
             url = "ftp://host/hush"
-            deadline_s = 1
-            resend_s = 0
             [[receivers]]
             name = "c"
             kind = "webhook"
@@ -67,10 +64,7 @@ fn every_fault_is_told_and_no_url_is_quoted() {
         "receivers.a b: name",
         "receivers.a b: url",
         "receivers.a b: secret_file",
-        "receivers.a b: timeout_ms",
         "receivers.c: url",
-        "receivers.c: deadline_s",
-        "receivers.c: resend_s",
         "\"c\" is listed twice",
     ] {
         assert_eq!(
@@ -80,7 +74,7 @@ fn every_fault_is_told_and_no_url_is_quoted() {
         );
     }
 
-    assert_eq!(found.len(), 9, "{found:#?}");
+    assert_eq!(found.len(), 6, "{found:#?}");
     assert!(
         !found.iter().any(|fault| fault.contains("hush")),
         "{found:#?}"

@@ -1,135 +1,54 @@
 #![allow(clippy::unwrap_used)]
 
 use super::*;
-use serde::Deserialize;
-use std::net::SocketAddr;
-
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-#[allow(dead_code)]
-struct Document {
-    name: String,
-    listen: Listen,
-    #[serde(default)]
-    limits: Limits,
-    parts: Vec<Part>,
-}
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-#[allow(dead_code)]
-struct Listen {
-    api: SocketAddr,
-    dns: SocketAddr,
-}
-#[derive(Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-#[allow(dead_code)]
-struct Limits {
-    most: u16,
-    is_on: bool,
-}
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-#[allow(dead_code)]
-struct Part {
-    weight: u8,
-    at: String,
-}
-
-fn faults(text: &str) -> Vec<String> {
-    read::<Document>(text.parse().unwrap()).faults
-}
-
-const GOOD: &str = r#"
-        name = "n"
-        listen = { api = "127.0.0.1:1", dns = "127.0.0.1:2" }
-        parts = [{ weight = 1, at = "a" }]
-    "#;
 
 #[test]
-fn a_good_document_has_no_faults() {
-    let reading = read::<Document>(GOOD.parse().unwrap());
+fn the_sample_has_exactly_the_required_settings() {
+    let schema = schema::of::<Config>();
+    let sample: Table = SAMPLE.parse().unwrap();
+    let required: BTreeSet<&str> = Node(&schema).required().collect();
+
     assert_eq!(
-        (reading.value.unwrap().name.as_str(), reading.faults.len()),
-        ("n", 0)
+        sample.keys().map(String::as_str).collect::<BTreeSet<_>>(),
+        required
     );
+    assert!(read(sample, Vec::new()).is_ok());
 }
 
 #[test]
-fn every_fault_is_told_with_its_place() {
-    let found = faults(
-        r#"
-            nam = "n"
-            parts = [
-                { weight = 1000, at = "a" },
-                { weight = 1, at = 7, colour = "red" },
-                { weight = 2 },
-            ]
-            [listen]
-            api = "here"
-            port = 1
-            [limits]
-            most = "many"
-            is_on = 3
-            "#,
-    );
+fn a_check_of_an_unsound_table_is_left_out() {
+    let with = |more: &str| {
+        let document = format!("{more}\n{SAMPLE}").parse().unwrap();
+        read(document, Vec::new()).unwrap_err()
+    };
 
-    for part in [
-        "unknown field `nam`, expected one of",
-        "missing field `name`",
-        "listen.api: invalid socket address",
-        "listen: unknown field `port`",
-        "listen: missing field `dns`",
-        "limits.most: invalid type: string \"many\", expected u16",
-        "limits.is_on: invalid type: integer `3`, expected a boolean",
-        "parts[0].weight: invalid value: integer `1000`, expected u8",
-        "parts[1].at: invalid type: integer `7`, expected a string",
-        "parts[1]: unknown field `colour`",
-        "parts[2]: missing field `at`",
-    ] {
-        assert_eq!(
-            found.iter().filter(|fault| fault.starts_with(part)).count(),
-            1,
-            "{part}\n{found:#?}"
-        );
-    }
-
-    assert_eq!(found.len(), 11, "{found:#?}");
-}
-
-#[test]
-fn what_follows_from_a_fault_is_not_told_again() {
+    // The strategy is unknown, so networks that only count with another one are no fault.
+    let networks = "networks = [{ cidr = \"10.0.0.0/8\", regions = [\"x\"] }]";
     assert_eq!(
-        faults("name = \"n\"\nparts = []"),
-        ["missing field `listen`"]
-    );
-
-    assert_eq!(
-        faults("name = \"n\"\nparts = 7\nlisten = \"x\""),
+        with(&format!("traffic = {{ strategy = \"best\", {networks} }}")),
         [
-            "listen: invalid type: string \"x\", expected struct Listen",
-            "parts: invalid type: integer `7`, expected a sequence"
+            "traffic.strategy: expected one of \"weighted\", \"active-passive\", \"latency\", got \
+            \"best\""
         ]
     );
 
-    let reading = read::<Document>(
-        "name = \"n\"\nparts = [{ weight = 1, at = 1 }]"
-            .parse()
-            .unwrap(),
+    // Out of range, but readable: the rest of the table is checked.
+    assert_eq!(
+        with("dns = { ttl_s = 0, zone = \"\" }"),
+        [
+            "dns.ttl_s: 0 is not within 1 to 86400",
+            "dns.zone: \"\" is not a domain name"
+        ]
     );
-
-    assert!(
-        reading.is_in_doubt("parts[0]: too light")
-            && reading.is_in_doubt("listen: the same port twice")
-    );
-
-    assert!(!reading.is_in_doubt("name: too short"));
 }
 
 #[test]
-fn endless_faults_end() {
-    let text: String = (0..1_000)
-        .map(|number| format!("x{number} = 1\n"))
-        .collect();
-    assert_eq!(faults(&text).len(), FAULTS_MAX);
+fn what_only_the_type_checks_is_a_fault_of_its_table() {
+    let budget = "cost.budgets = [{ name = \"all\", amount = \"much\" }]\nlog.filter = \"a=loud\"";
+    let document = format!("{budget}\n{SAMPLE}").parse().unwrap();
+    let found = read(document, Vec::new()).unwrap_err();
+
+    assert_eq!(found.len(), 2, "{found:#?}");
+    assert!(found[0].starts_with("cost.budgets[0]"), "{found:#?}");
+    assert!(found[1].starts_with("log.filter: \"a=loud\""), "{found:#?}");
 }

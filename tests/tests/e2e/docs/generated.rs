@@ -22,6 +22,11 @@ fn generated_files_are_current_and_a_difference_is_reported() {
             "| GET `/readyz`",
             "| GET `/ready`",
         ),
+        (
+            "docs/reference/settings.md",
+            "| integer, 10 to 60000 |",
+            "| integer, 10 to 6000 |",
+        ),
         ("docs/reference/alerts.md", "| critical |", "| warning |"),
         (
             "docs/reference/alerts.md",
