@@ -79,20 +79,6 @@ macro_rules! name_type {
         #[serde(try_from = "String", into = "String")]
         pub struct $type(String);
 
-        impl schemars::JsonSchema for $type {
-            fn inline_schema() -> bool {
-                true
-            }
-
-            fn schema_name() -> std::borrow::Cow<'static, str> {
-                stringify!($type).into()
-            }
-
-            fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
-                schemars::json_schema!({"type": "string", "format": concat!($kind, "-name")})
-            }
-        }
-
         impl $type {
             /// Parses a name; see the type for what is allowed.
             pub fn new(name: impl Into<String>) -> Result<Self, $crate::identity::IdentityError> {

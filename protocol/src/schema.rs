@@ -5,7 +5,7 @@
 //! engines may lack.
 
 use crate::{
-    identity::{NAME_MAX, RegionName},
+    identity::{AgentName, MESH_NAME_MAX, MeshName, NAME_MAX, RegionName},
     models::manifest::{FILE_PATH_MAX, MODEL_NAME_MAX, ModelName, VERSION_NAME_MAX, VersionName},
     text::UNPRINTABLE_CLASS,
 };
@@ -82,9 +82,22 @@ macro_rules! name_schema {
 }
 
 name_schema!(
+    MeshName,
+    "A mesh's name: labels separated by dots",
+    with_format(
+        "mesh-name",
+        matching(1, MESH_NAME_MAX, &format!(r"{LABEL}(\.{LABEL})*"))
+    )
+);
+name_schema!(
     RegionName,
     "A region's name: one label of a domain name",
-    matching(1, NAME_MAX, LABEL)
+    with_format("region-name", matching(1, NAME_MAX, LABEL))
+);
+name_schema!(
+    AgentName,
+    "An agent's name in its region: one label of a domain name",
+    with_format("agent-name", matching(1, NAME_MAX, LABEL))
 );
 name_schema!(
     ModelName,
@@ -96,6 +109,11 @@ name_schema!(
     "The name of a version; conflict resolution adds `+conflict.REGION`",
     version()
 );
+
+fn with_format(format: &str, mut schema: Schema) -> Schema {
+    schema.insert("format".into(), format.into());
+    schema
+}
 
 fn version() -> Schema {
     let longest = VERSION_NAME_MAX + "+conflict.".len() + NAME_MAX + ".01234567".len();

@@ -53,7 +53,7 @@ pub struct Retryable {
     /// Whether it can be repeated without harm ([`is_idempotent`]).
     pub is_idempotent: bool,
     /// Whether its whole body is kept, so that it can be sent again.
-    pub is_held: bool,
+    pub is_buffered: bool,
     /// How often it was sent, including the failed attempt.
     pub attempts: u32,
     /// How often the connection broke under it, including the failed attempt.
@@ -137,7 +137,7 @@ pub fn decide(
         }
     };
 
-    if !request.is_held {
+    if !request.is_buffered {
         return Err(GiveUp::NotBuffered);
     }
     if failure == AttemptFailure::Broken && request.broken >= BROKEN_MAX {

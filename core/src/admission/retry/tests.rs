@@ -3,7 +3,7 @@ use proptest::prelude::*;
 
 const HELD: Retryable = Retryable {
     is_idempotent: true,
-    is_held: true,
+    is_buffered: true,
     attempts: 1,
     broken: 0,
 };
@@ -21,9 +21,9 @@ fn failure() -> impl Strategy<Value = AttemptFailure> {
 
 fn request() -> impl Strategy<Value = Retryable> {
     (any::<bool>(), any::<bool>(), 0u32..10, 0u32..4).prop_map(
-        |(is_idempotent, is_held, attempts, broken)| Retryable {
+        |(is_idempotent, is_buffered, attempts, broken)| Retryable {
             is_idempotent,
-            is_held,
+            is_buffered,
             attempts,
             broken,
         },
@@ -44,7 +44,7 @@ proptest! {
             random,
         );
 
-        prop_assert!(decided.is_err() || request.is_idempotent && request.is_held);
+        prop_assert!(decided.is_err() || request.is_idempotent && request.is_buffered);
         prop_assert!(
             decided.is_err() || request.attempts < ATTEMPTS_MAX && request.broken < BROKEN_MAX
         );

@@ -9,7 +9,7 @@ fn bills_that_changed_while_being_judged_are_read_again() {
     let sources = Sources::of_files(Default::default(), CostConfig::default(), today);
     let basis = sources.budget_basis(&budget).unwrap();
 
-    for (have_changed, known) in [(false, 1), (true, 0)] {
+    for (have_changed, expected) in [(false, 1), (true, 0)] {
         let mut judge = Judge {
             is_running: true,
             ..Judge::default()
@@ -41,7 +41,7 @@ fn bills_that_changed_while_being_judged_are_read_again() {
             0,
         );
 
-        assert_eq!((judge.known.len(), judge.is_outdated), (known, false));
+        assert_eq!((judge.known.len(), judge.is_outdated), (expected, false));
     }
 }
 

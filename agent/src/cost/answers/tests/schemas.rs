@@ -6,7 +6,7 @@ use crate::{
     cost::{
         advice::Advice,
         answers::{Sources, answer, recommendations},
-        questions::{Parameters, Question, Wishes},
+        questions::{Parameters, Question, RecommendationOptions},
     },
 };
 use regionmesh_cost::{date_at, end_of_day_ms};
@@ -19,7 +19,7 @@ fn eventful() -> Sources {
     let made_on = date_at(START_MS + 20 * DAY).unwrap();
     sources.today = made_on;
 
-    let found = recommendations(&Wishes::default(), &sources).unwrap();
+    let found = recommendations(&RecommendationOptions::default(), &sources).unwrap();
     let advice = Advice::default().with(&found, made_on).unwrap();
     sources.advice = Arc::new(advice);
 
