@@ -5,7 +5,10 @@ use super::*;
 #[test]
 fn a_refusal_is_a_problem_of_that_peer_until_it_was_quiet_for_a_while() {
     let problems = Problems::default();
-    let refusals = Refusals::new(&Registry::new(), problems.clone()).unwrap();
+    let refusals = Refusals::new(
+        RefusalMetrics::new(&Registry::new()).unwrap(),
+        problems.clone(),
+    );
     for _ in 0..3 {
         refusals.refuse("a/0", reason::BALLOT_TOO_FAR, "ballot 18446744073709551615");
     }

@@ -191,7 +191,7 @@ async fn agents_with_one_file_of_secrets_accept_each_others_cookies_and_a_bad_fi
     let mut config = config();
     config.settings.cookies.secret_file = Some(path.clone());
 
-    let metrics = DnsMetrics::new(&prometheus::Registry::new()).unwrap();
+    let metrics = DnsMetrics::new(&regionmesh_runtime::metrics::Registry::new()).unwrap();
     let (_plans, plan) = watch::channel(None);
     let error = DnsServer::bind(DnsArguments {
         config: Arc::new(config),
@@ -235,7 +235,7 @@ async fn without_cookies_and_limits_all_is_answered_and_no_cookie_is_given() {
 #[tokio::test]
 async fn every_worker_answers_and_all_end_at_once_with_the_server() {
     let (_plans, plan) = watch::channel(None);
-    let metrics = DnsMetrics::new(&prometheus::Registry::new()).unwrap();
+    let metrics = DnsMetrics::new(&regionmesh_runtime::metrics::Registry::new()).unwrap();
     let mut config = config();
 
     config.settings.workers = 8;
@@ -283,7 +283,7 @@ async fn a_port_that_another_process_would_share_is_in_use() {
     let mut config = config();
     config.listen = other.local_addr().unwrap().as_socket().unwrap();
 
-    let metrics = DnsMetrics::new(&prometheus::Registry::new()).unwrap();
+    let metrics = DnsMetrics::new(&regionmesh_runtime::metrics::Registry::new()).unwrap();
     let (_plans, plan) = watch::channel(None);
     let error = DnsServer::bind(DnsArguments {
         config: Arc::new(config),
