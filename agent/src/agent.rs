@@ -6,6 +6,7 @@
 mod actors;
 mod base;
 mod cost;
+mod metrics;
 mod network;
 mod parts;
 mod replication;
@@ -20,14 +21,16 @@ use crate::{
     config::Config,
     reload::Reloader,
     snapshots::Snapshots,
-    supervisor::{Health, Supervisor, SupervisorArguments, SupervisorMessage, SupervisorMetrics},
+    supervisor::{Health, Supervisor, SupervisorArguments, SupervisorMessage},
 };
 use anyhow::{Context, Result};
 use base::Base;
+use metrics::AgentMetrics;
+pub(crate) use metrics::descriptions;
 use parts::Parts;
-use prometheus::Registry;
 use ractor::{Actor, ActorRef};
 use regionmesh_mesh::{Identity, Mesh};
+use regionmesh_runtime::metrics::Registry;
 use std::{path::Path, sync::Arc, time::Duration};
 use stores::Stores;
 use tokio::sync::watch;
@@ -62,8 +65,9 @@ impl Agent {
         let config = Arc::new(config);
         let registry = Registry::new();
         register_process(&registry)?;
-        let reloader = Reloader::new(config.clone(), &registry)?;
-        let base = Base::new(config, reloader.live(), registry);
+        let metrics = AgentMetrics::new(&registry)?;
+        let reloader = Reloader::new(config.clone(), metrics.reload.clone());
+        let base = Base::new(config, reloader.live(), registry, metrics);
         events::begin(&base.snapshots, base.boot);
 
         let config = &base.config;
@@ -72,16 +76,20 @@ impl Agent {
             .with_context(|| format!("cannot create data_dir {}", config.data_dir.display()))?;
 
         let stores = Stores::open(config, base.boot).await?;
-        let monitor = stores.monitor(config, base.snapshots.problems.clone(), &base.registry)?;
+        let monitor = stores.monitor(
+            config,
+            base.snapshots.problems.clone(),
+            base.metrics.stores.clone(),
+        );
         let (drain, draining) = watch::channel(false);
         let (health_sender, health) = watch::channel(Arc::default());
         let parts = Parts::new(base, identity, &stores, draining.clone())?;
 
-        let mut children = actors::actors(&parts)?;
+        let mut children = actors::actors(&parts);
         children.extend(services::services(&parts, monitor, draining, health.clone()).await?);
         let arguments = SupervisorArguments {
             children,
-            metrics: SupervisorMetrics::new(&parts.base.registry)?,
+            metrics: parts.base.metrics.supervisor.clone(),
             health: health_sender,
         };
         let (supervisor, _) = Actor::spawn(None, Supervisor, arguments).await?;
@@ -136,22 +144,12 @@ impl Agent {
     }
 }
 
-/// Registers process metrics (CPU, memory, descriptors; Linux only) and the build's version.
+/// Registers process metrics (CPU, memory, descriptors); Linux only.
 fn register_process(registry: &Registry) -> Result<()> {
     #[cfg(target_os = "linux")]
     registry.register(Box::new(
         prometheus::process_collector::ProcessCollector::for_self(),
     ))?;
 
-    let build = prometheus::IntGaugeVec::new(
-        prometheus::Opts::new(
-            "regionmesh_build_info",
-            "1, labelled with the version of the binary.",
-        ),
-        &["version"],
-    )?;
-
-    build.with_label_values(&[crate::VERSION]).set(1);
-    registry.register(Box::new(build))?;
     Ok(())
 }

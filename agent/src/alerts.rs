@@ -9,8 +9,12 @@ pub(crate) mod webhook;
 
 use crate::config::ReceiverConfig;
 use http::{HeaderMap, HeaderValue, StatusCode, header};
-use prometheus::{IntCounterVec, IntGaugeVec, Opts, Registry};
+use prometheus::{
+    IntCounterVec, IntGaugeVec, register_int_counter_vec_with_registry,
+    register_int_gauge_vec_with_registry,
+};
 use regionmesh_protocol::text::is_unprintable;
+use regionmesh_runtime::metrics::Registry;
 use std::{
     path::{Path, PathBuf},
     time::Duration,
@@ -233,41 +237,35 @@ impl ReceiverMetrics {
     /// Registers the metrics.
     pub fn new(registry: &Registry) -> prometheus::Result<Self> {
         let counters = |name: &str, help: &str, labels: &[&str]| {
-            let counters = IntCounterVec::new(Opts::new(name, help), labels)?;
-            registry.register(Box::new(counters.clone()))?;
-            Ok::<_, prometheus::Error>(counters)
+            register_int_counter_vec_with_registry!(name, help, labels, registry)
         };
         let gauges = |name: &str, help: &str| {
-            let gauges = IntGaugeVec::new(Opts::new(name, help), &["receiver"])?;
-            registry.register(Box::new(gauges.clone()))?;
-            Ok::<_, prometheus::Error>(gauges)
+            register_int_gauge_vec_with_registry!(name, help, &["receiver"], registry)
         };
 
         Ok(Self {
             sent: counters(
                 "regionmesh_alerts_sent_total",
-                "Messages that a receiver accepted.",
+                "Messages delivered.",
                 &["receiver"],
             )?,
             failed: counters(
                 "regionmesh_alerts_failed_total",
-                "Failed attempts to send a message, by reason: unanswered, not-now, refused, \
-                    unready.",
+                "Failed attempts, by reason: unanswered, not-now, refused, unready.",
                 &["receiver", "reason"],
             )?,
             dropped: counters(
                 "regionmesh_alerts_dropped_total",
-                "Events dropped for a receiver, by reason: expired, queue-full, \
-                    refused.",
+                "Events dropped, by reason: expired, queue-full, refused.",
                 &["receiver", "reason"],
             )?,
             queued: gauges(
                 "regionmesh_alerts_queued",
-                "Events queued for a receiver, by this agent or for another one to send.",
+                "Events waiting, or left to another agent.",
             )?,
             responsible_agent: gauges(
                 "regionmesh_alerts_responsible",
-                "1 while this agent is responsible for the receiver.",
+                "1 while this agent delivers.",
             )?,
         })
     }

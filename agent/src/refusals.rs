@@ -4,9 +4,9 @@
 //! An operator should look into both, so each refusal is counted by reason, audited, and reported
 //! as a problem of the agent that refused.
 
-use prometheus::{IntCounterVec, Opts, Registry};
+use prometheus::{IntCounterVec, register_int_counter_vec_with_registry};
 use regionmesh_protocol::{status::problem::ProblemKind, wire::PeerRefusal};
-use regionmesh_runtime::{logging::KeyedThrottle, problems::Problems};
+use regionmesh_runtime::{logging::KeyedThrottle, metrics::Registry, problems::Problems};
 use std::{
     collections::BTreeMap,
     sync::{Arc, Mutex, PoisonError},
@@ -52,6 +52,12 @@ pub(crate) mod reason {
     ];
 }
 
+/// The counter of refusals.
+#[derive(Debug, Clone)]
+pub struct RefusalMetrics {
+    counted: IntCounterVec,
+}
+
 /// Counts, audits and reports refusals. Clones share their state.
 #[derive(Debug, Clone)]
 pub struct Refusals {
@@ -67,34 +73,39 @@ struct State {
     last: BTreeMap<String, Instant>,
 }
 
-impl Refusals {
+impl RefusalMetrics {
     /// Registers the counter.
-    pub fn new(registry: &Registry, problems: Problems) -> prometheus::Result<Self> {
-        let counted = IntCounterVec::new(
-            Opts::new(
-                "regionmesh_peer_refusals_total",
-                "What peers asked for or claimed and this agent refused, by reason.",
-            ),
+    pub fn new(registry: &Registry) -> prometheus::Result<Self> {
+        let counted = register_int_counter_vec_with_registry!(
+            "regionmesh_peer_refusals_total",
+            "Requests and claims of peers refused, by reason.",
             &["reason"],
+            registry
         )?;
 
-        registry.register(Box::new(counted.clone()))?;
         // Start at 0, so that alerts see the first refusal of each kind.
         PeerRefusal::REASONS
             .iter()
             .chain(&reason::ALL)
             .for_each(|reason| drop(counted.with_label_values(&[*reason])));
 
+        Ok(Self { counted })
+    }
+}
+
+impl Refusals {
+    /// No refusals yet; those to come are reported in `problems`.
+    pub fn new(metrics: RefusalMetrics, problems: Problems) -> Self {
         let state = State {
             audited: KeyedThrottle::new(AUDIT_EVERY),
             last: BTreeMap::new(),
         };
 
-        Ok(Self {
-            counted,
+        Self {
+            counted: metrics.counted,
             problems,
             state: Arc::new(Mutex::new(state)),
-        })
+        }
     }
 
     /// Counts, audits and reports a refusal of `peer`, an agent or a region.

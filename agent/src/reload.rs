@@ -6,8 +6,14 @@
 //! change.
 
 use crate::config::{Config, ConfigError};
-use prometheus::{IntCounterVec, IntGauge, Opts, Registry};
-use regionmesh_runtime::logging::{self, LogError};
+use prometheus::{
+    IntCounterVec, IntGauge, register_int_counter_vec_with_registry,
+    register_int_gauge_with_registry,
+};
+use regionmesh_runtime::{
+    logging::{self, LogError},
+    metrics::Registry,
+};
 use std::{path::Path, sync::Arc};
 use tokio::sync::watch;
 
@@ -42,38 +48,49 @@ pub(crate) struct Reloaded {
 pub(crate) struct Reloader {
     /// The configuration in force: that of the start, with all reloaded fields.
     live: watch::Sender<Arc<Config>>,
+    metrics: ReloadMetrics,
+}
+
+/// Metrics of reloads.
+#[derive(Debug, Clone)]
+pub(crate) struct ReloadMetrics {
     reloads: IntCounterVec,
     needs_restart: IntGauge,
 }
 
-impl Reloader {
+impl ReloadMetrics {
     /// Registers the metrics.
-    pub(crate) fn new(config: Arc<Config>, registry: &Registry) -> prometheus::Result<Self> {
-        let reloads = IntCounterVec::new(
-            Opts::new(
+    pub(crate) fn new(registry: &Registry) -> prometheus::Result<Self> {
+        let metrics = Self {
+            reloads: register_int_counter_vec_with_registry!(
                 "regionmesh_config_reloads_total",
-                "Configurations read again on SIGHUP, by outcome: ok, failed.",
-            ),
-            &["outcome"],
-        )?;
+                "Configuration reloads, by outcome: ok, failed.",
+                &["outcome"],
+                registry
+            )?,
+            needs_restart: register_int_gauge_with_registry!(
+                "regionmesh_config_fields_need_restart",
+                "Changed settings that need a restart.",
+                registry
+            )?,
+        };
 
-        ["ok", "failed"]
-            .iter()
-            .for_each(|outcome| drop(reloads.with_label_values(&[*outcome])));
+        // From 0, so that an alert sees the first of each.
+        for outcome in ["ok", "failed"] {
+            let _ = metrics.reloads.with_label_values(&[outcome]);
+        }
 
-        let needs_restart = IntGauge::new(
-            "regionmesh_config_fields_need_restart",
-            "Fields of the configuration that differ from what the agent runs with, as of the last \
-                SIGHUP.",
-        )?;
+        Ok(metrics)
+    }
+}
 
-        registry.register(Box::new(reloads.clone()))?;
-        registry.register(Box::new(needs_restart.clone()))?;
-        Ok(Self {
+impl Reloader {
+    /// Nothing has been reloaded yet.
+    pub(crate) fn new(config: Arc<Config>, metrics: ReloadMetrics) -> Self {
+        Self {
             live: watch::channel(config).0,
-            reloads,
-            needs_restart,
-        })
+            metrics,
+        }
     }
 
     /// The configuration in force, and its changes.
@@ -88,8 +105,9 @@ impl Reloader {
                 in_effect,
                 needs_restart,
             }) => {
-                self.reloads.with_label_values(&["ok"]).inc();
-                self.needs_restart
+                self.metrics.reloads.with_label_values(&["ok"]).inc();
+                self.metrics
+                    .needs_restart
                     .set(i64::try_from(needs_restart.len()).unwrap_or(i64::MAX));
                 tracing::info!(
                     path = %path.display(),
@@ -99,7 +117,7 @@ impl Reloader {
                 );
             }
             Err(error) => {
-                self.reloads.with_label_values(&["failed"]).inc();
+                self.metrics.reloads.with_label_values(&["failed"]).inc();
                 tracing::error!(path = %path.display(), %error, "configuration not reloaded, \
                     nothing changed");
             }

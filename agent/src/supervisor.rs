@@ -6,8 +6,12 @@
 
 use crate::address::Address;
 use futures::future::BoxFuture;
-use prometheus::{IntCounterVec, IntGaugeVec, Opts, Registry};
+use prometheus::{
+    IntCounterVec, IntGaugeVec, register_int_counter_vec_with_registry,
+    register_int_gauge_vec_with_registry,
+};
 use ractor::{Actor, ActorCell, ActorId, ActorProcessingErr, ActorRef, SupervisionEvent};
+use regionmesh_runtime::metrics::Registry;
 use std::{
     collections::{BTreeMap, HashMap},
     sync::Arc,
@@ -95,22 +99,20 @@ pub(crate) struct SupervisorMetrics {
 impl SupervisorMetrics {
     /// Registers them.
     pub(crate) fn new(registry: &Registry) -> prometheus::Result<Self> {
-        let restarts = IntCounterVec::new(
-            Opts::new(
+        Ok(Self {
+            restarts: register_int_counter_vec_with_registry!(
                 "regionmesh_actor_restarts_total",
-                "Starts of an actor after it died.",
-            ),
-            &["actor"],
-        )?;
-
-        let running = IntGaugeVec::new(
-            Opts::new("regionmesh_actor_running", "1 while the actor runs."),
-            &["actor"],
-        )?;
-
-        registry.register(Box::new(restarts.clone()))?;
-        registry.register(Box::new(running.clone()))?;
-        Ok(Self { restarts, running })
+                "Restarts of the actor.",
+                &["actor"],
+                registry
+            )?,
+            running: register_int_gauge_vec_with_registry!(
+                "regionmesh_actor_running",
+                "1 while the actor runs.",
+                &["actor"],
+                registry
+            )?,
+        })
     }
 }
 

@@ -6,11 +6,11 @@ use crate::{
     mesh::{SERVICE, TestMesh},
     wait::{seconds, until},
 };
-use prometheus::Registry;
 use regionmesh::{
     cli::up::layout::LocalAgent,
     front_door::{FrontDoor, FrontDoorMetrics},
 };
+use regionmesh_runtime::metrics::Registry;
 use reqwest::Client;
 use serde_json::Value;
 use std::{fs::File, net::SocketAddr, path::PathBuf, process::Stdio};

@@ -8,7 +8,6 @@ use crate::{
     wait::{seconds, until},
 };
 use async_trait::async_trait;
-use prometheus::Registry;
 use ractor::Actor;
 use regionmesh::{actors::messages::GossipMessage, address::Address, config::Config};
 use regionmesh_core::gossip::{Board, BoardLimits, Digest, ExchangeRequest, skew::ClockReading};
@@ -27,6 +26,7 @@ use regionmesh_protocol::{
     status::StatusEntry,
     wire::{PeerReply, PeerRequest},
 };
+use regionmesh_runtime::metrics::Registry;
 use serde::{Deserialize, Serialize};
 use std::{
     net::{IpAddr, Ipv4Addr, SocketAddr},

@@ -2,11 +2,11 @@
 
 use crate::distances::Distances;
 use prometheus::{
-    GaugeVec, Histogram, IntCounter, IntCounterVec, IntGauge, Registry,
-    register_gauge_vec_with_registry, register_histogram_with_registry,
-    register_int_counter_vec_with_registry, register_int_counter_with_registry,
-    register_int_gauge_with_registry,
+    GaugeVec, Histogram, IntCounter, IntCounterVec, IntGauge, register_gauge_vec_with_registry,
+    register_histogram_with_registry, register_int_counter_vec_with_registry,
+    register_int_counter_with_registry, register_int_gauge_with_registry,
 };
+use regionmesh_runtime::metrics::Registry;
 
 /// Bounds of the histogram of answer times, seconds.
 const DURATION_BUCKETS: [f64; 10] = [
@@ -50,63 +50,62 @@ impl DnsMetrics {
         Ok(Self {
             queries: counters(
                 "regionmesh_dns_queries_total",
-                "DNS queries answered, by response code and transport.",
+                "Queries answered.",
                 &["rcode", "transport"],
             )?,
             answers: counters(
                 "regionmesh_dns_answers_total",
-                "Answers for the service name, by the region answered.",
+                "Answers for the service name.",
                 &["region"],
             )?,
             dropped: counters(
                 "regionmesh_dns_dropped_total",
-                "Packets and connections that got no answer, by transport and reason.",
+                "Packets and connections unanswered, by reason: not_a_query, too_long, cut_off, \
+                    idle, send_failed, receive_failed, accept_failed, too_many, \
+                    too_many_of_one_client.",
                 &["transport", "reason"],
             )?,
             duration: register_histogram_with_registry!(
                 "regionmesh_dns_answer_duration_seconds",
-                "Time to make a DNS answer.",
+                "Time to answer a query.",
                 DURATION_BUCKETS.to_vec(),
                 registry
             )?,
             plan_seq: register_int_gauge_with_registry!(
                 "regionmesh_dns_plan_seq",
-                "Number of the committed plan that DNS answers from; 0 while it answers from the \
-                    configuration.",
+                "Plan that DNS serves; 0: the configuration.",
                 registry
             )?,
             refused_plans: counters(
                 "regionmesh_dns_plans_refused_total",
-                "Committed plans that DNS did not take over, by reason; the plan before is still \
-                    answered.",
+                "Plans that DNS does not serve, by reason: older, unanswerable.",
                 &["reason"],
             )?,
             limited: counters(
                 "regionmesh_dns_rate_limited_total",
-                "Answers over UDP beyond the rate limit of one network, by what became of them.",
+                "UDP answers over the rate limit, by action: cut, bad_cookie, dropped (counted \
+                    nowhere else).",
                 &["action"],
             )?,
             cookies: counters(
                 "regionmesh_dns_cookies_total",
-                "DNS queries, by what their cookies prove.",
+                "Queries, by proof of their cookie: none, asked, wrong, proven.",
                 &["proof"],
             )?,
             distances: register_gauge_vec_with_registry!(
                 "regionmesh_dns_distance_seconds",
-                "Time between regions that orders latency answers: smoothed, and changed only by \
-                    clear differences.",
+                "Round-trip time that orders latency answers, smoothed.",
                 &["from", "to"],
                 registry
             )?,
             stalls: register_int_counter_with_registry!(
                 "regionmesh_dns_stalls_total",
-                "How often the process stood still for 2 s or more, after which DNS waits for a \
-                    plan.",
+                "Process pauses of 2 s or more.",
                 registry
             )?,
             connections: register_int_gauge_with_registry!(
                 "regionmesh_dns_tcp_connections",
-                "Open DNS connections over TCP.",
+                "Open TCP connections.",
                 registry
             )?,
         })

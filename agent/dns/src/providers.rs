@@ -16,12 +16,12 @@ pub use provider::{Difference, DnsProvider, OnProgress, Preview, Propagation, Pu
 
 use crate::config::{Config, Region};
 use metrics::ProviderMetrics;
-use prometheus::Registry;
 use regionmesh_core::planning::Strategy;
 use regionmesh_protocol::{
     plan::{CommittedPlan, Plan, RegionPlan},
     register::ballot::{Ballot, Stamp},
 };
+use regionmesh_runtime::metrics::Registry;
 use route53::Route53;
 use std::sync::Arc;
 

@@ -206,7 +206,7 @@ async fn running(first: Option<CommittedPlan>) -> Running {
 
 async fn running_with(config: Config, first: Option<CommittedPlan>) -> Running {
     let (plans, plan) = watch::channel(first.map(Arc::new));
-    let metrics = DnsMetrics::new(&prometheus::Registry::new()).unwrap();
+    let metrics = DnsMetrics::new(&regionmesh_runtime::metrics::Registry::new()).unwrap();
     let arguments = DnsArguments {
         config: Arc::new(config),
         plan,

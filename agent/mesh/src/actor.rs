@@ -253,7 +253,12 @@ async fn reload(mesh: Mesh) {
         match outcome {
             Ok(false) => last_error.clear(),
             Ok(true) => {
-                inner.metrics.reloads.with_label_values(&["loaded"]).inc();
+                inner
+                    .metrics
+                    .certificate
+                    .reloads
+                    .with_label_values(&["loaded"])
+                    .inc();
                 set_certificate_metrics(inner);
                 tracing::info!(
                     expires_s = inner.identity.expires_s(),
@@ -266,7 +271,12 @@ async fn reload(mesh: Mesh) {
             // Logged once per fault, although the files are checked every two seconds.
             Err(error) if error.to_string() != last_error => {
                 last_error = error.to_string();
-                inner.metrics.reloads.with_label_values(&["refused"]).inc();
+                inner
+                    .metrics
+                    .certificate
+                    .reloads
+                    .with_label_values(&["refused"])
+                    .inc();
                 tracing::error!(
                     %error,
                     "the new certificate is not usable; the earlier one stays in use"

@@ -1,6 +1,11 @@
 //! Metrics of the mesh, and a rate-limited log of refused messages.
 
-use prometheus::{Gauge, GaugeVec, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry};
+use prometheus::{
+    Gauge, GaugeVec, IntCounterVec, IntGauge, IntGaugeVec, register_gauge_vec_with_registry,
+    register_gauge_with_registry, register_int_counter_vec_with_registry,
+    register_int_gauge_vec_with_registry, register_int_gauge_with_registry,
+};
+use regionmesh_runtime::metrics::Registry;
 use std::{
     collections::BTreeMap,
     sync::{Arc, Mutex, PoisonError},
@@ -25,74 +30,103 @@ pub struct MeshMetrics {
     pub(crate) datagrams: IntCounterVec,
     /// Calls to peers' actors by outcome.
     pub(crate) calls: IntCounterVec,
-    pub(crate) certificate_expiry: Gauge,
-    pub(crate) certificate_lifetime: Gauge,
-    /// Reloads of changed certificate files by outcome.
-    pub(crate) reloads: IntCounterVec,
+    pub(crate) certificate: CertificateMetrics,
     /// Regions that we have no connection to.
     pub(crate) unreachable_regions: IntGauge,
     refused: IntCounterVec,
     last_logged: Arc<Mutex<BTreeMap<&'static str, (Instant, u64)>>>,
 }
 
+/// Metrics of this agent's certificate.
+#[derive(Debug, Clone)]
+pub(crate) struct CertificateMetrics {
+    expiry: Gauge,
+    lifetime: Gauge,
+    /// Reloads of changed certificate files by outcome.
+    pub(crate) reloads: IntCounterVec,
+}
+
+impl CertificateMetrics {
+    fn new(registry: &Registry) -> prometheus::Result<Self> {
+        let metrics = Self {
+            expiry: register_gauge_with_registry!(
+                "regionmesh_certificate_expiry_timestamp_seconds",
+                "Expiry of the certificate, Unix time.",
+                registry
+            )?,
+            lifetime: register_gauge_with_registry!(
+                "regionmesh_certificate_lifetime_seconds",
+                "Validity period of the certificate.",
+                registry
+            )?,
+            reloads: register_int_counter_vec_with_registry!(
+                "regionmesh_mesh_certificate_reloads_total",
+                "Reloads of changed certificate files, by outcome: loaded, refused.",
+                &["outcome"],
+                registry
+            )?,
+        };
+
+        // From 0, so that an alert sees the first of each.
+        for outcome in ["loaded", "refused"] {
+            let _ = metrics.reloads.with_label_values(&[outcome]);
+        }
+
+        Ok(metrics)
+    }
+}
+
 impl MeshMetrics {
     /// Registers the metrics.
     pub fn new(registry: &Registry) -> prometheus::Result<Self> {
-        let reloads = counters(
-            registry,
-            "certificate_reloads_total",
-            "Changed certificate files by outcome.",
-            &["outcome"],
-        )?;
-        // From 0, so that an alert sees the first of each.
-        for outcome in ["loaded", "refused"] {
-            let _ = reloads.with_label_values(&[outcome]);
-        }
+        let counters = |name: &str, help: &str, label: &str| {
+            register_int_counter_vec_with_registry!(name, help, &[label], registry)
+        };
 
         Ok(Self {
-            connections: connections(registry)?,
+            connections: register_int_gauge_vec_with_registry!(
+                "regionmesh_mesh_connections",
+                "Open connections, by kind: control, bulk.",
+                &["region", "kind"],
+                registry
+            )?,
             handshakes: counters(
-                registry,
-                "handshakes_total",
-                "Incoming handshakes by outcome.",
-                &["outcome"],
+                "regionmesh_mesh_handshakes_total",
+                "Incoming handshakes, by outcome: accepted, own, failed, timed-out, shed, retried.",
+                "outcome",
             )?,
             dial_failures: counters(
-                registry,
-                "dial_failures_total",
-                "Failed attempts to connect, by region.",
-                &["region"],
+                "regionmesh_mesh_dial_failures_total",
+                "Failed connection attempts.",
+                "region",
             )?,
-            round_trip: round_trip(registry)?,
+            round_trip: register_gauge_vec_with_registry!(
+                "regionmesh_mesh_round_trip_seconds",
+                "Smoothed round-trip time to the nearest agent.",
+                &["region"],
+                registry
+            )?,
             datagrams: counters(
-                registry,
-                "datagrams_total",
-                "SWIM datagrams by direction.",
-                &["direction"],
+                "regionmesh_mesh_datagrams_total",
+                "SWIM datagrams, by direction: sent, received, relayed, unsendable.",
+                "direction",
             )?,
             calls: counters(
-                registry,
-                "calls_total",
-                "Calls to peers' actors by outcome.",
-                &["outcome"],
+                "regionmesh_mesh_calls_total",
+                "Calls to peers, by outcome: answered, not-connected, busy, timed-out, broken, \
+                    malformed.",
+                "outcome",
             )?,
-            certificate_expiry: gauge(
-                registry,
-                "regionmesh_certificate_expiry_timestamp_seconds",
-                "When this agent's certificate expires, Unix time.",
+            certificate: CertificateMetrics::new(registry)?,
+            unreachable_regions: register_int_gauge_with_registry!(
+                "regionmesh_mesh_unreachable_regions",
+                "Regions without any connection.",
+                registry
             )?,
-            certificate_lifetime: gauge(
-                registry,
-                "regionmesh_certificate_lifetime_seconds",
-                "How long this agent's certificate is valid, from its first to its last second.",
-            )?,
-            reloads,
-            unreachable_regions: unreachable_regions(registry)?,
             refused: counters(
-                registry,
-                "refused_total",
-                "What peers or strangers sent and we refused, by reason.",
-                &["reason"],
+                "regionmesh_mesh_refused_total",
+                "Connections and frames rejected, by reason.",
+                "reason",
             )?,
             last_logged: Arc::default(),
         })
@@ -101,8 +135,8 @@ impl MeshMetrics {
     /// Sets the validity of the certificate in use: its expiry in Unix seconds, its lifetime in
     /// seconds.
     pub(crate) fn set_certificate(&self, expires_s: i64, lifetime_s: i64) {
-        self.certificate_expiry.set(expires_s as f64);
-        self.certificate_lifetime.set(lifetime_s as f64);
+        self.certificate.expiry.set(expires_s as f64);
+        self.certificate.lifetime.set(lifetime_s as f64);
     }
 
     /// Counts a refusal, and logs it unless one for the same reason was logged within a minute.
@@ -123,55 +157,4 @@ impl MeshMetrics {
             }
         }
     }
-}
-
-fn counters(
-    registry: &Registry,
-    name: &str,
-    help: &str,
-    labels: &[&str],
-) -> prometheus::Result<IntCounterVec> {
-    let options = Opts::new(format!("regionmesh_mesh_{name}"), help);
-    let counters = IntCounterVec::new(options, labels)?;
-
-    registry.register(Box::new(counters.clone()))?;
-    Ok(counters)
-}
-
-fn gauge(registry: &Registry, name: &str, help: &str) -> prometheus::Result<Gauge> {
-    let gauge = Gauge::new(name, help)?;
-    registry.register(Box::new(gauge.clone()))?;
-    Ok(gauge)
-}
-
-fn connections(registry: &Registry) -> prometheus::Result<IntGaugeVec> {
-    let options = Opts::new(
-        "regionmesh_mesh_connections",
-        "Open connections by region of the peer.",
-    );
-    let connections = IntGaugeVec::new(options, &["region", "kind"])?;
-
-    registry.register(Box::new(connections.clone()))?;
-    Ok(connections)
-}
-
-fn round_trip(registry: &Registry) -> prometheus::Result<GaugeVec> {
-    let options = Opts::new(
-        "regionmesh_mesh_round_trip_seconds",
-        "Smoothed round-trip time to the region's nearest agent.",
-    );
-    let round_trip = GaugeVec::new(options, &["region"])?;
-
-    registry.register(Box::new(round_trip.clone()))?;
-    Ok(round_trip)
-}
-
-fn unreachable_regions(registry: &Registry) -> prometheus::Result<IntGauge> {
-    let unreachable = IntGauge::new(
-        "regionmesh_mesh_unreachable_regions",
-        "Regions without a connection to any agent.",
-    )?;
-
-    registry.register(Box::new(unreachable.clone()))?;
-    Ok(unreachable)
 }

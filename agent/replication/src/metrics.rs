@@ -1,12 +1,18 @@
 //! Metrics of replication.
 
 use prometheus::{
-    Gauge, Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, Opts, Registry,
+    Gauge, Histogram, IntCounter, IntCounterVec, IntGauge, register_gauge_with_registry,
+    register_histogram_with_registry, register_int_counter_vec_with_registry,
+    register_int_counter_with_registry, register_int_gauge_with_registry,
 };
+use regionmesh_runtime::metrics::Registry;
 
-const RELAYS_HELP: &str = "Large versions for which another region was waited, from which they are \
-    cheaper to fetch, by whether they came from it.";
-const CLEANED_HELP: &str = "What crashed writers left and was cleaned up, by kind.";
+const MISSING_HELP: &str = "Versions that a peer holds and this region lacks.";
+const REUSED_HELP: &str = "Chunks copied from held versions.";
+const RELAYS_HELP: &str = "Fetches that waited for a cheaper source, by outcome: relayed, direct.";
+const UNKNOWN_HELP: &str = "Living regions whose holdings are unknown.";
+const CLEANED_HELP: &str = "Leftovers of crashes removed, by kind: deletion, version, upload.";
+const LOSSES_HELP: &str = "Versions whose files vanished; fetched again.";
 
 /// The replication metrics. Clones share their values.
 #[derive(Debug, Clone)]
@@ -44,60 +50,67 @@ pub struct ReplicationMetrics {
 impl ReplicationMetrics {
     /// Registers the metrics.
     pub fn new(registry: &Registry) -> prometheus::Result<Self> {
+        let gauge =
+            |name: &str, help: &str| register_int_gauge_with_registry!(name, help, registry);
+        let counter =
+            |name: &str, help: &str| register_int_counter_with_registry!(name, help, registry);
+        let counters = |name: &str, help: &str, labels: &[&str]| {
+            register_int_counter_vec_with_registry!(name, help, labels, registry)
+        };
+
         let metrics = Self {
-            lag: lag(registry)?,
-            missing: gauge(
-                registry,
-                "missing_versions",
-                "Versions that a peer holds and this region lacks.",
+            lag: register_gauge_with_registry!(
+                "regionmesh_replication_lag_seconds",
+                "Age of the oldest missing version or unknown catalogue.",
+                registry
             )?,
-            versions: gauge(registry, "versions", "Versions that this region holds.")?,
+            missing: gauge("regionmesh_replication_missing_versions", MISSING_HELP)?,
+            versions: gauge(
+                "regionmesh_replication_versions",
+                "Versions that this region holds.",
+            )?,
             bytes: counters(
-                registry,
-                "bytes_total",
-                "Chunk bytes by direction and region of the peer.",
+                "regionmesh_replication_bytes_total",
+                "Chunk bytes, by direction (sent, received) and peer's region.",
                 &["direction", "region"],
             )?,
-            reused: counter(
-                registry,
-                "chunks_reused_total",
-                "Chunks taken from versions already held instead of the network.",
-            )?,
+            reused: counter("regionmesh_replication_chunks_reused_total", REUSED_HELP)?,
             corrupt: counters(
-                registry,
-                "corrupt_total",
-                "Received bytes that are not what the manifest says.",
+                "regionmesh_replication_corrupt_total",
+                "Received data that failed verification, by peer's region.",
                 &["region"],
             )?,
             fetches: counters(
-                registry,
-                "fetches_total",
-                "Fetches of a version by outcome.",
+                "regionmesh_replication_fetches_total",
+                "Version fetches, by outcome: fetched, failed.",
                 &["outcome"],
             )?,
-            relays: counters(registry, "relays_total", RELAYS_HELP, &["outcome"])?,
-            fetch_duration: fetch_duration(registry)?,
+            relays: counters(
+                "regionmesh_replication_relays_total",
+                RELAYS_HELP,
+                &["outcome"],
+            )?,
+            fetch_duration: register_histogram_with_registry!(
+                "regionmesh_replication_fetch_duration_seconds",
+                "Time to fetch and verify a version.",
+                prometheus::exponential_buckets(0.05, 2.5, 12)?,
+                registry
+            )?,
             conflicts: counter(
-                registry,
-                "conflicts_total",
-                "Versions that lost their name to an earlier one.",
+                "regionmesh_replication_conflicts_total",
+                "Versions renamed by a conflict.",
             )?,
             store_errors: counter(
-                registry,
-                "store_errors_total",
-                "Failed looks at the region's store.",
+                "regionmesh_replication_store_errors_total",
+                "Failed scans of the region's store.",
             )?,
-            unknown: gauge(
-                registry,
-                "unknown_catalogues",
-                "Living regions of which it is not known what they hold.",
+            unknown: gauge("regionmesh_replication_unknown_catalogues", UNKNOWN_HELP)?,
+            cleaned: counters(
+                "regionmesh_replication_cleaned_total",
+                CLEANED_HELP,
+                &["kind"],
             )?,
-            cleaned: counters(registry, "cleaned_total", CLEANED_HELP, &["kind"])?,
-            losses: counter(
-                registry,
-                "losses_total",
-                "Versions of which files were missing in the store; they are fetched again.",
-            )?,
+            losses: counter("regionmesh_replication_losses_total", LOSSES_HELP)?,
         };
 
         metrics.begin_at_zero();
@@ -116,52 +129,4 @@ impl ReplicationMetrics {
             let _ = self.fetches.with_label_values(&[outcome]);
         }
     }
-}
-
-fn full_name(name: &str) -> String {
-    format!("regionmesh_replication_{name}")
-}
-
-fn counters(
-    registry: &Registry,
-    name: &str,
-    help: &str,
-    labels: &[&str],
-) -> prometheus::Result<IntCounterVec> {
-    let counters = IntCounterVec::new(Opts::new(full_name(name), help), labels)?;
-    registry.register(Box::new(counters.clone()))?;
-    Ok(counters)
-}
-
-fn counter(registry: &Registry, name: &str, help: &str) -> prometheus::Result<IntCounter> {
-    let counter = IntCounter::new(full_name(name), help)?;
-    registry.register(Box::new(counter.clone()))?;
-    Ok(counter)
-}
-
-fn gauge(registry: &Registry, name: &str, help: &str) -> prometheus::Result<IntGauge> {
-    let gauge = IntGauge::new(full_name(name), help)?;
-    registry.register(Box::new(gauge.clone()))?;
-    Ok(gauge)
-}
-
-fn lag(registry: &Registry) -> prometheus::Result<Gauge> {
-    let lag = Gauge::new(
-        full_name("lag_seconds"),
-        "How long the oldest missing version has been missing.",
-    )?;
-    registry.register(Box::new(lag.clone()))?;
-    Ok(lag)
-}
-
-fn fetch_duration(registry: &Registry) -> prometheus::Result<Histogram> {
-    let buckets = prometheus::exponential_buckets(0.05, 2.5, 12)?;
-    let options = HistogramOpts::new(
-        full_name("fetch_duration_seconds"),
-        "Time to fetch and verify a version.",
-    );
-    let duration = Histogram::with_opts(options.buckets(buckets))?;
-
-    registry.register(Box::new(duration.clone()))?;
-    Ok(duration)
 }

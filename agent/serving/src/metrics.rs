@@ -2,12 +2,13 @@
 //! make series.
 
 use prometheus::{
-    Histogram, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Registry,
+    Histogram, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec,
     register_histogram_vec_with_registry, register_histogram_with_registry,
     register_int_counter_vec_with_registry, register_int_counter_with_registry,
     register_int_gauge_vec_with_registry, register_int_gauge_with_registry,
 };
 use regionmesh_protocol::models::manifest::{ModelName, VersionName};
+use regionmesh_runtime::metrics::Registry;
 
 /// Status codes that an inference can end with; used to remove the series of a version that is
 /// gone.
@@ -82,23 +83,23 @@ impl WaitingMetrics {
         Ok(Self {
             queue: register_int_gauge_with_registry!(
                 "regionmesh_inference_queue_length",
-                "Inference requests that wait for a free place.",
+                "Inference requests in the queue.",
                 registry
             )?,
             queue_duration: register_histogram_with_registry!(
                 "regionmesh_inference_queue_duration_seconds",
-                "Time that inference requests waited for a free place.",
+                "Queueing time of inference requests.",
                 QUEUE_BUCKETS.to_vec(),
                 registry
             )?,
             overloads: register_int_counter_with_registry!(
                 "regionmesh_inference_overloads_total",
-                "Inference requests refused because too many were in progress.",
+                "Inference requests refused by overload.",
                 registry
             )?,
             queue_timeouts: register_int_counter_with_registry!(
                 "regionmesh_inference_queue_timeouts_total",
-                "Inference requests that waited for a free place until their deadline.",
+                "Of the overloads: refused at their deadline.",
                 registry
             )?,
         })
@@ -110,43 +111,39 @@ impl LoadMetrics {
         Ok(Self {
             loaded: register_int_gauge_with_registry!(
                 "regionmesh_serving_models_loaded",
-                "Model versions loaded.",
+                "Loaded model versions.",
                 registry
             )?,
             loaded_bytes: register_int_gauge_with_registry!(
                 "regionmesh_serving_models_loaded_bytes",
-                "Memory set aside for loaded model versions, estimated from the sizes of their \
-                    files.",
+                "Memory reserved for loaded versions.",
                 registry
             )?,
             load_failures: register_int_counter_vec_with_registry!(
                 "regionmesh_serving_load_failures_total",
-                "Attempts to load a model version that failed.",
+                "Failed loads.",
                 &["model"],
                 registry
             )?,
             default_failed: register_int_gauge_vec_with_registry!(
                 "regionmesh_serving_default_failed",
-                "1 while the wanted default version of the model can't be loaded (an older one \
-                    may serve).",
+                "1: default version fails to load; an older one may serve.",
                 &["model"],
                 registry
             )?,
             unservable: register_int_gauge_with_registry!(
                 "regionmesh_serving_versions_unservable",
-                "Versions held by the region that this server can't serve; quarantined ones \
-                    included.",
+                "Versions held but unservable or quarantined.",
                 registry
             )?,
             quarantined: register_int_gauge_with_registry!(
                 "regionmesh_serving_versions_quarantined",
-                "Versions that are not loaded because the process died while it loaded them \
-                    before.",
+                "Versions whose load killed the process.",
                 registry
             )?,
             swaps: register_int_counter_vec_with_registry!(
                 "regionmesh_serving_swaps_total",
-                "Changes of the version that a model serves by default.",
+                "Changes of the default version.",
                 &["model"],
                 registry
             )?,
@@ -160,14 +157,13 @@ impl ServingMetrics {
         Ok(Self {
             requests: register_int_counter_vec_with_registry!(
                 "regionmesh_inference_requests_total",
-                "Inference requests by model, version and HTTP status code.",
+                "Inference requests; model and version are empty if unknown.",
                 &["model", "version", "code"],
                 registry
             )?,
             duration: register_histogram_vec_with_registry!(
                 "regionmesh_inference_duration_seconds",
-                "Time from the whole request received to the answer, waiting included, of \
-                    successful inferences.",
+                "Time from request to answer, queue included; successes only.",
                 &["model"],
                 DURATION_BUCKETS.to_vec(),
                 registry
@@ -176,28 +172,27 @@ impl ServingMetrics {
             loads: LoadMetrics::new(registry)?,
             panics: register_int_counter_with_registry!(
                 "regionmesh_inference_panics_total",
-                "Panics of the inference engine that were caught.",
+                "Engine panics, caught.",
                 registry
             )?,
             abandoned: register_int_gauge_with_registry!(
                 "regionmesh_serving_abandoned_computations",
-                "Loads and inferences that still run although their time is up or their client \
-                    went away.",
+                "Computations still running after a timeout or disconnect.",
                 registry
             )?,
             timeouts: register_int_counter_with_registry!(
                 "regionmesh_inference_timeouts_total",
-                "Inferences that were not done within serving.inference_timeout_ms.",
+                "Inferences over serving.inference_timeout_ms.",
                 registry
             )?,
             connections: register_int_gauge_with_registry!(
                 "regionmesh_serving_connections",
-                "Open connections to the model server.",
+                "Open serving connections.",
                 registry
             )?,
             refused_connections: register_int_counter_vec_with_registry!(
                 "regionmesh_serving_refused_connections_total",
-                "Connections that the model server did not serve, or not to their end, by reason.",
+                "Connections refused or cut, by reason, as for the API.",
                 &["reason"],
                 registry
             )?,

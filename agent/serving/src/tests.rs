@@ -118,7 +118,7 @@ struct Fixture {
     status: watch::Receiver<ServingStatus>,
     servability: watch::Receiver<Servability>,
     quarantine: Arc<quarantine::Quarantine>,
-    registry: prometheus::Registry,
+    registry: regionmesh_runtime::metrics::Registry,
     address: SocketAddr,
     stop: CancellationToken,
     server: JoinHandle<Result<(), ServingError>>,
@@ -131,7 +131,7 @@ impl Fixture {
 
     async fn start_with(config: ServingConfig, tests_versions: bool) -> Self {
         let memory = Arc::new(Memory::default());
-        let registry = prometheus::Registry::new();
+        let registry = regionmesh_runtime::metrics::Registry::new();
         let (announce, catalogue) = watch::channel(Arc::default());
         let (draining, is_draining) = watch::channel(false);
         let (peers, of_peers) = watch::channel(Arc::default());

@@ -4,36 +4,30 @@ use super::parts::Parts;
 use crate::{
     actors::{
         cost::CostActor,
-        gossip::{GossipActor, GossipArguments, GossipMetrics, GossipSetup},
-        health::{HealthActor, HealthArguments, HealthMetrics},
-        leader::{LeaderActor, LeaderArguments, LeaderMetrics},
+        gossip::{GossipActor, GossipArguments, GossipSetup},
+        health::{HealthActor, HealthArguments},
+        leader::{LeaderActor, LeaderArguments},
         replicator::{ReplicatorActor, ReplicatorArguments},
     },
     address::Address,
     peer_service::RequestHandler,
     supervisor::Child,
 };
-use anyhow::Result;
 use regionmesh_mesh::{MeshActor, PeerActor, PeerArguments};
 use std::sync::Arc;
 
 /// The agent's actors, in the order in which they start: the mesh carries gossip, and health and
 /// the leader read what gossip collects.
-pub(super) fn actors(parts: &Parts) -> Result<Vec<Child>> {
+pub(super) fn actors(parts: &Parts) -> Vec<Child> {
     let base = &parts.base;
-    Ok(vec![
+    vec![
         Child::new(
             "mesh",
             || MeshActor,
             parts.network.mesh.clone(),
             Address::vacant("mesh"),
         ),
-        Child::new(
-            "gossip",
-            || GossipActor,
-            gossip(parts)?,
-            base.gossip.clone(),
-        ),
+        Child::new("gossip", || GossipActor, gossip(parts), base.gossip.clone()),
         Child::new(
             "peer",
             || PeerActor,
@@ -42,12 +36,7 @@ pub(super) fn actors(parts: &Parts) -> Result<Vec<Child>> {
             },
             Address::vacant("peer"),
         ),
-        Child::new(
-            "health",
-            || HealthActor,
-            health(parts)?,
-            base.health.clone(),
-        ),
+        Child::new("health", || HealthActor, health(parts), base.health.clone()),
         Child::new(
             "replicator",
             || ReplicatorActor,
@@ -57,7 +46,7 @@ pub(super) fn actors(parts: &Parts) -> Result<Vec<Child>> {
         Child::new(
             "dns-leader",
             || LeaderActor,
-            leader(parts)?,
+            leader(parts),
             base.leader.clone(),
         ),
         Child::new(
@@ -66,10 +55,10 @@ pub(super) fn actors(parts: &Parts) -> Result<Vec<Child>> {
             parts.cost.arguments.clone(),
             Address::vacant("cost"),
         ),
-    ])
+    ]
 }
 
-fn gossip(parts: &Parts) -> Result<GossipArguments> {
+fn gossip(parts: &Parts) -> GossipArguments {
     let base = &parts.base;
     let setup = GossipSetup {
         own: base.id.clone(),
@@ -80,10 +69,10 @@ fn gossip(parts: &Parts) -> Result<GossipArguments> {
         signer: parts.network.identity.clone(),
         verifier: parts.network.identity.clone(),
         snapshots: base.snapshots.clone(),
-        metrics: GossipMetrics::new(&base.registry)?,
+        metrics: base.metrics.gossip.clone(),
     };
 
-    Ok(GossipArguments::from(setup))
+    GossipArguments::from(setup)
 }
 
 fn request_handler(parts: &Parts) -> RequestHandler {
@@ -97,7 +86,7 @@ fn request_handler(parts: &Parts) -> RequestHandler {
     }
 }
 
-fn health(parts: &Parts) -> Result<HealthArguments> {
+fn health(parts: &Parts) -> HealthArguments {
     let base = &parts.base;
     let own_serving = base
         .config
@@ -105,13 +94,13 @@ fn health(parts: &Parts) -> Result<HealthArguments> {
         .embedded
         .then(|| parts.serving.status.clone());
 
-    Ok(HealthArguments::new(
+    HealthArguments::new(
         base.config.clone(),
         base.snapshots.clone(),
         base.gossip.clone(),
-        HealthMetrics::new(&base.registry)?,
+        base.metrics.health.clone(),
         own_serving,
-    ))
+    )
 }
 
 fn replicator(parts: &Parts) -> ReplicatorArguments {
@@ -130,9 +119,9 @@ fn replicator(parts: &Parts) -> ReplicatorArguments {
     }
 }
 
-fn leader(parts: &Parts) -> Result<LeaderArguments> {
+fn leader(parts: &Parts) -> LeaderArguments {
     let base = &parts.base;
-    Ok(LeaderArguments {
+    LeaderArguments {
         config: base.config.clone(),
         id: base.id.clone(),
         boot: base.boot,
@@ -141,7 +130,7 @@ fn leader(parts: &Parts) -> Result<LeaderArguments> {
         peers: parts.network.peers.clone(),
         store: parts.slots.own.clone(),
         witness: parts.slots.witness.clone(),
-        metrics: LeaderMetrics::new(&base.registry)?,
+        metrics: base.metrics.leader.clone(),
         refusals: parts.network.refusals.clone(),
-    })
+    }
 }

@@ -1,5 +1,6 @@
 //! What all parts of an agent share.
 
+use super::metrics::AgentMetrics;
 use crate::{
     actors::messages::{GossipMessage, HealthMessage, LeaderMessage, ReplicatorMessage},
     address::Address,
@@ -9,10 +10,9 @@ use crate::{
     supervisor::Child,
 };
 use futures::FutureExt;
-use prometheus::Registry;
 use regionmesh_protocol::identity::AgentId;
 use regionmesh_replication::HybridClock;
-use regionmesh_runtime::{meter::Meter, time::unix_ms};
+use regionmesh_runtime::{meter::Meter, metrics::Registry, time::unix_ms};
 use std::sync::Arc;
 use tokio::sync::watch;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
@@ -29,6 +29,7 @@ pub(super) struct Base {
     /// Unix milliseconds.
     pub(super) started_ms: u64,
     pub(super) registry: Registry,
+    pub(super) metrics: AgentMetrics,
     pub(super) snapshots: Snapshots,
     pub(super) clock: HybridClock,
     pub(super) meter: Meter,
@@ -47,6 +48,7 @@ impl Base {
         config: Arc<Config>,
         live: watch::Receiver<Arc<Config>>,
         registry: Registry,
+        metrics: AgentMetrics,
     ) -> Self {
         Self {
             id: config.id(),
@@ -55,6 +57,7 @@ impl Base {
             boot: rand::random::<u64>(),
             started_ms: unix_ms(),
             registry,
+            metrics,
             snapshots: Snapshots::default(),
             clock: HybridClock::default(),
             meter: Meter::default(),

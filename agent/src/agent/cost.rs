@@ -2,10 +2,9 @@
 
 use super::{base::Base, replication::Replication};
 use crate::{
-    actors::cost::{CostArguments, CostMetrics},
+    actors::cost::CostArguments,
     cost::{books::Books, handler::CostHandler, view::LiveView},
 };
-use anyhow::Result;
 use std::sync::Arc;
 use tokio::sync::watch;
 
@@ -17,10 +16,10 @@ pub(super) struct Cost {
 }
 
 impl Cost {
-    pub(super) fn new(base: &Base, replication: &Replication) -> Result<Self> {
+    pub(super) fn new(base: &Base, replication: &Replication) -> Self {
         let (books_sender, books) = watch::channel(Arc::<Books>::default());
         let (view_sender, view) = watch::channel(Arc::<LiveView>::default());
-        let metrics = CostMetrics::new(&base.registry)?;
+        let metrics = base.metrics.cost.clone();
         let archive = replication.archive(base);
         let arguments = CostArguments {
             live: base.live.clone(),
@@ -35,10 +34,10 @@ impl Cost {
             metrics: metrics.clone(),
         };
 
-        Ok(Self {
+        Self {
             arguments,
             handler: CostHandler::new(archive, books.clone(), view, metrics),
             books,
-        })
+        }
     }
 }

@@ -6,9 +6,8 @@ use crate::{
     refusals::Refusals,
     replication_adapters::{BulkAdapter, StoreAdapter},
 };
-use anyhow::Result;
-use regionmesh_mesh::{Identity, Mesh, MeshArguments, MeshMetrics, PeerLink};
-use regionmesh_replication::{BulkServer, ReplicationMetrics};
+use regionmesh_mesh::{Identity, Mesh, MeshArguments, PeerLink};
+use regionmesh_replication::BulkServer;
 use regionmesh_store::ModelStore;
 use std::sync::Arc;
 
@@ -25,12 +24,7 @@ pub(super) struct Network {
 }
 
 impl Network {
-    pub(super) fn new(
-        base: &Base,
-        identity: Arc<Identity>,
-        models: &Arc<ModelStore>,
-        replication_metrics: &ReplicationMetrics,
-    ) -> Result<Self> {
+    pub(super) fn new(base: &Base, identity: Arc<Identity>, models: &Arc<ModelStore>) -> Self {
         let mesh = Mesh::new(MeshArguments {
             settings: base.config.mesh_settings(),
             identity: identity.clone(),
@@ -38,14 +32,17 @@ impl Network {
             gossip: Arc::new(base.gossip.clone()),
             bulk: Arc::new(BulkAdapter(BulkServer::new(
                 Arc::new(StoreAdapter(models.clone())),
-                replication_metrics.clone(),
+                base.metrics.replication.clone(),
                 base.meter.clone(),
             ))),
-            metrics: MeshMetrics::new(&base.registry)?,
+            metrics: base.metrics.mesh.clone(),
         });
 
         let peers: Arc<dyn PeerLink> = Arc::new(mesh.clone());
-        let refusals = Refusals::new(&base.registry, base.snapshots.problems.clone())?;
+        let refusals = Refusals::new(
+            base.metrics.refusals.clone(),
+            base.snapshots.problems.clone(),
+        );
         let operators =
             Operators::new(base.config.mesh.clone(), base.id.clone(), base.live.clone());
 
@@ -56,13 +53,13 @@ impl Network {
             refusals: refusals.clone(),
         });
 
-        Ok(Self {
+        Self {
             identity,
             mesh,
             peers,
             proven,
             operators,
             refusals,
-        })
+        }
     }
 }

@@ -11,7 +11,6 @@ use super::{
 use crate::failover::OrderHandler;
 use anyhow::Result;
 use regionmesh_mesh::Identity;
-use regionmesh_replication::ReplicationMetrics;
 use regionmesh_store::ModelStore;
 use std::sync::Arc;
 use tokio::sync::watch;
@@ -35,12 +34,11 @@ impl Parts {
         draining: watch::Receiver<bool>,
     ) -> Result<Self> {
         let models = Arc::new(ModelStore::new(stores.region.clone()));
-        let slots = stores.slots(&base.registry)?;
-        let metrics = ReplicationMetrics::new(&base.registry)?;
-        let network = Network::new(&base, identity, &models, &metrics)?;
-        let serving = Serving::new(&base, &models, draining)?;
-        let replication = Replication::new(&base, &network, models, metrics)?;
-        let cost = Cost::new(&base, &replication)?;
+        let slots = stores.slots(base.metrics.slots.clone());
+        let network = Network::new(&base, identity, &models);
+        let serving = Serving::new(&base, &models, draining);
+        let replication = Replication::new(&base, &network, models)?;
+        let cost = Cost::new(&base, &replication);
         let orders = OrderHandler {
             leader: base.leader.clone(),
             peers: network.peers.clone(),

@@ -6,7 +6,7 @@ use crate::{
     replication_adapters::{MeshTransport, fetcher, publisher},
 };
 use anyhow::Result;
-use regionmesh_replication::{Fetcher, Publisher, ReplicationMetrics};
+use regionmesh_replication::{Fetcher, Publisher};
 use regionmesh_store::ModelStore;
 use std::sync::Arc;
 
@@ -19,13 +19,9 @@ pub(super) struct Replication {
 }
 
 impl Replication {
-    pub(super) fn new(
-        base: &Base,
-        network: &Network,
-        models: Arc<ModelStore>,
-        metrics: ReplicationMetrics,
-    ) -> Result<Self> {
+    pub(super) fn new(base: &Base, network: &Network, models: Arc<ModelStore>) -> Result<Self> {
         let config = &base.config;
+        let metrics = base.metrics.replication.clone();
         let transport = Arc::new(MeshTransport {
             mesh: network.mesh.clone(),
             peers: network.proven.clone(),

@@ -8,16 +8,15 @@ use super::{
 use crate::{
     actors::{
         alerts::{self, AlertsArguments},
-        events::{self, EventMetrics, EventsArguments},
+        events::{self, EventsArguments},
         provider::{self, ProviderArguments},
     },
-    alerts::ReceiverMetrics,
-    api::{self, Api, metrics::ApiMetrics},
+    api::{self, Api},
     snapshots::Snapshots,
     supervisor::{Child, Health},
 };
 use anyhow::Result;
-use regionmesh_dns::{DnsArguments, DnsChannels, DnsMetrics};
+use regionmesh_dns::{DnsArguments, DnsChannels};
 use regionmesh_runtime::describe::io_error;
 use regionmesh_store::MonitorArguments;
 use std::sync::Arc;
@@ -36,13 +35,13 @@ pub(super) async fn services(
     let dns_config = Arc::new(base.config.for_dns());
     let mut services = vec![
         status(parts),
-        events(parts)?,
-        dns(parts, dns_config.clone())?,
+        events(parts),
+        dns(parts, dns_config.clone()),
         base.service("store-monitor", move |stop| {
             regionmesh_store::run_monitor(monitor.clone(), stop)
         }),
         base.service("uploads", move |stop| publisher.clone().expire(stop)),
-        alerts(parts)?,
+        alerts(parts),
     ];
 
     if base.config.serving.embedded {
@@ -56,7 +55,7 @@ pub(super) async fn services(
         services.push(base.service(name, move |stop| provider::run(arguments.clone(), stop)));
     }
 
-    services.push(api(parts, draining, health)?);
+    services.push(api(parts, draining, health));
     Ok(services)
 }
 
@@ -83,28 +82,28 @@ fn status(parts: &Parts) -> Child {
     })
 }
 
-fn events(parts: &Parts) -> Result<Child> {
+fn events(parts: &Parts) -> Child {
     let base = &parts.base;
     let arguments = EventsArguments {
         config: base.config.clone(),
         snapshots: base.snapshots.clone(),
-        metrics: EventMetrics::new(&base.registry)?,
+        metrics: base.metrics.events.clone(),
     };
 
-    Ok(base.service("events", move |stop| events::run(arguments.clone(), stop)))
+    base.service("events", move |stop| events::run(arguments.clone(), stop))
 }
 
-fn alerts(parts: &Parts) -> Result<Child> {
+fn alerts(parts: &Parts) -> Child {
     let base = &parts.base;
     let arguments = AlertsArguments {
         config: base.config.clone(),
         live: base.live.clone(),
         snapshots: base.snapshots.clone(),
         gossip: base.gossip.clone(),
-        metrics: ReceiverMetrics::new(&base.registry)?,
+        metrics: base.metrics.receivers.clone(),
     };
 
-    Ok(base.service("alerts", move |stop| alerts::run(arguments.clone(), stop)))
+    base.service("alerts", move |stop| alerts::run(arguments.clone(), stop))
 }
 
 fn serving(parts: &Parts) -> Child {
@@ -117,18 +116,18 @@ fn serving(parts: &Parts) -> Child {
     })
 }
 
-fn dns(parts: &Parts, config: Arc<regionmesh_dns::Config>) -> Result<Child> {
+fn dns(parts: &Parts, config: Arc<regionmesh_dns::Config>) -> Child {
     let snapshots = parts.base.snapshots.clone();
     let arguments = DnsArguments {
         config,
         plan: snapshots.plan.subscribe(),
         board: snapshots.board.subscribe(),
-        metrics: DnsMetrics::new(&parts.base.registry)?,
+        metrics: parts.base.metrics.dns.clone(),
     };
 
-    Ok(parts.base.service("dns", move |stop| {
+    parts.base.service("dns", move |stop| {
         run_dns(arguments.clone(), snapshots.clone(), stop)
-    }))
+    })
 }
 
 /// Answers DNS once the plan can be acted on: until then resolvers ask another of the mesh's name
@@ -158,14 +157,14 @@ async fn run_dns(
         .map_err(|error| error.to_string())
 }
 
-fn api(parts: &Parts, draining: watch::Receiver<bool>, health: Health) -> Result<Child> {
+fn api(parts: &Parts, draining: watch::Receiver<bool>, health: Health) -> Child {
     let base = &parts.base;
     let api = Api {
         config: base.config.clone(),
         live: base.live.clone(),
         snapshots: base.snapshots.clone(),
         registry: base.registry.clone(),
-        metrics: ApiMetrics::new(&base.registry)?,
+        metrics: base.metrics.api.clone(),
         health,
         store: parts.replication.models.clone(),
         publisher: parts.replication.publisher.clone(),
@@ -173,11 +172,11 @@ fn api(parts: &Parts, draining: watch::Receiver<bool>, health: Health) -> Result
         orders: parts.orders.clone(),
         cost: parts.cost.handler.clone(),
         quarantine: parts.serving.quarantine.clone(),
-        streams: api::events::Streams::new(&base.registry)?,
+        streams: base.metrics.streams.clone(),
         draining,
     };
 
-    Ok(base.service("api", move |stop| run_api(api.clone(), stop)))
+    base.service("api", move |stop| run_api(api.clone(), stop))
 }
 
 async fn run_api(api: Api, stop: CancellationToken) -> Result<(), String> {

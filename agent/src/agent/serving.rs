@@ -2,14 +2,13 @@
 
 use super::base::Base;
 use crate::{servability, serving::BucketModels, snapshots::Snapshots};
-use anyhow::Result;
 use regionmesh_core::planning::servability::RegionModels;
 use regionmesh_protocol::{
     identity::RegionName,
     status::{ServingStatus, servability::Servability},
 };
 use regionmesh_runtime::describe::io_error;
-use regionmesh_serving::{Quarantine, Server, ServingArguments, ServingMetrics, ServingProblem};
+use regionmesh_serving::{Quarantine, Server, ServingArguments, ServingProblem};
 use regionmesh_store::ModelStore;
 use std::{collections::BTreeMap, net::SocketAddr, sync::Arc};
 use tokio::{net::TcpListener, sync::watch};
@@ -31,7 +30,7 @@ impl Serving {
         base: &Base,
         models: &Arc<ModelStore>,
         draining: watch::Receiver<bool>,
-    ) -> Result<Self> {
+    ) -> Self {
         let config = &base.config;
         let is_embedded = config.serving.embedded;
         let state_dir = config.data_dir.join("serving");
@@ -52,7 +51,7 @@ impl Serving {
             source: Arc::new(BucketModels(models.clone())),
             catalogue: base.snapshots.catalogue.subscribe(),
             draining,
-            metrics: ServingMetrics::new(&base.registry)?,
+            metrics: base.metrics.serving.clone(),
             meter: base.meter.clone(),
         };
         let relay = Arc::new(ServingRelay {
@@ -62,13 +61,13 @@ impl Serving {
             snapshots: base.snapshots.clone(),
         });
 
-        Ok(Self {
+        Self {
             arguments,
             relay,
             status,
             servability,
             quarantine,
-        })
+        }
     }
 }
 

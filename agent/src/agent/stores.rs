@@ -3,7 +3,6 @@
 use crate::config::Config;
 use anyhow::{Context, Result};
 use futures::future::join_all;
-use prometheus::Registry;
 use regionmesh_runtime::problems::Problems;
 use regionmesh_store::{
     CHECK_TIMEOUT, CheckError, MonitorArguments, MonitoredStore, OpenStore, Owner, SlotMetrics,
@@ -101,8 +100,7 @@ impl Stores {
     }
 
     /// The acceptors in the stores.
-    pub(super) fn slots(&self, registry: &Registry) -> Result<Slots> {
-        let metrics = SlotMetrics::new(registry)?;
+    pub(super) fn slots(&self, metrics: SlotMetrics) -> Slots {
         let slots = |opened: &OpenStore, acceptor| {
             Arc::new(SlotStore::new(
                 opened.objects.clone(),
@@ -113,10 +111,10 @@ impl Stores {
             ))
         };
 
-        Ok(Slots {
+        Slots {
             own: slots(&self.region, "region"),
             witness: self.witness.as_ref().map(|opened| slots(opened, "witness")),
-        })
+        }
     }
 
     /// The arguments of the monitor.
@@ -124,15 +122,13 @@ impl Stores {
         &self,
         config: &Config,
         problems: Problems,
-        registry: &Registry,
-    ) -> Result<MonitorArguments> {
-        let stores = self.monitored.clone();
-        let agent = config.agent.to_string();
-        Ok(MonitorArguments {
-            stores,
-            agent,
+        metrics: StoreMetrics,
+    ) -> MonitorArguments {
+        MonitorArguments {
+            stores: self.monitored.clone(),
+            agent: config.agent.to_string(),
             problems,
-            metrics: StoreMetrics::new(registry)?,
-        })
+            metrics,
+        }
     }
 }

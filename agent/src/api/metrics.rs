@@ -1,7 +1,14 @@
 //! Metrics of the API itself.
 
-use prometheus::{HistogramOpts, HistogramVec, IntCounterVec, IntGauge, Opts, Registry};
+use prometheus::{
+    HistogramVec, IntCounterVec, IntGauge, register_histogram_vec_with_registry,
+    register_int_counter_vec_with_registry, register_int_gauge_with_registry,
+};
+use regionmesh_runtime::metrics::Registry;
 use std::time::Duration;
+
+/// Upper bounds of the time of a request, seconds.
+const REQUEST_BUCKETS: [f64; 8] = [0.001, 0.005, 0.025, 0.1, 0.5, 2.5, 10.0, 60.0];
 
 /// Metrics of the API; clones share them.
 #[derive(Debug, Clone)]
@@ -14,40 +21,33 @@ pub(crate) struct ApiMetrics {
 
 impl ApiMetrics {
     pub(crate) fn new(registry: &Registry) -> prometheus::Result<Self> {
-        let metrics = Self {
-            requests: IntCounterVec::new(
-                Opts::new(
-                    "regionmesh_api_requests_total",
-                    "Requests that the API answered.",
-                ),
+        Ok(Self {
+            requests: register_int_counter_vec_with_registry!(
+                "regionmesh_api_requests_total",
+                "API requests, by HTTP status.",
                 &["route", "method", "code"],
+                registry
             )?,
-            duration: HistogramVec::new(
-                HistogramOpts::new(
-                    "regionmesh_api_request_duration_seconds",
-                    "From a request's head to its answer's.",
-                )
-                .buckets(vec![0.001, 0.005, 0.025, 0.1, 0.5, 2.5, 10.0, 60.0]),
+            duration: register_histogram_vec_with_registry!(
+                "regionmesh_api_request_duration_seconds",
+                "Time to the head of the answer.",
                 &["route"],
+                REQUEST_BUCKETS.to_vec(),
+                registry
             )?,
-            connections: IntGauge::new(
+            connections: register_int_gauge_with_registry!(
                 "regionmesh_api_connections",
-                "Connections to the API that are open.",
+                "Open API connections.",
+                registry
             )?,
-            refused_connections: IntCounterVec::new(
-                Opts::new(
-                    "regionmesh_api_refused_connections_total",
-                    "Connections that the API did not serve, or not to their end, by reason.",
-                ),
+            refused_connections: register_int_counter_vec_with_registry!(
+                "regionmesh_api_refused_connections_total",
+                "Connections refused or cut, by reason: crowded, one-client, slow-head, not-read, \
+                    not-http, head-too-large, accept.",
                 &["reason"],
+                registry
             )?,
-        };
-
-        registry.register(Box::new(metrics.requests.clone()))?;
-        registry.register(Box::new(metrics.duration.clone()))?;
-        registry.register(Box::new(metrics.connections.clone()))?;
-        registry.register(Box::new(metrics.refused_connections.clone()))?;
-        Ok(metrics)
+        })
     }
 
     /// Counts an answered request. `route` is the pattern, never the path: clients could create

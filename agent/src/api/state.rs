@@ -5,8 +5,8 @@ use crate::{
     config::Config, cost::handler::CostHandler, failover::OrderHandler, snapshots::Snapshots,
     supervisor::Health,
 };
-use prometheus::Registry;
 use regionmesh_replication::{HybridClock, Publisher};
+use regionmesh_runtime::metrics::Registry;
 use regionmesh_serving::Quarantine;
 use regionmesh_store::ModelStore;
 use std::sync::Arc;

@@ -29,7 +29,6 @@ use crate::{
     supervisor::{ChildHealth, Health},
 };
 use http::{Method, StatusCode};
-use prometheus::Registry;
 use regionmesh_core::{
     gossip::{AgentView, SeenStatus},
     health::verdict::RegionVerdict,
@@ -43,6 +42,7 @@ use regionmesh_protocol::{
     wire::{PeerReply, PeerRequest},
 };
 use regionmesh_replication::HybridClock;
+use regionmesh_runtime::metrics::Registry;
 use regionmesh_store::{ModelStore, Settings};
 use serde_json::{Value, json};
 use std::{

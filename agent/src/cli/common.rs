@@ -8,8 +8,8 @@ use crate::cli::{connect::ClientOptions, error::CommandError};
 use anyhow::{Context, Result};
 use clap::Args;
 use nix::unistd::{User, getuid};
-use prometheus::Registry;
 use regionmesh_protocol::text::unprintable;
+use regionmesh_runtime::metrics::Registry;
 use regionmesh_runtime::metrics::render;
 use std::{
     io::{self, IsTerminal},

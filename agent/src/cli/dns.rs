@@ -165,7 +165,9 @@ impl Source {
         };
 
         let config = Config::load(path)?.for_dns();
-        let providers = regionmesh_dns::configured(&config, &prometheus::Registry::new()).await?;
+        let providers =
+            regionmesh_dns::configured(&config, &regionmesh_runtime::metrics::Registry::new())
+                .await?;
         if providers.is_empty() {
             let missing = format!(
                 "{} has no [dns.route53], so there is no zone to compare",

@@ -6,8 +6,8 @@ use super::{
     duration,
 };
 use crate::front_door::{self, FrontDoorArguments, FrontDoorMetrics};
-use prometheus::Registry;
 use regionmesh_runtime::logging::{self, LogConfig};
+use regionmesh_runtime::metrics::Registry;
 use std::{net::SocketAddr, process::ExitCode, time::Duration};
 use tokio::signal::unix;
 use tokio_util::sync::CancellationToken;

@@ -3,6 +3,8 @@
 
 mod alerts;
 mod commands;
+mod events;
+mod metrics;
 mod routes;
 mod settings;
 
@@ -31,6 +33,10 @@ enum Part {
     AlertRules,
     /// The file monitoring/prometheus/tests/raised.yml
     AlertTests,
+    /// The tables of metrics in docs/reference/metrics.md
+    Metrics,
+    /// The table of events in docs/reference/events.md
+    Events,
 }
 
 impl DocsCommand {
@@ -43,6 +49,8 @@ impl DocsCommand {
             Part::Alerts => alerts::table(),
             Part::AlertRules => alerts::rules(),
             Part::AlertTests => alerts::tests(),
+            Part::Metrics => metrics::tables(&crate::agent::descriptions()?)?,
+            Part::Events => events::table(),
         };
 
         super::text::print(&text)?;

@@ -10,8 +10,8 @@ use super::{
 };
 use crate::{config::Config, serving::BucketModels};
 use anyhow::Context;
-use prometheus::Registry;
 use regionmesh_protocol::identity::RegionName;
+use regionmesh_runtime::metrics::Registry;
 use regionmesh_runtime::{
     logging::{self, LogConfig},
     meter::Meter,

@@ -176,7 +176,7 @@ impl UpCommand {
         );
 
         // Not scraped: the summary is printed at the end.
-        let metrics = FrontDoorMetrics::new(&prometheus::Registry::new())?;
+        let metrics = FrontDoorMetrics::new(&regionmesh_runtime::metrics::Registry::new())?;
         let result = tokio::select! {
             result = self.serve(&mut mesh, front_door, metrics.clone()) => result,
             () = stop.received() => Ok(ExitCode::SUCCESS),

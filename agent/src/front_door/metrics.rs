@@ -1,8 +1,11 @@
 //! The front door's metrics.
 
 use prometheus::{
-    Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, Opts, Registry, core::Collector,
+    Histogram, IntCounter, IntCounterVec, IntGauge, register_histogram_with_registry,
+    register_int_counter_vec_with_registry, register_int_counter_with_registry,
+    register_int_gauge_with_registry,
 };
+use regionmesh_runtime::metrics::Registry;
 
 /// The result of a request that a region answered.
 pub(super) const ANSWERED: &str = "answered";
@@ -26,6 +29,10 @@ const RETRIES: [&str; 3] = ["not_sent", "broken", "unavailable"];
 const SEARCH_BUCKETS: [f64; 13] = [
     1e-3, 2.5e-3, 5e-3, 1e-2, 2.5e-2, 0.05, 0.1, 0.25, 0.5, 1.0, 2.0, 5.0, 10.0,
 ];
+
+const REQUESTS_HELP: &str = "Requests, by result: answered, unavailable (a region's last 503), or \
+    the front door's own error: no_region, no_place, no_answer, broken, attempts, budget, \
+    not_idempotent, body_too_large, bad_request.";
 
 /// The front door's metrics. Cheap to clone; clones count together.
 #[derive(Debug, Clone)]
@@ -56,64 +63,57 @@ impl FrontDoorMetrics {
     /// Registers the metrics.
     pub fn new(registry: &Registry) -> prometheus::Result<Self> {
         let counters = |name: &str, help: &str, label: &str| {
-            put(
-                registry,
-                IntCounterVec::new(Opts::new(name, help), &[label])?,
-            )
+            register_int_counter_vec_with_registry!(name, help, &[label], registry)
         };
-        let gauge = |name: &str, help: &str| put(registry, IntGauge::new(name, help)?);
+        let gauge =
+            |name: &str, help: &str| register_int_gauge_with_registry!(name, help, registry);
+
         let metrics = Self {
             connections: counters(
                 "regionmesh_front_door_connections_total",
-                "Connections to the front door, by result.",
+                "Client connections, by result: closed, broken, or a reason as for the API.",
                 "result",
             )?,
             open: gauge(
                 "regionmesh_front_door_open_connections",
-                "Open connections to the front door.",
+                "Open client connections.",
             )?,
             requests: counters(
                 "regionmesh_front_door_requests_total",
-                "Requests to the front door: answered by a region, or why not.",
+                REQUESTS_HELP,
                 "result",
             )?,
             retries: counters(
                 "regionmesh_front_door_retries_total",
-                "Retries of the front door, by reason.",
+                "Retries, by reason: not_sent, broken, unavailable.",
                 "reason",
             )?,
-            unreached: put(
-                registry,
-                IntCounter::new(
-                    "regionmesh_front_door_connect_failures_total",
-                    "Failed attempts to connect to a region, before anything was sent.",
-                )?,
+            unreached: register_int_counter_with_registry!(
+                "regionmesh_front_door_connect_failures_total",
+                "Failed connection attempts.",
+                registry
             )?,
             held: gauge(
                 "regionmesh_front_door_held_requests",
-                "Requests waiting for their turn or for a region that answers.",
+                "Requests waiting for a region.",
             )?,
             held_bytes: gauge(
                 "regionmesh_front_door_held_bytes",
-                "Bytes of request bodies buffered for retries.",
+                "Request bodies buffered for retries.",
             )?,
             window: gauge(
                 "regionmesh_front_door_window",
-                "Limit on concurrent requests from the front door to regions.",
+                "Concurrent requests to regions allowed.",
             )?,
             budget: gauge(
                 "regionmesh_front_door_retry_budget",
-                "Retries left in the front door's budget.",
+                "Retries left in the budget.",
             )?,
-            search: put(
-                registry,
-                Histogram::with_opts(
-                    HistogramOpts::new(
-                        "regionmesh_front_door_connect_duration_seconds",
-                        "Time from the start of an attempt until a region is connected.",
-                    )
-                    .buckets(SEARCH_BUCKETS.into()),
-                )?,
+            search: register_histogram_with_registry!(
+                "regionmesh_front_door_connect_duration_seconds",
+                "Time until a region is connected.",
+                SEARCH_BUCKETS.to_vec(),
+                registry
             )?,
         };
 
@@ -148,9 +148,4 @@ impl FrontDoorMetrics {
             format!("{answered} answered, {failed} failed; {retries} times another attempt")
         })
     }
-}
-
-fn put<C: Collector + Clone + 'static>(registry: &Registry, metric: C) -> prometheus::Result<C> {
-    registry.register(Box::new(metric.clone()))?;
-    Ok(metric)
 }

@@ -4,12 +4,12 @@ use super::*;
 use crate::config::fixture;
 use axum::{Router, body::Body, extract::State};
 use http::{Response, StatusCode};
-use prometheus::Registry;
 use regionmesh_dns::{DnsArguments, DnsMetrics, DnsServer};
 use regionmesh_protocol::{
     plan::{CommittedPlan, Plan, RegionPlan, TrafficState},
     register::ballot::{Ballot, Stamp},
 };
+use regionmesh_runtime::metrics::Registry;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},

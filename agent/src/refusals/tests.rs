@@ -5,7 +5,10 @@ use super::*;
 #[test]
 fn a_refusal_is_a_problem_of_that_peer_until_refusals_stop() {
     let problems = Problems::default();
-    let refusals = Refusals::new(&Registry::new(), problems.clone()).unwrap();
+    let refusals = Refusals::new(
+        RefusalMetrics::new(&Registry::new()).unwrap(),
+        problems.clone(),
+    );
     for _ in 0..3 {
         refusals.refuse("a/0", reason::BALLOT_TOO_FAR, "ballot 18446744073709551615");
     }

@@ -26,9 +26,8 @@ fn every_changed_field_is_named_and_none_falsely_as_in_effect() {
 async fn an_invalid_file_changes_nothing() {
     let reloader = Reloader::new(
         Arc::new(fixture::config(&[("a", "127.0.0.1")], "")),
-        &Registry::new(),
-    )
-    .unwrap();
+        ReloadMetrics::new(&Registry::new()).unwrap(),
+    );
     let live = reloader.live();
 
     assert!(reloader.apply(Path::new("/nowhere")).await.is_err());

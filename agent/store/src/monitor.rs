@@ -8,10 +8,13 @@ use crate::{
 };
 use futures::{StreamExt, future::join_all};
 use object_store::path::Path as ObjectPath;
-use prometheus::{IntCounterVec, IntGaugeVec, Opts, Registry};
+use prometheus::{
+    IntCounterVec, IntGaugeVec, register_int_counter_vec_with_registry,
+    register_int_gauge_vec_with_registry,
+};
 use regionmesh_core::health::store::{Access, PROBE_AREA};
 use regionmesh_protocol::status::problem::ProblemKind;
-use regionmesh_runtime::problems::Problems;
+use regionmesh_runtime::{metrics::Registry, problems::Problems};
 use std::{
     io,
     path::{Path, PathBuf},
@@ -50,27 +53,19 @@ pub struct StoreMetrics {
 impl StoreMetrics {
     /// Registers them.
     pub fn new(registry: &Registry) -> prometheus::Result<Self> {
-        let available = IntGaugeVec::new(
-            Opts::new(
-                "regionmesh_store_available",
-                "1 while the store can be read and written, 0 while it is unavailable.",
-            ),
-            &["store"],
-        )?;
-
-        let failures = IntCounterVec::new(
-            Opts::new(
-                "regionmesh_store_failures_total",
-                "Failed operations of a store, after their repetitions.",
-            ),
-            &["store", "access"],
-        )?;
-
-        registry.register(Box::new(available.clone()))?;
-        registry.register(Box::new(failures.clone()))?;
         Ok(Self {
-            available,
-            failures,
+            available: register_int_gauge_vec_with_registry!(
+                "regionmesh_store_available",
+                "1 while readable and writable; store: region, witness.",
+                &["store"],
+                registry
+            )?,
+            failures: register_int_counter_vec_with_registry!(
+                "regionmesh_store_failures_total",
+                "Failures after retries, by access: read, write.",
+                &["store", "access"],
+                registry
+            )?,
         })
     }
 }

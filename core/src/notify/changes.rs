@@ -14,12 +14,14 @@ mod orders;
 mod plan;
 mod problems;
 mod ramp;
+mod table;
 #[cfg(test)]
 mod tests;
 mod verdict;
 mod zone;
 
 pub use certificates::Validity;
+pub use table::{EVENT_ROWS, EventRow};
 pub use verdict::{Judged, agreed_since};
 pub use zone::ZoneState;
 

@@ -146,7 +146,7 @@ pub async fn provider(config: &Config, request: Duration) -> Route53 {
     };
     let url = section(config).endpoint_url.as_deref().unwrap();
     let client = client(url, request).await;
-    let metrics = ProviderMetrics::new(&prometheus::Registry::new()).unwrap();
+    let metrics = ProviderMetrics::new(&regionmesh_runtime::metrics::Registry::new()).unwrap();
 
     Route53::new(config, section(config), client, timeouts, metrics)
 }

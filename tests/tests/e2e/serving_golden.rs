@@ -17,7 +17,7 @@
 //! that only one branch may do), which tract refuses before it knows the condition. They must be
 //! refused with a reason, and nothing more.
 
-use prometheus::Registry;
+use regionmesh_runtime::metrics::Registry;
 use regionmesh_serving::{
     Directory, Quarantine, Server, ServingArguments, ServingConfig, ServingMetrics, poll_catalogue,
 };

@@ -1,9 +1,17 @@
 //! What the providers count.
 
 use prometheus::{
-    Histogram, HistogramOpts, HistogramVec, IntCounterVec, IntGaugeVec, Opts, Registry,
+    Histogram, HistogramVec, IntCounterVec, IntGaugeVec, register_histogram_vec_with_registry,
+    register_histogram_with_registry, register_int_counter_vec_with_registry,
+    register_int_gauge_vec_with_registry,
 };
+use regionmesh_runtime::metrics::Registry;
 use std::time::Duration;
+
+/// Upper bounds of the time of one request, seconds.
+const REQUEST_BUCKETS: [f64; 10] = [0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0];
+/// Upper bounds of the time until a change is visible, seconds.
+const CHANGE_BUCKETS: [f64; 10] = [0.5, 1.0, 2.5, 5.0, 10.0, 20.0, 30.0, 60.0, 120.0, 300.0];
 
 /// The providers' metrics. Cheap to clone; clones count together.
 #[derive(Debug, Clone)]
@@ -26,65 +34,49 @@ impl ProviderMetrics {
     /// Registers the metrics.
     pub fn new(registry: &Registry) -> prometheus::Result<Self> {
         let counters = |name: &str, help: &str, labels: &[&str]| {
-            let counters = IntCounterVec::new(Opts::new(name, help), labels)?;
-            registry.register(Box::new(counters.clone()))?;
-            Ok::<_, prometheus::Error>(counters)
+            register_int_counter_vec_with_registry!(name, help, labels, registry)
         };
         let gauges = |name: &str, help: &str| {
-            let gauges = IntGaugeVec::new(Opts::new(name, help), &["provider"])?;
-            registry.register(Box::new(gauges.clone()))?;
-            Ok::<_, prometheus::Error>(gauges)
+            register_int_gauge_vec_with_registry!(name, help, &["provider"], registry)
         };
-
         let histogram = |name: &str, help: &str| {
-            let buckets = vec![0.5, 1.0, 2.5, 5.0, 10.0, 20.0, 30.0, 60.0, 120.0, 300.0];
-            let histogram = Histogram::with_opts(HistogramOpts::new(name, help).buckets(buckets))?;
-            registry.register(Box::new(histogram.clone()))?;
-            Ok::<_, prometheus::Error>(histogram)
+            register_histogram_with_registry!(name, help, CHANGE_BUCKETS.to_vec(), registry)
         };
 
-        let operation_duration = HistogramVec::new(
-            HistogramOpts::new(
-                "regionmesh_dns_provider_request_duration_seconds",
-                "Time of one request to a provider.",
-            )
-            .buckets(vec![0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0]),
-            &["provider", "operation"],
-        )?;
-
-        registry.register(Box::new(operation_duration.clone()))?;
         Ok(Self {
             operations: counters(
                 "regionmesh_dns_provider_requests_total",
-                "Requests to a provider's API, by operation and outcome: ok, throttled, \
-                    unanswered, refused.",
+                "Provider API requests, by outcome: ok, throttled, unanswered, refused.",
                 &["provider", "operation", "outcome"],
             )?,
-            operation_duration,
+            operation_duration: register_histogram_vec_with_registry!(
+                "regionmesh_dns_provider_request_duration_seconds",
+                "Time of a provider request.",
+                &["provider", "operation"],
+                REQUEST_BUCKETS.to_vec(),
+                registry
+            )?,
             publishes: counters(
                 "regionmesh_dns_provider_publishes_total",
-                "Attempts to make a zone as a plan says, by outcome: changed, unchanged, fenced, \
-                    refused, busy, unanswered, raced, not_visible.",
+                "Zone updates, by outcome: changed, unchanged, fenced, refused, busy, unanswered, \
+                    raced, not_visible.",
                 &["provider", "outcome"],
             )?,
             plan_seq: gauges(
                 "regionmesh_dns_provider_plan_seq",
-                "Number of the plan that this agent last wrote into the provider's zone; 0 if it \
-                    never did.",
+                "Plan last written by this agent; 0: none.",
             )?,
             drift: gauges(
                 "regionmesh_dns_provider_drift_records",
-                "Record sets in the provider's zone that differ from the plan that it was written \
-                    from.",
+                "Record sets that differ from the plan.",
             )?,
             visible: histogram(
                 "regionmesh_dns_provider_visible_duration_seconds",
-                "Time from the making of a plan until every name server of the provider's zone \
-                    answers it.",
+                "Time from making a plan until every name server serves it.",
             )?,
             in_sync: histogram(
                 "regionmesh_dns_provider_in_sync_duration_seconds",
-                "Time from a change until the provider says that all its name servers have it.",
+                "Time until the provider reports INSYNC.",
             )?,
         })
     }

@@ -191,7 +191,7 @@ async fn agents_sharing_a_secret_file_accept_each_others_cookies() {
     let mut config = config();
     config.settings.cookies.secret_file = Some(path.clone());
 
-    let metrics = DnsMetrics::new(&prometheus::Registry::new()).unwrap();
+    let metrics = DnsMetrics::new(&regionmesh_runtime::metrics::Registry::new()).unwrap();
     let (_plans, plan) = watch::channel(None);
     let error = DnsServer::bind(DnsArguments {
         config: Arc::new(config),
@@ -235,7 +235,7 @@ async fn with_cookies_and_limits_off_every_query_is_answered_without_a_cookie() 
 #[tokio::test]
 async fn every_worker_answers_and_all_stop_promptly_with_the_server() {
     let (_plans, plan) = watch::channel(None);
-    let metrics = DnsMetrics::new(&prometheus::Registry::new()).unwrap();
+    let metrics = DnsMetrics::new(&regionmesh_runtime::metrics::Registry::new()).unwrap();
     let mut config = config();
 
     config.settings.workers = 8;
@@ -283,7 +283,7 @@ async fn a_port_with_so_reuseport_is_reported_as_in_use() {
     let mut config = config();
     config.listen = other.local_addr().unwrap().as_socket().unwrap();
 
-    let metrics = DnsMetrics::new(&prometheus::Registry::new()).unwrap();
+    let metrics = DnsMetrics::new(&regionmesh_runtime::metrics::Registry::new()).unwrap();
     let (_plans, plan) = watch::channel(None);
     let error = DnsServer::bind(DnsArguments {
         config: Arc::new(config),

@@ -136,7 +136,7 @@ async fn a_port_in_use_is_reported_with_a_remedy() {
     let mut config = config();
     config.listen = server.address;
 
-    let metrics = DnsMetrics::new(&prometheus::Registry::new()).unwrap();
+    let metrics = DnsMetrics::new(&regionmesh_runtime::metrics::Registry::new()).unwrap();
     let (_plans, plan) = watch::channel(None);
     let error = DnsServer::bind(DnsArguments {
         config: Arc::new(config),

@@ -1,7 +1,6 @@
 //! Meshes over real sockets, with an event recorder in place of gossip.
 
 use async_trait::async_trait;
-use prometheus::Registry;
 use quinn::{RecvStream, SendStream};
 use ractor::{Actor, ActorCell};
 use regionmesh_mesh::{
@@ -9,6 +8,7 @@ use regionmesh_mesh::{
     RegionEndpoint, Settings, TlsConfig, init_authority, issue_certificate,
 };
 use regionmesh_protocol::{identity::AgentId, status::Links};
+use regionmesh_runtime::metrics::Registry;
 use std::{
     collections::BTreeMap,
     net::{SocketAddr, UdpSocket},

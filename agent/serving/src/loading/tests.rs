@@ -24,7 +24,7 @@ async fn a_suspect_is_loaded_alone_and_cleared_when_its_load_ends() {
     let loading = Loading::new(LoadingArguments {
         source: Arc::new(Directory::new(models.path(), "here".parse().unwrap())),
         config: ServingConfig::default(),
-        metrics: ServingMetrics::new(&prometheus::Registry::new()).unwrap(),
+        metrics: ServingMetrics::new(&regionmesh_runtime::metrics::Registry::new()).unwrap(),
         quarantine: quarantine.clone(),
         outcomes: Arc::new(Outcomes::open(None, String::new())),
     });

@@ -10,7 +10,7 @@ use tower::ServiceExt;
 
 /// The routes, and the model's loaded version, so that tests can take its places.
 async fn routes_with(config: ServingConfig) -> (axum::Router, Arc<loading::Loaded>) {
-    let metrics = ServingMetrics::new(&prometheus::Registry::new()).unwrap();
+    let metrics = ServingMetrics::new(&regionmesh_runtime::metrics::Registry::new()).unwrap();
     let fixture = Fixture::with(&[("add", models::add(1.0))]).await;
     let version_registry = loader::VersionRegistry::new(loader::VersionRegistryArguments {
         region: "here".parse().unwrap(),

@@ -8,7 +8,7 @@ use super::{
 #[tokio::test]
 async fn a_new_version_is_warmed_up_with_the_shapes_of_the_old_one() {
     let fixture = Fixture::with(&[]).await;
-    let metrics = ServingMetrics::new(&prometheus::Registry::new()).unwrap();
+    let metrics = ServingMetrics::new(&regionmesh_runtime::metrics::Registry::new()).unwrap();
     let loading = loading_from(&fixture.memory, config(1), metrics);
     let model = "add".parse().unwrap();
     let content = Digest([0; 32]);

@@ -8,12 +8,12 @@ use crate::{
     config::fixture,
     snapshots::{LeaderView, Snapshots},
 };
-use prometheus::Registry;
 use regionmesh_core::gossip::{AgentView, SeenStatus};
 use regionmesh_protocol::{
     register::ballot::Ballot,
     status::{RECEIPTS, StatusKind, entry::EntryVersion},
 };
+use regionmesh_runtime::metrics::Registry;
 use std::{sync::Arc, time::Instant};
 
 /// The state at agent `b/node-0`; `a/x` is alive as well and may have published that the receiver

@@ -4,9 +4,9 @@ mod families;
 
 use crate::cost::{answers::Figures, books::Books, observe::Answers, view::LiveView};
 use families::{BillFamilies, LiveFamilies};
-use prometheus::{GaugeVec, Registry};
+use prometheus::GaugeVec;
 use regionmesh_cost::{Amount, Currency, Estimate, Plane, RegionMap, date_at, end_of_day_ms};
-use regionmesh_runtime::meter::Counts;
+use regionmesh_runtime::{meter::Counts, metrics::Registry};
 use std::{
     collections::BTreeMap,
     sync::{Arc, Mutex, PoisonError},

@@ -1,14 +1,18 @@
 //! Metrics of events and alerts.
 
-use prometheus::{IntCounterVec, IntGaugeVec, Opts, Registry};
+use prometheus::{
+    IntCounterVec, IntGauge, IntGaugeVec, register_int_counter_vec_with_registry,
+    register_int_gauge_vec_with_registry, register_int_gauge_with_registry,
+};
 use regionmesh_protocol::event::{EventKind, Severity};
+use regionmesh_runtime::metrics::Registry;
 
 /// Metrics of events and alerts.
 #[derive(Debug, Clone)]
 pub struct EventMetrics {
     pub(super) events: IntCounterVec,
     pub(super) alerts: IntGaugeVec,
-    pub(super) left_out: prometheus::IntGauge,
+    pub(super) left_out: IntGauge,
     pub(super) problems: IntGaugeVec,
 }
 
@@ -16,27 +20,28 @@ impl EventMetrics {
     /// Registers the metrics.
     pub fn new(registry: &Registry) -> prometheus::Result<Self> {
         let metrics = Self {
-            events: IntCounterVec::new(
-                Opts::new("regionmesh_events_total", "Events that this agent noticed."),
+            events: register_int_counter_vec_with_registry!(
+                "regionmesh_events_total",
+                "Events noticed.",
                 &["kind", "severity"],
+                registry
             )?,
-            alerts: IntGaugeVec::new(
-                Opts::new(
-                    "regionmesh_alerts_firing",
-                    "Active alerts, as this agent sees it.",
-                ),
+            alerts: register_int_gauge_vec_with_registry!(
+                "regionmesh_alerts_firing",
+                "Active alerts; about is the subject.",
                 &["alertname", "severity", "region", "about"],
+                registry
             )?,
-            left_out: prometheus::IntGauge::new(
+            left_out: register_int_gauge_with_registry!(
                 "regionmesh_alerts_left_out",
-                "Alerts beyond the limit; they are not sent.",
+                "Alerts beyond 256; the most numerous kinds go first.",
+                registry
             )?,
-            problems: IntGaugeVec::new(
-                Opts::new(
-                    "regionmesh_problems",
-                    "Active problems of this agent, by kind.",
-                ),
+            problems: register_int_gauge_vec_with_registry!(
+                "regionmesh_problems",
+                "Active problems of this agent.",
                 &["kind"],
+                registry
             )?,
         };
 
@@ -49,10 +54,6 @@ impl EventMetrics {
             }
         }
 
-        registry.register(Box::new(metrics.events.clone()))?;
-        registry.register(Box::new(metrics.alerts.clone()))?;
-        registry.register(Box::new(metrics.left_out.clone()))?;
-        registry.register(Box::new(metrics.problems.clone()))?;
         Ok(metrics)
     }
 }

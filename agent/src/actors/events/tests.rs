@@ -1,6 +1,5 @@
 use super::*;
 use crate::snapshots::LeaderView;
-use prometheus::Registry;
 use regionmesh_core::{
     gossip::{AgentView, SeenStatus},
     health::verdict::RegionVerdict,
@@ -10,6 +9,7 @@ use regionmesh_protocol::{
     register::ballot::{Ballot, Stamp},
     status::{Observations, StatusEntry, StatusKind, condition::Observation, entry::EntryVersion},
 };
+use regionmesh_runtime::metrics::Registry;
 use std::time::Duration;
 
 fn start() -> (Snapshots, EventMetrics, tokio::task::JoinHandle<()>) {

@@ -1,6 +1,10 @@
 //! Metrics of the gossip actor.
 
-use prometheus::{IntCounter, IntCounterVec, IntGauge, Opts, Registry};
+use prometheus::{
+    IntCounter, IntCounterVec, IntGauge, register_int_counter_vec_with_registry,
+    register_int_counter_with_registry, register_int_gauge_with_registry,
+};
+use regionmesh_runtime::metrics::Registry;
 
 /// Metrics of membership and the status board.
 #[derive(Debug, Clone)]
@@ -19,56 +23,55 @@ pub struct GossipMetrics {
 impl GossipMetrics {
     /// Registers them.
     pub fn new(registry: &Registry) -> prometheus::Result<Self> {
-        let gauge = |name: &str, help: &str| -> prometheus::Result<IntGauge> {
-            let gauge = IntGauge::new(format!("regionmesh_gossip_{name}"), help)?;
-            registry.register(Box::new(gauge.clone()))?;
-            Ok(gauge)
-        };
-        let counters = |name: &str, help: &str, label: &str| -> prometheus::Result<IntCounterVec> {
-            let counters = IntCounterVec::new(
-                Opts::new(format!("regionmesh_gossip_{name}"), help),
-                &[label],
-            )?;
-
-            registry.register(Box::new(counters.clone()))?;
-            Ok(counters)
+        let gauge =
+            |name: &str, help: &str| register_int_gauge_with_registry!(name, help, registry);
+        let counters = |name: &str, help: &str, label: &str| {
+            register_int_counter_vec_with_registry!(name, help, &[label], registry)
         };
 
-        let publish_failures = IntCounter::new(
-            "regionmesh_gossip_publish_failures_total",
-            "Own facts that could not be signed or are too large.",
-        )?;
-
-        registry.register(Box::new(publish_failures.clone()))?;
         Ok(Self {
             members_alive: gauge(
-                "members_alive",
+                "regionmesh_gossip_members_alive",
                 "Agents considered alive, this one included.",
             )?,
-            board_agents: gauge("board_agents", "Agents with entries on the status board.")?,
-            board_entries: gauge("board_entries", "Entries on the status board.")?,
-            board_bytes: gauge("board_bytes", "Bytes of all entries on the status board.")?,
+            board_agents: gauge(
+                "regionmesh_gossip_board_agents",
+                "Agents on the status board.",
+            )?,
+            board_entries: gauge(
+                "regionmesh_gossip_board_entries",
+                "Entries on the status board.",
+            )?,
+            board_bytes: gauge(
+                "regionmesh_gossip_board_bytes",
+                "Size of the status board, bytes.",
+            )?,
             exchanges: counters(
-                "exchanges_total",
-                "Board exchanges, begun and answered, by outcome.",
+                "regionmesh_gossip_exchanges_total",
+                "Board exchanges, by outcome: ok, answered, or the error.",
                 "outcome",
             )?,
             entries_rejected: counters(
-                "entries_rejected_total",
-                "Board entries refused, by reason.",
+                "regionmesh_gossip_entries_rejected_total",
+                "Board entries rejected, by reason: stale (harmless), forgotten, no_certificate, \
+                    bad_certificate, bad_signature, malformed, too_large, full, not_looked_at.",
                 "reason",
             )?,
             datagrams: counters(
-                "datagrams_total",
-                "SWIM packets, by direction.",
+                "regionmesh_gossip_datagrams_total",
+                "SWIM packets, by direction: sent, received.",
                 "direction",
             )?,
             datagrams_refused: counters(
-                "datagrams_refused_total",
-                "SWIM packets refused, by reason.",
+                "regionmesh_gossip_datagrams_refused_total",
+                "SWIM packets rejected, by reason: malformed, wrong_sender, full.",
                 "reason",
             )?,
-            publish_failures,
+            publish_failures: register_int_counter_with_registry!(
+                "regionmesh_gossip_publish_failures_total",
+                "Own entries too large or not signed.",
+                registry
+            )?,
         })
     }
 }

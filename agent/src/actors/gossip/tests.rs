@@ -4,10 +4,10 @@ mod spread;
 use super::{exchange::EXCHANGE_TIMEOUT, *};
 use crate::address::Address;
 use async_trait::async_trait;
-use prometheus::Registry;
 use regionmesh_core::gossip::{BoardView, ExchangeReply};
 use regionmesh_mesh::{LinkInfo, Peer, PeerError};
 use regionmesh_protocol::status::{LeaderStatus, Links, ServingStatus, StatusKind};
+use regionmesh_runtime::metrics::Registry;
 
 /// A toy key: a signature is a hash under a secret that only tests know.
 struct Key(AgentId, AtomicU64);

@@ -1,12 +1,13 @@
 //! Metrics of the health actor.
 
 use prometheus::{
-    HistogramVec, IntCounterVec, IntGauge, IntGaugeVec, Registry,
-    register_histogram_vec_with_registry, register_int_counter_vec_with_registry,
-    register_int_gauge_vec_with_registry, register_int_gauge_with_registry,
+    HistogramVec, IntCounterVec, IntGauge, IntGaugeVec, register_histogram_vec_with_registry,
+    register_int_counter_vec_with_registry, register_int_gauge_vec_with_registry,
+    register_int_gauge_with_registry,
 };
 use regionmesh_core::health::probe::ProbeResult;
 use regionmesh_protocol::{identity::RegionName, status::condition::Condition};
+use regionmesh_runtime::metrics::Registry;
 use std::{net::IpAddr, time::Duration};
 
 /// Upper bounds of probe durations, in seconds.
@@ -34,58 +35,57 @@ impl HealthMetrics {
         Ok(Self {
             probes: register_int_counter_vec_with_registry!(
                 "regionmesh_probes_total",
-                "Probes of a region's endpoint, by outcome: success, positive evidence of \
-                    failure, silence.",
+                "Probes, by outcome: success, definite_failure, silence.",
                 &["region", "outcome"],
                 registry,
             )?,
             confirmations: register_int_counter_vec_with_registry!(
                 "regionmesh_probe_confirmations_total",
-                "Probes that followed a definite failure at the quicker pace, by outcome: \
-                    success (the endpoint had recovered), definite_failure, silence.",
+                "Fast probes after a definite failure, by outcome: success, definite_failure, \
+                    silence.",
                 &["region", "outcome"],
                 registry,
             )?,
             inferences: register_int_counter_vec_with_registry!(
                 "regionmesh_probe_inferences_total",
-                "Synthetic inferences at a region's endpoint, by outcome: passed, failed.",
+                "Synthetic inferences, by outcome: passed, failed.",
                 &["region", "outcome"],
                 registry,
             )?,
             durations: register_histogram_vec_with_registry!(
                 "regionmesh_probe_duration_seconds",
-                "How long probes of a region's endpoint took.",
+                "Time of a probe.",
                 &["region"],
                 PROBE_BUCKETS.to_vec(),
                 registry,
             )?,
             conditions: register_int_gauge_vec_with_registry!(
                 "regionmesh_observed_condition",
-                "1 for the condition that this agent itself observes of a region, else 0.",
+                "1 for this agent's own observation.",
                 &["region", "condition"],
                 registry,
             )?,
             verdicts: register_int_gauge_vec_with_registry!(
                 "regionmesh_verdict",
-                "1 for the condition that the mesh's verdict on a region is, else 0.",
+                "1 for the mesh's verdict.",
                 &["region", "condition"],
                 registry,
             )?,
             addresses: register_int_gauge_vec_with_registry!(
                 "regionmesh_address_verdict",
-                "1 for the condition that the mesh's verdict on an address of a region is, else 0.",
+                "1 for the verdict on the address.",
                 &["region", "address", "condition"],
                 registry,
             )?,
             changes: register_int_counter_vec_with_registry!(
                 "regionmesh_verdict_changes_total",
-                "Changes of the verdict on a region.",
+                "Changes of the mesh's verdict.",
                 &["region"],
                 registry,
             )?,
             abstaining: register_int_gauge_with_registry!(
                 "regionmesh_observer_abstaining",
-                "1 while this agent abstains, since it reaches none of its canaries.",
+                "1 while no canary target is reachable.",
                 registry,
             )?,
         })

@@ -98,7 +98,7 @@ struct Bench {
     published: watch::Receiver<Vec<Observations>>,
     health: ActorRef<HealthMessage>,
     arguments: HealthArguments,
-    registry: prometheus::Registry,
+    registry: regionmesh_runtime::metrics::Registry,
 }
 
 fn config(canaries: &str) -> Arc<Config> {
@@ -145,7 +145,7 @@ impl Bench {
         let gossip = Address::vacant("gossip");
         gossip.occupy(Actor::spawn(None, Collector, seen).await.unwrap().0);
 
-        let registry = prometheus::Registry::new();
+        let registry = regionmesh_runtime::metrics::Registry::new();
         let snapshots = Snapshots::default();
         let mut arguments = HealthArguments::new(
             config,

@@ -5,8 +5,8 @@ mod register;
 
 use super::plan_metrics::PlanMetrics;
 use failover::{ClockMetrics, CommittedPlanMetrics, FreezeMetrics, OrderMetrics};
-use prometheus::Registry;
 use regionmesh_protocol::plan::{OverrideKind, Plan, RegionPlan, TrafficState};
+use regionmesh_runtime::metrics::Registry;
 use register::{ElectionMetrics, RegisterMetrics};
 
 /// Metrics of elections, commits and the register's state as this agent knows it.

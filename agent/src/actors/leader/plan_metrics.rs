@@ -1,7 +1,10 @@
 //! Metrics of each region in the last plan known: its share, its traffic state and since when.
 
-use prometheus::{GaugeVec, IntGaugeVec, Opts, Registry};
+use prometheus::{
+    GaugeVec, IntGaugeVec, register_gauge_vec_with_registry, register_int_gauge_vec_with_registry,
+};
 use regionmesh_protocol::plan::{FULL_WEIGHT_BP, Plan, TrafficState};
+use regionmesh_runtime::metrics::Registry;
 
 /// Series by region; those of a region that leaves the mesh stay until the process ends.
 #[derive(Debug, Clone)]
@@ -15,52 +18,38 @@ pub(super) struct PlanMetrics {
 
 impl PlanMetrics {
     pub(super) fn new(registry: &Registry) -> prometheus::Result<Self> {
-        let metrics = Self {
-            share: GaugeVec::new(
-                Opts::new(
-                    "regionmesh_plan_share_ratio",
-                    "The region's part of the traffic in the last plan known, 0 to 1.",
-                ),
+        Ok(Self {
+            share: register_gauge_vec_with_registry!(
+                "regionmesh_plan_share_ratio",
+                "Share of traffic, 0 to 1.",
                 &["region"],
+                registry
             )?,
-            traffic_state: IntGaugeVec::new(
-                Opts::new(
-                    "regionmesh_plan_traffic_state",
-                    "1 for the region's traffic state in the last plan known, else 0.",
-                ),
+            traffic_state: register_int_gauge_vec_with_registry!(
+                "regionmesh_plan_traffic_state",
+                "1 for the state: serving, reduced, limited, out, cooling-down, ramping.",
                 &["region", "state"],
+                registry
             )?,
-            since: GaugeVec::new(
-                Opts::new(
-                    "regionmesh_plan_traffic_state_timestamp_seconds",
-                    "When the region's standing, or its present step of the ramp, began, \
-                        leader's clock, Unix time; 0 while it serves or is suspected only.",
-                ),
+            since: register_gauge_vec_with_registry!(
+                "regionmesh_plan_traffic_state_timestamp_seconds",
+                "Start of the state or ramp step, Unix time; 0 while serving or reduced.",
                 &["region"],
+                registry
             )?,
-            ramp_step: IntGaugeVec::new(
-                Opts::new(
-                    "regionmesh_plan_ramp_step",
-                    "The region's step of the ramp, from 1; 0 while it is not on it.",
-                ),
+            ramp_step: register_int_gauge_vec_with_registry!(
+                "regionmesh_plan_ramp_step",
+                "Step of the ramp, from 1; 0: not ramping.",
                 &["region"],
+                registry
             )?,
-            cost_factor: GaugeVec::new(
-                Opts::new(
-                    "regionmesh_plan_cost_factor_ratio",
-                    "What traffic.cost leaves of the region's weight in the last plan known, 0.5 \
-                        to 1.",
-                ),
+            cost_factor: register_gauge_vec_with_registry!(
+                "regionmesh_plan_cost_factor_ratio",
+                "Weight left by traffic.cost, 0.5 to 1.",
                 &["region"],
+                registry
             )?,
-        };
-
-        registry.register(Box::new(metrics.share.clone()))?;
-        registry.register(Box::new(metrics.traffic_state.clone()))?;
-        registry.register(Box::new(metrics.since.clone()))?;
-        registry.register(Box::new(metrics.ramp_step.clone()))?;
-        registry.register(Box::new(metrics.cost_factor.clone()))?;
-        Ok(metrics)
+        })
     }
 
     pub(super) fn update(&self, plan: &Plan) {

@@ -12,11 +12,10 @@ use crate::{
     actors::messages::GossipMessage,
     address::Address,
     config::Config,
-    refusals::{Refusals, reason},
+    refusals::{RefusalMetrics, Refusals, reason},
 };
 use futures::TryStreamExt;
 use object_store::{ObjectStore, ObjectStoreExt, memory::InMemory};
-use prometheus::Registry;
 use ractor::ActorStatus;
 use regionmesh_core::{
     gossip::{BoardView, SeenStatus},
@@ -38,6 +37,7 @@ use regionmesh_protocol::{
     status::{LeaderStatus, ServingStatus, StatusEntry, condition::Condition, entry::EntryVersion},
     wire::{OrderRefusal, PeerReply, PeerRequest},
 };
+use regionmesh_runtime::metrics::Registry;
 use regionmesh_store::{
     SlotMetrics, SlotStore, load_committed_plan, read_history, save_committed_plan,
 };
@@ -215,7 +215,10 @@ impl Mesh {
                 store: Arc::new(store),
                 witness: None,
                 metrics: LeaderMetrics::new(&registry).unwrap(),
-                refusals: Refusals::new(&registry, boards[index].problems.clone()).unwrap(),
+                refusals: Refusals::new(
+                    RefusalMetrics::new(&registry).unwrap(),
+                    boards[index].problems.clone(),
+                ),
             };
 
             agents.insert(region, arguments);

@@ -1,7 +1,13 @@
 //! Slots for event streams, and their metrics.
 
-use prometheus::{IntCounterVec, IntGauge, Opts, Registry};
-use regionmesh_runtime::listener::{PlaceLimits, Room};
+use prometheus::{
+    IntCounterVec, IntGauge, register_int_counter_vec_with_registry,
+    register_int_gauge_with_registry,
+};
+use regionmesh_runtime::{
+    listener::{PlaceLimits, Room},
+    metrics::Registry,
+};
 use std::sync::Arc;
 
 /// Concurrent streams.
@@ -19,29 +25,23 @@ pub(crate) struct Streams {
 
 impl Streams {
     pub(crate) fn new(registry: &Registry) -> prometheus::Result<Self> {
-        let streams = Self {
+        Ok(Self {
             places: Room::new(PlaceLimits {
                 total: STREAMS_MAX,
                 per_client: STREAMS_PER_CLIENT,
             }),
-            open: IntGauge::new(
+            open: register_int_gauge_with_registry!(
                 "regionmesh_event_streams",
-                "Streams of events that are open.",
+                "Open event streams.",
+                registry
             )?,
-            ended: IntCounterVec::new(
-                Opts::new(
-                    "regionmesh_event_streams_ended_total",
-                    "Streams of events that ended, by reason: left (the reader went), slow (it \
-                     went, or was cut off, with events that it had not taken), lagged (events that \
-                     it had not taken were gone), stopping, refused (no place).",
-                ),
+            ended: register_int_counter_vec_with_registry!(
+                "regionmesh_event_streams_ended_total",
+                "Event streams ended, by reason: left, slow, lagged, stopping, refused.",
                 &["reason"],
+                registry
             )?,
-        };
-
-        registry.register(Box::new(streams.open.clone()))?;
-        registry.register(Box::new(streams.ended.clone()))?;
-        Ok(streams)
+        })
     }
 
     pub(crate) fn ended(&self, reason: &str) {

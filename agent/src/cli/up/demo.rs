@@ -355,7 +355,7 @@ impl<'a> Tour<'a> {
     }
 
     async fn open(&self, listen: Vec<SocketAddr>) -> Result<Door> {
-        let metrics = FrontDoorMetrics::new(&prometheus::Registry::new())?;
+        let metrics = FrontDoorMetrics::new(&regionmesh_runtime::metrics::Registry::new())?;
         let door = FrontDoor::bind(self.mesh.front_door(listen, metrics)).await?;
         let address = door
             .local_addrs()

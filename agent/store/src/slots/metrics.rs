@@ -1,6 +1,15 @@
 //! Metrics of acceptors over object stores.
 
-use prometheus::{HistogramOpts, HistogramVec, IntCounterVec, Opts, Registry};
+use prometheus::{
+    HistogramVec, IntCounterVec, register_histogram_vec_with_registry,
+    register_int_counter_vec_with_registry,
+};
+use regionmesh_runtime::metrics::Registry;
+
+/// Upper bounds of the time of a request, seconds.
+const REQUEST_BUCKETS: [f64; 11] = [
+    0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0,
+];
 
 /// The metrics of slots; one set for all stores of an agent.
 #[derive(Debug, Clone)]
@@ -15,48 +24,39 @@ pub struct SlotMetrics {
 impl SlotMetrics {
     /// Registers the metrics.
     pub fn new(registry: &Registry) -> prometheus::Result<Self> {
-        let counter = |name: &str, help: &str, labels: &[&str]| {
-            let counter = IntCounterVec::new(Opts::new(name, help), labels)?;
-            registry.register(Box::new(counter.clone()))?;
-            Ok::<_, prometheus::Error>(counter)
+        let counters = |name: &str, help: &str, labels: &[&str]| {
+            register_int_counter_vec_with_registry!(name, help, labels, registry)
         };
 
         Ok(Self {
-            writes: counter(
+            writes: counters(
                 "regionmesh_register_slot_writes_total",
-                "Register slots written by this agent.",
+                "Slots written; acceptor: region, witness.",
                 &["acceptor"],
             )?,
-            retries: counter(
+            retries: counters(
                 "regionmesh_register_slot_retries_total",
-                "Slot writes tried again: another agent took the slot, ours was outdated, or the \
-                    outcome was unknown.",
+                "Slot writes retried, by reason: taken, outdated, unknown.",
                 &["acceptor", "reason"],
             )?,
-            errors: counter(
+            errors: counters(
                 "regionmesh_register_slot_errors_total",
-                "Requests that this agent's acceptor could not answer.",
+                "Requests that the store failed, by reason: store, timeout, corrupt, other-layout, \
+                    too-large, contended, exhausted.",
                 &["acceptor", "reason"],
             )?,
-            begun: counter(
+            begun: counters(
                 "regionmesh_register_acceptor_begun_total",
-                "Times that this agent began an acceptor's state anew: first (there was none), \
-                    lost (slots were deleted).",
+                "Acceptor states created, by reason: first, lost (slots deleted).",
                 &["acceptor", "reason"],
             )?,
-            duration: {
-                let options = HistogramOpts::new(
-                    "regionmesh_register_request_duration_seconds",
-                    "Time that this agent's acceptor took for a request, its store included.",
-                );
-                let buckets = vec![
-                    0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0,
-                ];
-                let duration = HistogramVec::new(options.buckets(buckets), &["acceptor"])?;
-
-                registry.register(Box::new(duration.clone()))?;
-                duration
-            },
+            duration: register_histogram_vec_with_registry!(
+                "regionmesh_register_request_duration_seconds",
+                "Time of a request, store included.",
+                &["acceptor"],
+                REQUEST_BUCKETS.to_vec(),
+                registry
+            )?,
         })
     }
 }

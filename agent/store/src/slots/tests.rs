@@ -8,7 +8,6 @@ use super::{slot::slot_number, *};
 use faulty::faulty;
 use futures::TryStreamExt;
 use object_store::{ObjectStoreExt, local::LocalFileSystem, memory::InMemory};
-use prometheus::Registry;
 use rand::{RngExt, SeedableRng, rngs::StdRng};
 use regionmesh_protocol::{
     plan::Plan,
@@ -18,6 +17,7 @@ use regionmesh_protocol::{
         members::Members,
     },
 };
+use regionmesh_runtime::metrics::Registry;
 use std::collections::BTreeMap;
 
 fn slots(store: &Arc<dyn ObjectStore>) -> SlotStore {

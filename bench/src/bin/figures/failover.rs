@@ -119,7 +119,7 @@ pub(crate) async fn measure_one(network: Network<'_>, rounds: Arc<Rounds>) -> Re
     let mesh = Measured::start(network, Strategy::ActivePassive, |_| {}).await?;
     let door = FrontDoor::bind(mesh.front_door(
         vec!["127.0.0.1:0".parse()?],
-        FrontDoorMetrics::new(&prometheus::Registry::new())?,
+        FrontDoorMetrics::new(&regionmesh_runtime::metrics::Registry::new())?,
     ))
     .await?;
     let address = door

@@ -10,6 +10,7 @@ use regionmesh_protocol::{
 };
 
 mod problems;
+mod table;
 
 fn region(name: &str) -> RegionName {
     name.parse().unwrap()

@@ -34,6 +34,12 @@ fn generated_files_are_current_and_a_difference_is_reported() {
             "| critical | 6m |",
         ),
         (
+            "docs/reference/metrics.md",
+            "`regionmesh_build_info` | gauge |",
+            "`regionmesh_build_info` | counter |",
+        ),
+        ("docs/reference/events.md", "| critical |", "| warning |"),
+        (
             "monitoring/prometheus/rules/raised.yml",
             "severity: warning",
             "severity: critical",

@@ -174,7 +174,7 @@ async fn the_operation_timeout_ends_retries_and_is_reported() {
         operation: Duration::from_millis(600),
         ..Timeouts::default()
     };
-    let metrics = ProviderMetrics::new(&prometheus::Registry::new()).unwrap();
+    let metrics = ProviderMetrics::new(&regionmesh_runtime::metrics::Registry::new()).unwrap();
     let url = bench.fake.url();
     let provider = Route53::new(
         &bench.config,
@@ -266,7 +266,7 @@ async fn name_servers_that_do_not_answer_the_plan_are_reported() {
         ..Timeouts::default()
     };
 
-    let metrics = ProviderMetrics::new(&prometheus::Registry::new()).unwrap();
+    let metrics = ProviderMetrics::new(&regionmesh_runtime::metrics::Registry::new()).unwrap();
     let provider = Route53::new(
         &bench.config,
         section(&bench.config),

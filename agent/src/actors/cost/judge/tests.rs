@@ -3,7 +3,7 @@ use regionmesh_cost::{Currency, ONE, Reconciliation};
 
 #[test]
 fn bills_that_changed_while_being_judged_are_read_again() {
-    let metrics = CostMetrics::new(&prometheus::Registry::new()).unwrap();
+    let metrics = CostMetrics::new(&regionmesh_runtime::metrics::Registry::new()).unwrap();
     let budget: Budget = serde_json::from_str(r#"{ "name": "all", "amount": "1 USD" }"#).unwrap();
     let today = date_at(0).unwrap();
     let sources = Sources::of_files(Default::default(), CostConfig::default(), today);
@@ -58,7 +58,7 @@ fn compared(currency: &[u8]) -> Reconciliation {
 
 #[test]
 fn an_agent_that_does_not_lead_exports_nothing_about_bills() {
-    let registry = prometheus::Registry::new();
+    let registry = regionmesh_runtime::metrics::Registry::new();
     let metrics = CostMetrics::new(&registry).unwrap();
     let exported = || -> Vec<String> {
         let of_bills = [

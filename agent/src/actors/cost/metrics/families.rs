@@ -1,10 +1,11 @@
 //! The metric families of money.
 
 use prometheus::{
-    GaugeVec, IntCounterVec, IntGauge, IntGaugeVec, Registry, register_gauge_vec_with_registry,
+    GaugeVec, IntCounterVec, IntGauge, IntGaugeVec, register_gauge_vec_with_registry,
     register_int_counter_vec_with_registry, register_int_gauge_vec_with_registry,
     register_int_gauge_with_registry,
 };
+use regionmesh_runtime::metrics::Registry;
 
 /// The live plane, as this agent counts it.
 #[derive(Clone)]
@@ -25,46 +26,44 @@ impl LiveFamilies {
         Ok(Self {
             hourly: register_gauge_vec_with_registry!(
                 "regionmesh_cost_hourly",
-                "Live cost of a region per hour.",
+                "Live cost per hour.",
                 &["region", "currency"],
                 registry,
             )?,
             today: register_gauge_vec_with_registry!(
                 "regionmesh_cost_today",
-                "Live cost of a region since midnight UTC.",
+                "Live cost since midnight UTC.",
                 &["region", "currency"],
                 registry,
             )?,
             month: register_gauge_vec_with_registry!(
                 "regionmesh_cost_month_to_date",
-                "Cost of a region since the first of the month, by source: live, or billed (at \
-                    the leader).",
+                "Cost of this month, by source: live, billed (leader only).",
                 &["region", "currency", "source"],
                 registry,
             )?,
             per_thousand: register_gauge_vec_with_registry!(
                 "regionmesh_cost_per_1000_inferences",
-                "Live cost of 1,000 inferences of a model this month.",
+                "Live cost of 1,000 inferences, this month.",
                 &["region", "model", "currency"],
                 registry,
             )?,
             idle: register_gauge_vec_with_registry!(
                 "regionmesh_cost_idle_ratio",
-                "Share of a region's inference slots that was idle this month.",
+                "Part of this month's serving cost that no model used.",
                 &["region"],
                 registry,
             )?,
             egress: register_gauge_vec_with_registry!(
                 "regionmesh_cost_egress_today",
-                "Cost of bytes sent out of a region since midnight UTC, by receiver (empty: \
-                    users) and cause.",
+                "Egress cost since midnight UTC, by receiver (empty: users) and cause: \
+                    replication, answers.",
                 &["from", "to", "cause", "currency"],
                 registry,
             )?,
             egress_bytes: register_int_counter_vec_with_registry!(
                 "regionmesh_cost_egress_bytes_total",
-                "Bytes that this agent sent out of its region, by receiver (empty: users), cause \
-                    and model.",
+                "Bytes sent, by receiver (empty: users) and cause: replication, answers, home.",
                 &["to", "cause", "model"],
                 registry,
             )?,
@@ -75,7 +74,7 @@ impl LiveFamilies {
             )?,
             anomalies: register_int_gauge_vec_with_registry!(
                 "regionmesh_cost_anomalies",
-                "Open anomalies, by plane: live, or billed (at the leader).",
+                "Open anomalies, by plane: live, billed (leader only).",
                 &["plane"],
                 registry,
             )?,
@@ -100,48 +99,43 @@ impl BillFamilies {
         let families = Self {
             budgets: register_gauge_vec_with_registry!(
                 "regionmesh_cost_budget_ratio",
-                "Part of a budget that is spent (actual) or will be by the end of its period \
-                    (forecast); at the leader.",
+                "Part of the budget used, by kind: actual, forecast. Leader only.",
                 &["budget", "kind"],
                 registry,
             )?,
             data_age: register_gauge_vec_with_registry!(
                 "regionmesh_cost_data_age_seconds",
-                "Age of the newest complete day of a bill; not of bills that ended, without a \
-                    new day for 45 days.",
+                "Age of the newest complete billed day; absent after 45 days.",
                 &["source"],
                 registry,
             )?,
             reconciliation: register_gauge_vec_with_registry!(
                 "regionmesh_cost_reconciliation_ratio",
-                "Live cost by billed cost over the complete days that both know; 1 where they \
-                    agree (at the leader).",
+                "Live divided by billed cost, complete days. Leader only.",
                 &["region", "currency"],
                 registry,
             )?,
             forecast: register_gauge_vec_with_registry!(
                 "regionmesh_cost_forecast_month_end",
-                "Total that the month is heading for, by quantile; region empty: the mesh (at \
-                    the leader).",
+                "Forecast of the month, by quantile; empty region: mesh. Leader only.",
                 &["region", "currency", "quantile"],
                 registry,
             )?,
             rows: register_int_counter_vec_with_registry!(
                 "regionmesh_cost_rows_imported_total",
-                "Rows of bills read by this agent, by outcome: imported, rounded (imported, with \
-                    digits beyond the fifteenth), bad.",
+                "Bill rows, by outcome: imported, rounded, bad.",
                 &["outcome"],
                 registry,
             )?,
             imports: register_int_counter_vec_with_registry!(
                 "regionmesh_cost_imports_total",
-                "Imports of bills by this agent, by outcome: done, failed.",
+                "Bill imports, by outcome: done, failed.",
                 &["outcome"],
                 registry,
             )?,
             polls: register_int_counter_vec_with_registry!(
                 "regionmesh_cost_export_polls_total",
-                "Reads of billing exports by this agent, by outcome: done, failed.",
+                "Polls of cost.exports, by outcome: done, failed.",
                 &["outcome"],
                 registry,
             )?,

@@ -1,11 +1,11 @@
 //! Metrics of plans, orders and this machine's clock.
 
 use prometheus::{
-    Gauge, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Registry,
-    register_gauge_with_registry, register_int_counter_vec_with_registry,
-    register_int_counter_with_registry, register_int_gauge_vec_with_registry,
-    register_int_gauge_with_registry,
+    Gauge, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, register_gauge_with_registry,
+    register_int_counter_vec_with_registry, register_int_counter_with_registry,
+    register_int_gauge_vec_with_registry, register_int_gauge_with_registry,
 };
+use regionmesh_runtime::metrics::Registry;
 
 /// Operators' orders.
 #[derive(Debug, Clone)]
@@ -20,21 +20,19 @@ impl OrderMetrics {
         Ok(Self {
             orders: register_int_counter_vec_with_registry!(
                 "regionmesh_failover_orders_total",
-                "Operators' orders that this agent took as the leader, by outcome: committed, \
-                    refused, unknown.",
+                "Orders handled as the leader, by outcome: committed, refused, unknown.",
                 &["outcome"],
                 registry,
             )?,
             overrides: register_int_gauge_vec_with_registry!(
                 "regionmesh_plan_overrides",
-                "Operators' orders in force in the last plan known, by kind.",
+                "Active orders, by kind: drain, hold, promote.",
                 &["kind"],
                 registry,
             )?,
             yielded: register_int_gauge_with_registry!(
                 "regionmesh_plan_yielded_orders",
-                "Operators' orders without effect: they would leave users on a region that can't \
-                    serve.",
+                "Orders suspended to keep users off failed regions.",
                 registry,
             )?,
         })
@@ -58,39 +56,37 @@ impl CommittedPlanMetrics {
         Ok(Self {
             plan_seq: register_int_gauge_with_registry!(
                 "regionmesh_plan_seq",
-                "Sequence number of the last committed plan known.",
+                "Last committed plan known; equal on all agents.",
                 registry,
             )?,
             adopted: register_int_counter_with_registry!(
                 "regionmesh_plan_adopted_total",
-                "Committed plans learned from other agents.",
+                "Plans learned from other agents.",
                 registry,
             )?,
             save_errors: register_int_counter_with_registry!(
                 "regionmesh_plan_save_errors_total",
-                "Committed plans that could not be saved in the data directory.",
+                "Plans not saved to data_dir.",
                 registry,
             )?,
             taken_out: register_int_gauge_with_registry!(
                 "regionmesh_plan_taken_out",
-                "Regions that automation has out in the last plan known.",
+                "Regions removed by automatic failover.",
                 registry,
             )?,
             limited: register_int_gauge_with_registry!(
                 "regionmesh_plan_limited",
-                "Failed regions that keep a part of their share, because the maximum number of \
-                    regions is out already.",
+                "Failed regions that keep traffic because of max_out.",
                 registry,
             )?,
             unmoved_rps: register_int_gauge_with_registry!(
                 "regionmesh_plan_unmoved_requests_per_second",
-                "Load that stays on a failing region because no other region has declared \
-                    capacity for it.",
+                "Load stuck because other regions lack capacity.",
                 registry,
             )?,
             all_failed: register_int_gauge_with_registry!(
                 "regionmesh_plan_all_failed",
-                "1 while the verdict on every region is failed.",
+                "1 while every region is failed.",
                 registry,
             )?,
         })
@@ -110,19 +106,17 @@ impl FreezeMetrics {
         Ok(Self {
             is_refused: register_int_gauge_with_registry!(
                 "regionmesh_failover_automatic_refused",
-                "1 while automatic failover is refused: an even number of regions and no witness.",
+                "1 while refused: even number of regions, no witness.",
                 registry,
             )?,
             is_frozen: register_int_gauge_with_registry!(
                 "regionmesh_plan_frozen",
-                "1 while no leader has been known for 5 s, or DNS leaves out a region since \
-                    automatic failover is refused.",
+                "1 after 5 s without a leader, or while DNS leaves out a region.",
                 registry,
             )?,
             left_out: register_int_gauge_vec_with_registry!(
                 "regionmesh_dns_left_out",
-                "1 for a region that this agent leaves out of its DNS answers while the plan is \
-                    frozen.",
+                "1 while frozen DNS answers leave out the region.",
                 &["region"],
                 registry,
             )?,
@@ -142,14 +136,12 @@ impl ClockMetrics {
         Ok(Self {
             ahead: register_gauge_with_registry!(
                 "regionmesh_clock_ahead_seconds",
-                "How far this agent's clock is ahead of the majority's; negative: behind. 0 \
-                    where no majority is against it.",
+                "Clock offset from the majority; negative: behind.",
                 registry,
             )?,
             steps: register_int_counter_with_registry!(
                 "regionmesh_clock_steps_total",
-                "Times that this machine's wall clock was set by more than a second while the \
-                    agent ran.",
+                "Wall clock steps over a second.",
                 registry,
             )?,
         })

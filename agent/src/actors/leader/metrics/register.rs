@@ -1,10 +1,11 @@
 //! Metrics of elections and of the register.
 
 use prometheus::{
-    Histogram, IntCounter, IntCounterVec, IntGauge, Registry, register_histogram_with_registry,
+    Histogram, IntCounter, IntCounterVec, IntGauge, register_histogram_with_registry,
     register_int_counter_vec_with_registry, register_int_counter_with_registry,
     register_int_gauge_with_registry,
 };
+use regionmesh_runtime::metrics::Registry;
 
 /// Upper bounds of commit durations, in seconds.
 const COMMIT_BUCKETS: [f64; 11] = [
@@ -25,24 +26,24 @@ impl ElectionMetrics {
         let metrics = Self {
             elections: register_int_counter_vec_with_registry!(
                 "regionmesh_leader_elections_total",
-                "Elections that this agent stood in, by outcome: asked (for votes), stood, won.",
+                "Candidacies, by outcome: asked (for votes), stood, won.",
                 &["outcome"],
                 registry,
             )?,
             step_downs: register_int_counter_vec_with_registry!(
                 "regionmesh_leader_step_downs_total",
-                "Ballots that this agent gave up: outranked, or no majority answered.",
+                "Ballots given up, by reason: outranked, no-majority, removed.",
                 &["reason"],
                 registry,
             )?,
             is_leader: register_int_gauge_with_registry!(
                 "regionmesh_leader_is_leader",
-                "1 while this agent leads.",
+                "1 while leading; sums to 1 over all agents.",
                 registry,
             )?,
             leader_known: register_int_gauge_with_registry!(
                 "regionmesh_leader_known",
-                "1 while this agent leads or knows of a living leader; 0: an election is due.",
+                "1 while a living leader is known.",
                 registry,
             )?,
         };
@@ -75,53 +76,51 @@ impl RegisterMetrics {
         let metrics = Self {
             commits: register_int_counter_with_registry!(
                 "regionmesh_register_commits_total",
-                "Plans that this agent committed as the leader.",
+                "Plans committed as the leader.",
                 registry,
             )?,
             commit_duration: register_histogram_with_registry!(
                 "regionmesh_register_commit_duration_seconds",
-                "Time from proposing a plan to a majority's acceptance.",
+                "Time from proposal to acceptance by a majority.",
                 COMMIT_BUCKETS.to_vec(),
                 registry,
             )?,
             ballot: register_int_gauge_with_registry!(
                 "regionmesh_register_ballot_number",
-                "Number of the highest ballot that this agent knows of.",
+                "Highest ballot known.",
                 registry,
             )?,
             members: register_int_gauge_with_registry!(
                 "regionmesh_register_members",
-                "Acceptors of the register as far as known.",
+                "Acceptors of the register.",
                 registry,
             )?,
             is_even: register_int_gauge_with_registry!(
                 "regionmesh_register_members_even",
-                "1 if the register has an even number of acceptors: configure a witness store.",
+                "1: even number of acceptors; the last adds no fault tolerance.",
                 registry,
             )?,
             without_vote: register_int_gauge_with_registry!(
                 "regionmesh_register_members_without_vote",
-                "Members whose acceptor lost its state, or was not heard yet: they count, and \
-                    can't vote.",
+                "Acceptors that lost state or are unheard; should be 0.",
                 registry,
             )?,
             member_changes: register_int_counter_vec_with_registry!(
                 "regionmesh_register_member_changes_total",
-                "Changes of the register's members that this agent committed: join, suspend, \
-                    remove, rename.",
+                "Membership changes committed: join, suspend, remove, rename.",
                 &["change"],
                 registry,
             )?,
             requests_refused: register_int_counter_vec_with_registry!(
                 "regionmesh_register_requests_refused_total",
-                "Requests that this agent did not serve: fenced (a higher ballot is promised), \
-                    too-far, busy, failed.",
+                "Requests to this region's acceptor refused, by reason: fenced, too-far, busy, \
+                    failed.",
                 &["reason"],
                 registry,
             )?,
             calls_failed: register_int_counter_vec_with_registry!(
                 "regionmesh_register_calls_failed_total",
-                "Calls of this agent's proposer that an acceptor did not answer.",
+                "Unanswered calls to acceptors; region may be witness.",
                 &["region"],
                 registry,
             )?,
