@@ -8,6 +8,7 @@
 //! death leaves one marker. A power failure leaves markers too: the kernel's boot id tells them
 //! apart.
 
+use parking_lot::Mutex;
 use regionmesh_protocol::models::{
     digest::Digest,
     manifest::{ModelName, VersionName},
@@ -16,7 +17,7 @@ use serde::{Deserialize, Serialize};
 use std::{
     collections::{BTreeMap, BTreeSet},
     path::{Path, PathBuf},
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::Arc,
 };
 use tokio::sync::watch;
 
@@ -77,7 +78,7 @@ pub(crate) struct Marker {
 impl Drop for Marker {
     fn drop(&mut self) {
         let Some(file) = self.file.take() else { return };
-        let mut loading = lock(&self.quarantine.loading);
+        let mut loading = self.quarantine.loading.lock();
 
         // The file is gone if the server stopped in the meantime.
         if loading
@@ -87,10 +88,6 @@ impl Drop for Marker {
             remove(&file);
         }
     }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 fn remove(file: &Path) {
@@ -173,7 +170,7 @@ impl Quarantine {
 
     fn recover(&self, folder: &Path) {
         for (_, record) in records(&folder.join("quarantined")) {
-            lock(&self.held).insert(record.key(), record.began_ms);
+            self.held.lock().insert(record.key(), record.began_ms);
         }
 
         let markers = records(&folder.join("loading"));
@@ -202,7 +199,7 @@ impl Quarantine {
             } else {
                 tracing::warn!(%model, %version, "the process died while it loaded several \
                     versions; this one is loaded alone");
-                lock(&self.suspects).insert(record.key());
+                self.suspects.lock().insert(record.key());
             }
         }
 
@@ -212,7 +209,7 @@ impl Quarantine {
     }
 
     fn put(&self, record: &Record) {
-        lock(&self.held).insert(record.key(), record.began_ms);
+        self.held.lock().insert(record.key(), record.began_ms);
         if let Err(error) = self.write("quarantined", record) {
             tracing::error!(%error, "cannot record a quarantine; it ends with this process");
         }
@@ -240,7 +237,7 @@ impl Quarantine {
             began_ms: regionmesh_runtime::time::unix_ms(),
             is_alone: self.is_suspect(&(model.clone(), version.clone(), *content)),
         };
-        let mut loading = lock(&self.loading);
+        let mut loading = self.loading.lock();
 
         let Some(loading) = loading.as_mut() else {
             return Marker {
@@ -264,23 +261,23 @@ impl Quarantine {
     /// Removes the markers of running loads and creates no more: the process is about to stop in an
     /// orderly way.
     pub(crate) fn close(&self) {
-        let loading = lock(&self.loading).take();
+        let loading = self.loading.lock().take();
         loading.into_iter().flatten().for_each(|file| remove(&file));
     }
 
     /// Whether a version is quarantined.
     pub(crate) fn holds(&self, key: &VersionKey) -> bool {
-        lock(&self.held).contains_key(key)
+        self.held.lock().contains_key(key)
     }
 
     /// Whether a version must be loaded alone, since it may have taken the process down.
     pub(crate) fn is_suspect(&self, key: &VersionKey) -> bool {
-        lock(&self.suspects).contains(key)
+        self.suspects.lock().contains(key)
     }
 
     /// The process survived loading this version.
     pub(crate) fn acquit(&self, key: &VersionKey) {
-        lock(&self.suspects).remove(key);
+        self.suspects.lock().remove(key);
     }
 
     /// Has a version tried again, whether it is quarantined or could not be loaded. Answers whether
@@ -296,7 +293,7 @@ impl Quarantine {
 
     /// Has a version tried again, unless it is quarantined.
     pub fn try_again(&self, model: &ModelName, version: &VersionName) {
-        let mut retries = lock(&self.retries);
+        let mut retries = self.retries.lock();
         if retries.len() < VERSIONS_MAX {
             retries.push((model.clone(), version.clone()));
         }
@@ -307,11 +304,13 @@ impl Quarantine {
     /// Ends the quarantine of versions that `is_held` denies: they were deleted.
     pub(crate) fn retain(&self, is_held: impl Fn(&ModelName, &VersionName, Digest) -> bool) {
         self.drop_where(|(model, version, content)| !is_held(model, version, *content));
-        lock(&self.suspects).retain(|(model, version, content)| is_held(model, version, *content));
+        self.suspects
+            .lock()
+            .retain(|(model, version, content)| is_held(model, version, *content));
     }
 
     fn drop_where(&self, is_it: impl Fn(&VersionKey) -> bool) -> bool {
-        let mut held = lock(&self.held);
+        let mut held = self.held.lock();
         let gone: Vec<_> = held.keys().filter(|key| is_it(key)).cloned().collect();
         for key in &gone {
             held.remove(key);
@@ -325,7 +324,7 @@ impl Quarantine {
 
     /// What is to be tried again, since the last call.
     pub(crate) fn take_retries(&self) -> Vec<(ModelName, VersionName)> {
-        std::mem::take(&mut *lock(&self.retries))
+        std::mem::take(&mut *self.retries.lock())
     }
 
     /// Changes when something is to be tried again.
@@ -360,7 +359,7 @@ mod tests {
     }
 
     fn versions(quarantine: &Quarantine) -> Vec<VersionKey> {
-        lock(&quarantine.held).keys().cloned().collect()
+        quarantine.held.lock().keys().cloned().collect()
     }
 
     #[test]

@@ -2,9 +2,11 @@
 
 use regionmesh_protocol::{codec::CodecError, identity::AgentId, status::StatusKind};
 use std::collections::BTreeMap;
+use strum::IntoStaticStr;
 
 /// Why an entry was not taken.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, IntoStaticStr)]
+#[strum(serialize_all = "snake_case")]
 pub enum Rejection {
     /// Not newer than what is held.
     Stale,
@@ -29,17 +31,7 @@ pub enum Rejection {
 impl Rejection {
     /// For a metric label.
     pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Stale => "stale",
-            Self::Forgotten => "forgotten",
-            Self::NoCertificate => "no_certificate",
-            Self::BadCertificate => "bad_certificate",
-            Self::BadSignature => "bad_signature",
-            Self::Malformed => "malformed",
-            Self::TooLarge => "too_large",
-            Self::Full => "full",
-            Self::NotLookedAt => "not_looked_at",
-        }
+        self.into()
     }
 }
 

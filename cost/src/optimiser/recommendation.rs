@@ -13,12 +13,15 @@ use regionmesh_protocol::{
     models::manifest::{ModelName, VersionName},
 };
 use serde::{Deserialize, Serialize};
-use std::{collections::BTreeSet, fmt};
+use std::collections::BTreeSet;
+use strum::{Display, IntoStaticStr};
 use time::Date;
 
 /// What kind of change is recommended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
+#[derive(Display, IntoStaticStr)]
+#[strum(serialize_all = "kebab-case")]
 pub enum RecommendationKind {
     /// Buy capacity in another way: spot or commitments.
     Purchase,
@@ -36,20 +39,7 @@ pub enum RecommendationKind {
 
 impl RecommendationKind {
     pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Purchase => "purchase",
-            Self::Region => "region",
-            Self::Shift => "shift",
-            Self::Scale => "scale",
-            Self::Replication => "replication",
-            Self::Idle => "idle",
-        }
-    }
-}
-
-impl fmt::Display for RecommendationKind {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(self.as_str())
+        self.into()
     }
 }
 

@@ -1,6 +1,7 @@
 //! Agents' meshes over real sockets, each with a listener where gossip would be.
 
 use async_trait::async_trait;
+use parking_lot::Mutex;
 use prometheus::Registry;
 use quinn::{RecvStream, SendStream};
 use ractor::{Actor, ActorCell};
@@ -13,7 +14,7 @@ use std::{
     collections::BTreeMap,
     net::{SocketAddr, UdpSocket},
     path::Path,
-    sync::{Arc, Mutex},
+    sync::Arc,
     time::{Duration, Instant},
 };
 use tempfile::TempDir;
@@ -36,7 +37,7 @@ pub(crate) struct Mail(Arc<Mutex<Vec<String>>>);
 
 impl Mail {
     fn put(&self, line: String) {
-        self.0.lock().unwrap().push(line);
+        self.0.lock().push(line);
     }
 }
 
@@ -127,12 +128,19 @@ impl Node {
         }
     }
 
+    /// The answer to an exchange with that peer.
+    pub(crate) async fn ask(&self, peer: &str, request: &str) -> Vec<u8> {
+        let peer = peer.parse().unwrap();
+        let asked = self.mesh.exchange(&peer, request.into(), TIMEOUT);
+        asked.await.unwrap()
+    }
+
     pub(crate) fn heard(&self, line: &str) -> bool {
         self.times_heard(line) > 0
     }
 
     pub(crate) fn times_heard(&self, line: &str) -> usize {
-        let lines = self.mail.0.lock().unwrap();
+        let lines = self.mail.0.lock();
         lines.iter().filter(|heard| *heard == line).count()
     }
 

@@ -24,13 +24,7 @@ async fn agents_connect_exchange_send_datagrams_and_bulk() {
 
     eventually("both are linked", || a.heard("up b/0") && b.heard("up a/0")).await;
     let to_b: AgentId = "b/0".parse().unwrap();
-    assert_eq!(
-        a.mesh
-            .exchange(&to_b, b"abc".to_vec(), TIMEOUT)
-            .await
-            .unwrap(),
-        b"cba"
-    );
+    assert_eq!(a.ask("b/0", "abc").await, b"cba");
 
     a.mesh.send_datagram(&to_b, b"hello".to_vec());
     eventually("the datagram arrives", || b.heard("a/0: hello")).await;
@@ -151,13 +145,7 @@ async fn strangers_are_refused_counted_and_disturb_nobody() {
         "the good peers never noticed"
     );
 
-    assert_eq!(
-        a.mesh
-            .exchange(&"b/0".parse().unwrap(), b"ok".to_vec(), TIMEOUT)
-            .await
-            .unwrap(),
-        b"ko"
-    );
+    assert_eq!(a.ask("b/0", "ok").await, b"ko");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -183,13 +171,7 @@ async fn a_flood_of_handshakes_is_shed_and_a_good_peer_stays() {
     .await;
 
     assert!(!a.heard("down b/0") && !b.heard("down a/0"));
-    assert_eq!(
-        a.mesh
-            .exchange(&"b/0".parse().unwrap(), b"ok".to_vec(), TIMEOUT)
-            .await
-            .unwrap(),
-        b"ko"
-    );
+    assert_eq!(a.ask("b/0", "ok").await, b"ko");
 }
 
 #[tokio::test(flavor = "multi_thread")]

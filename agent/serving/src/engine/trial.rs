@@ -74,7 +74,7 @@ impl Engine {
         control.check().map_err(EngineError::Stopped)?;
         if is_open {
             // Users ask for other sizes than these.
-            lock(&self.plans).clear();
+            self.plans.lock().clear();
         }
 
         Ok(first)

@@ -62,13 +62,7 @@ async fn a_hot_swap_under_load_fails_no_request() {
         total += client.await.unwrap();
     }
     assert!(total > 50, "only {total} requests were under way");
-    assert!(
-        fixture
-            .metrics()
-            .contains("regionmesh_serving_swaps_total{model=\"add\"} 12"),
-        "{}",
-        fixture.metrics()
-    );
+    fixture.assert_metric("regionmesh_serving_swaps_total{model=\"add\"} 12");
 }
 
 #[tokio::test]
@@ -331,7 +325,7 @@ async fn stopping_lets_a_request_in_progress_end_and_takes_no_new_one() {
 
     // The request hangs at the store, which stands for an inference that takes long.
     let gate = Arc::new(tokio::sync::Semaphore::new(0));
-    *fixture.memory.gate.lock().unwrap() = Some(gate.clone());
+    *fixture.memory.gate.lock() = Some(gate.clone());
 
     let mut connection = fixture.connect().await;
     let request = tokio::spawn(async move {

@@ -305,13 +305,7 @@ async fn a_panic_of_the_engine_is_a_500_and_nothing_else() {
 
     let (status, body) = ask([2, 3]).await;
     assert_eq!((status, &body["outputs"][0]["data"]), (200, &json!([4, 3])));
-    assert!(
-        fixture
-            .metrics()
-            .contains("regionmesh_inference_panics_total 20\n"),
-        "{}",
-        fixture.metrics()
-    );
+    fixture.assert_metric("regionmesh_inference_panics_total 20\n");
 }
 
 #[tokio::test]

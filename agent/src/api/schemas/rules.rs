@@ -52,7 +52,7 @@ pub(crate) fn of(kind: &str) -> Value {
         "string" | "boolean" | "number" | "object" => json!({ "type": kind }),
         // Unix milliseconds, milliseconds, counts: not negative, within 64 bits.
         "integer" | "time" | "age" => json!({ "type": "integer", "format": "int64", "minimum": 0 }),
-        "condition" => json!({ "type": "string", "enum": Condition::ALL.map(Condition::as_str) }),
+        "condition" => json!({ "type": "string", "enum": Condition::ALL }),
         object if object.starts_with(char::is_uppercase) => {
             json!({ "$ref": format!("#/components/schemas/{object}") })
         }
@@ -98,11 +98,11 @@ fn request(rule: &str) -> Value {
         // The process, which is optional, and the number of an event.
         "cursor" => matching(1, 36, r"([0-9a-f]{1,16}\.)?[0-9]{1,19}"),
         "kinds" => {
-            let kinds = EventKind::ALL.map(EventKind::as_str).join("|");
+            let kinds = <EventKind as strum::VariantNames>::VARIANTS.join("|");
             json!({ "type": "string", "pattern": list(&kinds, "*") })
         }
         "regions" => json!({ "type": "string", "pattern": list(LABEL, "*") }),
-        "severity" => json!({ "type": "string", "enum": Severity::ALL.map(Severity::as_str) }),
+        "severity" => json!({ "type": "string", "enum": Severity::ALL }),
         "day" => matching(10, 10, &format!("({DAY})")),
         "groups" => listed(&group()),
         // A backslash makes a comma, or another backslash, part of the value.

@@ -158,7 +158,7 @@ impl MembersCommand {
 }
 
 async fn list(common: Common) -> Result<ExitCode> {
-    let members: MembersStatus = common.client.connect()?.get("/v1/failover/members").await?;
+    let members: MembersStatus = common.get("/v1/failover/members").await?;
     common.print(&members, |paint| show(&members, paint))
 }
 
@@ -206,15 +206,7 @@ fn show(status: &MembersStatus, paint: Paint) -> String {
     }
     text += "\n";
 
-    let mut table = Table::new(&[
-        "MEMBER",
-        "VOTE",
-        "ACCEPTOR",
-        "AGENTS",
-        "SHARE",
-        "CONFIGURED",
-    ])
-    .heading(paint);
+    let mut table = Table::new("MEMBER, VOTE, ACCEPTOR, AGENTS, SHARE, CONFIGURED").heading(paint);
 
     for member in &status.members {
         table.row(row(member, paint));

@@ -8,6 +8,7 @@ use regionmesh_cost::{
 };
 use serde::Serialize;
 use serde_json::{Value, json};
+use strum::EnumString;
 
 /// An answer, as JSON and as a document for people.
 #[derive(Debug, Clone, PartialEq)]
@@ -19,7 +20,8 @@ pub(crate) struct Answer {
 }
 
 /// A format of answers.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum, EnumString)]
+#[strum(serialize_all = "kebab-case")]
 pub(crate) enum Format {
     /// For people
     Table,

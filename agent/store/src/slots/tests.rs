@@ -145,7 +145,7 @@ async fn what_was_promised_and_accepted_is_there_for_another_process_and_on_disk
 async fn a_lost_put_reply_is_resolved_by_reading_the_slot() {
     for seed in 0..300 {
         let store = memory();
-        let unreliable = slots(&faulty(&store, seed, 4));
+        let unreliable = slots(&(faulty(&store, seed, 4) as Arc<dyn ObjectStore>));
         let mut accepted = 0;
 
         for seq in 1..20 {
@@ -228,9 +228,9 @@ async fn a_read_sees_what_another_process_wrote() {
 async fn rivals_on_one_store_are_one_acceptor() {
     for seed in 0..150 {
         let store = memory();
-        let log = Arc::new(std::sync::Mutex::new(Vec::new()));
+        let log = Arc::new(parking_lot::Mutex::new(Vec::new()));
         let rivals = (0..4u64).map(|rival| {
-            let slots = slots(&faulty(&store, seed * 10 + rival, 10));
+            let slots = slots(&(faulty(&store, seed * 10 + rival, 10) as Arc<dyn ObjectStore>));
             let log = log.clone();
             let mut random = StdRng::seed_from_u64(seed ^ (rival << 32));
 
@@ -242,17 +242,17 @@ async fn rivals_on_one_store_are_one_acceptor() {
                     } else {
                         accept(number, random.random_range(1..3), &format!("by {rival}"))
                     };
-                    let asked_at = log.lock().unwrap().len();
+                    let asked_at = log.lock().len();
 
                     if let Ok(reply) = apply(&slots, &request).await {
-                        log.lock().unwrap().push((asked_at, request, reply));
+                        log.lock().push((asked_at, request, reply));
                     }
                 }
             }
         });
 
         futures::future::join_all(rivals).await;
-        let log = log.lock().unwrap();
+        let log = log.lock();
         let mut values = BTreeMap::new();
 
         for (at, (asked_at, request, reply)) in log.iter().enumerate() {

@@ -1,10 +1,8 @@
 //! A log of a store's trouble: one message a minute, and one when it is over.
 
 use super::error::SlotError;
-use std::{
-    sync::Mutex,
-    time::{Duration, Instant},
-};
+use parking_lot::Mutex;
+use std::time::{Duration, Instant};
 
 /// Interval between two messages about a store that keeps failing or is slow.
 const LOG_INTERVAL: Duration = Duration::from_secs(60);
@@ -34,10 +32,7 @@ impl TroubleLog {
         error: Option<&SlotError>,
         duration: Duration,
     ) {
-        let Ok(mut trouble) = self.0.lock() else {
-            return;
-        };
-
+        let mut trouble = self.0.lock();
         if error.is_none() && duration < SLOW {
             // A full store still answers reads: it has recovered if nothing failed for a while.
             let is_recovered = trouble

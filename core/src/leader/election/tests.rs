@@ -32,6 +32,11 @@ fn view(leader: Option<(Ballot, bool)>, failed: &[&str]) -> ElectionView {
     }
 }
 
+fn grants(election: &mut Election, ballot: Ballot, view: &ElectionView, now_ms: u64) -> bool {
+    let request = PreVoteRequest { ballot };
+    election.vote(&request, view, now_ms).is_granted
+}
+
 fn asked(election: &mut Election, view: &ElectionView) -> Option<(u64, Ballot)> {
     (0..=400)
         .step_by(10)
@@ -205,89 +210,29 @@ fn an_agent_whose_clock_is_off_does_not_stand_and_still_votes() {
     };
 
     assert_eq!(asked(&mut election("a/x"), &off), None);
-    assert!(
-        election("a/x")
-            .vote(
-                &PreVoteRequest {
-                    ballot: ballot(4, "b/x")
-                },
-                &off,
-                0
-            )
-            .is_granted
-    );
+    assert!(grants(&mut election("a/x"), ballot(4, "b/x"), &off, 0));
 }
 
 #[test]
 fn a_vote_given_to_another_is_not_given_again_however_high_the_ballot() {
     let mut voter = election("a/x");
     let nobody_leads = view(None, &[]);
-    assert!(
-        voter
-            .vote(
-                &PreVoteRequest {
-                    ballot: ballot(4, "b/x")
-                },
-                &nobody_leads,
-                0
-            )
-            .is_granted
-    );
+    assert!(grants(&mut voter, ballot(4, "b/x"), &nobody_leads, 0));
 
-    assert!(
-        !voter
-            .vote(
-                &PreVoteRequest {
-                    ballot: ballot(9, "c/x")
-                },
-                &nobody_leads,
-                399
-            )
-            .is_granted
-    );
+    assert!(!grants(&mut voter, ballot(9, "c/x"), &nobody_leads, 399));
 
-    assert!(
-        voter
-            .vote(
-                &PreVoteRequest {
-                    ballot: ballot(9, "c/x")
-                },
-                &nobody_leads,
-                400
-            )
-            .is_granted
-    );
+    assert!(grants(&mut voter, ballot(9, "c/x"), &nobody_leads, 400));
 }
 
 #[test]
 fn nobody_stands_against_a_living_leader_and_nobody_votes_against_it() {
     let led = view(Some((ballot(3, "c/x"), true)), &[]);
     assert_eq!(asked(&mut election("a/x"), &led), None);
-    assert!(
-        !election("a/x")
-            .vote(
-                &PreVoteRequest {
-                    ballot: ballot(4, "b/x")
-                },
-                &led,
-                0
-            )
-            .is_granted
-    );
+    assert!(!grants(&mut election("a/x"), ballot(4, "b/x"), &led, 0));
 
     let gone = view(Some((ballot(3, "c/x"), false)), &[]);
     assert!(asked(&mut election("a/x"), &gone).is_some());
-    assert!(
-        election("a/x")
-            .vote(
-                &PreVoteRequest {
-                    ballot: ballot(4, "b/x")
-                },
-                &gone,
-                0
-            )
-            .is_granted
-    );
+    assert!(grants(&mut election("a/x"), ballot(4, "b/x"), &gone, 0));
 }
 
 #[test]
@@ -303,17 +248,7 @@ fn a_leader_in_a_failed_region_makes_room_unless_the_candidate_is_no_better() {
 #[test]
 fn a_leader_that_lost_its_majority_may_stand_again() {
     let seen = view(Some((ballot(3, "c/x"), true)), &[]);
-    assert!(
-        election("a/x")
-            .vote(
-                &PreVoteRequest {
-                    ballot: ballot(4, "c/x")
-                },
-                &seen,
-                0
-            )
-            .is_granted
-    );
+    assert!(grants(&mut election("a/x"), ballot(4, "c/x"), &seen, 0));
 }
 
 #[test]
@@ -432,11 +367,7 @@ fn a_ballot_at_the_end_of_all_numbers_ends_no_election_whoever_tells_of_it() {
     );
 
     election.stepped_down(Some(&last), 0, 0);
-    assert!(
-        !election
-            .vote(&PreVoteRequest { ballot: last }, &nobody_leads, 0)
-            .is_granted
-    );
+    assert!(!grants(&mut election, last, &nobody_leads, 0));
 
     assert_eq!(election.next_ballot().map(|ballot| ballot.number), Some(7));
 }

@@ -2,7 +2,7 @@
 //! matter.
 
 use super::*;
-use crate::planning::{CostTarget, Strategy, explain, next_plan};
+use crate::planning::{CostTarget, Strategy, next_plan};
 use regionmesh_protocol::{
     plan::{OrderAction, OverrideKind},
     status::condition::Condition,
@@ -112,14 +112,7 @@ fn a_failure_and_an_order_give_traffic_back_at_once_and_the_reason_is_named() {
     assert_eq!(world.apply().unwrap(), "cost: b is cheaper");
     assert_eq!((world.weight("a"), world.weight("b")), (8_000, 10_000));
 
-    let said = explain(
-        world.plan.as_ref().unwrap(),
-        &world.inputs,
-        &name("a"),
-        world.now_ms,
-    )
-    .unwrap()
-    .guards;
+    let said = world.explain("a").guards;
 
     assert!(
         said.iter().any(|line| line.contains("cut to 80 %")),
@@ -131,9 +124,9 @@ fn a_failure_and_an_order_give_traffic_back_at_once_and_the_reason_is_named() {
     assert_eq!(world.wait(MINUTE), None);
 
     let reason = world.judge("c", Condition::Failed).unwrap();
-    assert!(
-        reason.contains("traffic is no longer moved for cost: not every region serves"),
-        "{reason}"
+    assert_says(
+        &reason,
+        "traffic is no longer moved for cost: not every region serves",
     );
 
     assert_eq!(
@@ -148,7 +141,7 @@ fn a_failure_and_an_order_give_traffic_back_at_once_and_the_reason_is_named() {
     let reason = world
         .try_order(OrderAction::Set(OverrideKind::Hold), Some("b"), MINUTE)
         .unwrap();
-    assert!(reason.contains("an operator's order stands"), "{reason}");
+    assert_says(&reason, "an operator's order stands");
     assert_eq!(world.weight("a"), 10_000);
     world.wait(MINUTE + SECOND);
     assert_eq!(world.weight("a"), 8_000, "the order has expired");
