@@ -19,6 +19,7 @@ use std::{
     path::{Path, PathBuf},
     time::Duration,
 };
+use strum::IntoStaticStr;
 
 /// Longest secret or token, bytes.
 const SECRET_MAX: u64 = 4_096;
@@ -30,7 +31,8 @@ const QUOTED_MAX: usize = 200;
 const ANSWER_MAX: usize = 64 << 10;
 
 /// Why a message was not delivered.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error, IntoStaticStr)]
+#[strum(serialize_all = "kebab-case")]
 pub(crate) enum SendError {
     /// No answer: unreachable, too slow, or not trusted.
     #[error("no answer: {0}")]
@@ -59,12 +61,7 @@ pub(crate) enum SendError {
 impl SendError {
     /// The value of the label `reason`.
     pub(crate) fn reason(&self) -> &'static str {
-        match self {
-            Self::Unanswered(_) => "unanswered",
-            Self::NotNow { .. } => "not-now",
-            Self::Refused { .. } => "refused",
-            Self::Unready(_) => "unready",
-        }
+        self.into()
     }
 }
 

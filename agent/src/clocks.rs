@@ -3,6 +3,7 @@
 //! Gossip reports the clocks of peers; the dns-leader actor reports plans and evaluates the clocks
 //! a few times a second. The rules are in [`PlanTime`] and [`PeerClocks`].
 
+use parking_lot::Mutex;
 use regionmesh_core::gossip::skew::{ClockReading, OwnClock, PeerClocks};
 use regionmesh_protocol::{
     identity::AgentId,
@@ -11,7 +12,7 @@ use regionmesh_protocol::{
 use regionmesh_runtime::time::unix_ms;
 use std::{
     borrow::Cow,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -68,11 +69,6 @@ impl Default for Clocks {
 }
 
 impl Clocks {
-    fn state(&self) -> MutexGuard<'_, State> {
-        // Plain numbers: a panic leaves nothing half done.
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     fn now(&self) -> Moment {
         Moment {
             steady_ms: millis(self.started.elapsed()),
@@ -85,7 +81,7 @@ impl Clocks {
         let now = self.now();
         ClockReading {
             unix_ms: now.wall_ms,
-            plan: self.state().plan.age(now.steady_ms),
+            plan: self.state.lock().plan.age(now.steady_ms),
         }
     }
 
@@ -93,7 +89,8 @@ impl Clocks {
     pub fn received(&self, reading: &ClockReading) {
         let now = self.now();
         if let Some(age) = reading.plan {
-            self.state()
+            self.state
+                .lock()
                 .plan
                 .measured_by_peer(age, now.steady_ms, now.wall_ms);
         }
@@ -113,7 +110,7 @@ impl Clocks {
         let age = answered.elapsed() + round_trip / 2;
         let then_ms = now.wall_ms.saturating_sub(millis(age));
         let offset_ms = difference(reading.unix_ms, then_ms);
-        let mut state = self.state();
+        let mut state = self.state.lock();
 
         state
             .peers
@@ -128,7 +125,8 @@ impl Clocks {
     /// Takes in a plan; `age` is the time since it was made, if this agent made it.
     pub fn learned(&self, plan: &Plan, age: Option<Duration>) {
         let now = self.now();
-        self.state()
+        self.state
+            .lock()
             .plan
             .learned(plan.made_ms, age.map(millis), now.steady_ms, now.wall_ms);
     }
@@ -136,7 +134,7 @@ impl Clocks {
     /// Evaluates all clocks. `may_lead`: whether a peer could lead instead of us.
     pub fn evaluate(&self, may_lead: impl Fn(&AgentId) -> bool) -> Evaluation {
         let now = self.now();
-        let mut state = self.state();
+        let mut state = self.state.lock();
         let passed_ms = now.steady_ms.saturating_sub(state.last.steady_ms);
         let expected_ms = state.last.wall_ms.saturating_add(passed_ms);
         let is_set = now.wall_ms.abs_diff(expected_ms) > SHIFT_MIN_MS;
@@ -155,13 +153,13 @@ impl Clocks {
 
     /// Whether our clock was too far off to lead at the last evaluation.
     pub fn is_off(&self) -> bool {
-        self.state().own.is_off
+        self.state.lock().own.is_off
     }
 
     /// The plan with its times converted to our clock as it is now: it may just have been set.
     pub fn by_own_clock<'a>(&self, plan: &'a Plan) -> Cow<'a, Plan> {
         let now = self.now();
-        let mut state = self.state();
+        let mut state = self.state.lock();
         if let Some(shift_ms) = state.plan.compare(now.steady_ms, now.wall_ms) {
             tracing::info!(
                 shift_ms,

@@ -14,13 +14,14 @@ pub(crate) mod link;
 
 use crate::{config::Config, tokens};
 use aws_lc_rs::hmac;
+use parking_lot::Mutex;
 use regionmesh_core::leader::proof::UsedProofs;
 use regionmesh_protocol::{
     codec,
     identity::{AgentId, MeshName},
     wire::{Attested, OrderOrigin, PeerRefusal, PeerReply, PeerRequest},
 };
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use tokio::sync::watch;
 
 /// The context of the key derivation.
@@ -158,7 +159,7 @@ impl Operators {
 
     /// Accepts an order with a valid proof once, and only while it is recent.
     pub(crate) fn take(&self, attested: &Attested) -> Result<(), PeerRefusal> {
-        let mut used = self.used.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut used = self.used.lock();
         used.take(
             attested.nonce,
             attested.sent_ms,

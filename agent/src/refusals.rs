@@ -4,12 +4,13 @@
 //! An operator should look into both, so each refusal is counted by reason, audited, and reported
 //! as a problem of the agent that refused.
 
+use parking_lot::Mutex;
 use prometheus::{IntCounterVec, register_int_counter_vec_with_registry};
 use regionmesh_protocol::{status::problem::ProblemKind, wire::PeerRefusal};
 use regionmesh_runtime::{logging::KeyedThrottle, metrics::Registry, problems::Problems};
 use std::{
     collections::BTreeMap,
-    sync::{Arc, Mutex, PoisonError},
+    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -112,7 +113,7 @@ impl Refusals {
     pub fn refuse(&self, peer: &str, reason: &'static str, what: &str) {
         self.counted.with_label_values(&[reason]).inc();
         let now = Instant::now();
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut state = self.state.lock();
 
         if state.last.len() >= PEERS_MAX && !state.last.contains_key(peer) {
             return;
@@ -146,7 +147,7 @@ impl Refusals {
 
     /// Ends the problems of peers without recent refusals.
     pub fn expire(&self, now: Instant) {
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut state = self.state.lock();
         let State { audited, last } = &mut *state;
         let before = last.len();
 

@@ -11,6 +11,7 @@ use prometheus::{
     register_int_gauge_vec_with_registry,
 };
 use ractor::{Actor, ActorCell, ActorId, ActorProcessingErr, ActorRef, SupervisionEvent};
+use regionmesh_core::backoff::Backoff;
 use regionmesh_runtime::metrics::Registry;
 use std::{
     collections::{BTreeMap, HashMap},
@@ -19,8 +20,7 @@ use std::{
 };
 use tokio::sync::watch;
 
-const FIRST_BACK_OFF: Duration = Duration::from_millis(100);
-const LONGEST_BACK_OFF: Duration = Duration::from_secs(10);
+const BACKOFF: Backoff = Backoff::new(Duration::from_millis(100), Duration::from_secs(10));
 const FORGIVEN_AFTER: Duration = Duration::from_secs(60);
 
 /// A supervised actor: how to start it, and its address.
@@ -145,7 +145,7 @@ pub(crate) struct SupervisorState {
     children: Vec<Child>,
     alive: HashMap<ActorId, RunningChild>,
     cells: HashMap<&'static str, ActorCell>,
-    back_off: Vec<Duration>,
+    backoffs: Vec<Backoff>,
     metrics: SupervisorMetrics,
     health: watch::Sender<Arc<BTreeMap<&'static str, ChildHealth>>>,
 }
@@ -181,7 +181,7 @@ impl SupervisorState {
             return;
         };
         if running.since.elapsed() >= FORGIVEN_AFTER {
-            self.back_off[running.index] = FIRST_BACK_OFF;
+            self.backoffs[running.index].reset();
             self.update_health(self.children[running.index].name, |health| {
                 health.failures_in_a_row = 0
             });
@@ -195,8 +195,7 @@ impl SupervisorState {
 
     fn schedule(&mut self, me: &ActorRef<SupervisorMessage>, index: usize, why: &str) {
         let name = self.children[index].name;
-        let wait = self.back_off[index];
-        self.back_off[index] = (wait * 2).min(LONGEST_BACK_OFF);
+        let wait = self.backoffs[index].next_pause();
         self.metrics.running.with_label_values(&[name]).set(0);
         self.metrics.restarts.with_label_values(&[name]).inc();
         self.update_health(name, |health| {
@@ -241,13 +240,13 @@ impl Actor for Supervisor {
             metrics,
             health,
         } = arguments;
-        let back_off = vec![FIRST_BACK_OFF; children.len()];
+        let backoffs = vec![BACKOFF; children.len()];
 
         Ok(SupervisorState {
             children,
             alive: HashMap::new(),
             cells: HashMap::new(),
-            back_off,
+            backoffs,
             metrics,
             health,
         })

@@ -124,20 +124,19 @@ impl Client {
 
     /// Asks for JSON; agents that don't answer are reported to the observer.
     pub async fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T, ClientError> {
-        let answer = self.ask(path, ANSWER).await?;
-        for failure in &answer.failures {
-            (self.observer)(Notice::AnsweredByAnother(failure));
-        }
-        Ok(answer.value)
+        Ok(self.observed(self.ask(path, ANSWER).await?))
     }
 
     /// Asks for a text; agents that don't answer are reported to the observer.
     pub async fn text(&self, path: &str) -> Result<String, ClientError> {
-        let answer = self.first(path, ANSWER, answer::text).await?;
+        Ok(self.observed(self.first(path, ANSWER, answer::text).await?))
+    }
+
+    fn observed<T>(&self, answer: Answer<T>) -> T {
         for failure in &answer.failures {
             (self.observer)(Notice::AnsweredByAnother(failure));
         }
-        Ok(answer.value)
+        answer.value
     }
 
     /// Asks for JSON, each agent at most for `timeout`.
@@ -176,10 +175,7 @@ impl Client {
                 }
                 // It is starting, stopping, or not an agent: try the next.
                 Err(error) if error.is_unavailable() => {
-                    failures.push(Failure {
-                        agent: agent.clone(),
-                        why: error.why(),
-                    });
+                    failures.push(Failure::of(agent, error.why()));
 
                     if matches!(error, ClientError::Refused { .. }) {
                         refusal.get_or_insert(error);
@@ -230,10 +226,7 @@ impl Client {
                     return Ok(reply);
                 }
                 Err(error) if error.is_unavailable() => {
-                    failures.push(Failure {
-                        agent: agent.clone(),
-                        why: error.why(),
-                    });
+                    failures.push(Failure::of(agent, error.why()));
                 }
                 Err(error) => return Err(error),
             }
@@ -278,10 +271,7 @@ impl Client {
                 }
                 // Nothing was sent, so another agent may be asked.
                 Err(error) if error.is_connect() => {
-                    failures.push(Failure {
-                        agent: agent.clone(),
-                        why: error::root(&error),
-                    });
+                    failures.push(Failure::of(agent, error::root(&error)));
                 }
                 Err(error) => {
                     return Err(ClientError::BrokenOff {
@@ -302,17 +292,12 @@ impl Client {
         length: u64,
         body: reqwest::Body,
     ) -> Result<(), ClientError> {
-        let Some(agent) = self.agents.first() else {
-            return Err(ClientError::NoAgent { tried: Vec::new() });
-        };
-        let request = self
-            .request(Method::POST, agent, path)?
-            .header(http::header::CONTENT_LENGTH, length);
-        let reply = request.body(body).send().await;
-
-        answer::check(reply.map_err(|error| ClientError::broken(agent, &error))?)
-            .await
-            .map(drop)
+        let reply = self.post_to_first(path, |request| {
+            request
+                .header(http::header::CONTENT_LENGTH, length)
+                .body(body)
+        });
+        answer::check(reply.await?).await.map(drop)
     }
 
     /// Sends files to the one agent of this client, and reads its answer.
@@ -321,16 +306,21 @@ impl Client {
         path: &str,
         form: reqwest::multipart::Form,
     ) -> Result<T, ClientError> {
+        let reply = self.post_to_first(path, |request| request.multipart(form));
+        answer::json(reply.await?).await
+    }
+
+    async fn post_to_first(
+        &self,
+        path: &str,
+        with_body: impl FnOnce(RequestBuilder) -> RequestBuilder,
+    ) -> Result<reqwest::Response, ClientError> {
         let Some(agent) = self.agents.first() else {
             return Err(ClientError::NoAgent { tried: Vec::new() });
         };
-        let reply = self
-            .request(Method::POST, agent, path)?
-            .multipart(form)
-            .send()
-            .await;
-
-        answer::json(reply.map_err(|error| ClientError::broken(agent, &error))?).await
+        let request = with_body(self.request(Method::POST, agent, path)?);
+        let reply = request.send().await;
+        reply.map_err(|error| ClientError::broken(agent, &error))
     }
 
     /// A client of a single agent, for requests that belong together: the first that is ready, else
@@ -353,17 +343,10 @@ impl Client {
                 }
                 Ok(reply) => {
                     let why = format!("it is not ready (HTTP {})", reply.status().as_u16());
-                    failures.push(Failure {
-                        agent: agent.clone(),
-                        why,
-                    });
-
+                    failures.push(Failure::of(agent, why));
                     unready.get_or_insert(agent);
                 }
-                Err(error) => failures.push(Failure {
-                    agent: agent.clone(),
-                    why: error::root(&error),
-                }),
+                Err(error) => failures.push(Failure::of(agent, error::root(&error))),
             }
         }
 

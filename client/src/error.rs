@@ -14,6 +14,13 @@ pub struct Failure {
     pub why: String,
 }
 
+impl Failure {
+    pub(crate) fn of(agent: &Url, why: String) -> Self {
+        let agent = agent.clone();
+        Self { agent, why }
+    }
+}
+
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}: {}", origin(&self.agent), self.why)

@@ -7,6 +7,7 @@
 //! [`replication`] → [`notify`] → [`admission`].
 
 pub mod admission;
+pub mod backoff;
 pub mod gossip;
 pub mod health;
 pub mod leader;

@@ -15,14 +15,18 @@ use crate::{
 use regionmesh_protocol::codec::{self, CodecError};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use strum::{Display, IntoStaticStr};
 use time::Date;
 
 pub use builder::CellsBuilder;
 pub use period::{Period, PeriodError};
 
 /// The kind of a charge (FOCUS `ChargeCategory`).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, Display,
+)]
 #[serde(rename_all = "kebab-case")]
+#[strum(serialize_all = "kebab-case")]
 pub enum ChargeKind {
     Usage,
     /// A purchase, such as a commitment.
@@ -38,6 +42,8 @@ pub enum ChargeKind {
     Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,
 )]
 #[serde(rename_all = "kebab-case")]
+#[derive(IntoStaticStr)]
+#[strum(serialize_all = "kebab-case")]
 pub enum PricingClass {
     /// At the usual price (`Standard`).
     OnDemand,
@@ -54,13 +60,7 @@ pub enum PricingClass {
 impl PricingClass {
     /// Its name in reports and price files.
     pub(crate) fn as_str(self) -> &'static str {
-        match self {
-            Self::OnDemand => "on-demand",
-            Self::Spot => "spot",
-            Self::Committed => "committed",
-            Self::Unused => "unused",
-            Self::Other => "other",
-        }
+        self.into()
     }
 }
 
@@ -80,6 +80,8 @@ impl PricingClass {
     JsonSchema,
 )]
 #[serde(rename_all = "kebab-case")]
+#[derive(IntoStaticStr)]
+#[strum(serialize_all = "kebab-case")]
 pub enum Metric {
     /// After discounts, commitments amortised (`EffectiveCost`).
     #[default]
@@ -95,17 +97,16 @@ impl Metric {
     pub const ALL: [Self; 3] = [Self::Effective, Self::Billed, Self::List];
 
     pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Effective => "effective",
-            Self::Billed => "billed",
-            Self::List => "list",
-        }
+        self.into()
     }
 }
 
 /// The texts of a cell, in the order of the columns of [`Cells`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, Display,
+)]
 #[serde(rename_all = "kebab-case")]
+#[strum(serialize_all = "kebab-case")]
 pub enum Dimension {
     /// `AWS`, `Microsoft`, `Google Cloud`.
     Provider,

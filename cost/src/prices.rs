@@ -20,7 +20,8 @@ use crate::{
     regions::CloudRegion,
 };
 use serde::{Deserialize, Serialize};
-use std::{fmt, str::FromStr};
+use std::fmt;
+use strum::{Display, IntoStaticStr, VariantArray};
 use time::Date;
 
 /// Hours of a month, by which providers turn a price per month into one per hour.
@@ -145,40 +146,28 @@ impl fmt::Display for Destination {
 
 /// What a price is paid for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+#[derive(Display, IntoStaticStr, VariantArray)]
+#[strum(serialize_all = "kebab-case")]
 pub enum Unit {
-    #[serde(rename = "hour")]
     Hour,
     /// 10^9 bytes.
-    #[serde(rename = "gb")]
     Gb,
     /// 2^30 bytes, which the large clouds bill as "GB".
-    #[serde(rename = "gib")]
     Gib,
     /// 10^9 bytes for a month.
-    #[serde(rename = "gb-month")]
     GbMonth,
     /// 2^30 bytes for a month.
-    #[serde(rename = "gib-month")]
     GibMonth,
-    /// A thousand requests.
     #[serde(rename = "1000-requests")]
+    #[strum(serialize = "1000-requests")]
     ThousandRequests,
-    /// A million requests.
     #[serde(rename = "1000000-requests")]
+    #[strum(serialize = "1000000-requests")]
     MillionRequests,
 }
 
 impl Unit {
-    const NAMES: [(Self, &str); 7] = [
-        (Self::Hour, "hour"),
-        (Self::Gb, "gb"),
-        (Self::Gib, "gib"),
-        (Self::GbMonth, "gb-month"),
-        (Self::GibMonth, "gib-month"),
-        (Self::ThousandRequests, "1000-requests"),
-        (Self::MillionRequests, "1000000-requests"),
-    ];
-
     /// Bytes, requests or hours in the unit.
     pub fn size(self) -> u64 {
         match self {
@@ -200,28 +189,6 @@ impl Unit {
                 matches!(self, Self::ThousandRequests | Self::MillionRequests)
             }
         }
-    }
-}
-
-impl fmt::Display for Unit {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let name = Self::NAMES
-            .iter()
-            .find(|(unit, _)| unit == self)
-            .map_or("", |(_, name)| name);
-        f.pad(name)
-    }
-}
-
-impl FromStr for Unit {
-    type Err = ();
-
-    fn from_str(text: &str) -> Result<Self, ()> {
-        Self::NAMES
-            .iter()
-            .find(|(_, name)| name.eq_ignore_ascii_case(text))
-            .map(|(unit, _)| *unit)
-            .ok_or(())
     }
 }
 

@@ -3,7 +3,6 @@
 mod places;
 
 use places::{CLOUDS, MORE_AZURE, PLACES};
-use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use std::{
     collections::{BTreeMap, BTreeSet},
     fmt,
@@ -78,19 +77,7 @@ impl FromStr for CloudRegion {
     }
 }
 
-impl Serialize for CloudRegion {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(self)
-    }
-}
-
-impl<'de> Deserialize<'de> for CloudRegion {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        String::deserialize(deserializer)?
-            .parse()
-            .map_err(de::Error::custom)
-    }
-}
+serde_as_text!(CloudRegion);
 
 /// The cloud that a bill's provider or a configuration means: `Amazon Web Services` is `aws`. Names
 /// that are not known are returned in small letters.
@@ -169,7 +156,8 @@ fn is_word(text: &str) -> bool {
 }
 
 fn is_azure(name: &str) -> bool {
-    MORE_AZURE.contains(&name) || PLACES.iter().any(|place| place[2] == name)
+    MORE_AZURE.split_whitespace().any(|known| known == name)
+        || PLACES.iter().any(|place| place[2] == name)
 }
 
 /// Whether a cloud names a region so.

@@ -16,7 +16,7 @@ use regionmesh_protocol::text::visible;
 pub use csv::csv;
 pub use documents::{allocation_document, report_document, time_chart, trends_document};
 pub use html::html;
-pub use text::text;
+pub use text::{aligned, text};
 
 /// What is rendered.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

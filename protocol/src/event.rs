@@ -8,13 +8,17 @@
 use crate::identity::{AgentId, RegionName};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use std::{collections::BTreeMap, fmt, str::FromStr};
+use std::collections::BTreeMap;
+use strum::{Display, EnumString, IntoStaticStr, VariantArray, VariantNames};
 
 /// Kinds of events.
 #[derive(
     Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,
 )]
 #[serde(rename_all = "kebab-case")]
+#[derive(Display, EnumString, IntoStaticStr, VariantArray, VariantNames)]
+#[strum(serialize_all = "kebab-case")]
+#[strum(parse_err_ty = UnknownValue, parse_err_fn = UnknownValue::of::<Self>)]
 pub enum EventKind {
     /// The verdict on a region changed.
     Verdict,
@@ -44,37 +48,11 @@ pub enum EventKind {
 
 impl EventKind {
     /// Every kind.
-    pub const ALL: [Self; 12] = [
-        Self::Verdict,
-        Self::Plan,
-        Self::Leader,
-        Self::Ramp,
-        Self::FenceLost,
-        Self::Drift,
-        Self::Conflict,
-        Self::Certificate,
-        Self::Problem,
-        Self::Budget,
-        Self::CostAnomaly,
-        Self::CostData,
-    ];
+    pub const ALL: &'static [Self] = <Self as VariantArray>::VARIANTS;
 
     /// The word for it, as in JSON, configuration and metric labels.
     pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Verdict => "verdict",
-            Self::Plan => "plan",
-            Self::Leader => "leader",
-            Self::Ramp => "ramp",
-            Self::FenceLost => "fence-lost",
-            Self::Drift => "drift",
-            Self::Conflict => "conflict",
-            Self::Certificate => "certificate",
-            Self::Problem => "problem",
-            Self::Budget => "budget",
-            Self::CostAnomaly => "cost-anomaly",
-            Self::CostData => "cost-data",
-        }
+        self.into()
     }
 }
 
@@ -83,28 +61,15 @@ impl EventKind {
 #[error("unknown value {found:?}, expected one of: {}", .possible.join(", "))]
 pub struct UnknownValue {
     found: String,
-    possible: Vec<&'static str>,
+    possible: &'static [&'static str],
 }
 
-impl FromStr for EventKind {
-    type Err = UnknownValue;
-
-    fn from_str(text: &str) -> Result<Self, UnknownValue> {
-        let unknown = || UnknownValue {
+impl UnknownValue {
+    fn of<T: VariantNames>(text: &str) -> Self {
+        Self {
             found: text.into(),
-            possible: Self::ALL.map(Self::as_str).to_vec(),
-        };
-
-        Self::ALL
-            .into_iter()
-            .find(|kind| kind.as_str() == text)
-            .ok_or_else(unknown)
-    }
-}
-
-impl fmt::Display for EventKind {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
+            possible: T::VARIANTS,
+        }
     }
 }
 
@@ -124,6 +89,9 @@ impl fmt::Display for EventKind {
     JsonSchema,
 )]
 #[serde(rename_all = "kebab-case")]
+#[derive(Display, EnumString, IntoStaticStr, VariantArray, VariantNames)]
+#[strum(serialize_all = "kebab-case")]
+#[strum(parse_err_ty = UnknownValue, parse_err_fn = UnknownValue::of::<Self>)]
 pub enum Severity {
     /// Good to know afterwards.
     #[default]
@@ -136,37 +104,11 @@ pub enum Severity {
 
 impl Severity {
     /// Every severity, mildest first.
-    pub const ALL: [Self; 3] = [Self::Info, Self::Warning, Self::Critical];
+    pub const ALL: &'static [Self] = <Self as VariantArray>::VARIANTS;
 
     /// The word for it.
     pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Info => "info",
-            Self::Warning => "warning",
-            Self::Critical => "critical",
-        }
-    }
-}
-
-impl FromStr for Severity {
-    type Err = UnknownValue;
-
-    fn from_str(text: &str) -> Result<Self, UnknownValue> {
-        let unknown = || UnknownValue {
-            found: text.into(),
-            possible: Self::ALL.map(Self::as_str).to_vec(),
-        };
-
-        Self::ALL
-            .into_iter()
-            .find(|severity| severity.as_str() == text)
-            .ok_or_else(unknown)
-    }
-}
-
-impl fmt::Display for Severity {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
+        self.into()
     }
 }
 

@@ -8,6 +8,7 @@ use crate::{
 };
 use serde::{Deserialize, Serialize};
 use std::{collections::BTreeMap, net::IpAddr};
+use strum::{IntoStaticStr, VariantNames};
 
 mod cost;
 mod member_order;
@@ -27,8 +28,11 @@ pub use time::{PlanAge, PlanTime, SHIFT_MIN_MS, difference, moved};
 pub const FULL_WEIGHT_BP: u16 = 10_000;
 
 /// A region's traffic state in the plan.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(
+    Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, IntoStaticStr, VariantNames,
+)]
 #[serde(rename_all = "kebab-case")]
+#[strum(serialize_all = "kebab-case")]
 pub enum TrafficState {
     /// Gets its share.
     #[default]
@@ -234,25 +238,11 @@ impl Plan {
 
 impl TrafficState {
     /// Every word that [`Self::as_str`] returns.
-    pub const WORDS: [&str; 6] = [
-        "serving",
-        "reduced",
-        "limited",
-        "out",
-        "cooling-down",
-        "ramping",
-    ];
+    pub const WORDS: &'static [&'static str] = Self::VARIANTS;
 
     /// The word for it, as in JSON, metrics and commands.
     pub fn as_str(&self) -> &'static str {
-        match self {
-            Self::Serving => "serving",
-            Self::Reduced => "reduced",
-            Self::Limited { .. } => "limited",
-            Self::Out { .. } => "out",
-            Self::CoolingDown { .. } => "cooling-down",
-            Self::Ramping { .. } => "ramping",
-        }
+        self.into()
     }
 
     /// When this state, or the present step of the ramp, began, Unix milliseconds; none if the plan

@@ -27,9 +27,13 @@ use crate::{
 };
 use serde::{Deserialize, Serialize};
 use std::net::IpAddr;
+use strum::IntoStaticStr;
 
 /// Which entry of an agent's board: each agent has at most one of each kind.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, IntoStaticStr,
+)]
+#[strum(serialize_all = "kebab-case")]
 pub enum StatusKind {
     /// The certificate (DER chain) whose key signs this agent's entries.
     Certificate,

@@ -15,6 +15,8 @@ use crate::{
     },
 };
 use serde::{Deserialize, Serialize};
+use strum::{IntoStaticStr, VariantNames};
+use thiserror::Error;
 
 /// ALPN of control connections: protocol and version (RFC 7301).
 pub const ALPN_CONTROL: &[u8] = b"regionmesh/1";
@@ -163,7 +165,10 @@ pub enum PeerReply {
 }
 
 /// Why a peer's request was refused.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
+#[derive(
+    Debug, Clone, PartialEq, Eq, Serialize, Deserialize, Error, IntoStaticStr, VariantNames,
+)]
+#[strum(serialize_all = "kebab-case")]
 pub enum PeerRefusal {
     /// The session of the request has no known caller.
     #[error("the caller is not known")]
@@ -194,9 +199,11 @@ pub enum PeerRefusal {
         "the order was sent {0} s ago by the sender's clock; the limit is {MAX_AGE_S} s either \
          way: check both clocks"
     )]
+    #[strum(serialize = "stale-order")]
     Stale(i64),
     /// The order was received before.
     #[error("the order was received before")]
+    #[strum(serialize = "replayed-order")]
     Replayed,
 }
 
@@ -205,32 +212,16 @@ pub const MAX_AGE_S: u64 = 2 * 3_600;
 
 impl PeerRefusal {
     /// Every word that [`Self::reason`] returns.
-    pub const REASONS: [&str; 7] = [
-        "no-caller",
-        "others-ballot",
-        "no-proof",
-        "wrong-proof",
-        "no-token",
-        "stale-order",
-        "replayed-order",
-    ];
+    pub const REASONS: &'static [&'static str] = Self::VARIANTS;
 
     /// The word for it, as in metric labels.
     pub fn reason(&self) -> &'static str {
-        match self {
-            Self::NoCaller => "no-caller",
-            Self::OthersBallot { .. } => "others-ballot",
-            Self::NoProof => "no-proof",
-            Self::WrongProof => "wrong-proof",
-            Self::NoToken(_) => "no-token",
-            Self::Stale(_) => "stale-order",
-            Self::Replayed => "replayed-order",
-        }
+        self.into()
     }
 }
 
 /// Why an order was not carried out.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, Error)]
 pub enum OrderRefusal {
     /// The order is invalid; it will be refused again.
     #[error(transparent)]

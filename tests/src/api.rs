@@ -79,6 +79,13 @@ impl Api {
             .await
     }
 
+    /// The answer to a change, which must succeed.
+    pub async fn done(&self, path: &str, body: &Value) -> Value {
+        let (code, answer) = self.post(path, body).await.unwrap();
+        assert_eq!(code, 200, "{answer}");
+        answer
+    }
+
     /// The mesh as this agent knows it.
     pub async fn status(&self) -> Result<Status, String> {
         let (code, body) = self.get("/v1/status").await?;
@@ -244,6 +251,15 @@ pub(crate) fn sum_of_samples(text: &str, name: &str, labels: &[&str]) -> f64 {
     text.lines()
         .filter_map(|line| sample(line, name, labels))
         .sum()
+}
+
+/// Asserts that an answer has this code and holds these words.
+#[track_caller]
+pub fn assert_refused((code, answer): (u16, Value), expected: u16, words: &str) {
+    assert!(
+        code == expected && answer.to_string().contains(words),
+        "{code}: {answer}"
+    );
 }
 
 /// A line's value, if it is one of the metric `name` with all of `labels`.

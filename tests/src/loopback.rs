@@ -1,12 +1,10 @@
 //! Loopback networks of a test's own, so that meshes don't meet: those of one program, and those of
 //! programs that run at the same time.
 
+use parking_lot::Mutex;
 use std::{
     net::{Ipv4Addr, UdpSocket},
-    sync::{
-        Mutex, PoisonError,
-        atomic::{AtomicUsize, Ordering},
-    },
+    sync::atomic::{AtomicUsize, Ordering},
 };
 
 /// Every fourth third octet: the second and third agents of regions have the networks after it.
@@ -41,9 +39,7 @@ impl Loopback {
             // An agent may still run there, of a test that was killed.
             let is_free = UdpSocket::bind((network.at(11), 7443)).is_ok();
             if let (true, Ok(held)) = (is_free, UdpSocket::bind((network.at(254), HELD_PORT))) {
-                HELD.lock()
-                    .unwrap_or_else(PoisonError::into_inner)
-                    .push(held);
+                HELD.lock().push(held);
                 return network;
             }
         }

@@ -1,12 +1,9 @@
 //! Every plan that agents published, and whether they are one history.
 
 use crate::api::Api;
+use parking_lot::Mutex;
 use regionmesh_client::PlanDetail;
-use std::{
-    collections::BTreeMap,
-    sync::{Arc, Mutex},
-    time::Duration,
-};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
@@ -46,7 +43,7 @@ impl PlanLog {
             asking.spawn(async move {
                 while !stop.is_cancelled() {
                     if let Ok(plan) = api.plan().await {
-                        let mut seen = seen.lock().expect("no panic elsewhere");
+                        let mut seen = seen.lock();
                         if seen[index]
                             .last()
                             .is_none_or(|last| stamp(last) != stamp(&plan))
@@ -70,7 +67,7 @@ impl PlanLog {
         self.stop.cancel();
         while self.asking.join_next().await.is_some() {}
 
-        let seen = self.seen.lock().expect("no panic elsewhere");
+        let seen = self.seen.lock();
         let mut history: BTreeMap<Stamp, &PlanDetail> = BTreeMap::new();
         for plans in seen.iter() {
             let stamps: Vec<Stamp> = plans.iter().map(stamp).collect();

@@ -2,11 +2,12 @@
 
 use axum::{Router, body::Bytes, extract::State, routing::post};
 use http::{HeaderMap, StatusCode};
+use parking_lot::Mutex;
 use serde_json::Value;
 use std::{
     collections::{BTreeMap, VecDeque},
     net::SocketAddr,
-    sync::{Arc, Mutex},
+    sync::Arc,
     time::Duration,
 };
 use tokio::{net::TcpListener, task::JoinHandle};
@@ -85,11 +86,7 @@ impl Receiver {
 
     /// Every message so far.
     pub fn messages(&self) -> Vec<Message> {
-        self.inner
-            .messages
-            .lock()
-            .expect("no panic elsewhere")
-            .clone()
+        self.inner.messages.lock().clone()
     }
 
     /// The accepted messages.
@@ -119,11 +116,7 @@ pub fn counts_by_key(messages: &[Message]) -> BTreeMap<String, usize> {
 }
 
 async fn take(State(inner): State<Arc<Inner>>, headers: HeaderMap, bytes: Bytes) -> StatusCode {
-    let treatment = inner
-        .treatments
-        .lock()
-        .expect("no panic elsewhere")
-        .pop_front();
+    let treatment = inner.treatments.lock().pop_front();
     let Treatment { answer, pause } = treatment.unwrap_or(Treatment {
         answer: 200,
         pause: Duration::ZERO,
@@ -138,11 +131,7 @@ async fn take(State(inner): State<Arc<Inner>>, headers: HeaderMap, bytes: Bytes)
         answered: answer,
     };
 
-    inner
-        .messages
-        .lock()
-        .expect("no panic elsewhere")
-        .push(message);
+    inner.messages.lock().push(message);
 
     StatusCode::from_u16(answer).expect("a status")
 }

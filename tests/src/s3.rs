@@ -16,15 +16,11 @@ use axum::{
 };
 use contents::{Contents, get, list};
 use http::StatusCode;
+use parking_lot::Mutex;
 use regionmesh::config::Config;
 use request::Ask;
 pub use request::BUCKET;
-use std::{
-    collections::BTreeMap,
-    net::SocketAddr,
-    sync::{Arc, Mutex, MutexGuard},
-    time::Duration,
-};
+use std::{collections::BTreeMap, net::SocketAddr, sync::Arc, time::Duration};
 use tokio::{net::TcpListener, sync::watch, task::JoinHandle};
 
 /// Credentials for agents: any are accepted.
@@ -60,10 +56,6 @@ struct Inner {
 }
 
 impl Inner {
-    fn lock(&self) -> MutexGuard<'_, Contents> {
-        self.contents.lock().expect("not poisoned")
-    }
-
     /// What goes wrong with a request whose path, query and body are `whole`.
     fn fault_of(&self, whole: &str) -> Option<Fault> {
         self.fault
@@ -151,7 +143,7 @@ impl S3 {
 
     /// Writes an object without the agents' knowledge.
     pub fn put(&self, key: &str, bytes: impl Into<Bytes>) {
-        self.inner.lock().store(key, bytes.into());
+        self.inner.contents.lock().store(key, bytes.into());
     }
 
     /// From now on requests whose path, query and body, decoded, contain `matching` suffer `fault`.
@@ -169,6 +161,7 @@ impl S3 {
     /// The keys that begin with `prefix`.
     pub fn keys(&self, prefix: &str) -> Vec<String> {
         self.inner
+            .contents
             .lock()
             .objects
             .keys()
@@ -179,17 +172,23 @@ impl S3 {
 
     /// Deletes an object without the agents' knowledge.
     pub fn remove(&self, key: &str) {
-        self.inner.lock().objects.remove(key);
+        self.inner.contents.lock().objects.remove(key);
     }
 
     /// Uploads in parts that were begun and neither completed nor aborted.
     pub fn open_uploads(&self) -> usize {
-        self.inner.lock().uploads.len()
+        self.inner.contents.lock().uploads.len()
     }
 
     /// How many requests of this kind came: `PUT`, `GET`, `LIST`, `BEGIN` (an upload in parts), ...
     pub fn requests(&self, kind: &str) -> u64 {
-        self.inner.lock().requests.get(kind).copied().unwrap_or(0)
+        self.inner
+            .contents
+            .lock()
+            .requests
+            .get(kind)
+            .copied()
+            .unwrap_or(0)
     }
 }
 
@@ -218,14 +217,19 @@ async fn serve(State(inner): State<Arc<Inner>>, request: Request) -> Response {
     };
     let kind = ask.kind();
 
-    *inner.lock().requests.entry(kind.to_owned()).or_default() += 1;
+    *inner
+        .contents
+        .lock()
+        .requests
+        .entry(kind.to_owned())
+        .or_default() += 1;
     let body = String::from_utf8_lossy(&ask.body[..ask.body.len().min(4_096)]);
     let fault = inner.fault_of(&format!("{path}?{asked} {body}"));
     if let Some(refused) = suffer(&inner, fault, kind).await {
         return refused;
     }
 
-    perform(&mut inner.lock(), &ask, fault)
+    perform(&mut inner.contents.lock(), &ask, fault)
 }
 
 /// Applies a fault to a request; the answer, if the fault determines it.

@@ -1,9 +1,10 @@
 //! A scripted serving endpoint: always ready, and inferences are answered as scripted.
 
+use parking_lot::Mutex;
 use std::{
     net::SocketAddr,
     sync::{
-        Arc, Mutex,
+        Arc,
         atomic::{AtomicUsize, Ordering},
     },
 };
@@ -66,7 +67,7 @@ impl Scripted {
 
     /// From now on.
     pub fn set(&self, behaviour: Behaviour) {
-        *self.behaviour.lock().unwrap() = behaviour;
+        *self.behaviour.lock() = behaviour;
     }
 
     /// Inferences that reached it.
@@ -87,7 +88,7 @@ async fn serve(
     };
     let (status, body) = if head.starts_with("POST") {
         inferences.fetch_add(1, Ordering::SeqCst);
-        let mut behaviour = behaviour.lock().unwrap();
+        let mut behaviour = behaviour.lock();
         match *behaviour {
             Behaviour::Answers | Behaviour::Refuses(0) => {
                 ("200 OK", format!("{{\"region\":\"{region}\"}}"))

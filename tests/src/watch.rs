@@ -1,11 +1,12 @@
 //! A client that queries one DNS server continuously, and records each answer and its time.
 
 use crate::mesh::{SERVICE, TestMesh};
+use parking_lot::Mutex;
 use regionmesh::cli::up::{layout::LocalAgent, measure};
 use std::{
     collections::BTreeSet,
     net::{IpAddr, SocketAddr},
-    sync::{Arc, Mutex},
+    sync::Arc,
     time::{Duration, Instant},
 };
 use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
@@ -37,7 +38,7 @@ impl Watch {
         let asking = tokio::spawn(async move {
             while !stopped.is_cancelled() {
                 let answer = measure::resolve(server, SERVICE, QUERY_TIMEOUT).await;
-                written.lock().unwrap().push((begin.elapsed(), answer));
+                written.lock().push((begin.elapsed(), answer));
                 tokio::time::sleep(POLL_INTERVAL).await;
             }
         });
@@ -58,15 +59,15 @@ impl Watch {
 
     /// Waits for this many more answers.
     pub async fn more(&self, count: usize) {
-        let wanted = self.answers.lock().unwrap().len() + count;
-        while self.answers.lock().unwrap().len() < wanted {
+        let wanted = self.answers.lock().len() + count;
+        while self.answers.lock().len() < wanted {
             tokio::time::sleep(POLL_INTERVAL).await;
         }
     }
 
     /// Every address answered since `begin`, and how many answers these were.
     pub fn since(&self, begin: Duration) -> (usize, BTreeSet<IpAddr>) {
-        let answers = self.answers.lock().unwrap();
+        let answers = self.answers.lock();
         let since: Vec<_> = answers.iter().filter(|(at, _)| *at >= begin).collect();
         (
             since.len(),
@@ -81,7 +82,7 @@ impl Watch {
 
     /// When `address` was last among the answers.
     pub fn last_with(&self, address: IpAddr) -> Option<Duration> {
-        let answers = self.answers.lock().unwrap();
+        let answers = self.answers.lock();
         let with = |answer: &Result<Vec<IpAddr>, String>| {
             answer.as_ref().is_ok_and(|found| found.contains(&address))
         };
@@ -98,7 +99,7 @@ impl Watch {
         self.stop.cancel();
         self.asking.await.expect("the asking task");
 
-        let answers = self.answers.lock().unwrap();
+        let answers = self.answers.lock();
         let faults: Vec<_> = answers
             .iter()
             .filter(|(_, answer)| !answer.as_ref().is_ok_and(|found| !found.is_empty()))

@@ -4,6 +4,7 @@
 
 use siphasher::sip::SipHasher24;
 use std::net::IpAddr;
+use strum::IntoStaticStr;
 
 /// Length of a client cookie, bytes.
 const CLIENT: usize = 8;
@@ -25,7 +26,8 @@ const AHEAD_S: i32 = 300;
 const SECRETS_MAX: usize = 4;
 
 /// What a client's cookie proves.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, IntoStaticStr)]
+#[strum(serialize_all = "kebab-case")]
 pub(crate) enum Proof {
     /// No cookie.
     None,
@@ -40,12 +42,7 @@ pub(crate) enum Proof {
 impl Proof {
     /// For metric labels.
     pub(crate) fn as_str(self) -> &'static str {
-        match self {
-            Proof::None => "none",
-            Proof::Asked => "asked",
-            Proof::Wrong => "wrong",
-            Proof::Proven => "proven",
-        }
+        self.into()
     }
 }
 

@@ -119,6 +119,10 @@ fn query(text: &str, kind: RecordType) -> Message {
     message
 }
 
+fn packet(text: &str, kind: RecordType) -> Vec<u8> {
+    query(text, kind).to_vec().unwrap()
+}
+
 fn ask(zone: &Zone, text: &str, kind: RecordType, random: u32) -> Message {
     zone.answer(&query(text, kind), CLIENT, random).message
 }
@@ -224,6 +228,17 @@ async fn running_with(config: Config, first: Option<CommittedPlan>) -> Running {
         metrics,
         _stop: stop.drop_guard(),
     }
+}
+
+/// Why a server with this configuration does not start.
+async fn refusal_to_start(config: Config) -> String {
+    let arguments = DnsArguments {
+        config: Arc::new(config),
+        plan: watch::channel(None).1,
+        board: no_board(),
+        metrics: DnsMetrics::new(&regionmesh_runtime::metrics::Registry::new()).unwrap(),
+    };
+    DnsServer::bind(arguments).await.unwrap_err().to_string()
 }
 
 async fn ask_udp(server: SocketAddr, packet: &[u8]) -> Option<Message> {

@@ -10,6 +10,7 @@ use super::{
 use hickory_resolver::TokioResolver;
 use quinn::Connection;
 use rand::RngExt;
+use regionmesh_core::backoff::Backoff;
 use regionmesh_protocol::identity::{AgentId, RegionName};
 use std::{
     collections::HashMap,
@@ -22,6 +23,7 @@ use tokio::{sync::mpsc, task::JoinSet};
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
 /// Longest pause between attempts.
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+const BACKOFF: Backoff = Backoff::new(FIRST_PAUSE, LONGEST_PAUSE);
 /// How long the serving task may take to register a new connection.
 const REGISTERED: Duration = Duration::from_secs(1);
 /// Interval between DNS lookups of our region's agents.
@@ -84,12 +86,12 @@ async fn dial_region(
 ) {
     let inner = &mesh.inner;
     let mut changes = inner.watch();
-    let mut pause = FIRST_PAUSE;
+    let mut backoff = BACKOFF;
 
     loop {
         changes.borrow_and_update();
         if inner.nearest(region).is_some() {
-            pause = FIRST_PAUSE;
+            backoff.reset();
             if changes.changed().await.is_err() {
                 return;
             }
@@ -124,6 +126,7 @@ async fn dial_region(
                     .inc();
 
                 tracing::debug!(%region, endpoint, why, "cannot connect");
+                let pause = backoff.next_pause();
                 // Logged once per loss of a region, after the short pauses.
                 if pause < LONGEST_PAUSE && pause * 2 >= LONGEST_PAUSE {
                     tracing::warn!(%region, endpoint, why, "cannot connect; retrying");
@@ -131,7 +134,6 @@ async fn dial_region(
 
                 // Wakes early if the peer connects to us.
                 let _ = tokio::time::timeout(jittered(pause), changes.changed()).await;
-                pause = (pause * 2).min(LONGEST_PAUSE);
             }
         }
     }
@@ -148,7 +150,7 @@ async fn dial_local(
 
     // Per address: the agent that answered, or when to try again.
     let mut known: HashMap<SocketAddr, AgentId> = HashMap::new();
-    let mut paused: HashMap<SocketAddr, (Instant, Duration)> = HashMap::new();
+    let mut paused: HashMap<SocketAddr, (Instant, Backoff)> = HashMap::new();
 
     loop {
         let addresses = lookup(endpoint, resolver).await.unwrap_or_default();
@@ -187,10 +189,9 @@ async fn dial_local(
                 }
                 Ok((address, Err(why))) => {
                     tracing::debug!(%address, why, "cannot connect to an agent of our region");
-                    let pause = paused
-                        .get(&address)
-                        .map_or(FIRST_PAUSE, |(_, last)| (*last * 2).min(LONGEST_PAUSE));
-                    paused.insert(address, (Instant::now() + jittered(pause), pause));
+                    let now = Instant::now();
+                    let (until, backoff) = paused.entry(address).or_insert((now, BACKOFF));
+                    *until = now + jittered(backoff.next_pause());
                 }
                 Err(_) => {}
             }

@@ -12,6 +12,7 @@ use super::{
 };
 use arc_swap::ArcSwapOption;
 use async_trait::async_trait;
+use parking_lot::Mutex;
 use quinn::{Connection, RecvStream, SendStream};
 use ractor::{ActorRef, rpc::CallResult};
 use regionmesh_protocol::{
@@ -21,7 +22,7 @@ use regionmesh_protocol::{
 };
 use std::{
     collections::BTreeMap,
-    sync::{Arc, Mutex, PoisonError},
+    sync::Arc,
     time::{Duration, Instant},
 };
 use tokio::sync::{Semaphore, watch};
@@ -117,7 +118,10 @@ impl Mesh {
     /// broken.
     pub async fn open_bulk(&self, to: &AgentId) -> Result<(SendStream, RecvStream), PeerError> {
         let peer = || Peer::Agent(to.clone());
-        let slot = lock(&self.inner.bulk_connections)
+        let slot = self
+            .inner
+            .bulk_connections
+            .lock()
             .entry(to.clone())
             .or_default()
             .clone();
@@ -169,14 +173,11 @@ impl Mesh {
     }
 }
 
-pub(crate) fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
 impl Inner {
     /// The connection to use towards an agent.
     pub(crate) fn newest(&self, to: &AgentId) -> Option<Connection> {
-        lock(&self.peers)
+        self.peers
+            .lock()
             .get(to)
             .and_then(|peer| peer.links.last())
             .map(|link| link.connection.clone())
@@ -184,7 +185,8 @@ impl Inner {
 
     /// The agent of a region with the shortest round trip, and the connection to it.
     pub(crate) fn nearest(&self, region: &RegionName) -> Option<(AgentId, Connection)> {
-        lock(&self.peers)
+        self.peers
+            .lock()
             .iter()
             .filter(|(id, _)| &id.region == region)
             .filter_map(|(id, peer)| Some((id.clone(), peer.links.last()?.connection.clone())))
@@ -199,7 +201,7 @@ impl Inner {
     /// Adds a connection; notifies gossip if it is the first to that agent.
     pub(crate) fn add(&self, peer: &AgentId, connection: &Connection) {
         let is_first = {
-            let mut peers = lock(&self.peers);
+            let mut peers = self.peers.lock();
             let links = &mut peers.entry(peer.clone()).or_default().links;
             links.push(Link {
                 connection: connection.clone(),
@@ -224,7 +226,7 @@ impl Inner {
     /// Removes a connection; notifies gossip if it was the last to that agent.
     pub(crate) fn remove(&self, peer: &AgentId, connection: &Connection, why: &str) {
         let is_last = {
-            let mut peers = lock(&self.peers);
+            let mut peers = self.peers.lock();
             let Some(entry) = peers.get_mut(peer) else {
                 return;
             };
@@ -249,14 +251,16 @@ impl Inner {
         self.publish();
         if is_last {
             tracing::info!(peer = %peer, why, "disconnected");
-            lock(&self.places).remove(peer);
+            self.places.lock().remove(peer);
             self.gossip.link_down(peer);
         }
     }
 
     /// Closes all connections when the mesh actor restarts.
     pub(crate) fn clear(&self) {
-        let all: Vec<_> = lock(&self.peers)
+        let all: Vec<_> = self
+            .peers
+            .lock()
             .iter()
             .flat_map(|(id, peer)| {
                 peer.links
@@ -308,7 +312,8 @@ impl Inner {
             since: link.since,
         };
 
-        lock(&self.peers)
+        self.peers
+            .lock()
             .iter()
             .filter_map(|(id, peer)| Some((id.clone(), info(peer.links.last()?))))
             .collect()
@@ -348,7 +353,9 @@ impl Inner {
         match to {
             Peer::Agent(agent) => self.has_session(agent).then(|| agent.clone()),
             // The nearest agent may still be starting and have no session yet.
-            Peer::Region(region) => lock(&self.peers)
+            Peer::Region(region) => self
+                .peers
+                .lock()
                 .iter()
                 .filter(|(id, _)| &id.region == region && self.has_session(id))
                 .filter_map(|(id, peer)| Some((id, peer.links.last()?.connection.rtt())))
@@ -371,7 +378,9 @@ impl Inner {
         codec::encode(&request)
             .map_err(|error| PeerError::Malformed(to.clone(), error.to_string()))?;
 
-        let places = lock(&self.places)
+        let places = self
+            .places
+            .lock()
             .entry(target.clone())
             .or_insert_with(|| Arc::new(Semaphore::new(CALLS_PER_PEER)))
             .clone();

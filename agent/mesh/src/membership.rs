@@ -26,6 +26,7 @@ use std::{
     sync::Arc,
     time::{Duration, Instant},
 };
+use strum::IntoStaticStr;
 
 /// Largest packet, bytes. A QUIC datagram holds 1,162 bytes on a path with the smallest MTU that
 /// QUIC allows; the envelope takes 270 with the longest names.
@@ -58,7 +59,8 @@ const REMEMBER_DEAD: Duration = Duration::from_secs(3600);
 type Swim = Foca<MemberId, PostcardCodec, StdRng, NoCustomBroadcast>;
 
 /// Why a packet was refused.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error, IntoStaticStr)]
+#[strum(serialize_all = "snake_case")]
 pub enum PacketError {
     /// Not a SWIM packet, or too large.
     #[error("malformed SWIM packet: {0}")]
@@ -79,11 +81,7 @@ pub enum PacketError {
 impl PacketError {
     /// For a metric label.
     pub fn as_str(&self) -> &'static str {
-        match self {
-            Self::Malformed(_) => "malformed",
-            Self::WrongSender { .. } => "wrong_sender",
-            Self::Full => "full",
-        }
+        self.into()
     }
 }
 

@@ -11,6 +11,7 @@ use super::{
     caller::{NAMED_MAX, Named},
     metrics::MeshMetrics,
 };
+use parking_lot::Mutex;
 use ractor::{Actor, ActorId, ActorProcessingErr, ActorRef, SupervisionEvent};
 use ractor_cluster::{
     BoxRead, BoxWrite, ClusterBidiStream, NetworkStream, NodeServerMessage, NodeSession,
@@ -20,7 +21,7 @@ use ractor_cluster::{
 use regionmesh_protocol::identity::AgentId;
 use std::{
     collections::{BTreeMap, HashMap},
-    sync::{Arc, Mutex, PoisonError},
+    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -63,22 +64,15 @@ pub(crate) struct Sessions(Arc<Mutex<BTreeMap<String, u64>>>);
 impl Sessions {
     /// Node id of the peer's ready session.
     pub(crate) fn node_of(&self, peer: &AgentId) -> Option<u64> {
-        self.0
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .get(&peer.to_string())
-            .copied()
+        self.0.lock().get(&peer.to_string()).copied()
     }
 
     fn set(&self, peer: &str, node: u64) {
-        self.0
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .insert(peer.to_owned(), node);
+        self.0.lock().insert(peer.to_owned(), node);
     }
 
     fn clear(&self, peer: &str, node: u64) {
-        let mut sessions = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut sessions = self.0.lock();
         if sessions.get(peer) == Some(&node) {
             sessions.remove(peer);
         }

@@ -1,7 +1,8 @@
 //! The agent's hybrid logical clock: one per process, shared by publishers and receivers.
 
+use parking_lot::Mutex;
 use regionmesh_protocol::{clock::HybridTime, models::catalogue::Catalogue};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 /// A clock. Clones are the same clock.
 #[derive(Debug, Clone, Default)]
@@ -10,14 +11,14 @@ pub struct HybridClock(Arc<Mutex<HybridTime>>);
 impl HybridClock {
     /// A time later than every time given or observed before.
     pub fn next(&self) -> HybridTime {
-        let mut last = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut last = self.0.lock();
         *last = last.next(regionmesh_runtime::time::unix_ms());
         *last
     }
 
     /// Advances the clock to a timestamp received from a peer.
     pub(crate) fn advance_to(&self, time: HybridTime) {
-        let mut last = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut last = self.0.lock();
         *last = last.observe(time, regionmesh_runtime::time::unix_ms());
     }
 
@@ -33,7 +34,7 @@ impl HybridClock {
                 .map(|tombstone| tombstone.deleted),
         );
         let now_ms = regionmesh_runtime::time::unix_ms();
-        let mut last = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut last = self.0.lock();
 
         *last = times.fold(*last, |last, seen| last.observe(seen, now_ms));
     }

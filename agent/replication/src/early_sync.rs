@@ -1,11 +1,12 @@
 //! Syncs a growing file to disk before it is complete.
 
+use parking_lot::Mutex;
 use std::{
     fs::File,
     io,
     path::Path,
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc,
         atomic::{AtomicU64, Ordering},
     },
 };
@@ -47,7 +48,7 @@ impl EarlySync {
     }
 
     fn begin(&self) {
-        let mut running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut running = self.running.lock();
         if running.as_ref().is_some_and(|sync| !sync.is_finished()) {
             return;
         }
@@ -57,29 +58,18 @@ impl EarlySync {
         let failure = self.failure.clone();
         *running = Some(tokio::task::spawn_blocking(move || {
             if let Err(error) = file.sync_data() {
-                failure
-                    .lock()
-                    .unwrap_or_else(PoisonError::into_inner)
-                    .get_or_insert(error);
+                failure.lock().get_or_insert(error);
             }
         }));
     }
 
     /// Waits for the sync in progress; fails if any sync failed.
     pub(crate) async fn finish(self) -> io::Result<()> {
-        let running = self
-            .running
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .take();
+        let running = self.running.lock().take();
 
         if let Some(sync) = running {
             sync.await.map_err(io::Error::other)?;
         }
-        self.failure
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .take()
-            .map_or(Ok(()), Err)
+        self.failure.lock().take().map_or(Ok(()), Err)
     }
 }

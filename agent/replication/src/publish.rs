@@ -11,6 +11,7 @@ use crate::{Store, Transport, clock::HybridClock};
 use bytes::Bytes;
 pub use error::PublishError;
 use futures::Stream;
+use parking_lot::Mutex;
 use regionmesh_core::gossip::BoardView;
 use regionmesh_protocol::{
     identity::RegionName,
@@ -25,7 +26,7 @@ use std::{
     collections::{BTreeMap, HashMap},
     io,
     path::PathBuf,
-    sync::{Arc, Mutex, PoisonError},
+    sync::Arc,
     time::{Duration, Instant},
 };
 use tokio::sync::watch;
@@ -132,7 +133,7 @@ impl Publisher {
             touched: Instant::now(),
         };
 
-        self.lock().insert(id.clone(), upload);
+        self.uploads.lock().insert(id.clone(), upload);
         Ok(id)
     }
 
@@ -165,7 +166,7 @@ impl Publisher {
             let _ = tokio::time::timeout(REMOVAL_TIMEOUT, tokio::fs::remove_file(&staged)).await;
         }
 
-        let mut uploads = self.lock();
+        let mut uploads = self.uploads.lock();
         let upload = uploads
             .get_mut(id)
             .ok_or_else(|| PublishError::NoUpload(id.into()))?;
@@ -207,7 +208,7 @@ impl Publisher {
     }
 
     fn reserve(&self, id: &str, path: &str) -> Result<PathBuf, PublishError> {
-        let mut uploads = self.lock();
+        let mut uploads = self.uploads.lock();
         let upload = uploads
             .get_mut(id)
             .ok_or_else(|| PublishError::NoUpload(id.into()))?;
@@ -238,6 +239,7 @@ impl Publisher {
     /// Drops an upload and its staged files.
     pub async fn abort(&self, id: &str) -> Result<(), PublishError> {
         let upload = self
+            .uploads
             .lock()
             .remove(id)
             .ok_or_else(|| PublishError::NoUpload(id.into()))?;
@@ -264,7 +266,7 @@ impl Publisher {
             }
         };
 
-        let mut uploads: Vec<_> = self.lock().iter().map(describe).collect();
+        let mut uploads: Vec<_> = self.uploads.lock().iter().map(describe).collect();
         uploads.sort_by_key(|upload| std::cmp::Reverse(upload.idle));
         uploads
     }
@@ -272,7 +274,7 @@ impl Publisher {
     /// Drops the uploads that were idle for too long, and their staged files.
     pub(crate) fn drop_idle(&self) {
         let idle_max = self.upload_idle_max;
-        self.lock().retain(|id, upload| {
+        self.uploads.lock().retain(|id, upload| {
             let is_alive = upload.idle() < idle_max;
             if !is_alive {
                 dropped(id, upload, "idle for too long");
@@ -297,7 +299,7 @@ impl Publisher {
 
     /// At the limit of open uploads, drops the one that has been idle for the longest time.
     fn make_room(&self) -> Result<(), PublishError> {
-        let mut uploads = self.lock();
+        let mut uploads = self.uploads.lock();
         if uploads.len() < UPLOADS_MAX {
             return Ok(());
         }
@@ -312,10 +314,6 @@ impl Publisher {
             dropped(&id, &upload, "the limit of open uploads was reached");
         }
         Ok(())
-    }
-
-    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<String, Upload>> {
-        self.uploads.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -9,6 +9,7 @@ pub mod http;
 mod write_timeout;
 
 use crate::logging::Throttle;
+use parking_lot::Mutex;
 use prometheus::IntGauge;
 use regionmesh_core::admission::places::{Admitted, Places};
 pub use regionmesh_core::admission::places::{PlaceLimits, Refused};
@@ -17,7 +18,7 @@ use std::{
     future::Future,
     io,
     net::{IpAddr, Ipv6Addr, SocketAddr},
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::Arc,
     time::{Duration, Instant},
 };
 use tokio::{
@@ -237,10 +238,6 @@ impl Room {
         })))
     }
 
-    fn lock(&self) -> MutexGuard<'_, RoomState> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     /// A place for a connection that can't be displaced; the refusal names the limit.
     pub fn admit_busy(self: &Arc<Self>, from: SocketAddr) -> Result<Seat, Refused> {
         let (seat, _) = self.admit(from, false)?;
@@ -254,7 +251,7 @@ impl Room {
         from: SocketAddr,
         is_reserve: bool,
     ) -> Result<(Seat, Option<Refused>), Refused> {
-        let mut state = self.lock();
+        let mut state = self.0.lock();
         let Admitted { id, evicted } = state.places.admit(client(from.ip()))?;
         let eviction = evicted.and_then(|(evicted, _)| state.evictions.remove(&evicted));
         let own = CancellationToken::new();
@@ -309,18 +306,18 @@ impl Seat {
 
     /// Marks the connection as busy: it can't be displaced.
     pub fn set_busy(&self) {
-        self.room.lock().places.set_busy(self.id);
+        self.room.0.lock().places.set_busy(self.id);
     }
 
     /// Marks the connection as idle: a newer one may displace it, after those that have been idle
     /// for longer.
     pub fn set_idle(&self) {
-        self.room.lock().places.set_idle(self.id);
+        self.room.0.lock().places.set_idle(self.id);
     }
 
     /// Releases the place of a connection that continues and is counted elsewhere.
     pub fn leave(&self) {
-        let mut state = self.room.lock();
+        let mut state = self.room.0.lock();
         state.places.release(self.id);
         state.evictions.remove(&self.id);
     }

@@ -1,12 +1,13 @@
 //! Structured logs on standard error, as text or JSON; times in UTC.
 
+use parking_lot::Mutex;
 use regionmesh_protocol::text::{is_unprintable, visible};
 use serde::{Deserialize, Serialize};
 use std::{
     collections::BTreeMap,
     io::{self, IsTerminal, Write},
     panic::PanicHookInfo,
-    sync::{Mutex, OnceLock, PoisonError},
+    sync::OnceLock,
     time::{Duration, Instant},
 };
 use tracing_subscriber::{
@@ -205,7 +206,7 @@ impl Throttle {
 
     /// The number of lines left out since the last one, if the line is to be written now.
     pub fn admit(&self, now: Instant) -> Option<u64> {
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut state = self.state.lock();
         let (last, left_out) = &mut *state;
         if last.is_some_and(|last| now.saturating_duration_since(last) < self.every) {
             *left_out += 1;
@@ -287,7 +288,7 @@ mod tests {
 
     impl Write for CapturedOutput {
         fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-            self.0.lock().unwrap().extend_from_slice(bytes);
+            self.0.lock().extend_from_slice(bytes);
             Ok(bytes.len())
         }
 
@@ -310,7 +311,7 @@ mod tests {
             tracing::info!(display = %bad, debug = ?bad, text = bad, "message {bad}");
         });
 
-        let written = String::from_utf8(output.0.lock().unwrap().clone()).unwrap();
+        let written = String::from_utf8(output.0.lock().clone()).unwrap();
         assert_eq!(written.lines().count(), 1, "{written}");
 
         let line = written.trim_end_matches('\n');

@@ -1,11 +1,8 @@
 //! Counts what is billed since the process started: inferences, their computing time, and bytes.
 
+use parking_lot::Mutex;
 use regionmesh_protocol::{identity::RegionName, models::manifest::ModelName};
-use std::{
-    collections::BTreeMap,
-    sync::{Arc, Mutex, PoisonError},
-    time::Duration,
-};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 /// Limit of models, and of pairs of target and model; the rest is not counted.
 const KEYS_MAX: usize = 4_096;
@@ -37,7 +34,7 @@ pub struct Meter(Arc<Mutex<Counts>>);
 impl Meter {
     /// Counts an inference that was answered with `bytes`.
     pub fn answered(&self, model: &ModelName, bytes: usize) {
-        let mut counts = self.lock();
+        let mut counts = self.0.lock();
         counts.answered_bytes = counts.answered_bytes.saturating_add(bytes as u64);
         if let Some(count) = counter(&mut counts.models, model) {
             count.requests = count.requests.saturating_add(1);
@@ -47,14 +44,14 @@ impl Meter {
     /// Counts a computation's time.
     pub fn computed(&self, model: &ModelName, took: Duration) {
         let took_us = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
-        if let Some(count) = counter(&mut self.lock().models, model) {
+        if let Some(count) = counter(&mut self.0.lock().models, model) {
             count.busy_us = count.busy_us.saturating_add(took_us);
         }
     }
 
     /// Counts bytes of a model sent to a region.
     pub fn replicated(&self, to: &RegionName, model: &ModelName, bytes: u64) {
-        let mut counts = self.lock();
+        let mut counts = self.0.lock();
         if let Some(sent) = counter(&mut counts.replicated, &(to.clone(), model.clone())) {
             *sent = sent.saturating_add(bytes);
         }
@@ -62,11 +59,7 @@ impl Meter {
 
     /// The current values.
     pub fn read(&self) -> Counts {
-        self.lock().clone()
-    }
-
-    fn lock(&self) -> std::sync::MutexGuard<'_, Counts> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.lock().clone()
     }
 }
 

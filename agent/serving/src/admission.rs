@@ -11,11 +11,12 @@ use axum::body::Body;
 use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, HeaderName, StatusCode, header};
 use http_body_util::BodyExt;
+use parking_lot::Mutex;
 use regionmesh_core::admission::queue::QueueEstimate;
 use regionmesh_runtime::logging::Throttle;
 use std::{
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc,
         atomic::{AtomicUsize, Ordering},
     },
     time::Duration,
@@ -70,10 +71,7 @@ pub(crate) struct Place {
 impl Drop for Place {
     fn drop(&mut self) {
         let took_us = u64::try_from(self.taken.elapsed().as_micros()).unwrap_or(u64::MAX);
-        self.estimate
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .record(took_us);
+        self.estimate.lock().record(took_us);
     }
 }
 
@@ -202,7 +200,7 @@ impl Admission {
     }
 
     fn expected_wait(&self, ahead: usize) -> Duration {
-        let estimate = *self.estimate.lock().unwrap_or_else(PoisonError::into_inner);
+        let estimate = *self.estimate.lock();
         Duration::from_micros(estimate.wait_us(ahead, self.parallel))
     }
 

@@ -1,11 +1,13 @@
 //! The element types of the Open Inference Protocol, and what they are called in ONNX and in tract.
 
 use serde::Serialize;
+use strum::{Display, IntoStaticStr};
 use tract_onnx::{pb::tensor_proto::DataType, prelude::DatumType};
 
 /// An element type, by the protocol's name.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Display, IntoStaticStr)]
 #[serde(rename_all = "UPPERCASE")]
+#[strum(serialize_all = "UPPERCASE")]
 #[allow(missing_docs)]
 pub(crate) enum Datatype {
     Bool,
@@ -25,39 +27,34 @@ pub(crate) enum Datatype {
 
 use Datatype::*;
 
-/// Protocol name, type, ONNX type. BF16 is missing: tract has no such type.
-const NAMES: [(&str, Datatype, DataType); 13] = [
-    ("BOOL", Bool, DataType::Bool),
-    ("UINT8", Uint8, DataType::Uint8),
-    ("UINT16", Uint16, DataType::Uint16),
-    ("UINT32", Uint32, DataType::Uint32),
-    ("UINT64", Uint64, DataType::Uint64),
-    ("INT8", Int8, DataType::Int8),
-    ("INT16", Int16, DataType::Int16),
-    ("INT32", Int32, DataType::Int32),
-    ("INT64", Int64, DataType::Int64),
-    ("FP16", Fp16, DataType::Float16),
-    ("FP32", Fp32, DataType::Float),
-    ("FP64", Fp64, DataType::Double),
-    ("BYTES", Bytes, DataType::String),
+/// The ONNX type of each. BF16 is missing: tract has no such type.
+const ONNX_TYPES: [(Datatype, DataType); 13] = [
+    (Bool, DataType::Bool),
+    (Uint8, DataType::Uint8),
+    (Uint16, DataType::Uint16),
+    (Uint32, DataType::Uint32),
+    (Uint64, DataType::Uint64),
+    (Int8, DataType::Int8),
+    (Int16, DataType::Int16),
+    (Int32, DataType::Int32),
+    (Int64, DataType::Int64),
+    (Fp16, DataType::Float16),
+    (Fp32, DataType::Float),
+    (Fp64, DataType::Double),
+    (Bytes, DataType::String),
 ];
 
 impl Datatype {
     /// The protocol's name.
     pub(crate) fn name(self) -> &'static str {
-        NAMES
-            .iter()
-            .find(|(_, datatype, _)| *datatype == self)
-            .map_or("", |(name, ..)| name)
+        self.into()
     }
 
     /// From an ONNX `TensorProto.DataType`, if the protocol and tract have such a type.
     pub(crate) fn from_onnx(number: i32) -> Option<Self> {
         let onnx = DataType::try_from(number).ok()?;
-        NAMES
-            .iter()
-            .find(|(.., candidate)| *candidate == onnx)
-            .map(|(_, datatype, _)| *datatype)
+        let known = ONNX_TYPES.iter().find(|(_, known)| *known == onnx);
+        known.map(|(datatype, _)| *datatype)
     }
 
     /// What tract calls it.
@@ -80,12 +77,6 @@ impl Datatype {
     }
 }
 
-impl std::fmt::Display for Datatype {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(self.name())
-    }
-}
-
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
@@ -93,13 +84,9 @@ mod tests {
 
     #[test]
     fn every_type_maps_between_protocol_onnx_and_tract() {
-        for (name, datatype, onnx) in NAMES {
-            assert_eq!(
-                (datatype.name(), Datatype::from_onnx(onnx as i32)),
-                (name, Some(datatype))
-            );
-
-            assert_eq!(serde_json::to_value(datatype).unwrap(), name);
+        for (datatype, onnx) in ONNX_TYPES {
+            assert_eq!(Datatype::from_onnx(onnx as i32), Some(datatype));
+            assert_eq!(serde_json::to_value(datatype).unwrap(), datatype.name());
             assert_eq!(DatumType::try_from(onnx).unwrap(), datatype.tract());
         }
     }

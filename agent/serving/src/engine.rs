@@ -24,10 +24,8 @@ use crate::{
     work::Control,
 };
 use onnx::{check_graph, model_error, onnx, spec};
-use std::{
-    collections::BTreeSet,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
-};
+use parking_lot::Mutex;
+use std::{collections::BTreeSet, sync::Arc};
 use tract_onnx::{pb::ModelProto, prelude::*, tract_core::plan};
 
 /// Plans cached per model: services use few batch sizes. Each may hold a repacked copy of the
@@ -70,10 +68,6 @@ struct Runnable {
     model: Arc<TypedRunnableModel>,
     /// See [`bounds::open_nodes`].
     is_open: Vec<bool>,
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Engine {
@@ -167,7 +161,9 @@ impl Engine {
             return;
         }
 
-        let in_use: Vec<Shapes> = lock(&other.plans)
+        let in_use: Vec<Shapes> = other
+            .plans
+            .lock()
             .iter()
             .map(|plan| plan.shapes.clone())
             .collect();
@@ -184,7 +180,8 @@ impl Engine {
     /// Shapes of the cached plans, the most recently used first.
     #[cfg(test)]
     pub(crate) fn planned_shapes(&self) -> Vec<Shapes> {
-        lock(&self.plans)
+        self.plans
+            .lock()
             .iter()
             .map(|plan| plan.shapes.clone())
             .collect()
@@ -233,7 +230,7 @@ impl Engine {
             return Ok(plan);
         }
 
-        let _making = lock(&self.making);
+        let _making = self.making.lock();
         if let Some(plan) = self.known_plan(&shapes) {
             return Ok(plan);
         }
@@ -243,7 +240,7 @@ impl Engine {
         let runnable = Arc::new(
             runnable.map_err(|error| EngineError::from_tract(&error, EngineError::Shapes))?,
         );
-        let mut plans = lock(&self.plans);
+        let mut plans = self.plans.lock();
         let reservation = if plans.is_empty() {
             None
         } else if let Some(free) = (plans.len() < PLANS_MAX)
@@ -268,7 +265,7 @@ impl Engine {
     }
 
     fn known_plan(&self, shapes: &Shapes) -> Option<Arc<Runnable>> {
-        let mut plans = lock(&self.plans);
+        let mut plans = self.plans.lock();
         let index = plans.iter().position(|plan| plan.shapes == *shapes)?;
         plans[..=index].rotate_right(1);
         Some(plans[0].runnable.clone())

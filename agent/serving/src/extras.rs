@@ -1,6 +1,7 @@
 //! Versions that are not a model's default, loaded on request and kept while they are in use.
 
 use crate::loading::{LoadError, Loaded, Loading};
+use parking_lot::Mutex;
 use regionmesh_protocol::{
     models::{
         digest::Digest,
@@ -9,7 +10,7 @@ use regionmesh_protocol::{
     status::servability,
 };
 use std::{
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::Arc,
     time::{Duration, Instant},
 };
 use tokio::sync::OnceCell;
@@ -43,10 +44,6 @@ impl Extras {
             limit,
             loading,
         })
-    }
-
-    fn slots(&self) -> MutexGuard<'_, Vec<Slot>> {
-        self.slots.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The version, loaded now if necessary.
@@ -105,7 +102,7 @@ impl Extras {
                     Some(Err((error, at))) if may_pass(error) && at.elapsed() >= RETRY_AFTER
                 )
         };
-        let mut slots = self.slots();
+        let mut slots = self.slots.lock();
         let known = slots
             .iter()
             .position(|slot| slot.model == *model && slot.version == *version);
@@ -128,7 +125,7 @@ impl Extras {
 
     /// Drops the least recently used version that is loaded; `false` if there is none.
     pub(crate) fn drop_oldest(&self) -> bool {
-        let mut slots = self.slots();
+        let mut slots = self.slots.lock();
         let oldest = slots
             .iter()
             .rposition(|slot| matches!(slot.cell.get(), Some(Ok(_))));
@@ -142,7 +139,7 @@ impl Extras {
         version: &VersionName,
         content: Digest,
     ) -> Option<Arc<Loaded>> {
-        let mut slots = self.slots();
+        let mut slots = self.slots.lock();
         let index = slots.iter().position(|slot| {
             slot.model == *model && slot.version == *version && slot.content == content
         })?;
@@ -162,7 +159,7 @@ impl Extras {
         let model = loaded.model.clone();
         let version = loaded.version.clone();
         let content = loaded.content;
-        let mut slots = self.slots();
+        let mut slots = self.slots.lock();
 
         slots.retain(|slot| slot.model != model || slot.version != version);
         slots.insert(
@@ -185,7 +182,8 @@ impl Extras {
 
     /// Drops versions that are not held any more.
     pub(crate) fn retain(&self, is_held: impl Fn(&ModelName, &VersionName, Digest) -> bool) {
-        self.slots()
+        self.slots
+            .lock()
             .retain(|slot| is_held(&slot.model, &slot.version, slot.content));
     }
 }

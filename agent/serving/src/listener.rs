@@ -6,8 +6,8 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use regionmesh_runtime::listener::{
-    self, Door, DoorLimits, DropReason, PlaceLimits,
-    http::{self, End, HttpLimits, ReservePolicy, routed},
+    DoorLimits, PlaceLimits,
+    http::{HttpLimits, HttpServer, ReservePolicy},
 };
 use std::time::Duration;
 use tokio::net::TcpListener;
@@ -55,28 +55,13 @@ pub(crate) async fn serve(
     metrics: ServingMetrics,
     stop: CancellationToken,
 ) {
-    let refused = metrics.refused_connections;
-    let count = {
-        let refused = refused.clone();
-        move |turned: DropReason| refused.with_label_values(&[turned.as_str()]).inc()
+    let server = HttpServer {
+        name: "serving",
+        door: DOOR,
+        connection: CONNECTION,
+        reserve: RESERVE,
+        open: metrics.connections,
+        refused: metrics.refused_connections,
     };
-    let door = Door::new("serving", DOOR, metrics.connections, count);
-    let connection = {
-        let stop = stop.clone();
-        move |stream, seat| {
-            let service = routed(router.clone());
-            let refused = refused.clone();
-            let stop = stop.clone();
-
-            async move {
-                if let End::CutOff(reason) =
-                    http::serve(stream, seat, service, CONNECTION, RESERVE, stop).await
-                {
-                    refused.with_label_values(&[reason]).inc();
-                }
-            }
-        }
-    };
-
-    listener::accept(listener, door, stop, connection).await;
+    server.serve(listener, router, stop).await;
 }

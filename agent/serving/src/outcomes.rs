@@ -2,6 +2,8 @@
 //! test all its versions again.
 
 use crate::quarantine::VersionKey;
+use parking_lot::Mutex;
+use regionmesh_core::backoff::Backoff;
 use regionmesh_protocol::{
     models::{
         digest::Digest,
@@ -14,10 +16,7 @@ use serde::{Deserialize, Serialize};
 use std::{
     collections::BTreeMap,
     path::{Path, PathBuf},
-    sync::{
-        Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicU64, Ordering::Relaxed},
-    },
+    sync::atomic::{AtomicU64, Ordering::Relaxed},
     time::{Duration, Instant},
 };
 use tokio::sync::watch;
@@ -43,9 +42,7 @@ struct OutcomeRecord {
 
 impl OutcomeRecord {
     fn new(outcome: Outcome, is_lasting: bool, failures: u32) -> Self {
-        let pause = RETRY_FIRST
-            .saturating_mul(1 << failures.min(4))
-            .min(RETRY_LONGEST);
+        let pause = Backoff::new(RETRY_FIRST, RETRY_LONGEST).after(failures);
         Self {
             outcome,
             is_lasting,
@@ -79,10 +76,6 @@ pub(crate) struct Outcomes {
     writing: Mutex<()>,
 }
 
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
 impl Outcomes {
     /// Reads the outcomes that the same `engine` saved in `folder`.
     pub(crate) fn open(folder: Option<&Path>, engine: String) -> Self {
@@ -112,7 +105,7 @@ impl Outcomes {
     /// whether it would end the same way after a restart. A failure is ignored after a later reset:
     /// the attempt may have read files that were replaced since.
     pub(crate) fn record(&self, key: &VersionKey, outcome: Outcome, is_lasting: bool, began: u64) {
-        let mut known = lock(&self.known);
+        let mut known = self.known.lock();
         if outcome != Outcome::Servable && began != self.forgotten() {
             return;
         }
@@ -135,7 +128,7 @@ impl Outcomes {
     /// Records that a version can't be served for lack of memory: it is due once `needed_bytes` are
     /// free.
     pub(crate) fn await_room(&self, key: &VersionKey, needed_bytes: u64) {
-        if let Some(known) = lock(&self.known).get_mut(key) {
+        if let Some(known) = self.known.lock().get_mut(key) {
             known.needed_bytes = Some(needed_bytes);
         }
     }
@@ -148,7 +141,7 @@ impl Outcomes {
         now: Option<Instant>,
         free_bytes: u64,
     ) -> Option<Instant> {
-        let known = lock(&self.known);
+        let known = self.known.lock();
         let known = known
             .get(key)
             .filter(|known| known.outcome != Outcome::Servable)?;
@@ -162,7 +155,7 @@ impl Outcomes {
 
     /// Records that a computation of this version does not end, or that it ended after all.
     pub(crate) fn stuck(&self, key: &VersionKey, is_stuck: bool) {
-        let mut stuck = lock(&self.stuck);
+        let mut stuck = self.stuck.lock();
         let count = stuck.entry(key.clone()).or_default();
         *count = if is_stuck {
             *count + 1
@@ -179,7 +172,7 @@ impl Outcomes {
 
     /// The version's outcome; none if it was not tried.
     pub(crate) fn of(&self, key: &VersionKey) -> Option<Outcome> {
-        if let Some(count) = lock(&self.stuck).get(key) {
+        if let Some(count) = self.stuck.lock().get(key) {
             let reason =
                 format!("{count} of its inferences are still running long after their deadline");
             return Some(Outcome::Unservable {
@@ -188,7 +181,8 @@ impl Outcomes {
             });
         }
 
-        lock(&self.known)
+        self.known
+            .lock()
             .get(key)
             .map(|known| known.outcome.clone())
     }
@@ -207,7 +201,7 @@ impl Outcomes {
     }
 
     fn retain_where(&self, is_retained: impl Fn(&VersionKey, &OutcomeRecord) -> bool) {
-        let mut known = lock(&self.known);
+        let mut known = self.known.lock();
         let before = known.len();
         known.retain(|key, known| is_retained(key, known));
 
@@ -226,8 +220,10 @@ impl Outcomes {
     /// Writes the lasting outcomes to the file. Blocks.
     pub(crate) fn save(&self) {
         let Some(file) = &self.file else { return };
-        let _writing = lock(&self.writing);
-        let lasting = lock(&self.known)
+        let _writing = self.writing.lock();
+        let lasting = self
+            .known
+            .lock()
             .iter()
             .filter(|(_, known)| known.is_lasting)
             .map(|((model, version, content), known)| {

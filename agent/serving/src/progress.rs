@@ -4,6 +4,7 @@ use crate::{
     loading::{LoadError, Loaded},
     quarantine::VersionKey,
 };
+use regionmesh_core::backoff::Backoff;
 use regionmesh_protocol::models::{
     digest::Digest,
     manifest::{ModelName, VersionName},
@@ -14,9 +15,8 @@ use tokio::{
     time::Instant,
 };
 
-/// Delay before a load is repeated after a temporary failure: first and longest.
-const RETRY_FIRST: Duration = Duration::from_secs(1);
-const RETRY_LONGEST: Duration = Duration::from_secs(60);
+/// Delays before a load is repeated after a temporary failure.
+const RETRY: Backoff = Backoff::new(Duration::from_secs(1), Duration::from_secs(60));
 /// How long a version whose files can't be read is skipped as a fallback and for test loads.
 const BACKOFF: Duration = Duration::from_secs(15);
 /// Minimum interval between repeated test loads: thousands of unservable versions must not occupy
@@ -105,9 +105,7 @@ impl Progress {
         // A region that gave up its share for this version does not reclaim it because a retry
         // can't read the files.
         let may_await = before.is_none_or(|failure| failure.is_awaited);
-        let delay = RETRY_FIRST
-            .saturating_mul(1 << attempts.min(6))
-            .min(RETRY_LONGEST);
+        let delay = RETRY.after(attempts);
         let failure = Failure {
             version: version.clone(),
             content: *content,

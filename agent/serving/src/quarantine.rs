@@ -7,6 +7,7 @@
 //! versions are suspects: each is loaded alone, so that the next crash leaves one marker. A power
 //! failure leaves markers too; the kernel's boot id identifies those.
 
+use parking_lot::Mutex;
 use regionmesh_protocol::models::{
     digest::Digest,
     manifest::{ModelName, VersionName},
@@ -15,7 +16,7 @@ use serde::{Deserialize, Serialize};
 use std::{
     collections::{BTreeMap, BTreeSet},
     path::{Path, PathBuf},
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::Arc,
 };
 use tokio::sync::watch;
 
@@ -76,7 +77,7 @@ pub(crate) struct Marker {
 impl Drop for Marker {
     fn drop(&mut self) {
         let Some(file) = self.file.take() else { return };
-        let mut loading = lock(&self.quarantine.loading);
+        let mut loading = self.quarantine.loading.lock();
 
         // The file was already removed if the server stopped.
         if loading
@@ -86,10 +87,6 @@ impl Drop for Marker {
             remove(&file);
         }
     }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 fn remove(file: &Path) {
@@ -172,7 +169,7 @@ impl Quarantine {
 
     fn recover(&self, folder: &Path) {
         for (_, record) in records(&folder.join("quarantined")) {
-            lock(&self.held).insert(record.key(), record.began_ms);
+            self.held.lock().insert(record.key(), record.began_ms);
         }
 
         let markers = records(&folder.join("loading"));
@@ -201,7 +198,7 @@ impl Quarantine {
             } else {
                 tracing::warn!(%model, %version, "the process died while it loaded several \
                     versions; this one is loaded alone");
-                lock(&self.suspects).insert(record.key());
+                self.suspects.lock().insert(record.key());
             }
         }
 
@@ -211,7 +208,7 @@ impl Quarantine {
     }
 
     fn put(&self, record: &Record) {
-        lock(&self.held).insert(record.key(), record.began_ms);
+        self.held.lock().insert(record.key(), record.began_ms);
         if let Err(error) = self.write("quarantined", record) {
             tracing::error!(%error, "cannot record a quarantine; it ends with this process");
         }
@@ -239,7 +236,7 @@ impl Quarantine {
             began_ms: regionmesh_runtime::time::unix_ms(),
             is_alone: self.is_suspect(&(model.clone(), version.clone(), *content)),
         };
-        let mut loading = lock(&self.loading);
+        let mut loading = self.loading.lock();
 
         let Some(loading) = loading.as_mut() else {
             return Marker {
@@ -263,23 +260,23 @@ impl Quarantine {
     /// Removes the markers of running loads and creates no more: the process is about to stop in an
     /// orderly way.
     pub(crate) fn close(&self) {
-        let loading = lock(&self.loading).take();
+        let loading = self.loading.lock().take();
         loading.into_iter().flatten().for_each(|file| remove(&file));
     }
 
     /// Whether a version is quarantined.
     pub(crate) fn holds(&self, key: &VersionKey) -> bool {
-        lock(&self.held).contains_key(key)
+        self.held.lock().contains_key(key)
     }
 
     /// Whether a version must be loaded alone, since it may have crashed the process.
     pub(crate) fn is_suspect(&self, key: &VersionKey) -> bool {
-        lock(&self.suspects).contains(key)
+        self.suspects.lock().contains(key)
     }
 
     /// The process survived loading this version.
     pub(crate) fn clear_suspect(&self, key: &VersionKey) {
-        lock(&self.suspects).remove(key);
+        self.suspects.lock().remove(key);
     }
 
     /// Requests a retry of a version that is quarantined or could not be loaded. Returns whether it
@@ -295,7 +292,7 @@ impl Quarantine {
 
     /// Requests a retry of a version, unless it is quarantined.
     pub fn try_again(&self, model: &ModelName, version: &VersionName) {
-        let mut retries = lock(&self.retries);
+        let mut retries = self.retries.lock();
         if retries.len() < VERSIONS_MAX {
             retries.push((model.clone(), version.clone()));
         }
@@ -306,11 +303,13 @@ impl Quarantine {
     /// Ends the quarantine of versions that `is_held` rejects: they were deleted.
     pub(crate) fn retain(&self, is_held: impl Fn(&ModelName, &VersionName, Digest) -> bool) {
         self.drop_where(|(model, version, content)| !is_held(model, version, *content));
-        lock(&self.suspects).retain(|(model, version, content)| is_held(model, version, *content));
+        self.suspects
+            .lock()
+            .retain(|(model, version, content)| is_held(model, version, *content));
     }
 
     fn drop_where(&self, matches_key: impl Fn(&VersionKey) -> bool) -> bool {
-        let mut held = lock(&self.held);
+        let mut held = self.held.lock();
         let gone: Vec<_> = held
             .keys()
             .filter(|key| matches_key(key))
@@ -328,7 +327,7 @@ impl Quarantine {
 
     /// The retries requested since the last call.
     pub(crate) fn take_retries(&self) -> Vec<(ModelName, VersionName)> {
-        std::mem::take(&mut *lock(&self.retries))
+        std::mem::take(&mut *self.retries.lock())
     }
 
     /// Changes when a retry is requested.
@@ -363,7 +362,7 @@ mod tests {
     }
 
     fn versions(quarantine: &Quarantine) -> Vec<VersionKey> {
-        lock(&quarantine.held).keys().cloned().collect()
+        quarantine.held.lock().keys().cloned().collect()
     }
 
     #[test]

@@ -17,6 +17,7 @@ use bytes::Bytes;
 use http_body_util::{BodyExt, Full};
 use hyper::client::conn::http1::SendRequest;
 use hyper_util::rt::TokioIo;
+use parking_lot::Mutex;
 use regionmesh_protocol::{
     clock::HybridTime,
     identity::RegionName,
@@ -35,7 +36,7 @@ use std::{
     collections::BTreeMap,
     net::SocketAddr,
     sync::{
-        Arc, Mutex,
+        Arc,
         atomic::{AtomicUsize, Ordering},
     },
     time::{Duration, Instant},
@@ -71,7 +72,7 @@ impl ModelSource for Memory {
             return Err("the store is away".into());
         }
 
-        let files = self.files.lock().unwrap();
+        let files = self.files.lock();
         let files = files
             .get(&(model.to_string(), version.to_string()))
             .ok_or("no such version")?;
@@ -89,13 +90,13 @@ impl ModelSource for Memory {
         path: &str,
     ) -> Result<Bytes, String> {
         let content = {
-            let files = self.files.lock().unwrap();
+            let files = self.files.lock();
             files
                 .get(&(model.to_string(), version.to_string()))
                 .and_then(|files| files.get(path))
                 .cloned()
         };
-        let read_permits = self.read_permits.lock().unwrap().clone();
+        let read_permits = self.read_permits.lock().clone();
 
         if let Some(read_permits) = read_permits {
             self.held.fetch_add(1, Ordering::SeqCst);
@@ -195,7 +196,6 @@ impl Fixture {
         self.memory
             .files
             .lock()
-            .unwrap()
             .insert((model.into(), version.into()), files);
     }
 
@@ -203,7 +203,6 @@ impl Fixture {
         self.memory
             .files
             .lock()
-            .unwrap()
             .remove(&(model.into(), version.into()));
     }
 
@@ -253,14 +252,7 @@ impl Fixture {
             by: String::new(),
         };
 
-        let versions = self
-            .memory
-            .files
-            .lock()
-            .unwrap()
-            .iter()
-            .map(summary)
-            .collect();
+        let versions = self.memory.files.lock().iter().map(summary).collect();
         let aliases = production.iter().map(alias).collect();
 
         self.announce.send_replace(Arc::new(Catalogue {
@@ -334,6 +326,12 @@ impl Fixture {
             request.to_string(),
         )
         .await
+    }
+
+    #[track_caller]
+    fn assert_metric(&self, line: &str) {
+        let metrics = self.metrics();
+        assert!(metrics.contains(line), "{metrics}");
     }
 
     fn metrics(&self) -> String {

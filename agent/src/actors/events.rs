@@ -198,7 +198,7 @@ fn publish_events(snapshots: &Snapshots, metrics: &EventMetrics, events: Vec<Eve
 }
 
 fn publish_alerts(snapshots: &Snapshots, metrics: &EventMetrics, changes: &ChangeDetector) {
-    for kind in ProblemKind::ALL {
+    for kind in ProblemKind::ALL.iter().copied() {
         let count = i64::try_from(snapshots.problems.count(kind)).unwrap_or(i64::MAX);
         metrics
             .problems

@@ -17,6 +17,7 @@ mod view;
 
 use crate::{actors::messages::GossipMessage, snapshots::Snapshots};
 pub use metrics::GossipMetrics;
+use parking_lot::{Mutex, MutexGuard};
 use ractor::{Actor, ActorProcessingErr, ActorRef};
 use rand::{RngExt, SeedableRng, rngs::StdRng};
 use regionmesh_core::gossip::{Board, BoardLimits, PublishError, Signer, Verifier};
@@ -29,7 +30,7 @@ use spread::Spread;
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
+        Arc,
         atomic::{AtomicU64, Ordering},
     },
     time::{Duration, Instant},
@@ -226,10 +227,7 @@ impl Actor for GossipActor {
 impl GossipState {
     fn board(&self) -> MutexGuard<'_, Board> {
         // A panic between two changes of a map leaves the board usable.
-        self.arguments
-            .board
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
+        self.arguments.board.lock()
     }
 
     fn link_up(&mut self, peer: &AgentId, now: Instant) {
@@ -351,11 +349,7 @@ impl GossipState {
         }
 
         let due = {
-            let board = self
-                .arguments
-                .board
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner);
+            let board = self.arguments.board.lock();
 
             self.spread
                 .take_due(now, |digest| board.has_news_for(digest))

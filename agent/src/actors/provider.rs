@@ -6,7 +6,7 @@
 //! leader can't do harm.
 
 use crate::snapshots::Snapshots;
-use regionmesh_core::notify::changes::ZoneState;
+use regionmesh_core::{backoff::Backoff, notify::changes::ZoneState};
 use regionmesh_dns::{Config, DnsProvider, ProviderError, Published, restrict_plan};
 use regionmesh_protocol::{plan::CommittedPlan, register::ballot::Stamp};
 use std::{sync::Arc, time::Duration};
@@ -16,9 +16,8 @@ use tokio_util::sync::CancellationToken;
 const DRIFT_EVERY: Duration = Duration::from_secs(300);
 /// Most drifted records that one event names.
 const DRIFT_REPORTED_MAX: usize = 16;
-/// Pause after a failure; doubles up to [`LONGEST_BACK_OFF`].
-const FIRST_BACK_OFF: Duration = Duration::from_secs(1);
-const LONGEST_BACK_OFF: Duration = Duration::from_secs(60);
+/// Pauses after failures.
+const BACKOFF: Backoff = Backoff::new(Duration::from_secs(1), Duration::from_secs(60));
 
 /// What the task is started with.
 #[derive(Clone)]
@@ -70,7 +69,7 @@ struct ZoneWriter {
     done: Option<Stamp>,
     /// Published, and not yet seen in the answers of the provider's name servers.
     unverified: Option<Published>,
-    back_off: Duration,
+    backoff: Backoff,
 }
 
 impl ZoneWriter {
@@ -97,7 +96,7 @@ impl ZoneWriter {
 
                 self.done = Some(plan.stamp.clone());
                 self.unverified = Some(published);
-                self.back_off = FIRST_BACK_OFF;
+                self.backoff.reset();
                 DRIFT_EVERY
             }
             // The provider has logged it. A later plan reaches this agent as well.
@@ -112,11 +111,7 @@ impl ZoneWriter {
                 self.unverified = None;
                 DRIFT_EVERY
             }
-            Err(_) => {
-                let wait = self.back_off;
-                self.back_off = (self.back_off * 2).min(LONGEST_BACK_OFF);
-                wait
-            }
+            Err(_) => self.backoff.next_pause(),
         }
     }
 
@@ -144,7 +139,7 @@ async fn sync_zone(arguments: ProviderArguments) {
         arguments: arguments.clone(),
         done: None,
         unverified: None,
-        back_off: FIRST_BACK_OFF,
+        backoff: BACKOFF,
     };
 
     loop {
@@ -223,9 +218,9 @@ mod tests {
     use super::*;
     use crate::{config::fixture, snapshots::LeaderView};
     use async_trait::async_trait;
+    use parking_lot::Mutex;
     use regionmesh_dns::{Difference, OnProgress, Preview, Propagation, Receipt};
     use regionmesh_protocol::{plan::Plan, register::ballot::Ballot};
-    use std::sync::Mutex;
     use tokio::sync::watch;
 
     /// Records its calls, and fails as configured.
@@ -260,7 +255,7 @@ mod tests {
         }
         async fn preview(&self, _: &CommittedPlan) -> Result<Preview, ProviderError> {
             self.comparisons.send_modify(|count| *count += 1);
-            let drifted = self.drifted.lock().unwrap().clone();
+            let drifted = self.drifted.lock().clone();
             if drifted == ["unreadable"] {
                 return Err(ProviderError::Misconfigured("as asked".into()));
             }
@@ -289,7 +284,7 @@ mod tests {
             plan: &CommittedPlan,
             _: OnProgress<'_>,
         ) -> Result<Published, ProviderError> {
-            if let Some(failure) = self.failures.lock().unwrap().pop() {
+            if let Some(failure) = self.failures.lock().pop() {
                 return Err(failure);
             }
             self.written.send_modify(|all| all.push(plan.stamp.seq));
@@ -386,7 +381,7 @@ mod tests {
             last: "as asked".into(),
         };
 
-        *recorder.failures.lock().unwrap() = vec![passing(), passing()];
+        *recorder.failures.lock() = vec![passing(), passing()];
         let (recorder, snapshots, task) = start(recorder);
         lead(&snapshots, true);
         snapshots.plan.send_replace(plan(1));
@@ -397,7 +392,7 @@ mod tests {
             why: "as asked".into(),
         };
 
-        recorder.failures.lock().unwrap().push(fenced);
+        recorder.failures.lock().push(fenced);
         snapshots.plan.send_replace(plan(2));
         tokio::time::sleep(Duration::from_secs(600)).await;
         assert_eq!(*recorder.written.borrow(), [1]);
@@ -426,16 +421,16 @@ mod tests {
         lead(&snapshots, true);
         snapshots.plan.send_replace(plan(1));
         until_published(|zone| !zone.plan.is_empty() && zone.drift.is_empty()).await;
-        *recorder.drifted.lock().unwrap() = vec!["A serving"];
+        *recorder.drifted.lock() = vec!["A serving"];
         until_published(|zone| zone.drift == ["A serving"]).await;
 
         // Who can't look does not know that it is over.
-        *recorder.drifted.lock().unwrap() = vec!["unreadable"];
+        *recorder.drifted.lock() = vec!["unreadable"];
 
         let comparisons = *recorder.comparisons.borrow();
         until(&recorder.comparisons, |now| *now >= comparisons + 2).await;
         until_published(|zone| zone.drift == ["A serving"]).await;
-        *recorder.drifted.lock().unwrap() = Vec::new();
+        *recorder.drifted.lock() = Vec::new();
         until_published(|zone| zone.drift.is_empty()).await;
 
         let fenced = ProviderError::Fenced {
@@ -443,7 +438,7 @@ mod tests {
             why: "as asked".into(),
         };
 
-        recorder.failures.lock().unwrap().push(fenced);
+        recorder.failures.lock().push(fenced);
         snapshots.plan.send_replace(plan(2));
         until_published(|zone| zone.fenced.as_deref() == Some("as asked") && zone.plan == "p2")
             .await;

@@ -131,10 +131,9 @@ async fn ask(
     let named = parameters.remove("format");
     let format = match named.as_deref() {
         None => Format::Json,
-        Some(name) => Format::ALL
-            .into_iter()
-            .find(|format| format.as_str() == name)
-            .ok_or_else(|| ApiError::bad("format: not one of table, json, csv, html"))?,
+        Some(name) => name
+            .parse()
+            .map_err(|_| ApiError::bad("format: not one of table, json, csv, html"))?,
     };
 
     let question = Question::parse(kind, &parameters, today)?;

@@ -44,7 +44,8 @@ pub(crate) fn limit(_: &mut SchemaGenerator) -> Schema {
 }
 
 pub(crate) fn event_kinds(_: &mut SchemaGenerator) -> Schema {
-    let kinds = EventKind::ALL.map(EventKind::as_str).join("|");
+    let kinds = EventKind::ALL.iter().map(|kind| kind.as_str());
+    let kinds = kinds.collect::<Vec<_>>().join("|");
     json_schema!({ "type": "string", "pattern": list(&kinds, "*") })
 }
 

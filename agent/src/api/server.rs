@@ -6,14 +6,14 @@
 //! failed region, or the agent would be restarted, or its region drained, for nothing.
 
 use super::{metrics::ApiMetrics, reply::ApiError};
-use ::http::StatusCode;
 use axum::{
     Router,
     response::{IntoResponse, Response},
 };
+use http::StatusCode;
 use regionmesh_runtime::listener::{
-    self, Door, DoorLimits, PlaceLimits,
-    http::{self, End, HttpLimits, ReservePolicy, routed},
+    DoorLimits, PlaceLimits,
+    http::{HttpLimits, HttpServer, ReservePolicy},
 };
 use std::time::Duration;
 use tokio::net::TcpListener;
@@ -121,32 +121,14 @@ pub(crate) async fn serve(
     limits: Limits,
     stop: CancellationToken,
 ) -> Result<(), String> {
-    let open = metrics.connections.clone();
-    let refused = metrics.refused_connections.clone();
-    let count = {
-        let refused = refused.clone();
-        move |turned: listener::DropReason| refused.with_label_values(&[turned.as_str()]).inc()
+    let server = HttpServer {
+        name: "api",
+        door: limits.door(),
+        connection: limits.connection(),
+        reserve: RESERVE,
+        open: metrics.connections.clone(),
+        refused: metrics.refused_connections.clone(),
     };
-    let door = Door::new("api", limits.door(), open, count);
-    let limits = limits.connection();
-
-    let connection = {
-        let stop = stop.clone();
-        move |stream, seat| {
-            let service = routed(router.clone());
-            let refused = refused.clone();
-            let stop = stop.clone();
-
-            async move {
-                if let End::CutOff(reason) =
-                    http::serve(stream, seat, service, limits, RESERVE, stop).await
-                {
-                    refused.with_label_values(&[reason]).inc();
-                }
-            }
-        }
-    };
-
-    listener::accept(listener, door, stop, connection).await;
+    server.serve(listener, router, stop).await;
     Ok(())
 }

@@ -139,6 +139,13 @@ impl Reply {
         format!("{}; {}", body.error, body.hint)
     }
 
+    /// Asserts that this is such an error, with these words in its text or hint.
+    #[track_caller]
+    fn refused(&self, status: u16, words: &str) {
+        let error = self.error(status);
+        assert!(error.contains(words), "{error}");
+    }
+
     #[track_caller]
     fn ok(self, status: u16) -> Self {
         assert_eq!(self.status, status, "{}", self.text);
@@ -274,12 +281,39 @@ impl Fixture {
         reply
     }
 
+    /// The JSON of a successful answer.
+    async fn read(&self, path: &str) -> Value {
+        self.get(path).await.ok(200).json()
+    }
+
+    /// The JSON of a successful change.
+    async fn change(&self, path: &str, body: impl Into<reqwest::Body>) -> Value {
+        self.post(path, body).await.ok(200).json()
+    }
+
+    /// A request with another `Host`, without a token.
+    async fn ask_as(&self, method: Method, path: &str, host: &str) -> Reply {
+        let request = self.http.request(method, self.url(path));
+        self.send(request.header("host", host)).await
+    }
+
+    /// Connections that were refused for this reason.
+    fn refused_connections(&self, reason: &str) -> u64 {
+        let counted = &self.api.metrics.refused_connections;
+        counted.with_label_values(&[reason]).get()
+    }
+
     /// A change with the right token and this body.
     async fn post(&self, path: &str, body: impl Into<reqwest::Body>) -> Reply {
         let request = self.http.post(self.url(path)).bearer_auth(TOKEN);
         let reply = self.send(request.body(body)).await;
         reply.assert_described("post", path);
         reply
+    }
+
+    async fn promote(&self, version: &str, body: &'static str) -> Reply {
+        let path = format!("/v1/models/resnet/versions/{version}/promote");
+        self.post(&path, body).await
     }
 
     async fn begin(&self, model: &str, version: &str) -> String {
@@ -297,6 +331,13 @@ impl Fixture {
     async fn add(&self, upload: &str, path: &str, bytes: impl Into<reqwest::Body>) -> Reply {
         self.post(&format!("/v1/uploads/{upload}/files?path={path}"), bytes)
             .await
+    }
+
+    /// Adds a file of declared length zero.
+    async fn add_empty(&self, upload: &str) {
+        let path = format!("/v1/uploads/{upload}/files?path=empty");
+        let empty = self.http.post(self.url(&path)).bearer_auth(TOKEN);
+        self.send(empty.header("content-length", "0")).await.ok(201);
     }
 
     async fn commit(&self, upload: &str) -> Reply {

@@ -36,8 +36,6 @@ impl AlertsCommand {
         };
         let list: AlertList = self
             .common
-            .client
-            .connect()?
             .get(&format!("/v1/alerts?state={state}"))
             .await?;
 
@@ -50,7 +48,7 @@ fn render(list: &AlertList, paint: Paint) -> String {
         return format!("no alerts, as {} sees it\n", plain(&list.answered_by, 200));
     }
 
-    let mut table = Table::new(&["SINCE", "STATE", "SEVERITY", "ALERT", "SUMMARY"]).heading(paint);
+    let mut table = Table::new("SINCE, STATE, SEVERITY, ALERT, SUMMARY").heading(paint);
     for alert in &list.alerts {
         table.row(row(alert, paint));
     }

@@ -11,6 +11,8 @@ use nix::unistd::{User, getuid};
 use regionmesh_protocol::text::unprintable;
 use regionmesh_runtime::metrics::Registry;
 use regionmesh_runtime::metrics::render;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
 use std::{
     io::{self, IsTerminal},
     net::SocketAddr,
@@ -53,6 +55,16 @@ impl Common {
 
         text::print(&rendered)?;
         Ok(ExitCode::SUCCESS)
+    }
+
+    /// Asks the mesh.
+    pub(super) async fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T> {
+        Ok(self.client.connect()?.get(path).await?)
+    }
+
+    /// Asks the mesh for a change.
+    pub(super) async fn post<T: DeserializeOwned>(&self, path: &str, body: &Value) -> Result<T> {
+        Ok(self.client.connect()?.post(path, body).await?)
     }
 
     /// Whether people read the answer.

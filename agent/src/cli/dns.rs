@@ -179,14 +179,7 @@ impl Source {
         let plan = if is_first {
             regionmesh_dns::first_plan(&config, unix_ms())
         } else {
-            committed(
-                &self
-                    .common
-                    .client
-                    .connect()?
-                    .get::<PlanDetail>("/v1/plan")
-                    .await?,
-            )?
+            committed(&self.common.get::<PlanDetail>("/v1/plan").await?)?
         };
 
         Ok((plan, providers))

@@ -47,20 +47,19 @@ enum Action {
     Members(members::MembersCommand),
 }
 
-/// When the order expires.
+/// What orders with a term have in common.
 #[derive(Debug, Args)]
 struct Term {
-    /// For how long: 90s, 1h30m, 2h, 3d; at most 30d
-    #[arg(long = "for", value_name = "DURATION", default_value = "1h", value_parser = duration_ms)]
-    for_ms: u64,
-}
-
-/// Whether an order may end another operator's.
-#[derive(Debug, Args)]
-struct Override {
     /// Replace another operator's order if there is one; the answer names it
     #[arg(long)]
     force: bool,
+    /// For how long: 90s, 1h30m, 2h, 3d; at most 30d
+    #[arg(long = "for", value_name = "DURATION", default_value = "1h", value_parser = duration_ms)]
+    for_ms: u64,
+    #[command(flatten)]
+    signature: Signature,
+    #[command(flatten)]
+    common: Common,
 }
 
 /// Drain a region: move its traffic away for a limited time
@@ -72,13 +71,7 @@ struct Drain {
     #[arg(long)]
     yes: bool,
     #[command(flatten)]
-    replacing: Override,
-    #[command(flatten)]
     term: Term,
-    #[command(flatten)]
-    signature: Signature,
-    #[command(flatten)]
-    common: Common,
 }
 
 /// Cancel an override; a drained region returns gradually
@@ -101,13 +94,7 @@ struct Promote {
     #[arg(long)]
     immediate: bool,
     #[command(flatten)]
-    replacing: Override,
-    #[command(flatten)]
     term: Term,
-    #[command(flatten)]
-    signature: Signature,
-    #[command(flatten)]
-    common: Common,
 }
 
 /// Pause automatic failover for a region or the whole mesh
@@ -116,13 +103,7 @@ struct Hold {
     /// The region; without it, the whole mesh
     region: Option<RegionName>,
     #[command(flatten)]
-    replacing: Override,
-    #[command(flatten)]
     term: Term,
-    #[command(flatten)]
-    signature: Signature,
-    #[command(flatten)]
-    common: Common,
 }
 
 /// Show the plan, active orders, and what the guards hold back
@@ -174,46 +155,21 @@ impl FailoverCommand {
     /// Runs the command.
     pub(super) async fn run(self) -> Result<ExitCode> {
         match self.action {
-            Action::Drain(Drain {
-                region,
-                yes,
-                replacing,
-                term,
-                signature,
-                common,
-            }) => {
-                let body = signed(
-                    Some(region),
-                    signature,
-                    json!({ "for_ms": term.for_ms, "force": replacing.force }),
-                );
-
+            Action::Drain(Drain { region, yes, term }) => {
+                let (body, common) = term.sign(Some(region), json!({}));
                 drain(body, yes, &common).await
             }
             Action::Promote(Promote {
                 region,
                 immediate,
-                replacing,
                 term,
-                signature,
-                common,
             }) => {
-                let how = json!({
-                    "for_ms": term.for_ms,
-                    "force": replacing.force,
-                    "immediate": immediate,
-                });
-                order("promote", &signed(Some(region), signature, how), &common).await
+                let (body, common) = term.sign(Some(region), json!({ "immediate": immediate }));
+                order("promote", &body, &common).await
             }
-            Action::Hold(Hold {
-                region,
-                replacing,
-                term,
-                signature,
-                common,
-            }) => {
-                let how = json!({ "for_ms": term.for_ms, "force": replacing.force });
-                order("hold", &signed(region, signature, how), &common).await
+            Action::Hold(Hold { region, term }) => {
+                let (body, common) = term.sign(region, json!({}));
+                order("hold", &body, &common).await
             }
             Action::Restore(Restore {
                 region,
@@ -231,8 +187,7 @@ impl FailoverCommand {
 
 impl ShowStatus {
     async fn run(self) -> Result<ExitCode> {
-        let client = self.common.client.connect()?;
-        let status: FailoverStatus = client.get("/v1/failover/status").await?;
+        let status: FailoverStatus = self.common.get("/v1/failover/status").await?;
         self.common
             .print(&status, |paint| render::status(&status, paint))
     }
@@ -240,8 +195,7 @@ impl ShowStatus {
 
 impl History {
     async fn run(self) -> Result<ExitCode> {
-        let client = self.common.client.connect()?;
-        let mut history: FailoverHistory = client.get("/v1/failover/history").await?;
+        let mut history: FailoverHistory = self.common.get("/v1/failover/history").await?;
         let surplus = history.plans.len().saturating_sub(self.limit);
 
         history.plans.drain(..surplus);
@@ -252,12 +206,19 @@ impl History {
 
 impl Explain {
     async fn run(self) -> Result<ExitCode> {
-        let client = self.common.client.connect()?;
         let path = format!("/v1/failover/explain/{}", self.region);
-        let explanation: RegionExplanation = client.get(&path).await?;
+        let explanation: RegionExplanation = self.common.get(&path).await?;
         self.common.print(&explanation, |paint| {
             render::explanation(&explanation, paint)
         })
+    }
+}
+
+impl Term {
+    fn sign(self, region: Option<RegionName>, mut how: Value) -> (Value, Common) {
+        how["for_ms"] = self.for_ms.into();
+        how["force"] = self.force.into();
+        (signed(region, self.signature, how), self.common)
     }
 }
 
@@ -336,10 +297,7 @@ fn assumption(text: &str) -> Result<(RegionName, Condition), String> {
         .split_once('=')
         .ok_or_else(|| format!("{text:?} is not REGION=VERDICT"))?;
     let region = region.parse().map_err(|error| format!("{error}"))?;
-    let known = Condition::ALL
-        .into_iter()
-        .find(|known| known.as_str() == condition);
-    let condition = known.ok_or_else(|| {
+    let condition = condition.parse().map_err(|_| {
         format!("{condition:?} is not a verdict; use failed, draining, suspect, healthy or unknown")
     })?;
 

@@ -121,7 +121,7 @@ impl ModelsCommand {
 
 impl List {
     async fn run(self) -> Result<ExitCode> {
-        let models: Models = self.common.client.connect()?.get("/v1/models").await?;
+        let models: Models = self.common.get("/v1/models").await?;
         self.common.print(&models, |paint| {
             if models.models.is_empty() {
                 return "no models yet; publish one with: regionmesh models publish NAME VERSION \
@@ -169,10 +169,9 @@ impl Delete {
             yes,
         )?;
 
-        let client = common.client.connect()?;
         let query = if force { "?force=true" } else { "" };
         let path = format!("/v1/models/{model}/versions/{version}/delete{query}");
-        let done: Done = client.post(&path, &json!({})).await?;
+        let done: Done = common.post(&path, &json!({})).await?;
 
         common.print(&done, |_| done.done.clone())
     }
@@ -190,7 +189,6 @@ impl Promote {
             common,
         } = self;
 
-        let client = common.client.connect()?;
         let path = format!("/v1/models/{model}/versions/{version}/promote");
         let body = json!({
             "alias": alias,
@@ -198,7 +196,7 @@ impl Promote {
             "force": force,
             "wait_ms": timeout.as_millis() as u64,
         });
-        let set: Promoted = client.post(&path, &body).await?;
+        let set: Promoted = common.post(&path, &body).await?;
 
         for warning in &set.warnings {
             eprintln!("warning: {}", text::plain(warning, 500));

@@ -1,5 +1,7 @@
 //! Output for people: tables, sizes, ages, colours.
 
+use console::{Style, measure_text_width};
+use regionmesh_cost::render::aligned;
 use regionmesh_protocol::{status::condition::Condition, text::is_unprintable};
 use std::{
     io::{self, Write},
@@ -35,22 +37,22 @@ pub(super) enum ColourChoice {
 }
 
 /// How this run of the program prints: set once, before a command runs.
-static STYLE: OnceLock<Style> = OnceLock::new();
+static PRINTING: OnceLock<Printing> = OnceLock::new();
 
 #[derive(Debug, Clone, Copy, Default)]
-struct Style {
+struct Printing {
     colour: ColourChoice,
     is_verbose: bool,
 }
 
 /// Sets how this run of the program prints; later calls change nothing.
 pub(super) fn set_style(colour: ColourChoice, is_verbose: bool) {
-    let _ = STYLE.set(Style { colour, is_verbose });
+    let _ = PRINTING.set(Printing { colour, is_verbose });
 }
 
 /// Whether `--verbose` is given.
 pub(super) fn is_verbose() -> bool {
-    STYLE.get().is_some_and(|style| style.is_verbose)
+    PRINTING.get().is_some_and(|printing| printing.is_verbose)
 }
 
 /// Prints a detail to standard error if `--verbose` is given.
@@ -67,7 +69,7 @@ pub(super) fn takes_colour() -> bool {
     let is_forced =
         |name: &str| std::env::var_os(name).is_some_and(|value| !value.is_empty() && value != "0");
 
-    match STYLE.get().copied().unwrap_or_default().colour {
+    match PRINTING.get().copied().unwrap_or_default().colour {
         ColourChoice::Always => true,
         ColourChoice::Never => false,
         ColourChoice::Auto if is_set("NO_COLOR") => false,
@@ -115,16 +117,17 @@ impl Paint {
     /// The text in that tone.
     pub(super) fn tone(self, tone: Tone, text: impl Into<String>) -> String {
         let text = text.into();
-        let code = match tone {
-            Tone::Good => 32,
-            Tone::Uneasy => 33,
-            Tone::Bad => 31,
-            Tone::Faint => 2,
-            Tone::Strong => 1,
+        let style = Style::new().force_styling(true);
+        let style = match tone {
+            Tone::Good => style.green(),
+            Tone::Uneasy => style.yellow(),
+            Tone::Bad => style.red(),
+            Tone::Faint => style.dim(),
+            Tone::Strong => style.bold(),
         };
 
         if self.is_on && !text.is_empty() {
-            format!("\x1b[{code}m{text}\x1b[0m")
+            style.apply_to(text).to_string()
         } else {
             text
         }
@@ -150,7 +153,7 @@ pub(super) fn plain(text: &str, limit: usize) -> String {
 /// Breaks a text at spaces so that it fits into [`WIDTH`], the first line after `head`, the others
 /// indented as far.
 pub(super) fn wrap(head: &str, text: &str) -> String {
-    let indent = visible(head);
+    let indent = measure_text_width(head);
     let mut lines = String::from(head);
     let mut column = indent;
     let mut is_first = true;
@@ -182,10 +185,10 @@ pub(super) struct Table {
 }
 
 impl Table {
-    /// A table with these headings.
-    pub(super) fn new(headings: &[&str]) -> Self {
+    /// A table with these headings, separated by `, `.
+    pub(super) fn new(headings: &str) -> Self {
         Self {
-            rows: vec![headings.iter().map(|&heading| heading.into()).collect()],
+            rows: vec![headings.split(", ").map(Into::into).collect()],
         }
     }
 
@@ -205,44 +208,8 @@ impl Table {
 
     /// The table as lines.
     pub(super) fn render(&self) -> String {
-        let columns = self.rows.iter().map(Vec::len).max().unwrap_or(0);
-        let width = |column: usize| {
-            self.rows
-                .iter()
-                .filter_map(|row| row.get(column))
-                .map(|cell| visible(cell))
-                .max()
-        };
-        let widths: Vec<_> = (0..columns)
-            .map(|column| width(column).unwrap_or(0))
-            .collect();
-        let mut text = String::new();
-
-        for row in &self.rows {
-            let mut line = String::new();
-            for (cell, width) in row.iter().zip(&widths) {
-                line += cell;
-                line += &" ".repeat(width - visible(cell) + 2);
-            }
-
-            text += line.trim_end();
-            text.push('\n');
-        }
-
-        text
+        aligned(&self.rows, |_| false, measure_text_width)
     }
-}
-
-/// Characters that are seen: colour codes are not.
-fn visible(cell: &str) -> usize {
-    let mut is_code = false;
-    cell.chars()
-        .filter(|&c| {
-            let is_seen = !is_code && c != '\x1b';
-            is_code = (is_code || c == '\x1b') && c != 'm';
-            is_seen
-        })
-        .count()
 }
 
 /// How long, in the largest unit that says enough; `ms` in milliseconds.

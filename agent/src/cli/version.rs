@@ -52,7 +52,7 @@ impl VersionCommand {
     }
 
     async fn agents(&self) -> Result<Vec<AgentVersion>> {
-        let status: Status = self.common.client.connect()?.get("/v1/status").await?;
+        let status: Status = self.common.get("/v1/status").await?;
         let alive = status.agents.into_iter().filter(|agent| agent.alive);
         Ok(alive
             .map(|agent| AgentVersion {

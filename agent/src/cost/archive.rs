@@ -19,6 +19,7 @@ use regionmesh_replication::{HybridClock, PublishError, Publisher};
 use regionmesh_runtime::models::ModelError;
 use regionmesh_store::ModelStore;
 use std::{collections::BTreeMap, fmt, path::PathBuf, sync::Arc};
+use strum::{EnumString, IntoStaticStr};
 
 /// The internal model that all documents are versions of.
 const MODEL: &str = "regionmesh.cost";
@@ -26,7 +27,8 @@ const MODEL: &str = "regionmesh.cost";
 const FILE: &str = "document";
 
 /// The kind of a document.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, EnumString, IntoStaticStr)]
+#[strum(serialize_all = "kebab-case")]
 pub enum Kind {
     /// The day cells of a source's bill for a month.
     Bill,
@@ -39,15 +41,8 @@ pub enum Kind {
 }
 
 impl Kind {
-    const ALL: [Self; 4] = [Self::Bill, Self::Use, Self::Prices, Self::Advice];
-
     fn as_str(self) -> &'static str {
-        match self {
-            Self::Bill => "bill",
-            Self::Use => "use",
-            Self::Prices => "prices",
-            Self::Advice => "advice",
-        }
+        self.into()
     }
 }
 
@@ -93,7 +88,7 @@ impl Slot {
     fn of(version: &VersionName) -> Option<Self> {
         let (rest, _random) = version.base().rsplit_once('.')?;
         let (kind, place) = rest.split_once('.')?;
-        let kind = Kind::ALL.into_iter().find(|known| known.as_str() == kind)?;
+        let kind = kind.parse().ok()?;
 
         Some(Self {
             kind,

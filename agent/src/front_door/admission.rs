@@ -5,12 +5,9 @@
 //! once a region answers, they are released at the pace of its answers.
 
 use super::metrics::FrontDoorMetrics;
+use parking_lot::Mutex;
 use regionmesh_core::admission::retry::ReleaseWindow;
-use std::{
-    pin::pin,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::Duration,
-};
+use std::{pin::pin, sync::Arc, time::Duration};
 use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore},
     time::{Instant, sleep, sleep_until},
@@ -74,7 +71,7 @@ impl Admission {
             }
         };
 
-        let mut state = self.state();
+        let mut state = self.state.lock();
         state.unsent += 1;
 
         let epoch = state.window.epoch();
@@ -88,7 +85,7 @@ impl Admission {
 
     /// Admits one more if all admitted requests were sent and no answer frees a permit.
     fn pace(&self) {
-        let mut state = self.state();
+        let mut state = self.state.lock();
         if state.unsent == 0 && state.paced.elapsed() >= PACE {
             self.change(&mut state, ReleaseWindow::answered);
         }
@@ -111,17 +108,13 @@ impl Admission {
         state.paced = Instant::now();
         self.metrics.window.set(after as i64);
     }
-
-    fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
 }
 
 impl Pass {
     /// The request was sent to a region.
     pub(super) fn sent(&mut self) {
         if !self.is_sent {
-            self.admission.state().unsent -= 1;
+            self.admission.state.lock().unsent -= 1;
             self.is_sent = true;
         }
     }
@@ -146,13 +139,13 @@ impl Pass {
     }
 
     fn report(&self, change: impl FnOnce(&mut ReleaseWindow)) {
-        let mut state = self.admission.state();
+        let mut state = self.admission.state.lock();
         self.admission.change(&mut state, change);
     }
 
     /// The request must be sent again; its next outcome counts.
     pub(super) fn again(&mut self) {
-        let mut state = self.admission.state();
+        let mut state = self.admission.state.lock();
         self.epoch = state.window.epoch();
         state.unsent += usize::from(self.is_sent);
         self.is_sent = false;
@@ -161,7 +154,7 @@ impl Pass {
 
 impl Drop for Pass {
     fn drop(&mut self) {
-        let mut state = self.admission.state();
+        let mut state = self.admission.state.lock();
         state.unsent -= usize::from(!self.is_sent);
         if state.surplus > 0 {
             state.surplus -= 1;

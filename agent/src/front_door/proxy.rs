@@ -14,6 +14,7 @@ use bytes::Bytes;
 use http::{Method, Request, Response, StatusCode, header, request};
 use http_body_util::{BodyExt, Limited};
 use hyper::body::Incoming;
+use parking_lot::Mutex;
 use prometheus::IntGauge;
 use regionmesh_core::admission::retry::{
     AttemptFailure, GiveUp, RetryBudget, Retryable, decide, is_idempotent,
@@ -21,7 +22,7 @@ use regionmesh_core::admission::retry::{
 use regionmesh_runtime::logging::Throttle;
 use std::{
     net::{IpAddr, SocketAddr},
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::Arc,
     time::Duration,
 };
 use tokio::time::{Instant, timeout};
@@ -62,10 +63,6 @@ impl Proxy {
             started: Instant::now(),
             throttle: Throttle::new(LOG_EVERY),
         }
-    }
-
-    fn budget(&self) -> MutexGuard<'_, RetryBudget> {
-        self.budget.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -177,7 +174,7 @@ impl Client {
     ) -> Result<(&'static str, Response<Outgoing>), Failure> {
         let proxy = &self.proxy;
         let left = {
-            let mut budget = proxy.budget();
+            let mut budget = proxy.budget.lock();
             budget.deposit();
             budget.left()
         };
@@ -247,7 +244,7 @@ impl Client {
         } = failed;
         let now_ms = u64::try_from(proxy.started.elapsed().as_millis()).unwrap_or(u64::MAX);
         let decided = {
-            let mut budget = proxy.budget();
+            let mut budget = proxy.budget.lock();
             let decided = decide(
                 failure,
                 sending.retryable,
@@ -459,11 +456,7 @@ impl Client {
     /// The connection of the last request, if it leads to the right address and the request can be
     /// retried in case the region has closed it.
     fn reuse(&self, address: SocketAddr, retryable: Retryable) -> Option<Backend> {
-        let idle = self
-            .idle
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .take()?;
+        let idle = self.idle.lock().take()?;
 
         (idle.address == address
             && idle.is_ready()
@@ -473,7 +466,7 @@ impl Client {
     }
 
     fn keep_alive(&self, backend: Backend) {
-        *self.idle.lock().unwrap_or_else(PoisonError::into_inner) = Some(backend);
+        *self.idle.lock() = Some(backend);
     }
 }
 

@@ -10,9 +10,9 @@ use hickory_resolver::{
     net::{NetError, runtime::TokioRuntimeProvider},
     proto::rr::Name,
 };
+use parking_lot::Mutex;
 use std::{
     net::{IpAddr, SocketAddr},
-    sync::{Mutex, PoisonError},
     time::Duration,
 };
 use tokio::time::{Instant, sleep_until, timeout_at};
@@ -148,7 +148,7 @@ impl Regions {
         self.resolver.clear_cache();
         search.cleared_at = Instant::now();
 
-        let mut outage = self.outage.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut outage = self.outage.lock();
         if outage.is_none() {
             *outage = Some(Instant::now());
             tracing::info!(%address, why, "a region does not answer; requests wait until DNS names \
@@ -158,11 +158,7 @@ impl Regions {
 
     /// An address was reached.
     pub(super) fn found(&self, address: SocketAddr) {
-        let begun = self
-            .outage
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .take();
+        let begun = self.outage.lock().take();
 
         if let Some(begun) = begun {
             let after_ms = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX);

@@ -34,7 +34,6 @@ use regionmesh_protocol::models::manifest::{ModelName, VersionName};
 use regionmesh_runtime::models::ModelError;
 use std::{
     pin::pin,
-    sync::PoisonError,
     time::{Duration, Instant},
 };
 
@@ -345,7 +344,7 @@ impl ModelStore {
     /// The time by the store's clock, Unix milliseconds. May lag, so that claims look younger than
     /// they are.
     async fn store_now_ms(&self) -> Result<i64, ModelError> {
-        if let Some((at, now_ms)) = *self.clock.lock().unwrap_or_else(PoisonError::into_inner)
+        if let Some((at, now_ms)) = *self.clock.lock()
             && at.elapsed() < CLOCK_GOOD_FOR
         {
             return Ok(now_ms + at.elapsed().as_millis() as i64);
@@ -368,7 +367,7 @@ impl ModelStore {
             .map_err(|error| model_error("read", &path, &error))?;
         let now_ms = meta.last_modified.timestamp_millis();
 
-        *self.clock.lock().unwrap_or_else(PoisonError::into_inner) = Some((Instant::now(), now_ms));
+        *self.clock.lock() = Some((Instant::now(), now_ms));
         Ok(now_ms)
     }
 

@@ -2,12 +2,13 @@
 
 use crate::fault::{Cause, StoreFault, cause, is_answer};
 use object_store::{Error as ObjectError, path::Path as ObjectPath};
+use parking_lot::Mutex;
 use regionmesh_core::health::store::{Access, Outage, StoreJudge};
 use regionmesh_runtime::describe::io_words;
 use std::{
     io,
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc,
         atomic::{AtomicU64, Ordering},
     },
     time::{Duration, Instant},
@@ -61,22 +62,22 @@ impl StoreHealth {
 
     /// Blocks all writes until [`StoreHealth::found_fit`].
     pub fn require_check(&self) {
-        *lock(&self.0.fitness) = Fitness::Unchecked;
+        *self.0.fitness.lock() = Fitness::Unchecked;
     }
 
     /// Records that the store supports what a region's store needs.
     pub(crate) fn found_fit(&self) {
-        *lock(&self.0.fitness) = Fitness::Fit;
+        *self.0.fitness.lock() = Fitness::Fit;
     }
 
     /// Records that the store lacks something that a region's store needs.
     pub(crate) fn found_unfit(&self, why: impl Into<String>) {
-        *lock(&self.0.fitness) = Fitness::Unfit(why.into());
+        *self.0.fitness.lock() = Fitness::Unfit(why.into());
     }
 
     /// Why writes are blocked; none if they are not.
     pub(crate) fn obstacle(&self) -> Option<StoreFault> {
-        let cause = match &*lock(&self.0.fitness) {
+        let cause = match &*self.0.fitness.lock() {
             Fitness::Fit => return None,
             Fitness::Unchecked => Cause::Unchecked,
             Fitness::Unfit(why) => Cause::Unfit(why.clone()),
@@ -95,18 +96,21 @@ impl StoreHealth {
 
     /// Whether the store is unavailable now.
     pub(crate) fn outage(&self) -> Option<Outage> {
-        lock(&self.0.judge).outage(self.now_ms())
+        self.0.judge.lock().outage(self.now_ms())
     }
 
     /// How long ago an operation last succeeded, or since the start if none did.
     pub(crate) fn idle_for(&self) -> Duration {
-        let last_ms = lock(&self.0.judge).succeeded_ms().unwrap_or(0);
+        let last_ms = self.0.judge.lock().succeeded_ms().unwrap_or(0);
         Duration::from_millis(self.now_ms().saturating_sub(last_ms))
     }
 
     /// How long ago a write last succeeded, or since the start if none did.
     pub(crate) fn write_idle_for(&self) -> Duration {
-        let last_ms = lock(&self.0.judge)
+        let last_ms = self
+            .0
+            .judge
+            .lock()
             .succeeded_by_ms(Access::Write)
             .unwrap_or(0);
         Duration::from_millis(self.now_ms().saturating_sub(last_ms))
@@ -118,22 +122,22 @@ impl StoreHealth {
     pub(crate) fn writes_hang(&self, area: &str, waited: Duration) {
         let fault = self.fault(Cause::Silent(waited.as_millis() as u64));
         self.record(Access::Write, area, Err(fault.to_string()));
-        *lock(&self.0.hanging_write) = Some(fault);
+        *self.0.hanging_write.lock() = Some(fault);
     }
 
     /// Records that no write hangs.
     pub(crate) fn writes_end(&self) {
-        *lock(&self.0.hanging_write) = None;
+        *self.0.hanging_write.lock() = None;
     }
 
     /// Why writes are refused while one of them hangs.
     pub(crate) fn hanging_write(&self) -> Option<StoreFault> {
-        lock(&self.0.hanging_write).clone()
+        self.0.hanging_write.lock().clone()
     }
 
     /// Whether writes failed and none succeeded since.
     pub(crate) fn are_writes_in_doubt(&self) -> bool {
-        lock(&self.0.judge).is_in_doubt(Access::Write)
+        self.0.judge.lock().is_in_doubt(Access::Write)
     }
 
     /// How many operations of this kind failed so far.
@@ -193,17 +197,16 @@ impl StoreHealth {
         if outcome.is_err() {
             self.0.failures[access as usize].fetch_add(1, Ordering::Relaxed);
         }
-        lock(&self.0.judge).observe(access, area, outcome, self.now_ms());
+        self.0
+            .judge
+            .lock()
+            .observe(access, area, outcome, self.now_ms());
     }
 
     fn now_ms(&self) -> u64 {
         // Lasts for 500 million years.
         self.0.begin.elapsed().as_millis() as u64
     }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// An operation in progress. Dropped without an outcome after [`SILENT_AFTER`], it counts as

@@ -19,6 +19,7 @@ use futures::{StreamExt, TryStreamExt};
 use object_store::{
     Error as ObjectError, ObjectMeta, ObjectStoreExt, PutMode, PutPayload, path::Path as ObjectPath,
 };
+use parking_lot::Mutex;
 use regionmesh_protocol::{
     codec,
     models::manifest::{Manifest, ModelName, VersionName, VersionSummary},
@@ -28,7 +29,7 @@ use std::{
     collections::HashMap,
     path::{Path, PathBuf},
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc,
         atomic::{AtomicBool, Ordering},
     },
     time::{Duration, Instant},
@@ -194,7 +195,7 @@ impl ModelStore {
         let mut versions: Vec<_> = now.values().map(|(_, summary)| summary.clone()).collect();
 
         versions.sort();
-        *self.seen.lock().unwrap_or_else(PoisonError::into_inner) = now;
+        *self.seen.lock() = now;
         Ok(versions)
     }
 
@@ -203,12 +204,7 @@ impl ModelStore {
         meta: ObjectMeta,
     ) -> Result<Option<(ObjectPath, Tag, VersionSummary)>, ModelError> {
         let tag = (meta.e_tag, meta.last_modified.timestamp_micros(), meta.size);
-        let known = self
-            .seen
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .get(&meta.location)
-            .cloned();
+        let known = self.seen.lock().get(&meta.location).cloned();
 
         if let Some((known_tag, summary)) = known
             && known_tag == tag

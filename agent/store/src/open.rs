@@ -58,49 +58,23 @@ pub fn open(config: &Settings) -> Result<OpenStore, OpenError> {
         ObjectStoreScheme::parse(&url).map_err(|error| fail(error.to_string()))?;
     let wrong = |error: object_store::Error| fail(error.to_string());
 
+    macro_rules! cloud {
+        ($builder:ident, $kind:literal) => {{
+            let builder = $builder::new().with_url(url.as_str());
+            let builder = configured(builder, &options, |builder, key, value| {
+                builder.with_config(key, value)
+            });
+            let build = |retry| builder.clone().with_retry(retry).build().map_err(wrong);
+
+            let place = place($kind, &url);
+            Ok(remote(build(retrying())?, build(once())?, prefix, place))
+        }};
+    }
+
     match scheme {
-        ObjectStoreScheme::AmazonS3 => {
-            let builder = AmazonS3Builder::new().with_url(url.as_str());
-            let builder = configured(builder, &options, |builder, key, value| {
-                builder.with_config(key, value)
-            });
-            let build = |retry| builder.clone().with_retry(retry).build().map_err(wrong);
-
-            Ok(remote(
-                build(retrying())?,
-                build(once())?,
-                prefix,
-                place("bucket", &url),
-            ))
-        }
-        ObjectStoreScheme::GoogleCloudStorage => {
-            let builder = GoogleCloudStorageBuilder::new().with_url(url.as_str());
-            let builder = configured(builder, &options, |builder, key, value| {
-                builder.with_config(key, value)
-            });
-            let build = |retry| builder.clone().with_retry(retry).build().map_err(wrong);
-
-            Ok(remote(
-                build(retrying())?,
-                build(once())?,
-                prefix,
-                place("bucket", &url),
-            ))
-        }
-        ObjectStoreScheme::MicrosoftAzure => {
-            let builder = MicrosoftAzureBuilder::new().with_url(url.as_str());
-            let builder = configured(builder, &options, |builder, key, value| {
-                builder.with_config(key, value)
-            });
-            let build = |retry| builder.clone().with_retry(retry).build().map_err(wrong);
-
-            Ok(remote(
-                build(retrying())?,
-                build(once())?,
-                prefix,
-                place("container", &url),
-            ))
-        }
+        ObjectStoreScheme::AmazonS3 => cloud!(AmazonS3Builder, "bucket"),
+        ObjectStoreScheme::GoogleCloudStorage => cloud!(GoogleCloudStorageBuilder, "bucket"),
+        ObjectStoreScheme::MicrosoftAzure => cloud!(MicrosoftAzureBuilder, "container"),
         _ => Err(fail(format!(
             "{} is not a supported kind of store",
             url.scheme()

@@ -71,7 +71,7 @@ use regionmesh_protocol::register::{
 use slot::{Mark, ObjectTag, Slot};
 use std::{
     sync::{
-        Arc, PoisonError,
+        Arc,
         atomic::{AtomicU64, Ordering},
     },
     time::{Duration, Instant},
@@ -105,7 +105,7 @@ pub struct SlotStore {
     metrics: SlotMetrics,
     writer: u64,
     writes: AtomicU64,
-    bounds: std::sync::Mutex<Bounds>,
+    bounds: parking_lot::Mutex<Bounds>,
     seen: Mutex<Seen>,
     failures: FailureLog,
 }
@@ -151,7 +151,7 @@ impl SlotStore {
 
     /// Sets the bounds of what this acceptor accepts, which depend on the other acceptors.
     pub fn set_bounds(&self, bounds: Bounds) {
-        *self.bounds.lock().unwrap_or_else(PoisonError::into_inner) = bounds;
+        *self.bounds.lock() = bounds;
     }
 
     fn acceptor(&self) -> &'static str {
@@ -159,10 +159,7 @@ impl SlotStore {
     }
 
     fn bounds(&self) -> Bounds {
-        self.bounds
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone()
+        self.bounds.lock().clone()
     }
 
     /// Answers `request`; the answer is durable. Requests of this process run one after another.

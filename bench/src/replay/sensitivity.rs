@@ -15,68 +15,44 @@ pub struct Variant {
     change: fn(&mut Assumptions),
 }
 
+const fn variant(title: &'static str, change: fn(&mut Assumptions)) -> Variant {
+    Variant { title, change }
+}
+
 impl Variant {
     /// All variants; the first changes nothing.
     pub const ALL: [Self; 14] = [
-        Self {
-            title: "the documented case",
-            change: |_| {},
-        },
-        Self {
-            title: "callers on the Internet: all answers are egress",
-            change: |it| it.callers = Callers::OnInternet,
-        },
-        Self {
-            title: "e2-standard-4, cheaper and slower, in Google Cloud",
-            change: |it| it.node_types[1] = "e2-standard-4",
-        },
-        Self {
-            title: "no spot nodes",
-            change: |it| it.spot_share_max = 0.0,
-        },
-        Self {
-            title: "spot nodes lost three times as often",
-            change: |it| {
-                it.spot.loss_per_hour *= 3.0;
-                it.spot.scarce_loss_per_hour = (it.spot.scarce_loss_per_hour * 3.0).min(0.9);
-            },
-        },
-        Self {
-            title: "spot markets scarce five times as often",
-            change: |it| it.spot.scarce_per_hour *= 5.0,
-        },
-        Self {
-            title: "no commitments",
-            change: |it| it.has_commitments = false,
-        },
-        Self {
-            title: "peak known without headroom",
-            change: |it| it.peak_margin = 1.0,
-        },
-        Self {
-            title: "no headroom after the loss of a region",
-            change: |it| it.loss_margin = 1.0,
-        },
-        Self {
-            title: "large model with three times the work",
-            change: |it| it.node_seconds[0] *= 3.0,
-        },
-        Self {
-            title: "mid model with three times the work",
-            change: |it| it.node_seconds[1] *= 3.0,
-        },
-        Self {
-            title: "all origins with the same time of day",
-            change: |it| it.is_shifted = false,
-        },
-        Self {
-            title: "ten times the load",
-            change: |it| it.load_factor = 10.0,
-        },
-        Self {
-            title: "a twentieth of the load",
-            change: |it| it.load_factor = 0.05,
-        },
+        variant("the documented case", |_| {}),
+        variant("callers on the Internet: all answers are egress", |it| {
+            it.callers = Callers::OnInternet
+        }),
+        variant("e2-standard-4, cheaper and slower, in Google Cloud", |it| {
+            it.node_types[1] = "e2-standard-4"
+        }),
+        variant("no spot nodes", |it| it.spot_share_max = 0.0),
+        variant("spot nodes lost three times as often", |it| {
+            it.spot.loss_per_hour *= 3.0;
+            it.spot.scarce_loss_per_hour = (it.spot.scarce_loss_per_hour * 3.0).min(0.9);
+        }),
+        variant("spot markets scarce five times as often", |it| {
+            it.spot.scarce_per_hour *= 5.0
+        }),
+        variant("no commitments", |it| it.has_commitments = false),
+        variant("peak known without headroom", |it| it.peak_margin = 1.0),
+        variant("no headroom after the loss of a region", |it| {
+            it.loss_margin = 1.0
+        }),
+        variant("large model with three times the work", |it| {
+            it.node_seconds[0] *= 3.0
+        }),
+        variant("mid model with three times the work", |it| {
+            it.node_seconds[1] *= 3.0
+        }),
+        variant("all origins with the same time of day", |it| {
+            it.is_shifted = false
+        }),
+        variant("ten times the load", |it| it.load_factor = 10.0),
+        variant("a twentieth of the load", |it| it.load_factor = 0.05),
     ];
 }
 

@@ -6,6 +6,8 @@
 //! multiply an overload. [`ReleaseWindow`]: how many requests may be in flight to a region, so that
 //! requests that were held while no region answered don't all arrive in the same millisecond.
 
+use strum::IntoStaticStr;
+
 /// Requests in flight when a region was just found: enough for a region with four parallel
 /// inferences.
 pub(crate) const WINDOW_INITIAL: usize = 8;
@@ -61,11 +63,13 @@ pub struct Retryable {
 }
 
 /// Why a request is not retried.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, IntoStaticStr)]
+#[strum(serialize_all = "snake_case")]
 pub enum GiveUp {
     /// It may have been carried out, and it is not safe to repeat.
     NotIdempotent,
     /// Its body is too large to keep.
+    #[strum(serialize = "body_too_large")]
     NotBuffered,
     /// The connection broke under it [`BROKEN_MAX`] times.
     Broken,
@@ -78,13 +82,7 @@ pub enum GiveUp {
 impl GiveUp {
     /// For a metric's label.
     pub fn as_str(self) -> &'static str {
-        match self {
-            Self::NotIdempotent => "not_idempotent",
-            Self::NotBuffered => "body_too_large",
-            Self::Broken => "broken",
-            Self::Attempts => "attempts",
-            Self::Budget => "budget",
-        }
+        self.into()
     }
 
     /// In words, to follow "it was not sent again: ".

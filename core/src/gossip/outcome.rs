@@ -2,9 +2,11 @@
 
 use regionmesh_protocol::{codec::CodecError, identity::AgentId, status::StatusKind};
 use std::collections::BTreeMap;
+use strum::IntoStaticStr;
 
 /// Why an entry was not taken.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, IntoStaticStr)]
+#[strum(serialize_all = "snake_case")]
 pub enum Rejection {
     /// Not newer than what is held.
     Stale,
@@ -23,23 +25,14 @@ pub enum Rejection {
     /// No room for another agent or for more bytes.
     Full,
     /// Beyond the limit of one delta, or after too many forgeries in it.
+    #[strum(serialize = "not_looked_at")]
     Skipped,
 }
 
 impl Rejection {
     /// For a metric label.
     pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Stale => "stale",
-            Self::Forgotten => "forgotten",
-            Self::NoCertificate => "no_certificate",
-            Self::BadCertificate => "bad_certificate",
-            Self::BadSignature => "bad_signature",
-            Self::Malformed => "malformed",
-            Self::TooLarge => "too_large",
-            Self::Full => "full",
-            Self::Skipped => "not_looked_at",
-        }
+        self.into()
     }
 }
 

@@ -9,7 +9,7 @@ mod types;
 
 pub use types::{ElectionEffect, ElectionSettings, ElectionView, KnownLeader};
 
-use crate::leader::ballots::KnownBallots;
+use crate::{backoff::Backoff, leader::ballots::KnownBallots};
 use regionmesh_protocol::{
     identity::{AgentId, RegionName},
     register::{
@@ -18,7 +18,7 @@ use regionmesh_protocol::{
         prevote::{PreVoteReply, PreVoteRequest},
     },
 };
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, time::Duration};
 
 /// Whether `votes` holds more than half of `members`. By name: a vote only says that an attempt is
 /// worthwhile.
@@ -209,12 +209,11 @@ impl Election {
     }
 
     fn wait(&mut self, now_ms: u64, random: u64) {
-        let longest = self
-            .settings
-            .delay_max_ms
-            .saturating_mul(1 << self.attempts.min(16));
-        let longest = longest.min(self.settings.delay_cap_ms);
-        let spread = longest
+        let first = Duration::from_millis(self.settings.delay_max_ms);
+        let longest = Duration::from_millis(self.settings.delay_cap_ms);
+        let pause = Backoff::new(first, longest).after(self.attempts);
+        let spread = u64::try_from(pause.as_millis())
+            .unwrap_or(u64::MAX)
             .saturating_sub(self.settings.delay_min_ms)
             .saturating_add(1);
         let delay_ms = self.settings.delay_min_ms + random % spread;

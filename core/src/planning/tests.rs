@@ -37,6 +37,11 @@ use world::{World, condition, event, world};
 const MINUTE: u64 = 60_000;
 const SECOND: u64 = 1_000;
 
+#[track_caller]
+fn assert_says(reason: &str, words: &str) {
+    assert!(reason.contains(words), "{reason}");
+}
+
 fn name(region: &str) -> RegionName {
     region.parse().unwrap()
 }

@@ -89,15 +89,16 @@ fn apply(catalogue: &mut Catalogue, actions: &[SyncAction]) {
     catalogue.normalise();
 }
 
+fn others(regions: &[(RegionName, Catalogue)], index: usize) -> Vec<(RegionName, Catalogue)> {
+    let mut others = regions.to_vec();
+    others.remove(index);
+    others
+}
+
 fn sync_all(regions: &mut [(RegionName, Catalogue)]) {
     for _ in 0..6 {
         for index in 0..regions.len() {
-            let peers: Vec<_> = regions
-                .iter()
-                .enumerate()
-                .filter(|(i, _)| *i != index)
-                .map(|(_, r)| r.clone())
-                .collect();
+            let peers = others(regions, index);
             let actions = plan_sync(&regions[index].1, &peers);
 
             apply(&mut regions[index].1, &actions);
@@ -210,12 +211,7 @@ proptest! {
         let mut regions = named(catalogues);
         for _ in 0..3 {
             for index in 0..regions.len() {
-                let peers: Vec<_> = regions
-                    .iter()
-                    .enumerate()
-                    .filter(|(i, _)| *i != index)
-                    .map(|(_, r)| r.clone())
-                    .collect();
+                let peers = others(&regions, index);
 
                 // Each action separately, as a store does.
                 for action in plan_sync(&regions[index].1, &peers) {

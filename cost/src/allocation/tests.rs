@@ -74,6 +74,10 @@ fn used(day: i32, region: &str, model: &str, requests: u64, busy_ms: u64) -> Usa
     }
 }
 
+fn allocated(charges: &[Charge], usage: &[UsageDay], capacity: &Capacity) -> Allocation {
+    allocate(&ledger(charges), &september(), usage, capacity, &own_name).unwrap()
+}
+
 fn september() -> Query {
     Query::new(DAY, date!(2026 - 09 - 30))
 }
@@ -159,14 +163,7 @@ proptest! {
             })
             .collect();
 
-        let allocation = allocate(
-            &ledger(&charges),
-            &september(),
-            &usage,
-            &capacity,
-            &own_name,
-        )
-        .unwrap();
+        let allocation = allocated(&charges, &usage, &capacity);
 
         let mut expected: BTreeMap<(&str, &str), i128> = BTreeMap::new();
         for charge in &charges {
@@ -267,14 +264,7 @@ fn without_a_known_capacity_busy_time_pays_for_everything_and_no_idle_ratio_is_r
         used(1, "us-west-2", "bert", 0, 30),
         used(1, "us-west-2", "resnet", 5, 10),
     ];
-    let allocation = allocate(
-        &ledger(&charges),
-        &september(),
-        &usage,
-        &Capacity::new(),
-        &own_name,
-    )
-    .unwrap();
+    let allocation = allocated(&charges, &usage, &Capacity::new());
 
     assert_eq!(
         (allocation.regions[0].models, allocation.regions[0].idle),
@@ -298,14 +288,7 @@ fn days_without_usage_data_are_unallocated_and_usage_without_a_bill_does_not_cou
         used(1, "eu-west-1", "bert", 9, 9),
     ];
 
-    let allocation = allocate(
-        &ledger(&charges),
-        &september(),
-        &usage,
-        &Capacity::new(),
-        &own_name,
-    )
-    .unwrap();
+    let allocation = allocated(&charges, &usage, &Capacity::new());
 
     assert_eq!(
         (

@@ -68,7 +68,7 @@ pub fn billed_series(
         }
     }
 
-    let scope = |value: &str| Scope::from([(dimension_name(by).to_owned(), value.to_owned())]);
+    let scope = |value: &str| Scope::from([(by.to_string(), value.to_owned())]);
     let series = |((value, currency), (sources, parts)): (_, (BTreeSet<&str>, _))| {
         Some(BilledSeries {
             scope: scope(value),
@@ -79,15 +79,4 @@ pub fn billed_series(
     };
 
     found.into_iter().filter_map(series).collect()
-}
-
-fn dimension_name(dimension: Dimension) -> &'static str {
-    match dimension {
-        Dimension::Provider => "provider",
-        Dimension::Account => "account",
-        Dimension::Region => "region",
-        Dimension::Zone => "zone",
-        Dimension::Service => "service",
-        Dimension::Category => "category",
-    }
 }

@@ -1,7 +1,6 @@
 //! Billing months.
 
 use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
 use std::{fmt, str::FromStr};
 use time::{Date, Month};
 
@@ -75,16 +74,4 @@ impl fmt::Display for Period {
     }
 }
 
-impl Serialize for Period {
-    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(self)
-    }
-}
-
-impl<'de> Deserialize<'de> for Period {
-    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        String::deserialize(deserializer)?
-            .parse()
-            .map_err(serde::de::Error::custom)
-    }
-}
+serde_as_text!(Period);

@@ -237,49 +237,43 @@ impl Serialize for Warning {
 }
 
 /// Why a row is not imported.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, JsonSchema)]
+#[derive(
+    Debug,
+    Clone,
+    Copy,
+    PartialEq,
+    Eq,
+    PartialOrd,
+    Ord,
+    Hash,
+    Serialize,
+    JsonSchema,
+    thiserror::Error,
+)]
 #[serde(rename_all = "kebab-case")]
 pub enum BadReason {
-    /// Not as many fields as the header.
+    #[error("the number of fields differs from the header")]
     FieldCount,
-    /// Text behind a closing quote.
+    #[error("text after a closing quote")]
     StrayQuote,
-    /// A quote is not closed, or the row is longer than 1 MiB.
+    #[error("a quote is not closed, or the row is longer than 1 MiB")]
     TooLong,
-    /// The file ends within the row.
+    #[error("the file ends within the row")]
     Cut,
-    /// No value where one is needed.
+    #[error("a value is required")]
     Missing,
-    /// Not UTF-8.
+    #[error("not UTF-8")]
     Encoding,
-    /// Not a point in time.
+    #[error("not a date: write it as 2024-09-18T22:00:00Z")]
     Date,
-    /// Not a decimal number.
+    #[error("not a decimal number")]
     Number,
-    /// More than 14 digits before the decimal point.
+    #[error("more than 14 digits before the decimal point")]
     TooLarge,
-    /// An unknown `ChargeCategory`.
+    #[error("not Usage, Purchase, Tax, Credit or Adjustment")]
     ChargeCategory,
-    /// Not a currency.
+    #[error("not a currency code")]
     Currency,
-}
-
-impl fmt::Display for BadReason {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::FieldCount => "the number of fields differs from the header",
-            Self::StrayQuote => "text after a closing quote",
-            Self::TooLong => "a quote is not closed, or the row is longer than 1 MiB",
-            Self::Cut => "the file ends within the row",
-            Self::Missing => "a value is required",
-            Self::Encoding => "not UTF-8",
-            Self::Date => "not a date: write it as 2024-09-18T22:00:00Z",
-            Self::Number => "not a decimal number",
-            Self::TooLarge => "more than 14 digits before the decimal point",
-            Self::ChargeCategory => "not Usage, Purchase, Tax, Credit or Adjustment",
-            Self::Currency => "not a currency code",
-        })
-    }
 }
 
 /// A row that was not imported.

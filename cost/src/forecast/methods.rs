@@ -4,7 +4,7 @@ use super::theta::{WEEK, mean, median, theta};
 use augurs::{Fit, Predict, ets::AutoETS, mstl::MSTLModel};
 use schemars::JsonSchema;
 use serde::Serialize;
-use std::fmt;
+use strum::{Display, IntoStaticStr};
 
 /// Days that the methods learn from. With 16 or 26 weeks the forecasts are as good.
 const LEARNING_DAYS: usize = 20 * WEEK;
@@ -15,8 +15,22 @@ const MSTL_DAYS_MIN: usize = 2 * WEEK;
 const EXCURSION_MAX: f64 = 2.0 * std::f64::consts::LN_2;
 
 /// A forecasting method.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, JsonSchema)]
+#[derive(
+    Debug,
+    Clone,
+    Copy,
+    PartialEq,
+    Eq,
+    PartialOrd,
+    Ord,
+    Hash,
+    Serialize,
+    JsonSchema,
+    Display,
+    IntoStaticStr,
+)]
 #[serde(rename_all = "kebab-case")]
+#[strum(serialize_all = "kebab-case")]
 pub enum Method {
     /// Next week is like this week.
     SeasonalNaive,
@@ -41,19 +55,7 @@ impl Method {
     ];
 
     pub fn as_str(self) -> &'static str {
-        match self {
-            Self::SeasonalNaive => "seasonal-naive",
-            Self::Theta => "theta",
-            Self::MstlEts => "mstl-ets",
-            Self::Mean => "mean",
-            Self::Median => "median",
-        }
-    }
-}
-
-impl fmt::Display for Method {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(self.as_str())
+        self.into()
     }
 }
 

@@ -215,7 +215,7 @@ impl Advisor<'_> {
 
     fn fleet(&mut self) -> Result<(), RecommendError> {
         let mut cheapest_dearer: Option<Amount> = None;
-        for stage in Stage::ALL {
+        for stage in Stage::ALL.iter().copied() {
             let found = match self.stage(stage) {
                 Ok(found) => found,
                 Err(error @ PlacementError::Infeasible(_)) => {

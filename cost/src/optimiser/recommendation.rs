@@ -14,7 +14,8 @@ use regionmesh_protocol::{
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use std::{collections::BTreeSet, fmt};
+use std::collections::BTreeSet;
+use strum::{Display, IntoStaticStr};
 use time::Date;
 
 /// What kind of change is recommended.
@@ -22,6 +23,8 @@ use time::Date;
     Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema,
 )]
 #[serde(rename_all = "kebab-case")]
+#[derive(Display, IntoStaticStr)]
+#[strum(serialize_all = "kebab-case")]
 pub enum RecommendationKind {
     /// Buy capacity in another way: spot or commitments.
     Purchase,
@@ -39,20 +42,7 @@ pub enum RecommendationKind {
 
 impl RecommendationKind {
     pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Purchase => "purchase",
-            Self::Region => "region",
-            Self::Shift => "shift",
-            Self::Scale => "scale",
-            Self::Replication => "replication",
-            Self::Idle => "idle",
-        }
-    }
-}
-
-impl fmt::Display for RecommendationKind {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(self.as_str())
+        self.into()
     }
 }
 

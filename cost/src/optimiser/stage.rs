@@ -5,9 +5,10 @@ use super::{
     outcome::NodeCounts,
     recommendation::RecommendationKind,
 };
+use strum::VariantArray;
 
 /// A stage with more freedom than the previous one.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, VariantArray)]
 pub(super) enum Stage {
     Scale,
     Shift,
@@ -17,13 +18,7 @@ pub(super) enum Stage {
 }
 
 impl Stage {
-    pub(super) const ALL: [Self; 5] = [
-        Self::Scale,
-        Self::Shift,
-        Self::Region,
-        Self::Spot,
-        Self::Commit,
-    ];
+    pub(super) const ALL: &'static [Self] = Self::VARIANTS;
 
     pub(super) fn kind(self) -> RecommendationKind {
         match self {

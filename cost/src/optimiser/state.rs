@@ -11,10 +11,8 @@ use regionmesh_protocol::{
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    fmt,
-};
+use std::collections::{BTreeMap, BTreeSet};
+use strum::{Display, IntoStaticStr};
 use time::{Date, OffsetDateTime};
 
 /// The baseline of a saving.
@@ -22,6 +20,8 @@ use time::{Date, OffsetDateTime};
     Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema,
 )]
 #[serde(rename_all = "kebab-case")]
+#[derive(Display, IntoStaticStr)]
+#[strum(serialize_all = "kebab-case")]
 pub enum BaselineName {
     /// What runs now.
     #[default]
@@ -39,18 +39,7 @@ impl BaselineName {
 
     /// As it is written: `current`.
     pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Current => "current",
-            Self::Peak => "peak",
-            Self::Autoscaled => "autoscaled",
-            Self::Standby => "standby",
-        }
-    }
-}
-
-impl fmt::Display for BaselineName {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(self.as_str())
+        self.into()
     }
 }
 

@@ -11,6 +11,7 @@ use crate::{date::parse_date, money::Currency};
 use fields::Fields;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
+use strum::VariantArray;
 use time::Date;
 
 /// Largest price file, bytes.
@@ -94,10 +95,10 @@ fn entry(
     file: &str,
     defaults: &PriceDefaults,
 ) -> Result<EntryRecord, RejectedPrice> {
-    let units: Vec<(&str, Unit)> = Unit::NAMES
+    let units: Vec<(&str, Unit)> = Unit::VARIANTS
         .iter()
-        .filter(|(unit, _)| unit.fits(&item))
-        .map(|(unit, name)| (*name, *unit))
+        .filter(|unit| unit.fits(&item))
+        .map(|unit| (unit.into(), *unit))
         .collect();
     let unit = fields.choice("unit", usual_unit, &units)?;
     let currency = match fields.text("currency") {

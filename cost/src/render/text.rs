@@ -3,8 +3,6 @@
 use super::{Document, Table};
 use std::fmt::Write;
 
-const GAP: &str = "  ";
-
 /// The document's warnings and tables as text. Nothing in it moves a terminal's cursor.
 pub fn text(document: &Document) -> String {
     let mut out = format!("{}\n", super::visible(&document.title));
@@ -14,7 +12,13 @@ pub fn text(document: &Document) -> String {
             let _ = writeln!(out, "{}", super::visible(&table.title));
         }
 
-        write_table(&mut out, table);
+        let is_number = |column: usize| {
+            table
+                .columns
+                .get(column)
+                .is_some_and(|column| column.is_number)
+        };
+        out += &aligned(&rows(table), is_number, |cell| cell.chars().count());
     }
 
     if !document.warnings.is_empty() {
@@ -27,65 +31,59 @@ pub fn text(document: &Document) -> String {
     out
 }
 
-fn write_table(out: &mut String, table: &Table) {
+/// Rows as lines of columns, two spaces apart; an empty row becomes a rule. `is_right` says which
+/// columns are aligned right, `width` how wide a cell is on a terminal.
+pub fn aligned(
+    rows: &[Vec<String>],
+    is_right: impl Fn(usize) -> bool,
+    width: impl Fn(&str) -> usize,
+) -> String {
+    let columns = rows.iter().map(Vec::len).max().unwrap_or(0);
+    let widths: Vec<usize> = (0..columns)
+        .map(|column| {
+            let cells = rows.iter().filter_map(|row| row.get(column));
+            cells.map(|cell| width(cell)).max().unwrap_or(0)
+        })
+        .collect();
+
+    let padded = |column: usize, cell: &String| {
+        let gap = " ".repeat(widths[column] - width(cell));
+        match is_right(column) {
+            true => gap + cell,
+            false => format!("{cell}{gap}"),
+        }
+    };
+
+    let mut out = String::new();
+    for row in rows {
+        let cells: Vec<String> = match row.is_empty() {
+            true => widths.iter().map(|width| "-".repeat(*width)).collect(),
+            false => (0..).zip(row).map(|(at, cell)| padded(at, cell)).collect(),
+        };
+        let _ = writeln!(out, "{}", cells.join("  ").trim_end());
+    }
+
+    out
+}
+
+fn rows(table: &Table) -> Vec<Vec<String>> {
     let decimals: Vec<u32> = (0..table.columns.len())
         .map(|column| table.decimals(column))
         .collect();
-    let formatted = |row: &super::Row| {
-        row.values
-            .iter()
-            .zip(&decimals)
-            .map(|(value, n)| value.format(*n))
-            .collect()
-    };
+    let heads = table.columns.iter();
+    let heads = heads.map(|column| super::visible(&column.name).into_owned());
 
-    let heads: Vec<String> = table
-        .columns
-        .iter()
-        .map(|column| super::visible(&column.name).into_owned())
-        .collect();
-    let rows: Vec<Vec<String>> = table.rows.iter().map(formatted).collect();
-
-    let width = |column: usize| {
-        let cells = rows
-            .iter()
-            .chain([&heads])
-            .filter_map(|row| row.get(column));
-        cells.map(|cell| cell.chars().count()).max().unwrap_or(0)
-    };
-    let widths: Vec<usize> = (0..heads.len()).map(width).collect();
-    let rule = widths
-        .iter()
-        .map(|width| "-".repeat(*width))
-        .collect::<Vec<_>>()
-        .join(GAP);
-
-    write_row(out, table, &widths, &heads);
-    let _ = writeln!(out, "{rule}");
+    let mut rows = vec![heads.collect(), Vec::new()];
     let mut has_totals = false;
-
-    for (row, cells) in table.rows.iter().zip(&rows) {
+    for row in &table.rows {
         if row.is_total && !has_totals {
             has_totals = true;
-            let _ = writeln!(out, "{rule}");
-        }
-        write_row(out, table, &widths, cells);
-    }
-}
-
-fn write_row(out: &mut String, table: &Table, widths: &[usize], cells: &[String]) {
-    let mut line = String::new();
-    for ((cell, width), column) in cells.iter().zip(widths).zip(&table.columns) {
-        if !line.is_empty() {
-            line.push_str(GAP);
+            rows.push(Vec::new());
         }
 
-        let _ = if column.is_number {
-            write!(line, "{cell:>width$}")
-        } else {
-            write!(line, "{cell:<width$}")
-        };
+        let values = row.values.iter().zip(&decimals);
+        rows.push(values.map(|(value, n)| value.format(*n)).collect());
     }
 
-    let _ = writeln!(out, "{}", line.trim_end());
+    rows
 }

@@ -1,6 +1,5 @@
 //! What rows of a report are kept apart by, and which charges count.
 
-use crate::cells::ChargeKind;
 use schemars::JsonSchema;
 use serde::{Serialize, Serializer};
 use std::{fmt, str::FromStr};
@@ -142,15 +141,4 @@ impl fmt::Display for Filter {
 
 fn shortened(text: &str) -> String {
     text.chars().take(80).collect()
-}
-
-/// What a report shows for a kind of charge.
-pub(super) fn charge_name(kind: ChargeKind) -> &'static str {
-    match kind {
-        ChargeKind::Usage => "usage",
-        ChargeKind::Purchase => "purchase",
-        ChargeKind::Tax => "tax",
-        ChargeKind::Credit => "credit",
-        ChargeKind::Adjustment => "adjustment",
-    }
 }

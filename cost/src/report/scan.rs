@@ -4,7 +4,7 @@
 //! its currency and its first value, of that pair and its second value, and so on. Texts are read
 //! once for each value and part.
 
-use super::{Group, Query, RegionNames, ReportRow, group::charge_name};
+use super::{Group, Query, RegionNames, ReportRow};
 use crate::{
     cells::{Cells, Dimension, Metric, Period},
     date::{day_number, day_of},
@@ -393,7 +393,7 @@ impl View<'_> {
             Group::Service => text(Dimension::Service),
             Group::Category => text(Dimension::Category),
             Group::Pricing => cells.pricing(cell).as_str().to_owned(),
-            Group::Charge => charge_name(cells.kind(cell)).to_owned(),
+            Group::Charge => cells.kind(cell).to_string(),
             Group::Model | Group::Tag(_) => self
                 .tags(group)
                 .map(|column| cells.texts()[column[cell] as usize].clone())

@@ -2,10 +2,10 @@ use super::*;
 
 #[test]
 fn words_and_meanings_are_one_to_one() {
-    for kind in EventKind::ALL {
+    for kind in EventKind::ALL.iter().copied() {
         assert_eq!(kind.as_str().parse(), Ok(kind));
     }
-    for severity in Severity::ALL {
+    for severity in Severity::ALL.iter().copied() {
         assert_eq!(severity.as_str().parse(), Ok(severity));
     }
 

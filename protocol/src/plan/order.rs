@@ -6,6 +6,7 @@ use crate::{identity::RegionName, status::condition::Condition};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::fmt;
+use strum::{Display, IntoStaticStr};
 
 /// Longest name of an operator, characters.
 pub const BY_MAX: usize = 128;
@@ -24,8 +25,11 @@ pub const FOR_MAX_MS: u64 = 30 * 24 * 60 * 60 * 1_000;
 pub const OVERRIDES_MAX: usize = 64;
 
 /// What an override does.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema, Display, IntoStaticStr,
+)]
 #[serde(rename_all = "kebab-case")]
+#[strum(serialize_all = "kebab-case")]
 pub enum OverrideKind {
     /// The region gets no traffic.
     Drain,
@@ -166,17 +170,7 @@ pub enum OrderError {
 impl OverrideKind {
     /// The word for it, as in JSON, paths and commands.
     pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Drain => "drain",
-            Self::Hold => "hold",
-            Self::Promote => "promote",
-        }
-    }
-}
-
-impl fmt::Display for OverrideKind {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
+        self.into()
     }
 }
 

@@ -3,13 +3,16 @@
 use crate::identity::RegionName;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use std::{fmt, net::IpAddr};
+use std::net::IpAddr;
+use strum::{Display, EnumString, IntoStaticStr, VariantArray};
 
 /// What one observer concludes about one region's endpoint.
 #[derive(
     Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,
 )]
 #[serde(rename_all = "kebab-case")]
+#[derive(Display, EnumString, IntoStaticStr, VariantArray)]
+#[strum(serialize_all = "kebab-case")]
 pub enum Condition {
     /// Nothing known yet, or the observer abstains (it can't reach its canaries).
     Unknown,
@@ -25,29 +28,11 @@ pub enum Condition {
 
 impl Condition {
     /// Every condition, mildest first.
-    pub const ALL: [Self; 5] = [
-        Self::Unknown,
-        Self::Healthy,
-        Self::Suspect,
-        Self::Failed,
-        Self::Draining,
-    ];
+    pub const ALL: &'static [Self] = Self::VARIANTS;
 
     /// The word for it, as in JSON and in metric labels.
     pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Unknown => "unknown",
-            Self::Healthy => "healthy",
-            Self::Suspect => "suspect",
-            Self::Failed => "failed",
-            Self::Draining => "draining",
-        }
-    }
-}
-
-impl fmt::Display for Condition {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
+        self.into()
     }
 }
 

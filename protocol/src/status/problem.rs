@@ -6,7 +6,7 @@
 use crate::event::Severity;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use std::fmt;
+use strum::{Display, EnumMessage, IntoStaticStr, VariantArray};
 
 /// Most problems that an agent publishes; further ones are omitted.
 pub const PROBLEMS_MAX: usize = 32;
@@ -20,51 +20,43 @@ pub const DETAIL_MAX: usize = 500;
     Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,
 )]
 #[serde(rename_all = "kebab-case")]
+#[derive(Display, EnumMessage, IntoStaticStr, VariantArray)]
+#[strum(serialize_all = "kebab-case")]
 pub enum ProblemKind {
     /// The region's store, or the witness, fails.
+    #[strum(message = "the object store is unavailable")]
     StoreUnavailable,
     /// The agent can't learn what other regions hold.
+    #[strum(message = "the catalogue of other regions can't be read")]
     CatalogueUnknown,
     /// A model that should be served can't be served.
+    #[strum(message = "a model can't be served")]
     ModelUnservable,
     /// A version crashed the process and is not loaded again.
+    #[strum(message = "a model version is quarantined because it crashed the server")]
     ModelQuarantined,
     /// The agent's clock differs from the others'.
+    #[strum(message = "the clock differs from the rest of the mesh")]
     ClockSkew,
     /// Requests or entries of a peer were refused.
+    #[strum(message = "requests of a peer were refused")]
     PeerRefused,
     /// An acceptor of the register claims what no majority can have decided, so its vote does not
     /// count.
+    #[strum(message = "an acceptor of the register is damaged or forged and has no vote")]
     AcceptorImplausible,
     /// The plan names a region or an address that is not in the agent's configuration.
+    #[strum(message = "the plan names a region or an address that is not in the configuration")]
     PlanAddressUnknown,
 }
 
 impl ProblemKind {
     /// Every kind.
-    pub const ALL: [Self; 8] = [
-        Self::StoreUnavailable,
-        Self::CatalogueUnknown,
-        Self::ModelUnservable,
-        Self::ModelQuarantined,
-        Self::ClockSkew,
-        Self::PeerRefused,
-        Self::AcceptorImplausible,
-        Self::PlanAddressUnknown,
-    ];
+    pub const ALL: &'static [Self] = Self::VARIANTS;
 
     /// The word for it, as in JSON and metric labels.
     pub fn as_str(self) -> &'static str {
-        match self {
-            Self::StoreUnavailable => "store-unavailable",
-            Self::CatalogueUnknown => "catalogue-unknown",
-            Self::ModelUnservable => "model-unservable",
-            Self::ModelQuarantined => "model-quarantined",
-            Self::ClockSkew => "clock-skew",
-            Self::PeerRefused => "peer-refused",
-            Self::AcceptorImplausible => "acceptor-implausible",
-            Self::PlanAddressUnknown => "plan-address-unknown",
-        }
+        self.into()
     }
 
     /// The name of its alert.
@@ -97,28 +89,7 @@ impl ProblemKind {
 
     /// The problem in one clause.
     pub fn summary(self) -> &'static str {
-        match self {
-            Self::StoreUnavailable => "the object store is unavailable",
-            Self::CatalogueUnknown => "the catalogue of other regions can't be read",
-            Self::ModelUnservable => "a model can't be served",
-            Self::ModelQuarantined => {
-                "a model version is quarantined because it crashed the server"
-            }
-            Self::ClockSkew => "the clock differs from the rest of the mesh",
-            Self::PeerRefused => "requests of a peer were refused",
-            Self::AcceptorImplausible => {
-                "an acceptor of the register is damaged or forged and has no vote"
-            }
-            Self::PlanAddressUnknown => {
-                "the plan names a region or an address that is not in the configuration"
-            }
-        }
-    }
-}
-
-impl fmt::Display for ProblemKind {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
+        self.get_message().unwrap_or_default()
     }
 }
 

@@ -8,7 +8,8 @@ use hickory_proto::{
         rdata::{A, AAAA, TXT},
     },
 };
-use std::sync::{Arc, Mutex};
+use parking_lot::Mutex;
+use std::sync::Arc;
 use tokio::net::UdpSocket;
 
 /// Serves until its task is aborted.
@@ -38,7 +39,7 @@ fn answer(question: &Message, state: &Mutex<State>) -> Message {
 
     let name = query.name().to_ascii().to_ascii_lowercase();
     let record_type = query.query_type();
-    let state = state.lock().unwrap();
+    let state = state.lock();
     let sets = state.visible();
     let possible = answers(sets, &name, &record_type.to_string(), |check| {
         state.is_healthy(check)

@@ -36,6 +36,11 @@ impl Bench {
         provider(&self.config, Duration::from_millis(700)).await
     }
 
+    /// The settings of Route 53, to change.
+    pub fn settings(&mut self) -> &mut Route53Config {
+        self.config.settings.route53.as_mut().unwrap()
+    }
+
     /// `(set identifier, weight)` of the service's A sets.
     pub fn weights(&self) -> Vec<(String, u8)> {
         let weight = |set: &Set| match set.policy {

@@ -1,11 +1,8 @@
 //! The health checkers.
 
 use super::state::State;
-use std::{
-    net::SocketAddr,
-    sync::{Arc, Mutex},
-    time::Duration,
-};
+use parking_lot::Mutex;
+use std::{net::SocketAddr, sync::Arc, time::Duration};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
@@ -15,7 +12,7 @@ use tokio::{
 pub(super) async fn check_health(state: Arc<Mutex<State>>, every: Duration) {
     loop {
         tokio::time::sleep(every).await;
-        let polls = state.lock().unwrap().polls();
+        let polls = state.lock().polls();
         for (id, address, host, path) in polls {
             let is_good = match address {
                 Some(address) => {
@@ -28,7 +25,7 @@ pub(super) async fn check_health(state: Arc<Mutex<State>>, every: Duration) {
                 None => false,
             };
 
-            if let Some(check) = state.lock().unwrap().checks.get_mut(&id) {
+            if let Some(check) = state.lock().checks.get_mut(&id) {
                 check.record(is_good);
             }
         }

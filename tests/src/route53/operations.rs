@@ -8,7 +8,8 @@ use super::{
     zone::{Change, Refused, Set},
 };
 use http::StatusCode;
-use std::{collections::BTreeMap, sync::Mutex};
+use parking_lot::Mutex;
+use std::collections::BTreeMap;
 
 /// Does what is asked, under the lock: one request after the other.
 pub(super) fn perform(
@@ -18,7 +19,7 @@ pub(super) fn perform(
     query: &str,
     body: &[u8],
 ) -> (StatusCode, Element) {
-    let mut state = state.lock().unwrap();
+    let mut state = state.lock();
     let query: Query = url::form_urlencoded::parse(query.as_bytes())
         .into_owned()
         .collect();

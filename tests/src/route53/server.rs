@@ -18,10 +18,11 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use http::{HeaderMap, Method, StatusCode, Uri, header};
+use parking_lot::Mutex;
 use regionmesh_dns::route53::{self, Timeouts};
 use std::{
     net::SocketAddr,
-    sync::{Arc, Mutex, MutexGuard},
+    sync::Arc,
     time::{Duration, Instant},
 };
 use tokio::net::{TcpListener, UdpSocket};
@@ -64,10 +65,6 @@ impl FakeRoute53 {
         }
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().expect("the fake's state")
-    }
-
     /// The API's address.
     pub fn url(&self) -> String {
         format!("http://{}", self.api)
@@ -80,7 +77,7 @@ impl FakeRoute53 {
 
     /// The record sets, by the API's order.
     pub fn sets(&self) -> Vec<Set> {
-        self.state().sets.clone()
+        self.state.lock().sets.clone()
     }
 
     /// The record sets of one name, as they are.
@@ -98,29 +95,30 @@ impl FakeRoute53 {
             set,
         }];
 
-        self.state()
+        self.state
+            .lock()
             .change(&changes)
             .unwrap_or_else(|refused| panic!("{refused:?}"));
     }
 
     /// The health checks.
     pub fn checks(&self) -> Vec<Check> {
-        self.state().checks.values().cloned().collect()
+        self.state.lock().checks.values().cloned().collect()
     }
 
     /// Deletes a health check by hand.
     pub fn delete_check(&self, id: &str) {
-        assert!(self.state().delete_check(id), "{id}");
+        assert!(self.state.lock().delete_check(id), "{id}");
     }
 
     /// Whether a check is healthy.
     pub fn is_healthy(&self, id: &str) -> bool {
-        self.state().is_healthy(id)
+        self.state.lock().is_healthy(id)
     }
 
     /// Every answer that the name servers may give, ordered by set identifier.
     pub fn answers(&self, name: &str, record_type: &str) -> Vec<Answer> {
-        let state = self.state();
+        let state = self.state.lock();
         let mut all = answers(state.visible(), name, record_type, |check| {
             state.is_healthy(check)
         });
@@ -131,22 +129,25 @@ impl FakeRoute53 {
 
     /// What goes wrong with the next request of an operation that has no fault yet.
     pub fn fail_next(&self, operation: &str, fault: Fault) {
-        self.state().faults.push_back((operation.into(), fault));
+        self.state
+            .lock()
+            .faults
+            .push_back((operation.into(), fault));
     }
 
     /// Removes all faults.
     pub fn heal(&self) {
-        self.state().faults.clear();
+        self.state.lock().faults.clear();
     }
 
     /// Where a host name leads that health checks ask.
     pub fn resolve(&self, host: &str, address: SocketAddr) {
-        self.state().hosts.insert(host.into(), address);
+        self.state.lock().hosts.insert(host.into(), address);
     }
 
     /// How often an operation was asked for with that outcome: `ok`, or an error's code.
     pub fn count(&self, operation: &str, outcome: &str) -> usize {
-        let state = self.state();
+        let state = self.state.lock();
         state
             .log
             .iter()
@@ -237,7 +238,7 @@ async fn serve(
         );
     }
 
-    let processing = state.lock().unwrap().options.processing;
+    let processing = state.lock().options.processing;
     let (status, reply) = request.perform(&state);
     log(&state, operation, &outcome_of(&reply));
     if fault == Some(Fault::LostAnswer) {
@@ -294,7 +295,7 @@ fn refusal(
     fault: Option<&Fault>,
 ) -> Option<(&'static str, &'static str)> {
     let now = Instant::now();
-    let mut state = state.lock().unwrap();
+    let mut state = state.lock();
     if fault == Some(&Fault::Throttled) || state.is_throttled(now) {
         return Some(("Throttling", "Rate exceeded"));
     }
@@ -321,12 +322,12 @@ fn outcome_of(reply: &Element) -> String {
 }
 
 fn log(state: &Mutex<State>, operation: &str, outcome: &str) {
-    let mut state = state.lock().unwrap();
+    let mut state = state.lock();
     state.log.push((operation.into(), outcome.into()));
 }
 
 fn take_fault(state: &Mutex<State>, operation: &str) -> Option<Fault> {
-    let mut state = state.lock().unwrap();
+    let mut state = state.lock();
     let at = state.faults.iter().position(|(of, _)| of == operation)?;
     state.faults.remove(at).map(|(_, fault)| fault)
 }

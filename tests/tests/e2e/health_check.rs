@@ -1,6 +1,7 @@
 //! The operator's checks: they pass on a healthy mesh, and each can fail.
 
 use axum::{Router, http::StatusCode, routing::get};
+use parking_lot::Mutex;
 use regionmesh_tests::{
     agents::signal,
     command::output_of,
@@ -10,10 +11,7 @@ use regionmesh_tests::{
     wait::{claim, seconds, until},
 };
 use serde_json::{Value, json};
-use std::{
-    process::Stdio,
-    sync::{Arc, Mutex},
-};
+use std::{process::Stdio, sync::Arc};
 use tokio::{net::TcpListener, process::Command};
 
 /// Runs a script of scripts/: its exit code and output.
@@ -224,7 +222,7 @@ async fn fake(answers: Arc<Mutex<Answers>>) -> String {
     let of = move |answer: fn(&Answers) -> (u16, String)| {
         let answers = answers.clone();
         get(move || async move {
-            let (code, body) = answer(&answers.lock().unwrap());
+            let (code, body) = answer(&answers.lock());
             (StatusCode::from_u16(code).unwrap(), body)
         })
     };
@@ -272,7 +270,7 @@ async fn every_health_check_can_fail() {
     for (expected, breaks) in faults() {
         let mut broken = good();
         breaks(&mut broken);
-        *answers.lock().unwrap() = broken;
+        *answers.lock() = broken;
 
         let (code, said) = script("health_check.sh", &arguments).await;
         assert_ne!(code, Some(0), "{expected:?} went unnoticed:\n{said}");
@@ -283,7 +281,7 @@ async fn every_health_check_can_fail() {
         );
     }
 
-    *answers.lock().unwrap() = good();
+    *answers.lock() = good();
     assert_eq!(script("health_check.sh", &arguments).await.0, Some(0));
 }
 

@@ -98,6 +98,24 @@ async fn models_that_need_too_much_memory_are_refused_and_crash_no_process() {
     assert!(peak < f64::from(1 << 30), "{peak} bytes");
 }
 
+/// A mesh of one region, in which the model `steady` answers.
+async fn start_with_a_good_model(adjust: fn(&mut Config)) -> TestMesh {
+    let setup = Setup {
+        regions: ONE_REGION,
+        adjust: Some(adjust),
+        ..Setup::default()
+    };
+    let mesh = TestMesh::start_with(setup).await;
+    let api = mesh.api(0);
+
+    publish(&api, "steady", scaled(3.0)).await;
+    until("the good model answers", TIMEOUT, async || {
+        answers(&api, "steady").await
+    })
+    .await;
+    mesh
+}
+
 /// A limit so high that it refuses nothing: the allocation itself must fail.
 fn without_bounds(config: &mut Config) {
     config.serving.max_tensor_bytes = 1 << 62;
@@ -114,19 +132,8 @@ fn has_died(mesh: &TestMesh) -> Result<(), String> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_version_that_crashed_the_process_is_quarantined_until_retried_or_deleted() {
-    let setup = Setup {
-        regions: ONE_REGION,
-        adjust: Some(without_bounds),
-        ..Setup::default()
-    };
-    let mesh = TestMesh::start_with(setup).await;
+    let mesh = start_with_a_good_model(without_bounds).await;
     let api = mesh.api(0);
-
-    publish(&api, "steady", scaled(3.0)).await;
-    until("the good model answers", TIMEOUT, async || {
-        answers(&api, "steady").await
-    })
-    .await;
 
     // The agent may be gone before it answers.
     let _ = api
@@ -207,19 +214,8 @@ fn short_timeouts(config: &mut Config) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn models_that_never_finish_do_not_delay_other_models() {
-    let setup = Setup {
-        regions: ONE_REGION,
-        adjust: Some(short_timeouts),
-        ..Setup::default()
-    };
-    let mesh = TestMesh::start_with(setup).await;
+    let mesh = start_with_a_good_model(short_timeouts).await;
     let api = mesh.api(0);
-
-    publish(&api, "steady", scaled(3.0)).await;
-    until("the good model answers", TIMEOUT, async || {
-        answers(&api, "steady").await
-    })
-    .await;
 
     assert_slow_loading_gives_way(&mesh, &api).await;
 

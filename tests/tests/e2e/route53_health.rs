@@ -1,5 +1,6 @@
 //! Emergencies: traffic leaves a region by Route 53's health checks alone, without an API call.
 
+use parking_lot::Mutex;
 use regionmesh_dns::DnsProvider;
 use regionmesh_tests::{
     route53::{
@@ -8,11 +9,7 @@ use regionmesh_tests::{
     },
     wait::{claim, seconds, until},
 };
-use std::{
-    collections::BTreeMap,
-    net::SocketAddr,
-    sync::{Arc, Mutex},
-};
+use std::{collections::BTreeMap, net::SocketAddr, sync::Arc};
 use tokio::{net::TcpListener, task::JoinHandle};
 
 /// The agents of one region: what they say about each region.
@@ -23,13 +20,7 @@ impl Verdicts {
     async fn serve(&self) -> (SocketAddr, JoinHandle<()>) {
         let verdicts = self.clone();
         let answer = move |axum::extract::Path(region): axum::extract::Path<String>| async move {
-            let is_good = verdicts
-                .0
-                .lock()
-                .unwrap()
-                .get(&region)
-                .copied()
-                .unwrap_or(true);
+            let is_good = verdicts.0.lock().get(&region).copied().unwrap_or(true);
 
             if is_good {
                 http::StatusCode::OK
@@ -49,7 +40,7 @@ impl Verdicts {
     }
 
     fn set(&self, region: &str, is_good: bool) {
-        self.0.lock().unwrap().insert(region.into(), is_good);
+        self.0.lock().insert(region.into(), is_good);
     }
 }
 

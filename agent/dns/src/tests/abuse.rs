@@ -13,7 +13,11 @@ async fn limited(adjust: impl FnOnce(&mut Config)) -> Running {
     running_with(config, Some(three(1, [1, 1, 1]))).await
 }
 
-fn with_cookie(name: &str, kind: RecordType, cookie: &[u8]) -> Message {
+fn with_cookie(name: &str, kind: RecordType, cookie: &[u8]) -> Vec<u8> {
+    message_with_cookie(name, kind, cookie).to_vec().unwrap()
+}
+
+fn message_with_cookie(name: &str, kind: RecordType, cookie: &[u8]) -> Message {
     let mut message = query(name, kind);
     let mut edns = Edns::new();
     edns.options_mut()
@@ -54,9 +58,7 @@ async fn flood(server: SocketAddr, packet: &[u8], count: usize) -> Vec<Message> 
 #[tokio::test]
 async fn beyond_the_limit_every_second_answer_is_truncated_and_tcp_is_not_limited() {
     let server = limited(|_| {}).await;
-    let packet = query("serving.regionmesh.test.", RecordType::A)
-        .to_vec()
-        .unwrap();
+    let packet = packet("serving.regionmesh.test.", RecordType::A);
     let answers = flood(server.address, &packet, 200).await;
     let (cut, whole): (Vec<_>, Vec<_>) = answers
         .iter()
@@ -100,9 +102,7 @@ async fn beyond_the_limit_every_second_answer_is_truncated_and_tcp_is_not_limite
 #[tokio::test]
 async fn a_client_with_a_valid_cookie_is_not_limited_and_others_get_one() {
     let server = limited(|_| {}).await;
-    let asked = with_cookie("serving.regionmesh.test.", RecordType::A, &[1; 8])
-        .to_vec()
-        .unwrap();
+    let asked = with_cookie("serving.regionmesh.test.", RecordType::A, &[1; 8]);
     let answers = flood(server.address, &asked, 200).await;
     let (bad, whole): (Vec<_>, Vec<_>) = answers.iter().partition(|answer| code(answer) == 23);
 
@@ -120,9 +120,7 @@ async fn a_client_with_a_valid_cookie_is_not_limited_and_others_get_one() {
 
     // The cookie of a BADCOOKIE answer is valid.
     let cookie = cookie_of(bad[0]).unwrap();
-    let returned = with_cookie("serving.regionmesh.test.", RecordType::A, &cookie)
-        .to_vec()
-        .unwrap();
+    let returned = with_cookie("serving.regionmesh.test.", RecordType::A, &cookie);
     let answers = flood(server.address, &returned, 100).await;
 
     assert_eq!(
@@ -144,16 +142,14 @@ async fn a_client_with_a_valid_cookie_is_not_limited_and_others_get_one() {
         100
     );
 
-    let short = with_cookie("serving.regionmesh.test.", RecordType::A, &[1; 9])
-        .to_vec()
-        .unwrap();
+    let short = with_cookie("serving.regionmesh.test.", RecordType::A, &[1; 9]);
     assert_eq!(
         code(&ask_udp(server.address, &short).await.unwrap()),
         1,
         "a length that no cookie has"
     );
 
-    let mut none = with_cookie("regionmesh.test.", RecordType::A, &[1; 8]);
+    let mut none = message_with_cookie("regionmesh.test.", RecordType::A, &[1; 8]);
     none.queries.clear();
 
     let answer = ask_udp(server.address, &none.to_vec().unwrap())
@@ -173,13 +169,9 @@ async fn agents_sharing_a_secret_file_accept_each_others_cookies() {
     let path = file.path().to_owned();
     let one = limited(|config| config.settings.cookies.secret_file = Some(path.clone())).await;
     let other = limited(|config| config.settings.cookies.secret_file = Some(path.clone())).await;
-    let asked = with_cookie("serving.regionmesh.test.", RecordType::A, &[1; 8])
-        .to_vec()
-        .unwrap();
+    let asked = with_cookie("serving.regionmesh.test.", RecordType::A, &[1; 8]);
     let cookie = cookie_of(&ask_udp(one.address, &asked).await.unwrap()).unwrap();
-    let returned = with_cookie("serving.regionmesh.test.", RecordType::A, &cookie)
-        .to_vec()
-        .unwrap();
+    let returned = with_cookie("serving.regionmesh.test.", RecordType::A, &cookie);
 
     ask_udp(other.address, &returned).await.unwrap();
     assert_eq!(
@@ -191,18 +183,7 @@ async fn agents_sharing_a_secret_file_accept_each_others_cookies() {
     let mut config = config();
     config.settings.cookies.secret_file = Some(path.clone());
 
-    let metrics = DnsMetrics::new(&regionmesh_runtime::metrics::Registry::new()).unwrap();
-    let (_plans, plan) = watch::channel(None);
-    let error = DnsServer::bind(DnsArguments {
-        config: Arc::new(config),
-        plan,
-        board: no_board(),
-        metrics,
-    })
-    .await
-    .unwrap_err();
-
-    let error = error.to_string();
+    let error = refusal_to_start(config).await;
     assert!(
         error.contains("line 1 is not 32") && error.contains(&path.display().to_string()),
         "{error}"
@@ -216,9 +197,7 @@ async fn with_cookies_and_limits_off_every_query_is_answered_without_a_cookie() 
         config.settings.rate_limit.responses_per_second = 0;
     })
     .await;
-    let asked = with_cookie("serving.regionmesh.test.", RecordType::A, &[1; 8])
-        .to_vec()
-        .unwrap();
+    let asked = with_cookie("serving.regionmesh.test.", RecordType::A, &[1; 8]);
     let answers = flood(server.address, &asked, 100).await;
 
     assert_eq!(
@@ -253,9 +232,7 @@ async fn every_worker_answers_and_all_stop_promptly_with_the_server() {
     let serving = tokio::spawn(server.serve(stop.clone()));
 
     // The kernel spreads clients by their ports: with this many, each worker gets some.
-    let packet = query("serving.regionmesh.test.", RecordType::A)
-        .to_vec()
-        .unwrap();
+    let packet = packet("serving.regionmesh.test.", RecordType::A);
     for _ in 0..100 {
         assert!(ask_udp(address, &packet).await.is_some());
     }
@@ -283,21 +260,8 @@ async fn a_port_with_so_reuseport_is_reported_as_in_use() {
     let mut config = config();
     config.listen = other.local_addr().unwrap().as_socket().unwrap();
 
-    let metrics = DnsMetrics::new(&regionmesh_runtime::metrics::Registry::new()).unwrap();
-    let (_plans, plan) = watch::channel(None);
-    let error = DnsServer::bind(DnsArguments {
-        config: Arc::new(config),
-        plan,
-        board: no_board(),
-        metrics,
-    })
-    .await
-    .unwrap_err();
-
-    assert!(
-        error.to_string().contains("stop what listens there"),
-        "{error}"
-    );
+    let error = refusal_to_start(config).await;
+    assert!(error.contains("stop what listens there"), "{error}");
 }
 
 proptest! {
@@ -311,7 +275,7 @@ proptest! {
     ) {
         let mut message = query(&format!("{name}.regionmesh.test."), RecordType::from(kind));
         if let Some(length) = cookie {
-            message = with_cookie(
+            message = message_with_cookie(
                 &format!("{name}.regionmesh.test."),
                 RecordType::from(kind),
                 &vec![1; length],
@@ -353,9 +317,7 @@ fn control_characters_in_a_txt_reason_are_escaped() {
     plan.plan.reason = "ordered\nforged \u{1b}[31m\u{202e}".into();
 
     let zone = Zone::compile(&config(), Some(&plan)).unwrap();
-    let packet = query("_plan.regionmesh.test.", RecordType::TXT)
-        .to_vec()
-        .unwrap();
+    let packet = packet("_plan.regionmesh.test.", RecordType::TXT);
     let mut out = Vec::new();
 
     answer_into(

@@ -189,9 +189,7 @@ fn an_answer_too_long_for_udp_is_truncated_and_complete_over_tcp() {
     let many: Vec<&str> = many.iter().map(String::as_str).collect();
     let plan = plan(1, &[("a", 1, &many)]);
     let zone = Zone::compile(&config_for(&plan), Some(&plan)).unwrap();
-    let packet = query("serving.regionmesh.test.", RecordType::A)
-        .to_vec()
-        .unwrap();
+    let packet = packet("serving.regionmesh.test.", RecordType::A);
     let answer = |transport| {
         Message::from_vec(
             &respond(&zone, &packet, CLIENT, transport, 0)

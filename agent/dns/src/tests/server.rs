@@ -5,9 +5,7 @@ use super::*;
 #[tokio::test]
 async fn a_newer_plan_replaces_the_answers_and_an_older_one_does_not() {
     let server = running(Some(three(5, [1, 0, 0]))).await;
-    let packet = query("serving.regionmesh.test.", RecordType::A)
-        .to_vec()
-        .unwrap();
+    let packet = packet("serving.regionmesh.test.", RecordType::A);
     let now = async || addresses(&ask_udp(server.address, &packet).await.unwrap())[0].to_string();
 
     assert_eq!(now().await, "127.0.0.11");
@@ -41,9 +39,6 @@ async fn a_newer_plan_replaces_the_answers_and_an_older_one_does_not() {
     // The sender is dropped: the last plan stays.
     drop(server.plans);
 
-    let packet = query("serving.regionmesh.test.", RecordType::A)
-        .to_vec()
-        .unwrap();
     assert_eq!(
         addresses(&ask_udp(server.address, &packet).await.unwrap())[0].to_string(),
         "127.0.0.12"
@@ -72,9 +67,7 @@ async fn garbage_does_not_stop_the_answers() {
         }
     }
 
-    let packet = query("serving.regionmesh.test.", RecordType::A)
-        .to_vec()
-        .unwrap();
+    let packet = packet("serving.regionmesh.test.", RecordType::A);
     until("an answer", async || {
         ask_udp(server.address, &packet).await.is_some()
     })
@@ -84,9 +77,7 @@ async fn garbage_does_not_stop_the_answers() {
 #[tokio::test]
 async fn tcp_answers_several_queries_and_allows_eight_connections_per_client() {
     let server = running(None).await;
-    let packet = query("serving.regionmesh.test.", RecordType::A)
-        .to_vec()
-        .unwrap();
+    let packet = packet("serving.regionmesh.test.", RecordType::A);
     let framed = [
         &u16::try_from(packet.len()).unwrap().to_be_bytes()[..],
         &packet,
@@ -136,18 +127,7 @@ async fn a_port_in_use_is_reported_with_a_remedy() {
     let mut config = config();
     config.listen = server.address;
 
-    let metrics = DnsMetrics::new(&regionmesh_runtime::metrics::Registry::new()).unwrap();
-    let (_plans, plan) = watch::channel(None);
-    let error = DnsServer::bind(DnsArguments {
-        config: Arc::new(config),
-        plan,
-        board: no_board(),
-        metrics,
-    })
-    .await
-    .unwrap_err()
-    .to_string();
-
+    let error = refusal_to_start(config).await;
     assert!(
         error.contains(&server.address.to_string()) && error.contains("stop what listens there"),
         "{error}"

@@ -117,6 +117,12 @@ impl Network {
         self.run_until(end, |_| false);
     }
 
+    /// Runs until all of `count` members see each other; panics if that takes longer than `for_ms`.
+    fn run_until_all_see(&mut self, count: usize, for_ms: u64) {
+        let took = self.run_while(for_ms, |network| network.all_see(count));
+        assert!(took.is_some(), "not within {for_ms} ms");
+    }
+
     /// Runs until `is_done`, at most `for_ms`; returns how long it took.
     fn run_while(&mut self, for_ms: u64, is_done: impl Fn(&Self) -> bool) -> Option<Duration> {
         let begin = self.now;
@@ -212,9 +218,7 @@ fn a_killed_member_is_down_everywhere_within_seconds() {
         let mut times: Vec<Duration> = (0..runs)
             .map(|seed| {
                 let mut network = Network::start(seed, count, one_way_ms, one_way_ms / 4, 0.0);
-                network
-                    .run_while(60_000, |network| network.all_see(count))
-                    .unwrap();
+                network.run_until_all_see(count, 60_000);
                 network.run(1_000 + seed * 37);
                 network.members[1] = None;
                 network
@@ -243,9 +247,7 @@ fn long_paths_with_loss_do_not_flap() {
     for (count, seeds, minutes) in [(3, 2, 10), (10, 1, 3), (30, 1, 1)] {
         for seed in 0..seeds {
             let mut network = Network::start(seed, count, 125, 30, 0.01);
-            network
-                .run_while(60_000, |network| network.all_see(count))
-                .unwrap();
+            network.run_until_all_see(count, 60_000);
             network.run(minutes * 60_000);
             assert!(
                 network.downs().is_empty(),
@@ -283,9 +285,7 @@ fn a_lost_announcement_is_repeated() {
 #[test]
 fn a_restarted_member_replaces_its_earlier_process_immediately() {
     let mut network = Network::start(4, 5, 40, 0, 0.0);
-    network
-        .run_while(10_000, |network| network.all_see(5))
-        .unwrap();
+    network.run_until_all_see(5, 10_000);
     network.run(3_000);
     network.events.clear();
     network.boot(2, 1_005_000);
@@ -306,9 +306,7 @@ fn a_restarted_member_replaces_its_earlier_process_immediately() {
 #[test]
 fn a_member_whose_clock_was_set_back_rejoins() {
     let mut network = Network::start(5, 4, 40, 0, 0.0);
-    network
-        .run_while(10_000, |network| network.all_see(4))
-        .unwrap();
+    network.run_until_all_see(4, 10_000);
     network.boot(2, 1_000_000 - 700_000);
     network.link(2, 0);
     network.run(15_000);
@@ -319,9 +317,7 @@ fn a_member_whose_clock_was_set_back_rejoins() {
 #[test]
 fn a_member_declared_dead_rejoins_when_the_network_heals() {
     let mut network = Network::start(6, 6, 40, 0, 0.0);
-    network
-        .run_while(10_000, |network| network.all_see(6))
-        .unwrap();
+    network.run_until_all_see(6, 10_000);
     network.cut = BTreeSet::from([4, 5]);
     network.run(20_000);
     assert_eq!(network.members[0].as_ref().unwrap().alive().len(), 3);
@@ -346,9 +342,7 @@ fn a_member_declared_dead_rejoins_when_the_network_heals() {
 #[test]
 fn a_member_that_was_paused_declares_no_member_dead() {
     let mut network = Network::start(7, 5, 40, 0, 0.0);
-    network
-        .run_while(10_000, |network| network.all_see(5))
-        .unwrap();
+    network.run_until_all_see(5, 10_000);
     network.paused.insert(3);
     network.run(30_000);
     assert!(
@@ -362,19 +356,14 @@ fn a_member_that_was_paused_declares_no_member_dead() {
     network.paused.clear();
     network.run(10_000);
     assert!(network.all_see(5));
-    assert!(
-        network.downs().iter().all(|(_, by, _)| *by != 3),
-        "{:?}",
-        network.downs()
-    );
+    let downs = network.downs();
+    assert!(downs.iter().all(|(_, by, _)| *by != 3), "{downs:?}");
 }
 
 #[test]
 fn a_pause_during_a_suspicion_declares_no_member_dead() {
     let mut network = Network::start(12, 5, 40, 0, 0.0);
-    network
-        .run_while(10_000, |network| network.all_see(5))
-        .unwrap();
+    network.run_until_all_see(5, 10_000);
     network.cut.insert(3);
     network
         .run_while(5_000, |network| {
@@ -388,11 +377,8 @@ fn a_pause_during_a_suspicion_declares_no_member_dead() {
     network.paused.clear();
     network.run(10_000);
     assert!(network.all_see(5));
-    assert!(
-        network.downs().iter().all(|(_, by, _)| *by != 3),
-        "{:?}",
-        network.downs()
-    );
+    let downs = network.downs();
+    assert!(downs.iter().all(|(_, by, _)| *by != 3), "{downs:?}");
 }
 
 #[test]

@@ -1,11 +1,12 @@
 //! Meshes over real sockets, with an event recorder in place of gossip.
 
 use async_trait::async_trait;
+use parking_lot::Mutex;
 use quinn::{RecvStream, SendStream};
 use ractor::{Actor, ActorCell};
 use regionmesh_mesh::{
-    BulkService, GossipInbox, Identity, LinkInfo, Mesh, MeshActor, MeshArguments, MeshMetrics,
-    RegionEndpoint, Settings, TlsConfig, init_authority, issue_certificate,
+    BulkService, GossipInbox, GossipTransport, Identity, LinkInfo, Mesh, MeshActor, MeshArguments,
+    MeshMetrics, RegionEndpoint, Settings, TlsConfig, init_authority, issue_certificate,
 };
 use regionmesh_protocol::{identity::AgentId, status::Links};
 use regionmesh_runtime::metrics::Registry;
@@ -13,7 +14,7 @@ use std::{
     collections::BTreeMap,
     net::{SocketAddr, UdpSocket},
     path::Path,
-    sync::{Arc, Mutex},
+    sync::Arc,
     time::{Duration, Instant},
 };
 use tempfile::TempDir;
@@ -36,7 +37,7 @@ pub(crate) struct GossipRecorder(Arc<Mutex<Vec<String>>>);
 
 impl GossipRecorder {
     fn put(&self, line: String) {
-        self.0.lock().unwrap().push(line);
+        self.0.lock().push(line);
     }
 }
 
@@ -127,12 +128,19 @@ impl Node {
         }
     }
 
+    /// The reply to an exchange with that peer.
+    pub(crate) async fn ask(&self, peer: &str, request: &str) -> Vec<u8> {
+        let peer = peer.parse().unwrap();
+        let reply = self.mesh.exchange(&peer, request.into(), TIMEOUT);
+        reply.await.unwrap()
+    }
+
     pub(crate) fn has_event(&self, line: &str) -> bool {
         self.event_count(line) > 0
     }
 
     pub(crate) fn event_count(&self, line: &str) -> usize {
-        let lines = self.recorder.0.lock().unwrap();
+        let lines = self.recorder.0.lock();
         lines.iter().filter(|event| *event == line).count()
     }
 

@@ -27,13 +27,7 @@ async fn agents_connect_and_transfer_exchanges_datagrams_and_bulk_streams() {
     })
     .await;
     let to_b: AgentId = "b/0".parse().unwrap();
-    assert_eq!(
-        a.mesh
-            .exchange(&to_b, b"abc".to_vec(), TIMEOUT)
-            .await
-            .unwrap(),
-        b"cba"
-    );
+    assert_eq!(a.ask("b/0", "abc").await, b"cba");
 
     a.mesh.send_datagram(&to_b, b"hello".to_vec());
     eventually("the datagram arrives", || b.has_event("a/0: hello")).await;
@@ -154,13 +148,7 @@ async fn untrusted_clients_are_refused_and_counted_and_peers_are_unaffected() {
         "real peers are not affected"
     );
 
-    assert_eq!(
-        a.mesh
-            .exchange(&"b/0".parse().unwrap(), b"ok".to_vec(), TIMEOUT)
-            .await
-            .unwrap(),
-        b"ko"
-    );
+    assert_eq!(a.ask("b/0", "ok").await, b"ko");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -186,13 +174,7 @@ async fn a_handshake_flood_is_shed_and_connected_peers_stay_connected() {
     .await;
 
     assert!(!a.has_event("down b/0") && !b.has_event("down a/0"));
-    assert_eq!(
-        a.mesh
-            .exchange(&"b/0".parse().unwrap(), b"ok".to_vec(), TIMEOUT)
-            .await
-            .unwrap(),
-        b"ko"
-    );
+    assert_eq!(a.ask("b/0", "ok").await, b"ko");
 }
 
 #[tokio::test(flavor = "multi_thread")]

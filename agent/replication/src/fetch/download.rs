@@ -6,6 +6,7 @@ use super::{
     pieces::{Piece, Written, open, put_chunk, requests},
 };
 use crate::{BulkReceive, BulkSend, early_sync::EarlySync, frames::in_time};
+use parking_lot::Mutex;
 use regionmesh_protocol::{
     identity::AgentId,
     models::manifest::{Manifest, ManifestFile},
@@ -17,7 +18,7 @@ use std::{
     io,
     path::PathBuf,
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc,
         atomic::{AtomicUsize, Ordering},
     },
     time::{Duration, Instant},
@@ -72,12 +73,12 @@ impl Fetcher {
         }
 
         while workers.join_next().await.is_some() {}
-        if let Some(error) = lock(&work.local).take() {
+        if let Some(error) = work.local.lock().take() {
             return Err(error.into());
         }
 
-        if !lock(&work.requests).is_empty() {
-            let last = lock(&work.last).clone();
+        if !work.requests.lock().is_empty() {
+            let last = work.last.lock().clone();
             return Err(FetchError::NoSource {
                 what: what.into(),
                 asked: sources.concat().len(),
@@ -96,13 +97,13 @@ impl Fetcher {
         paths: &[PathBuf],
         sources: &[Vec<AgentId>],
     ) {
-        while lock(&work.local).is_none() {
+        while work.local.lock().is_none() {
             let usable = work.usable(sources);
             // Workers spread over the sources; a worker whose source fails moves on to the next.
             let Some(source) = (!usable.is_empty()).then(|| usable[number % usable.len()]) else {
                 return;
             };
-            let Some(request) = lock(&work.requests).pop_front() else {
+            let Some(request) = work.requests.lock().pop_front() else {
                 return;
             };
             let mut rest = VecDeque::from(request);
@@ -140,7 +141,7 @@ impl Fetcher {
     ) {
         match error {
             PieceError::Local(error) => {
-                lock(&work.local).get_or_insert(error);
+                work.local.lock().get_or_insert(error);
                 return;
             }
             PieceError::Source(why) => {
@@ -170,7 +171,7 @@ impl Fetcher {
             }
         }
 
-        lock(&work.requests).push_front(rest.into());
+        work.requests.lock().push_front(rest.into());
     }
 
     /// Requests `pieces` of one file; returns the answer's stream. The sending half must live until
@@ -322,7 +323,8 @@ impl Work {
     }
 
     fn is_given_up(&self, source: &AgentId) -> bool {
-        lock(&self.failures)
+        self.failures
+            .lock()
             .get(source)
             .is_some_and(|failures| *failures >= FAILURES_MAX)
     }
@@ -335,13 +337,9 @@ impl Work {
     }
 
     fn failed(&self, source: &AgentId, why: &str, weight: u32) {
-        *lock(&self.failures).entry(source.clone()).or_default() += weight;
-        *lock(&self.last) = format!("{source}: {why}");
+        *self.failures.lock().entry(source.clone()).or_default() += weight;
+        *self.last.lock() = format!("{source}: {why}");
     }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Fills `buffer`, in pieces so that a slow link does not count as stalled.

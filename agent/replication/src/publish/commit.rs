@@ -12,6 +12,7 @@ impl Publisher {
     /// Makes the version visible. Ends the upload, also on failure.
     pub async fn commit(&self, id: &str) -> Result<VersionSummary, PublishError> {
         let upload = self
+            .uploads
             .lock()
             .remove(id)
             .ok_or_else(|| PublishError::NoUpload(id.into()))?;

@@ -11,16 +11,14 @@
 
 use crate::{Transport, clock::HybridClock};
 use futures::future::join_all;
+use parking_lot::Mutex;
 use regionmesh_core::replication::name_winner;
 use regionmesh_protocol::{
     identity::RegionName,
     models::manifest::{Manifest, VersionSummary},
     wire::{PeerReply, PeerRequest},
 };
-use std::{
-    sync::{Arc, Mutex, PoisonError},
-    time::Duration,
-};
+use std::{sync::Arc, time::Duration};
 
 /// How long a publisher waits for the answers of other regions.
 const TIMEOUT: Duration = Duration::from_secs(2);
@@ -40,7 +38,7 @@ pub(super) struct Announced {
 
 impl Drop for Announced {
     fn drop(&mut self) {
-        let mut all = self.all.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut all = self.all.lock();
         if let Some(place) = all.iter().position(|known| *known == self.summary) {
             all.swap_remove(place);
         }
@@ -58,10 +56,7 @@ impl Publications {
 
     /// Timestamps a publication and announces it under the same lock.
     pub(super) fn announce(&self, manifest: &mut Manifest, clock: &HybridClock) -> Announced {
-        let mut all = self
-            .announced
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
+        let mut all = self.announced.lock();
 
         manifest.published = clock.next();
         let summary = manifest.summary();
@@ -74,10 +69,7 @@ impl Publications {
 
     /// The earliest announced publication of the same name with other content.
     pub(super) fn announced(&self, published: &VersionSummary) -> Option<VersionSummary> {
-        let all = self
-            .announced
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
+        let all = self.announced.lock();
 
         all.iter()
             .filter(|known| is_conflicting(known, published))

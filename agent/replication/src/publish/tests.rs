@@ -28,7 +28,7 @@ impl Store for MemoryStore {
     }
 
     async fn versions(&self) -> Result<Vec<VersionSummary>, ModelError> {
-        let held = self.0.lock().unwrap();
+        let held = self.0.lock();
         Ok(held.iter().map(Manifest::summary).collect())
     }
 
@@ -37,7 +37,7 @@ impl Store for MemoryStore {
         model: &ModelName,
         version: &VersionName,
     ) -> Result<Manifest, ModelError> {
-        let held = self.0.lock().unwrap();
+        let held = self.0.lock();
         let found = held
             .iter()
             .find(|held| held.model == *model && held.version == *version);
@@ -79,7 +79,7 @@ impl Store for MemoryStore {
             assert_eq!(Digest::of(&std::fs::read(path).unwrap()), file.digest);
         }
 
-        self.0.lock().unwrap().push(manifest.clone());
+        self.0.lock().push(manifest.clone());
         Ok(manifest.summary())
     }
 }
@@ -128,6 +128,16 @@ fn staged(publisher: &Publisher) -> usize {
         .sum()
 }
 
+fn assert_truncated(error: &PublishError, as_found: u64, as_declared: u64) {
+    let PublishError::Truncated {
+        found, declared, ..
+    } = error
+    else {
+        panic!("{error}")
+    };
+    assert_eq!((*found, *declared), (as_found, as_declared));
+}
+
 async fn assert_nothing_visible(publisher: &Publisher) {
     assert_eq!(publisher.store.versions().await.unwrap(), []);
 }
@@ -142,34 +152,14 @@ async fn a_file_of_wrong_length_leaves_nothing_and_can_be_resent() {
         .await
         .unwrap_err();
 
-    assert!(
-        matches!(
-            short,
-            PublishError::Truncated {
-                found: 7,
-                declared: 8,
-                ..
-            }
-        ),
-        "{short}"
-    );
+    assert_truncated(&short, 7, 8);
 
     let long = publisher
         .add_file(&id, "a", 6, body(vec![Ok(b"weights")]))
         .await
         .unwrap_err();
 
-    assert!(
-        matches!(
-            long,
-            PublishError::Truncated {
-                found: 7,
-                declared: 6,
-                ..
-            }
-        ),
-        "{long}"
-    );
+    assert_truncated(&long, 7, 6);
 
     let broken = io::Error::from(io::ErrorKind::ConnectionReset);
     let broken = publisher

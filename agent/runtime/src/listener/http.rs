@@ -5,7 +5,7 @@
 //! Bodies have their own deadlines where they are read. While a request is answered, the connection
 //! can't be displaced.
 
-use super::{Seat, write_timeout::WriteTimeout};
+use super::{Door, DoorLimits, DropReason, Seat, accept, write_timeout::WriteTimeout};
 use axum::{BoxError, Router, body::Body, extract::ConnectInfo, response::Response};
 use bytes::Bytes;
 use http::{HeaderValue, header};
@@ -16,6 +16,7 @@ use hyper::{
     service::service_fn,
 };
 use hyper_util::rt::{TokioIo, TokioTimer};
+use prometheus::{IntCounterVec, IntGauge};
 use std::{
     convert::Infallible,
     error::Error,
@@ -28,7 +29,7 @@ use std::{
     time::Duration,
 };
 use tokio::{
-    net::TcpStream,
+    net::{TcpListener, TcpStream},
     sync::watch,
     time::{Instant, sleep_until, timeout},
 };
@@ -81,6 +82,50 @@ pub enum End {
     Broken,
     /// The client broke a limit; the reason is a metric's label.
     CutOff(&'static str),
+}
+
+/// An HTTP server: its limits, and what it counts.
+pub struct HttpServer {
+    /// For the log.
+    pub name: &'static str,
+    pub door: DoorLimits,
+    pub connection: HttpLimits,
+    pub reserve: ReservePolicy,
+    /// Open connections.
+    pub open: IntGauge,
+    /// Connections that were refused or cut off, by reason.
+    pub refused: IntCounterVec,
+}
+
+impl HttpServer {
+    /// Serves `router` until `stop`, then lets requests in progress end.
+    pub async fn serve(self, listener: TcpListener, router: Router, stop: CancellationToken) {
+        let refused = self.refused.clone();
+        let count = move |dropped: DropReason| refused.with_label_values(&[dropped.as_str()]).inc();
+        let door = Door::new(self.name, self.door, self.open, count);
+
+        let stopping = stop.clone();
+        let connection = move |stream, seat| {
+            let service = routed(router.clone());
+            let refused = self.refused.clone();
+            let served = serve(
+                stream,
+                seat,
+                service,
+                self.connection,
+                self.reserve,
+                stopping.clone(),
+            );
+
+            async move {
+                if let End::CutOff(reason) = served.await {
+                    refused.with_label_values(&[reason]).inc();
+                }
+            }
+        };
+
+        accept(listener, door, stop, connection).await;
+    }
 }
 
 /// Serves one connection to its end. Each request has its client's address ([`ConnectInfo`]) and
@@ -148,7 +193,7 @@ where
 }
 
 /// A router as a service for [`serve`].
-pub fn routed(
+fn routed(
     router: Router,
 ) -> impl Fn(Request<Incoming>) -> Pin<Box<dyn Future<Output = Response> + Send>> {
     move |request| {

@@ -3,7 +3,6 @@
 use super::{
     Engine, Shapes,
     error::{EngineError, guarded},
-    lock,
 };
 use crate::{datatype::Datatype, work::Control};
 use tract_onnx::prelude::*;
@@ -76,7 +75,7 @@ impl Engine {
         control.check().map_err(EngineError::Stopped)?;
         if is_open {
             // Requests use other sizes.
-            lock(&self.plans).clear();
+            self.plans.lock().clear();
         }
 
         Ok(first)

@@ -62,13 +62,7 @@ async fn a_hot_swap_under_load_fails_no_request() {
         total += client.await.unwrap();
     }
     assert!(total > 50, "only {total} requests were under way");
-    assert!(
-        fixture
-            .metrics()
-            .contains("regionmesh_serving_swaps_total{model=\"add\"} 12"),
-        "{}",
-        fixture.metrics()
-    );
+    fixture.assert_metric("regionmesh_serving_swaps_total{model=\"add\"} 12");
 }
 
 #[tokio::test]
@@ -331,7 +325,7 @@ async fn a_stop_finishes_requests_in_progress_and_accepts_no_new_ones() {
 
     // The request hangs at the store, in place of a slow inference.
     let read_permits = Arc::new(tokio::sync::Semaphore::new(0));
-    *fixture.memory.read_permits.lock().unwrap() = Some(read_permits.clone());
+    *fixture.memory.read_permits.lock() = Some(read_permits.clone());
 
     let mut connection = fixture.connect().await;
     let request = tokio::spawn(async move {

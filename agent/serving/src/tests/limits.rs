@@ -304,13 +304,7 @@ async fn a_panic_of_the_engine_only_fails_its_request_with_500() {
 
     let (status, body) = ask([2, 3]).await;
     assert_eq!((status, &body["outputs"][0]["data"]), (200, &json!([4, 3])));
-    assert!(
-        fixture
-            .metrics()
-            .contains("regionmesh_inference_panics_total 20\n"),
-        "{}",
-        fixture.metrics()
-    );
+    fixture.assert_metric("regionmesh_inference_panics_total 20\n");
 }
 
 #[tokio::test]

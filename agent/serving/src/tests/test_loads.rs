@@ -75,13 +75,7 @@ async fn every_version_is_tested_once_and_failures_are_published_with_a_reason()
 
     assert!(reason.contains("Frobnicate"), "{reason}");
     assert_eq!(fixture.servability.borrow().unserved, []);
-    assert!(
-        fixture
-            .metrics()
-            .contains("regionmesh_serving_versions_unservable 1\n"),
-        "{}",
-        fixture.metrics()
-    );
+    fixture.assert_metric("regionmesh_serving_versions_unservable 1\n");
 }
 
 #[tokio::test]
@@ -135,7 +129,7 @@ async fn a_version_whose_damaged_files_were_replaced_in_place_is_loaded_again() 
 async fn an_attempt_whose_files_were_replaced_meanwhile_is_repeated() {
     let fixture = Fixture::start_with(config(1), true).await;
     let read_permits = Arc::new(tokio::sync::Semaphore::new(0));
-    *fixture.memory.read_permits.lock().unwrap() = Some(read_permits.clone());
+    *fixture.memory.read_permits.lock() = Some(read_permits.clone());
     fixture.put("add", "1", b"damaged".to_vec());
     fixture.publish();
     fixture
@@ -172,7 +166,7 @@ async fn if_the_wanted_version_never_loads_the_newest_older_one_is_served() {
     );
 
     let gauge = "regionmesh_serving_default_failed{model=\"add\"} 1";
-    assert!(fixture.metrics().contains(gauge), "{}", fixture.metrics());
+    fixture.assert_metric(gauge);
     fixture.put("add", "5", models::add(5.0));
     fixture.publish();
     fixture.wait_default("add", "5").await;

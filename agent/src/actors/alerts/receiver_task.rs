@@ -8,6 +8,7 @@ use crate::{
     snapshots::Snapshots,
 };
 use regionmesh_core::{
+    backoff::Backoff,
     gossip::BoardView,
     notify::{
         alert::Alert,
@@ -246,9 +247,7 @@ impl ReceiverTask {
 
 /// The pause after this many failures. `random` is from 0 to 1.
 pub(super) fn pause(failures: u32, random: f64) -> Duration {
-    let longest = FIRST_PAUSE
-        .saturating_mul(1 << failures.min(10))
-        .min(LONGEST_PAUSE);
+    let longest = Backoff::new(FIRST_PAUSE, LONGEST_PAUSE).after(failures);
     longest.mul_f64(1.0 - random.clamp(0.0, 1.0) / 2.0)
 }
 

@@ -8,6 +8,7 @@ use crate::{
 };
 use futures::TryStreamExt;
 use object_store::{ObjectStore, ObjectStoreExt, path::Path as ObjectPath};
+use parking_lot::Mutex;
 use ractor::ActorRef;
 use regionmesh_core::gossip::BoardView;
 use regionmesh_cost::{
@@ -18,7 +19,7 @@ use regionmesh_protocol::{identity::AgentId, status::money::Notices};
 use std::{
     collections::{BTreeMap, BTreeSet},
     path::Path,
-    sync::{Arc, Mutex, PoisonError},
+    sync::Arc,
     time::{Duration, Instant},
 };
 use time::Date;
@@ -240,7 +241,7 @@ async fn read_root(
     config: &Config,
     today: Date,
 ) -> Result<(), String> {
-    let known = done.lock().unwrap_or_else(PoisonError::into_inner).clone();
+    let known = done.lock().clone();
     let is_new =
         |set: &&&ExportSet| known.get(&(set.root.clone(), set.period)) != Some(&set.fingerprint);
     let new: Vec<&ExportSet> = all.iter().filter(is_new).copied().collect();
@@ -268,7 +269,7 @@ async fn read_root(
     arguments.metrics.imported(stored.as_ref().ok());
     stored.map_err(|error| error.to_string())?;
 
-    let mut done = done.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut done = done.lock();
     done.extend(
         new.iter()
             .map(|set| ((set.root.clone(), set.period), set.fingerprint.clone())),

@@ -46,8 +46,8 @@ impl EventMetrics {
         };
 
         // Start at 0, so that a rate sees the first event.
-        for kind in EventKind::ALL {
-            for severity in Severity::ALL {
+        for kind in EventKind::ALL.iter().copied() {
+            for severity in Severity::ALL.iter().copied() {
                 metrics
                     .events
                     .with_label_values(&[kind.as_str(), severity.as_str()]);

@@ -6,10 +6,7 @@ use ractor::ActorRef;
 use regionmesh_core::gossip::{Applied, Delta, Digest, ExchangeReply, ExchangeRequest, Judge};
 use regionmesh_mesh::{Peer, PeerError};
 use regionmesh_protocol::identity::AgentId;
-use std::{
-    sync::PoisonError,
-    time::{Duration, Instant},
-};
+use std::time::{Duration, Instant};
 
 /// How long one exchange may take.
 pub(super) const EXCHANGE_TIMEOUT: Duration = Duration::from_secs(5);
@@ -127,11 +124,7 @@ impl GossipState {
             },
             agents,
         ) = {
-            let mut board = self
-                .arguments
-                .board
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner);
+            let mut board = self.arguments.board.lock();
 
             (
                 board.apply(

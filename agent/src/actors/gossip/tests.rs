@@ -76,7 +76,7 @@ impl Wire {
     /// Where `to` lives, if the packet gets there. Datagrams are relayed over one hop, exchanges
     /// are not.
     fn reach(&self, to: &AgentId, may_relay: bool) -> Option<Address<GossipMessage>> {
-        let mut wires = self.wires.lock().unwrap();
+        let mut wires = self.wires.lock();
         wires.sent += 1;
         if wires.lose_every > 0 && wires.sent.is_multiple_of(wires.lose_every) {
             return None;
@@ -117,7 +117,7 @@ impl GossipTransport for Wire {
         timeout: Duration,
     ) -> Result<Vec<u8>, PeerError> {
         let peer = Peer::Agent(to.clone());
-        self.wires.lock().unwrap().exchanges += 1;
+        self.wires.lock().exchanges += 1;
 
         let Some(home) = self.reach(to, false) else {
             tokio::time::sleep(ONE_WAY).await;
@@ -244,7 +244,7 @@ impl Mesh {
         };
 
         let home = Address::vacant("gossip");
-        wires.lock().unwrap().homes.insert(id.clone(), home.clone());
+        wires.lock().homes.insert(id.clone(), home.clone());
         Node {
             id,
             arguments: setup.into(),
@@ -283,7 +283,7 @@ impl Mesh {
             let from = &self.nodes[from];
             let to = &self.nodes[to];
             let pair = (from.id.clone(), to.id.clone());
-            let mut wires = self.wires.lock().unwrap();
+            let mut wires = self.wires.lock();
             let _ = if is_up {
                 wires.links.insert(pair)
             } else {

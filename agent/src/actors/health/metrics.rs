@@ -123,7 +123,7 @@ impl HealthMetrics {
 
     pub(super) fn judges_address(&self, region: &RegionName, address: IpAddr, verdict: Condition) {
         let address = address.to_string();
-        for condition in Condition::ALL {
+        for condition in Condition::ALL.iter().copied() {
             let labels = [region.as_str(), &address, condition.as_str()];
             self.addresses
                 .with_label_values(&labels)
@@ -149,7 +149,7 @@ fn outcome(result: &ProbeResult) -> &'static str {
 }
 
 fn set(gauge: &IntGaugeVec, region: &RegionName, is: Condition) {
-    for condition in Condition::ALL {
+    for condition in Condition::ALL.iter().copied() {
         gauge
             .with_label_values(&[region.as_str(), condition.as_str()])
             .set(i64::from(condition == is));

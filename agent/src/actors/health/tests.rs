@@ -7,6 +7,7 @@ mod own_region;
 
 use super::{verdicts::FRESH, *};
 use async_trait::async_trait;
+use parking_lot::Mutex;
 use regionmesh_core::{
     gossip::{AgentView, SeenStatus},
     health::verdict::RegionVerdict,
@@ -14,7 +15,7 @@ use regionmesh_core::{
 use regionmesh_protocol::status::{
     Observations, StatusEntry, StatusKind, condition::Observation, entry::EntryVersion,
 };
-use std::{collections::HashMap, sync::Mutex};
+use std::collections::HashMap;
 
 const DEADLINE: Duration = Duration::from_secs(20);
 const CANARY: &str = "127.0.0.99";
@@ -34,7 +35,7 @@ struct Script(Arc<Mutex<HashMap<String, Endpoint>>>);
 
 impl Script {
     fn set(&self, host: &str, endpoint: Endpoint) {
-        self.0.lock().unwrap().insert(host.into(), endpoint);
+        self.0.lock().insert(host.into(), endpoint);
     }
 }
 
@@ -44,7 +45,7 @@ impl Prober for Script {
         let host = target
             .address
             .map_or_else(|| target.host.clone(), |address| address.to_string());
-        let endpoint = self.0.lock().unwrap().get(&host).copied();
+        let endpoint = self.0.lock().get(&host).copied();
 
         match endpoint.unwrap_or(Endpoint::Answers) {
             Endpoint::Answers => ProbeResult::Success {
@@ -211,6 +212,11 @@ impl Bench {
         found.unwrap()[&region].clone()
     }
 
+    /// A living agent observes this of a region.
+    fn says(&self, agent: &str, region: &str, condition: Condition) {
+        self.hear(agent, &[(region, condition)], None, true, Duration::ZERO);
+    }
+
     /// Puts what `agent` observes and reports on the board.
     fn hear(
         &self,
@@ -295,22 +301,10 @@ async fn a_verdict_takes_a_majority_of_the_observing_regions() {
     let bench = Bench::healthy().await;
     bench.script.set("127.0.0.12", Endpoint::Refuses);
     bench.until_verdict("b", Condition::Failed).await;
-    bench.hear(
-        "c/node-0",
-        &[("b", Condition::Healthy)],
-        None,
-        true,
-        Duration::ZERO,
-    );
+    bench.says("c/node-0", "b", Condition::Healthy);
 
     bench.until_verdict("b", Condition::Healthy).await;
-    bench.hear(
-        "c/node-0",
-        &[("b", Condition::Failed)],
-        None,
-        true,
-        Duration::ZERO,
-    );
+    bench.says("c/node-0", "b", Condition::Failed);
 
     let verdict = bench.until_verdict("b", Condition::Failed).await;
     assert!(
@@ -347,13 +341,7 @@ async fn dead_stale_and_unknown_observers_have_no_vote() {
     bench.hear("yy/stranger", &failed, None, true, Duration::ZERO);
 
     // Makes the change visible: when this verdict is there, all of the board was read.
-    bench.hear(
-        "c/alive",
-        &[("a", Condition::Failed)],
-        None,
-        true,
-        Duration::ZERO,
-    );
+    bench.says("c/alive", "a", Condition::Failed);
 
     bench.until_verdict("a", Condition::Failed).await;
     assert_eq!(
@@ -392,13 +380,7 @@ async fn an_observer_without_canaries_abstains_and_starts_over_when_one_answers(
 async fn a_restarted_actor_abstains_first_and_keeps_draining() {
     let bench = Bench::healthy().await;
     bench.until_verdict("b", Condition::Healthy).await;
-    bench.hear(
-        "c/node-0",
-        &[("b", Condition::Failed)],
-        None,
-        true,
-        Duration::ZERO,
-    );
+    bench.says("c/node-0", "b", Condition::Failed);
 
     bench.hear(
         "a/node-0",

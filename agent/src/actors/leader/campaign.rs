@@ -47,13 +47,7 @@ impl Driver {
             .as_ref()
             .filter(|leader| leader.is_alive)
             .map(|leader| leader.ballot.clone());
-        let known = self
-            .arguments
-            .snapshots
-            .plan
-            .borrow()
-            .clone()
-            .filter(|_| self.trust.is_plan_confirmed);
+        let known = self.confirmed_plan();
 
         let planned = known.map(|plan| plan.stamp.ballot.clone());
         let effects: Vec<_> = [leader, planned]
@@ -207,12 +201,7 @@ impl Driver {
         self.decided(committed.clone());
         self.learn_plan(&committed, true, duration);
         if let Some(reply) = self.ordered.take() {
-            self.arguments
-                .metrics
-                .orders
-                .orders
-                .with_label_values(&["committed"])
-                .inc();
+            self.count_order("committed");
 
             let _ = reply.send(Ok(committed.clone()));
         }

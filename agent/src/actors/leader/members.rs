@@ -81,12 +81,7 @@ impl Driver {
     }
 
     fn refuse_member(&self, reply: OrderReply, why: OrderRefusal) {
-        self.arguments
-            .metrics
-            .orders
-            .orders
-            .with_label_values(&["refused"])
-            .inc();
+        self.count_order("refused");
 
         tracing::info!(error = %why, "an order is refused");
         // The caller may have given up.

@@ -68,7 +68,7 @@ impl PlanMetrics {
             for word in TrafficState::WORDS {
                 self.traffic_state
                     .with_label_values(&[name, word])
-                    .set(i64::from(word == traffic_state.as_str()));
+                    .set(i64::from(*word == traffic_state.as_str()));
             }
 
             let since_s = traffic_state

@@ -84,26 +84,21 @@ impl Driver {
         self.plan_ahead(&board);
     }
 
+    pub(super) fn count_order(&self, outcome: &str) {
+        let counted = &self.arguments.metrics.orders.orders;
+        counted.with_label_values(&[outcome]).inc();
+    }
+
     pub(super) fn refuse_orders(&mut self, why: &str) {
         if let Some(reply) = self.ordered.take() {
-            self.arguments
-                .metrics
-                .orders
-                .orders
-                .with_label_values(&["unknown"])
-                .inc();
+            self.count_order("unknown");
 
             let _ = reply.send(Err(OrderRefusal::Unknown(why.into())));
         }
 
         self.refuse_change(why);
-        for (_, reply) in self.orders.drain(..) {
-            self.arguments
-                .metrics
-                .orders
-                .orders
-                .with_label_values(&["refused"])
-                .inc();
+        for (_, reply) in std::mem::take(&mut self.orders) {
+            self.count_order("refused");
 
             let _ = reply.send(Err(OrderRefusal::NotNow(why.into())));
         }
@@ -168,12 +163,7 @@ impl Driver {
                     return self.propose(plan);
                 }
                 Err(error) => {
-                    self.arguments
-                        .metrics
-                        .orders
-                        .orders
-                        .with_label_values(&["refused"])
-                        .inc();
+                    self.count_order("refused");
 
                     tracing::info!(%error, "an order is refused");
                     let _ = reply.send(Err(error.into()));

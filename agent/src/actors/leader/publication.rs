@@ -30,13 +30,7 @@ impl Driver {
         let has_elsewhere = self.arguments.config.regions.len() > 1;
         let resumed = *self.arguments.snapshots.resumed.borrow();
         let heard = *self.arguments.snapshots.heard.borrow();
-        let known = self
-            .arguments
-            .snapshots
-            .plan
-            .borrow()
-            .clone()
-            .filter(|_| self.trust.is_plan_confirmed);
+        let known = self.confirmed_plan();
 
         let is_heard = match resumed {
             Some(resumed) => heard >= Some(resumed),

@@ -16,6 +16,7 @@ use crate::{
 };
 use futures::TryStreamExt;
 use object_store::{ObjectStore, ObjectStoreExt, memory::InMemory};
+use parking_lot::Mutex;
 use ractor::ActorStatus;
 use regionmesh_core::{
     gossip::{BoardView, SeenStatus},
@@ -43,7 +44,6 @@ use regionmesh_store::{
 };
 use std::{
     collections::{BTreeMap, BTreeSet},
-    sync::Mutex,
     time::Instant,
 };
 
@@ -126,12 +126,11 @@ impl PeerLink for Link {
         };
         let is_cut = [region, &self.from]
             .iter()
-            .any(|region| self.network.cut.lock().unwrap().contains(*region));
+            .any(|region| self.network.cut.lock().contains(*region));
         let actor = self
             .network
             .actors
             .lock()
-            .unwrap()
             .get(region)
             .cloned()
             .filter(|_| !is_cut);
@@ -241,16 +240,12 @@ impl Mesh {
         let (actor, _) = Actor::spawn(None, LeaderActor, self.agents[region].clone())
             .await
             .unwrap();
-        self.network
-            .actors
-            .lock()
-            .unwrap()
-            .insert(region.clone(), actor);
+        self.network.actors.lock().insert(region.clone(), actor);
     }
 
     /// Kills a region's actor, and marks its agent dead on every board.
     async fn kill(&self, region: &RegionName) {
-        let actor = self.network.actors.lock().unwrap().remove(region).unwrap();
+        let actor = self.network.actors.lock().remove(region).unwrap();
         actor.kill();
 
         let id = &self.agents[region].id;
@@ -267,7 +262,7 @@ impl Mesh {
     }
 
     fn running(&self) -> Vec<&LeaderArguments> {
-        let actors = self.network.actors.lock().unwrap();
+        let actors = self.network.actors.lock();
         self.agents
             .values()
             .filter(|agent| actors.contains_key(&agent.id.region))
@@ -361,6 +356,16 @@ fn config(region: &str, data_dir: &std::path::Path) -> Config {
 }
 
 impl Mesh {
+    fn others(&self, than: &RegionName) -> Vec<RegionName> {
+        let mut regions: Vec<_> = self.agents.keys().cloned().collect();
+        regions.retain(|region| region != than);
+        regions
+    }
+
+    fn cut_off_others(&self, than: &RegionName) {
+        self.network.cut.lock().extend(self.others(than));
+    }
+
     async fn order(
         &self,
         to: &RegionName,
@@ -385,7 +390,7 @@ impl Mesh {
         to: &RegionName,
         order: Order,
     ) -> Result<CommittedPlan, OrderRefusal> {
-        let actor = self.network.actors.lock().unwrap()[to].clone();
+        let actor = self.network.actors.lock()[to].clone();
         let asked = actor.call(
             |reply| LeaderMessage::Order(Box::new(order), reply),
             Some(Duration::from_secs(20)),

@@ -14,6 +14,7 @@ use regionmesh_protocol::{
 };
 use std::{
     collections::BTreeSet,
+    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -36,15 +37,15 @@ impl Driver {
         self.read_if_due();
     }
 
+    /// The plan that this agent knows, if it is confirmed.
+    pub(super) fn confirmed_plan(&self) -> Option<Arc<CommittedPlan>> {
+        let plan = self.arguments.snapshots.plan.borrow().clone();
+        plan.filter(|_| self.trust.is_plan_confirmed)
+    }
+
     /// The other agent that claims to lead, if it is believed.
     pub(super) fn known_leader(&self, board: &BoardView) -> Option<KnownLeader> {
-        let planned = self
-            .arguments
-            .snapshots
-            .plan
-            .borrow()
-            .clone()
-            .filter(|_| self.trust.is_plan_confirmed);
+        let planned = self.confirmed_plan();
 
         let is_believed = |ballot: &Ballot| {
             ballot.number <= self.election.known().allowance().number

@@ -162,9 +162,9 @@ async fn collect(peers: &dyn PeerLink, from: &Peer) -> Result<(Digest, Catalogue
 #[allow(clippy::unwrap_used, clippy::panic)]
 mod tests {
     use super::*;
+    use parking_lot::Mutex;
     use regionmesh_mesh::PeerError;
     use regionmesh_protocol::{clock::HybridTime, models::manifest::VersionSummary};
-    use std::sync::Mutex;
 
     fn catalogue(count: usize, size: u64) -> Catalogue {
         let version = |number: usize| VersionSummary {
@@ -196,7 +196,7 @@ mod tests {
             let PeerRequest::CataloguePage { digest, offset } = request else {
                 panic!("{request:?}")
             };
-            let mut state = self.0.lock().unwrap();
+            let mut state = self.0.lock();
 
             state.1 += 1;
             let own = &self.1[usize::from(state.1 > 2).min(self.1.len() - 1)];

@@ -37,23 +37,6 @@ pub(crate) fn problems(board: &BoardView) -> Vec<ProblemStatus> {
     all
 }
 
-fn kind_name(kind: StatusKind) -> &'static str {
-    match kind {
-        StatusKind::Certificate => "certificate",
-        StatusKind::Agent => "agent",
-        StatusKind::Observations => "observations",
-        StatusKind::Holdings => "holdings",
-        StatusKind::Serving => "serving",
-        StatusKind::Plan => "plan",
-        StatusKind::Leader => "leader",
-        StatusKind::Links => "links",
-        StatusKind::Alerts => "alerts",
-        StatusKind::Problems => "problems",
-        StatusKind::Servability => "servability",
-        StatusKind::Cost => "cost",
-    }
-}
-
 /// Every agent that this agent knows and has not yet forgotten.
 pub(crate) fn agents(snapshots: &Snapshots, now_ms: u64) -> Vec<AgentStatus> {
     let board = snapshots.board.borrow().clone();
@@ -88,7 +71,7 @@ fn agent(id: &AgentId, view: &AgentView, now_ms: u64) -> AgentStatus {
     let ages = view
         .status_entries
         .iter()
-        .map(|(kind, seen)| (kind_name(*kind).into(), millis(seen.seen_at.elapsed())));
+        .map(|(kind, seen)| (<&str>::from(*kind).into(), millis(seen.seen_at.elapsed())));
     let newest = view
         .status_entries
         .values()

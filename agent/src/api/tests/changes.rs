@@ -1,10 +1,8 @@
 //! Who may change something, and what is written down of it.
 
 use super::*;
-use std::{
-    io::Write,
-    sync::{Mutex, PoisonError},
-};
+use parking_lot::Mutex;
+use std::io::Write;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
@@ -30,10 +28,7 @@ async fn every_change_needs_the_token() {
     for path in changes() {
         let post = || fixture.http.post(fixture.url(&path));
         let without = fixture.send(post()).await;
-        assert!(
-            without.error(401).contains("Authorization: Bearer"),
-            "{path}"
-        );
+        without.refused(401, "Authorization: Bearer");
 
         assert_eq!(without.header("www-authenticate"), "Bearer");
         for useless in [
@@ -105,23 +100,15 @@ async fn without_a_usable_token_all_changes_are_off() {
     }
 
     std::fs::remove_file(fixture.token_file()).unwrap();
-    assert!(
-        fixture
-            .post("/v1/uploads/none/abort", "")
-            .await
-            .error(503)
-            .contains("can't be read")
-    );
+    fixture
+        .post("/v1/uploads/none/abort", "")
+        .await
+        .refused(503, "can't be read");
 
     let fixture = Fixture::with(Limits::default(), |config| config.api.token_file = None).await;
     for path in changes() {
         let reply = fixture.post(&path, "").await;
-        assert!(
-            reply
-                .error(503)
-                .contains("give api.token_file in the agent's configuration"),
-            "{path}"
-        );
+        reply.refused(503, "give api.token_file in the agent's configuration");
 
         assert_eq!(reply.header("retry-after"), "1");
     }
@@ -149,22 +136,13 @@ struct Lines(Arc<Mutex<Vec<u8>>>);
 
 impl Lines {
     fn text(&self) -> String {
-        String::from_utf8(
-            self.0
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner)
-                .clone(),
-        )
-        .unwrap()
+        String::from_utf8(self.0.lock().clone()).unwrap()
     }
 }
 
 impl Write for Lines {
     fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        Write::write(
-            &mut *self.0.lock().unwrap_or_else(PoisonError::into_inner),
-            bytes,
-        )
+        Write::write(&mut *self.0.lock(), bytes)
     }
 
     fn flush(&mut self) -> std::io::Result<()> {

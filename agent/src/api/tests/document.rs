@@ -12,7 +12,7 @@ use regionmesh_protocol::status::AgentInfo;
 const METHODS: [&str; 7] = ["get", "head", "post", "put", "patch", "delete", "options"];
 
 async fn document(fixture: &Fixture) -> Value {
-    fixture.get("/v1/openapi.json").await.ok(200).json()
+    fixture.read("/v1/openapi.json").await
 }
 
 #[tokio::test]
@@ -109,10 +109,7 @@ async fn populated() -> Fixture {
     fixture.set_status("eu-west-1/node-0", true, vec![StatusEntry::Agent(agent)]);
     fixture.publish("resnet", "1", "weights").await;
     fixture
-        .post(
-            "/v1/models/resnet/versions/1/promote",
-            r#"{"alias":"production","force":true}"#,
-        )
+        .promote("1", r#"{"alias":"production","force":true}"#)
         .await
         .ok(200);
 

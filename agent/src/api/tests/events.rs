@@ -129,13 +129,7 @@ async fn a_list_is_filtered_limited_and_continues_where_it_ended() {
     fixture.add_events(3, EventKind::Plan, "us-west-2");
     fixture.add_events(2, EventKind::Verdict, "eu-west-1");
 
-    let list = async |query: &str| {
-        fixture
-            .get(&format!("/v1/events?{query}"))
-            .await
-            .ok(200)
-            .json()
-    };
+    let list = async |query: &str| fixture.read(&format!("/v1/events?{query}")).await;
     assert_eq!(numbers(&list("").await), [1, 2, 3, 4, 5]);
     assert_eq!(numbers(&list("limit=2").await), [4, 5]);
     assert_eq!(numbers(&list("kind=plan,ramp&limit=2").await), [2, 3]);

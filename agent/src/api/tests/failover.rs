@@ -135,11 +135,7 @@ async fn an_order_without_a_leader_is_refused_for_now_and_changes_nothing() {
     let refused = fixture
         .order("drain", json!({ "region": "us-west-2" }))
         .await;
-    assert!(
-        refused.error(503).contains("no leader is known"),
-        "{}",
-        refused.text
-    );
+    refused.refused(503, "no leader is known");
 
     // A leader that is not connected.
     fixture.plan();
@@ -147,11 +143,7 @@ async fn an_order_without_a_leader_is_refused_for_now_and_changes_nothing() {
     let refused = fixture
         .order("drain", json!({ "region": "us-west-2" }))
         .await;
-    assert!(
-        refused.error(503).contains("the leader can't be reached"),
-        "{}",
-        refused.text
-    );
+    refused.refused(503, "the leader can't be reached");
 }
 
 #[tokio::test]
@@ -181,7 +173,7 @@ async fn a_drain_returns_the_committed_plan_and_is_listed_in_the_status() {
     };
 
     assert_eq!(eu(&done["plan"]).unwrap()["share"], 0.0);
-    let status = fixture.get("/v1/failover/status").await.ok(200).json();
+    let status = fixture.read("/v1/failover/status").await;
     let order = &status["plan"]["overrides"][0];
 
     assert_eq!(
@@ -231,7 +223,7 @@ async fn each_kind_of_invalid_order_gets_its_own_answer() {
         "{why}"
     );
 
-    let status = fixture.get("/v1/failover/status").await.ok(200).json();
+    let status = fixture.read("/v1/failover/status").await;
     assert_eq!(status["plan"]["overrides"], json!([]));
 }
 
@@ -320,11 +312,7 @@ async fn an_explanation_names_observers_votes_own_reports_and_past_plans() {
     fixture.get("/v1/failover/explain/nowhere").await.error(404);
     fail_region(&fixture);
 
-    let answer = fixture
-        .get("/v1/failover/explain/ap-south-1")
-        .await
-        .ok(200)
-        .json();
+    let answer = fixture.read("/v1/failover/explain/ap-south-1").await;
 
     assert_eq!(
         answer["region"]["votes"],
@@ -347,7 +335,7 @@ async fn an_explanation_names_observers_votes_own_reports_and_past_plans() {
         json!([{ "seen_ms": 9, "seq": 12, "reason": "ap-south-1 failed" }])
     );
 
-    let history = fixture.get("/v1/failover/history").await.ok(200).json();
+    let history = fixture.read("/v1/failover/history").await;
     assert_eq!(history["plans"][0]["plan"]["seq"], 12);
 }
 
@@ -385,7 +373,7 @@ async fn an_order_that_would_replace_anothers_is_refused_with_a_code_and_force_r
         "{done}"
     );
 
-    let orders = fixture.get("/v1/status").await.ok(200).json()["orders"].clone();
+    let orders = fixture.read("/v1/status").await["orders"].clone();
     assert_eq!(
         (&orders[0]["kind"], &orders[0]["by"], &orders[1]),
         (&json!("hold"), &json!("bob"), &Value::Null)
@@ -404,11 +392,7 @@ async fn the_last_region_that_can_serve_is_drained_only_by_force() {
     let refused = fixture
         .order("drain", json!({ "region": "us-west-2" }))
         .await;
-    assert!(
-        refused.error(409).contains("drained in name only"),
-        "{}",
-        refused.text
-    );
+    refused.refused(409, "drained in name only");
 
     assert_eq!(refused.json()["code"], "last-serving-region");
     let done = fixture
@@ -431,11 +415,7 @@ async fn the_author_of_an_order_is_the_tokens_name_or_must_be_given() {
     let unnamed = fixture
         .post("/v1/failover/hold", r#"{"region": "eu-west-1"}"#)
         .await;
-    assert!(
-        unnamed.error(400).contains("who gives it"),
-        "{}",
-        unnamed.text
-    );
+    unnamed.refused(400, "who gives it");
 
     assert_eq!(unnamed.json()["code"], "by-required");
     std::fs::write(

@@ -99,14 +99,7 @@ async fn an_oversized_head_and_malformed_http_are_refused() {
 
     let start = Instant::now();
     for reason in ["head-too-large", "not-http"] {
-        while fixture
-            .api
-            .metrics
-            .refused_connections
-            .with_label_values(&[reason])
-            .get()
-            == 0
-        {
+        while fixture.refused_connections(reason) == 0 {
             assert!(start.elapsed() < TIMEOUT, "{reason} is not counted");
             tokio::task::yield_now().await;
         }
@@ -140,23 +133,13 @@ async fn excess_connections_are_refused_and_health_routes_still_answer() {
 
     assert_eq!(&answer, b"HTTP/1.1 100");
     let crowded = fixture.get("/v1/status").await;
-    assert!(
-        crowded
-            .error(503)
-            .contains("has reached its connection limit")
-    );
+    crowded.refused(503, "has reached its connection limit");
     assert_eq!(crowded.header("connection"), "close");
     fixture.get("/healthz").await.ok(200);
     fixture.get("/verdict/us-west-2").await.ok(200);
     assert_eq!(fixture.get("/readyz").await.json()["ready"], false);
 
-    let counted = fixture
-        .api
-        .metrics
-        .refused_connections
-        .with_label_values(&["crowded"])
-        .get();
-
+    let counted = fixture.refused_connections("crowded");
     assert!(counted >= 2, "{counted}");
 
     drop(holder);
@@ -200,15 +183,7 @@ async fn idle_connections_are_preempted_and_slow_heads_cut_off_and_counted() {
         fixture.get("/v1/status").await.ok(200);
     }
 
-    let counted = |reason| {
-        fixture
-            .api
-            .metrics
-            .refused_connections
-            .with_label_values(&[reason])
-            .get()
-    };
-
+    let counted = |reason| fixture.refused_connections(reason);
     assert!(counted("one-client") >= 16, "{}", counted("one-client"));
     for mut stream in silent {
         until_closed(&mut stream).await;
@@ -270,43 +245,23 @@ async fn a_foreign_host_is_misdirected_on_every_route() {
     }
 
     fixture
-        .send(
-            fixture
-                .http
-                .get(fixture.url("/nothing"))
-                .header("host", "evil.example"),
-        )
+        .ask_as(Method::GET, "/nothing", "evil.example")
         .await
         .error(421);
 
     // Without a token the answer is only that one is needed.
     fixture
-        .send(
-            fixture
-                .http
-                .post(fixture.url("/v1/failover/drain"))
-                .header("host", "evil.example"),
-        )
+        .ask_as(Method::POST, "/v1/failover/drain", "evil.example")
         .await
         .error(401);
 
     fixture
-        .send(
-            fixture
-                .http
-                .post(fixture.url("/v1/status"))
-                .header("host", "evil.example"),
-        )
+        .ask_as(Method::POST, "/v1/status", "evil.example")
         .await
         .error(421);
 
     fixture
-        .send(
-            fixture
-                .http
-                .get(fixture.url("/v1/status"))
-                .header("host", "api.example.org"),
-        )
+        .ask_as(Method::GET, "/v1/status", "api.example.org")
         .await
         .ok(200);
 

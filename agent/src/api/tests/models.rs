@@ -85,7 +85,7 @@ async fn a_model_is_held_where_live_agents_report_it() {
     let two = Digest::of(b"2");
     hold_models(&fixture, one, two);
 
-    let models = fixture.get("/v1/models").await.ok(200).json();
+    let models = fixture.read("/v1/models").await;
     let expected = json!({
         "model": "resnet",
         "versions": [
@@ -107,29 +107,14 @@ async fn a_model_is_held_where_live_agents_report_it() {
     });
 
     assert_eq!(models, json!({ "models": [expected] }));
-    assert_eq!(
-        fixture.get("/v1/models/resnet").await.ok(200).json(),
-        expected
-    );
-    assert_eq!(
-        fixture.get("/v1/status").await.ok(200).json()["models"],
-        models["models"]
-    );
+    assert_eq!(fixture.read("/v1/models/resnet").await, expected);
+    assert_eq!(fixture.read("/v1/status").await["models"], models["models"]);
 
-    assert!(
-        fixture
-            .get("/v1/models/bert")
-            .await
-            .error(404)
-            .contains("bert")
-    );
+    fixture.get("/v1/models/bert").await.refused(404, "bert");
     // Known elsewhere, not held here: its files can't be shown, and it can be promoted and deleted.
     fixture.get("/v1/models/resnet/versions/2").await.error(404);
     fixture
-        .post(
-            "/v1/models/resnet/versions/2/promote",
-            r#"{"alias":"canary","force":true}"#,
-        )
+        .promote("2", r#"{"alias":"canary","force":true}"#)
         .await
         .ok(200);
 }
@@ -141,10 +126,8 @@ async fn an_alias_is_set_and_listed_with_its_author() {
 
     let promote = "/v1/models/resnet/versions/1/promote";
     let set = fixture
-        .post(promote, r#"{"alias":"production","by":"ada","force":true}"#)
-        .await
-        .ok(200)
-        .json();
+        .change(promote, r#"{"alias":"production","by":"ada","force":true}"#)
+        .await;
     let mut set = set;
 
     // No agent is alive, so that promoting needs force and gives a warning for each region.
@@ -168,7 +151,7 @@ async fn an_alias_is_set_and_listed_with_its_author() {
         .catalogued(|catalogue| !catalogue.aliases.is_empty())
         .await;
     assert_eq!(
-        fixture.get("/v1/models/resnet").await.ok(200).json()["aliases"],
+        fixture.read("/v1/models/resnet").await["aliases"],
         json!([set])
     );
 
@@ -186,14 +169,9 @@ async fn an_alias_is_set_and_listed_with_its_author() {
     let long = json!({ "alias": "production", "by": "x".repeat(1_025) }).to_string();
     fixture.post(promote, long).await.error(400);
 
-    let unknown = fixture
-        .post(
-            "/v1/models/resnet/versions/2/promote",
-            r#"{"alias":"production"}"#,
-        )
-        .await;
+    let unknown = fixture.promote("2", r#"{"alias":"production"}"#).await;
 
-    assert!(unknown.error(404).contains("resnet@2"));
+    unknown.refused(404, "resnet@2");
 }
 
 #[tokio::test]
@@ -207,10 +185,7 @@ async fn a_version_may_be_promoted_and_deleted_before_the_replicator_has_read_th
     assert!(fixture.snapshots.catalogue.borrow().versions.is_empty());
 
     let early = fixture
-        .post(
-            "/v1/models/resnet/versions/1/promote",
-            r#"{"alias":"production"}"#,
-        )
+        .promote("1", r#"{"alias":"production"}"#)
         .await
         .error(409);
 
@@ -220,10 +195,7 @@ async fn a_version_may_be_promoted_and_deleted_before_the_replicator_has_read_th
     );
 
     fixture
-        .post(
-            "/v1/models/resnet/versions/1/promote",
-            r#"{"alias":"production","force":true}"#,
-        )
+        .promote("1", r#"{"alias":"production","force":true}"#)
         .await
         .ok(200);
 
@@ -232,10 +204,7 @@ async fn a_version_may_be_promoted_and_deleted_before_the_replicator_has_read_th
         .await
         .ok(200);
     fixture
-        .post(
-            "/v1/models/resnet/versions/1/promote",
-            r#"{"alias":"production"}"#,
-        )
+        .promote("1", r#"{"alias":"production"}"#)
         .await
         .error(404);
 }
@@ -246,7 +215,7 @@ async fn a_damaged_version_is_found_and_named() {
     let committed = fixture.publish("resnet", "1", "weights").await;
     let verify = "/v1/models/resnet/versions/1/verify";
 
-    assert_eq!(fixture.post(verify, "").await.ok(200).json(), committed);
+    assert_eq!(fixture.change(verify, "").await, committed);
     std::fs::write(
         fixture.dir.path().join("store/models/resnet/1/model.onnx"),
         "weighty",
@@ -272,7 +241,7 @@ async fn a_deleted_version_is_gone_and_its_name_is_not_reused_by_accident() {
 
     let delete = "/v1/models/resnet/versions/1/delete";
     assert!(
-        fixture.post(delete, "").await.ok(200).json()["done"]
+        fixture.change(delete, "").await["done"]
             .as_str()
             .unwrap()
             .contains("resnet@1")
@@ -297,13 +266,7 @@ async fn a_deleted_version_is_gone_and_its_name_is_not_reused_by_accident() {
         .add(&upload, "model.onnx", "other weights")
         .await
         .ok(201);
-    assert!(
-        fixture
-            .commit(&upload)
-            .await
-            .error(409)
-            .contains("was deleted")
-    );
+    fixture.commit(&upload).await.refused(409, "was deleted");
     fixture.publish("resnet", "1", "weights").await;
     fixture.get("/v1/models/resnet/versions/1").await.ok(200);
 }
@@ -313,28 +276,15 @@ async fn a_version_that_an_alias_names_is_deleted_only_by_force() {
     let fixture = Fixture::start().await;
     fixture.publish("resnet", "1", "weights").await;
     fixture
-        .post(
-            "/v1/models/resnet/versions/1/promote",
-            r#"{"alias":"production","force":true}"#,
-        )
+        .promote("1", r#"{"alias":"production","force":true}"#)
         .await
         .ok(200);
 
     let delete = "/v1/models/resnet/versions/1/delete";
-    assert!(
-        fixture
-            .post(delete, "")
-            .await
-            .error(409)
-            .contains("production")
-    );
+    fixture.post(delete, "").await.refused(409, "production");
     fixture.get("/v1/models/resnet/versions/1").await.ok(200);
 
-    let done = fixture
-        .post(&format!("{delete}?force=true"), "")
-        .await
-        .ok(200)
-        .json();
+    let done = fixture.change(&format!("{delete}?force=true"), "").await;
 
     assert!(
         done["done"]
@@ -367,13 +317,10 @@ async fn versions_and_aliases_of_a_model_never_share_a_name() {
     fixture.publish("resnet", "1", "weights").await;
 
     let promote = "/v1/models/resnet/versions/1/promote";
-    assert!(
-        fixture
-            .post(promote, r#"{"alias":"1","force":true}"#)
-            .await
-            .error(409)
-            .contains("has a version 1")
-    );
+    fixture
+        .post(promote, r#"{"alias":"1","force":true}"#)
+        .await
+        .refused(409, "has a version 1");
 
     fixture
         .post(promote, r#"{"alias":"canary","force":true}"#)

@@ -86,7 +86,7 @@ async fn a_version_is_promoted_once_a_majority_has_run_it_and_refused_with_reaso
         json!(["ap-south-1: can't be served: operator Frobnicate"])
     );
 
-    let answer = fixture.get("/v1/models/resnet").await.ok(200).json();
+    let answer = fixture.read("/v1/models/resnet").await;
     assert_eq!(
         answer["versions"][0]["unservable"],
         json!([{"region": "ap-south-1", "reason": "operator Frobnicate"}])
@@ -150,12 +150,7 @@ fn newest_published(catalogue: &Catalogue, oldest: Option<Outcome>) -> Vec<Statu
 }
 
 async fn promote_oldest(fixture: &Fixture) -> Reply {
-    fixture
-        .post(
-            "/v1/models/resnet/versions/0/promote",
-            r#"{"alias":"production"}"#,
-        )
-        .await
+    fixture.promote("0", r#"{"alias":"production"}"#).await
 }
 
 #[tokio::test]
@@ -177,12 +172,9 @@ async fn a_version_older_than_the_newest_that_agents_publish_is_held_and_may_be_
         .catalogue
         .send_replace(Arc::new(catalogue.clone()));
 
-    assert!(
-        promote_oldest(&fixture)
-            .await
-            .error(409)
-            .contains("eu-west-1: not replicated yet")
-    );
+    promote_oldest(&fixture)
+        .await
+        .refused(409, "eu-west-1: not replicated yet");
 
     fixture.snapshots.peer_catalogues.send_modify(|known| {
         let read = regions[1..]
@@ -200,7 +192,7 @@ async fn a_version_older_than_the_newest_that_agents_publish_is_held_and_may_be_
         "{warnings}"
     );
 
-    let answer = fixture.get("/v1/models/resnet").await.ok(200).json();
+    let answer = fixture.read("/v1/models/resnet").await;
     let oldest = answer["versions"]
         .as_array()
         .unwrap()
@@ -221,10 +213,7 @@ async fn a_version_older_than_the_newest_that_agents_publish_is_held_and_may_be_
         }),
     );
 
-    assert!(
-        promote_oldest(&fixture)
-            .await
-            .error(409)
-            .contains("eu-west-1: can't be served: operator Frobnicate")
-    );
+    promote_oldest(&fixture)
+        .await
+        .refused(409, "eu-west-1: can't be served: operator Frobnicate");
 }

@@ -36,8 +36,7 @@ async fn the_index_names_the_agent_and_every_route() {
 #[tokio::test]
 async fn a_new_agent_reports_what_it_does_not_know_yet_and_does_not_fail() {
     let fixture = Fixture::start().await;
-    let status: Status =
-        serde_json::from_value(fixture.get("/v1/status").await.ok(200).json()).unwrap();
+    let status: Status = serde_json::from_value(fixture.read("/v1/status").await).unwrap();
 
     assert!(
         status.plan.is_none()
@@ -58,12 +57,9 @@ async fn a_new_agent_reports_what_it_does_not_know_yet_and_does_not_fail() {
     }
 
     let missing = fixture.get("/v1/plan").await;
-    assert!(missing.error(503).contains("no plan"));
+    missing.refused(503, "no plan");
     assert_eq!(missing.header("retry-after"), "1");
-    assert_eq!(
-        fixture.get("/v1/models").await.ok(200).json(),
-        json!({ "models": [] })
-    );
+    assert_eq!(fixture.read("/v1/models").await, json!({ "models": [] }));
 }
 
 #[tokio::test]
@@ -99,7 +95,7 @@ async fn status_has_the_plan_the_leader_and_every_region_and_agent() {
 
     fixture.set_status("ap-south-1/node-0", false, vec![StatusEntry::Agent(agent)]);
 
-    let status = fixture.get("/v1/status").await.ok(200).json();
+    let status = fixture.read("/v1/status").await;
     assert_eq!(status["mesh"], "regionmesh.test");
     assert_eq!(status["answered_by"], "us-west-2/node-0");
     assert_eq!(
@@ -111,11 +107,10 @@ async fn status_has_the_plan_the_leader_and_every_region_and_agent() {
     assert_regions(&status);
     assert_agents(&status);
 
-    let regions = fixture.get("/v1/regions").await.ok(200).json();
+    let regions = fixture.read("/v1/regions").await;
     assert_eq!(regions["regions"].as_array().unwrap().len(), 3);
 
-    let plan: PlanDetail =
-        serde_json::from_value(fixture.get("/v1/plan").await.ok(200).json()).unwrap();
+    let plan: PlanDetail = serde_json::from_value(fixture.read("/v1/plan").await).unwrap();
     let out = plan
         .regions
         .iter()
@@ -246,7 +241,7 @@ async fn a_shortened_ramp_does_not_hide_a_regions_share() {
     .await;
 
     fixture.plan();
-    let status = fixture.get("/v1/status").await.ok(200).json();
+    let status = fixture.read("/v1/status").await;
     let ramping = status["regions"]
         .as_array()
         .unwrap()
@@ -262,7 +257,7 @@ async fn a_shortened_ramp_does_not_hide_a_regions_share() {
 async fn a_verdict_is_a_status_that_a_load_balancer_understands() {
     let fixture = Fixture::start().await;
     assert_eq!(
-        fixture.get("/verdict/us-west-2").await.ok(200).json()["verdict"],
+        fixture.read("/verdict/us-west-2").await["verdict"],
         "unknown"
     );
 
@@ -281,21 +276,15 @@ async fn a_verdict_is_a_status_that_a_load_balancer_understands() {
         );
     }
 
-    assert!(
-        fixture
-            .get("/verdict/mars-1")
-            .await
-            .error(404)
-            .contains("no region mars-1")
-    );
+    fixture
+        .get("/verdict/mars-1")
+        .await
+        .refused(404, "no region mars-1");
 
-    assert!(
-        fixture
-            .get("/verdict/..%2Fx")
-            .await
-            .error(400)
-            .contains("region name")
-    );
+    fixture
+        .get("/verdict/..%2Fx")
+        .await
+        .refused(400, "region name");
 }
 
 #[tokio::test]
@@ -393,7 +382,7 @@ async fn readiness_needs_every_check_and_names_the_one_that_fails() {
         "bucket \"models\" does not exist",
     );
 
-    let reply = fixture.get("/readyz").await.ok(200).json();
+    let reply = fixture.read("/readyz").await;
     assert!(
         reply["checks"]["store"]
             .as_str()

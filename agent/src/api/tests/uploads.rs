@@ -58,11 +58,7 @@ async fn a_version_is_published_with_its_files_publisher_and_metadata() {
 }
 
 async fn assert_version(fixture: &Fixture, committed: &Value) {
-    let version = fixture
-        .get("/v1/models/resnet/versions/1")
-        .await
-        .ok(200)
-        .json();
+    let version = fixture.read("/v1/models/resnet/versions/1").await;
     assert_eq!(
         (&version["publisher"], &version["content"]),
         (&json!("ada"), &committed["content"])
@@ -99,15 +95,7 @@ async fn a_file_may_be_large_and_empty_bodies_are_files_too() {
     );
 
     // Without a declared length it would be a file of unknown length.
-    let empty = fixture
-        .http
-        .post(fixture.url(&format!("/v1/uploads/{upload}/files?path=empty")))
-        .bearer_auth(TOKEN);
-
-    fixture
-        .send(empty.header("content-length", "0"))
-        .await
-        .ok(201);
+    fixture.add_empty(&upload).await;
     fixture.commit(&upload).await.ok(200);
 }
 
@@ -123,19 +111,12 @@ async fn identical_content_is_accepted_again_and_other_content_is_refused() {
         .add(&upload, "model.onnx", "other weights")
         .await
         .ok(201);
-    assert!(
-        fixture
-            .commit(&upload)
-            .await
-            .error(409)
-            .contains("publish it as a new version")
-    );
-
-    let version = fixture
-        .get("/v1/models/resnet/versions/1")
+    fixture
+        .commit(&upload)
         .await
-        .ok(200)
-        .json();
+        .refused(409, "publish it as a new version");
+
+    let version = fixture.read("/v1/models/resnet/versions/1").await;
     assert_eq!(version["content"], first["content"]);
 }
 
@@ -152,10 +133,7 @@ async fn an_invalid_request_opens_no_upload() {
         "{\"metadata\": {\"k\": 1}}",
         "{} {}",
     ] {
-        assert!(
-            fixture.post(begin, body).await.error(400).contains("JSON"),
-            "{body}"
-        );
+        fixture.post(begin, body).await.refused(400, "JSON");
     }
 
     let long = "x".repeat(1_025);
@@ -223,13 +201,10 @@ async fn an_invalid_file_is_refused_and_the_upload_stays_open() {
         .await
         .error(400);
     fixture.add(&upload, "model.onnx", "weights").await.ok(201);
-    assert!(
-        fixture
-            .add(&upload, "model.onnx", "weights")
-            .await
-            .error(409)
-            .contains("added before")
-    );
+    fixture
+        .add(&upload, "model.onnx", "weights")
+        .await
+        .refused(409, "added before");
 
     fixture
         .add("0123456789abcdef", "model.onnx", "weights")
@@ -252,7 +227,7 @@ async fn a_file_of_unknown_length_is_refused() {
         .add(&upload, "model.onnx", reqwest::Body::wrap_stream(pieces))
         .await;
 
-    assert!(reply.error(411).contains("Content-Length"));
+    reply.refused(411, "Content-Length");
     fixture.add(&upload, "model.onnx", "weights").await.ok(201);
 }
 
@@ -260,31 +235,14 @@ async fn a_file_of_unknown_length_is_refused() {
 async fn an_upload_without_files_or_with_overlapping_paths_is_refused() {
     let fixture = Fixture::start().await;
     let upload = fixture.begin("resnet", "1").await;
-    assert!(
-        fixture
-            .commit(&upload)
-            .await
-            .error(409)
-            .contains("at least one file")
-    );
+    fixture
+        .commit(&upload)
+        .await
+        .refused(409, "at least one file");
 
     let upload = fixture.begin("resnet", "1").await;
-    let empty = fixture
-        .http
-        .post(fixture.url(&format!("/v1/uploads/{upload}/files?path=empty")))
-        .bearer_auth(TOKEN);
-
-    fixture
-        .send(empty.header("content-length", "0"))
-        .await
-        .ok(201);
-    assert!(
-        fixture
-            .commit(&upload)
-            .await
-            .error(409)
-            .contains("not empty")
-    );
+    fixture.add_empty(&upload).await;
+    fixture.commit(&upload).await.refused(409, "not empty");
 
     let upload = fixture.begin("resnet", "1").await;
     fixture.add(&upload, "a", "x").await.ok(201);
@@ -323,10 +281,10 @@ async fn uploads_beyond_the_limit_wait_their_turn() {
     let reply = fixture
         .post("/v1/models/resnet/versions/1/uploads", "")
         .await;
-    assert!(reply.error(503).contains("open already"));
+    reply.refused(503, "open already");
     assert_eq!(reply.header("retry-after"), "1");
 
-    let listed = fixture.get("/v1/uploads").await.ok(200).json();
+    let listed = fixture.read("/v1/uploads").await;
     assert_eq!(
         (
             listed["uploads"].as_array().unwrap().len(),

@@ -79,12 +79,7 @@ impl Import {
             "dry_run": self.dry_run,
         });
 
-        let summary: Value = self
-            .common
-            .client
-            .connect()?
-            .post("/v1/cost/prices", &body)
-            .await?;
+        let summary: Value = self.common.post("/v1/cost/prices", &body).await?;
         self.common.print(&summary, |_| render(&summary))
     }
 }

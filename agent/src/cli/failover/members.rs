@@ -157,7 +157,7 @@ impl MembersCommand {
 }
 
 async fn list(common: Common) -> Result<ExitCode> {
-    let members: MembersStatus = common.client.connect()?.get("/v1/failover/members").await?;
+    let members: MembersStatus = common.get("/v1/failover/members").await?;
     common.print(&members, |paint| render_members(&members, paint))
 }
 
@@ -205,15 +205,7 @@ fn render_members(status: &MembersStatus, paint: Paint) -> String {
     }
     text += "\n";
 
-    let mut table = Table::new(&[
-        "MEMBER",
-        "VOTE",
-        "ACCEPTOR",
-        "AGENTS",
-        "SHARE",
-        "CONFIGURED",
-    ])
-    .heading(paint);
+    let mut table = Table::new("MEMBER, VOTE, ACCEPTOR, AGENTS, SHARE, CONFIGURED").heading(paint);
 
     for member in &status.members {
         table.row(row(member, paint));

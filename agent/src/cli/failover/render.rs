@@ -161,7 +161,7 @@ fn regions_with_verdicts(
     verdicts: &[VerdictStatus],
     paint: Paint,
 ) -> String {
-    let mut table = Table::new(&["REGION", "SHARE", "VERDICT", "STATE"]).heading(paint);
+    let mut table = Table::new("REGION, SHARE, VERDICT, STATE").heading(paint);
     for part in parts {
         let verdict = verdicts
             .iter()
@@ -195,8 +195,8 @@ fn traffic_state(part: &PlannedRegion, paint: Paint) -> String {
 
 fn regions(parts: &[PlannedRegion], before: Option<&[PlannedRegion]>, paint: Paint) -> String {
     let mut table = match before {
-        Some(_) => Table::new(&["REGION", "NOW", "WOULD BE", "STATE"]),
-        None => Table::new(&["REGION", "SHARE", "STATE"]),
+        Some(_) => Table::new("REGION, NOW, WOULD BE, STATE"),
+        None => Table::new("REGION, SHARE, STATE"),
     }
     .heading(paint);
 
@@ -219,7 +219,7 @@ fn overrides(orders: &[OverrideStatus], now_ms: u64, paint: Paint) -> String {
         return "no active orders\n".into();
     }
 
-    let mut table = Table::new(&["ORDER", "REGION", "BY", "ENDS IN", "WHY"]).heading(paint);
+    let mut table = Table::new("ORDER, REGION, BY, ENDS IN, WHY").heading(paint);
     for order in orders {
         table.row(vec![
             order.kind.to_string(),

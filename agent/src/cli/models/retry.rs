@@ -100,7 +100,7 @@ impl Retry {
 }
 
 fn render(outcomes: &[Outcome], paint: Paint) -> String {
-    let mut table = Table::new(&["AGENT", "RETRIED", "RESULT"]).heading(paint);
+    let mut table = Table::new("AGENT, RETRIED, RESULT").heading(paint);
     for outcome in outcomes {
         let done = if outcome.is_done {
             paint.tone(Tone::Good, "yes")

@@ -16,10 +16,8 @@ pub(in crate::cli) fn versions(
     all: Option<&[&RegionName]>,
     paint: Paint,
 ) -> String {
-    let mut table = Table::new(&[
-        "MODEL", "VERSION", "ALIASES", "SIZE", "CONTENT", "REGIONS", "SERVABLE",
-    ])
-    .heading(paint);
+    let mut table =
+        Table::new("MODEL, VERSION, ALIASES, SIZE, CONTENT, REGIONS, SERVABLE").heading(paint);
 
     for model in models {
         for version in &model.versions {
@@ -128,7 +126,7 @@ pub(super) fn model(model: &ModelStatus, paint: Paint) -> String {
         return text;
     }
 
-    let mut table = Table::new(&["ALIAS", "VERSION", "SET", "BY"]).heading(paint);
+    let mut table = Table::new("ALIAS, VERSION, SET, BY").heading(paint);
     let now_ms = regionmesh_runtime::time::unix_ms();
     for alias in &model.aliases {
         table.row(vec![
@@ -178,7 +176,7 @@ pub(super) fn detail(detail: &VersionDetail, paint: Paint) -> String {
         line("note", plain(&format!("{key}={value}"), 2 * TEXT_MAX));
     }
 
-    let mut table = Table::new(&["FILE", "SIZE", "CHUNKS", "BLAKE3"]).heading(paint);
+    let mut table = Table::new("FILE, SIZE, CHUNKS, BLAKE3").heading(paint);
     for file in &detail.files {
         table.row(vec![
             plain(&file.path, 2 * TEXT_MAX),

@@ -105,10 +105,8 @@ async fn list(client: &Client) -> Result<Vec<Row>, ClientError> {
 }
 
 fn render(rows: &[Row], paint: Paint) -> String {
-    let mut table = Table::new(&[
-        "UPLOAD", "AGENT", "VERSION", "BY", "RECEIVED", "IDLE", "EXPIRES",
-    ])
-    .heading(paint);
+    let mut table =
+        Table::new("UPLOAD, AGENT, VERSION, BY, RECEIVED, IDLE, EXPIRES").heading(paint);
 
     for Row { agent, upload, .. } in rows {
         table.row(vec![

@@ -180,7 +180,7 @@ fn code(outcomes: &[Outcome]) -> ExitCode {
 }
 
 fn render(outcomes: &[Outcome], paint: Paint) -> String {
-    let mut table = Table::new(&["REGION", "VERIFIED", "CONTENT", "RESULT"]).heading(paint);
+    let mut table = Table::new("REGION, VERIFIED, CONTENT, RESULT").heading(paint);
     for outcome in outcomes {
         table.row(vec![
             outcome.region.to_string(),

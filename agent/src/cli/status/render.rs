@@ -170,17 +170,8 @@ fn problems(status: &Status, paint: Paint) -> String {
 
 fn regions(status: &Status, paint: Paint) -> String {
     let now_ms = now_ms(status);
-    let mut table = Table::new(&[
-        "REGION",
-        "CLOUD",
-        "VERDICT",
-        "SINCE",
-        "VOTES",
-        "SHARE",
-        "STATE",
-        "ADDRESSES",
-    ])
-    .heading(paint);
+    let mut table =
+        Table::new("REGION, CLOUD, VERDICT, SINCE, VOTES, SHARE, STATE, ADDRESSES").heading(paint);
 
     for region in &status.regions {
         let since = match region.verdict_since_ms {

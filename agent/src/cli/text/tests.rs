@@ -2,7 +2,7 @@ use super::*;
 
 #[test]
 fn columns_line_up_with_and_without_colour() {
-    let mut table = Table::new(&["A", "B"]);
+    let mut table = Table::new("A, B");
     table.row(vec!["\x1b[31mlong\x1b[0m".into(), "x".into()]);
     table.row(vec!["s".into(), "y".into()]);
     assert_eq!(table.render(), "A     B\n\x1b[31mlong\x1b[0m  x\ns     y\n");

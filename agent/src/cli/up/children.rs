@@ -5,6 +5,7 @@ use super::{
     layout::LocalAgent,
     process::{self, Spawner},
 };
+use regionmesh_core::backoff::Backoff;
 use regionmesh_protocol::identity::AgentId;
 use std::{
     ffi::OsString,
@@ -66,13 +67,8 @@ impl Program {
 pub enum Restart {
     /// It stays down until it is started by hand.
     Never,
-    /// It is started again after `first`, and each time after twice as long, at most `longest`.
-    BackOff {
-        /// The first pause.
-        first: Duration,
-        /// Longest pause; each is twice the one before.
-        longest: Duration,
-    },
+    /// It is started again after these pauses.
+    BackOff(Backoff),
 }
 
 /// State of an agent's process.
@@ -289,11 +285,7 @@ impl Supervisor {
     fn failed(&mut self, status: &str, pid: u32) {
         let pause = match self.restart {
             Restart::Never => None,
-            Restart::BackOff { first, longest } => Some(
-                first
-                    .saturating_mul(1 << self.failures.min(16))
-                    .min(longest),
-            ),
+            Restart::BackOff(backoff) => Some(backoff.after(self.failures)),
         };
 
         self.failures = self.failures.saturating_add(1);

@@ -11,7 +11,7 @@ use super::{
 };
 use crate::front_door::{FrontDoorArguments, FrontDoorMetrics, HOLD_TIMEOUT};
 use futures::future::join_all;
-use regionmesh_core::{planning::Strategy, recovery::ramp::RecoveryPolicy};
+use regionmesh_core::{backoff::Backoff, planning::Strategy, recovery::ramp::RecoveryPolicy};
 use regionmesh_protocol::identity::{AgentId, IdentityError, MeshName, RegionName};
 use std::{
     collections::BTreeMap,
@@ -80,10 +80,10 @@ impl LocalMeshOptions {
             program: Program::this()?,
             launchers: BTreeMap::new(),
             // Long enough that a killed region is seen to fail before it is back.
-            restart: Restart::BackOff {
-                first: Duration::from_secs(5),
-                longest: Duration::from_secs(60),
-            },
+            restart: Restart::BackOff(Backoff::new(
+                Duration::from_secs(5),
+                Duration::from_secs(60),
+            )),
             front_door: Vec::new(),
             ready_timeout: Duration::from_secs(60),
         })

@@ -8,10 +8,11 @@ use hickory_proto::{
     op::{Message, MessageType, OpCode, Query},
     rr::{Name, RData, RecordType},
 };
+use parking_lot::Mutex;
 use std::{
     collections::BTreeSet,
     net::{IpAddr, SocketAddr},
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::Arc,
     time::{Duration, Instant},
 };
 use tokio::net::UdpSocket;
@@ -39,13 +40,6 @@ pub struct Load {
 /// The progress of a load.
 #[derive(Clone, Default)]
 struct Progress(Arc<Mutex<(Vec<Sample>, BTreeSet<Duration>)>>);
-
-impl Progress {
-    /// The requests that ended, and when those were sent that have not.
-    fn lock(&self) -> MutexGuard<'_, (Vec<Sample>, BTreeSet<Duration>)> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
 
 /// How long a client waits for an answer before it counts an error: longer than the front door
 /// holds a request, so that the client sees the reason.
@@ -92,10 +86,10 @@ impl Load {
                 let progress = progress.clone();
                 let sent = started.elapsed();
 
-                progress.lock().1.insert(sent);
+                progress.0.lock().1.insert(sent);
                 requests.spawn(async move {
                     let outcome = infer(&client, &url, &body).await.map(|(region, _)| region);
-                    let (samples, under_way) = &mut *progress.lock();
+                    let (samples, under_way) = &mut *progress.0.lock();
                     samples.push(Sample {
                         sent,
                         took: started.elapsed() - sent,
@@ -117,7 +111,7 @@ impl Load {
 
     /// The requests that ended so far, in order of sending.
     pub fn samples(&self) -> Vec<Sample> {
-        let mut samples = self.progress.lock().0.clone();
+        let mut samples = self.progress.0.lock().0.clone();
         samples.sort_by_key(|sample| sample.sent);
         samples
     }
@@ -125,6 +119,7 @@ impl Load {
     /// Every request sent before this has ended, one way or the other.
     pub fn ended_until(&self) -> Duration {
         self.progress
+            .0
             .lock()
             .1
             .first()

@@ -15,15 +15,7 @@ const SAMPLE_REQUEST: &str = concat!(
 
 /// A table of all agents. `pids` are theirs, in the same order.
 pub(super) fn agents(agents: &[LocalAgent], pids: &[Option<u32>]) -> String {
-    let mut table = Table::new(&[
-        "REGION",
-        "AGENT",
-        "PID",
-        "MESH (QUIC)",
-        "DNS",
-        "API",
-        "SERVING",
-    ]);
+    let mut table = Table::new("REGION, AGENT, PID, MESH (QUIC), DNS, API, SERVING");
 
     for (index, agent) in agents.iter().enumerate() {
         let pid = pids

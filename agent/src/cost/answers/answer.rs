@@ -9,6 +9,7 @@ use regionmesh_cost::{
 use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::{Value, json};
+use strum::EnumString;
 
 /// An answer, as JSON and as a document for people.
 #[derive(Debug, Clone, PartialEq)]
@@ -20,8 +21,9 @@ pub(crate) struct Answer {
 }
 
 /// A format of answers.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum, JsonSchema)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum, EnumString, JsonSchema)]
 #[schemars(rename = "CostFormat", rename_all = "kebab-case")]
+#[strum(serialize_all = "kebab-case")]
 pub(crate) enum Format {
     /// For people
     Table,
@@ -35,9 +37,6 @@ pub(crate) enum Format {
 }
 
 impl Format {
-    /// All formats.
-    pub(crate) const ALL: [Self; 4] = [Self::Table, Self::Json, Self::Csv, Self::Html];
-
     /// Its name in queries and options: `json`.
     pub(crate) fn as_str(self) -> &'static str {
         match self {

@@ -1,10 +1,8 @@
 //! The claims that writers of this process hold.
 
 use object_store::path::Path as ObjectPath;
-use std::{
-    collections::BTreeMap,
-    sync::{Arc, Mutex, PoisonError},
-};
+use parking_lot::Mutex;
+use std::{collections::BTreeMap, sync::Arc};
 
 /// The paths of the held claims. Clones share them.
 #[derive(Debug, Clone, Default)]
@@ -13,7 +11,7 @@ pub(crate) struct ActiveClaims(Arc<Mutex<BTreeMap<ObjectPath, usize>>>);
 impl ActiveClaims {
     pub(crate) fn begin(&self, path: &ObjectPath) -> ActiveClaim {
         // Counted, since two writers may try to create the same generation.
-        *self.lock().entry(path.clone()).or_default() += 1;
+        *self.0.lock().entry(path.clone()).or_default() += 1;
         ActiveClaim {
             all: self.clone(),
             path: path.clone(),
@@ -21,11 +19,7 @@ impl ActiveClaims {
     }
 
     pub(crate) fn contains(&self, path: &ObjectPath) -> bool {
-        self.lock().contains_key(path)
-    }
-
-    fn lock(&self) -> std::sync::MutexGuard<'_, BTreeMap<ObjectPath, usize>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.lock().contains_key(path)
     }
 }
 
@@ -38,7 +32,7 @@ pub(crate) struct ActiveClaim {
 
 impl Drop for ActiveClaim {
     fn drop(&mut self) {
-        let mut all = self.all.lock();
+        let mut all = self.all.0.lock();
         match all.get_mut(&self.path) {
             Some(count) if *count > 1 => *count -= 1,
             _ => drop(all.remove(&self.path)),

@@ -4,12 +4,14 @@ use crate::fault::words;
 use object_store::path::Path;
 use regionmesh_protocol::codec::CodecError;
 use std::time::Duration;
+use strum::IntoStaticStr;
 
 /// Attempts per request: each retry means that another agent wrote or the store failed.
 pub(super) const ATTEMPTS: u32 = 12;
 
 /// Why an acceptor could not answer.
-#[derive(Debug, thiserror::Error)]
+#[derive(Debug, thiserror::Error, IntoStaticStr)]
+#[strum(serialize_all = "kebab-case")]
 pub enum SlotError {
     /// The store failed; the operation may have been done.
     #[error("{acceptor} store: cannot {action} {path}: {}", words(.error))]
@@ -24,6 +26,7 @@ pub enum SlotError {
     },
     /// The store did not answer in time; the operation may have been done.
     #[error("{acceptor} store: no answer to {action} {path} within {timeout:?}")]
+    #[strum(serialize = "timeout")]
     TimedOut {
         /// `region` or `witness`.
         acceptor: &'static str,
@@ -52,6 +55,7 @@ pub enum SlotError {
     Corrupt { path: Path, error: CodecError },
     /// The state is too large for a slot.
     #[error("the acceptor's state cannot be written: {0}")]
+    #[strum(serialize = "too-large")]
     Unwritable(CodecError),
     /// Other agents kept writing, or the store kept failing.
     #[error(
@@ -70,14 +74,6 @@ pub enum SlotError {
 impl SlotError {
     /// The metric's label.
     pub(super) fn reason(&self) -> &'static str {
-        match self {
-            SlotError::Store { .. } => "store",
-            SlotError::TimedOut { .. } => "timeout",
-            SlotError::OtherLayout { .. } => "other-layout",
-            SlotError::Corrupt { .. } => "corrupt",
-            SlotError::Unwritable(_) => "too-large",
-            SlotError::Contended { .. } => "contended",
-            SlotError::Exhausted => "exhausted",
-        }
+        self.into()
     }
 }

@@ -1,10 +1,8 @@
 //! Rate-limited log of a store's failures: one message a minute, and one on recovery.
 
 use super::error::SlotError;
-use std::{
-    sync::Mutex,
-    time::{Duration, Instant},
-};
+use parking_lot::Mutex;
+use std::time::{Duration, Instant};
 
 /// Interval between messages about a store that is failing or slow.
 const LOG_INTERVAL: Duration = Duration::from_secs(60);
@@ -34,10 +32,7 @@ impl FailureLog {
         error: Option<&SlotError>,
         duration: Duration,
     ) {
-        let Ok(mut state) = self.0.lock() else {
-            return;
-        };
-
+        let mut state = self.0.lock();
         if error.is_none() && duration < SLOW {
             // A full store still answers reads: it has recovered if nothing failed for a while.
             let is_recovered = state

@@ -144,7 +144,7 @@ async fn promises_and_accepted_values_are_durable_and_visible_to_other_processes
 async fn a_lost_put_reply_is_resolved_by_reading_the_slot() {
     for seed in 0..300 {
         let store = memory();
-        let unreliable = slots(&faulty(&store, seed, 4));
+        let unreliable = slots(&(faulty(&store, seed, 4) as Arc<dyn ObjectStore>));
         let mut accepted = 0;
 
         for seq in 1..20 {
@@ -227,9 +227,9 @@ async fn a_read_sees_what_another_process_wrote() {
 async fn concurrent_writers_on_one_store_are_one_acceptor() {
     for seed in 0..150 {
         let store = memory();
-        let log = Arc::new(std::sync::Mutex::new(Vec::new()));
+        let log = Arc::new(parking_lot::Mutex::new(Vec::new()));
         let writers = (0..4u64).map(|writer| {
-            let slots = slots(&faulty(&store, seed * 10 + writer, 10));
+            let slots = slots(&(faulty(&store, seed * 10 + writer, 10) as Arc<dyn ObjectStore>));
             let log = log.clone();
             let mut random = StdRng::seed_from_u64(seed ^ (writer << 32));
 
@@ -241,17 +241,17 @@ async fn concurrent_writers_on_one_store_are_one_acceptor() {
                     } else {
                         accept(number, random.random_range(1..3), &format!("by {writer}"))
                     };
-                    let asked_at = log.lock().unwrap().len();
+                    let asked_at = log.lock().len();
 
                     if let Ok(reply) = apply(&slots, &request).await {
-                        log.lock().unwrap().push((asked_at, request, reply));
+                        log.lock().push((asked_at, request, reply));
                     }
                 }
             }
         });
 
         futures::future::join_all(writers).await;
-        let log = log.lock().unwrap();
+        let log = log.lock();
         let mut values = BTreeMap::new();
 
         for (at, (asked_at, request, reply)) in log.iter().enumerate() {

@@ -29,14 +29,9 @@ impl Report {
         unit: &str,
         detail: &str,
     ) {
-        let measured = format!(
-            "{value:.2} {unit}{}{detail}",
-            if detail.is_empty() { "" } else { "; " }
-        );
-
         self.add(Figure {
             name,
-            measured,
+            measured: with_detail(value, unit, detail),
             goal: Some(format!("< {limit} {unit}")),
             holds: value < limit,
         });
@@ -51,14 +46,9 @@ impl Report {
         unit: &str,
         detail: &str,
     ) {
-        let measured = format!(
-            "{value:.2} {unit}{}{detail}",
-            if detail.is_empty() { "" } else { "; " }
-        );
-
         self.add(Figure {
             name,
-            measured,
+            measured: with_detail(value, unit, detail),
             goal: Some(format!(">= {limit} {unit}")),
             holds: value >= limit,
         });
@@ -154,6 +144,11 @@ impl Report {
     pub(crate) fn json(&self) -> String {
         serde_json::to_string_pretty(self).unwrap_or_default()
     }
+}
+
+fn with_detail(value: f64, unit: &str, detail: &str) -> String {
+    let separator = if detail.is_empty() { "" } else { "; " };
+    format!("{value:.2} {unit}{separator}{detail}")
 }
 
 /// The nearest-rank percentile: the smallest time that at least `percent` % of the times do not

@@ -32,6 +32,11 @@ fn view(leader: Option<(Ballot, bool)>, failed: &[&str]) -> ElectionView {
     }
 }
 
+fn grants(election: &mut Election, ballot: Ballot, view: &ElectionView, now_ms: u64) -> bool {
+    let request = PreVoteRequest { ballot };
+    election.vote(&request, view, now_ms).is_granted
+}
+
 fn asked(election: &mut Election, view: &ElectionView) -> Option<(u64, Ballot)> {
     (0..=400)
         .step_by(10)
@@ -177,7 +182,7 @@ proptest! {
             });
 
             let Some(ElectionEffect::Propose(ballot)) = next else {
-                panic!("it never effect again after {proposed:?}")
+                panic!("it never campaigns again after {proposed:?}")
             };
             let highest = election.highest().map_or(0, |highest| highest.number);
 
@@ -207,89 +212,29 @@ fn an_agent_with_a_skewed_clock_votes_but_is_not_a_candidate() {
     };
 
     assert_eq!(asked(&mut election("a/x"), &off), None);
-    assert!(
-        election("a/x")
-            .vote(
-                &PreVoteRequest {
-                    ballot: ballot(4, "b/x")
-                },
-                &off,
-                0
-            )
-            .is_granted
-    );
+    assert!(grants(&mut election("a/x"), ballot(4, "b/x"), &off, 0));
 }
 
 #[test]
 fn a_granted_vote_is_not_granted_again_whatever_the_ballot() {
     let mut voter = election("a/x");
     let leaderless = view(None, &[]);
-    assert!(
-        voter
-            .vote(
-                &PreVoteRequest {
-                    ballot: ballot(4, "b/x")
-                },
-                &leaderless,
-                0
-            )
-            .is_granted
-    );
+    assert!(grants(&mut voter, ballot(4, "b/x"), &leaderless, 0));
 
-    assert!(
-        !voter
-            .vote(
-                &PreVoteRequest {
-                    ballot: ballot(9, "c/x")
-                },
-                &leaderless,
-                399
-            )
-            .is_granted
-    );
+    assert!(!grants(&mut voter, ballot(9, "c/x"), &leaderless, 399));
 
-    assert!(
-        voter
-            .vote(
-                &PreVoteRequest {
-                    ballot: ballot(9, "c/x")
-                },
-                &leaderless,
-                400
-            )
-            .is_granted
-    );
+    assert!(grants(&mut voter, ballot(9, "c/x"), &leaderless, 400));
 }
 
 #[test]
 fn a_working_leader_is_neither_challenged_nor_voted_against() {
     let led = view(Some((ballot(3, "c/x"), true)), &[]);
     assert_eq!(asked(&mut election("a/x"), &led), None);
-    assert!(
-        !election("a/x")
-            .vote(
-                &PreVoteRequest {
-                    ballot: ballot(4, "b/x")
-                },
-                &led,
-                0
-            )
-            .is_granted
-    );
+    assert!(!grants(&mut election("a/x"), ballot(4, "b/x"), &led, 0));
 
     let gone = view(Some((ballot(3, "c/x"), false)), &[]);
     assert!(asked(&mut election("a/x"), &gone).is_some());
-    assert!(
-        election("a/x")
-            .vote(
-                &PreVoteRequest {
-                    ballot: ballot(4, "b/x")
-                },
-                &gone,
-                0
-            )
-            .is_granted
-    );
+    assert!(grants(&mut election("a/x"), ballot(4, "b/x"), &gone, 0));
 }
 
 #[test]
@@ -305,17 +250,7 @@ fn a_leader_in_a_failed_region_yields_only_to_a_better_candidate() {
 #[test]
 fn a_leader_that_lost_its_majority_may_be_a_candidate_again() {
     let seen = view(Some((ballot(3, "c/x"), true)), &[]);
-    assert!(
-        election("a/x")
-            .vote(
-                &PreVoteRequest {
-                    ballot: ballot(4, "c/x")
-                },
-                &seen,
-                0
-            )
-            .is_granted
-    );
+    assert!(grants(&mut election("a/x"), ballot(4, "c/x"), &seen, 0));
 }
 
 #[test]
@@ -434,11 +369,7 @@ fn a_ballot_at_the_maximum_number_does_not_block_elections() {
     );
 
     election.stepped_down(Some(&last), 0, 0);
-    assert!(
-        !election
-            .vote(&PreVoteRequest { ballot: last }, &leaderless, 0)
-            .is_granted
-    );
+    assert!(!grants(&mut election, last, &leaderless, 0));
 
     assert_eq!(election.next_ballot().map(|ballot| ballot.number), Some(7));
 }

@@ -6,10 +6,11 @@
 //! generated from it (`regionmesh docs`), and a check fails where they differ.
 
 use regionmesh_protocol::{event::Severity, status::problem::ProblemKind};
+use strum::VariantArray;
 
 /// A condition that the mesh raises an alert for, apart from the problems of single agents
 /// ([`ProblemKind`]).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, VariantArray)]
 pub(crate) enum MeshAlert {
     /// The verdict on a region is failed.
     RegionFailed,
@@ -96,22 +97,7 @@ pub struct AlertRow {
 
 impl MeshAlert {
     /// Every alert.
-    pub(crate) const ALL: [Self; 14] = [
-        Self::RegionFailed,
-        Self::NoLeader,
-        Self::AllRegionsFailed,
-        Self::OrderYielded,
-        Self::CapacityShort,
-        Self::RampRolledBack,
-        Self::FenceLost,
-        Self::ZoneDrift,
-        Self::ModelConflict,
-        Self::CertificateExpiring,
-        Self::CertificateExpiryImminent,
-        Self::BudgetCrossed,
-        Self::CostAnomaly,
-        Self::CostDataLate,
-    ];
+    pub(crate) const ALL: &'static [Self] = Self::VARIANTS;
 
     pub(crate) const fn name(self) -> &'static str {
         self.row().name
@@ -119,178 +105,153 @@ impl MeshAlert {
 
     /// Its row of the table.
     pub(crate) const fn row(self) -> AlertRow {
-        match self {
-            Self::RegionFailed => REGION_FAILED,
-            Self::NoLeader => NO_LEADER,
-            Self::AllRegionsFailed => ALL_REGIONS_FAILED,
-            Self::OrderYielded => ORDER_YIELDED,
-            Self::CapacityShort => CAPACITY_SHORT,
-            Self::RampRolledBack => RAMP_ROLLED_BACK,
-            Self::FenceLost => FENCE_LOST,
-            Self::ZoneDrift => ZONE_DRIFT,
-            Self::ModelConflict => MODEL_CONFLICT,
-            Self::CertificateExpiring => CERTIFICATE_EXPIRING,
-            Self::CertificateExpiryImminent => CERTIFICATE_EXPIRY_IMMINENT,
-            Self::BudgetCrossed => BUDGET_CROSSED,
-            Self::CostAnomaly => COST_ANOMALY,
-            Self::CostDataLate => COST_DATA_LATE,
-        }
+        MESH_ROWS[self as usize]
     }
 }
 
-const REGION_FAILED: AlertRow = AlertRow {
-    name: "RegionMeshRegionFailed",
-    severity: Severity::Critical,
-    labels: &["region"],
-    begins: "the verdict on a region is failed",
-    ends: "the verdict is healthy or draining",
-    known_by: KnownBy::Every,
-    summary: "a region does not serve",
-    runbook: "a-region-failed",
-};
-
-const NO_LEADER: AlertRow = AlertRow {
-    name: "RegionMeshNoLeader",
-    severity: Severity::Critical,
-    labels: &[],
-    begins: "no agent has led for 10 s",
-    ends: "an agent leads",
-    known_by: KnownBy::Every,
-    summary: "no agent leads, so the plan can't change",
-    runbook: "no-leader-no-majority",
-};
-
-const ALL_REGIONS_FAILED: AlertRow = AlertRow {
-    name: "RegionMeshAllRegionsFailed",
-    severity: Severity::Critical,
-    labels: &[],
-    begins: "the verdict on every region is failed",
-    ends: "the verdict on a region is not failed",
-    known_by: KnownBy::Every,
-    summary: "no region serves: the last shares stay",
-    runbook: "traffic-is-not-where-it-should-be",
-};
-
-const ORDER_YIELDED: AlertRow = AlertRow {
-    name: "RegionMeshOrderYielded",
-    severity: Severity::Warning,
-    labels: &["order", "region"],
-    begins: "a plan in which an order yields",
-    ends: "a plan in which it does not",
-    known_by: KnownBy::Every,
-    summary: "an order has no effect because users would be left on a failed region",
-    runbook: "traffic-is-not-where-it-should-be",
-};
-
-const CAPACITY_SHORT: AlertRow = AlertRow {
-    name: "RegionMeshCapacityShort",
-    severity: Severity::Warning,
-    labels: &[],
-    begins: "a plan can't move all of the load",
-    ends: "a plan moves all of it",
-    known_by: KnownBy::Every,
-    summary: "the healthy regions have no room for all of the load",
-    runbook: "traffic-is-not-where-it-should-be",
-};
-
-const RAMP_ROLLED_BACK: AlertRow = AlertRow {
-    name: "RegionMeshRampRolledBack",
-    severity: Severity::Warning,
-    labels: &["region"],
-    begins: "a region is sent back on its ramp",
-    ends: "its next step forward, or it serves",
-    known_by: KnownBy::Every,
-    summary: "a region was sent back on its ramp",
-    runbook: "recovery-is-stuck",
-};
-
-const FENCE_LOST: AlertRow = AlertRow {
-    name: "RegionMeshFenceLost",
-    severity: Severity::Warning,
-    labels: &["provider", "agent"],
-    begins: "a later plan's fence is in the zone",
-    ends: "the next write, or another leader",
-    known_by: KnownBy::One,
-    summary: "the leader may not write a zone",
-    runbook: "route-53-does-not-follow-the-plan",
-};
-
-const ZONE_DRIFT: AlertRow = AlertRow {
-    name: "RegionMeshZoneDrift",
-    severity: Severity::Warning,
-    labels: &["provider", "agent"],
-    begins: "records were changed outside the mesh",
-    ends: "they are as planned, or another leader",
-    known_by: KnownBy::One,
-    summary: "records of a zone are not as planned",
-    runbook: "route-53-does-not-follow-the-plan",
-};
-
-const MODEL_CONFLICT: AlertRow = AlertRow {
-    name: "RegionMeshModelConflict",
-    severity: Severity::Warning,
-    labels: &["model", "version"],
-    begins: "a `+conflict.` version is held",
-    ends: "it is deleted",
-    known_by: KnownBy::One,
-    summary: "two regions published one version with different content",
-    runbook: "version-conflicts",
-};
-
-const CERTIFICATE_EXPIRING: AlertRow = AlertRow {
-    name: "RegionMeshCertificateExpiring",
-    severity: Severity::Warning,
-    labels: &["agent"],
-    begins: "a fifth of its life is left, 7 days at most",
-    ends: "a new certificate",
-    known_by: KnownBy::One,
-    summary: "a certificate should have been renewed by now",
-    runbook: "certificates",
-};
-
-const CERTIFICATE_EXPIRY_IMMINENT: AlertRow = AlertRow {
-    name: "RegionMeshCertificateExpiryImminent",
-    severity: Severity::Critical,
-    labels: &["agent"],
-    begins: "a twentieth of its life is left, 2 days at most",
-    ends: "a new certificate",
-    known_by: KnownBy::One,
-    summary: "a certificate is about to expire, and its agent will be cut off",
-    runbook: "certificates",
-};
-
-const BUDGET_CROSSED: AlertRow = AlertRow {
-    name: "RegionMeshBudgetCrossed",
-    severity: Severity::Warning,
-    labels: &["notice", "region", "subject"],
-    begins: "spending or its forecast crosses a threshold of a budget",
-    ends: "the budget's period",
-    known_by: KnownBy::One,
-    summary: "a budget's threshold was crossed",
-    runbook: "budgets-and-anomalies",
-};
-
-const COST_ANOMALY: AlertRow = AlertRow {
-    name: "RegionMeshCostAnomaly",
-    severity: Severity::Warning,
-    labels: &["notice", "region", "subject"],
-    begins: "spending leaves its usual range",
-    ends: "it is back, or the new level has become usual",
-    known_by: KnownBy::One,
-    summary: "spending is not what it was",
-    runbook: "budgets-and-anomalies",
-};
-
-const COST_DATA_LATE: AlertRow = AlertRow {
-    name: "RegionMeshCostDataLate",
-    severity: Severity::Warning,
-    labels: &["notice", "region", "subject"],
-    begins: "a billing export is late or can't be read",
-    ends: "it was read",
-    known_by: KnownBy::One,
-    summary: "billing data are late or can't be read",
-    runbook: "billing-data-is-late",
-};
+/// The rows of [`MeshAlert`], in its order.
+const MESH_ROWS: [AlertRow; 14] = [
+    AlertRow {
+        name: "RegionMeshRegionFailed",
+        severity: Severity::Critical,
+        labels: &["region"],
+        begins: "the verdict on a region is failed",
+        ends: "the verdict is healthy or draining",
+        known_by: KnownBy::Every,
+        summary: "a region does not serve",
+        runbook: "a-region-failed",
+    },
+    AlertRow {
+        name: "RegionMeshNoLeader",
+        severity: Severity::Critical,
+        labels: &[],
+        begins: "no agent has led for 10 s",
+        ends: "an agent leads",
+        known_by: KnownBy::Every,
+        summary: "no agent leads, so the plan can't change",
+        runbook: "no-leader-no-majority",
+    },
+    AlertRow {
+        name: "RegionMeshAllRegionsFailed",
+        severity: Severity::Critical,
+        labels: &[],
+        begins: "the verdict on every region is failed",
+        ends: "the verdict on a region is not failed",
+        known_by: KnownBy::Every,
+        summary: "no region serves: the last shares stay",
+        runbook: "traffic-is-not-where-it-should-be",
+    },
+    AlertRow {
+        name: "RegionMeshOrderYielded",
+        severity: Severity::Warning,
+        labels: &["order", "region"],
+        begins: "a plan in which an order yields",
+        ends: "a plan in which it does not",
+        known_by: KnownBy::Every,
+        summary: "an order has no effect because users would be left on a failed region",
+        runbook: "traffic-is-not-where-it-should-be",
+    },
+    AlertRow {
+        name: "RegionMeshCapacityShort",
+        severity: Severity::Warning,
+        labels: &[],
+        begins: "a plan can't move all of the load",
+        ends: "a plan moves all of it",
+        known_by: KnownBy::Every,
+        summary: "the healthy regions have no room for all of the load",
+        runbook: "traffic-is-not-where-it-should-be",
+    },
+    AlertRow {
+        name: "RegionMeshRampRolledBack",
+        severity: Severity::Warning,
+        labels: &["region"],
+        begins: "a region is sent back on its ramp",
+        ends: "its next step forward, or it serves",
+        known_by: KnownBy::Every,
+        summary: "a region was sent back on its ramp",
+        runbook: "recovery-is-stuck",
+    },
+    AlertRow {
+        name: "RegionMeshFenceLost",
+        severity: Severity::Warning,
+        labels: &["provider", "agent"],
+        begins: "a later plan's fence is in the zone",
+        ends: "the next write, or another leader",
+        known_by: KnownBy::One,
+        summary: "the leader may not write a zone",
+        runbook: "route-53-does-not-follow-the-plan",
+    },
+    AlertRow {
+        name: "RegionMeshZoneDrift",
+        severity: Severity::Warning,
+        labels: &["provider", "agent"],
+        begins: "records were changed outside the mesh",
+        ends: "they are as planned, or another leader",
+        known_by: KnownBy::One,
+        summary: "records of a zone are not as planned",
+        runbook: "route-53-does-not-follow-the-plan",
+    },
+    AlertRow {
+        name: "RegionMeshModelConflict",
+        severity: Severity::Warning,
+        labels: &["model", "version"],
+        begins: "a `+conflict.` version is held",
+        ends: "it is deleted",
+        known_by: KnownBy::One,
+        summary: "two regions published one version with different content",
+        runbook: "version-conflicts",
+    },
+    AlertRow {
+        name: "RegionMeshCertificateExpiring",
+        severity: Severity::Warning,
+        labels: &["agent"],
+        begins: "a fifth of its life is left, 7 days at most",
+        ends: "a new certificate",
+        known_by: KnownBy::One,
+        summary: "a certificate should have been renewed by now",
+        runbook: "certificates",
+    },
+    AlertRow {
+        name: "RegionMeshCertificateExpiryImminent",
+        severity: Severity::Critical,
+        labels: &["agent"],
+        begins: "a twentieth of its life is left, 2 days at most",
+        ends: "a new certificate",
+        known_by: KnownBy::One,
+        summary: "a certificate is about to expire, and its agent will be cut off",
+        runbook: "certificates",
+    },
+    AlertRow {
+        name: "RegionMeshBudgetCrossed",
+        severity: Severity::Warning,
+        labels: &["notice", "region", "subject"],
+        begins: "spending or its forecast crosses a threshold of a budget",
+        ends: "the budget's period",
+        known_by: KnownBy::One,
+        summary: "a budget's threshold was crossed",
+        runbook: "budgets-and-anomalies",
+    },
+    AlertRow {
+        name: "RegionMeshCostAnomaly",
+        severity: Severity::Warning,
+        labels: &["notice", "region", "subject"],
+        begins: "spending leaves its usual range",
+        ends: "it is back, or the new level has become usual",
+        known_by: KnownBy::One,
+        summary: "spending is not what it was",
+        runbook: "budgets-and-anomalies",
+    },
+    AlertRow {
+        name: "RegionMeshCostDataLate",
+        severity: Severity::Warning,
+        labels: &["notice", "region", "subject"],
+        begins: "a billing export is late or can't be read",
+        ends: "it was read",
+        known_by: KnownBy::One,
+        summary: "billing data are late or can't be read",
+        runbook: "billing-data-is-late",
+    },
+];
 
 /// The whole table: the mesh's own alerts, then those of the problems that agents report.
 pub fn rows() -> Vec<AlertRow> {
@@ -306,9 +267,9 @@ pub fn rows() -> Vec<AlertRow> {
     };
 
     MeshAlert::ALL
-        .into_iter()
-        .map(MeshAlert::row)
-        .chain(ProblemKind::ALL.into_iter().map(of_problem))
+        .iter()
+        .map(|alert| alert.row())
+        .chain(ProblemKind::ALL.iter().copied().map(of_problem))
         .collect()
 }
 

@@ -12,9 +12,10 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     mem,
 };
+use strum::VariantArray;
 
 /// How good a region without traffic is when no other is left, the best first.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, VariantArray)]
 enum LastResort {
     /// Healthy, and it lacks nothing that serving needs.
     Fit,
@@ -23,16 +24,6 @@ enum LastResort {
     Unknown,
     /// Down by its verdict, which a hold keeps from being acted on.
     Held,
-}
-
-impl LastResort {
-    const ALL: [Self; 5] = [
-        Self::Fit,
-        Self::Healthy,
-        Self::Suspect,
-        Self::Unknown,
-        Self::Held,
-    ];
 }
 
 impl Draft<'_> {
@@ -118,7 +109,11 @@ impl Draft<'_> {
     /// Admits the best waiting regions before their cool-down ends, none worse than `lowest`;
     /// returns whether there were any.
     fn admit_early(&mut self, lowest: LastResort, current: Option<&Plan>) -> bool {
-        for kind in LastResort::ALL.into_iter().filter(|kind| *kind <= lowest) {
+        for kind in LastResort::VARIANTS
+            .iter()
+            .copied()
+            .filter(|kind| *kind <= lowest)
+        {
             let waiting: Vec<RegionName> = self
                 .regions
                 .iter()

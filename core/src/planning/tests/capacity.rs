@@ -87,6 +87,17 @@ proptest! {
     }
 }
 
+/// Two regions can take most of the load of the third.
+fn crowded() -> World {
+    let mut world = World::of(&THREE, Strategy::Weighted);
+    world.loads(&[
+        ("a", 300, None),
+        ("b", 300, Some(410)),
+        ("c", 300, Some(410)),
+    ]);
+    world
+}
+
 #[test]
 fn without_declared_capacity_all_traffic_moves() {
     let mut world = World::of(&THREE, Strategy::Weighted);
@@ -138,9 +149,9 @@ fn with_too_little_spare_capacity_part_of_the_traffic_stays_and_is_reported() {
         })
     );
 
-    assert!(
-        reason.contains("100 of the mesh's 900 requests/s stay where they are"),
-        "{reason}"
+    assert_says(
+        &reason,
+        "100 of the mesh's 900 requests/s stay where they are",
     );
 
     assert!(world.plan.as_ref().unwrap().regions[&name("a")].is_taken_out());
@@ -165,13 +176,7 @@ fn an_active_standby_too_small_for_all_takes_what_it_can() {
 
 #[test]
 fn the_load_of_a_failed_region_is_remembered() {
-    let mut world = World::of(&THREE, Strategy::Weighted);
-    world.loads(&[
-        ("a", 300, None),
-        ("b", 300, Some(410)),
-        ("c", 300, Some(410)),
-    ]);
-
+    let mut world = crowded();
     world.judge("a", Condition::Failed);
     let share = world.share("a");
     assert!(share > 0.1);
@@ -186,16 +191,10 @@ fn the_load_of_a_failed_region_is_remembered() {
 
 #[test]
 fn a_small_change_of_load_makes_no_new_plan() {
-    let mut world = World::of(&THREE, Strategy::Weighted);
-    world.loads(&[
-        ("a", 300, None),
-        ("b", 300, Some(410)),
-        ("c", 300, Some(410)),
-    ]);
-
+    let mut world = crowded();
     world.judge("a", Condition::Failed);
     for load in [310, 290, 330, 280] {
-        let input = world.inputs.regions.get_mut(&name("b")).unwrap();
+        let input = world.region_mut("b");
         input.load_rps = Some(load);
         assert_eq!(world.wait(MINUTE), None);
     }
@@ -203,13 +202,7 @@ fn a_small_change_of_load_makes_no_new_plan() {
 
 #[test]
 fn traffic_that_stays_for_lack_of_capacity_stays_through_cool_down_and_ramp() {
-    let mut world = World::of(&THREE, Strategy::Weighted);
-    world.loads(&[
-        ("a", 300, None),
-        ("b", 300, Some(410)),
-        ("c", 300, Some(410)),
-    ]);
-
+    let mut world = crowded();
     world.judge("a", Condition::Failed);
     let kept = world.weight("a");
     world.judge("a", Condition::Healthy);

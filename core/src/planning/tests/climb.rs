@@ -3,7 +3,7 @@
 
 use super::*;
 use crate::{
-    planning::{Strategy, explain, next_plan},
+    planning::{Strategy, next_plan},
     recovery::canary::{CanaryComparison, Evidence},
 };
 use regionmesh_protocol::status::{
@@ -28,13 +28,7 @@ fn climbing() -> World {
     world.judge("a", Condition::Failed);
     world.judge("a", Condition::Healthy);
     world.wait(10 * SECOND);
-    assert_eq!(
-        world.traffic_state("a"),
-        TrafficState::Ramping {
-            step: 0,
-            since_ms: world.now_ms
-        }
-    );
+    assert_eq!(world.traffic_state("a"), world.ramping_now(0));
 
     world
 }
@@ -59,13 +53,12 @@ impl World {
         };
         let control = Some(served(10_000, 0, 0));
 
-        self.inputs.regions.get_mut(&name("a")).unwrap().evidence =
-            Evidence::Measured(Box::new(CanaryComparison {
-                step,
-                since_ms,
-                own,
-                control,
-            }));
+        self.region_mut("a").evidence = Evidence::Measured(Box::new(CanaryComparison {
+            step,
+            since_ms,
+            own,
+            control,
+        }));
 
         self.apply()
     }
@@ -173,7 +166,7 @@ fn every_step_is_held_for_five_times_the_time_to_live() {
 #[test]
 fn missing_or_outdated_measurements_stop_the_ramp() {
     let mut world = climbing();
-    world.inputs.regions.get_mut(&name("a")).unwrap().evidence = Evidence::Missing;
+    world.region_mut("a").evidence = Evidence::Missing;
     assert_eq!(world.wait(60 * MINUTE), None);
 
     let comparison = CanaryComparison {
@@ -183,21 +176,14 @@ fn missing_or_outdated_measurements_stop_the_ramp() {
         control: None,
     };
 
-    world.inputs.regions.get_mut(&name("a")).unwrap().evidence =
-        Evidence::Measured(Box::new(comparison));
+    world.region_mut("a").evidence = Evidence::Measured(Box::new(comparison));
     assert_eq!(
         world.wait(MINUTE),
         None,
         "a measurement of another step does not count"
     );
 
-    let words = explain(
-        world.plan.as_ref().unwrap(),
-        &world.inputs,
-        &name("a"),
-        world.now_ms,
-    )
-    .unwrap();
+    let words = world.explain("a");
 
     assert!(
         words
@@ -227,18 +213,10 @@ fn more_errors_cost_a_step_and_double_its_hold_or_the_whole_share_on_the_first()
     assert_eq!(world.measure(served(600, 0, 0)), None);
 
     let reason = world.measure(served(180, 20, 0)).unwrap();
-    assert!(
-        reason.contains("back to 0 % and a cool-down of 20 s"),
-        "{reason}"
-    );
+    assert_says(&reason, "back to 0 % and a cool-down of 20 s");
 
     assert_eq!((world.weight("a"), world.flaps("a")), (0, 2));
-    assert_eq!(
-        world.traffic_state("a"),
-        TrafficState::CoolingDown {
-            since_ms: world.now_ms
-        }
-    );
+    assert_eq!(world.traffic_state("a"), world.cooling_down_now());
 }
 
 #[test]
@@ -251,9 +229,9 @@ fn slow_answers_cost_a_step_too() {
     (slow.answered, slow.latency[6]) = (600, 600);
 
     let reason = world.measure(slow).unwrap();
-    assert!(
-        reason.contains("99 % of its answers take up to 64 ms, 8 ms in the regions that serve"),
-        "{reason}"
+    assert_says(
+        &reason,
+        "99 % of its answers take up to 64 ms, 8 ms in the regions that serve",
     );
 }
 
@@ -261,21 +239,12 @@ fn slow_answers_cost_a_step_too() {
 fn a_cool_down_waits_for_loaded_models_and_says_so() {
     let mut world = World::of(&THREE, Strategy::Weighted);
     world.judge("a", Condition::Failed);
-    world.inputs.regions.get_mut(&name("a")).unwrap().is_loaded = false;
+    world.region_mut("a").is_loaded = false;
     world.judge("a", Condition::Healthy);
     world.wait(MINUTE);
-    assert!(matches!(
-        world.traffic_state("a"),
-        TrafficState::CoolingDown { .. }
-    ));
+    assert!(world.is_cooling_down("a"));
 
-    let words = explain(
-        world.plan.as_ref().unwrap(),
-        &world.inputs,
-        &name("a"),
-        world.now_ms,
-    )
-    .unwrap();
+    let words = world.explain("a");
 
     assert!(
         words
@@ -284,7 +253,7 @@ fn a_cool_down_waits_for_loaded_models_and_says_so() {
         "{words:?}"
     );
 
-    world.inputs.regions.get_mut(&name("a")).unwrap().is_loaded = true;
+    world.region_mut("a").is_loaded = true;
     assert!(world.apply().is_some());
 }
 
@@ -292,27 +261,13 @@ fn a_cool_down_waits_for_loaded_models_and_says_so() {
 fn a_cool_down_waits_while_the_synthetic_inference_fails() {
     let mut world = World::of(&THREE, Strategy::Weighted);
     world.judge("a", Condition::Failed);
-    world
-        .inputs
-        .regions
-        .get_mut(&name("a"))
-        .unwrap()
-        .inference_passes = Some(false);
+    world.region_mut("a").inference_passes = Some(false);
 
     world.judge("a", Condition::Healthy);
     world.wait(MINUTE);
-    assert!(matches!(
-        world.traffic_state("a"),
-        TrafficState::CoolingDown { .. }
-    ));
+    assert!(world.is_cooling_down("a"));
 
-    let words = explain(
-        world.plan.as_ref().unwrap(),
-        &world.inputs,
-        &name("a"),
-        world.now_ms,
-    )
-    .unwrap();
+    let words = world.explain("a");
 
     assert!(
         words
@@ -321,12 +276,7 @@ fn a_cool_down_waits_while_the_synthetic_inference_fails() {
         "{words:?}"
     );
 
-    world
-        .inputs
-        .regions
-        .get_mut(&name("a"))
-        .unwrap()
-        .inference_passes = Some(true);
+    world.region_mut("a").inference_passes = Some(true);
 
     assert!(world.apply().is_some());
 }

@@ -1,7 +1,7 @@
 //! Traffic that is moved for money: it changes weights alone, and only while nothing else decides.
 
 use super::*;
-use crate::planning::{CostTarget, Strategy, explain, next_plan};
+use crate::planning::{CostTarget, Strategy, next_plan};
 use regionmesh_protocol::{
     plan::{OrderAction, OverrideKind},
     status::condition::Condition,
@@ -111,14 +111,7 @@ fn a_failure_or_an_order_returns_traffic_immediately_and_names_the_reason() {
     assert_eq!(world.apply().unwrap(), "cost: b is cheaper");
     assert_eq!((world.weight("a"), world.weight("b")), (8_000, 10_000));
 
-    let expected_text = explain(
-        world.plan.as_ref().unwrap(),
-        &world.inputs,
-        &name("a"),
-        world.now_ms,
-    )
-    .unwrap()
-    .guards;
+    let expected_text = world.explain("a").guards;
 
     assert!(
         expected_text
@@ -132,9 +125,9 @@ fn a_failure_or_an_order_returns_traffic_immediately_and_names_the_reason() {
     assert_eq!(world.wait(MINUTE), None);
 
     let reason = world.judge("c", Condition::Failed).unwrap();
-    assert!(
-        reason.contains("traffic is no longer moved for cost: not every region serves"),
-        "{reason}"
+    assert_says(
+        &reason,
+        "traffic is no longer moved for cost: not every region serves",
     );
 
     assert_eq!(
@@ -149,10 +142,7 @@ fn a_failure_or_an_order_returns_traffic_immediately_and_names_the_reason() {
     let reason = world
         .try_order(OrderAction::Set(OverrideKind::Hold), Some("b"), MINUTE)
         .unwrap();
-    assert!(
-        reason.contains("an operator's order is in effect"),
-        "{reason}"
-    );
+    assert_says(&reason, "an operator's order is in effect");
     assert_eq!(world.weight("a"), 10_000);
     world.wait(MINUTE + SECOND);
     assert_eq!(world.weight("a"), 8_000, "the order has expired");

@@ -1,7 +1,6 @@
 //! Failed regions that may not be taken out.
 
 use super::*;
-use crate::planning::explain;
 use OverrideKind::Drain;
 
 #[test]
@@ -10,21 +9,13 @@ fn a_second_failed_region_keeps_a_reduced_share_until_the_first_is_drained() {
     world.judge("a", Condition::Failed);
 
     let reason = world.judge("b", Condition::Failed).unwrap();
-    assert!(
-        reason.contains(
-            "b: keeps 10 % of its share, since traffic.max_out is 1 and a is out already"
-        ),
-        "{reason}"
+    assert_says(
+        &reason,
+        "b: keeps 10 % of its share, since traffic.max_out is 1 and a is out already",
     );
 
     assert_eq!(THREE.map(|region| world.weight(region)), [0, 1_000, 10_000]);
-    let words = explain(
-        world.plan.as_ref().unwrap(),
-        &world.inputs,
-        &name("b"),
-        world.now_ms,
-    )
-    .unwrap();
+    let words = world.explain("b");
 
     assert!(words.guards[0].contains("a is out already"), "{words:?}");
     // A region that an operator drains no longer counts for automation: the place is free.
@@ -51,10 +42,7 @@ fn a_limited_region_keeps_its_reduced_share_through_its_cool_down() {
     world.wait(9 * SECOND);
     assert_eq!(world.weight("b"), 1_000);
     world.wait(SECOND);
-    assert!(matches!(
-        world.traffic_state("b"),
-        TrafficState::Ramping { step: 0, .. }
-    ));
+    assert_eq!(world.ramp_step("b"), Some(0));
 
     assert_eq!(world.weight("b"), 1_000);
 }

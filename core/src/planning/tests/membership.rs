@@ -279,7 +279,7 @@ fn a_removed_regions_traffic_moves_immediately_and_an_added_region_cools_down_fi
 fn a_region_that_is_not_up_at_the_first_plan_is_not_counted_as_failed() {
     let mut world = World::of(&ABC, Strategy::Weighted);
     world.plan = None;
-    world.inputs.regions.get_mut(&name("c")).unwrap().condition = Condition::Failed;
+    world.region_mut("c").condition = Condition::Failed;
     world.apply();
 
     let late = world.plan.as_ref().unwrap().regions[&name("c")].clone();

@@ -257,18 +257,9 @@ fn a_drain_is_immediate_names_who_and_why_and_ends_in_a_cool_down() {
         "{reason}"
     );
 
-    assert!(matches!(
-        world.traffic_state("a"),
-        TrafficState::CoolingDown { .. }
-    ));
+    assert!(world.is_cooling_down("a"));
     world.wait(10 * SECOND);
-    assert_eq!(
-        world.traffic_state("a"),
-        TrafficState::Ramping {
-            step: 0,
-            since_ms: world.now_ms
-        }
-    );
+    assert_eq!(world.traffic_state("a"), world.ramping_now(0));
 }
 
 #[test]
@@ -330,10 +321,7 @@ fn a_promotion_is_immediate_under_any_strategy_and_yields_to_a_failure() {
         world.judge("b", Condition::Healthy);
 
         let reason = world.set(Promote, Some("b"), MINUTE).unwrap();
-        assert!(
-            reason.contains("b: promoted by ann, without cool-down or ramp"),
-            "{reason}"
-        );
+        assert_says(&reason, "b: promoted by ann, without cool-down or ramp");
 
         assert_eq!(THREE.map(|region| world.weight(region)), [0, 10_000, 0]);
         assert_eq!(world.judge("b", Condition::Suspect), None);
@@ -386,10 +374,7 @@ fn promoting_a_region_that_is_out_takes_cool_down_and_ramp() {
             ))
             .unwrap();
 
-        assert!(
-            reason.contains("b comes back by cool-down and ramp first"),
-            "{reason}"
-        );
+        assert_says(&reason, "b comes back by cool-down and ramp first");
 
         assert_eq!(world.weight("b"), 0);
         let share =

@@ -77,14 +77,11 @@ fn the_last_region_is_drained_in_name_only() {
     );
 
     let reason = world.set(Drain, Some("a"), MINUTE).unwrap();
-    assert!(
-        reason.contains("a is drained in name only and keeps its traffic"),
-        "{reason}"
-    );
+    assert_says(&reason, "a is drained in name only and keeps its traffic");
 
-    assert!(
-        reason.contains("drain of a by ann (maintenance) yields: no other region can serve"),
-        "{reason}"
+    assert_says(
+        &reason,
+        "drain of a by ann (maintenance) yields: no other region can serve",
     );
 
     assert_eq!((world.weight("a"), world.weight("b")), (10_000, 0));
@@ -131,9 +128,9 @@ fn only_a_forced_order_ends_another_operators_and_the_reason_says_so() {
             })
             .unwrap();
 
-        assert!(
-            reason.contains("which replaces the drain of a by ann (maintenance), 1 h 30 min left"),
-            "{reason}"
+        assert_says(
+            &reason,
+            "which replaces the drain of a by ann (maintenance), 1 h 30 min left",
         );
     }
 }
@@ -148,9 +145,9 @@ fn operators_replace_their_own_orders_and_the_reason_says_so() {
     let reason = world
         .give_order(order(OrderAction::Set(Hold), Some("a"), MINUTE, "ann"))
         .unwrap();
-    assert!(
-        reason.contains("which replaces the drain of a by ann (maintenance), 1 min left"),
-        "{reason}"
+    assert_says(
+        &reason,
+        "which replaces the drain of a by ann (maintenance), 1 min left",
     );
 
     // A promotion ends any other region's promotion, so another operator's counts.
@@ -169,9 +166,9 @@ fn operators_replace_their_own_orders_and_the_reason_says_so() {
     let reason = world
         .give_order(order(OrderAction::Restore, Some("b"), 0, "bob"))
         .unwrap();
-    assert!(
-        reason.contains("b: restored by bob (maintenance), which ends the promote of b by ann"),
-        "{reason}"
+    assert_says(
+        &reason,
+        "b: restored by bob (maintenance), which ends the promote of b by ann",
     );
 }
 

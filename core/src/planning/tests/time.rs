@@ -164,7 +164,7 @@ proptest! {
                     }
                 }
                 Turn::Fails(is_failed) => {
-                    let input = world.inputs.regions.get_mut(&name("b")).unwrap();
+                    let input = world.region_mut("b");
                     input.condition = if is_failed {
                         Condition::Failed
                     } else {
@@ -332,27 +332,15 @@ fn a_verdict_from_a_clock_an_hour_ahead_does_not_block_the_ramp() {
     let mut world = World::of(&THREE, Strategy::Weighted);
     world.judge("b", Condition::Failed);
     world.judge("b", Condition::Healthy);
-    world.inputs.regions.get_mut(&name("b")).unwrap().since_ms = world.now_ms + HOUR;
+    world.region_mut("b").since_ms = world.now_ms + HOUR;
     world.wait(10 * SECOND);
-    assert_eq!(
-        world.traffic_state("b"),
-        TrafficState::Ramping {
-            step: 0,
-            since_ms: world.now_ms
-        }
-    );
+    assert_eq!(world.traffic_state("b"), world.ramping_now(0));
 
     world.wait(5 * SECOND);
-    assert_eq!(
-        world.traffic_state("b"),
-        TrafficState::Ramping {
-            step: 1,
-            since_ms: world.now_ms
-        }
-    );
+    assert_eq!(world.traffic_state("b"), world.ramping_now(1));
 
     // Nor is it known whether such a suspicion is younger than the step.
-    world.inputs.regions.get_mut(&name("b")).unwrap().condition = Condition::Suspect;
+    world.region_mut("b").condition = Condition::Suspect;
     assert_eq!(world.wait(SECOND), None);
     world.judge("b", Condition::Healthy);
     world.wait(5 * SECOND);

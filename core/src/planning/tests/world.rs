@@ -1,6 +1,7 @@
 //! A leader, the world that it observes, and the events in it.
 
 use super::*;
+use crate::planning::{Explanation, explain};
 
 /// A leader that applies every plan, and the world that it observes.
 #[derive(Debug, Clone)]
@@ -50,9 +51,10 @@ impl World {
     }
 
     pub(super) fn judge(&mut self, region: &str, condition: Condition) -> Option<String> {
-        let input = self.inputs.regions.get_mut(&name(region)).unwrap();
+        let now_ms = self.now_ms;
+        let input = self.region_mut(region);
         if input.condition != condition {
-            (input.condition, input.since_ms) = (condition, self.now_ms);
+            (input.condition, input.since_ms) = (condition, now_ms);
         }
         self.apply()
     }
@@ -60,6 +62,37 @@ impl World {
     pub(super) fn wait(&mut self, ms: u64) -> Option<String> {
         self.now_ms += ms;
         self.apply()
+    }
+
+    pub(super) fn region_mut(&mut self, region: &str) -> &mut RegionInput {
+        self.inputs.regions.get_mut(&name(region)).unwrap()
+    }
+
+    pub(super) fn explain(&self, region: &str) -> Explanation {
+        let plan = self.plan.as_ref().unwrap();
+        explain(plan, &self.inputs, &name(region), self.now_ms).unwrap()
+    }
+
+    pub(super) fn is_cooling_down(&self, region: &str) -> bool {
+        matches!(self.traffic_state(region), TrafficState::CoolingDown { .. })
+    }
+
+    pub(super) fn cooling_down_now(&self) -> TrafficState {
+        let since_ms = self.now_ms;
+        TrafficState::CoolingDown { since_ms }
+    }
+
+    pub(super) fn ramping_now(&self, step: usize) -> TrafficState {
+        let since_ms = self.now_ms;
+        TrafficState::Ramping { step, since_ms }
+    }
+
+    /// The step of the ramp that the region is on.
+    pub(super) fn ramp_step(&self, region: &str) -> Option<usize> {
+        match self.traffic_state(region) {
+            TrafficState::Ramping { step, .. } => Some(step),
+            _ => None,
+        }
     }
 
     pub(super) fn weight(&self, region: &str) -> u16 {

@@ -8,6 +8,12 @@ fn kinds(ledger: &Ledger, query: &Query) -> Vec<(WarningKind, String)> {
         .collect()
 }
 
+#[track_caller]
+fn assert_warns((kind, message): &(WarningKind, String), expected: WarningKind, begins: &str) {
+    assert_eq!(kind, &expected);
+    assert!(message.starts_with(begins), "{message}");
+}
+
 fn september() -> Query {
     Query::new(date!(2026 - 09 - 01), date!(2026 - 09 - 30))
 }
@@ -74,22 +80,16 @@ fn missing_data_are_listed() {
         found[1].1
     );
 
-    assert_eq!(found[2].0, WarningKind::SourceStopped);
-    assert!(
-        found[2]
-            .1
-            .starts_with("Oracle 2: charges end on 2026-09-20"),
-        "{}",
-        found[2].1
+    assert_warns(
+        &found[2],
+        WarningKind::SourceStopped,
+        "Oracle 2: charges end on 2026-09-20",
     );
 
-    assert_eq!(found[3].0, WarningKind::Incomplete);
-    assert!(
-        found[3]
-            .1
-            .starts_with("days after 2026-09-20 are incomplete: not all sources"),
-        "{}",
-        found[3].1
+    assert_warns(
+        &found[3],
+        WarningKind::Incomplete,
+        "days after 2026-09-20 are incomplete: not all sources",
     );
 
     assert_eq!(found.len(), 4);
@@ -109,13 +109,10 @@ fn the_last_two_days_of_a_running_month_are_incomplete() {
     let ledger = imported(&charges, date!(2026 - 09 - 20));
     let found = kinds(&ledger, &september());
 
-    assert_eq!(found[0].0, WarningKind::Incomplete);
-    assert!(
-        found[0]
-            .1
-            .starts_with("days after 2026-09-18 are incomplete"),
-        "{}",
-        found[0].1
+    assert_warns(
+        &found[0],
+        WarningKind::Incomplete,
+        "days after 2026-09-18 are incomplete",
     );
 
     assert_eq!(
@@ -218,12 +215,9 @@ fn a_cost_that_a_bill_does_not_have_is_named() {
         },
     );
 
-    assert_eq!(found[0].0, WarningKind::MetricMissing);
-    assert!(
-        found[0]
-            .1
-            .starts_with("ListCost of all usage is zero or missing"),
-        "{}",
-        found[0].1
+    assert_warns(
+        &found[0],
+        WarningKind::MetricMissing,
+        "ListCost of all usage is zero or missing",
     );
 }

@@ -21,6 +21,11 @@ fn months() -> Vec<Charge> {
     ]
 }
 
+fn monthly(query: &Query) -> Trends {
+    let ledger = imported(&months(), date!(2026 - 09 - 14));
+    trends(&ledger, query, Interval::Month, &unmapped).unwrap()
+}
+
 proptest! {
     #[test]
     fn series_sum_to_the_report_of_the_same_days(
@@ -80,13 +85,7 @@ proptest! {
 #[test]
 fn months_are_listed_side_by_side_and_partial_ones_are_not_compared() {
     let query = Query::new(date!(2026 - 06 - 01), date!(2026 - 09 - 30)).by([Group::Model]);
-    let trends = trends(
-        &imported(&months(), date!(2026 - 09 - 14)),
-        &query,
-        Interval::Month,
-        &unmapped,
-    )
-    .unwrap();
+    let trends = monthly(&query);
 
     let partial: Vec<bool> = trends
         .periods
@@ -140,13 +139,7 @@ fn months_are_listed_side_by_side_and_partial_ones_are_not_compared() {
 #[test]
 fn the_month_to_date_is_compared_with_the_same_days() {
     let query = Query::new(date!(2026 - 09 - 01), date!(2026 - 09 - 30)).by([Group::Model]);
-    let trends = trends(
-        &imported(&months(), date!(2026 - 09 - 14)),
-        &query,
-        Interval::Month,
-        &unmapped,
-    )
-    .unwrap();
+    let trends = monthly(&query);
 
     let days = trends.to_date.unwrap();
     assert_eq!(

@@ -1,6 +1,7 @@
 //! Commands, options and paths that pages name exist.
 
 use super::run;
+use parking_lot::Mutex;
 use regionmesh_tests::{
     command::binary,
     pages::{self, root},
@@ -8,7 +9,6 @@ use regionmesh_tests::{
 use std::{
     collections::BTreeMap,
     path::{Path, PathBuf},
-    sync::Mutex,
 };
 
 /// The command line as `--help` documents it.
@@ -18,7 +18,7 @@ struct CommandLine(Mutex<BTreeMap<String, Option<String>>>);
 impl CommandLine {
     /// The help for a command, if there is one.
     fn help(&self, path: &[&str]) -> Option<String> {
-        let mut known = self.0.lock().unwrap();
+        let mut known = self.0.lock();
         let help = known.entry(path.join(" ")).or_insert_with(|| {
             let output = run(&binary(), &[path, &["--help"]].concat(), &root());
             output

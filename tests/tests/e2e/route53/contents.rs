@@ -145,14 +145,7 @@ async fn changed_settings_create_new_checks_and_delete_the_old_ones_afterwards()
         .map(|check| check.id.clone())
         .collect();
 
-    bench
-        .config
-        .settings
-        .route53
-        .as_mut()
-        .unwrap()
-        .health_check
-        .interval_s = 30;
+    bench.settings().health_check.interval_s = 30;
 
     let provider = bench.provider().await;
     let published = publish(&provider, &plan(&bench.config, 1, EVEN))
@@ -180,14 +173,7 @@ async fn changed_settings_create_new_checks_and_delete_the_old_ones_afterwards()
 
     assert!(after.len() == 9 && after.iter().all(|id| !before.contains(id)));
     // And back: the caller references of the first ones are spent.
-    bench
-        .config
-        .settings
-        .route53
-        .as_mut()
-        .unwrap()
-        .health_check
-        .interval_s = 10;
+    bench.settings().health_check.interval_s = 10;
 
     let provider = bench.provider().await;
     let published = publish(&provider, &plan(&bench.config, 2, EVEN))
@@ -208,14 +194,7 @@ async fn checks_are_not_deleted_after_another_writer_took_over() {
     publish(&before, &plan(&bench.config, 1, EVEN))
         .await
         .unwrap();
-    bench
-        .config
-        .settings
-        .route53
-        .as_mut()
-        .unwrap()
-        .health_check
-        .interval_s = 30;
+    bench.settings().health_check.interval_s = 30;
 
     let provider = bench.provider().await;
     let published = publish(&provider, &plan(&bench.config, 2, EVEN))
@@ -261,7 +240,7 @@ async fn changing_the_routing_policy_takes_one_batch() {
         RecordKind::Failover,
         RecordKind::Weighted,
     ]) {
-        bench.config.settings.route53.as_mut().unwrap().records = kind;
+        bench.settings().records = kind;
         let provider = bench.provider().await;
         let published = publish(&provider, &plan(&bench.config, seq, EVEN))
             .await

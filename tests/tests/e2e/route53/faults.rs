@@ -138,13 +138,7 @@ async fn the_accounts_rate_is_respected() {
     })
     .await;
 
-    bench
-        .config
-        .settings
-        .route53
-        .as_mut()
-        .unwrap()
-        .requests_per_second = 5;
+    bench.settings().requests_per_second = 5;
 
     let provider = bench.provider().await;
     publish(&provider, &plan(&bench.config, 1, EVEN))
@@ -244,7 +238,7 @@ async fn a_zone_that_is_not_ours_is_refused_with_advice() {
         .await
         .unwrap_err();
     assert!(error.to_string().contains("dns.route53.zone_id"), "{error}");
-    bench.config.settings.route53.as_mut().unwrap().zone_id = "ZOTHER".into();
+    bench.settings().zone_id = "ZOTHER".into();
 
     let error = publish(&bench.provider().await, &plan(&bench.config, 1, EVEN))
         .await

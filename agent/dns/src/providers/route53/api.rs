@@ -20,15 +20,15 @@ use aws_sdk_route53::{
     error::{ProvideErrorMetadata, SdkError},
     types::{ChangeStatus, Tag, TagResourceType},
 };
+use parking_lot::Mutex;
+use regionmesh_core::backoff::Backoff;
 use std::{
     collections::BTreeMap,
-    sync::{Mutex, PoisonError},
     time::{Duration, Instant},
 };
 
-/// First pause after a throttled request; doubles up to [`LONGEST_PAUSE`], with jitter.
-const FIRST_PAUSE: Duration = Duration::from_millis(250);
-const LONGEST_PAUSE: Duration = Duration::from_secs(8);
+/// Pauses after throttled requests, each with jitter.
+const BACKOFF: Backoff = Backoff::new(Duration::from_millis(250), Duration::from_secs(8));
 /// Record sets and health checks read at most: a zone of 10,000 sets is the most that an account
 /// has by default.
 const LISTED_MAX: usize = 10_000;
@@ -371,13 +371,9 @@ impl Api {
         F: Future<Output = Result<T, SdkError<E, HttpResponse>>>,
     {
         let begin = Instant::now();
-        let mut pause = FIRST_PAUSE;
+        let mut backoff = BACKOFF;
         loop {
-            let wait = self
-                .bucket
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner)
-                .take(Instant::now());
+            let wait = self.bucket.lock().take(Instant::now());
 
             tokio::time::sleep(wait).await;
             let asked = Instant::now();
@@ -417,6 +413,7 @@ impl Api {
                 ErrorClass::Refused { .. } => false,
             };
 
+            let pause = backoff.next_pause();
             if !may_repeat || begin.elapsed() + pause > self.timeout.operation {
                 return Err(class.into_error(operation, begin.elapsed()));
             }
@@ -424,7 +421,6 @@ impl Api {
             // At least half of the pause, the rest random: writers that collided must not collide
             // again.
             tokio::time::sleep(pause.mul_f64(rand::random_range(0.5..=1.0))).await;
-            pause = (pause * 2).min(LONGEST_PAUSE);
         }
     }
 }

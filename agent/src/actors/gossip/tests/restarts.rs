@@ -54,14 +54,11 @@ async fn a_crashed_actor_continues_with_its_board_and_peers_notice_nothing() {
     mesh.all_see(|view| has(view, &mesh.nodes[2].id, &serving(1)))
         .await;
 
-    let before = mesh.nodes[2].arguments.board.lock().unwrap().digest();
+    let before = mesh.nodes[2].arguments.board.lock().digest();
     mesh.nodes[2].crash();
     tokio::time::sleep(Duration::from_millis(100)).await;
     mesh.nodes[2].start().await;
-    assert_eq!(
-        mesh.nodes[2].arguments.board.lock().unwrap().digest(),
-        before
-    );
+    assert_eq!(mesh.nodes[2].arguments.board.lock().digest(), before);
 
     let mut watched = mesh.nodes[0].snapshots.board.subscribe();
     for _ in 0..50 {

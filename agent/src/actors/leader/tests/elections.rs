@@ -53,13 +53,7 @@ async fn a_leader_without_a_majority_steps_down_and_keeps_its_plan() {
     mesh.plan(|_| true).await;
 
     let leader = mesh.leader().await;
-    let others = mesh
-        .agents
-        .keys()
-        .filter(|region| **region != leader)
-        .cloned();
-
-    mesh.network.cut.lock().unwrap().extend(others);
+    mesh.cut_off_others(&leader);
     let cut_off = &mesh.agents[&leader].snapshots;
     eventually("the leader steps down", || {
         (!cut_off.leader.borrow().is_self).then_some(())
@@ -100,7 +94,7 @@ async fn no_published_ballot_ends_elections() {
             &thief,
             &StatusEntry::Leader(status.clone()),
         );
-        let actor = mesh.network.actors.lock().unwrap()[&agent.id.region].clone();
+        let actor = mesh.network.actors.lock()[&agent.id.region].clone();
         let prepare = AcceptorRequest::Prepare(last.clone());
         let asked = actor.call(
             |reply| LeaderMessage::Acceptor(prepare, reply),

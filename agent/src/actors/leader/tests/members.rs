@@ -6,12 +6,7 @@ use super::*;
 async fn an_acceptor_whose_store_was_emptied_is_suspended_and_rejoins() {
     let mesh = Mesh::start().await;
     let leader = mesh.leader().await;
-    let lost: RegionName = mesh
-        .agents
-        .keys()
-        .find(|region| **region != leader)
-        .cloned()
-        .unwrap();
+    let lost = mesh.others(&leader).remove(0);
     let before = mesh
         .plan(|plan| plan.plan.members.acceptors.values().all(Option::is_some))
         .await;
@@ -72,12 +67,7 @@ async fn a_leader_whose_region_is_removed_steps_down_and_the_others_elect_a_new_
     mesh.plan(|plan| plan.plan.members.acceptors.values().all(Option::is_some))
         .await;
 
-    let others: Vec<RegionName> = mesh
-        .agents
-        .keys()
-        .filter(|region| **region != leader)
-        .cloned()
-        .collect();
+    let others = mesh.others(&leader);
 
     let refused = mesh.send_order(&leader, removal(&leader, false)).await;
     assert!(

@@ -8,12 +8,7 @@ async fn an_order_is_answered_once_committed_and_survives_the_leader_that_took_i
     let leader = mesh.leader().await;
     mesh.plan(|_| true).await;
 
-    let others: Vec<RegionName> = mesh
-        .agents
-        .keys()
-        .filter(|region| **region != leader)
-        .cloned()
-        .collect();
+    let others = mesh.others(&leader);
     let refused = mesh
         .order(&others[0], OverrideKind::Drain, "eu-west-1")
         .await;
@@ -78,13 +73,7 @@ async fn an_order_without_a_majority_is_not_reported_as_done() {
     mesh.plan(|_| true).await;
 
     let leader = mesh.leader().await;
-    let others = mesh
-        .agents
-        .keys()
-        .filter(|region| **region != leader)
-        .cloned();
-
-    mesh.network.cut.lock().unwrap().extend(others);
+    mesh.cut_off_others(&leader);
     let refused = mesh.order(&leader, OverrideKind::Drain, "eu-west-1").await;
     assert!(
         matches!(

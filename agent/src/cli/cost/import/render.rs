@@ -9,15 +9,7 @@ pub(super) fn summary(summary: &Value) -> String {
 }
 
 fn parts(summary: &Value) -> String {
-    let mut table = Table::new(&[
-        "SOURCE",
-        "MONTH",
-        "ROWS",
-        "CELLS",
-        "DAYS",
-        "EFFECTIVE",
-        "REPLACES",
-    ]);
+    let mut table = Table::new("SOURCE, MONTH, ROWS, CELLS, DAYS, EFFECTIVE, REPLACES");
 
     for part in items(&summary["parts"]) {
         let replaced = match &part["replaced"] {

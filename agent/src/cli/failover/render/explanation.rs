@@ -72,7 +72,7 @@ pub(in crate::cli::failover) fn explanation(explained: &RegionExplanation, paint
 }
 
 fn votes(explained: &RegionExplanation, paint: Paint) -> String {
-    let mut table = Table::new(&["VOTE OF", "SAYS"]).heading(paint);
+    let mut table = Table::new("VOTE OF, SAYS").heading(paint);
     for vote in &explained.region.votes {
         let says = match vote.condition {
             Condition::Unknown => "abstains".to_owned(),
@@ -107,7 +107,7 @@ fn votes(explained: &RegionExplanation, paint: Paint) -> String {
 }
 
 fn observations(seen: &[ObservationStatus], now_ms: u64, paint: Paint) -> String {
-    let mut table = Table::new(&["OBSERVER", "SEES", "SINCE", "HEARD", "EVIDENCE"]).heading(paint);
+    let mut table = Table::new("OBSERVER, SEES, SINCE, HEARD, EVIDENCE").heading(paint);
     for observation in seen {
         table.row(vec![
             plain(&observation.observer, 60),
@@ -126,19 +126,9 @@ fn observations(seen: &[ObservationStatus], now_ms: u64, paint: Paint) -> String
 
 /// Each address: the verdict, whether DNS answers it, and what each observer saw of it.
 fn addresses(region: &RegionStatus, paint: Paint) -> String {
-    let heads = [
-        "ADDRESS",
-        "VERDICT",
-        "ANSWERED",
-        "OBSERVER",
-        "SEES",
-        "ERRORS",
-        "SLOW TAIL",
-        "INFERENCE",
-        "EVIDENCE",
-    ];
-
-    let mut table = Table::new(&heads).heading(paint);
+    let heads =
+        "ADDRESS, VERDICT, ANSWERED, OBSERVER, SEES, ERRORS, SLOW TAIL, INFERENCE, EVIDENCE";
+    let mut table = Table::new(heads).heading(paint);
     for judged in &region.address_verdicts {
         let mut head = vec![
             judged.address.to_string(),

@@ -6,18 +6,8 @@ use std::collections::BTreeSet;
 
 /// Every agent, then what alive agents lack, then the versions that run.
 pub(super) fn table(status: &Status, paint: Paint) -> String {
-    let headings = [
-        "AGENT",
-        "STATE",
-        "UPTIME",
-        "ROUND TRIP",
-        "HEARD",
-        "REQUESTS",
-        "VERSIONS",
-        "API",
-    ];
-
-    let mut table = Table::new(&headings).heading(paint);
+    let headings = "AGENT, STATE, UPTIME, ROUND TRIP, HEARD, REQUESTS, VERSIONS, API";
+    let mut table = Table::new(headings).heading(paint);
     for agent in &status.agents {
         let is_self = agent.agent == status.answered_by;
         table.row(row(agent, is_self, paint));

@@ -67,7 +67,7 @@ impl Steps {
 
     /// All steps as a table, with the failure of the last.
     pub(super) fn summary(&self, failure: Option<&anyhow::Error>) -> String {
-        let mut table = Table::new(&["STEP", "HELD", "RESULT"]).heading(self.paint);
+        let mut table = Table::new("STEP, HELD, RESULT").heading(self.paint);
         for (step, result) in &self.passed {
             table.row(vec![
                 (*step).into(),

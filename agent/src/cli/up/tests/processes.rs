@@ -8,6 +8,7 @@ use crate::cli::up::{
     local_mesh::{LocalMesh, LocalMeshOptions},
     process,
 };
+use regionmesh_core::backoff::Backoff;
 use std::time::Duration;
 
 #[tokio::test]
@@ -52,10 +53,7 @@ async fn agents_are_killed_started_and_stopped_by_name() {
 async fn a_child_that_dies_is_reported_and_restarted() {
     let directory = tempfile::tempdir().unwrap();
     let pause = Duration::from_millis(10);
-    let restart = Restart::BackOff {
-        first: pause,
-        longest: pause,
-    };
+    let restart = Restart::BackOff(Backoff::new(pause, pause));
     let options = LocalMeshOptions {
         restart,
         ..options(&directory.path().join("mesh"), SLEEPER)

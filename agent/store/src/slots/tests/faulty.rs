@@ -1,4 +1,4 @@
-//! A store that loses requests and replies.
+//! A store that loses requests and replies, is full, or is silent.
 
 use async_trait::async_trait;
 use futures::stream::BoxStream;
@@ -7,20 +7,31 @@ use object_store::{
     PutMultipartOptions, PutOptions, PutPayload, PutResult, path::Path,
 };
 use rand::{RngExt, SeedableRng, rngs::StdRng};
-use std::{fmt, sync::Arc};
+use std::{
+    fmt,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+};
 
-/// Loses puts and replies to puts, one in `odds` each, and yields between operations.
+const LOST: &str = "the reply was lost";
+
+/// Loses puts and replies to puts, one in `odds` each, and yields between operations. Refuses every
+/// write while it is full, and answers no listing while it is silent.
 #[derive(Debug)]
-struct Faulty {
+pub(super) struct Faulty {
     inner: Arc<dyn ObjectStore>,
-    random: std::sync::Mutex<StdRng>,
+    random: parking_lot::Mutex<StdRng>,
     odds: u32,
+    pub(super) is_full: AtomicBool,
+    pub(super) is_silent: AtomicBool,
 }
 
 impl Faulty {
     async fn roll(&self) -> u32 {
         let (roll, pause) = {
-            let mut random = self.random.lock().unwrap();
+            let mut random = self.random.lock();
             (
                 random.random_range(0..self.odds.max(2)),
                 random.random_range(0..4),
@@ -40,10 +51,10 @@ impl fmt::Display for Faulty {
     }
 }
 
-fn lost() -> object_store::Error {
+fn failure(what: &str) -> object_store::Error {
     object_store::Error::Generic {
         store: "faulty",
-        source: "the reply was lost".into(),
+        source: what.into(),
     }
 }
 
@@ -55,12 +66,16 @@ impl ObjectStore for Faulty {
         payload: PutPayload,
         options: PutOptions,
     ) -> object_store::Result<PutResult> {
+        if self.is_full.load(Ordering::Relaxed) {
+            return Err(failure("no space left on device (os error 28)"));
+        }
+
         match self.roll().await {
-            0 => Err(lost()),
+            0 => Err(failure(LOST)),
             1 => {
                 self.inner.put_opts(at, payload, options).await?;
                 self.roll().await;
-                Err(lost())
+                Err(failure(LOST))
             }
             _ => self.inner.put_opts(at, payload, options).await,
         }
@@ -83,7 +98,11 @@ impl ObjectStore for Faulty {
         self.inner.delete_stream(paths)
     }
     fn list(&self, prefix: Option<&Path>) -> BoxStream<'static, object_store::Result<ObjectMeta>> {
-        self.inner.list(prefix)
+        if self.is_silent.load(Ordering::Relaxed) {
+            Box::pin(futures::stream::pending())
+        } else {
+            self.inner.list(prefix)
+        }
     }
     async fn list_with_delimiter(&self, prefix: Option<&Path>) -> object_store::Result<ListResult> {
         self.inner.list_with_delimiter(prefix).await
@@ -98,10 +117,12 @@ impl ObjectStore for Faulty {
     }
 }
 
-pub(super) fn faulty(inner: &Arc<dyn ObjectStore>, seed: u64, odds: u32) -> Arc<dyn ObjectStore> {
+pub(super) fn faulty(inner: &Arc<dyn ObjectStore>, seed: u64, odds: u32) -> Arc<Faulty> {
     Arc::new(Faulty {
         inner: inner.clone(),
         random: StdRng::seed_from_u64(seed).into(),
         odds,
+        is_full: false.into(),
+        is_silent: false.into(),
     })
 }
