@@ -1,5 +1,4 @@
-//! The API over real connections: a real store in a folder, scripted snapshots, and a replicator
-//! that only reads.
+//! The API over real connections, with a real store, scripted snapshots and a read-only replicator.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
@@ -494,9 +493,8 @@ impl Fixture {
 
 /// A route's path with its parameters filled in.
 fn example(path: &str) -> String {
-    let named = path
-        .replace("{region}", "us-west-2")
+    path.replace("{region}", "us-west-2")
         .replace("{model}", "resnet")
-        .replace("{version}", "1");
-    named.replace("{upload}", "0123456789abcdef")
+        .replace("{version}", "1")
+        .replace("{upload}", "0123456789abcdef")
 }

@@ -72,7 +72,7 @@ pub struct OverrideStatus {
 }
 
 impl OverrideStatus {
-    /// A standing order as it is at `now_ms`.
+    /// An order in force, as it is at `now_ms`.
     pub fn of(existing: &Override, now_ms: u64) -> Self {
         let Override {
             region,
