@@ -38,20 +38,20 @@ pub(crate) enum SendError {
     #[error("no answer: {0}")]
     Unanswered(String),
     /// A failure that may be temporary.
-    #[error("it answered {status}{said}")]
+    #[error("it answered {status}{excerpt}")]
     NotNow {
         status: u16,
         /// The start of the answer's body.
-        said: String,
+        excerpt: String,
         /// The delay that it asked for.
         retry_after: Option<Duration>,
     },
     /// A permanent failure: the receiver does not accept this message.
-    #[error("it refused the message with {status}{said}")]
+    #[error("it refused the message with {status}{excerpt}")]
     Refused {
         status: u16,
         /// The start of the answer's body.
-        said: String,
+        excerpt: String,
     },
     /// The token or secret can't be read, or the message can't be created.
     #[error("{0}")]
@@ -143,15 +143,15 @@ impl Sender {
             .get(header::RETRY_AFTER)
             .and_then(|value| value.to_str().ok()?.parse().ok())
             .map(|seconds| Duration::from_secs(seconds).min(RETRY_AFTER_MAX));
-        let said = said(reply).await;
+        let excerpt = excerpt(reply).await;
         let status = status.as_u16();
 
         Err(if is_final(status) {
-            SendError::Refused { status, said }
+            SendError::Refused { status, excerpt }
         } else {
             SendError::NotNow {
                 status,
-                said,
+                excerpt,
                 retry_after,
             }
         })
@@ -174,7 +174,7 @@ fn is_final(status: u16) -> bool {
 }
 
 /// The body of a refusal, safe for a log line.
-async fn said(mut reply: reqwest::Response) -> String {
+async fn excerpt(mut reply: reqwest::Response) -> String {
     let mut bytes = Vec::new();
     while let Ok(Some(piece)) = reply.chunk().await {
         bytes.extend_from_slice(&piece);

@@ -169,8 +169,8 @@ pub struct TrafficConfig {
     #[schemars(range(max = 100))]
     pub suspect_percent: u8,
     /// Number of regions that automation may take out together; others that fail keep a suspect
-    /// region's share. 1: if two regions seem to fail together, the observers are more likely at
-    /// fault, or an overload that moves with the users.
+    /// region's share. 0: automation only cuts shares. 1: if two regions seem to fail together, the
+    /// observers are more likely at fault, or an overload that moves with the users.
     pub max_out: u16,
     /// Whether a region without `capacity_rps` is limited to an estimate of its capacity. Off: the
     /// estimate is on the low side and can keep users on a failing region.

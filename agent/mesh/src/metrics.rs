@@ -1,14 +1,14 @@
 //! Metrics of the mesh, and a rate-limited log of refused messages.
 
+use parking_lot::Mutex;
 use prometheus::{
     Gauge, GaugeVec, IntCounterVec, IntGauge, IntGaugeVec, register_gauge_vec_with_registry,
     register_gauge_with_registry, register_int_counter_vec_with_registry,
     register_int_gauge_vec_with_registry, register_int_gauge_with_registry,
 };
-use regionmesh_runtime::metrics::Registry;
+use regionmesh_runtime::{logging::KeyedThrottle, metrics::Registry};
 use std::{
-    collections::BTreeMap,
-    sync::{Arc, Mutex, PoisonError},
+    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -34,7 +34,7 @@ pub struct MeshMetrics {
     /// Regions that we have no connection to.
     pub(crate) unreachable_regions: IntGauge,
     refused: IntCounterVec,
-    last_logged: Arc<Mutex<BTreeMap<&'static str, (Instant, u64)>>>,
+    refusal_log: Arc<Mutex<KeyedThrottle<&'static str>>>,
 }
 
 /// Metrics of this agent's certificate.
@@ -128,7 +128,7 @@ impl MeshMetrics {
                 "Connections and frames rejected, by reason.",
                 "reason",
             )?,
-            last_logged: Arc::default(),
+            refusal_log: Arc::new(Mutex::new(KeyedThrottle::new(LOG_EVERY))),
         })
     }
 
@@ -142,19 +142,8 @@ impl MeshMetrics {
     /// Counts a refusal, and logs it unless one for the same reason was logged within a minute.
     pub(crate) fn refuse(&self, reason: &'static str, what: &str) {
         self.refused.with_label_values(&[reason]).inc();
-        let mut logged = self
-            .last_logged
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        let now = Instant::now();
-
-        match logged.get_mut(reason) {
-            Some((at, unlogged)) if now.duration_since(*at) < LOG_EVERY => *unlogged += 1,
-            previous => {
-                let unlogged = previous.map_or(0, |(_, unlogged)| *unlogged);
-                tracing::warn!(reason, unlogged_before = unlogged, "refused: {what}");
-                logged.insert(reason, (now, 0));
-            }
+        if let Some(unlogged_before) = self.refusal_log.lock().admit(&reason, Instant::now()) {
+            tracing::warn!(reason, unlogged_before, "refused: {what}");
         }
     }
 }

@@ -10,7 +10,7 @@ use regionmesh_runtime::metrics::Registry;
 const MISSING_HELP: &str = "Versions that a peer holds and this region lacks.";
 const REUSED_HELP: &str = "Chunks copied from held versions.";
 const RELAYS_HELP: &str = "Fetches that waited for a cheaper source, by outcome: relayed, direct.";
-const UNKNOWN_HELP: &str = "Living regions whose holdings are unknown.";
+const UNKNOWN_HELP: &str = "Live regions whose holdings are unknown.";
 const CLEANED_HELP: &str = "Leftovers of crashes removed, by kind: deletion, version, upload.";
 const LOSSES_HELP: &str = "Versions whose files vanished; fetched again.";
 

@@ -359,21 +359,21 @@ mod tests {
 
     #[test]
     fn each_key_is_throttled_separately_until_removed() {
-        let mut reminder = KeyedThrottle::new(Duration::from_secs(60));
+        let mut throttle = KeyedThrottle::new(Duration::from_secs(60));
         let start = Instant::now();
         let after = |seconds| start + Duration::from_secs(seconds);
 
         assert_eq!(
-            [0, 3, 59, 60, 61].map(|s| reminder.admit(&"a", after(s))),
+            [0, 3, 59, 60, 61].map(|s| throttle.admit(&"a", after(s))),
             [Some(0), None, None, Some(2), None]
         );
 
-        assert_eq!(reminder.admit(&"b", after(61)), Some(0));
-        reminder.retain(|thing| *thing != "a");
+        assert_eq!(throttle.admit(&"b", after(61)), Some(0));
+        throttle.retain(|thing| *thing != "a");
         assert_eq!(
             [
-                reminder.admit(&"a", after(62)),
-                reminder.admit(&"b", after(62))
+                throttle.admit(&"a", after(62)),
+                throttle.admit(&"b", after(62))
             ],
             [Some(0), None]
         );

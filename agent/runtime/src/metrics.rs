@@ -6,12 +6,13 @@
 //! prometheus::Result<Self>`, which uses prometheus' `register_*_with_registry!` macros.
 //! docs/reference/metrics.md is generated from the descriptions.
 
+use parking_lot::Mutex;
 use prometheus::{
     Encoder, TextEncoder,
     core::Collector,
     proto::{MetricFamily, MetricType},
 };
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 /// Metrics and their descriptions. Clones share their content.
 #[derive(Debug, Clone, Default)]
@@ -42,10 +43,7 @@ impl Registry {
         let descriptions = describe(&*collector);
         self.collectors.register(collector)?;
 
-        self.descriptions
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .extend(descriptions);
+        self.descriptions.lock().extend(descriptions);
         Ok(())
     }
 
@@ -56,11 +54,7 @@ impl Registry {
 
     /// The description of every registered metric, with or without series, by name.
     pub fn descriptions(&self) -> Vec<Description> {
-        let mut descriptions = self
-            .descriptions
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone();
+        let mut descriptions = self.descriptions.lock().clone();
 
         descriptions.sort();
         descriptions

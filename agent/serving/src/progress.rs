@@ -18,7 +18,7 @@ use tokio::{
 /// Delays before a load is repeated after a temporary failure.
 const RETRY: Backoff = Backoff::new(Duration::from_secs(1), Duration::from_secs(60));
 /// How long a version whose files can't be read is skipped as a fallback and for test loads.
-const BACKOFF: Duration = Duration::from_secs(15);
+const UNREADABLE_SKIP: Duration = Duration::from_secs(15);
 /// Minimum interval between repeated test loads: thousands of unservable versions must not occupy
 /// the server.
 const TEST_LOAD_INTERVAL: Duration = Duration::from_secs(5);
@@ -68,7 +68,7 @@ impl Progress {
     pub(crate) fn is_backing_off(&self, key: &VersionKey) -> bool {
         self.backing_off
             .get(key)
-            .is_some_and(|since| since.elapsed() < BACKOFF)
+            .is_some_and(|since| since.elapsed() < UNREADABLE_SKIP)
     }
 
     pub(crate) fn may_repeat_test_load(&self) -> bool {

@@ -46,8 +46,8 @@ fn matches(route: &str, path: &str) -> bool {
 
 /// Keywords that [`check`] knows. It leaves the patterns and formats of texts to their types.
 const KEYWORDS: &str = "$ref anyOf oneOf type enum const items prefixItems minItems maxItems \
-    required properties additionalProperties minimum maximum minLength maxLength pattern format \
-    description";
+    uniqueItems required properties additionalProperties minimum maximum minLength maxLength \
+    pattern format description";
 
 /// Whether a value is what its schema says, field by field and both ways.
 fn check(schema: &Value, value: &Value, at: &str) -> Result<(), String> {

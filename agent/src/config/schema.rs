@@ -69,8 +69,12 @@ impl<'a> Node<'a> {
 
     /// The values of a table with any keys.
     pub(crate) fn entries(self) -> Option<Self> {
-        let entries = &self.0["additionalProperties"];
-        entries.is_object().then_some(Self(entries))
+        let by_pattern = self.0["patternProperties"].as_object();
+        let any_key = &self.0["additionalProperties"];
+        by_pattern
+            .and_then(|patterns| patterns.values().next())
+            .or(any_key.is_object().then_some(any_key))
+            .map(Self)
     }
 
     /// The items of a list.

@@ -35,7 +35,7 @@ fn a_good_configuration_is_read() {
 }
 
 #[test]
-fn texts_take_variables_of_the_environment_and_a_missing_one_is_told_once() {
+fn texts_take_variables_of_the_environment_and_a_missing_one_is_one_fault() {
     // Set by cargo for every test.
     let text = GOOD.replace("agent = \"0\"", "agent = \"${CARGO_PKG_NAME}\"");
     assert_eq!(load(&text).unwrap().id().to_string(), "a/regionmesh");
@@ -49,7 +49,7 @@ fn texts_take_variables_of_the_environment_and_a_missing_one_is_told_once() {
 }
 
 #[test]
-fn faults_of_form_and_of_meaning_are_told_together() {
+fn faults_of_form_and_of_meaning_are_reported_together() {
     let text = GOOD
         .replace(
             "mesh = \"m\"",
@@ -188,4 +188,35 @@ fn a_missing_table_is_one_fault() {
 fn what_is_no_toml_is_shown_with_its_line() {
     let error = load("mesh = \n").unwrap_err().to_string();
     assert!(error.contains("line 1"), "{error}");
+}
+
+#[test]
+fn tables_with_the_names_of_regions_as_keys_are_read() {
+    let route53 = |key: &str| {
+        format!("{GOOD}\n[dns.route53]\nzone_id = \"Z1\"\nagents = {{ {key} = \"a.example\" }}\n")
+    };
+    assert!(load(&route53("a")).is_ok());
+
+    let found = faults(&route53("EU_1"));
+    assert_eq!(found.len(), 1, "{found:?}");
+    assert!(found[0].starts_with("dns.route53.agents"), "{found:?}");
+}
+
+#[test]
+fn every_table_refuses_unknown_fields_or_takes_any_key() {
+    fn check(node: schema::Node<'_>, path: &str) {
+        let fields = node.properties().collect::<Vec<_>>();
+        let is_open = !fields.is_empty() && !node.is_closed();
+        assert!(!is_open, "{path}: unknown fields are not refused");
+
+        for (name, field) in fields {
+            check(field, &format!("{path}.{name}"));
+        }
+        for (node, what) in [(node.items(), "[]"), (node.entries(), ".*")] {
+            node.iter()
+                .for_each(|node| check(*node, &format!("{path}{what}")));
+        }
+    }
+
+    check(schema::Node(&schema::of::<Config>()), "");
 }

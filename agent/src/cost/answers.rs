@@ -145,7 +145,7 @@ fn budgets(sources: &Sources) -> Result<Answer, AnswerError> {
 
     let mut found = Vec::new();
     for budget in &sources.cost.budgets {
-        found.push(sources.traffic_state(budget, &mut sources.budget_basis(budget)?));
+        found.push(sources.progress(budget, &mut sources.budget_basis(budget)?));
     }
 
     let budgets = found.iter().map(Into::into).collect();

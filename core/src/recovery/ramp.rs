@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 
 /// One step of a ramp.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(deny_unknown_fields)]
 pub struct RampStep {
     /// Share of the region's normal weight, percent.
     #[schemars(range(min = 1, max = 100))]

@@ -125,7 +125,7 @@ async fn a_stopped_region_is_reported_as_unreachable_and_fails_the_check() {
 
     let (code, said) = health(&mesh, &[0], &["--certificate-days", "10000"]).await;
     assert!(
-        code == Some(1) && said.contains("FAIL  certificate ends"),
+        code == Some(1) && said.contains("FAIL  certificate expires"),
         "{said}"
     );
 
@@ -290,10 +290,8 @@ fn faults() -> [Fault; 14] {
     [
         ("/healthz", |answers| answers.healthz = 503),
         ("not ready: plan: none", |answers| answers.ready = false),
-        ("knows no plan", |answers| {
-            answers.status["plan"] = Value::Null
-        }),
-        ("knows no leader", |answers| {
+        ("no plan:", |answers| answers.status["plan"] = Value::Null),
+        ("no leader", |answers| {
             answers.status["leader"] = Value::Null
         }),
         ("names no region", |answers| {
@@ -303,14 +301,14 @@ fn faults() -> [Fault; 14] {
             answers.status["regions"][1] =
                 json!({ "region": "b", "verdict": "failed", "verdict_reason": "refused" });
         }),
-        ("/verdict/a does not", |answers| answers.verdict = 503),
+        ("not in /verdict/a", |answers| answers.verdict = 503),
         ("b/y lacks 2 version(s)", |answers| {
             answers.status["agents"][1]["holdings"]["missing"] = 2.into()
         }),
         ("b/y has no connection to a", |answers| {
             answers.status["agents"][1]["unreachable"] = json!(["a"])
         }),
-        ("no connections are known of a/x", |answers| {
+        ("no connections reported by a/x", |answers| {
             answers.status["agents"][0]["links"] = json!([])
         }),
         ("store-unavailable", |answers| {
@@ -321,16 +319,16 @@ fn faults() -> [Fault; 14] {
                 "detail": "disk full",
             }]);
         }),
-        ("certificate ends", |answers| {
+        ("certificate expires", |answers| {
             answers.metrics = answers.metrics.replace("expiry", "other")
         }),
         // Nine tenths of its lifetime are over.
-        ("certificate ends", |answers| {
+        ("certificate expires", |answers| {
             answers.metrics = answers
                 .metrics
                 .replace("lifetime_seconds 259200", "lifetime_seconds 1728000");
         }),
-        ("is not the status of a mesh", |answers| {
+        ("does not return a mesh status", |answers| {
             answers.status = json!("nonsense")
         }),
     ]

@@ -81,7 +81,7 @@ async fn an_unservable_version_is_refused_and_reported_while_the_old_one_serves(
         .await;
     }
 
-    assert_clients_are_told(&mesh, &bad).await;
+    assert_clients_get_the_reason(&mesh, &bad).await;
 
     // All others learn of it too, and users notice nothing.
     until_reported_everywhere(&mesh).await;
@@ -104,7 +104,7 @@ async fn an_unservable_version_is_refused_and_reported_while_the_old_one_serves(
 }
 
 /// Publishers and operators who promote learn of it.
-async fn assert_clients_are_told(mesh: &TestMesh, bad: &str) {
+async fn assert_clients_get_the_reason(mesh: &TestMesh, bad: &str) {
     let published = mesh
         .cli(&["models", "publish", "m", "2", bad, "--wait"])
         .await;

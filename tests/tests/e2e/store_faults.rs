@@ -194,7 +194,7 @@ async fn assert_unkept_writes_fail(s3: &S3, mesh: &TestMesh) {
     let publish = async |version: &str| publish_iris(&api, version).await;
     for (version, forgotten) in [("4", "manifests/iris"), ("5", "models/iris/5")] {
         s3.fails(Fault::Forgetful, &format!("{first}/{forgotten}"));
-        assert_refused(publish(version).await, 503, "does not have it");
+        assert_refused(publish(version).await, 503, "did not store all of it");
 
         s3.works();
         let (code, answer) = publish(version).await;
@@ -206,7 +206,7 @@ async fn assert_unkept_writes_fail(s3: &S3, mesh: &TestMesh) {
     assert_refused(
         api.promote("iris", "5", "production").await.unwrap(),
         503,
-        "does not have it",
+        "did not store all of it",
     );
 
     s3.works();
@@ -219,7 +219,7 @@ async fn assert_unkept_writes_fail(s3: &S3, mesh: &TestMesh) {
             .await
             .unwrap()
     };
-    assert_refused(delete().await, 503, "does not have it");
+    assert_refused(delete().await, 503, "did not store all of it");
 
     s3.works();
     let (code, answer) = delete().await;

@@ -305,7 +305,7 @@ async fn assert_frozen_plan_is_reported(mesh: &TestMesh) {
         let output = mesh.cli(&[words, &["--agent", &agent]].concat()).await;
         let text = words_of(&output.stdout);
         assert!(
-            text.contains("no majority") && text.contains("failed"),
+            text.contains("not a majority") && text.contains("failed"),
             "{text}"
         );
     }

@@ -142,7 +142,7 @@ fn pauses_grow_up_to_a_bound_and_honour_retry_after() {
     receiver_task.failed(
         &SendError::NotNow {
             status: 503,
-            said: String::new(),
+            excerpt: String::new(),
             retry_after,
         },
         start,

@@ -297,7 +297,7 @@ fn judge_budgets(
                 continue;
             }
         };
-        let progress = sources.traffic_state(budget, &mut basis);
+        let progress = sources.progress(budget, &mut basis);
 
         if let Some(BudgetProblem::OtherCurrencies { .. }) = &progress.state.problem {
             let problem = &progress.state.problem;

@@ -4,13 +4,11 @@ mod families;
 
 use crate::cost::{answers::Figures, books::Books, observe::Answers, view::LiveView};
 use families::{BillFamilies, LiveFamilies};
+use parking_lot::Mutex;
 use prometheus::GaugeVec;
 use regionmesh_cost::{Amount, Currency, Estimate, Plane, RegionMap, date_at, end_of_day_ms};
 use regionmesh_runtime::{meter::Counts, metrics::Registry};
-use std::{
-    collections::BTreeMap,
-    sync::{Arc, Mutex, PoisonError},
-};
+use std::{collections::BTreeMap, sync::Arc};
 use time::Date;
 
 /// Most series of one metric: names of models and sources come from outside.
@@ -73,7 +71,7 @@ impl CostMetrics {
         });
         let answered = [("answers", answers.away()), ("home", answers.home())]
             .map(|(cause, bytes)| ([String::new(), cause.to_owned(), String::new()], bytes));
-        let mut counted = self.counted.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut counted = self.counted.lock();
 
         for (labels, bytes) in replicated.chain(answered) {
             if !counted.contains_key(&labels) && counted.len() >= SERIES_MAX {
@@ -221,7 +219,7 @@ impl CostMetrics {
         self.bills.forecast.reset();
         self.bills.reconciliation.reset();
 
-        let mut shown = self.billed.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut shown = self.billed.lock();
         for (region, currency) in shown.drain(..) {
             let _ = self
                 .live

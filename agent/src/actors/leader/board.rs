@@ -356,11 +356,11 @@ fn inference_passes(board: &BoardView, region: &RegionName) -> bool {
             continue;
         };
 
-        let traffic_state = of_region
+        let working = of_region
             .addresses
             .iter()
             .filter(|seen| seen.condition != Condition::Failed);
-        let results: Vec<bool> = traffic_state.filter_map(|seen| seen.inference).collect();
+        let results: Vec<bool> = working.filter_map(|seen| seen.inference).collect();
 
         asked += usize::from(!results.is_empty());
         passed += usize::from(!results.is_empty() && results.iter().all(|passes| *passes));

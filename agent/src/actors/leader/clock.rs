@@ -62,7 +62,7 @@ fn in_words(own: &OwnClock) -> String {
     let seconds = |ms: i64| ms.unsigned_abs().div_ceil(1_000);
     let direction = |ms: i64| if ms > 0 { "ahead of" } else { "behind" };
     let advice = "check its time service (NTP)";
-    let said = match (own.ahead_ms, &own.furthest) {
+    let text = match (own.ahead_ms, &own.furthest) {
         (0, Some((peer, ahead_ms))) => {
             let which =
                 "no majority of agents shows which clock is right; check both time services (NTP)";
@@ -86,7 +86,7 @@ fn in_words(own: &OwnClock) -> String {
     };
 
     format!(
-        "{said} ({} of {} clocks agree with it){leads}; {advice}",
+        "{text} ({} of {} clocks agree with it){leads}; {advice}",
         own.agreeing, own.known
     )
 }
@@ -104,15 +104,15 @@ mod tests {
             furthest: None,
             is_off: true,
         };
-        let said = in_words(&own);
+        let text = in_words(&own);
 
         assert!(
-            said.starts_with(
+            text.starts_with(
                 "this clock is 3600 s behind the majority's (1 of 3 clocks agree with it)"
             ),
-            "{said}"
+            "{text}"
         );
 
-        assert!(said.contains("does not campaign for leadership"), "{said}");
+        assert!(text.contains("does not campaign for leadership"), "{text}");
     }
 }

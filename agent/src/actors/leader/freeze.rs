@@ -115,7 +115,7 @@ impl Driver {
 
         if let Some(local) = &local {
             let names: Vec<&str> = local.left_out.iter().map(RegionName::as_str).collect();
-            let said = if names.is_empty() {
+            let consequence = if names.is_empty() {
                 "; the plan answers no region, this agent's DNS those that its own probes see \
                     healthy"
                     .to_owned()
@@ -126,7 +126,7 @@ impl Driver {
                 )
             };
 
-            detail += &said;
+            detail += &consequence;
         }
 
         Freeze {

@@ -46,7 +46,7 @@ pub(super) fn preview(preview: &Preview, paint: Paint) -> String {
         let records = text::count(preview.differences.len(), "record set", "record sets");
         let batches = text::count(preview.batches, "fenced batch", "fenced batches");
         let checks = text::count(preview.new_checks.len(), "health check", "health checks");
-        format!("{records} in {batches}, and {checks} to be changed; run `regionmesh dns apply`")
+        format!("{records} in {batches} to change, {checks} to create; run `regionmesh dns apply`")
     };
 
     text + &format!("{summary}\n")

@@ -40,7 +40,7 @@ fn a_receiver_needs_a_name_a_kind_and_a_url() {
 }
 
 #[test]
-fn every_fault_is_told_and_no_url_is_quoted() {
+fn every_fault_is_reported_and_no_url_is_quoted() {
     let text = r#"
             generator_url = "dashboard"
             [[receivers]]

@@ -9,7 +9,7 @@ use regionmesh_cost::{
 use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::{Value, json};
-use strum::EnumString;
+use strum::{EnumString, IntoStaticStr};
 
 /// An answer, as JSON and as a document for people.
 #[derive(Debug, Clone, PartialEq)]
@@ -21,7 +21,9 @@ pub(crate) struct Answer {
 }
 
 /// A format of answers.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum, EnumString, JsonSchema)]
+#[derive(
+    Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum, EnumString, IntoStaticStr, JsonSchema,
+)]
 #[schemars(rename = "CostFormat", rename_all = "kebab-case")]
 #[strum(serialize_all = "kebab-case")]
 pub(crate) enum Format {
@@ -39,12 +41,7 @@ pub(crate) enum Format {
 impl Format {
     /// Its name in queries and options: `json`.
     pub(crate) fn as_str(self) -> &'static str {
-        match self {
-            Self::Table => "table",
-            Self::Json => "json",
-            Self::Csv => "csv",
-            Self::Html => "html",
-        }
+        self.into()
     }
 
     pub(crate) fn media_type(self) -> &'static str {

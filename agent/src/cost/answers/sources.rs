@@ -162,7 +162,7 @@ impl Sources {
 
     /// Evaluates a budget. Adds the forecast to `basis` if it is missing, which takes tens of
     /// milliseconds.
-    pub(crate) fn traffic_state(&self, budget: &Budget, basis: &mut BudgetBasis) -> BudgetProgress {
+    pub(crate) fn progress(&self, budget: &Budget, basis: &mut BudgetBasis) -> BudgetProgress {
         let span = (self.history_start(budget), self.today);
         let regions = self.config.iter().flat_map(|config| &config.regions);
         let regions: BTreeMap<_, _> = regions

@@ -6,11 +6,11 @@
 //! generated from it (`regionmesh docs`), and a check fails where they differ.
 
 use regionmesh_protocol::{event::Severity, status::problem::ProblemKind};
-use strum::VariantArray;
+use strum::{AsRefStr, VariantArray};
 
 /// A condition that the mesh raises an alert for, apart from the problems of single agents
 /// ([`ProblemKind`]).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, VariantArray)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, VariantArray, AsRefStr)]
 pub(crate) enum MeshAlert {
     /// The verdict on a region is failed.
     RegionFailed,

@@ -112,7 +112,7 @@ pub(crate) fn plan_zone(
     mut nonce: impl FnMut() -> String,
 ) -> Result<ZonePlan, Refusal> {
     let fence = read_fence(settings, found)?;
-    let traffic_state = fence_record(settings, found).cloned();
+    let fence_set = fence_record(settings, found).cloned();
     if let Some(found) = fence
         .as_ref()
         .filter(|fence| fence.outranks(&committed.stamp))
@@ -151,7 +151,7 @@ pub(crate) fn plan_zone(
         let mut chain = Chain {
             settings,
             committed,
-            traffic_state,
+            fence_set,
             owns,
             batches: Vec::new(),
         };
@@ -354,7 +354,7 @@ struct Chain<'a> {
     settings: &'a Settings,
     committed: &'a CommittedPlan,
     /// The fence's record set exactly as found: its TTL may come from another configuration.
-    traffic_state: Option<RecordSet>,
+    fence_set: Option<RecordSet>,
     owns: BTreeSet<String>,
     batches: Vec<Batch>,
 }
@@ -416,7 +416,7 @@ impl Chain<'_> {
     fn push(&mut self, records: Vec<Change>, owns: BTreeSet<String>, nonce: String) {
         let fence = Fence::new(&self.committed.stamp, nonce, owns);
         let next = fence.record(self.settings);
-        let old = self.traffic_state.replace(next.clone()).map(|set| Change {
+        let old = self.fence_set.replace(next.clone()).map(|set| Change {
             action: Action::Delete,
             set,
         });

@@ -167,7 +167,7 @@ fn routed<'a, 'b>(
 /// Which region comes first: the larger share, then the better traffic state, then the configured
 /// order.
 fn preference(settings: &Settings, member: &Member<'_>) -> impl Ord + use<> {
-    let traffic_state = match member.plan.traffic_state {
+    let state_rank = match member.plan.traffic_state {
         TrafficState::Serving => 0,
         TrafficState::Reduced => 1,
         TrafficState::Ramping { .. } => 2,
@@ -181,7 +181,7 @@ fn preference(settings: &Settings, member: &Member<'_>) -> impl Ord + use<> {
 
     (
         std::cmp::Reverse(member.plan.weight_bp),
-        traffic_state,
+        state_rank,
         priority,
         member.name.clone(),
     )

@@ -50,7 +50,7 @@ impl LiveFamilies {
             )?,
             idle: register_gauge_vec_with_registry!(
                 "regionmesh_cost_idle_ratio",
-                "Part of this month's serving cost that no model used.",
+                "Part of this month's inference slot time that was idle.",
                 &["region"],
                 registry,
             )?,

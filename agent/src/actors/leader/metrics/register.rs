@@ -38,12 +38,12 @@ impl ElectionMetrics {
             )?,
             is_leader: register_int_gauge_with_registry!(
                 "regionmesh_leader_is_leader",
-                "1 while leading; sums to 1 over all agents.",
+                "1 while leading; over all agents normally one.",
                 registry,
             )?,
             leader_known: register_int_gauge_with_registry!(
                 "regionmesh_leader_known",
-                "1 while a living leader is known.",
+                "1 while a live leader is known.",
                 registry,
             )?,
         };
