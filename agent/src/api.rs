@@ -1,7 +1,8 @@
-//! The agent's HTTP API: state of the mesh, metrics, probes, orders, cost and models.
+//! The agent's HTTP API: state of the mesh, metrics, probes, orders, events, cost and models.
 //!
 //! Reads come from the snapshots. Changes need the bearer token and are written to the audit log.
-//! [`ROUTES`] lists every route: the router and the OpenAPI document are both made from it.
+//! [`ROUTES`] lists every route: the router, the OpenAPI document and the table of
+//! docs/reference/http-api.md are made from it.
 
 mod access;
 #[cfg(test)]

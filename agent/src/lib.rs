@@ -1,8 +1,10 @@
 //! The RegionMesh agent: one binary, run identically in every region.
 //!
 //! Layers are crates: this one depends on `regionmesh-mesh`, `-dns`, `-serving`, `-replication`,
-//! `-store` and `-cost`, these on `-runtime`, and all of them on `-core` and `-protocol`. Within
-//! this crate imports run one way: `cli` → `agent` → `api` and `actors` → the other modules.
+//! `-store` and `-client`, these on `-runtime`, that on `-core`, and `-core` and `-cost` on
+//! `-protocol`. Within this crate imports run one way: `cli` → `agent` → `api` and `actors` → the
+//! other modules. Exceptions: `failover` and `peer_service` send messages to actors, and `cost`
+//! uses the metrics of its actor.
 //!
 //! To find your way, read `agent.rs` (what is started, in what order), one actor, and then the file
 //! in `regionmesh-core` that holds its decisions.

@@ -1,7 +1,8 @@
 //! The HTTP API of an agent, seen from outside: the types of its JSON, and a client that asks any
 //! agent of a mesh.
 //!
-//! The agent's own API answers with these types, so that server and clients can't differ.
+//! The agent's own API answers with these types, so that server and clients can't differ. Cost
+//! answers are the exception: their types are the agent's and those of `regionmesh-cost`.
 
 mod address;
 mod answer;

@@ -4,8 +4,8 @@
 //! Every agent answers for the zone from the last committed plan. Committed plans arrive on a watch
 //! channel; [`zone`] compiles each into an immutable snapshot, which the server reads without a
 //! lock. Disconnected from the mesh, the server continues with the last plan; before the first plan
-//! it answers all configured regions. It is not recursive, refuses zone transfers and never gives
-//! an empty answer for `serving`.
+//! it answers all configured regions. It is not recursive and refuses zone transfers. `serving`
+//! keeps an address unless `traffic.when_all_down` asks for none once every region has failed.
 //!
 //! From the socket inwards: [`udp`] and [`tcp`] receive, [`wire`] turns a query into an answer
 //! ([`fast`] where it can, else [`answer`]), [`limits`] decides whether it is sent, [`cookies`]

@@ -1,4 +1,5 @@
-//! The basics of every part of an agent: the clock, logs, listeners, problems and counters.
+//! The basics of every part of an agent: the clock, logs, listeners, files, the metrics registry,
+//! problems and counters.
 
 pub mod describe;
 pub mod files;

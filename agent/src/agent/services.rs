@@ -70,7 +70,7 @@ fn status(parts: &Parts) -> Child {
         parts.serving.servability.clone(),
     );
 
-    base.service("herald", move |stop| {
+    base.service("status-publisher", move |stop| {
         let mesh = mesh.clone();
         let publish = own.clone().publish(gossip.clone(), stop);
         async move {

@@ -24,7 +24,7 @@ const CHILDREN: [&str; 15] = [
     "health",
     "replicator",
     "dns-leader",
-    "herald",
+    "status-publisher",
     "dns",
     "serving",
     "events",
