@@ -2,8 +2,8 @@
 
 use regionmesh_core::notify::alert::{AlertRow, KnownBy, rows};
 
-const HEAD: &str = "# Written by `regionmesh docs`, from the table in core/src/notify/alert/table.rs; \
-    scripts/test-monitoring compares.\n";
+const HEAD: &str = "# Written by `regionmesh docs`, from the table in \
+    core/src/notify/alert/table.rs; scripts/test-monitoring compares.\n";
 const RUNBOOKS: &str =
     "https://github.com/regionmesh/regionmesh/blob/main/docs/how-to/troubleshoot.md#";
 
