@@ -59,7 +59,6 @@ pub struct Client {
 /// An answer, and the agents that failed before it.
 #[derive(Debug)]
 pub struct Answer<T> {
-    /// The answer.
     pub value: T,
     /// The agents that did not answer, and why.
     pub failures: Vec<Failure>,

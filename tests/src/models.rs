@@ -14,7 +14,6 @@ const FAVOUR: f32 = 8.0;
 /// FP32 in another order of addition.
 const TOLERANCE: f64 = 1e-5;
 
-/// The request.
 pub fn question() -> Value {
     json!({
         "inputs": [{

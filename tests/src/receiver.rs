@@ -79,7 +79,6 @@ impl Receiver {
         }
     }
 
-    /// Its URL.
     pub fn url(&self) -> String {
         format!("http://{}/hook", self.address)
     }

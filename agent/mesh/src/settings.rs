@@ -30,7 +30,6 @@ pub struct Settings {
 /// Where a region's agents are reached.
 #[derive(Debug, Clone)]
 pub struct RegionEndpoint {
-    /// The region.
     pub name: RegionName,
     /// `host:port`, a load balancer or one agent.
     pub endpoint: String,

@@ -82,72 +82,75 @@ fn faults_of_form_and_of_meaning_are_reported_together() {
     assert_eq!(found.len(), 9, "{found:#?}");
 }
 
+/// A setting out of range, and the fault.
+const OUT_OF_RANGE: &[(&str, &str)] = &[
+    (
+        "traffic.suspect_percent = 101",
+        "101 is not within 0 to 100",
+    ),
+    ("health.interval_ms = 9", "9 is not within 10 to 60000"),
+    (
+        "health.confirm_interval_ms = 60_001",
+        "60001 is not within 10 to 60000",
+    ),
+    (
+        "health.evidence_ms = 60_001",
+        "60001 is not within 0 to 60000",
+    ),
+    ("health.failures = 0", "0 is less than 1"),
+    ("health.successes = 0", "0 is less than 1"),
+    ("health.timeout_ms = 0", "0 is less than 1"),
+    ("health.minimum_addresses = 0", "0 is not within 1 to 65535"),
+    ("health.gray.window = 1", "1 is not within 2 to 1000"),
+    (
+        "health.gray.error_percent = 101",
+        "101 is not within 0 to 100",
+    ),
+    (
+        "health.gray.clear_percent = 101",
+        "101 is not within 0 to 100",
+    ),
+    (
+        "health.gray.quantile_percent = 0",
+        "0 is not within 1 to 100",
+    ),
+    (
+        "recovery.errors_floor_bp = 10_001",
+        "10001 is not within 0 to 10000",
+    ),
+    ("dns.ttl_s = 0", "0 is not within 1 to 86400"),
+    ("dns.workers = 65", "65 is not within 0 to 64"),
+    (
+        "dns.rate_limit.responses_per_second = 8_001",
+        "8001 is not within 0 to 8000",
+    ),
+    ("dns.rate_limit.slip = 11", "11 is not within 0 to 10"),
+    ("replication.rescan_ms = 99", "99 is less than 100"),
+    ("replication.parallel_versions = 0", "0 is less than 1"),
+    ("replication.parallel_streams = 0", "0 is less than 1"),
+    ("replication.upload_idle_ms = 999", "999 is less than 1000"),
+    (
+        "replication.relay_wait_s = 3_601",
+        "3601 is not within 0 to 3600",
+    ),
+    ("serving.parallel = 0", "0 is less than 1"),
+    ("serving.max_tensor_bytes = 0", "0 is less than 1"),
+    ("serving.load_timeout_ms = 0", "0 is less than 1"),
+    ("serving.inference_timeout_ms = 0", "0 is less than 1"),
+    (
+        "serving.queue_timeout_ms = 600_001",
+        "600001 is not within 0 to 600000",
+    ),
+    ("serving.body_limit = 0", "0 is less than 1"),
+    ("serving.memory_limit = 0", "0 is less than 1"),
+    ("cost.keep_months = 121", "121 is not within 2 to 120"),
+    ("cost.late_after_h = 0", "0 is less than 1"),
+    ("cost.optimiser.survive = 2", "2 is not within 0 to 1"),
+];
+
 #[test]
 fn numbers_out_of_range_are_faults() {
-    for (setting, fault) in [
-        (
-            "traffic.suspect_percent = 101",
-            "101 is not within 0 to 100",
-        ),
-        ("health.interval_ms = 9", "9 is not within 10 to 60000"),
-        (
-            "health.confirm_interval_ms = 60_001",
-            "60001 is not within 10 to 60000",
-        ),
-        (
-            "health.evidence_ms = 60_001",
-            "60001 is not within 0 to 60000",
-        ),
-        ("health.failures = 0", "0 is less than 1"),
-        ("health.successes = 0", "0 is less than 1"),
-        ("health.timeout_ms = 0", "0 is less than 1"),
-        ("health.minimum_addresses = 0", "0 is not within 1 to 65535"),
-        ("health.gray.window = 1", "1 is not within 2 to 1000"),
-        (
-            "health.gray.error_percent = 101",
-            "101 is not within 0 to 100",
-        ),
-        (
-            "health.gray.clear_percent = 101",
-            "101 is not within 0 to 100",
-        ),
-        (
-            "health.gray.quantile_percent = 0",
-            "0 is not within 1 to 100",
-        ),
-        (
-            "recovery.errors_floor_bp = 10_001",
-            "10001 is not within 0 to 10000",
-        ),
-        ("dns.ttl_s = 0", "0 is not within 1 to 86400"),
-        ("dns.workers = 65", "65 is not within 0 to 64"),
-        (
-            "dns.rate_limit.responses_per_second = 8_001",
-            "8001 is not within 0 to 8000",
-        ),
-        ("dns.rate_limit.slip = 11", "11 is not within 0 to 10"),
-        ("replication.rescan_ms = 99", "99 is less than 100"),
-        ("replication.parallel_versions = 0", "0 is less than 1"),
-        ("replication.parallel_streams = 0", "0 is less than 1"),
-        ("replication.upload_idle_ms = 999", "999 is less than 1000"),
-        (
-            "replication.relay_wait_s = 3_601",
-            "3601 is not within 0 to 3600",
-        ),
-        ("serving.parallel = 0", "0 is less than 1"),
-        ("serving.max_tensor_bytes = 0", "0 is less than 1"),
-        ("serving.load_timeout_ms = 0", "0 is less than 1"),
-        ("serving.inference_timeout_ms = 0", "0 is less than 1"),
-        (
-            "serving.queue_timeout_ms = 600_001",
-            "600001 is not within 0 to 600000",
-        ),
-        ("serving.body_limit = 0", "0 is less than 1"),
-        ("serving.memory_limit = 0", "0 is less than 1"),
-        ("cost.keep_months = 121", "121 is not within 2 to 120"),
-        ("cost.late_after_h = 0", "0 is less than 1"),
-        ("cost.optimiser.survive = 2", "2 is not within 0 to 1"),
-    ] {
+    for (setting, fault) in OUT_OF_RANGE {
         let (place, _) = setting.split_once(" =").unwrap();
         assert_eq!(
             faults(&format!("{setting}\n{GOOD}")),

@@ -32,7 +32,6 @@ impl Transport {
 pub struct QueryContext<'a> {
     /// The packet's sender, as the network has it.
     pub source: IpAddr,
-    /// Its transport.
     pub transport: Transport,
     /// Draws the region of a `serving` answer.
     pub random: u32,

@@ -4,6 +4,47 @@ use super::run;
 use regionmesh_tests::{command::binary, pages::root, skip::has_program};
 use std::path::Path;
 
+/// A file, a text of its generated part, and what replaces it.
+const PARTS: &[(&str, &str, &str)] = &[
+    (
+        "docs/reference/commands.md",
+        "| `regionmesh models publish",
+        "| `regionmesh models send",
+    ),
+    (
+        "docs/reference/http-api.md",
+        "| GET `/readyz`",
+        "| GET `/ready`",
+    ),
+    (
+        "docs/reference/settings.md",
+        "| integer, 10 to 60000 |",
+        "| integer, 10 to 6000 |",
+    ),
+    ("docs/reference/alerts.md", "| critical |", "| warning |"),
+    (
+        "docs/reference/alerts.md",
+        "| critical | 5m |",
+        "| critical | 6m |",
+    ),
+    (
+        "docs/reference/metrics.md",
+        "`regionmesh_build_info` | gauge |",
+        "`regionmesh_build_info` | counter |",
+    ),
+    ("docs/reference/events.md", "| critical |", "| warning |"),
+    (
+        "monitoring/prometheus/rules/raised.yml",
+        "severity: warning",
+        "severity: critical",
+    ),
+    (
+        "monitoring/prometheus/tests/raised.yml",
+        "eval_time: 10m",
+        "eval_time: 11m",
+    ),
+];
+
 #[test]
 fn generated_files_are_current_and_a_difference_is_reported() {
     if !has_program("python3", "python3") {
@@ -11,47 +52,8 @@ fn generated_files_are_current_and_a_difference_is_reported() {
     }
 
     let copy = tempfile::tempdir().unwrap();
-    let parts = [
-        (
-            "docs/reference/commands.md",
-            "| `regionmesh models publish",
-            "| `regionmesh models send",
-        ),
-        (
-            "docs/reference/http-api.md",
-            "| GET `/readyz`",
-            "| GET `/ready`",
-        ),
-        (
-            "docs/reference/settings.md",
-            "| integer, 10 to 60000 |",
-            "| integer, 10 to 6000 |",
-        ),
-        ("docs/reference/alerts.md", "| critical |", "| warning |"),
-        (
-            "docs/reference/alerts.md",
-            "| critical | 5m |",
-            "| critical | 6m |",
-        ),
-        (
-            "docs/reference/metrics.md",
-            "`regionmesh_build_info` | gauge |",
-            "`regionmesh_build_info` | counter |",
-        ),
-        ("docs/reference/events.md", "| critical |", "| warning |"),
-        (
-            "monitoring/prometheus/rules/raised.yml",
-            "severity: warning",
-            "severity: critical",
-        ),
-        (
-            "monitoring/prometheus/tests/raised.yml",
-            "eval_time: 10m",
-            "eval_time: 11m",
-        ),
-    ];
 
-    for (name, ..) in parts {
+    for (name, ..) in PARTS {
         let place = copy.path().join(name);
         std::fs::create_dir_all(place.parent().unwrap()).unwrap();
         std::fs::copy(root().join(name), place).unwrap();
@@ -77,7 +79,7 @@ fn generated_files_are_current_and_a_difference_is_reported() {
     let (code, said) = check();
     assert_eq!(code, Some(0), "{said}");
 
-    for (name, right, wrong) in parts {
+    for (name, right, wrong) in PARTS {
         let file = copy.path().join(name);
         let text = std::fs::read_to_string(&file).unwrap();
         assert!(text.contains(right), "{name} does not say {right:?}");
