@@ -188,45 +188,27 @@ proptest! {
             prop_assert!(is_fenced);
         }
 
+        let committed = committed(number, seq, &regions);
+        let mut replanned =
+            |zone: &[RecordSet]| planned(&settings, &committed, zone, &mut nonce).unwrap();
+
         // An operator deletes one of our sets and edits another.
         let ours: Vec<_> = (0..zone.len())
             .filter(|at| zone[*at].record_type != "TXT")
             .collect();
         zone[ours[0]].ttl_s = Some(7);
 
-        let drift = planned(
-            &settings,
-            &committed(number, seq, &regions),
-            &zone,
-            &mut nonce,
-        )
-        .unwrap();
+        let drift = replanned(&zone);
 
         prop_assert!(drift.is_drift && drift.differences.len() == 1 && drift.batches.len() == 1);
         prop_assert_eq!(&drift.differences[0].record, &zone[ours[0]].to_string());
         zone.remove(*ours.last().unwrap());
 
-        let drift = planned(
-            &settings,
-            &committed(number, seq, &regions),
-            &zone,
-            &mut nonce,
-        )
-        .unwrap();
+        let drift = replanned(&zone);
 
         prop_assert!(drift.is_drift && !drift.differences.is_empty());
         let healed = write(&zone, &drift.batches[0]).unwrap();
-        prop_assert!(
-            planned(
-                &settings,
-                &committed(number, seq, &regions),
-                &healed,
-                &mut nonce
-            )
-            .unwrap()
-            .batches
-            .is_empty()
-        );
+        prop_assert!(replanned(&healed).batches.is_empty());
     }
 
     #[test]
