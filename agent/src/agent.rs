@@ -26,7 +26,7 @@ use crate::{
 use anyhow::{Context, Result};
 use base::Base;
 use metrics::AgentMetrics;
-pub(crate) use metrics::descriptions;
+pub use metrics::descriptions;
 use parts::Parts;
 use ractor::{Actor, ActorRef};
 use regionmesh_mesh::{Identity, Mesh};

@@ -30,7 +30,8 @@ mod status;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use routes::ROUTES;
+pub use route::Route;
+pub use routes::ROUTES;
 pub(crate) use state::Api;
 
 use access::Guarded;
@@ -43,7 +44,7 @@ use axum::{
 use host::{HostGuard, Hosts};
 use http::header;
 use reply::ApiError;
-use route::Route;
+
 use server::Limits;
 use std::{sync::Arc, time::Instant};
 use tokio::net::TcpListener;

@@ -26,10 +26,8 @@ mod reference;
 mod serve;
 mod status;
 mod text;
-pub mod up;
+mod up;
 mod version;
-
-pub use command::raise_file_limit;
 
 use clap::FromArgMatches;
 use command::CommandLine;
@@ -38,7 +36,7 @@ use regionmesh_client::ClientError;
 use std::{io, process::ExitCode};
 
 /// Parses the command line and runs the command.
-pub fn main() -> ExitCode {
+pub(crate) fn main() -> ExitCode {
     // A usage error prints itself and exits with 2.
     let parsed = CommandLine::from_arg_matches(&command::tree().get_matches());
     let CommandLine { common, command } = parsed.unwrap_or_else(|error| error.exit());
@@ -107,10 +105,13 @@ fn exit_code(error: &anyhow::Error) -> u8 {
         return 0;
     }
 
-    let is_configuration = error.is::<crate::config::ConfigError>()
+    let is_configuration = error.is::<regionmesh::config::ConfigError>()
         || matches!(
             error.downcast_ref(),
-            Some(up::error::UpError::Options(_) | up::error::UpError::Config(_))
+            Some(
+                regionmesh::local_mesh::LocalMeshError::Options(_)
+                    | regionmesh::local_mesh::LocalMeshError::Config(_)
+            )
         );
 
     if error

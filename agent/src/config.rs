@@ -15,7 +15,7 @@ mod form;
 mod health;
 mod mesh;
 mod reading;
-pub(crate) mod schema;
+pub mod schema;
 
 pub use alerts::{AlertsConfig, ReceiverConfig, ReceiverKind};
 pub use cost::{CostConfig, ExportConfig, NodesConfig, OptimiserConfig};

@@ -2,15 +2,15 @@
 //! The rules are in regionmesh-cost.
 
 pub(crate) mod advice;
-pub(crate) mod answers;
+pub mod answers;
 pub(crate) mod archive;
 pub(crate) mod books;
 pub(crate) mod budgets;
-pub(crate) mod day;
+pub mod day;
 pub(crate) mod handler;
-pub(crate) mod import;
+pub mod import;
 pub(crate) mod observe;
-pub(crate) mod questions;
+pub mod questions;
 pub(crate) mod request_costs;
 pub(crate) mod shift;
 pub(crate) mod view;

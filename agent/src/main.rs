@@ -1,5 +1,7 @@
-//! The `regionmesh` binary: parses the command line and hands over to [`regionmesh::cli`].
+//! The `regionmesh` binary: the command line, on top of the agent's library.
+
+mod cli;
 
 fn main() -> std::process::ExitCode {
-    regionmesh::cli::main()
+    cli::main()
 }

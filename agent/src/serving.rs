@@ -11,7 +11,7 @@ use regionmesh_store::ModelStore;
 use std::sync::Arc;
 
 /// The models in the region's bucket.
-pub(crate) struct BucketModels(pub(crate) Arc<ModelStore>);
+pub struct BucketModels(pub Arc<ModelStore>);
 
 #[async_trait]
 impl ModelSource for BucketModels {

@@ -2,8 +2,8 @@
 
 use crate::mesh::TestMesh;
 use regionmesh::{
-    cli::up::{children::ChildState, layout::LocalAgent},
     config::Config,
+    local_mesh::{children::ChildState, layout::LocalAgent},
 };
 use std::{path::PathBuf, process::Command};
 

@@ -1,6 +1,6 @@
 //! One agent over HTTP: its API with the token, its metrics, its model server.
 
-use regionmesh::cli::up::layout::LocalAgent;
+use regionmesh::local_mesh::layout::LocalAgent;
 use regionmesh_client::{PlanDetail, RegionStatus, Status};
 use reqwest::{Client, Method, RequestBuilder};
 use serde_json::{Value, json};

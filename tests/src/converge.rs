@@ -7,7 +7,7 @@ use crate::{
     wait::{claim, seconds, until},
 };
 use futures::future::join_all;
-use regionmesh::cli::up::{children::ChildState, layout::LocalAgent};
+use regionmesh::local_mesh::{children::ChildState, layout::LocalAgent};
 use regionmesh_protocol::status::condition::Condition;
 use serde_json::json;
 use std::{collections::BTreeSet, time::Duration};

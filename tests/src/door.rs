@@ -7,8 +7,8 @@ use crate::{
     wait::{seconds, until},
 };
 use regionmesh::{
-    cli::up::layout::LocalAgent,
     front_door::{FrontDoor, FrontDoorMetrics},
+    local_mesh::layout::LocalAgent,
 };
 use regionmesh_runtime::metrics::Registry;
 use reqwest::Client;

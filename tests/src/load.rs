@@ -1,6 +1,6 @@
 //! Loads whose requests must all be answered.
 
-use regionmesh::cli::up::measure::{Load, Sample};
+use regionmesh::local_mesh::measure::{Load, Sample};
 
 /// Ends a load; fails if one of its requests failed.
 pub async fn finish_without_failure(load: Load) -> Vec<Sample> {

@@ -8,13 +8,13 @@ use crate::{
     wait::seconds,
 };
 use regionmesh::{
-    cli::up::{
+    config::Config,
+    local_mesh::{
+        LocalMesh, LocalMeshOptions,
         children::{ChildState, Program, Restart, tail},
         layout::{LocalAgent, fast_recovery},
-        local_mesh::{LocalMesh, LocalMeshOptions},
         measure,
     },
-    config::Config,
 };
 use std::{ffi::OsString, net::IpAddr, ops::Deref, time::Duration};
 use tempfile::TempDir;
@@ -108,7 +108,7 @@ impl TestMesh {
             .expect("a temporary directory");
         let mut options = LocalMeshOptions::new(directory.path().join("mesh")).expect("options");
         let regions = match setup.regions {
-            [] => regionmesh::cli::up::local_mesh::default_regions().expect("regions"),
+            [] => regionmesh::local_mesh::default_regions().expect("regions"),
             names => names
                 .iter()
                 .map(|name| name.parse().expect("a region's name"))

@@ -7,7 +7,7 @@ use crate::{
     wait::{claim, seconds, until},
 };
 use futures::future::join_all;
-use regionmesh::{cli::up::layout::LocalAgent, config::Config};
+use regionmesh::{config::Config, local_mesh::layout::LocalAgent};
 use std::{fs::File, process::Stdio};
 use tokio::process::Child;
 

@@ -2,7 +2,7 @@
 
 use crate::mesh::{SERVICE, TestMesh};
 use parking_lot::Mutex;
-use regionmesh::cli::up::{layout::LocalAgent, measure};
+use regionmesh::local_mesh::{layout::LocalAgent, measure};
 use std::{
     collections::BTreeSet,
     net::{IpAddr, SocketAddr},

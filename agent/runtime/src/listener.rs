@@ -33,6 +33,14 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 /// At most one log line of each kind in this time.
 const LOG_INTERVAL: Duration = Duration::from_secs(60);
 
+/// Raises the soft limit of open files to the hard limit, for this process and its children: the
+/// usual 1,024 are fewer than the connections that listeners accept.
+pub fn raise_file_limit() -> io::Result<()> {
+    use nix::sys::resource::{Resource, getrlimit, setrlimit};
+    let (_, most) = getrlimit(Resource::RLIMIT_NOFILE)?;
+    Ok(setrlimit(Resource::RLIMIT_NOFILE, most, most)?)
+}
+
 /// Why a connection was refused or dropped.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum DropReason {

@@ -78,7 +78,7 @@ impl AgentMetrics {
 
 /// The descriptions of all metrics that agents, model servers and front doors can export, by name.
 /// Those of the process itself are missing: they depend on the system.
-pub(crate) fn descriptions() -> prometheus::Result<Vec<Description>> {
+pub fn descriptions() -> prometheus::Result<Vec<Description>> {
     let registry = Registry::new();
     AgentMetrics::new(&registry)?;
     ProviderMetrics::new(&registry)?;

@@ -43,19 +43,20 @@ pub(crate) enum Answer {
 /// A parameter of a query: its name, its schema, and its meaning.
 pub(crate) type Parameter = (&'static str, MakeSchema, &'static str);
 
-pub(crate) struct Route {
+/// A route of the API.
+pub struct Route {
     /// Path with `{parameters}`.
-    pub(crate) path: &'static str,
+    pub path: &'static str,
     /// `get` or `post`.
-    pub(crate) method: &'static str,
+    pub method: &'static str,
     /// One sentence, without a full stop.
-    pub(crate) summary: &'static str,
+    pub summary: &'static str,
     pub(crate) body: BodyKind,
     pub(crate) answer: Answer,
     /// Statuses of its errors, in addition to those that every route may answer.
     pub(crate) errors: &'static [u16],
     /// Whether it needs the token: it changes state, or costs a lot.
-    pub(crate) needs_token: bool,
+    pub needs_token: bool,
     pub(crate) query: &'static [Parameter],
     /// Schemas of path parameters, where they are not those of [`super::parameters::in_path`].
     pub(crate) path_schemas: &'static [(&'static str, MakeSchema)],

@@ -26,7 +26,7 @@ const COST_ERRORS: &[u16] = &[400, 409, 500];
 const ORDER_ERRORS: &[u16] = &[400, 404, 409, 500, 504];
 
 /// Every route; the index lists them in this order.
-pub(crate) const ROUTES: &[Route] = {
+pub const ROUTES: &[Route] = {
     use Answer::{Created, Formats, Json, Probe, Stream, Text};
 
     &[

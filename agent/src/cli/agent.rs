@@ -1,8 +1,8 @@
 //! `regionmesh agent`: one agent, until it is stopped.
 
 use super::duration;
-use crate::{agent::Agent, config::Config};
 use anyhow::Result;
+use regionmesh::{agent::Agent, config::Config};
 use regionmesh_runtime::logging;
 use std::{path::PathBuf, process::ExitCode, time::Duration};
 use tokio::signal::unix::{SignalKind, signal};
@@ -46,7 +46,7 @@ impl AgentCommand {
 
         logging::init(&config.log)?;
         tracing::info!(
-            version = crate::VERSION,
+            version = regionmesh::VERSION,
             agent = %config.id(),
             mesh = %config.mesh,
             "starting"

@@ -5,6 +5,7 @@ use super::{
     optimizer, reference, serve, status, up, version,
 };
 use clap::{CommandFactory, Parser, Subcommand};
+use regionmesh_runtime::listener;
 use std::process::ExitCode;
 
 const EXIT_CODES: &str =
@@ -14,7 +15,7 @@ const EXIT_CODES: &str =
 #[derive(Debug, Parser)]
 #[command(
     name = "regionmesh",
-    version = crate::VERSION,
+    version = regionmesh::VERSION,
     arg_required_else_help = true,
     after_help = EXIT_CODES
 )]
@@ -46,14 +47,6 @@ pub(super) enum Command {
     Docs(reference::DocsCommand),
 }
 
-/// Raises the soft limit of open files to the hard limit, for this process and its children: the
-/// usual 1,024 are fewer than the connections that listeners accept.
-pub fn raise_file_limit() -> std::io::Result<()> {
-    use nix::sys::resource::{Resource, getrlimit, setrlimit};
-    let (_, most) = getrlimit(Resource::RLIMIT_NOFILE)?;
-    Ok(setrlimit(Resource::RLIMIT_NOFILE, most, most)?)
-}
-
 impl Command {
     pub(super) async fn run(self) -> anyhow::Result<ExitCode> {
         let listens = matches!(
@@ -61,7 +54,7 @@ impl Command {
             Self::Up(_) | Self::Agent(_) | Self::Serve(_) | Self::FrontDoor(_)
         );
 
-        if let Some(Err(error)) = listens.then(raise_file_limit) {
+        if let Some(Err(error)) = listens.then(listener::raise_file_limit) {
             eprintln!("warning: the limit of open files can't be raised: {error}");
         }
 

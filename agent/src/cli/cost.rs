@@ -5,10 +5,10 @@ mod local;
 pub(super) mod options;
 mod prices;
 
-use crate::cost::questions::{Parameters, listed_value};
 use anyhow::Result;
 use clap::{Args, Subcommand};
 use options::AnswerOptions;
+use regionmesh::cost::questions::{Parameters, listed_value};
 use std::process::ExitCode;
 
 /// Show what the platform spends, why, and what comes next

@@ -6,8 +6,9 @@
 mod render;
 
 use super::{common::Common, confirm::confirm};
-use crate::{cli::error::CommandError, config::Config};
+use crate::cli::error::CommandError;
 use anyhow::Result;
+use regionmesh::config::Config;
 use regionmesh_client::{PlanDetail, PlannedRegion};
 use regionmesh_dns::{DnsProvider, Preview, Propagation, ProviderError, Published};
 use regionmesh_protocol::{

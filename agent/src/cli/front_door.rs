@@ -5,7 +5,7 @@ use super::{
     common::{ignore_hangups, serve_metrics},
     duration,
 };
-use crate::front_door::{self, FrontDoorArguments, FrontDoorMetrics};
+use regionmesh::front_door::{self, FrontDoorArguments, FrontDoorMetrics};
 use regionmesh_runtime::logging::{self, LogConfig};
 use regionmesh_runtime::metrics::Registry;
 use std::{net::SocketAddr, process::ExitCode, time::Duration};

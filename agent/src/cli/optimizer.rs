@@ -1,15 +1,13 @@
 //! `regionmesh optimizer`: recommendations that reduce cost, with the commands for them.
 
 use super::{cost::options::fetch, output::Output, text};
-use crate::{
-    cli::connect::ClientOptions,
-    cost::{answers::Format, questions::Parameters},
-};
+use crate::cli::connect::ClientOptions;
 use anyhow::{Context, Result};
 use clap::{
     Args,
     builder::{PathBufValueParser, TypedValueParser},
 };
+use regionmesh::cost::{answers::Format, questions::Parameters};
 use std::process::ExitCode;
 
 /// Recommend changes that reduce cost, with baseline, risk and command

@@ -49,7 +49,7 @@ impl DocsCommand {
             Part::Alerts => alerts::table(),
             Part::AlertRules => alerts::rules(),
             Part::AlertTests => alerts::tests(),
-            Part::Metrics => metrics::tables(&crate::agent::descriptions()?)?,
+            Part::Metrics => metrics::tables(&regionmesh::agent::descriptions()?)?,
             Part::Events => events::table(),
         };
 

@@ -8,8 +8,8 @@ use super::{
     common::{ignore_hangups, serve_metrics},
     duration,
 };
-use crate::{config::Config, serving::BucketModels};
 use anyhow::Context;
+use regionmesh::{config::Config, serving::BucketModels};
 use regionmesh_protocol::identity::RegionName;
 use regionmesh_runtime::metrics::Registry;
 use regionmesh_runtime::{

@@ -166,7 +166,7 @@ fn the_version_is_printed() {
 
     assert_eq!(
         error.to_string(),
-        format!("regionmesh {}\n", crate::VERSION)
+        format!("regionmesh {}\n", regionmesh::VERSION)
     );
 }
 
@@ -181,7 +181,7 @@ fn exit_codes_distinguish_usage_absence_and_failure_in_any_context() {
     };
     let unavailable = refused(http::StatusCode::SERVICE_UNAVAILABLE);
     let refused = refused(http::StatusCode::CONFLICT);
-    let config = crate::config::Config::load(std::path::Path::new("/nowhere")).unwrap_err();
+    let config = regionmesh::config::Config::load(std::path::Path::new("/nowhere")).unwrap_err();
 
     for (error, code) in [
         (CommandError::Usage("u".into()).into(), 2),
@@ -192,7 +192,10 @@ fn exit_codes_distinguish_usage_absence_and_failure_in_any_context() {
         (refused.into(), 1),
         (unavailable.into(), 3),
         (anyhow::Error::new(config).context("reading it"), 2),
-        (up::error::UpError::Options("o".into()).into(), 2),
+        (
+            regionmesh::local_mesh::LocalMeshError::Options("o".into()).into(),
+            2,
+        ),
         (anyhow!("anything else"), 1),
         (io::Error::from(io::ErrorKind::BrokenPipe).into(), 1),
         (
@@ -218,6 +221,6 @@ fn causes_follow_the_error_and_are_not_repeated() {
         "error: cannot read x\n  caused by: disk on fire"
     );
 
-    let config = crate::config::Config::load(std::path::Path::new("/nowhere")).unwrap_err();
+    let config = regionmesh::config::Config::load(std::path::Path::new("/nowhere")).unwrap_err();
     assert_eq!(explain(&config.into()).lines().count(), 1);
 }

@@ -1,19 +1,8 @@
 //! `regionmesh up`: a whole mesh on this machine, one child process per agent, and a front door on
 //! localhost.
 
-pub(super) mod checks;
-pub mod children;
 mod demo;
-pub(super) mod error;
-pub mod layout;
-pub mod local_mesh;
-pub mod measure;
-pub(super) mod process;
-pub mod publish;
-mod ready;
-mod settings;
 mod signals;
-mod state;
 mod table;
 
 #[cfg(test)]
@@ -21,12 +10,17 @@ mod table;
 mod tests;
 
 use super::connect::{DATA_DIRECTORY, DATA_DIRECTORY_VARIABLE};
-use crate::front_door::{FrontDoor, FrontDoorMetrics};
 use anyhow::Context;
-use children::{ChildEnded, ChildState};
-use error::UpError;
-use local_mesh::{LocalMesh, LocalMeshOptions};
-use publish::ModelToPublish;
+use regionmesh::{
+    front_door::{FrontDoor, FrontDoorMetrics},
+    local_mesh::{
+        LocalMesh, LocalMeshError, LocalMeshOptions,
+        children::{self, ChildEnded, ChildState},
+        layout,
+        publish::{self, ModelToPublish},
+        settings,
+    },
+};
 use regionmesh_core::{planning::Strategy, recovery::ramp::RecoveryPolicy};
 use regionmesh_protocol::identity::{MeshName, RegionName};
 use signals::StopSignals;
@@ -41,7 +35,7 @@ use tokio_util::sync::CancellationToken;
 /// Run a whole mesh on this machine: one process per agent, each region on its own loopback
 /// address, and a front door that uses the mesh's DNS. State is kept between runs.
 #[derive(Debug, clap::Args)]
-pub struct UpCommand {
+pub(super) struct UpCommand {
     /// Regions, separated by commas [default: those of the data directory, else
     /// us-west-2,eu-west-1,ap-south-1]
     #[arg(long, value_delimiter = ',', value_name = "REGION")]
@@ -140,7 +134,7 @@ fn loopback(text: &str) -> Result<Ipv4Addr, String> {
 
 impl UpCommand {
     /// Runs until Ctrl-C or SIGTERM; then stops everything and exits with 0.
-    pub async fn run(self) -> anyhow::Result<ExitCode> {
+    pub(super) async fn run(self) -> anyhow::Result<ExitCode> {
         let mut stop = StopSignals::new().context("signals can't be received")?;
         for model in &self.models {
             model.check()?;
@@ -393,9 +387,10 @@ fn report(mesh: &LocalMesh, event: &ChildEnded) {
 }
 
 /// `localhost` means both of its addresses; anything else is resolved.
-async fn front_door_addresses(text: &str) -> Result<Vec<SocketAddr>, UpError> {
-    let wrong =
-        |why: String| UpError::Options(format!("--front-door: {text:?} is not host:port ({why})"));
+async fn front_door_addresses(text: &str) -> Result<Vec<SocketAddr>, LocalMeshError> {
+    let wrong = |why: String| {
+        LocalMeshError::Options(format!("--front-door: {text:?} is not host:port ({why})"))
+    };
     let (host, port) = text
         .rsplit_once(':')
         .ok_or_else(|| wrong("no colon".into()))?;

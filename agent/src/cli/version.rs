@@ -35,7 +35,7 @@ impl VersionCommand {
     /// Runs the command.
     pub(super) async fn run(self) -> Result<ExitCode> {
         let mut versions = Versions {
-            client: crate::VERSION,
+            client: regionmesh::VERSION,
             agents: Vec::new(),
             unknown: None,
         };

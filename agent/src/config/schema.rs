@@ -5,7 +5,7 @@ use schemars::{JsonSchema, generate::SchemaSettings};
 use serde_json::Value;
 
 /// The schema of a type.
-pub(crate) fn of<T: JsonSchema>() -> Value {
+pub fn of<T: JsonSchema>() -> Value {
     let settings = SchemaSettings::draft2020_12().with(|settings| {
         settings.inline_subschemas = true;
     });
@@ -14,11 +14,11 @@ pub(crate) fn of<T: JsonSchema>() -> Value {
 
 /// The schema of one value.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Node<'a>(pub(crate) &'a Value);
+pub struct Node<'a>(pub &'a Value);
 
 impl<'a> Node<'a> {
     /// Whether values of this JSON type are accepted.
-    pub(crate) fn has_type(self, name: &str) -> bool {
+    pub fn has_type(self, name: &str) -> bool {
         match &self.0["type"] {
             Value::String(only) => only == name,
             Value::Array(types) => types.iter().any(|one| one == name),
@@ -28,47 +28,47 @@ impl<'a> Node<'a> {
     }
 
     /// The doc comment.
-    pub(crate) fn description(self) -> Option<&'a str> {
+    pub fn description(self) -> Option<&'a str> {
         self.0["description"].as_str()
     }
 
-    pub(crate) fn default(self) -> Option<&'a Value> {
+    pub fn default(self) -> Option<&'a Value> {
         self.0.get("default")
     }
 
-    pub(crate) fn format(self) -> Option<&'a str> {
+    pub fn format(self) -> Option<&'a str> {
         self.0["format"].as_str()
     }
 
     /// Lowest and highest number.
-    pub(crate) fn range(self) -> (Option<f64>, Option<f64>) {
+    pub fn range(self) -> (Option<f64>, Option<f64>) {
         (self.0["minimum"].as_f64(), self.0["maximum"].as_f64())
     }
 
     /// The fields of a table.
-    pub(crate) fn properties(self) -> impl Iterator<Item = (&'a str, Self)> {
+    pub fn properties(self) -> impl Iterator<Item = (&'a str, Self)> {
         let properties = self.0["properties"].as_object().into_iter().flatten();
         properties.map(|(name, schema)| (name.as_str(), Self(schema)))
     }
 
     /// The field of a table.
-    pub(crate) fn property(self, name: &str) -> Option<Self> {
+    pub fn property(self, name: &str) -> Option<Self> {
         self.0["properties"].get(name).map(Self)
     }
 
     /// The required fields of a table.
-    pub(crate) fn required(self) -> impl Iterator<Item = &'a str> {
+    pub fn required(self) -> impl Iterator<Item = &'a str> {
         let required = self.0["required"].as_array().into_iter().flatten();
         required.filter_map(Value::as_str)
     }
 
     /// Whether a table may have no further fields.
-    pub(crate) fn is_closed(self) -> bool {
+    pub fn is_closed(self) -> bool {
         self.0["additionalProperties"] == false
     }
 
     /// The values of a table with any keys.
-    pub(crate) fn entries(self) -> Option<Self> {
+    pub fn entries(self) -> Option<Self> {
         let by_pattern = self.0["patternProperties"].as_object();
         let any_key = &self.0["additionalProperties"];
         by_pattern
@@ -78,12 +78,12 @@ impl<'a> Node<'a> {
     }
 
     /// The items of a list.
-    pub(crate) fn items(self) -> Option<Self> {
+    pub fn items(self) -> Option<Self> {
         self.0.get("items").map(Self)
     }
 
     /// The variants of an enum, optional or not; empty for other types.
-    pub(crate) fn variants(self) -> Vec<Self> {
+    pub fn variants(self) -> Vec<Self> {
         if self.constants().next().is_some() {
             return vec![self];
         }
@@ -96,7 +96,7 @@ impl<'a> Node<'a> {
     }
 
     /// The texts that a variant accepts.
-    pub(crate) fn constants(self) -> impl Iterator<Item = &'a str> {
+    pub fn constants(self) -> impl Iterator<Item = &'a str> {
         let several = self.0["enum"].as_array().into_iter().flatten();
         let one = self.0.get("const");
         one.into_iter().chain(several).filter_map(Value::as_str)

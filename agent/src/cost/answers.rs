@@ -17,14 +17,14 @@ mod verifications;
 
 pub(crate) use super::budgets::{BudgetBasis, BudgetProgress};
 pub(crate) use anomalies::billed;
-pub(crate) use answer::{Answer, AnswerError, Format};
+pub use answer::{Answer, AnswerError, Format};
 pub(crate) use figures::{Figures, figures};
 pub(crate) use json::{
     CostAnomalies, CostBudgets, CostEgress, CostForecast, CostPrices, CostRecommendations,
     CostSources,
 };
 pub(crate) use recommend::recommendations;
-pub(crate) use sources::Sources;
+pub use sources::Sources;
 
 use super::questions::{Question, RecommendationOptions, Span};
 use reconciliation::reconciliation;
@@ -44,7 +44,7 @@ const MOVERS: usize = 10;
 
 /// Answers a question. Takes time proportional to the size of the bills: run it on a blocking
 /// thread.
-pub(crate) fn answer(question: &Question, sources: &Sources) -> Result<Answer, AnswerError> {
+pub fn answer(question: &Question, sources: &Sources) -> Result<Answer, AnswerError> {
     match question {
         Question::Report(span) => spent(span, sources),
         Question::Trends(span, interval) => {

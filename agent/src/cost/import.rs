@@ -7,9 +7,7 @@ use super::{
     books::Books,
 };
 use crate::config::CostConfig;
-pub(crate) use files::{
-    BillFile, FILES_MAX, FilesError, Found, LISTED_MAX, MANIFEST_MAX, find, read,
-};
+pub use files::{BillFile, FILES_MAX, FilesError, Found, LISTED_MAX, MANIFEST_MAX, find, read};
 use regionmesh_cost::{
     Import, ImportReport, ImportedPart, Metric, PartError, Period, StoredPart, Totals,
 };
@@ -20,7 +18,7 @@ use time::Date;
 
 /// A part that an import replaced, or would replace.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub(crate) struct Replaced {
+pub struct Replaced {
     /// Rows of the previous bill.
     pub rows: u64,
     /// When it was imported, Unix milliseconds.
@@ -31,7 +29,7 @@ pub(crate) struct Replaced {
 
 /// One source and month of an import.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub(crate) struct PartSummary {
+pub struct PartSummary {
     /// The source of the bill.
     pub source: String,
     /// The billing month.
@@ -53,7 +51,7 @@ pub(crate) struct PartSummary {
 /// The result of an import, or of a dry run.
 #[derive(Debug, Clone, Serialize, JsonSchema)]
 #[schemars(rename = "CostImport")]
-pub(crate) struct ImportSummary {
+pub struct ImportSummary {
     /// Whether it was a dry run: nothing was stored.
     pub dry_run: bool,
     /// Statistics of the files.
@@ -64,7 +62,7 @@ pub(crate) struct ImportSummary {
 
 /// Why an import failed.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum ImportError {
+pub enum ImportError {
     /// The files can't be read.
     #[error(transparent)]
     Files(#[from] FilesError),
@@ -104,7 +102,7 @@ pub(crate) enum ImportError {
 }
 
 /// Checks an import, and finds the parts that it would replace in `books`.
-pub(crate) fn summarise(
+pub fn summarise(
     import: &Import,
     books: &Books,
     dry_run: bool,
@@ -162,11 +160,7 @@ fn summary(part: &ImportedPart, books: &Books) -> PartSummary {
 }
 
 /// Refuses months older than the retention of bills.
-pub(crate) fn check_age(
-    import: &Import,
-    cost: &CostConfig,
-    today: Date,
-) -> Result<(), ImportError> {
+pub fn check_age(import: &Import, cost: &CostConfig, today: Date) -> Result<(), ImportError> {
     let old: BTreeSet<Period> = import
         .parts
         .iter()
@@ -186,7 +180,7 @@ pub(crate) fn check_age(
 }
 
 /// A part of an import, ready to be stored.
-pub(crate) struct Prepared {
+pub struct Prepared {
     slot: Slot,
     about: Vec<(String, String)>,
     document: Vec<u8>,
@@ -194,7 +188,7 @@ pub(crate) struct Prepared {
 
 /// Checks and encodes all parts, so that one that is not valid stops the import before anything is
 /// changed.
-pub(crate) fn prepare(
+pub fn prepare(
     parts: Vec<ImportedPart>,
     books: &Books,
     importer: &str,
@@ -226,7 +220,7 @@ pub(crate) fn prepare(
 }
 
 /// Stores the parts of an import in the bucket; each replaces the bill of its source and month.
-pub(crate) async fn store(
+pub async fn store(
     parts: Vec<Prepared>,
     archive: &Archive,
     importer: &str,

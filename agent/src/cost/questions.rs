@@ -7,18 +7,17 @@ use std::{collections::BTreeMap, str::FromStr};
 use time::{Date, Duration};
 
 /// Limit on the groups, and on the filters, of one question.
-pub(crate) const LISTED_MAX: usize = 8;
+pub const LISTED_MAX: usize = 8;
 /// Longest forecast, days.
-pub(crate) const DAYS_MAX: u16 = 366;
+pub const DAYS_MAX: u16 = 366;
 /// Highest value of `latency_ms`, milliseconds.
-pub(crate) const LATENCY_MAX_MS: u16 = 60_000;
+pub const LATENCY_MAX_MS: u16 = 60_000;
 /// The intervals that trends compare.
-pub(crate) const INTERVALS: [(&str, Interval); 2] =
-    [("week", Interval::Week), ("month", Interval::Month)];
+pub const INTERVALS: [(&str, Interval); 2] = [("week", Interval::Week), ("month", Interval::Month)];
 
 /// A question about cost.
 #[derive(Debug, Clone, PartialEq)]
-pub(crate) enum Question {
+pub enum Question {
     /// The cost of a span.
     Report(Span),
     /// Changes from week to week or month to month.
@@ -43,7 +42,7 @@ pub(crate) enum Question {
 
 /// A range of days, and how to report it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Span {
+pub struct Span {
     /// First day.
     pub start: Date,
     /// Last day, included.
@@ -58,7 +57,7 @@ pub(crate) struct Span {
 
 /// Limits of recommendations; none: as configured.
 #[derive(Debug, Clone, Default, PartialEq)]
-pub(crate) struct RecommendationOptions {
+pub struct RecommendationOptions {
     /// The baseline to compare with.
     pub baseline: Option<BaselineName>,
     /// Highest latency, milliseconds.
@@ -69,7 +68,7 @@ pub(crate) struct RecommendationOptions {
 
 /// Why a question is not valid.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub(crate) enum QuestionError {
+pub enum QuestionError {
     /// An unknown or invalid parameter.
     #[error("{parameter}: {why}")]
     Parameter {
@@ -88,16 +87,12 @@ pub(crate) enum QuestionError {
 }
 
 /// The parameters of a query.
-pub(crate) type Parameters = BTreeMap<String, String>;
+pub type Parameters = BTreeMap<String, String>;
 
 impl Question {
     /// Parses a question. `kind` is the last part of its path in the API. Unknown parameters are
     /// refused; `format` is left to the caller.
-    pub(crate) fn parse(
-        kind: &str,
-        parameters: &Parameters,
-        today: Date,
-    ) -> Result<Self, QuestionError> {
+    pub fn parse(kind: &str, parameters: &Parameters, today: Date) -> Result<Self, QuestionError> {
         let asked = Asked { parameters, today };
         let span = ["start", "end", "by", "metric", "filter", "format"];
         let known: &[&str] = match kind {
@@ -164,7 +159,7 @@ impl Question {
 }
 
 /// A value as an item of a list, where `\\,` is a literal comma.
-pub(crate) fn listed_value(value: &str) -> String {
+pub fn listed_value(value: &str) -> String {
     value.replace('\\', r"\\").replace(',', r"\,")
 }
 

@@ -2,7 +2,7 @@
 //! what is not.
 
 use futures::future::join_all;
-use regionmesh::{cli::up::measure::Load, config::Config};
+use regionmesh::{config::Config, local_mesh::measure::Load};
 use regionmesh_core::planning::Strategy;
 use regionmesh_tests::{
     door::Door,

@@ -2,8 +2,8 @@
 //! nothing.
 
 use regionmesh::{
-    cli::up::{layout::LocalAgent, measure},
     config::Config,
+    local_mesh::{layout::LocalAgent, measure},
 };
 use regionmesh_tests::{
     api::{self, Api},

@@ -1,7 +1,7 @@
 //! SIGHUP: an agent reloads its configuration and says what of it is in effect; no process of ours
 //! dies of it undrained.
 
-use regionmesh::cli::up::layout::LocalAgent;
+use regionmesh::local_mesh::layout::LocalAgent;
 use regionmesh_tests::{
     agents::{configure_agent, signal},
     api::Api,

@@ -2,8 +2,8 @@
 //! disturb other models.
 
 use regionmesh::{
-    cli::up::{children::ChildState, measure::Load},
     config::Config,
+    local_mesh::{children::ChildState, measure::Load},
 };
 use regionmesh_tests::{
     api::{self, Api},

@@ -1,6 +1,6 @@
 //! What monitors read: metrics, health checks, verdicts, logs.
 
-use regionmesh::{cli::up::layout::LocalAgent, config::Config};
+use regionmesh::{config::Config, local_mesh::layout::LocalAgent};
 use regionmesh_runtime::logging::LogFormat;
 use regionmesh_tests::{
     api::Api,

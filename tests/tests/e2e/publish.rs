@@ -1,7 +1,7 @@
 //! A version published in one region is verified in all and served by all; a deleted one disappears
 //! from all.
 
-use regionmesh::cli::up::measure::Load;
+use regionmesh::local_mesh::measure::Load;
 use regionmesh_tests::{
     load::finish_without_failure,
     mesh::TestMesh,

@@ -2,7 +2,7 @@
 //! die.
 
 use futures::future::join_all;
-use regionmesh::cli::up::{children::ChildState, measure::Load};
+use regionmesh::local_mesh::{children::ChildState, measure::Load};
 use regionmesh_tests::{
     api::Api,
     converge::until_share,

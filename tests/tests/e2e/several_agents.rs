@@ -1,6 +1,6 @@
 //! Regions of two agents: each of them can act for its region, and one can be lost.
 
-use regionmesh::cli::up::{
+use regionmesh::local_mesh::{
     layout::LocalAgent,
     measure::{self, Load},
 };

@@ -2,8 +2,8 @@
 //! ramp by their users.
 
 use regionmesh::{
-    cli::up::measure::Load,
     config::{Config, InferenceConfig, ProbeKind},
+    local_mesh::measure::Load,
 };
 use regionmesh_protocol::status::condition::Condition;
 use regionmesh_serving::ServingConfig;

@@ -2,17 +2,15 @@
 
 mod render;
 
-use crate::{
-    cli::{
-        common::{Common, text_within},
-        error::CommandError,
-    },
-    cost::import::{BillFile, Found, find},
+use crate::cli::{
+    common::{Common, text_within},
+    error::CommandError,
 };
 use anyhow::{Context, Result};
 use clap::Args;
 use futures::TryStreamExt;
 use indicatif::{ProgressBar, ProgressStyle};
+use regionmesh::cost::import::{BillFile, Found, find};
 use regionmesh_cost::Currency;
 use serde_json::Value;
 use std::{io::IsTerminal, path::PathBuf, process::ExitCode};
@@ -126,8 +124,8 @@ async fn form(files: &[BillFile]) -> Result<(reqwest::multipart::Form, ProgressB
     Ok((form, bar))
 }
 
-impl From<crate::cost::import::FilesError> for CommandError {
-    fn from(error: crate::cost::import::FilesError) -> Self {
+impl From<regionmesh::cost::import::FilesError> for CommandError {
+    fn from(error: regionmesh::cost::import::FilesError) -> Self {
         Self::Usage(error.to_string())
     }
 }

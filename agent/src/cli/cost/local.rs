@@ -1,7 +1,8 @@
 //! Answers from files alone, without a mesh.
 
-use crate::{
-    cli::error::CommandError,
+use crate::cli::error::CommandError;
+use anyhow::{Result, bail};
+use regionmesh::{
     config::CostConfig,
     cost::{
         answers::{self, Format, Sources},
@@ -9,7 +10,6 @@ use crate::{
         questions::{Parameters, Question},
     },
 };
-use anyhow::{Result, bail};
 use regionmesh_cost::{Currency, Group, ImportOptions, ImportReport, Ledger, StoredPart};
 use regionmesh_protocol::text::visible;
 use std::{collections::BTreeSet, path::PathBuf, sync::Arc};
@@ -30,7 +30,7 @@ pub(super) fn answer(
     format: Format,
 ) -> Result<(String, bool)> {
     let now_ms = regionmesh_runtime::time::unix_ms();
-    let today = crate::cost::day::date(now_ms);
+    let today = regionmesh::cost::day::date(now_ms);
 
     // Parsed before the bills are read, so that a misspelling is reported immediately.
     let question = Question::parse(kind, parameters, today)

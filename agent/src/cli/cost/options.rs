@@ -1,16 +1,14 @@
 //! Where cost answers come from: the mesh, or files.
 
 use super::local;
-use crate::{
-    cli::{
-        connect::ClientOptions,
-        output::{Format as OutputFormat, OutputOptions},
-        text,
-    },
-    cost::{answers::Format, questions::Parameters},
+use crate::cli::{
+    connect::ClientOptions,
+    output::{Format as OutputFormat, OutputOptions},
+    text,
 };
 use anyhow::Result;
 use clap::Args;
+use regionmesh::cost::{answers::Format, questions::Parameters};
 use std::{path::PathBuf, process::ExitCode};
 
 /// Where answers come from, and how they are shown.

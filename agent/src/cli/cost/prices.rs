@@ -1,12 +1,10 @@
 //! `regionmesh cost prices`: what things cost, by day.
 
 use super::options::AnswerOptions;
-use crate::{
-    cli::{common::Common, error::CommandError, text::plain},
-    cost::questions::Parameters,
-};
+use crate::cli::{common::Common, error::CommandError, text::plain};
 use anyhow::{Context, Result};
 use clap::{Args, Subcommand};
+use regionmesh::cost::questions::Parameters;
 use regionmesh_cost::Currency;
 use serde_json::Value;
 use std::{path::PathBuf, process::ExitCode};

@@ -9,9 +9,9 @@ use crate::cli::{
     common::Common,
     error::CommandError,
     text::{Paint, percent, wrap},
-    up::{checks, process},
 };
 use anyhow::{Context, Result};
+use regionmesh::local_mesh::{checks, process};
 use regionmesh_client::{ANSWER, Client, RegionStatus, Status, WhatIf};
 use regionmesh_protocol::{identity::RegionName, status::condition::Condition};
 use serde::Serialize;

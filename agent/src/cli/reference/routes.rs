@@ -1,6 +1,6 @@
 //! The table of the API's routes, as Markdown. Pure.
 
-use crate::api::ROUTES;
+use regionmesh::api::ROUTES;
 
 /// One row for each route.
 pub(super) fn table() -> String {

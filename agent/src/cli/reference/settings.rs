@@ -1,6 +1,6 @@
 //! The tables of settings, from their schema: one section per TOML table. Pure.
 
-use crate::config::{
+use regionmesh::config::{
     Config,
     schema::{self, Node},
 };

@@ -8,22 +8,21 @@
 mod steps;
 mod users;
 
-use super::{
-    error::UpError,
-    layout::LocalAgent,
-    local_mesh::LocalMesh,
-    measure::{self, Load, NotWithin, Sample, wait},
-    publish::{self, ModelToPublish},
-};
-use crate::{
-    cli::{
-        connect::ClientOptions,
-        text::{Tone, print},
-    },
-    front_door::{FrontDoor, FrontDoorMetrics},
+use crate::cli::{
+    connect::ClientOptions,
+    text::{Tone, print},
 };
 use anyhow::{Context, Result, anyhow, ensure};
 use futures::future::join_all;
+use regionmesh::{
+    front_door::{FrontDoor, FrontDoorMetrics},
+    local_mesh::{
+        LocalMesh, LocalMeshError,
+        layout::LocalAgent,
+        measure::{self, Load, NotWithin, Sample, wait},
+        publish::{self, ModelToPublish},
+    },
+};
 use regionmesh_client::{ANSWER, Client, RegionStatus, Status};
 use regionmesh_protocol::{identity::RegionName, models::manifest::ModelName};
 use regionmesh_serving::iris_onnx;
@@ -51,9 +50,11 @@ const CALM: usize = 100;
 const POLL_INTERVAL: Duration = Duration::from_millis(20);
 
 /// Refuses a mesh that can't take the tour: a region is killed, and another must be left.
-pub(super) fn check(regions: usize) -> Result<(), UpError> {
+pub(super) fn check(regions: usize) -> Result<(), LocalMeshError> {
     if regions < 2 {
-        Err(UpError::Options("--demo needs at least 2 regions".into()))
+        Err(LocalMeshError::Options(
+            "--demo needs at least 2 regions".into(),
+        ))
     } else {
         Ok(())
     }

@@ -1,10 +1,10 @@
 //! The output of `regionmesh up`: the mesh and what to try next. Pure.
 
-use super::{
+use crate::cli::text::{Table, ago};
+use regionmesh::local_mesh::{
     layout::{Layout, LocalAgent},
     publish::SAMPLE,
 };
-use crate::cli::text::{Table, ago};
 use std::{fmt::Write, net::SocketAddr, path::Path};
 
 /// A request for the sample model: row 101 of the data set, a virginica.

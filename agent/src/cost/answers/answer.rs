@@ -13,7 +13,7 @@ use strum::{EnumString, IntoStaticStr};
 
 /// An answer, as JSON and as a document for people.
 #[derive(Debug, Clone, PartialEq)]
-pub(crate) struct Answer {
+pub struct Answer {
     /// For programs; money is decimal text.
     pub json: Value,
     /// For people and spreadsheets.
@@ -26,7 +26,7 @@ pub(crate) struct Answer {
 )]
 #[schemars(rename = "CostFormat", rename_all = "kebab-case")]
 #[strum(serialize_all = "kebab-case")]
-pub(crate) enum Format {
+pub enum Format {
     /// For people
     Table,
     /// JSON; money as decimal text
@@ -40,11 +40,11 @@ pub(crate) enum Format {
 
 impl Format {
     /// Its name in queries and options: `json`.
-    pub(crate) fn as_str(self) -> &'static str {
+    pub fn as_str(self) -> &'static str {
         self.into()
     }
 
-    pub(crate) fn media_type(self) -> &'static str {
+    pub fn media_type(self) -> &'static str {
         match self {
             Self::Json => "application/json",
             Self::Table => "text/plain; charset=utf-8",
@@ -63,7 +63,7 @@ impl Answer {
     }
 
     /// Adds warnings about the files that the answer is based on.
-    pub(crate) fn add_file_warnings(&mut self, question: &Question, warnings: Vec<String>) {
+    pub fn add_file_warnings(&mut self, question: &Question, warnings: Vec<String>) {
         let entry = |message: &String| match question {
             Question::Report(_) | Question::Trends(..) | Question::Models(_) => {
                 json!(Warning {
@@ -87,7 +87,7 @@ impl Answer {
     }
 
     /// The answer in a format.
-    pub(crate) fn render(&self, format: Format) -> String {
+    pub fn render(&self, format: Format) -> String {
         match format {
             Format::Json => format!("{:#}\n", self.json),
             Format::Table => text(&self.document),
@@ -99,7 +99,7 @@ impl Answer {
 
 /// Why a question can't be answered.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum AnswerError {
+pub enum AnswerError {
     /// It is not a question that bills can answer.
     #[error(transparent)]
     Query(#[from] QueryError),

@@ -23,7 +23,7 @@ use time::{Date, Duration};
 pub(super) const HISTORY_DAYS: i64 = 300;
 
 /// The data that answers are computed from.
-pub(crate) struct Sources {
+pub struct Sources {
     pub ledger: Ledger,
     pub prices: Prices,
     /// Use in past months.
@@ -56,7 +56,7 @@ pub(crate) struct Sources {
 
 impl Sources {
     /// Bills alone, without a mesh.
-    pub(crate) fn of_files(ledger: Ledger, cost: CostConfig, today: Date) -> Self {
+    pub fn of_files(ledger: Ledger, cost: CostConfig, today: Date) -> Self {
         Self {
             ledger,
             prices: Prices::default(),
@@ -77,7 +77,7 @@ impl Sources {
     }
 
     /// A mesh's bills and prices, without live data.
-    pub(crate) fn of_mesh(
+    pub fn of_mesh(
         config: Arc<Config>,
         cost: CostConfig,
         ledger: Ledger,
@@ -94,7 +94,7 @@ impl Sources {
     }
 
     /// A mesh's bills, prices and live data.
-    pub(crate) fn observed(
+    pub fn observed(
         config: Arc<Config>,
         books: &Books,
         live: &LiveView,

@@ -13,15 +13,15 @@ use std::{
 };
 
 /// Limit on the files of one import.
-pub(crate) const FILES_MAX: usize = 10_000;
+pub const FILES_MAX: usize = 10_000;
 /// Limit on the files searched for bills.
-pub(crate) const LISTED_MAX: usize = 100_000;
+pub const LISTED_MAX: usize = 100_000;
 /// Largest manifest of an export, bytes.
-pub(crate) const MANIFEST_MAX: u64 = 16 << 20;
+pub const MANIFEST_MAX: u64 = 16 << 20;
 
 /// A file of an import.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct BillFile {
+pub struct BillFile {
     /// Its name in reports.
     pub name: String,
     pub path: PathBuf,
@@ -29,7 +29,7 @@ pub(crate) struct BillFile {
 
 /// The files of an import.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(crate) struct Found {
+pub struct Found {
     /// Files in the order in which they are read.
     pub files: Vec<BillFile>,
     /// Unusable deliveries of exports, and why.
@@ -38,7 +38,7 @@ pub(crate) struct Found {
 
 /// Why files could not be found or read.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum FilesError {
+pub enum FilesError {
     /// An I/O error.
     #[error("cannot read {path}: {error}")]
     Unreadable {
@@ -79,7 +79,7 @@ fn unreadable(path: &Path) -> impl Fn(io::Error) -> FilesError {
 
 /// Expands paths to files: a file is used as it is, a folder stands for the bills in it and below.
 /// Duplicates are dropped.
-pub(crate) fn find(paths: &[PathBuf]) -> Result<Found, FilesError> {
+pub fn find(paths: &[PathBuf]) -> Result<Found, FilesError> {
     let mut found = Found::default();
     let mut seen = HashSet::new();
     for path in paths {
@@ -206,7 +206,7 @@ fn list(folder: &Path, within: &str, files: &mut Vec<StoredFile>) -> Result<(), 
 }
 
 /// Reads files into one import. Blocking; calls `done` after each file.
-pub(crate) fn read(
+pub fn read(
     files: &[BillFile],
     options: ImportOptions,
     mut done: impl FnMut(&FileReport),

@@ -11,7 +11,7 @@ use crate::{
     side_by_side::{Rounds, side_by_side},
 };
 use anyhow::{Context, Result};
-use regionmesh::cli::up::{
+use regionmesh::local_mesh::{
     layout::LocalAgent,
     measure::{wait, watch_dns},
 };

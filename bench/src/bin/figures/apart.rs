@@ -5,7 +5,7 @@ use crate::{
     report::Report,
 };
 use anyhow::{Context, Result};
-use regionmesh::cli::up::{layout::LocalAgent, measure::resolve};
+use regionmesh::local_mesh::{layout::LocalAgent, measure::resolve};
 use regionmesh_core::planning::Strategy;
 use regionmesh_serving::iris_onnx;
 use std::{

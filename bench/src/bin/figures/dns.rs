@@ -13,7 +13,7 @@ use crate::{
 use anyhow::{Context, Result, bail};
 use others::Other;
 use perf::{Load, Outcome};
-use regionmesh::cli::up::{layout::LocalAgent, measure::wait};
+use regionmesh::local_mesh::{layout::LocalAgent, measure::wait};
 use regionmesh_core::planning::Strategy;
 use serde_json::json;
 use std::{

@@ -11,12 +11,12 @@ use crate::{
 };
 use anyhow::{Context, Result, anyhow};
 use regionmesh::{
-    cli::up::{
+    front_door::{FrontDoor, FrontDoorMetrics},
+    local_mesh::{
         layout::LocalAgent,
         measure::{Load, Sample, wait, watch_dns},
         publish::{ModelToPublish, publish},
     },
-    front_door::{FrontDoor, FrontDoorMetrics},
 };
 use regionmesh_client::Status;
 use regionmesh_core::planning::Strategy;

@@ -3,13 +3,14 @@
 use crate::distance::Distance;
 use anyhow::{Context, Result, bail};
 use regionmesh::{
-    cli::up::{
+    config::Config,
+    local_mesh::{
+        LocalMesh, LocalMeshOptions,
         children::{ChildState, Program, Restart},
+        default_regions,
         layout::LocalAgent,
-        local_mesh::{LocalMesh, LocalMeshOptions, default_regions},
         measure::wait,
     },
-    config::Config,
 };
 use regionmesh_client::Status;
 use regionmesh_core::{planning::Strategy, recovery::ramp::RecoveryPolicy};

@@ -8,7 +8,7 @@ use crate::{
 };
 use anyhow::{Result, anyhow};
 use rand::{RngExt, SeedableRng, rngs::StdRng};
-use regionmesh::cli::up::publish::{ModelToPublish, publish};
+use regionmesh::local_mesh::publish::{ModelToPublish, publish};
 use regionmesh_core::planning::Strategy;
 use regionmesh_protocol::models::manifest::ModelName;
 use std::{

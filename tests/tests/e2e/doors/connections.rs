@@ -1,6 +1,6 @@
 //! Connections that send no request shut out no other client.
 
-use regionmesh::cli::raise_file_limit;
+use regionmesh_runtime::listener::raise_file_limit;
 use regionmesh_tests::{
     attack::{Silence, connect_from},
     command::regionmesh,

@@ -1,7 +1,7 @@
 use super::*;
 
 fn metrics() -> Vec<Description> {
-    crate::agent::descriptions().unwrap()
+    regionmesh::agent::descriptions().unwrap()
 }
 
 #[test]

@@ -1,10 +1,8 @@
 //! What users notice, measured from outside.
 
-use super::{
-    super::measure::{self, Load, Sample, wait},
-    steps::seconds,
-};
+use super::steps::seconds;
 use anyhow::{Context, Result, anyhow, bail, ensure};
+use regionmesh::local_mesh::measure::{self, Load, Sample, wait};
 use regionmesh_protocol::identity::RegionName;
 use regionmesh_serving::iris_probabilities;
 use serde_json::json;

@@ -4,7 +4,7 @@
 
 use super::{SERVER_CORE, is_installed};
 use anyhow::{Context, Result};
-use regionmesh::cli::up::measure::{resolve, wait};
+use regionmesh::local_mesh::measure::{resolve, wait};
 use std::{
     net::{Ipv4Addr, SocketAddr},
     path::Path,

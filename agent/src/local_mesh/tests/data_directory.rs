@@ -2,11 +2,8 @@
 
 use super::fixture::{SLEEPER, options};
 use crate::{
-    cli::up::{
-        error::UpError,
-        local_mesh::{LocalMesh, LocalMeshOptions},
-    },
     config::Config,
+    local_mesh::{LocalMesh, LocalMeshError, LocalMeshOptions},
 };
 use regionmesh_protocol::identity::RegionName;
 use std::path::Path;
@@ -105,7 +102,7 @@ async fn a_data_directory_in_use_foreign_damaged_or_of_another_mesh_is_refused()
         .unwrap_err();
 
     assert!(
-        matches!(&error, UpError::Locked { pid, .. } if *pid == std::process::id().to_string()),
+        matches!(&error, LocalMeshError::Locked { pid, .. } if *pid == std::process::id().to_string()),
         "{error}"
     );
 
@@ -133,7 +130,7 @@ async fn a_data_directory_in_use_foreign_damaged_or_of_another_mesh_is_refused()
     std::fs::write(&file, "").unwrap();
     assert!(matches!(
         LocalMesh::prepare(options(&file, SLEEPER)).await,
-        Err(UpError::DataDirectory { .. })
+        Err(LocalMeshError::DataDirectory { .. })
     ));
 
     let foreign = directory.path().join("foreign");
@@ -141,7 +138,7 @@ async fn a_data_directory_in_use_foreign_damaged_or_of_another_mesh_is_refused()
     std::fs::write(foreign.join("thesis.tex"), "").unwrap();
     assert!(matches!(
         LocalMesh::prepare(options(&foreign, SLEEPER)).await,
-        Err(UpError::DataDirectory { .. })
+        Err(LocalMeshError::DataDirectory { .. })
     ));
 
     assert_eq!(
@@ -167,6 +164,6 @@ async fn other_meshes_are_refused(data_dir: &Path) {
 
     assert!(matches!(
         LocalMesh::prepare(renamed).await,
-        Err(UpError::Options(_))
+        Err(LocalMeshError::Options(_))
     ));
 }

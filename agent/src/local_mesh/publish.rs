@@ -1,6 +1,6 @@
 //! Models given on the command line of `up`, published once the mesh is ready.
 
-use super::{error::UpError, layout::Layout, local_mesh::LocalMesh, ready};
+use super::{LocalMesh, error::LocalMeshError, layout::Layout, ready};
 use regionmesh_protocol::models::manifest::ModelName;
 use regionmesh_runtime::describe;
 use regionmesh_serving::iris_onnx;
@@ -38,15 +38,15 @@ impl FromStr for ModelToPublish {
 
 impl ModelToPublish {
     /// Refuses a path that does not exist before anything is started.
-    pub fn check(&self) -> Result<(), UpError> {
+    pub fn check(&self) -> Result<(), LocalMeshError> {
         std::fs::metadata(&self.path)
             .map(drop)
-            .map_err(UpError::io("read", &self.path))
+            .map_err(LocalMeshError::io("read", &self.path))
     }
 }
 
 /// Publishes a model as version 1 through the first agent.
-pub async fn publish(mesh: &LocalMesh, model: &ModelToPublish) -> Result<(), UpError> {
+pub async fn publish(mesh: &LocalMesh, model: &ModelToPublish) -> Result<(), LocalMeshError> {
     let words = [
         "publish".as_ref(),
         model.name.as_str().as_ref(),
@@ -54,10 +54,12 @@ pub async fn publish(mesh: &LocalMesh, model: &ModelToPublish) -> Result<(), UpE
         model.path.as_os_str(),
     ];
 
-    models(mesh, &words).await.map_err(|why| UpError::Publish {
-        name: model.name.to_string(),
-        why,
-    })
+    models(mesh, &words)
+        .await
+        .map_err(|why| LocalMeshError::Publish {
+            name: model.name.to_string(),
+            why,
+        })
 }
 
 /// The sample model's name.

@@ -96,7 +96,7 @@ pub(crate) fn terminate(pid: u32) {
 }
 
 /// Kills a process (SIGKILL).
-pub(crate) fn kill(pid: u32) {
+pub fn kill(pid: u32) {
     signal(pid, libc::SIGKILL);
 }
 

@@ -1,7 +1,7 @@
 //! One task per agent that supervises its process: starts, restarts and stops it.
 
 use super::{
-    error::UpError,
+    error::LocalMeshError,
     layout::LocalAgent,
     process::{self, Spawner},
 };
@@ -99,7 +99,7 @@ pub struct ChildEnded {
 }
 
 enum Order {
-    Start(oneshot::Sender<Result<u32, UpError>>),
+    Start(oneshot::Sender<Result<u32, LocalMeshError>>),
     /// SIGKILL, and no restart.
     Kill(oneshot::Sender<()>),
     /// SIGTERM, then SIGKILL, and no restart.
@@ -147,10 +147,10 @@ impl ChildHandle {
     }
 
     /// Starts the process, if it does not run, and gives its pid.
-    pub async fn start(&self) -> Result<u32, UpError> {
+    pub async fn start(&self) -> Result<u32, LocalMeshError> {
         self.order(Order::Start)
             .await
-            .unwrap_or_else(|| Err(UpError::NoSuchAgent(self.agent.clone())))
+            .unwrap_or_else(|| Err(LocalMeshError::NoSuchAgent(self.agent.clone())))
     }
 
     /// Ends the process with SIGKILL and leaves it down.
@@ -242,12 +242,12 @@ impl Supervisor {
         }
     }
 
-    async fn start(&mut self) -> Result<u32, UpError> {
-        let log =
-            open_log(&self.agent.log_file).map_err(UpError::io("open", &self.agent.log_file))?;
+    async fn start(&mut self) -> Result<u32, LocalMeshError> {
+        let log = open_log(&self.agent.log_file)
+            .map_err(LocalMeshError::io("open", &self.agent.log_file))?;
         let errors = log
             .try_clone()
-            .map_err(UpError::io("open", &self.agent.log_file))?;
+            .map_err(LocalMeshError::io("open", &self.agent.log_file))?;
         let mut command = Command::new(&self.program.executable);
 
         command
@@ -255,7 +255,7 @@ impl Supervisor {
             .arg(self.agent.config_file());
         command.stdin(Stdio::null()).stdout(log).stderr(errors);
 
-        let failed = |source| UpError::Spawn {
+        let failed = |source| LocalMeshError::Spawn {
             agent: self.agent.id.clone(),
             program: self.program.executable.clone(),
             source,
@@ -264,7 +264,8 @@ impl Supervisor {
         let pid = child.id().unwrap_or_default();
         let pid_file = self.agent.pid_file();
 
-        std::fs::write(&pid_file, format!("{pid}\n")).map_err(UpError::io("write", pid_file))?;
+        std::fs::write(&pid_file, format!("{pid}\n"))
+            .map_err(LocalMeshError::io("write", pid_file))?;
         self.running = Some((child, pid, Instant::now()));
         self.state.send_replace(ChildState::Running { pid });
         Ok(pid)

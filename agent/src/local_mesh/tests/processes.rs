@@ -1,11 +1,9 @@
 //! Stand-in processes that are started, killed and stopped.
 
 use super::fixture::{SLEEPER, options, until};
-use crate::cli::up::{
-    checks,
+use crate::local_mesh::{
+    LocalMesh, LocalMeshError, LocalMeshOptions, checks,
     children::{ChildState, Restart},
-    error::UpError,
-    local_mesh::{LocalMesh, LocalMeshOptions},
     process,
 };
 use regionmesh_core::backoff::Backoff;
@@ -89,7 +87,7 @@ async fn a_child_that_exits_immediately_is_reported_with_the_end_of_its_log() {
         .unwrap();
     let error = mesh.start().await.unwrap_err();
 
-    assert!(matches!(error, UpError::Ended(_)), "{error}");
+    assert!(matches!(error, LocalMeshError::Ended(_)), "{error}");
     let text = error.to_string();
     assert!(
         text.contains("exit status: 3") && text.contains("no such certificate"),
@@ -108,7 +106,7 @@ async fn a_child_that_is_never_ready_is_reported_and_all_are_stopped() {
     let mesh = LocalMesh::prepare(options).await.unwrap();
     let error = mesh.start().await.unwrap_err();
 
-    assert!(matches!(error, UpError::NotReady(_)), "{error}");
+    assert!(matches!(error, LocalMeshError::NotReady(_)), "{error}");
     for agent in mesh.agents() {
         assert_eq!(mesh.state(&agent.id).unwrap(), ChildState::Stopped);
     }

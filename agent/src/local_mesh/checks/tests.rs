@@ -1,5 +1,5 @@
 use super::*;
-use crate::cli::up::layout::Ports;
+use crate::local_mesh::layout::Ports;
 use std::net::Ipv4Addr;
 
 fn agent(ip: Ipv4Addr, port: u16) -> LocalAgent {
@@ -44,7 +44,10 @@ fn free_addresses_pass() {
 fn a_missing_address_is_reported_with_the_command_that_adds_it() {
     // TEST-NET-3 (RFC 5737) is on no machine, as 127.0.0.11 is not on macOS.
     let error = addresses(&[agent(Ipv4Addr::new(203, 0, 113, 11), 0)], &[]).unwrap_err();
-    assert!(matches!(error, UpError::NoLoopback { .. }), "{error}");
+    assert!(
+        matches!(error, LocalMeshError::NoLoopback { .. }),
+        "{error}"
+    );
 
     let mac = no_loopback(&["127.0.0.11".parse().unwrap()], false).to_string();
     assert!(

@@ -1,9 +1,10 @@
 //! Meshes of stand-in processes.
 
-use crate::cli::up::{
+use crate::local_mesh::{
+    LocalMeshOptions,
     children::{Program, Restart},
+    default_regions,
     layout::Ports,
-    local_mesh::{LocalMeshOptions, default_regions},
 };
 use std::{path::Path, time::Duration};
 use tokio::time::Instant;

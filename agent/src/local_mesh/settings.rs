@@ -1,6 +1,6 @@
 //! `--settings`: additions to the configuration of every agent.
 
-use super::error::UpError;
+use super::error::LocalMeshError;
 use std::path::Path;
 use toml::{Table, Value};
 
@@ -10,8 +10,9 @@ const OWN: [&str; 8] = [
 ];
 
 /// Reads the file.
-pub(super) fn read(path: &Path) -> Result<Table, UpError> {
-    let fail = |why: String| UpError::Options(format!("--settings {}: {why}", path.display()));
+pub fn read(path: &Path) -> Result<Table, LocalMeshError> {
+    let fail =
+        |why: String| LocalMeshError::Options(format!("--settings {}: {why}", path.display()));
     let text = std::fs::read_to_string(path).map_err(|error| fail(error.to_string()))?;
     let settings: Table = text
         .parse()

@@ -1,7 +1,7 @@
 //! The data directory: who may use it, which mesh it holds, its token and certificates.
 
 use super::{
-    error::UpError,
+    error::LocalMeshError,
     layout::{Layout, LocalAgent},
     settings,
 };
@@ -59,8 +59,8 @@ pub(super) struct DataDirectory {
 
 impl DataDirectory {
     /// Makes or opens the directory and locks it.
-    pub(super) fn open(path: &Path) -> Result<Self, UpError> {
-        let wrong = |why: &str| UpError::DataDirectory {
+    pub(super) fn open(path: &Path) -> Result<Self, LocalMeshError> {
+        let wrong = |why: &str| LocalMeshError::DataDirectory {
             path: path.into(),
             why: why.into(),
         };
@@ -72,7 +72,7 @@ impl DataDirectory {
             }
             Ok(_) => {
                 let is_empty = std::fs::read_dir(path)
-                    .map_err(UpError::io("read", path))?
+                    .map_err(LocalMeshError::io("read", path))?
                     .next()
                     .is_none();
 
@@ -83,13 +83,15 @@ impl DataDirectory {
                 }
             }
             Err(error) if error.kind() == ErrorKind::NotFound => {
-                std::fs::create_dir_all(path).map_err(UpError::io("create", path))?;
+                std::fs::create_dir_all(path).map_err(LocalMeshError::io("create", path))?;
                 is_made = true;
             }
-            Err(error) => return Err(UpError::io("read", path)(error)),
+            Err(error) => return Err(LocalMeshError::io("read", path)(error)),
         }
 
-        let path = path.canonicalize().map_err(UpError::io("read", path))?;
+        let path = path
+            .canonicalize()
+            .map_err(LocalMeshError::io("read", path))?;
         let lock = lock(&path)?;
         let manifest = read_manifest(&path)?;
 
@@ -111,14 +113,14 @@ impl DataDirectory {
     }
 
     /// Refuses what can't be changed in a mesh that exists.
-    pub(super) fn check(&self, layout: &Layout) -> Result<(), UpError> {
+    pub(super) fn check(&self, layout: &Layout) -> Result<(), LocalMeshError> {
         let Some(manifest) = &self.manifest else {
             return Ok(());
         };
         let path = self.path.display();
 
         if manifest.domain != layout.domain {
-            return Err(UpError::Options(format!(
+            return Err(LocalMeshError::Options(format!(
                 "{path} already contains mesh {}; its certificates are not valid for {}. Omit \
                     --domain, or use another --data-dir",
                 manifest.domain, layout.domain
@@ -127,7 +129,7 @@ impl DataDirectory {
 
         if manifest.regions != layout.regions {
             let names: Vec<&str> = manifest.regions.iter().map(RegionName::as_str).collect();
-            return Err(UpError::Options(format!(
+            return Err(LocalMeshError::Options(format!(
                 "{path} already contains a mesh with regions {}. `up` cannot change them: omit \
                     --regions, or use another --data-dir",
                 names.join(",")
@@ -143,39 +145,39 @@ impl DataDirectory {
         &self,
         layout: &Layout,
         agents: &[LocalAgent],
-    ) -> Result<(), UpError> {
+    ) -> Result<(), LocalMeshError> {
         for directory in layout
             .store_directories()
             .iter()
             .chain([&self.path.join("logs")])
         {
-            std::fs::create_dir_all(directory).map_err(UpError::io("create", directory))?;
+            std::fs::create_dir_all(directory).map_err(LocalMeshError::io("create", directory))?;
         }
 
         token(&layout.token_file())?;
         let authority = self.authority(layout)?;
         for agent in agents {
             std::fs::create_dir_all(&agent.directory)
-                .map_err(UpError::io("create", &agent.directory))?;
+                .map_err(LocalMeshError::io("create", &agent.directory))?;
 
             let tls = match current_certificate(agent) {
                 Some(tls) => tls,
                 None => issue(&authority, agent)?,
             };
             let config = layout.config(agent, tls);
-            let unwritable = |error| UpError::DataDirectory {
+            let unwritable = |error| LocalMeshError::DataDirectory {
                 path: agent.config_file(),
                 why: format!("the configuration can't be written as TOML: {error}"),
             };
             let mut config = toml::Table::try_from(&config).map_err(unwritable)?;
 
-            settings::apply(&mut config, &layout.settings).map_err(UpError::Options)?;
+            settings::apply(&mut config, &layout.settings).map_err(LocalMeshError::Options)?;
             let text = toml::to_string(&config).map_err(unwritable)?;
             let head = "# Written by `regionmesh up` at each start; changes are lost.\n";
             let file = agent.config_file();
 
             replace_file(&file, format!("{head}{text}").as_bytes())
-                .map_err(UpError::io("write", file))?;
+                .map_err(LocalMeshError::io("write", file))?;
             Config::load(&agent.config_file())?;
         }
 
@@ -200,14 +202,14 @@ impl DataDirectory {
         self.path.join("client.json")
     }
 
-    fn authority(&self, layout: &Layout) -> Result<PathBuf, UpError> {
+    fn authority(&self, layout: &Layout) -> Result<PathBuf, LocalMeshError> {
         let directory = self.path.join("ca");
         let is_there =
             std::fs::read_dir(&directory).is_ok_and(|mut entries| entries.next().is_some());
 
         if !is_there {
             init_authority(&directory, &layout.domain, AUTHORITY_DAYS).map_err(|error| {
-                UpError::Certificates {
+                LocalMeshError::Certificates {
                     path: directory.clone(),
                     why: error.to_string(),
                 }
@@ -231,7 +233,7 @@ fn file_lock(file: &File) -> Result<(), TryLockError> {
     file.try_lock()
 }
 
-fn lock(directory: &Path) -> Result<File, UpError> {
+fn lock(directory: &Path) -> Result<File, LocalMeshError> {
     let path = directory.join(LOCK);
     let mut options = OpenOptions::new();
     let mut file = options
@@ -240,7 +242,7 @@ fn lock(directory: &Path) -> Result<File, UpError> {
         .write(true)
         .truncate(false)
         .open(&path)
-        .map_err(UpError::io("write", &path))?;
+        .map_err(LocalMeshError::io("write", &path))?;
 
     match file_lock(&file) {
         Ok(()) => {}
@@ -253,12 +255,12 @@ fn lock(directory: &Path) -> Result<File, UpError> {
                 pid.trim().to_owned()
             };
 
-            return Err(UpError::Locked {
+            return Err(LocalMeshError::Locked {
                 path: directory.into(),
                 pid,
             });
         }
-        Err(TryLockError::Error(error)) => return Err(UpError::io("lock", path)(error)),
+        Err(TryLockError::Error(error)) => return Err(LocalMeshError::io("lock", path)(error)),
     }
 
     let note = |file: &mut File| {
@@ -267,18 +269,18 @@ fn lock(directory: &Path) -> Result<File, UpError> {
         file.write_all(format!("{}\n", std::process::id()).as_bytes())
     };
 
-    note(&mut file).map_err(UpError::io("write", path))?;
+    note(&mut file).map_err(LocalMeshError::io("write", path))?;
     Ok(file)
 }
 
-fn read_manifest(directory: &Path) -> Result<Option<Manifest>, UpError> {
+fn read_manifest(directory: &Path) -> Result<Option<Manifest>, LocalMeshError> {
     let path = directory.join(MANIFEST);
     let text = match std::fs::read_to_string(&path) {
         Ok(text) => text,
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
-        Err(error) => return Err(UpError::io("read", path)(error)),
+        Err(error) => return Err(LocalMeshError::io("read", path)(error)),
     };
-    let wrong = |why: String| UpError::DataDirectory {
+    let wrong = |why: String| LocalMeshError::DataDirectory {
         path: directory.into(),
         why,
     };
@@ -301,7 +303,7 @@ fn read_manifest(directory: &Path) -> Result<Option<Manifest>, UpError> {
 }
 
 /// A token of 256 random bits, made once, readable by its owner only.
-fn token(path: &Path) -> Result<(), UpError> {
+fn token(path: &Path) -> Result<(), LocalMeshError> {
     if std::fs::read_to_string(path).is_ok_and(|token| !token.trim().is_empty()) {
         return Ok(());
     }
@@ -316,8 +318,10 @@ fn token(path: &Path) -> Result<(), UpError> {
     #[cfg(unix)]
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
 
-    let mut file = options.open(path).map_err(UpError::io("write", path))?;
-    writeln!(file, "{token}").map_err(UpError::io("write", path))
+    let mut file = options
+        .open(path)
+        .map_err(LocalMeshError::io("write", path))?;
+    writeln!(file, "{token}").map_err(LocalMeshError::io("write", path))
 }
 
 /// The certificate of an earlier start, if it is valid for more than [`RENEW_DAYS`].
@@ -330,7 +334,7 @@ fn current_certificate(agent: &LocalAgent) -> Option<TlsConfig> {
 }
 
 /// Issues a certificate. Removes an expiring or unused one first: an authority overwrites nothing.
-fn issue(authority: &Path, agent: &LocalAgent) -> Result<TlsConfig, UpError> {
+fn issue(authority: &Path, agent: &LocalAgent) -> Result<TlsConfig, LocalMeshError> {
     let stem = format!("{}.{}", agent.id.region, agent.id.agent);
     for name in [
         format!("{stem}.key"),
@@ -340,14 +344,14 @@ fn issue(authority: &Path, agent: &LocalAgent) -> Result<TlsConfig, UpError> {
         let path = agent.directory.join(name);
         match std::fs::remove_file(&path) {
             Err(error) if error.kind() != ErrorKind::NotFound => {
-                return Err(UpError::io("remove", path)(error));
+                return Err(LocalMeshError::io("remove", path)(error));
             }
             _ => {}
         }
     }
 
     let issued = issue_certificate(authority, &agent.id, CERTIFICATE_DAYS, &agent.directory)
-        .map_err(|error| UpError::Certificates {
+        .map_err(|error| LocalMeshError::Certificates {
             path: authority.into(),
             why: error.to_string(),
         })?;
@@ -359,9 +363,9 @@ fn issue(authority: &Path, agent: &LocalAgent) -> Result<TlsConfig, UpError> {
     })
 }
 
-fn write_json(path: &Path, value: &impl Serialize) -> Result<(), UpError> {
+fn write_json(path: &Path, value: &impl Serialize) -> Result<(), LocalMeshError> {
     let mut text = serde_json::to_vec_pretty(value)
-        .map_err(|error| UpError::io("write", path)(std::io::Error::other(error)))?;
+        .map_err(|error| LocalMeshError::io("write", path)(std::io::Error::other(error)))?;
     text.push(b'\n');
-    replace_file(path, &text).map_err(UpError::io("write", path))
+    replace_file(path, &text).map_err(LocalMeshError::io("write", path))
 }

@@ -6,7 +6,7 @@ use std::{io, path::PathBuf};
 
 /// Why `regionmesh up` fails.
 #[derive(Debug, thiserror::Error)]
-pub enum UpError {
+pub enum LocalMeshError {
     /// The options contradict each other, or what the data directory holds.
     #[error("{0}")]
     Options(String),
@@ -113,7 +113,7 @@ pub struct Trouble {
     pub tail: String,
 }
 
-impl UpError {
+impl LocalMeshError {
     /// For `map_err`: an input-output error with what was done and where.
     pub(super) fn io(
         doing: &'static str,

@@ -1,18 +1,27 @@
-//! A whole mesh on one machine, as a library: prepared, started, broken on purpose, stopped.
+//! A whole mesh on one machine: prepared, started, broken on purpose, stopped. `regionmesh up`, the
+//! end-to-end tests and the figures use it.
 
-use super::{
-    checks,
-    children::{ChildEnded, ChildHandle, ChildState, Program, Restart, tail},
-    error::{Trouble, UpError},
-    layout::{FIRST_ADDRESS, Layout, LocalAgent, Ports},
-    process::Spawner,
-    ready,
-    state::DataDirectory,
-};
+pub mod checks;
+pub mod children;
+mod error;
+pub mod layout;
+pub mod measure;
+pub mod process;
+pub mod publish;
+mod ready;
+pub mod settings;
+mod state;
+
+pub use error::{LocalMeshError, Trouble};
+
 use crate::front_door::{FrontDoorArguments, FrontDoorMetrics, HOLD_TIMEOUT};
+use children::{ChildEnded, ChildHandle, ChildState, Program, Restart, tail};
 use futures::future::join_all;
+use layout::{FIRST_ADDRESS, Layout, LocalAgent, Ports};
+use process::Spawner;
 use regionmesh_core::{backoff::Backoff, planning::Strategy, recovery::ramp::RecoveryPolicy};
 use regionmesh_protocol::identity::{AgentId, IdentityError, MeshName, RegionName};
+use state::DataDirectory;
 use std::{
     collections::BTreeMap,
     ffi::OsString,
@@ -114,7 +123,7 @@ pub struct LocalMesh {
 
 impl LocalMesh {
     /// Checks everything, makes certificates and configurations, and starts nothing yet.
-    pub async fn prepare(options: LocalMeshOptions) -> Result<Self, UpError> {
+    pub async fn prepare(options: LocalMeshOptions) -> Result<Self, LocalMeshError> {
         let directory = DataDirectory::open(&options.data_dir)?;
         let (layout, agents, ended) = match check(&options, &directory).await {
             Ok(checked) => checked,
@@ -126,7 +135,7 @@ impl LocalMesh {
 
         directory.write_files(&layout, &agents)?;
         let spawner =
-            Spawner::start().map_err(UpError::io("start a thread for", &directory.path))?;
+            Spawner::start().map_err(LocalMeshError::io("start a thread for", &directory.path))?;
         let (sender, events) = mpsc::channel(EVENTS);
         let child = |agent: &LocalAgent| {
             let program = match options.launchers.get(&agent.id.region) {
@@ -160,7 +169,7 @@ impl LocalMesh {
     }
 
     /// Starts every agent and waits until all are ready. On failure everything is stopped again.
-    pub async fn start(&self) -> Result<(), UpError> {
+    pub async fn start(&self) -> Result<(), LocalMeshError> {
         let result = self.start_all().await;
         if result.is_err() {
             self.stop().await;
@@ -168,7 +177,7 @@ impl LocalMesh {
         result
     }
 
-    async fn start_all(&self) -> Result<(), UpError> {
+    async fn start_all(&self) -> Result<(), LocalMeshError> {
         for started in join_all(self.children.iter().map(ChildHandle::start)).await {
             started?;
         }
@@ -184,12 +193,16 @@ impl LocalMesh {
         // An agent that ended explains why others are not ready: its error comes first.
         let (ended, others): (Vec<_>, Vec<_>) = ready
             .into_iter()
-            .partition(|result| matches!(result, Err(UpError::Ended(_))));
+            .partition(|result| matches!(result, Err(LocalMeshError::Ended(_))));
         ended.into_iter().chain(others).collect()
     }
 
     /// Waits until a started agent is ready; fails as soon as its process ends.
-    pub async fn wait_until_ready(&self, id: &AgentId, deadline: Instant) -> Result<(), UpError> {
+    pub async fn wait_until_ready(
+        &self,
+        id: &AgentId,
+        deadline: Instant,
+    ) -> Result<(), LocalMeshError> {
         let (agent, child) = self.find(id)?;
         let begin = Instant::now();
         loop {
@@ -209,15 +222,15 @@ impl LocalMesh {
 
             match child.state() {
                 ChildState::Running { .. } => {}
-                ChildState::Ended { status } => return Err(UpError::Ended(trouble(status))),
+                ChildState::Ended { status } => return Err(LocalMeshError::Ended(trouble(status))),
                 ChildState::Stopped => {
-                    return Err(UpError::Ended(trouble("stopped on request".into())));
+                    return Err(LocalMeshError::Ended(trouble("stopped on request".into())));
                 }
             }
 
             if Instant::now() >= deadline {
                 let why = format!("{last}, after {} s", begin.elapsed().as_secs());
-                return Err(UpError::NotReady(trouble(why)));
+                return Err(LocalMeshError::NotReady(trouble(why)));
             }
 
             sleep(READY_POLL_INTERVAL).await;
@@ -225,13 +238,13 @@ impl LocalMesh {
     }
 
     /// Ends an agent with SIGKILL; it stays down until [`LocalMesh::start_agent`].
-    pub async fn kill(&self, id: &AgentId) -> Result<(), UpError> {
+    pub async fn kill(&self, id: &AgentId) -> Result<(), LocalMeshError> {
         self.find(id)?.1.kill().await;
         Ok(())
     }
 
     /// Starts an agent that is down; does not wait until it is ready.
-    pub async fn start_agent(&self, id: &AgentId) -> Result<u32, UpError> {
+    pub async fn start_agent(&self, id: &AgentId) -> Result<u32, LocalMeshError> {
         self.find(id)?.1.start().await
     }
 
@@ -246,7 +259,7 @@ impl LocalMesh {
     }
 
     /// How an agent's process is.
-    pub fn state(&self, id: &AgentId) -> Result<ChildState, UpError> {
+    pub fn state(&self, id: &AgentId) -> Result<ChildState, LocalMeshError> {
         Ok(self.find(id)?.1.state())
     }
 
@@ -296,11 +309,11 @@ impl LocalMesh {
         }
     }
 
-    fn find(&self, id: &AgentId) -> Result<(&LocalAgent, &ChildHandle), UpError> {
+    fn find(&self, id: &AgentId) -> Result<(&LocalAgent, &ChildHandle), LocalMeshError> {
         let mut pairs = self.agents.iter().zip(&self.children);
         pairs
             .find(|(agent, _)| agent.id == *id)
-            .ok_or_else(|| UpError::NoSuchAgent(id.clone()))
+            .ok_or_else(|| LocalMeshError::NoSuchAgent(id.clone()))
     }
 }
 
@@ -309,17 +322,17 @@ impl LocalMesh {
 async fn check(
     options: &LocalMeshOptions,
     directory: &DataDirectory,
-) -> Result<(Layout, Vec<LocalAgent>, Vec<String>), UpError> {
+) -> Result<(Layout, Vec<LocalAgent>, Vec<String>), LocalMeshError> {
     let layout = layout(options, directory)?;
     let faults = layout.faults();
     if !faults.is_empty() {
-        return Err(UpError::Options(faults.join("\n")));
+        return Err(LocalMeshError::Options(faults.join("\n")));
     }
     directory.check(&layout)?;
 
     let agents = layout
         .agents()
-        .map_err(|error| UpError::Options(error.to_string()))?;
+        .map_err(|error| LocalMeshError::Options(error.to_string()))?;
     let ended = checks::end_leftovers(&directory.path).await?;
     let is_local = |agent: &&LocalAgent| !options.launchers.contains_key(&agent.id.region);
     let local: Vec<LocalAgent> = agents.iter().filter(is_local).cloned().collect();
@@ -329,8 +342,8 @@ async fn check(
 }
 
 /// The options, completed by what the data directory holds.
-fn layout(options: &LocalMeshOptions, directory: &DataDirectory) -> Result<Layout, UpError> {
-    let invalid = |error: IdentityError| UpError::Options(error.to_string());
+fn layout(options: &LocalMeshOptions, directory: &DataDirectory) -> Result<Layout, LocalMeshError> {
+    let invalid = |error: IdentityError| LocalMeshError::Options(error.to_string());
     let held = directory.manifest.as_ref();
     let regions = match (&options.regions, held) {
         (Some(regions), _) => regions.clone(),
@@ -358,3 +371,7 @@ fn layout(options: &LocalMeshOptions, directory: &DataDirectory) -> Result<Layou
         base: options.base,
     })
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+mod tests;

@@ -1,6 +1,6 @@
 //! Checks before the first process starts, so that an error says what to do.
 
-use super::{error::UpError, layout::LocalAgent, process};
+use super::{error::LocalMeshError, layout::LocalAgent, process};
 use std::{
     io::{self, ErrorKind},
     net::{IpAddr, SocketAddr, TcpListener, UdpSocket},
@@ -14,7 +14,7 @@ const LEFTOVER_TIMEOUT: Duration = Duration::from_secs(5);
 /// Ends agents that an earlier run of this data directory left behind; returns those ended.
 ///
 /// The directory is locked, so the `up` that started them is gone.
-pub(crate) async fn end_leftovers(data_dir: &Path) -> Result<Vec<String>, UpError> {
+pub(crate) async fn end_leftovers(data_dir: &Path) -> Result<Vec<String>, LocalMeshError> {
     let mut ended = Vec::new();
     let mut stuck = Vec::new();
     let Ok(directories) = std::fs::read_dir(data_dir.join("agents")) else {
@@ -45,18 +45,21 @@ pub(crate) async fn end_leftovers(data_dir: &Path) -> Result<Vec<String>, UpErro
     if stuck.is_empty() {
         Ok(ended)
     } else {
-        Err(UpError::Leftover(stuck))
+        Err(LocalMeshError::Leftover(stuck))
     }
 }
 
 /// A pid may have been given to something else since: ours names its own configuration file.
-pub(crate) fn is_ours(pid: u32, directory: &Path) -> bool {
+pub fn is_ours(pid: u32, directory: &Path) -> bool {
     let config = directory.join("agent.toml");
     process::command_line(pid).is_some_and(|line| line.contains(&*config.to_string_lossy()))
 }
 
 /// Tries every address that the mesh and the front door will listen on.
-pub(crate) fn addresses(agents: &[LocalAgent], front_door: &[SocketAddr]) -> Result<(), UpError> {
+pub(crate) fn addresses(
+    agents: &[LocalAgent],
+    front_door: &[SocketAddr],
+) -> Result<(), LocalMeshError> {
     let mut findings = Findings::default();
     for agent in agents {
         let id = &agent.id;
@@ -79,7 +82,7 @@ pub(crate) fn addresses(agents: &[LocalAgent], front_door: &[SocketAddr]) -> Res
     if taken.is_empty() {
         Ok(())
     } else {
-        Err(UpError::PortsInUse(taken))
+        Err(LocalMeshError::PortsInUse(taken))
     }
 }
 
@@ -132,7 +135,7 @@ impl Findings {
     }
 }
 
-fn no_loopback(missing: &[IpAddr], is_linux: bool) -> UpError {
+fn no_loopback(missing: &[IpAddr], is_linux: bool) -> LocalMeshError {
     let command = |ip: &IpAddr| {
         if is_linux {
             format!("sudo ip addr add {ip}/8 dev lo")
@@ -141,7 +144,7 @@ fn no_loopback(missing: &[IpAddr], is_linux: bool) -> UpError {
         }
     };
 
-    UpError::NoLoopback {
+    LocalMeshError::NoLoopback {
         addresses: missing.iter().map(ToString::to_string).collect(),
         commands: missing.iter().map(command).collect(),
     }
