@@ -12,6 +12,7 @@ pub mod gossip;
 pub mod health;
 pub mod leader;
 pub mod notify;
+pub mod now;
 pub mod planning;
 pub mod recovery;
 pub mod replication;

@@ -101,8 +101,9 @@ async fn a_data_directory_in_use_foreign_damaged_or_of_another_mesh_is_refused()
         .await
         .unwrap_err();
 
+    let own_pid = std::process::id().to_string();
     assert!(
-        matches!(&error, LocalMeshError::Locked { pid, .. } if *pid == std::process::id().to_string()),
+        matches!(&error, LocalMeshError::Locked { pid, .. } if *pid == own_pid),
         "{error}"
     );
 
