@@ -1,4 +1,5 @@
-//! What applies if two regions changed the same thing: versions, aliases, deletions.
+//! What a region lacks, and what applies if two regions changed the same thing: versions, aliases,
+//! deletions.
 
 use regionmesh_protocol::{
     identity::{IdentityError, RegionName},
@@ -7,7 +8,7 @@ use regionmesh_protocol::{
         manifest::{VersionName, VersionSummary},
     },
 };
-use std::collections::BTreeSet;
+use std::{borrow::Borrow, collections::BTreeSet};
 
 /// Which of two versions of one name keeps the name.
 ///
@@ -105,8 +106,15 @@ fn renames<'a>(
 /// aliases, fetches.
 ///
 /// Takes time n log n in all that is held: it runs after every change.
-pub fn plan_sync(own: &Catalogue, peers: &[(RegionName, Catalogue)]) -> Vec<SyncAction> {
-    let all = union(own, peers);
+pub fn plan_sync<C: Borrow<Catalogue>>(
+    own: &Catalogue,
+    peers: &[(RegionName, C)],
+) -> Vec<SyncAction> {
+    let peers: Vec<(&RegionName, &Catalogue)> = peers
+        .iter()
+        .map(|(region, peer)| (region, peer.borrow()))
+        .collect();
+    let all = union(own, &peers);
     let own_tombstones: BTreeSet<_> = own.tombstones.iter().collect();
     let own_aliases: BTreeSet<_> = own.aliases.iter().collect();
 
@@ -122,7 +130,7 @@ pub fn plan_sync(own: &Catalogue, peers: &[(RegionName, Catalogue)]) -> Vec<Sync
         .filter(|alias| !own_aliases.contains(alias))
         .cloned()
         .map(SyncAction::SetAlias);
-    let (renames, fetches) = sync_versions(own, peers, &all);
+    let (renames, fetches) = sync_versions(own, &peers, &all);
 
     deletions
         .chain(renames)
@@ -132,7 +140,7 @@ pub fn plan_sync(own: &Catalogue, peers: &[(RegionName, Catalogue)]) -> Vec<Sync
 }
 
 /// Everything that is held anywhere, in its normal form.
-fn union(own: &Catalogue, peers: &[(RegionName, Catalogue)]) -> Catalogue {
+fn union(own: &Catalogue, peers: &[(&RegionName, &Catalogue)]) -> Catalogue {
     let mut all = own.clone();
     for (_, peer) in peers {
         all.tombstones.extend(peer.tombstones.iter().cloned());
@@ -147,14 +155,14 @@ fn union(own: &Catalogue, peers: &[(RegionName, Catalogue)]) -> Catalogue {
 /// The renames and the fetches that `own` needs.
 fn sync_versions(
     own: &Catalogue,
-    peers: &[(RegionName, Catalogue)],
+    peers: &[(&RegionName, &Catalogue)],
     all: &Catalogue,
 ) -> (Vec<SyncAction>, Vec<SyncAction>) {
     let deletions = Deletions::of(&all.tombstones);
     let own_versions = own.by_name();
     let peer_versions: Vec<_> = peers
         .iter()
-        .map(|(region, peer)| (region, peer.by_name()))
+        .map(|(region, peer)| (*region, peer.by_name()))
         .collect();
 
     let winners = winners(all);
