@@ -189,19 +189,23 @@ impl Alone {
 }
 
 fn fetched(effects: &[Effect]) -> Vec<&VersionSummary> {
-    let version = |effect| match effect {
-        &Effect::Fetch { ref version, .. } => Some(version),
-        _ => None,
-    };
-    effects.iter().filter_map(version).collect()
+    effects
+        .iter()
+        .filter_map(|effect| match effect {
+            Effect::Fetch { version, .. } => Some(version),
+            _ => None,
+        })
+        .collect()
 }
 
 fn reads(effects: &[Effect]) -> Vec<&RegionName> {
-    let region = |effect| match effect {
-        &Effect::ReadCatalogue { ref region, .. } => Some(region),
-        _ => None,
-    };
-    effects.iter().filter_map(region).collect()
+    effects
+        .iter()
+        .filter_map(|effect| match effect {
+            Effect::ReadCatalogue { region, .. } => Some(region),
+            _ => None,
+        })
+        .collect()
 }
 
 fn converges(effects: &[Effect]) -> Option<&[SyncAction]> {
