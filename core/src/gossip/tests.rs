@@ -1,22 +1,18 @@
 use super::*;
 use proptest::prelude::*;
-use rand::{RngExt, SeedableRng, rngs::StdRng};
 use regionmesh_protocol::status::entry::Entry;
 use regionmesh_protocol::status::entry::EntryVersion;
 use regionmesh_protocol::{
     codec,
     identity::MeshName,
-    status::{
-        AgentInfo, LeaderStatus, Links, Observations, ServingStatus, StatusEntry, StatusKind,
-    },
-};
-use std::{
-    collections::BTreeSet,
-    time::{Duration, Instant},
+    status::{AgentInfo, LeaderStatus, Links, Observations, ServingStatus, StatusKind},
 };
 
 mod relay;
+mod restarts;
+mod spreading;
 mod trust;
+mod world;
 
 const MAX: usize = 1 << 20;
 

@@ -2,9 +2,9 @@
 
 use super::Board;
 use crate::gossip::{
-    Verifier,
     delta::Delta,
     outcome::{Applied, Change, Rejection},
+    signature::Verifier,
 };
 use regionmesh_protocol::{
     codec,

@@ -1,11 +1,11 @@
-//! Which peers to exchange boards with, and when. Pure: the actor performs the exchanges.
+//! Which peers to exchange boards with, and when.
 //!
 //! Changes of our own entries go to every connected peer immediately. Entries learned from one peer
 //! are relayed to peers whose last digest lacks them; mostly their owner sends them too, so
 //! relaying is paced, more slowly in a larger mesh. A random peer is asked every second whatever
 //! its digest.
 
-use regionmesh_core::gossip::Digest;
+use super::digest::Digest;
 use regionmesh_protocol::identity::AgentId;
 use std::{
     collections::{BTreeMap, BTreeSet},
