@@ -19,6 +19,7 @@ mod digest;
 mod exchange;
 mod limits;
 mod liveness;
+mod members;
 mod membership;
 mod outcome;
 mod owner;

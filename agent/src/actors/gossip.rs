@@ -190,7 +190,7 @@ impl GossipState {
             GossipMessage::ExchangeEnded { with, span, answer } => Input::ExchangeEnded {
                 with,
                 span,
-                answer: answer.map_err(effects::exchange_error),
+                answer: answer.map_err(inbox::exchange_error),
             },
             GossipMessage::Wake => Input::Wake,
         }

@@ -3,25 +3,10 @@
 use super::{EXCHANGE_TIMEOUT, GossipState, instant};
 use crate::actors::messages::GossipMessage;
 use ractor::ActorRef;
-use regionmesh_core::gossip::{Effect, ExchangeError};
+use regionmesh_core::gossip::Effect;
 use regionmesh_mesh::{Peer, PeerError};
 use regionmesh_protocol::identity::AgentId;
 use std::time::{Duration, Instant};
-
-pub(super) fn exchange_error(error: PeerError) -> ExchangeError {
-    let outcome = match error {
-        PeerError::NotConnected(_) => "not_connected",
-        PeerError::Busy(_) => "busy",
-        PeerError::TimedOut(..) => "timed_out",
-        PeerError::Broken(..) => "broken",
-        PeerError::Malformed(..) => "malformed",
-    };
-
-    ExchangeError {
-        outcome,
-        error: error.to_string(),
-    }
-}
 
 impl GossipState {
     pub(super) fn perform(&mut self, me: &ActorRef<GossipMessage>, effect: Effect) {
