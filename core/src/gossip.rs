@@ -2,7 +2,8 @@
 //!
 //! [`Gossip`] is the state machine: packets, exchanges and the time go in, packets, exchanges and
 //! the board come out. Membership (SWIM) decides who is alive. The status board holds every agent's
-//! small signed entries, reconciled by digest and delta (Scuttlebutt, van Renesse et al. 2008).
+//! small signed entries: news goes to a few peers (epidemic, Demers et al. 1987), and boards are
+//! reconciled by hash tree, digest and delta (Scuttlebutt, van Renesse et al. 2008).
 //!
 //! Each agent owns at most one entry per [`StatusKind`](regionmesh_protocol::status::StatusKind),
 //! signs it, and alone may replace it with a newer version. Agents relay entries for each other: a
@@ -21,6 +22,7 @@ mod limits;
 mod liveness;
 mod members;
 mod membership;
+mod messages;
 mod outcome;
 mod owner;
 mod rendering;
@@ -28,17 +30,21 @@ mod signature;
 pub mod skew;
 mod spread;
 mod state;
+mod tree;
 mod types;
+mod urgency;
 mod view;
 
-pub use delta::{Delta, ExchangeReply, ExchangeRequest};
+pub use delta::Delta;
 pub use digest::{Digest, OwnerDigest};
 pub use limits::BoardLimits;
 pub use membership::{PacketError, SwimFault};
+pub use messages::{Compare, Comparison, ExchangeReply, ExchangeRequest};
 pub use outcome::{Applied, Change, PublishError, Rejection};
 pub use owner::SeenEntry;
 pub use signature::{Signer, Verifier};
 pub use state::{Board, Judge};
+pub use tree::{Hashes, Leaves};
 pub use types::{Effect, ExchangeError, Input, Notice, Settings, Ticket};
 pub use view::{AgentView, BoardView, SeenStatus};
 
@@ -46,7 +52,11 @@ use crate::now::Now;
 use liveness::Liveness;
 use membership::{Membership, Outputs};
 use rand::{Rng, RngExt, SeedableRng, rngs::StdRng};
-use regionmesh_protocol::{identity::AgentId, plan::PlanAge, status::StatusEntry};
+use regionmesh_protocol::{
+    identity::AgentId,
+    plan::PlanAge,
+    status::{StatusEntry, entry::EntryVersion},
+};
 use spread::Spread;
 use std::{
     collections::BTreeSet,
@@ -69,6 +79,8 @@ pub struct Gossip {
     membership: Membership,
     liveness: Liveness,
     spread: Spread,
+    /// The newest own entry that was given to peers.
+    announced: EntryVersion,
     /// All connected agents, once they are known.
     links: Option<BTreeSet<AgentId>>,
     /// The age of the plan, and when it was that.
@@ -99,11 +111,12 @@ impl Gossip {
         Self {
             board: Board::new(mesh, own.clone(), started_ms, BoardLimits::default()),
             membership: Membership::new(own.clone(), started_ms, swim_rng(rng), now),
+            spread: Spread::new(own.region.clone()),
+            announced: EntryVersion::default(),
             own,
             signer,
             verifier,
             liveness: Liveness::new(BTreeSet::new(), now),
-            spread: Spread::default(),
             links: None,
             plan_age: None,
             tick_at: now,
@@ -166,7 +179,7 @@ impl Gossip {
 
         self.membership = Membership::new(self.own.clone(), generation, swim_rng(rng), now);
         self.liveness = Liveness::new(alive_before, now);
-        self.spread = Spread::default();
+        self.spread = Spread::new(self.own.region.clone());
         self.links = None;
         self.tick_at = now;
         self.alarm = None;
@@ -216,7 +229,9 @@ impl Gossip {
             Ok(false) => {}
             Ok(true) => {
                 self.is_view_stale = true;
-                self.spread.own_changed(now);
+                self.spread
+                    .own_changed(self.board.own_since(self.announced), now);
+                self.announced = self.board.own_version();
             }
             Err(error) => out.push(Effect::Notice(Notice::PublishFailed(error))),
         }
@@ -234,20 +249,14 @@ impl Gossip {
             self.tick(at, rng, out);
         }
 
-        let board = &self.board;
-        let due = self
-            .spread
-            .take_due(at, |digest| board.has_news_for(digest));
-
-        for (peer, digest) in due {
-            self.begin_exchange(peer, digest.as_ref(), now, out);
+        for due in self.spread.take_due(at, rng) {
+            self.begin_exchange(due, now, out);
         }
     }
 
     fn tick(&mut self, now: Instant, rng: &mut impl Rng, out: &mut Vec<Effect>) {
         self.reconcile(now, out);
-        self.spread
-            .anti_entropy(rng.random_range(0..=usize::from(u16::MAX)), now);
+        self.spread.anti_entropy(now, rng);
 
         // Repeated here in case a reload was missed, or the key could not sign a second ago.
         self.certify(now, out);

@@ -2,16 +2,18 @@
 
 use super::{
     Gossip,
-    delta::{Delta, ExchangeReply, ExchangeRequest},
-    digest::Digest,
+    delta::Delta,
+    messages::{Compare, Comparison, ExchangeReply, ExchangeRequest},
     outcome::Applied,
     skew::ClockReading,
+    spread::{Due, FAN_OUT, Step},
     state::Judge,
+    tree::Leaves,
     types::{Effect, ExchangeError, Notice},
 };
 use crate::now::Now;
 use regionmesh_protocol::{identity::AgentId, plan::PlanAge};
-use std::time::Instant;
+use std::{collections::BTreeSet, time::Instant};
 
 /// Most bytes of entries in one request or reply; the rest goes in the next. Keeps each turn short.
 const DELTA_BYTES: usize = 4 << 20;
@@ -28,20 +30,12 @@ impl Gossip {
             Ok(request) => {
                 out.push(Effect::Notice(Notice::ExchangeAnswered));
                 out.push(Effect::ClockReceived(request.clock));
-                self.apply(from, request.delta, now.monotonic, out);
+                let recipients = request.recipients.into_iter().collect();
+                self.apply(from, request.delta, recipients, now.monotonic, out);
 
-                let digest = self.board.digest();
-                let delta = self.board.delta_for(&request.digest, DELTA_BYTES);
-                let mut theirs = request.digest;
-
-                if !delta.has_more {
-                    theirs.learn(&digest);
-                }
-                self.spread.heard(from, theirs);
                 ExchangeReply::Board {
-                    digest,
-                    delta,
                     clock: self.clock(now),
+                    comparison: self.compare(&request.compare),
                 }
             }
             Err(error) => {
@@ -63,6 +57,31 @@ impl Gossip {
         })
     }
 
+    fn compare(&self, compare: &Compare) -> Comparison {
+        match compare {
+            Compare::Nothing => Comparison::Nothing,
+            Compare::Branches(theirs) => {
+                let differing = self.board.tree().differing_branches(theirs);
+                if differing.is_empty() {
+                    Comparison::Equal
+                } else {
+                    Comparison::Leaves(differing)
+                }
+            }
+            Compare::Owners { leaves, digest } => {
+                let ours = self.board.digest_of(*leaves);
+                if ours == *digest {
+                    Comparison::Equal
+                } else {
+                    Comparison::Owners {
+                        delta: self.board.delta_of(*leaves, digest, DELTA_BYTES),
+                        digest: ours,
+                    }
+                }
+            }
+        }
+    }
+
     pub(super) fn exchange_ended(
         &mut self,
         with: &AgentId,
@@ -72,24 +91,50 @@ impl Gossip {
         out: &mut Vec<Effect>,
     ) {
         match answer.and_then(|bytes| read(&bytes)) {
-            Ok((digest, delta, clock)) => {
+            Ok((clock, comparison)) => {
                 out.push(Effect::Notice(Notice::Exchanged));
                 out.push(Effect::ClockCompared {
                     peer: with.clone(),
                     reading: clock,
                     span,
                 });
-                if with.region != self.own.region {
+                let is_compared =
+                    matches!(comparison, Comparison::Equal | Comparison::Owners { .. });
+                if is_compared && with.region != self.own.region {
                     self.heard = Some(span.0);
                 }
 
-                let has_more = delta.has_more;
-                let has_learned = self.apply(with, delta, now, out);
-                let again = (has_more && has_learned) || self.board.has_news_for(&digest);
-
-                self.spread.ended(with, Some(digest), again, now);
+                let next = self.next_step(with, comparison, now, out);
+                self.spread.ended(with, next, now);
             }
             Err(error) => self.exchange_failed(with, error, now, out),
+        }
+    }
+
+    fn next_step(
+        &mut self,
+        with: &AgentId,
+        comparison: Comparison,
+        now: Instant,
+        out: &mut Vec<Effect>,
+    ) -> Option<Step> {
+        match comparison {
+            Comparison::Nothing | Comparison::Equal => None,
+            Comparison::Leaves(theirs) => {
+                let differing = self.board.tree().differing_leaves(&theirs);
+                (!differing.is_empty()).then_some(Step::Owners(differing))
+            }
+            Comparison::Owners { digest, delta } => {
+                let leaves = self.spread.compared(with);
+                let has_more = delta.has_more;
+                let has_learned = self.apply(with, delta, BTreeSet::new(), now, out);
+
+                if self.board.has_news_in(leaves, &digest) {
+                    Some(Step::Send(leaves, digest))
+                } else {
+                    (has_more && has_learned).then_some(Step::Begin)
+                }
+            }
         }
     }
 
@@ -104,11 +149,19 @@ impl Gossip {
             with: with.clone(),
             error,
         }));
-        self.spread.ended(with, None, true, now);
+        self.spread.failed(with, now);
     }
 
-    /// Applies the valid entries of a delta; returns whether any was new.
-    fn apply(&mut self, from: &AgentId, delta: Delta, now: Instant, out: &mut Vec<Effect>) -> bool {
+    /// Applies the valid entries of a delta, which the peer also sent to `recipients`; returns
+    /// whether any was new.
+    fn apply(
+        &mut self,
+        from: &AgentId,
+        delta: Delta,
+        recipients: BTreeSet<AgentId>,
+        now: Instant,
+        out: &mut Vec<Effect>,
+    ) -> bool {
         if delta.is_empty() {
             return false;
         }
@@ -132,35 +185,79 @@ impl Gossip {
             }));
         }
 
-        let agents = self.board.agent_count();
         if is_outranked {
             out.push(Effect::Notice(Notice::Outranked));
             let outcome = self.board.sign_again(&*self.signer, now).map(|()| true);
             self.published(outcome, now, out);
         }
 
-        if !changes.is_empty() {
-            self.is_view_stale = true;
-            self.spread.learned(from, agents, now);
+        if changes.is_empty() {
+            return false;
         }
+        self.is_view_stale = true;
 
-        !changes.is_empty()
+        let is_small = self.is_small();
+        let mut known_by = recipients;
+        known_by.insert(from.clone());
+        let relayed: Vec<_> = changes
+            .iter()
+            .filter(|change| is_small || change.is_urgent)
+            .map(|change| (change.owner.clone(), change.kind))
+            .collect();
+
+        if relayed.len() < changes.len() {
+            self.spread.learned_routine();
+        }
+        if !relayed.is_empty() {
+            self.spread.learned(relayed, &known_by, now);
+        }
+        true
     }
 
-    pub(super) fn begin_exchange(
-        &mut self,
-        with: AgentId,
-        digest: Option<&Digest>,
-        now: Now,
-        out: &mut Vec<Effect>,
-    ) {
-        let delta = digest
-            .map(|digest| self.board.delta_for(digest, DELTA_BYTES))
-            .unwrap_or_default();
+    /// Whether the fan-out covers the mesh: then all news is relayed immediately, and each exchange
+    /// compares boards.
+    fn is_small(&self) -> bool {
+        self.board.agent_count() <= FAN_OUT + 1
+    }
+
+    pub(super) fn begin_exchange(&mut self, due: Due, now: Now, out: &mut Vec<Effect>) {
+        let with = due.peer;
+        let mut delta = self.board.delta_with(&due.news, DELTA_BYTES);
+        let all_owners = |gossip: &Self| Compare::Owners {
+            leaves: Leaves::ALL,
+            digest: gossip.board.digest(),
+        };
+
+        let compare = match due.step {
+            Some(Step::Send(leaves, digest)) => {
+                let lacked = self.board.delta_of(leaves, &digest, DELTA_BYTES);
+                if lacked.has_more {
+                    self.spread.compare_again(&with, now.monotonic);
+                }
+                delta.merge(lacked);
+                Compare::Nothing
+            }
+            Some(Step::Owners(leaves)) => Compare::Owners {
+                leaves,
+                digest: self.board.digest_of(leaves),
+            },
+            Some(Step::Begin) if !self.is_small() => {
+                Compare::Branches(self.board.tree().branches())
+            }
+            Some(Step::Begin) => all_owners(self),
+            None if self.is_small() => all_owners(self),
+            None => Compare::Nothing,
+        };
+        if let Compare::Owners { leaves, .. } = &compare {
+            self.spread.comparing(&with, *leaves);
+        }
+
+        let others = due.recipients.into_iter().filter(|agent| *agent != with);
         let request = ExchangeRequest {
-            digest: self.board.digest(),
-            delta,
             clock: self.clock(now),
+            delta,
+            recipients: others.collect(),
+            compare,
         };
 
         match request.encode() {
@@ -193,13 +290,9 @@ impl Gossip {
     }
 }
 
-fn read(answer: &[u8]) -> Result<(Digest, Delta, ClockReading), ExchangeError> {
+fn read(answer: &[u8]) -> Result<(ClockReading, Comparison), ExchangeError> {
     match ExchangeReply::decode(answer) {
-        Ok(ExchangeReply::Board {
-            digest,
-            delta,
-            clock,
-        }) => Ok((digest, delta, clock)),
+        Ok(ExchangeReply::Board { clock, comparison }) => Ok((clock, comparison)),
         Ok(ExchangeReply::Refused(why)) => Err(ExchangeError {
             outcome: "refused_by_peer",
             error: format!("it refused: {why}"),

@@ -10,7 +10,10 @@ use std::{
     },
 };
 
+/// Between regions.
 pub(super) const ONE_WAY: Duration = Duration::from_millis(30);
+/// Within a region.
+const ONE_WAY_LOCAL: Duration = Duration::from_micros(500);
 
 /// A toy key that can be replaced.
 pub(super) struct Keys(AgentId, AtomicU32);
@@ -242,6 +245,11 @@ impl World {
         self.events.insert((at, self.count), (to, start, event));
     }
 
+    fn arrival(&self, from: usize, to: usize) -> Instant {
+        let is_local = self.nodes[from].id.region == self.nodes[to].id.region;
+        self.now + if is_local { ONE_WAY_LOCAL } else { ONE_WAY }
+    }
+
     fn is_lost(&mut self) -> bool {
         self.sent += 1;
         self.lose_every > 0 && self.sent.is_multiple_of(self.lose_every)
@@ -270,7 +278,8 @@ impl World {
 
                 let from = self.nodes[index].id.clone();
                 let input = Input::Datagram { from, payload };
-                self.schedule(self.now + ONE_WAY, to, Event::Input(input));
+                let at = self.arrival(index, to);
+                self.schedule(at, to, Event::Input(input));
             }
             Effect::BeginExchange { with, request } => self.begin_exchange(index, with, request),
             Effect::Reply(ticket, answer) => {
@@ -278,7 +287,7 @@ impl World {
                     return;
                 };
                 self.traffic.exchange_bytes += answer.len() as u64;
-                let at = self.now + ONE_WAY;
+                let at = self.arrival(index, asked.asker);
                 let ended = Input::ExchangeEnded {
                     with: self.nodes[index].id.clone(),
                     span: (asked.at, at),
@@ -311,7 +320,7 @@ impl World {
         let to = self.index[&with];
         let is_lost = self.is_lost() || !self.is_reached(index, to, false);
         if is_lost || !self.nodes[to].is_up {
-            let at = self.now + ONE_WAY;
+            let at = self.arrival(index, to);
             let error = ExchangeError {
                 outcome: "broken",
                 error: "lost".into(),
@@ -334,7 +343,8 @@ impl World {
             request,
             ticket: Ticket(ticket),
         };
-        self.schedule(self.now + ONE_WAY, to, Event::Input(asked));
+        let at = self.arrival(index, to);
+        self.schedule(at, to, Event::Input(asked));
     }
 
     pub(super) fn run(&mut self, time: Duration) {
