@@ -7,13 +7,13 @@ use std::sync::Arc;
 
 /// One process of an agent.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct MemberId {
+pub(super) struct MemberId {
     #[serde(with = "shared")]
-    pub(crate) agent: Arc<AgentId>,
+    pub(super) agent: Arc<AgentId>,
     /// Start of the process, Unix milliseconds; the later one wins.
-    pub(crate) generation: u64,
+    pub(super) generation: u64,
     /// How often this process was declared dead and came back.
-    pub(crate) renewals: u8,
+    pub(super) renewals: u8,
 }
 
 mod shared {

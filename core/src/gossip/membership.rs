@@ -30,20 +30,20 @@ use strum::IntoStaticStr;
 
 /// Largest packet, bytes. A QUIC datagram holds 1,162 bytes on a path with the smallest MTU that
 /// QUIC allows; the envelope takes 270 with the longest names.
-pub(crate) const PACKET_MAX: usize = 880;
+const PACKET_MAX: usize = 880;
 /// Limit of members, including dead ones.
-pub(crate) const MEMBERS_MAX: usize = 2048;
+const MEMBERS_MAX: usize = 2048;
 /// Probe period: each member is probed about once in it.
-pub(crate) const PROBE_PERIOD: Duration = Duration::from_millis(400);
+const PROBE_PERIOD: Duration = Duration::from_millis(400);
 /// After this long without an answer, other members are asked to probe. Round trips between
 /// continents take 150 to 280 ms, so some of these requests are unnecessary: they cost a few
 /// packets, and the direct answer still counts until the period ends.
-pub(crate) const PROBE_ROUND_TRIP: Duration = Duration::from_millis(200);
+const PROBE_ROUND_TRIP: Duration = Duration::from_millis(200);
 /// A suspect that does not answer for this long is dead. Measured by simulation from kill -9 to
 /// "down" at every member: 3 to 5 members 1.5 s (half of the runs) and 2.4 s (all); 20 members 1.7
 /// s and 2.9 s; 100 members up to 3.9 s. No death and no rejoin in 40 minutes of three members with
 /// 250 to 310 ms round trips and 1 % loss. Enough for three attempts over 300 ms round trips.
-pub(crate) const SUSPICION: Duration = Duration::from_millis(800);
+const SUSPICION: Duration = Duration::from_millis(800);
 /// How often a suspect is notified.
 const BUDDY_PERIOD: Duration = Duration::from_millis(200);
 /// How often we announce our new generation after the mesh had declared us dead.
@@ -87,7 +87,7 @@ impl PacketError {
 
 /// Something happened to a member.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum MemberEvent {
+pub(super) enum MemberEvent {
     /// It joined or came back.
     Up(AgentId),
     /// The mesh declared it dead.
@@ -98,13 +98,23 @@ pub enum MemberEvent {
     Rejoined(u64),
 }
 
+/// What foca refused to do; it continues.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum SwimFault {
+    /// A timer.
+    Timer(String),
+    /// An announcement to this peer.
+    Announcement { peer: AgentId, error: String },
+}
+
 /// The effects of an input.
 #[derive(Debug, Default)]
-pub struct Outputs {
+pub(super) struct Outputs {
     /// Packets to send.
-    pub sends: Vec<(AgentId, Vec<u8>)>,
+    pub(super) sends: Vec<(AgentId, Vec<u8>)>,
     /// What changed.
-    pub events: Vec<MemberEvent>,
+    pub(super) events: Vec<MemberEvent>,
+    pub(super) faults: Vec<SwimFault>,
 }
 
 enum Alarm {
@@ -115,7 +125,7 @@ enum Alarm {
 }
 
 /// The members of the mesh as one agent sees them.
-pub struct Membership {
+pub(super) struct Membership {
     foca: Swim,
     alarms: BTreeMap<(Instant, u64), Alarm>,
     alarms_set: u64,
@@ -194,7 +204,7 @@ fn swim_config() -> Config {
 impl Membership {
     /// Agent `own`, started at `generation` (Unix milliseconds, and above the last
     /// [`Self::generation`]).
-    pub fn new(own: AgentId, generation: u64, rng: StdRng, now: Instant) -> Self {
+    pub(super) fn new(own: AgentId, generation: u64, rng: StdRng, now: Instant) -> Self {
         let identity = MemberId {
             agent: Arc::new(own),
             generation,
@@ -214,23 +224,23 @@ impl Membership {
     }
 
     /// Our current generation; grows when the mesh declares us dead.
-    pub fn generation(&self) -> u64 {
+    pub(super) fn generation(&self) -> u64 {
         self.foca.identity().generation
     }
 
     /// The live members without ourselves; suspects are alive.
-    pub fn alive(&self) -> &BTreeSet<AgentId> {
+    pub(super) fn alive(&self) -> &BTreeSet<AgentId> {
         &self.alive
     }
 
     /// When to call [`Self::wake`] next.
-    pub fn next_wake(&self) -> Option<Instant> {
+    pub(super) fn next_wake(&self) -> Option<Instant> {
         self.alarms.first_key_value().map(|((at, _), _)| *at)
     }
 
     /// A connection to `peer` opened: asks it to let us join, now and every second until it is a
     /// member.
-    pub fn link_up(&mut self, peer: &AgentId, now: Instant, outputs: &mut Outputs) {
+    pub(super) fn link_up(&mut self, peer: &AgentId, now: Instant, outputs: &mut Outputs) {
         if *peer != *self.foca.identity().agent {
             self.links.insert(peer.clone());
             self.announce(peer, now, outputs);
@@ -238,12 +248,12 @@ impl Membership {
     }
 
     /// The connection to `peer` closed, which does not mean that it is dead.
-    pub fn link_down(&mut self, peer: &AgentId) {
+    pub(super) fn link_down(&mut self, peer: &AgentId) {
         self.links.remove(peer);
     }
 
     /// Handles a packet from `from`, the connection's agent.
-    pub fn receive(
+    pub(super) fn receive(
         &mut self,
         from: &AgentId,
         packet: &[u8],
@@ -282,7 +292,7 @@ impl Membership {
     }
 
     /// Runs the timers that are due.
-    pub fn wake(&mut self, now: Instant, outputs: &mut Outputs) {
+    pub(super) fn wake(&mut self, now: Instant, outputs: &mut Outputs) {
         let late = self
             .next_wake()
             .map_or(Duration::ZERO, |first| now.saturating_duration_since(first));
@@ -313,7 +323,7 @@ impl Membership {
                     if let Err(error) = self.with_foca(now, outputs, |foca, runtime| {
                         foca.handle_timer(timer, runtime)
                     }) {
-                        tracing::warn!(%error, "SWIM timer");
+                        outputs.faults.push(SwimFault::Timer(error.to_string()));
                     }
                 }
                 Alarm::Buddy(member, incarnation) => {
@@ -349,7 +359,10 @@ impl Membership {
 
         if let Err(error) = self.with_foca(now, outputs, |foca, runtime| foca.announce(to, runtime))
         {
-            tracing::warn!(%peer, %error, "could not announce ourselves");
+            outputs.faults.push(SwimFault::Announcement {
+                peer: peer.clone(),
+                error: error.to_string(),
+            });
         }
     }
 
