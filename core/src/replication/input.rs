@@ -65,8 +65,8 @@ pub struct Cleaned {
     pub uploads: usize,
 }
 
-/// Ranks sources by what bytes cost from there. The prices and the rules are in regionmesh-cost,
-/// which stands beside this crate.
+/// Ranks sources by what bytes cost from there. Prices and rules are in regionmesh-cost, which core
+/// does not import.
 pub trait Routes: fmt::Debug + Send + Sync {
     /// The connected agents of `holders`, the regions that hold a version: the cheapest first, each
     /// list of equal price. `links` are the round trips to the connected agents, microseconds.
