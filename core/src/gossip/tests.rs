@@ -8,10 +8,10 @@ use regionmesh_protocol::{
     status::{AgentInfo, LeaderStatus, Links, Observations, ServingStatus, StatusKind},
 };
 
-mod idle;
 mod laws;
 mod relay;
 mod restarts;
+mod scale;
 mod spreading;
 mod trust;
 mod world;
