@@ -1,8 +1,7 @@
 //! What this agent observes and reports of itself.
 
-use super::HealthState;
-use crate::actors::messages::GossipMessage;
-use regionmesh_core::{health::endpoint::EndpointTracker, planning::freeze::OwnView};
+use super::{Health, endpoint::EndpointTracker, types::Effect};
+use crate::{now::Now, planning::freeze::OwnView};
 use regionmesh_protocol::{
     identity::RegionName,
     status::{
@@ -11,12 +10,11 @@ use regionmesh_protocol::{
     },
 };
 use std::sync::Arc;
-use tokio::time::Instant;
 
 /// The evidence of every observation while this agent abstains.
 const ABSTAINS: &str = "abstains: no canary can be reached";
 
-impl HealthState {
+impl Health {
     /// This agent's report of its own region. None until its serving was ready once: a start is no
     /// failure, and an agent may never reach its region's public address from inside.
     pub(super) fn own_report(&self) -> Option<Condition> {
@@ -27,7 +25,7 @@ impl HealthState {
         let (has_succeeded, condition) = match &self.own_readiness {
             Some(tracker) => (tracker.has_succeeded(), tracker.condition()),
             None => {
-                let tracker = self.trackers.get(&self.arguments.id.region)?;
+                let tracker = self.trackers.get(&self.settings.id.region)?;
                 (tracker.has_succeeded(), tracker.condition())
             }
         };
@@ -65,8 +63,8 @@ impl HealthState {
         }
     }
 
-    pub(super) fn publish(&mut self) {
-        self.published = Some(Instant::now());
+    pub(super) fn publish(&mut self, now: Now, out: &mut Vec<Effect>) {
+        self.published = Some(now.monotonic);
         let view = |(region, tracker): (&RegionName, &EndpointTracker)| {
             (
                 region.clone(),
@@ -77,18 +75,10 @@ impl HealthState {
             )
         };
 
-        self.arguments
-            .snapshots
-            .own_view
-            .send_replace(Arc::new(self.trackers.iter().map(view).collect()));
+        let view = self.trackers.iter().map(view).collect();
+        out.push(Effect::OwnView(Arc::new(view)));
 
         let status_entry = StatusEntry::Observations(self.observations());
-        if let Err(error) = self
-            .arguments
-            .gossip
-            .cast(GossipMessage::Publish(Box::new(status_entry)))
-        {
-            tracing::debug!(%error, "observations were not published; retrying within 2 s");
-        }
+        out.push(Effect::Publish(Box::new(status_entry)));
     }
 }

@@ -1,14 +1,12 @@
 //! The verdict on one region and on each of its addresses, from what all agents publish.
 
-use regionmesh_core::{
-    gossip::BoardView,
-    health::{
-        endpoint::LAST_PROBE,
-        verdict::{
-            AddressVerdict, Opinion, RegionVerdict, own_of_addresses, own_report, region_verdict,
-        },
+use super::{
+    endpoint::LAST_PROBE,
+    verdict::{
+        AddressVerdict, Opinion, RegionVerdict, own_of_addresses, own_report, region_verdict,
     },
 };
+use crate::gossip::BoardView;
 use regionmesh_protocol::{
     identity::{AgentId, RegionName},
     status::{Observations, StatusEntry, StatusKind, condition::Condition},
@@ -135,7 +133,7 @@ pub(super) fn judge(
     verdict
 }
 
-/// Whether our own board entry, perhaps of the previous actor, reports the region draining.
+/// Whether our own board entry, perhaps of a previous run, reports the region draining.
 pub(super) fn announced_drain(board: &BoardView, id: &AgentId) -> bool {
     let seen = board
         .agents
