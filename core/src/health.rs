@@ -2,12 +2,14 @@
 //!
 //! [`Health`] decides when each endpoint is probed, what this agent publishes about it
 //! ([`endpoint`]), and the verdict on every region from what all agents publish ([`verdict`]).
-//! Every agent computes every verdict, so that each can answer for the mesh and lead.
+//! A few agents of each region observe (`observers`). Every agent computes every verdict, so that
+//! each can answer for the mesh and lead.
 
 mod clock;
 pub mod endpoint;
 pub mod gray;
 mod judge;
+mod observers;
 mod own;
 pub mod probe;
 mod schedule;
@@ -20,10 +22,11 @@ pub use types::{
     Effect, EndpointSettings, FinishedProbe, Input, Notice, Probe, Restored, Settings,
 };
 
-use crate::{gossip::BoardView, now::Now};
+use crate::{gossip::BoardView, now::Now, planning::freeze::OwnView};
 use clock::{Clock, WallShift, shift};
 use endpoint::EndpointTracker;
 use judge::announced_drain;
+use observers::Role;
 use probe::{ProbeResult, ProbeTracker};
 use rand::{Rng, RngExt};
 use regionmesh_protocol::{
@@ -50,6 +53,7 @@ pub struct Health {
     clock: Clock,
     /// Difference of the wall clock to `clock`.
     shift: WallShift,
+    role: Role,
     trackers: BTreeMap<RegionName, EndpointTracker>,
     /// When to probe, by region and index.
     schedules: BTreeMap<RegionName, Vec<Schedule>>,
@@ -64,6 +68,7 @@ pub struct Health {
     is_draining: bool,
     published: Option<Instant>,
     board: Arc<BoardView>,
+    own_view: Arc<BTreeMap<RegionName, OwnView>>,
     verdicts: Arc<BTreeMap<RegionName, RegionVerdict>>,
 }
 
@@ -89,6 +94,7 @@ impl Health {
             settings,
             clock,
             shift: WallShift::default(),
+            role: Role::default(),
             trackers: BTreeMap::new(),
             schedules,
             own_readiness,
@@ -96,6 +102,7 @@ impl Health {
             is_draining: false,
             published: None,
             board: Arc::default(),
+            own_view: Arc::default(),
             verdicts: Arc::default(),
         }
     }
@@ -111,6 +118,7 @@ impl Health {
             Input::OwnServing(is_ready) => self.is_ready = is_ready,
             Input::Board(board) => {
                 self.board = board;
+                self.adopt_role(now, out);
                 self.judge(now, out);
             }
         }
@@ -120,24 +128,51 @@ impl Health {
         self.is_draining = announced_drain(&restored.board, &self.settings.id);
         self.board = restored.board;
         self.verdicts = restored.verdicts;
+        self.role
+            .update(&self.settings.id, &self.board, now.monotonic);
 
         out.push(Effect::Notice(Notice::Abstains(self.is_abstaining)));
         self.forget_observations(now, out);
         self.judge(now, out);
         self.publish(now, out);
 
-        for (region, schedules) in &self.schedules {
-            for (index, schedule) in schedules.iter().enumerate() {
-                // Jitter: agents that start together do not probe together.
-                let pause = Duration::from_millis(self.settings.policy.probes.interval_ms)
-                    .mul_f64(rng.random::<f64>());
-                let at = now.monotonic + pause;
-                out.push(Effect::Probe(schedule.next(
-                    region,
-                    index,
-                    at,
-                    &self.settings,
-                )));
+        let is_observing = self.role.is_observing();
+        out.push(Effect::Notice(Notice::Observes(is_observing)));
+        if is_observing {
+            // Jitter: agents that start together do not probe together.
+            let interval = Duration::from_millis(self.settings.policy.probes.interval_ms);
+            self.begin_probes(
+                || now.monotonic + interval.mul_f64(rng.random::<f64>()),
+                out,
+            );
+        }
+    }
+
+    /// Begins or ceases to observe, if the board or the time says so.
+    fn adopt_role(&mut self, now: Now, out: &mut Vec<Effect>) {
+        let was_observing = self.role.is_observing();
+        self.role
+            .update(&self.settings.id, &self.board, now.monotonic);
+
+        let is_observing = self.role.is_observing();
+        if is_observing == was_observing {
+            return;
+        }
+
+        out.push(Effect::Notice(Notice::Observes(is_observing)));
+        self.forget_observations(now, out);
+        self.publish(now, out);
+        if is_observing {
+            self.begin_probes(|| now.monotonic, out);
+        }
+    }
+
+    fn begin_probes(&mut self, mut at: impl FnMut() -> Instant, out: &mut Vec<Effect>) {
+        let policy = &self.settings.policy.probes;
+        for (region, schedules) in &mut self.schedules {
+            for (index, schedule) in schedules.iter_mut().enumerate() {
+                let probe = schedule.begin(region, index, at(), policy);
+                out.extend(probe.map(Effect::Probe));
             }
         }
     }
@@ -148,14 +183,16 @@ impl Health {
             return;
         };
 
+        if !self.role.is_observing() {
+            schedule.end();
+            return;
+        }
+
+        let policy = &self.settings.policy.probes;
         let ended_ms = self.clock.ms(probe.ended);
-        let at = schedule.record(&probe, ended_ms, &self.settings.policy.probes);
-        out.push(Effect::Probe(schedule.next(
-            &probe.region,
-            probe.index,
-            at,
-            &self.settings,
-        )));
+        let at = schedule.record(&probe, ended_ms, policy);
+        let next = schedule.next(&probe.region, probe.index, at, policy);
+        out.push(Effect::Probe(next));
 
         // Results of an observer without connectivity say nothing about the endpoint.
         if !self.is_abstaining {
@@ -238,6 +275,7 @@ impl Health {
 
     fn tick(&mut self, now: Now, out: &mut Vec<Effect>) {
         self.adjust_to_wall_clock(now, out);
+        self.adopt_role(now, out);
 
         let own_before = self.own_report();
         self.record_own_readiness(now);

@@ -15,4 +15,5 @@ pub mod notify;
 pub mod now;
 pub mod planning;
 pub mod recovery;
+pub mod rendezvous;
 pub mod replication;

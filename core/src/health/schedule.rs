@@ -2,7 +2,7 @@
 
 use super::{
     probe::{FailureRun, ProbePolicy, ProbeResult},
-    types::{FinishedProbe, Probe, Settings},
+    types::{FinishedProbe, Probe},
 };
 use regionmesh_protocol::identity::RegionName;
 use std::time::{Duration, Instant};
@@ -15,6 +15,8 @@ pub(super) struct Schedule {
     failures: FailureRun,
     /// Probes before the next inference. The first probe is an inference.
     until_inference: u32,
+    /// Whether a probe was asked for and has not ended.
+    is_pending: bool,
 }
 
 impl Schedule {
@@ -23,24 +25,47 @@ impl Schedule {
             every,
             failures: FailureRun::default(),
             until_inference: 0,
+            is_pending: false,
         }
+    }
+
+    /// Begins to probe; returns the first probe, unless one of before is still to end.
+    pub(super) fn begin(
+        &mut self,
+        region: &RegionName,
+        index: usize,
+        at: Instant,
+        policy: &ProbePolicy,
+    ) -> Option<Probe> {
+        let was_pending = self.is_pending;
+        *self = Self {
+            is_pending: was_pending,
+            ..Self::new(self.every)
+        };
+        (!was_pending).then(|| self.next(region, index, at, policy))
     }
 
     /// The next probe.
     pub(super) fn next(
-        &self,
+        &mut self,
         region: &RegionName,
         index: usize,
         at: Instant,
-        settings: &Settings,
+        policy: &ProbePolicy,
     ) -> Probe {
+        self.is_pending = true;
         Probe {
             region: region.clone(),
             index,
             is_inference: self.every.is_some() && self.until_inference == 0,
-            is_confirmation: self.failures.is_confirming(&settings.policy.probes),
+            is_confirmation: self.failures.is_confirming(policy),
             at,
         }
+    }
+
+    /// A probe ended after probing did.
+    pub(super) fn end(&mut self) {
+        self.is_pending = false;
     }
 
     /// Takes in a result; returns when to probe next. The regular pause counts from a probe's

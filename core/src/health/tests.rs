@@ -1,11 +1,12 @@
 //! The health part under virtual time, with scripted probes and scripted boards.
 
 mod addresses;
+mod observing;
 mod own_region;
 mod probing;
 mod world;
 
-use super::{verdicts::FRESH, *};
+use super::{judge::FRESH, *};
 use regionmesh_protocol::status::Observations;
 use world::{Answer, World, observed, settings};
 

@@ -116,7 +116,7 @@ pub enum Effect {
     Publish(Box<StatusEntry>),
     /// The verdict on every region changed.
     Verdicts(Arc<BTreeMap<RegionName, RegionVerdict>>),
-    /// The result of this agent's own probes of every region.
+    /// The result of this agent's own probes of every region, or of its region's observers' probes.
     OwnView(Arc<BTreeMap<RegionName, OwnView>>),
     /// To be logged or counted.
     Notice(Notice),
@@ -125,6 +125,8 @@ pub enum Effect {
 /// What an operator may want to know.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Notice {
+    /// Whether this agent observes endpoints: at the start, and when it changes.
+    Observes(bool),
     /// Whether this agent abstains at present.
     Abstains(bool),
     /// No canary can be reached any more.

@@ -2,23 +2,18 @@
 
 use super::{
     Health,
-    judge::{Report, judge},
+    judge::{Report, judge, published},
     types::{Effect, EndpointSettings, Notice},
     verdict::{AddressVerdict, RegionVerdict},
 };
 use crate::now::Now;
-use regionmesh_protocol::{
-    identity::RegionName,
-    status::{StatusEntry, StatusKind},
-};
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
-
-/// An observation older than this does not count: five publications were missed.
-pub(super) const FRESH: Duration = Duration::from_secs(10);
+use regionmesh_protocol::identity::RegionName;
+use std::{collections::BTreeMap, sync::Arc};
 
 impl Health {
     /// Computes every verdict from the board and our own observations.
     pub(super) fn judge(&mut self, now: Now, out: &mut Vec<Effect>) {
+        self.view(now, out);
         let verdicts = self.compute(now);
         if *self.verdicts == verdicts {
             return;
@@ -61,14 +56,11 @@ impl Health {
                 continue;
             }
 
-            if let Some(seen) = view.status_entries.get(&StatusKind::Observations)
-                && let StatusEntry::Observations(observations) = &*seen.status_entry
-            {
-                let age = now.monotonic.saturating_duration_since(seen.seen_at);
+            if let Some(published) = published(view, now.monotonic) {
                 reports.push(Report {
                     agent,
-                    observations,
-                    is_fresh: view.is_alive && age <= FRESH,
+                    observations: published.observations,
+                    is_fresh: published.is_fresh,
                 });
             }
         }

@@ -8,6 +8,14 @@ use std::net::IpAddr;
 
 pub(super) fn report(notice: Notice, metrics: &HealthMetrics, config: &Config) {
     match notice {
+        Notice::Observes(is_observer) => {
+            metrics.is_observer(is_observer);
+            if is_observer {
+                tracing::info!("this agent observes endpoints");
+            } else {
+                tracing::info!("this agent observes no endpoints: other agents of its region do");
+            }
+        }
         Notice::Abstains(is_abstaining) => metrics.abstains(is_abstaining),
         Notice::CanariesLost => tracing::warn!(
             canaries = ?config.health.canaries,

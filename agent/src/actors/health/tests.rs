@@ -217,6 +217,7 @@ impl Bench {
         let regions = says.iter().map(|(region, condition)| Observation {
             region: region.parse().unwrap(),
             condition: *condition,
+            is_definite: false,
             evidence: "as scripted".into(),
             since_ms: 1,
             round_trip_us: None,
@@ -380,6 +381,7 @@ async fn probes_and_verdicts_are_counted() {
         "regionmesh_verdict{condition=\"failed\",region=\"b\"} 0",
         "regionmesh_verdict_changes_total{region=\"b\"} 1",
         "regionmesh_observer_abstaining 0",
+        "regionmesh_observer_active 1",
         "regionmesh_probe_duration_seconds_count{region=\"b\"}",
     ] {
         assert!(text.contains(line), "{line} is missing from\n{text}");

@@ -51,6 +51,8 @@ pub(super) struct World {
     /// Readiness of the embedded server.
     pub(super) is_ready: bool,
     pub(super) board: BoardView,
+    /// Whether other agents' failures are definite ones.
+    pub(super) is_definite: bool,
     pub(super) published: Vec<Observations>,
     pub(super) verdicts: Arc<BTreeMap<RegionName, RegionVerdict>>,
     pub(super) own_view: Arc<BTreeMap<RegionName, OwnView>>,
@@ -108,6 +110,7 @@ impl World {
             is_canary_reached: true,
             is_ready: false,
             board: BoardView::default(),
+            is_definite: false,
             published: Vec::new(),
             verdicts: Arc::default(),
             own_view: Arc::default(),
@@ -289,8 +292,21 @@ impl World {
         self.hear(agent, &[(region, condition)], None, true, Duration::ZERO);
     }
 
-    /// Puts what `agent` observes and reports on the board.
+    /// The board changes: `agent` observes and reports this.
     pub(super) fn hear(
+        &mut self,
+        agent: &str,
+        says: &[(&str, Condition)],
+        own: Option<Condition>,
+        is_alive: bool,
+        age: Duration,
+    ) {
+        self.put(agent, says, own, is_alive, age);
+        self.input(Input::Board(Arc::new(self.board.clone())));
+    }
+
+    /// Puts what `agent` observes and reports on the board.
+    pub(super) fn put(
         &mut self,
         agent: &str,
         says: &[(&str, Condition)],
@@ -301,6 +317,7 @@ impl World {
         let regions = says.iter().map(|(region, condition)| Observation {
             region: region.parse().unwrap(),
             condition: *condition,
+            is_definite: self.is_definite,
             evidence: "as scripted".into(),
             since_ms: 1,
             round_trip_us: None,
@@ -323,7 +340,6 @@ impl World {
         };
 
         self.board.agents.insert(agent.parse().unwrap(), view);
-        self.input(Input::Board(Arc::new(self.board.clone())));
     }
 }
 
