@@ -61,7 +61,8 @@ pub struct Snapshots {
     pub leader: watch::Sender<LeaderView>,
     /// Whether the plan is frozen. Writer: dns-leader.
     pub freeze: watch::Sender<Option<Arc<Freeze>>>,
-    /// The result of this agent's own probes of every region. Writer: health.
+    /// The result of this agent's own probes of every region, or of its region's observers' probes.
+    /// Writer: health.
     pub own_view: watch::Sender<Arc<BTreeMap<RegionName, OwnView>>>,
     /// The catalogue of the region's bucket. Writer: replicator.
     pub catalogue: watch::Sender<Arc<Catalogue>>,

@@ -2,7 +2,7 @@
 
 use crate::{actors::cost::Verdict, cost::books::Books};
 use ractor::RpcReplyPort;
-use regionmesh_core::{health::probe::ProbeResult, replication};
+use regionmesh_core::{health::FinishedProbe, replication};
 use regionmesh_mesh::PeerError;
 use regionmesh_protocol::{
     identity::{AgentId, RegionName},
@@ -48,20 +48,6 @@ pub enum GossipMessage {
         span: (Instant, Instant),
         answer: Result<Vec<u8>, PeerError>,
     },
-}
-
-/// How a probe of one address of a region's endpoint ended.
-#[derive(Debug)]
-pub struct FinishedProbe {
-    pub region: RegionName,
-    /// Which of its addresses, in the configuration's order.
-    pub index: usize,
-    /// Whether it was a synthetic inference.
-    pub is_inference: bool,
-    /// How it ended.
-    pub result: ProbeResult,
-    /// When it ended, by the actor's own clock, unix milliseconds.
-    pub ended_ms: u64,
 }
 
 /// To the health actor.

@@ -35,6 +35,7 @@ fn observe(snapshots: &Snapshots, agent: &str, condition: Condition, since_ms: u
         addresses: Vec::new(),
         region: "a".parse().unwrap(),
         condition,
+        is_definite: false,
         evidence: "refused".into(),
         since_ms,
         round_trip_us: None,

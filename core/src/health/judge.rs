@@ -1,19 +1,44 @@
 //! The verdict on one region and on each of its addresses, from what all agents publish.
 
-use regionmesh_core::{
-    gossip::BoardView,
-    health::{
-        endpoint::LAST_PROBE,
-        verdict::{
-            AddressVerdict, Opinion, RegionVerdict, own_of_addresses, own_report, region_verdict,
-        },
+use super::{
+    endpoint::LAST_PROBE,
+    verdict::{
+        AddressVerdict, Opinion, RegionVerdict, own_of_addresses, own_report, region_verdict,
     },
 };
+use crate::gossip::{AgentView, BoardView};
 use regionmesh_protocol::{
     identity::{AgentId, RegionName},
     status::{Observations, StatusEntry, StatusKind, condition::Condition},
 };
-use std::net::IpAddr;
+use std::{
+    net::IpAddr,
+    time::{Duration, Instant},
+};
+
+/// An observation older than this does not count: five publications were missed.
+pub(super) const FRESH: Duration = Duration::from_secs(10);
+
+/// An agent's entry on the board.
+pub(super) struct Published<'a> {
+    pub(super) observations: &'a Observations,
+    /// Whether it is recent and its agent alive.
+    pub(super) is_fresh: bool,
+}
+
+/// What an agent observes and reports, if it published anything.
+pub(super) fn published(view: &AgentView, now: Instant) -> Option<Published<'_>> {
+    let seen = view.status_entries.get(&StatusKind::Observations)?;
+    let StatusEntry::Observations(observations) = &*seen.status_entry else {
+        return None;
+    };
+    let age = now.saturating_duration_since(seen.seen_at);
+
+    Some(Published {
+        observations,
+        is_fresh: view.is_alive && age <= FRESH,
+    })
+}
 
 /// What one agent has published.
 pub(super) struct Report<'a> {
@@ -135,7 +160,7 @@ pub(super) fn judge(
     verdict
 }
 
-/// Whether our own board entry, perhaps of the previous actor, reports the region draining.
+/// Whether our own board entry, perhaps of a previous run, reports the region draining.
 pub(super) fn announced_drain(board: &BoardView, id: &AgentId) -> bool {
     let seen = board
         .agents

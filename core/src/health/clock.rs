@@ -1,34 +1,32 @@
-//! The actor's monotonic clock, and the wall-clock times that it publishes.
+//! The monotonic clock of the health part, and the wall-clock times that it publishes.
 
-use regionmesh_core::health::verdict::RegionVerdict;
+use super::verdict::RegionVerdict;
+use crate::now::Now;
 use regionmesh_protocol::{
     plan::{SHIFT_MIN_MS, difference, moved},
     status::condition::Observation,
 };
-use tokio::time::Instant;
+use std::time::Instant;
 
 /// Unix milliseconds that ignore steps of the system clock: a jump must not look like silence.
-#[derive(Clone, Copy)]
+#[derive(Debug, Clone, Copy)]
 pub(super) struct Clock {
-    unix_ms: u64,
-    started: Instant,
+    started: Now,
 }
 
 impl Clock {
-    pub(super) fn start() -> Self {
-        Self {
-            unix_ms: regionmesh_runtime::time::unix_ms(),
-            started: Instant::now(),
-        }
+    pub(super) fn start(now: Now) -> Self {
+        Self { started: now }
     }
 
-    pub(super) fn now_ms(&self) -> u64 {
-        let elapsed_ms = u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX);
-        self.unix_ms.saturating_add(elapsed_ms)
+    pub(super) fn ms(&self, at: Instant) -> u64 {
+        let elapsed = at.saturating_duration_since(self.started.monotonic);
+        let elapsed_ms = u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX);
+        self.started.unix_ms.saturating_add(elapsed_ms)
     }
 }
 
-/// How far the wall clock, which dates what the actor publishes, is ahead of a [`Clock`].
+/// How far the wall clock, which dates what this agent publishes, is ahead of a [`Clock`].
 #[derive(Debug, Default)]
 pub(super) struct WallShift {
     ahead_ms: i64,
