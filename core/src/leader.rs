@@ -1,12 +1,12 @@
 //! Who leads, and what a leader does: one agent's part in elections, plans and orders.
 //!
 //! [`Leader`] takes [`Input`]s and returns [`Effect`]s. [`election`] decides when to be a
-//! candidate, [`proposer`] commits plans to the register, [`ballots`] and [`confirm`] decide whom to
-//! believe. DNS is written from committed plans only, which reach every agent through the board.
+//! candidate, [`proposer`] commits plans to the register, [`ballots`] and [`confirm`] decide what
+//! to believe. DNS is written from committed plans only, which reach every agent through the board.
 //!
 //! `handle` is the entry; `campaign` performs what election and proposer ask for; `weighing` and
-//! `reading` judge what other agents claim (`trust`); `plans`, `orders` and `member_orders` make the
-//! next plan; `freezing`, `own_clock` and `publication` say what this agent knows.
+//! `reading` judge what other agents claim (`trust`); `plans`, `orders` and `member_orders` make
+//! the next plan; `freezing`, `own_clock` and `publication` report what this agent knows.
 
 pub mod ballots;
 mod board;

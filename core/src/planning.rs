@@ -18,7 +18,7 @@ mod explain;
 mod forecast;
 pub mod freeze;
 pub(crate) mod inputs;
-pub mod load;
+pub(crate) mod load;
 mod membership;
 mod next;
 mod order;

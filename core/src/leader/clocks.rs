@@ -37,9 +37,9 @@ pub(super) struct Clocks {
 }
 
 impl Clocks {
-    pub(super) fn new(now: Now) -> Self {
+    pub(super) fn new(plan: PlanClock, now: Now) -> Self {
         Self {
-            plan: PlanClock::new(now.monotonic),
+            plan,
             published: None,
             peers: PeerClocks::default(),
             own: OwnClock::default(),

@@ -59,12 +59,10 @@ impl Leader {
             saved,
             known,
             freeze,
-            plan_clock,
         } = start;
 
         self.plan = known;
         self.published.freeze = freeze;
-        self.clocks.plan = plan_clock;
         if let Some(plan) = saved {
             // From the disk: unconfirmed until it is compared with the acceptors.
             self.learn_plan(&plan, false, None, turn);

@@ -3,10 +3,10 @@
 use super::{
     board,
     clocks::Clocks,
-    election::{Election, ElectionSettings, ElectionView},
+    election::{Election, ElectionSettings, ElectionView, KnownLeader},
     member_change::Change,
     pause::AddressPause,
-    plan_clock::millis,
+    plan_clock::{PlanClock, millis},
     proposer::{Proposer, ProposerSettings},
     trust::Trust,
     types::{Contact, LeaderView, Settings, Ticket},
@@ -103,7 +103,8 @@ pub(super) struct CostShift {
 
 impl Leader {
     /// `boot` must differ between any two runs of an agent: no ballot may be used twice.
-    pub fn new(settings: Settings, boot: u64, now: Now) -> Self {
+    /// `plan_clock`: a new one, or that of before if only this part was restarted.
+    pub fn new(settings: Settings, boot: u64, plan_clock: PlanClock, now: Now) -> Self {
         let election = Election::new(ElectionSettings::default(), settings.id.clone(), boot);
 
         Self {
@@ -112,7 +113,7 @@ impl Leader {
             election,
             proposer: Proposer::new(ProposerSettings::default()),
             seen: Seen::default(),
-            clocks: Clocks::new(now),
+            clocks: Clocks::new(plan_clock, now),
             plan: None,
             change: None,
             calls: BTreeMap::new(),
@@ -183,7 +184,7 @@ impl Leader {
     }
 
     /// The other agent that claims to lead, if it is believed.
-    pub(super) fn known_leader(&self, board: &BoardView) -> Option<super::election::KnownLeader> {
+    pub(super) fn known_leader(&self, board: &BoardView) -> Option<KnownLeader> {
         let planned = self.confirmed_plan();
         let is_believed = |ballot: &Ballot| {
             ballot.number <= self.election.known().allowance().number

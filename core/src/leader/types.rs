@@ -54,8 +54,6 @@ pub struct Start {
     pub known: Option<Arc<CommittedPlan>>,
     /// As of before, if only this part was restarted.
     pub freeze: Option<Arc<Freeze>>,
-    /// As of before, or a new one.
-    pub plan_clock: PlanClock,
 }
 
 /// This agent's contact with other regions.

@@ -9,7 +9,7 @@ fn a_peer_an_hour_ahead_is_detected_and_latency_is_not_mistaken_for_skew() {
         monotonic: answered,
         unix_ms: 1_789_992_000_000,
     };
-    let mut clocks = Clocks::new(now);
+    let mut clocks = Clocks::new(PlanClock::new(now.monotonic), now);
     let peer: AgentId = "a/x".parse().unwrap();
     let reading = ClockReading {
         unix_ms: now.unix_ms + 3_600_000 - 100,
@@ -37,7 +37,7 @@ fn a_clock_that_is_set_is_noticed_once_and_earlier_measurements_no_longer_count(
         monotonic: Instant::now(),
         unix_ms: 1_789_992_000_000,
     };
-    let mut clocks = Clocks::new(now);
+    let mut clocks = Clocks::new(PlanClock::new(now.monotonic), now);
     let heard = PeerClock {
         reading: ClockReading {
             unix_ms: now.unix_ms,
