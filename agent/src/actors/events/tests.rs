@@ -1,8 +1,8 @@
 use super::*;
-use crate::snapshots::LeaderView;
 use regionmesh_core::{
     gossip::{AgentView, SeenStatus},
     health::verdict::RegionVerdict,
+    leader::LeaderView,
 };
 use regionmesh_protocol::{
     plan::{CommittedPlan, Plan, RegionPlan},

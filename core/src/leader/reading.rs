@@ -2,20 +2,19 @@
 
 use super::{
     board,
-    calls::{CALL_TIMEOUT, ask_acceptor},
-    driver::Driver,
+    confirm::{Reading, Voters},
+    notice::PlanNotice,
+    state::Leader,
     trust::{Claim, Round},
+    turn::Turn,
+    types::{Effect, Refusal},
 };
-use crate::{actors::messages::LeaderMessage, refusals::reason};
-use regionmesh_core::{
-    gossip::BoardView,
-    leader::confirm::{Reading, Voters},
-};
+use crate::gossip::BoardView;
 use regionmesh_protocol::{
     identity::{AgentId, RegionName},
     plan::CommittedPlan,
     register::{
-        acceptor::{AcceptorAnswer, AcceptorReply, AcceptorRequest},
+        acceptor::{AcceptorAnswer, AcceptorReply},
         ballot::{Bounds, Reach, Stamp},
         members::Members,
     },
@@ -23,24 +22,26 @@ use regionmesh_protocol::{
 };
 use std::{
     collections::{BTreeMap, BTreeSet},
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 /// Pause between two rounds of reading, once the agent acts on a plan.
 const READ_PAUSE: Duration = Duration::from_secs(1);
 /// The same after a start, while peers are being connected and DNS waits.
 const FIRST_READ_PAUSE: Duration = Duration::from_millis(150);
+/// After this long a round is given up; a call takes less.
+const ROUND_TIMEOUT: Duration = Duration::from_secs(6);
 
-impl Driver {
-    /// A proposer asked our acceptor for more than is plausible: perhaps the others have moved on.
-    pub(super) fn asked_too_far(&mut self) {
-        self.trust.is_due = true;
-    }
-
+impl Leader {
     /// Records an acceptor's state; returns whether it is believed.
-    pub(super) fn note_acceptor(&mut self, from: &RegionName, reply: &AcceptorReply) -> bool {
+    pub(super) fn note_acceptor(
+        &mut self,
+        from: &RegionName,
+        reply: &AcceptorReply,
+        turn: &mut Turn<'_>,
+    ) -> bool {
         let is_believed = self.election.acceptor_replied(from, reply);
-        if *from == self.arguments.id.region {
+        if from == self.own_region() {
             match reply {
                 AcceptorReply::State(state) => self.trust.promised.clone_from(&state.promised),
                 AcceptorReply::Promised { ballot, .. } => {
@@ -60,44 +61,53 @@ impl Driver {
             self.trust.is_due = true;
         }
 
-        self.bound_acceptors();
-        self.report_implausible_acceptors(from, reply, is_believed);
+        self.bound_acceptors(turn);
+        self.report_implausible_acceptors(from, reply, is_believed, turn);
         is_believed
     }
 
     /// A plan was found committed, or committed by this agent.
-    pub(super) fn decided(&mut self, plan: CommittedPlan) {
+    pub(super) fn decided(&mut self, plan: CommittedPlan, turn: &mut Turn<'_>) {
         self.trust.decided = Some((plan.stamp, plan.plan));
-        self.bound_acceptors();
+        self.bound_acceptors(turn);
     }
 
     /// Bounds the acceptors whose stores this agent writes by what the others have decided.
-    fn bound_acceptors(&self) {
-        let bounds = Bounds {
-            allowance: self.election.known().allowance(),
-            decided: self.trust.decided.clone(),
-        };
+    fn bound_acceptors(&mut self, turn: &mut Turn<'_>) {
+        let allowance = self.election.known().allowance();
+        let decided = &self.trust.decided;
+        let is_known = self
+            .published
+            .bounds
+            .as_ref()
+            .is_some_and(|bounds| bounds.allowance == allowance && bounds.decided == *decided);
 
-        if let Some(witness) = &self.arguments.witness {
-            witness.set_bounds(bounds.clone());
+        if !is_known {
+            let bounds = Bounds {
+                allowance,
+                decided: decided.clone(),
+            };
+            self.published.bounds = Some(bounds.clone());
+            turn.emit(Effect::Bounds(Box::new(bounds)));
         }
-        self.arguments.store.set_bounds(bounds);
     }
 
     fn report_implausible_acceptors(
-        &self,
+        &mut self,
         from: &RegionName,
         reply: &AcceptorReply,
         is_believed: bool,
+        turn: &mut Turn<'_>,
     ) {
+        let kind = ProblemKind::AcceptorImplausible;
         let known = self.election.known();
         let strays: BTreeMap<&RegionName, Reach> = known.strays().collect();
-        self.arguments
-            .snapshots
-            .problems
-            .retain(ProblemKind::AcceptorImplausible, |subject| {
-                strays.keys().any(|region| region.as_str() == subject)
-            });
+        let subjects: BTreeSet<String> = strays.keys().map(ToString::to_string).collect();
+
+        if self.published.strays.as_ref() != Some(&subjects) {
+            self.published.strays = Some(subjects.clone());
+            turn.emit(Effect::RetainProblems { kind, subjects });
+        }
 
         if is_believed || !strays.contains_key(from) {
             return;
@@ -110,35 +120,28 @@ impl Driver {
             known.majority(),
         );
 
-        self.arguments
-            .refusals
-            .count_one(reason::ACCEPTOR_IMPLAUSIBLE);
-        self.arguments.snapshots.problems.set(
-            ProblemKind::AcceptorImplausible,
-            from.as_str(),
+        turn.count_refusal(Refusal::AcceptorImplausible);
+        turn.emit(Effect::SetProblem {
+            kind,
+            subject: from.to_string(),
             detail,
-        );
+        });
     }
 
     /// Reads the state of all acceptors, if that is due and no round is under way.
-    pub(super) fn read_if_due(&mut self) {
-        let is_current = *self.arguments.snapshots.is_current.borrow();
-        let pause = if is_current {
+    pub(super) fn read_if_due(&mut self, turn: &mut Turn<'_>) {
+        let now = turn.now.monotonic;
+        let elapsed = |at| now.saturating_duration_since(at);
+        let pause = if self.seen.contact.is_current {
             READ_PAUSE
         } else {
             FIRST_READ_PAUSE
         };
-        let is_paused = self.trust.ended.is_some_and(|at| at.elapsed() < pause);
+        let is_paused = self.trust.ended.is_some_and(|at| elapsed(at) < pause);
 
-        if self
-            .trust
+        self.trust
             .round
-            .as_ref()
-            .is_some_and(|round| round.begun.elapsed() > CALL_TIMEOUT * 3)
-        {
-            self.trust.round = None;
-        }
-
+            .take_if(|round| elapsed(round.begun) > ROUND_TIMEOUT);
         if !self.trust.is_due || is_paused || self.trust.round.is_some() {
             return;
         }
@@ -149,28 +152,17 @@ impl Driver {
             .members()
             .map(|members| members.names())
             .unwrap_or_default();
-        let open: BTreeSet<RegionName> = members.union(&self.configured).cloned().collect();
+        let open: BTreeSet<RegionName> =
+            members.union(&self.settings.configured).cloned().collect();
         let number = self.trust.rounds;
 
-        for from in open.clone() {
-            let arguments = self.arguments.clone();
-            let myself = self.myself.clone();
-            tokio::spawn(async move {
-                let asked = ask_acceptor(&arguments, &from, AcceptorRequest::Read);
-                let answer = tokio::time::timeout(CALL_TIMEOUT * 2, asked).await;
-                let answer = answer
-                    .unwrap_or_else(|_| Err(format!("no answer within {:?}", CALL_TIMEOUT * 2)));
-                let _ = myself.cast(LeaderMessage::AcceptorRead {
-                    round: number,
-                    from,
-                    answer,
-                });
-            });
+        for to in open.clone() {
+            turn.emit(Effect::ReadAcceptor { round: number, to });
         }
 
         self.trust.round = Some(Round {
             number,
-            begun: Instant::now(),
+            begun: now,
             open,
             reading: Reading::default(),
         });
@@ -182,10 +174,11 @@ impl Driver {
         number: u64,
         from: RegionName,
         answer: Result<AcceptorAnswer, String>,
+        turn: &mut Turn<'_>,
     ) {
         let reply = answer.ok().map(|answer| answer.reply);
         if let Some(reply) = &reply {
-            self.note_acceptor(&from, reply);
+            self.note_acceptor(&from, reply, turn);
         }
 
         let Some(mut round) = self.trust.round.take_if(|round| round.number == number) else {
@@ -197,22 +190,22 @@ impl Driver {
         }
 
         let board = self.board();
-        self.judge_plans(&board, &round);
-        self.judge_leaders(&board, &round);
+        self.judge_plans(&board, &round, turn);
+        self.judge_leaders(&board, &round, turn);
         if round.open.is_empty() {
-            self.trust.ended = Some(Instant::now());
+            self.trust.ended = Some(turn.now.monotonic);
         } else {
             self.trust.round = Some(round);
         }
     }
 
-    fn judge_plans(&mut self, board: &BoardView, round: &Round) {
-        if self.is_withdrawing() {
+    fn judge_plans(&mut self, board: &BoardView, round: &Round, turn: &mut Turn<'_>) {
+        if self.trust.is_withdrawing(turn.now.monotonic) {
             self.trust.is_due = true;
             return;
         }
 
-        let known = self.arguments.snapshots.plan.borrow().clone();
+        let known = self.plan.clone();
         let is_confirmed = self.trust.is_plan_confirmed;
         let members = known
             .as_ref()
@@ -231,17 +224,17 @@ impl Driver {
             });
 
         if let Some(known) = known.filter(|_| is_wrong) {
-            self.withdraw(&known);
+            self.withdraw(&known, turn);
             return;
         }
 
         if let Some(committed) = committed {
-            self.learn_plan(&committed, true, None);
-            self.decided(committed);
+            self.learn_plan(&committed, true, None, turn);
+            self.decided(committed, turn);
         }
 
         // A plan published before the round began that no majority accepted was never committed.
-        let refuted: Vec<(AgentId, Stamp)> = board::plans(board, &self.arguments.id)
+        let refuted: Vec<(AgentId, Stamp)> = board::plans(board, &self.settings.id)
             .filter(|(_, plan, since)| {
                 *since < round.begun
                     && self.with_voters(members.as_ref(), |voters| {
@@ -254,23 +247,24 @@ impl Driver {
         for (agent, stamp) in refuted {
             self.report(
                 &agent,
-                reason::PLAN_NOT_COMMITTED,
-                &format!("it publishes plan {stamp}, which no majority accepted"),
+                Refusal::PlanNotCommitted,
+                format!("it publishes plan {stamp}, which no majority accepted"),
+                turn,
             );
 
             self.trust
                 .refuted
-                .insert((agent, Claim::Plan(stamp)), Instant::now());
+                .insert((agent, Claim::Plan(stamp)), turn.now.monotonic);
         }
     }
 
-    fn judge_leaders(&mut self, board: &BoardView, round: &Round) {
+    fn judge_leaders(&mut self, board: &BoardView, round: &Round, turn: &mut Turn<'_>) {
         let members = self.members().filter(|_| self.trust.is_plan_confirmed);
         let mut promised = Vec::new();
         let mut refuted = Vec::new();
 
         self.with_voters(members.as_ref(), |voters| {
-            for (ballot, _, since) in board::claims(board, &self.arguments.id) {
+            for (ballot, _, since) in board::claims(board, &self.settings.id) {
                 if round.reading.is_promised(ballot, voters) {
                     promised.push(ballot.clone());
                 } else if since < round.begun && round.reading.refutes_ballot(ballot, voters) {
@@ -283,10 +277,11 @@ impl Driver {
         for ballot in refuted {
             let what =
                 format!("it claims to lead under ballot {ballot}, which no majority promised");
-            self.report(&ballot.agent.clone(), reason::NOT_THE_LEADER, &what);
+            let agent = ballot.agent.clone();
+            self.report(&agent, Refusal::NotTheLeader, what, turn);
             self.trust
                 .refuted
-                .insert((ballot.agent.clone(), Claim::Leads(ballot)), Instant::now());
+                .insert((agent, Claim::Leads(ballot)), turn.now.monotonic);
         }
     }
 
@@ -294,25 +289,24 @@ impl Driver {
         let known = known.filter(|members| !members.is_empty());
         judge(&Voters {
             known,
-            configured: &self.configured,
-            own: &self.arguments.id.region,
+            configured: &self.settings.configured,
+            own: self.own_region(),
         })
     }
 
     /// Withdraws a plan from the disk that was never committed. The register's is adopted a moment
     /// later.
-    fn withdraw(&mut self, plan: &CommittedPlan) {
-        tracing::error!(
-            stamp = %plan.stamp, reason = %plan.plan.reason,
-            "the plan saved on disk was never committed; using the register's"
-        );
+    fn withdraw(&mut self, plan: &CommittedPlan, turn: &mut Turn<'_>) {
+        turn.notice(PlanNotice::Withdrawn {
+            stamp: plan.stamp.clone(),
+            reason: plan.plan.reason.clone(),
+        });
 
-        self.arguments
-            .refusals
-            .count_one(reason::PLAN_NOT_COMMITTED);
-        self.arguments.snapshots.plan.send_replace(None);
+        turn.count_refusal(Refusal::PlanNotCommitted);
+        turn.emit(Effect::WithdrawPlan);
+        self.plan = None;
         self.trust.is_plan_confirmed = false;
-        self.trust.withdrawn = Some(Instant::now());
+        self.trust.withdrawn = Some(turn.now.monotonic);
         self.trust.is_due = true;
     }
 }

@@ -1,59 +1,45 @@
-//! Times of a plan, read by our own clock, which may be off or may be set.
+//! Whether this agent's clock is right, as far as its peers' clocks show.
 
-use super::driver::Driver;
-use regionmesh_core::gossip::{BoardView, skew::OwnClock};
-use regionmesh_protocol::{identity::AgentId, plan::Plan, status::problem::ProblemKind};
-use std::{
-    borrow::Cow,
-    time::{Duration, Instant},
-};
+use super::{notice::Notice, state::Leader, turn::Turn, types::Effect};
+use crate::gossip::{BoardView, skew::OwnClock};
+use regionmesh_protocol::{identity::AgentId, status::problem::ProblemKind};
+use std::{collections::BTreeSet, time::Duration};
 
 /// How often this agent publishes the state of its clock.
 const JUDGE_EVERY: Duration = Duration::from_secs(1);
 /// Subject of the problem.
 const SUBJECT: &str = "clock";
 
-impl Driver {
-    /// The last plan that the proposer knows to be decided, with its times by our own clock.
-    pub(super) fn decided_by_own_clock(&self) -> Option<Cow<'_, Plan>> {
-        let (_, plan) = self.proposer.decided()?;
-        Some(self.arguments.snapshots.clocks.by_own_clock(plan))
-    }
-
+impl Leader {
     /// Detects a clock that was set, or that differs from the others'.
-    pub(super) fn check_clocks(&mut self, board: &BoardView) {
+    pub(super) fn check_clocks(&mut self, board: &BoardView, turn: &mut Turn<'_>) {
         let members = self.member_names();
         let is_alive = |peer: &AgentId| board.agents.get(peer).is_some_and(|view| view.is_alive);
-        let snapshots = &self.arguments.snapshots;
-        let seen = snapshots
-            .clocks
-            .evaluate(|peer| members.contains(&peer.region) && is_alive(peer));
-        let metrics = &self.arguments.metrics;
+        let may_lead = |peer: &AgentId| members.contains(&peer.region) && is_alive(peer);
 
-        if let Some(by_ms) = seen.set_by_ms {
-            metrics.clock.steps.inc();
-            tracing::warn!(
-                by_ms,
-                "this machine's clock was set; orders, cool-downs and ramps continue by the \
-                    monotonic clock"
-            );
+        if let Some(by_ms) = self.clocks.evaluate(may_lead, turn.now) {
+            turn.notice(Notice::ClockSet(by_ms));
         }
 
-        if self
-            .clock_judged
-            .is_some_and(|at| at.elapsed() < JUDGE_EVERY)
-        {
+        let now = turn.now.monotonic;
+        let last = self.clocks.judged;
+        if last.is_some_and(|at| now.saturating_duration_since(at) < JUDGE_EVERY) {
             return;
         }
 
-        self.clock_judged = Some(Instant::now());
-        metrics.clock.ahead.set(seen.own.ahead_ms as f64 / 1e3);
-        if seen.own.is_doubtful() {
-            snapshots
-                .problems
-                .set(ProblemKind::ClockSkew, SUBJECT, in_words(&seen.own));
+        self.clocks.judged = Some(now);
+        let own = &self.clocks.own;
+        let kind = ProblemKind::ClockSkew;
+        turn.notice(Notice::ClockAhead(own.ahead_ms));
+        if own.is_doubtful() {
+            turn.emit(Effect::SetProblem {
+                kind,
+                subject: SUBJECT.to_owned(),
+                detail: in_words(own),
+            });
         } else {
-            snapshots.problems.clear(ProblemKind::ClockSkew, SUBJECT);
+            let subjects = BTreeSet::new();
+            turn.emit(Effect::RetainProblems { kind, subjects });
         }
     }
 }

@@ -1,30 +1,34 @@
 //! Detects a frozen plan, without a leader or while automatic failover is refused, and hands the
 //! DNS server the answers for that time.
 
-use super::driver::Driver;
-use regionmesh_core::{
+use super::{notice::Notice, state::Leader, turn::Turn, types::Effect};
+use crate::{
     gossip::BoardView,
-    planning::freeze::{Freeze, LocalAnswer, Place, local_answer},
+    planning::{
+        RegionSettings,
+        freeze::{Freeze, LocalAnswer, Place, local_answer},
+    },
 };
 use regionmesh_protocol::{identity::RegionName, plan::Plan};
-use regionmesh_runtime::time::unix_ms;
 use std::{collections::BTreeSet, sync::Arc};
 
-impl Driver {
+impl Leader {
     /// Updates whether the plan is frozen, and what this agent's DNS answers while it is.
-    pub(super) fn judge_freeze(&mut self, board: &BoardView) {
-        let now_ms = self.now_ms();
-        let is_led = self.arguments.snapshots.leader.borrow().ballot.is_some();
+    pub(super) fn judge_freeze(&mut self, board: &BoardView, turn: &mut Turn<'_>) {
+        let now_ms = self.now_ms(turn.now);
+        let leader = self.published.leader.as_ref();
+        let is_led = leader.is_some_and(|leader| leader.ballot.is_some());
         let frozen_ms = self.freeze.observe(is_led, now_ms);
-        let plan = self.arguments.snapshots.plan.borrow().clone();
-        let before = self.arguments.snapshots.freeze.borrow().clone();
+        let before = self.published.freeze.clone();
         let refused = self
             .members()
             .and_then(|members| members.why_not_automatic());
 
         // A leader that acts on orders only does not move users: reported once our own answer
         // differs from the plan.
-        let next = plan
+        let next = self
+            .plan
+            .as_ref()
             .filter(|_| frozen_ms.is_some() || refused.is_some())
             .and_then(|committed| {
                 let local = self.local_answer(&committed.plan);
@@ -35,7 +39,7 @@ impl Driver {
                 let lasted_ms = frozen_ms.map_or(0, |since_ms| now_ms - since_ms);
                 let since_ms = before
                     .as_ref()
-                    .map_or(unix_ms().saturating_sub(lasted_ms), |before| {
+                    .map_or(turn.now.unix_ms.saturating_sub(lasted_ms), |before| {
                         before.since_ms
                     });
 
@@ -46,33 +50,9 @@ impl Driver {
             return;
         }
 
-        let left_out = |freeze: Option<&Freeze>| {
-            freeze
-                .and_then(|freeze| freeze.local.as_deref())
-                .map(|local| local.left_out.clone())
-                .unwrap_or_default()
-        };
-
-        self.publish_left_out(&left_out(before.as_deref()), &left_out(next.as_ref()));
-        self.arguments
-            .metrics
-            .frozen
-            .is_frozen
-            .set(i64::from(next.is_some()));
-
-        match &next {
-            Some(freeze) => tracing::warn!(
-                since_ms = freeze.since_ms,
-                detail = freeze.detail,
-                "the plan is frozen"
-            ),
-            None => tracing::info!("the plan is no longer frozen"),
-        }
-
-        self.arguments
-            .snapshots
-            .freeze
-            .send_replace(next.map(Arc::new));
+        report_left_out(&left_out(before.as_deref()), &left_out(next.as_ref()), turn);
+        self.published.freeze = next.map(Arc::new);
+        turn.emit(Effect::Freeze(self.published.freeze.clone()));
     }
 
     /// `refused`: why the leader moves no traffic automatically.
@@ -83,9 +63,7 @@ impl Driver {
         local: Option<LocalAnswer>,
         since_ms: u64,
     ) -> Freeze {
-        let names = self
-            .members()
-            .map_or_else(|| self.configured.clone(), |members| members.names());
+        let names = self.member_names();
         let living: BTreeSet<&RegionName> = board
             .agents
             .iter()
@@ -93,7 +71,7 @@ impl Driver {
             .map(|(agent, _)| &agent.region)
             .collect();
 
-        let own = &self.arguments.id.region;
+        let own = self.own_region();
         let reachable = names
             .iter()
             .filter(|name| living.contains(name) || *name == own)
@@ -139,14 +117,14 @@ impl Driver {
     }
 
     fn local_answer(&self, plan: &Plan) -> Option<LocalAnswer> {
-        let config = &self.arguments.config;
-        if !config.dns.filter_when_frozen {
+        let settings = &self.settings;
+        if !settings.filters_when_frozen {
             return None;
         }
 
-        let place = |region: &crate::config::RegionConfig| {
+        let place = |(name, region): (&RegionName, &RegionSettings)| {
             (
-                region.name.clone(),
+                name.clone(),
                 Place {
                     weight_bp: region.weight_bp,
                     priority: region.priority,
@@ -154,37 +132,36 @@ impl Driver {
             )
         };
 
-        let places = config.regions.iter().map(place).collect();
-        let seen = self.arguments.snapshots.own_view.borrow().clone();
+        let places = settings.plan.regions.iter().map(place).collect();
         local_answer(
             plan,
-            config.traffic.when_all_down.withdraws(plan),
-            &seen,
-            config.traffic.strategy,
+            settings.withdraws_when_all_failed && plan.all_failed_ms.is_some(),
+            &self.seen.own_view,
+            settings.plan.strategy,
             &places,
         )
     }
+}
 
-    fn publish_left_out(&self, before: &BTreeSet<RegionName>, after: &BTreeSet<RegionName>) {
-        for region in before.union(after) {
-            let is_left_out = after.contains(region);
-            self.arguments
-                .metrics
-                .frozen
-                .left_out
-                .with_label_values(&[region.as_str()])
-                .set(i64::from(is_left_out));
+/// The regions that our own DNS leaves out.
+fn left_out(freeze: Option<&Freeze>) -> BTreeSet<RegionName> {
+    freeze
+        .and_then(|freeze| freeze.local.as_deref())
+        .map(|local| local.left_out.clone())
+        .unwrap_or_default()
+}
 
-            if is_left_out == before.contains(region) {
-                continue;
-            }
-
-            if is_left_out {
-                tracing::warn!(%region, "the plan is frozen: DNS leaves out a region that refuses \
-                    this agent's probes");
-            } else {
-                tracing::info!(%region, "DNS answers a region that it had left out");
-            }
-        }
+fn report_left_out(
+    before: &BTreeSet<RegionName>,
+    after: &BTreeSet<RegionName>,
+    turn: &mut Turn<'_>,
+) {
+    for region in before.union(after) {
+        let is_left_out = after.contains(region);
+        turn.notice(Notice::LeftOut {
+            region: region.clone(),
+            is_left_out,
+            is_news: is_left_out != before.contains(region),
+        });
     }
 }

@@ -16,14 +16,22 @@ pub(super) struct AddressPause {
 
 impl AddressPause {
     /// The plan that is to be proposed now.
-    pub(super) fn pass(&mut self, current: Option<&Plan>, next: Option<Plan>) -> Option<Plan> {
+    pub(super) fn pass(
+        &mut self,
+        current: Option<&Plan>,
+        next: Option<Plan>,
+        now: Instant,
+    ) -> Option<Plan> {
         let is_waiting = next
             .as_ref()
             .zip(current)
             .is_some_and(|(next, current)| next.differs_in_addresses_only(current));
 
-        if is_waiting && self.since.get_or_insert_with(Instant::now).elapsed() < ADDRESS_PAUSE {
-            return None;
+        if is_waiting {
+            let since = *self.since.get_or_insert(now);
+            if now.saturating_duration_since(since) < ADDRESS_PAUSE {
+                return None;
+            }
         }
         self.since = None;
         next
