@@ -107,6 +107,7 @@ mod tests {
                 regions,
                 ..Plan::default()
             },
+            certificate: Default::default(),
         }
     }
 

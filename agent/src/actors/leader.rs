@@ -24,6 +24,7 @@ mod planning;
 mod publication;
 mod reading;
 mod saved_plan;
+mod signing;
 mod trust;
 mod weighing;
 
@@ -35,6 +36,7 @@ pub use metrics::LeaderMetrics;
 use ractor::{Actor, ActorProcessingErr, ActorRef};
 use regionmesh_store::load_committed_plan;
 use saved_plan::save_plans;
+pub use signing::Signing;
 use std::{sync::Arc, time::Duration};
 use tokio::{sync::Semaphore, task::JoinSet};
 
@@ -79,6 +81,7 @@ impl Actor for LeaderActor {
 
         let acceptor = Acceptor {
             store: arguments.store.clone(),
+            signing: arguments.signing.clone(),
             permits: Arc::new(Semaphore::new(ACCEPTOR_REQUESTS)),
             metrics: arguments.metrics.clone(),
             myself: myself.clone(),

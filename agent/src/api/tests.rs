@@ -472,6 +472,7 @@ impl Fixture {
             .send_replace(Some(Arc::new(CommittedPlan {
                 stamp: Stamp { ballot, seq: 12 },
                 plan,
+                certificate: Default::default(),
             })));
     }
 

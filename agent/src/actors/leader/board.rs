@@ -4,7 +4,10 @@ use crate::config::{Config, RegionConfig};
 use regionmesh_core::{
     gossip::{AgentView, BoardView},
     health::verdict::{RegionVerdict, answered},
-    leader::election::{ElectionView, KnownLeader},
+    leader::{
+        certificate::Presented,
+        election::{ElectionView, KnownLeader},
+    },
     planning::{PlanInputs, RegionInput, load::LoadMeter},
     recovery::canary::Evidence,
 };
@@ -70,6 +73,23 @@ pub(super) fn plans<'a>(
             let seen = view.status_entries.get(&StatusKind::Plan)?;
             Some((agent, plan_of(view)?, seen.seen_at))
         })
+}
+
+/// The certificate chains that agents publish.
+pub(super) struct Chains<'a>(pub(super) &'a BoardView);
+
+impl Presented for Chains<'_> {
+    fn chain(&self, agent: &AgentId) -> Option<&[Vec<u8>]> {
+        let view = self.0.agents.get(agent)?;
+        match &*view
+            .status_entries
+            .get(&StatusKind::Certificate)?
+            .status_entry
+        {
+            StatusEntry::Certificate(chain) => Some(chain),
+            _ => None,
+        }
+    }
 }
 
 /// Whether an agent of another region publishes a plan that is no later than `known`. The board

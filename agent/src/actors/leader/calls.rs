@@ -1,7 +1,7 @@
 //! Calls to acceptors and voters, in tasks that report back.
 
 use super::{arguments::LeaderArguments, driver::Driver};
-use crate::actors::messages::LeaderMessage;
+use crate::{actors::messages::LeaderMessage, refusals::reason};
 use regionmesh_mesh::Peer;
 use regionmesh_protocol::{
     identity::RegionName,
@@ -62,11 +62,12 @@ pub(super) async fn ask_acceptor(
     request: AcceptorRequest,
 ) -> Result<AcceptorAnswer, String> {
     if *to == arguments.id.region {
-        return arguments
+        let answer = arguments
             .store
             .apply(&request)
             .await
-            .map_err(|error| error.to_string());
+            .map_err(|error| error.to_string())?;
+        return arguments.signing.sign(&request, answer);
     }
 
     if to.as_str() == WITNESS {
@@ -82,12 +83,15 @@ pub(super) async fn ask_acceptor(
     }
 
     let peer = Peer::Region(to.clone());
-    match arguments
-        .peers
-        .call(&peer, PeerRequest::Acceptor(request), CALL_TIMEOUT)
-        .await
-    {
-        Ok(PeerReply::Acceptor(reply)) => Ok(reply),
+    let asked = PeerRequest::Acceptor(request.clone());
+    match arguments.peers.call(&peer, asked, CALL_TIMEOUT).await {
+        Ok(PeerReply::Acceptor(answer)) => arguments
+            .signing
+            .check(to, &request, answer)
+            .inspect_err(|why| {
+                let refusals = &arguments.refusals;
+                refusals.refuse(to.as_str(), reason::ANSWER_NOT_PROVEN, why);
+            }),
         Ok(PeerReply::Failed(error)) => Err(error),
         Ok(PeerReply::Refused(why)) => Err(why.to_string()),
         Ok(_) => Err(format!("{peer} sent an unexpected answer")),

@@ -7,10 +7,10 @@ use regionmesh_core::leader::{
 };
 use regionmesh_protocol::{
     identity::RegionName,
-    plan::{CommittedPlan, Plan},
+    plan::CommittedPlan,
     register::{
         acceptor::AcceptorAnswer,
-        ballot::{Ballot, Stamp},
+        ballot::Ballot,
         members::register_id,
         prevote::{PreVoteReply, PreVoteRequest},
     },
@@ -176,7 +176,8 @@ impl Driver {
                     tracing::info!(%ballot, "elected leader");
                     self.election.elected(&ballot);
                 }
-                Effect::Committed(stamp, plan) => self.committed(stamp, plan),
+                Effect::Committed(committed) => self.committed(committed),
+                Effect::Certified(committed) => self.learn_plan(&committed, true, None),
                 Effect::Joined(region, incarnation) => self.joined(region, incarnation),
                 Effect::NotJoined(region, why) => self.not_joined(&region, &why),
                 Effect::SteppedDown(ballot, reason) => self.stepped_down(&ballot, &reason),
@@ -184,7 +185,7 @@ impl Driver {
         }
     }
 
-    pub(super) fn committed(&mut self, stamp: Stamp, plan: Plan) {
+    fn committed(&mut self, committed: CommittedPlan) {
         let metrics = &self.arguments.metrics;
         metrics.register.commits.inc();
 
@@ -195,9 +196,9 @@ impl Driver {
                 .commit_duration
                 .observe(duration.as_secs_f64());
         }
+        let CommittedPlan { stamp, plan, .. } = &committed;
         tracing::info!(%stamp, seq = stamp.seq, reason = %plan.reason, ?duration, "plan committed");
 
-        let committed = CommittedPlan { stamp, plan };
         self.decided(committed.clone());
         self.learn_plan(&committed, true, duration);
         if let Some(reply) = self.ordered.take() {

@@ -7,11 +7,12 @@ use super::{
     member_change::{Change, OrderReply},
     trust::Trust,
 };
-use crate::actors::messages::LeaderMessage;
+use crate::{actors::messages::LeaderMessage, refusals::reason};
 use ractor::ActorRef;
 use regionmesh_core::{
     gossip::BoardView,
     leader::{
+        certificate::Renewal,
         election::{Election, ElectionSettings, ElectionView},
         proposer::{Proposer, ProposerSettings},
     },
@@ -19,13 +20,14 @@ use regionmesh_core::{
 };
 use regionmesh_protocol::{
     identity::{IdentityError, RegionName},
-    plan::{CommittedPlan, Order},
+    plan::Order,
     register::{
         acceptor::AcceptorRequest,
         members::{Members, configured},
     },
     status::{StatusEntry, StatusKind},
 };
+use regionmesh_store::SavedPlan;
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
     sync::Arc,
@@ -59,6 +61,8 @@ pub(super) struct Driver {
     pub(super) trust: Trust,
     /// When this agent's clock was last judged.
     pub(super) clock_judged: Option<Instant>,
+    /// Decides when a plan needs new signatures.
+    pub(super) renewal: Renewal,
     /// When the cost shift was last computed, and its result.
     pub(super) cost: Option<(Instant, Option<CostTarget>)>,
 }
@@ -95,12 +99,13 @@ impl Driver {
             ordered: None,
             trust: Trust::default(),
             clock_judged: None,
+            renewal: Renewal::default(),
             cost: None,
         })
     }
 
     /// Loads the plan from before the start and reads our acceptor.
-    pub(super) fn start(&mut self, saved: Option<CommittedPlan>) {
+    pub(super) fn start(&mut self, saved: Option<SavedPlan>) {
         let metrics = &self.arguments.metrics;
         metrics
             .register
@@ -115,15 +120,36 @@ impl Driver {
                 .set(0);
         }
 
-        if let Some(plan) = saved {
-            // From the disk: unconfirmed until it is compared with the acceptors.
-            self.learn_plan(&plan, false, None);
+        if let Some(saved) = saved {
+            self.restore(&saved);
         }
 
         let own = self.arguments.id.region.clone();
         let read = AcceptorRequest::Read;
         self.call_acceptor(own, read);
         self.publish_changes();
+    }
+
+    /// Continues with a plan from the disk if it is proven. It is compared with the acceptors as
+    /// soon as they can be read.
+    fn restore(&mut self, saved: &SavedPlan) {
+        let plan = &saved.committed;
+        let signing = &self.arguments.signing;
+        let is_certified = self.with_voters(None, |voters| signing.is_certified(plan, voters));
+
+        if is_certified || signing.is_own(saved) {
+            self.learn_plan(plan, false, None);
+            return;
+        }
+
+        tracing::warn!(
+            stamp = %plan.stamp,
+            "the plan in the data directory has neither a valid certificate nor this agent's \
+                signature; waiting for the register's"
+        );
+        self.arguments
+            .refusals
+            .count_one(reason::PLAN_NOT_COMMITTED);
     }
 
     /// Publishes that this agent no longer leads, so that others need not wait for a timeout.

@@ -1,6 +1,10 @@
 //! The plans of a leader: their inputs, orders, and what is proposed.
 
-use super::{board, driver::Driver, member_change::OrderReply};
+use super::{
+    board::{self, Chains},
+    driver::Driver,
+    member_change::OrderReply,
+};
 use crate::cost::shift;
 use regionmesh_core::{
     gossip::BoardView,
@@ -179,8 +183,36 @@ impl Driver {
         let current = self.decided_by_own_clock().map(Cow::into_owned);
         let next = next_plan(current.as_ref(), &acting, unix_ms());
 
-        if let Some(plan) = self.pause.pass(current.as_ref(), next) {
-            self.propose(plan);
+        match self.pause.pass(current.as_ref(), next) {
+            Some(plan) => self.propose(plan),
+            None => self.renew_signatures(board),
+        }
+    }
+
+    /// Commits the plan again if the X.509 certificates of those who signed it end soon or were
+    /// replaced.
+    fn renew_signatures(&mut self, board: &BoardView) {
+        let known = self.arguments.snapshots.plan.borrow().clone();
+        let decided = self.proposer.decided();
+        let Some((known, (stamp, plan))) = known.as_ref().zip(decided) else {
+            return;
+        };
+        let verifier = &*self.arguments.signing.verifier;
+
+        if known.stamp != *stamp
+            || !self
+                .renewal
+                .is_due(&known.certificate, &Chains(board), verifier, unix_ms())
+        {
+            return;
+        }
+
+        tracing::info!(%stamp, "committing the plan again for newer signatures");
+        let plan = plan.clone();
+        let now_ms = self.now_ms();
+        match self.proposer.commit(plan, now_ms) {
+            Ok(effects) => self.carry_out(effects),
+            Err(error) => tracing::warn!(%error, "the plan can't be committed again"),
         }
     }
 

@@ -54,8 +54,9 @@ impl Driver {
         is_current.send_replace(true);
     }
 
-    /// Adopts a committed plan if it is newer than the one known. `is_confirmed`: it is known to be
-    /// committed. `age`: time since the proposal, if this agent made it.
+    /// Adopts a committed plan if it is newer than the one known, or the same with a certificate of
+    /// more signatures. The caller has checked its proof: a certificate or a round of reading.
+    /// `is_confirmed`: the proof rests on members that are known, not on the configuration. `age`: time since the proposal, if this agent made it.
     pub(super) fn learn_plan(
         &mut self,
         plan: &CommittedPlan,
@@ -68,6 +69,10 @@ impl Driver {
 
         if let Some(known) = before.as_ref().filter(|known| known.stamp >= plan.stamp) {
             self.trust.is_plan_confirmed |= is_confirmed && known.stamp == plan.stamp;
+            if is_fuller(known, plan) {
+                snapshots.plan.send_replace(Some(Arc::new(plan.clone())));
+                self.publish(StatusEntry::Plan(plan.clone()));
+            }
             return;
         }
 
@@ -162,4 +167,11 @@ impl Driver {
             .gossip
             .cast(GossipMessage::Publish(Box::new(status_entry)));
     }
+}
+
+/// Whether `plan` is the plan known, with more signatures.
+pub(super) fn is_fuller(known: &CommittedPlan, plan: &CommittedPlan) -> bool {
+    known.stamp == plan.stamp
+        && known.plan == plan.plan
+        && known.certificate.len() < plan.certificate.len()
 }

@@ -236,6 +236,7 @@ impl Driver {
         }
 
         if let Some(committed) = committed {
+            self.trust.uncertified.clear();
             self.learn_plan(&committed, true, None);
             self.decided(committed);
         }
@@ -290,7 +291,11 @@ impl Driver {
         }
     }
 
-    fn with_voters<T>(&self, known: Option<&Members>, judge: impl FnOnce(&Voters<'_>) -> T) -> T {
+    pub(super) fn with_voters<T>(
+        &self,
+        known: Option<&Members>,
+        judge: impl FnOnce(&Voters<'_>) -> T,
+    ) -> T {
         let known = known.filter(|members| !members.is_empty());
         judge(&Voters {
             known,

@@ -3,6 +3,7 @@
 use super::{
     board,
     driver::Driver,
+    publication::is_fuller,
     trust::{Claim, WITHDRAWN_FOR},
 };
 use crate::refusals::reason;
@@ -107,13 +108,7 @@ impl Driver {
                 .collect::<Vec<_>>()
         };
 
-        let mut published = later(self);
-        published.sort_by(|(_, a), (_, b)| a.stamp.cmp(&b.stamp));
-        for (agent, plan) in published {
-            if self.is_from_its_leader(&agent, &plan) {
-                self.learn_plan(&plan, true, None);
-            }
-        }
+        self.adopt_certified(board);
 
         let has_open = later(self)
             .into_iter()
@@ -122,6 +117,39 @@ impl Driver {
             !self.trust.is_plan_confirmed && self.arguments.snapshots.plan.borrow().is_some();
 
         self.trust.is_due |= has_open || is_unsure;
+    }
+
+    /// Adopts plans whose certificates prove them. One that is proven to the members of the
+    /// configuration alone may be of a register that was reset: it is compared with the acceptors.
+    fn adopt_certified(&mut self, board: &BoardView) {
+        let mut published: Vec<_> = board::plans(board, &self.arguments.id).collect();
+        published.sort_by(|(_, a, _), (_, b, _)| a.stamp.cmp(&b.stamp));
+
+        for (agent, plan, since) in published {
+            let known = self.arguments.snapshots.plan.borrow().clone();
+            let is_useful = known
+                .as_ref()
+                .is_none_or(|known| known.stamp < plan.stamp || is_fuller(known, plan));
+            if !is_useful || self.trust.uncertified.get(agent) == Some(&since) {
+                continue;
+            }
+
+            let known = known.filter(|_| self.trust.is_plan_confirmed);
+            let members = known.as_ref().map(|known| &known.plan.members);
+            let signing = &self.arguments.signing;
+            if self.with_voters(members, |voters| signing.is_certified(plan, voters)) {
+                let is_confirmed = known.is_some() || self.is_from_its_leader(agent, plan);
+                self.learn_plan(plan, is_confirmed, None);
+                // What the earlier members did not prove, the new ones may.
+                self.trust.uncertified.clear();
+            } else {
+                self.trust.uncertified.insert(agent.clone(), since);
+            }
+        }
+
+        self.trust
+            .uncertified
+            .retain(|agent, _| board.agents.contains_key(agent));
     }
 
     /// Whether an agent publishes a plan of its own, under the ballot that our own acceptor

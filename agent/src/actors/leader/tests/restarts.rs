@@ -4,7 +4,7 @@ use super::*;
 
 /// An agent of the mesh as a new process: with its data directory, an empty board and no
 /// connection.
-async fn restarted(mesh: &Mesh) -> (LeaderArguments, Arc<CommittedPlan>) {
+pub(super) async fn restarted(mesh: &Mesh) -> (LeaderArguments, Arc<CommittedPlan>) {
     let plan = mesh.plan(|_| true).await;
     let known = mesh.agents.values().next().unwrap();
     let dir = &known.config.data_dir;
@@ -13,7 +13,7 @@ async fn restarted(mesh: &Mesh) -> (LeaderArguments, Arc<CommittedPlan>) {
         load_committed_plan(dir)
             .ok()
             .flatten()
-            .filter(|kept| kept.stamp >= plan.stamp)
+            .filter(|kept| kept.committed.stamp >= plan.stamp)
     })
     .await;
 
@@ -31,7 +31,7 @@ async fn restarted(mesh: &Mesh) -> (LeaderArguments, Arc<CommittedPlan>) {
 }
 
 /// A plan like `plan` that was never committed, ahead of all others.
-fn forged(plan: &CommittedPlan, number: u64) -> CommittedPlan {
+pub(super) fn forged(plan: &CommittedPlan, number: u64) -> CommittedPlan {
     let mut forged = plan.clone();
     forged.stamp.ballot.number = number;
     forged.stamp.seq += 1_000;
@@ -83,7 +83,6 @@ async fn a_plan_of_a_single_agent_is_refused_and_a_restarted_agent_waits_for_a_g
         ..fresh
     };
 
-    // The leader is believed about plans of its own.
     let is_other = |id: &&AgentId| id.region != fresh.id.region && **id != plan.stamp.ballot.agent;
     let other = mesh
         .agents
@@ -140,7 +139,11 @@ async fn an_uncommitted_plan_on_disk_is_replaced_by_that_of_the_register() {
     let (fresh, plan) = restarted(&mesh).await;
     let dir = tempfile::tempdir().unwrap();
 
-    save_committed_plan(dir.path(), &forged(&plan, u64::MAX)).unwrap();
+    let saved = SavedPlan {
+        committed: forged(&plan, u64::MAX),
+        confirmation: None,
+    };
+    save_committed_plan(dir.path(), &saved).unwrap();
     let config = Config {
         data_dir: dir.path().into(),
         ..(*fresh.config).clone()
