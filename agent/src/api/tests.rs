@@ -467,13 +467,12 @@ impl Fixture {
             is_self: false,
         });
 
-        self.snapshots
-            .plan
-            .send_replace(Some(Arc::new(CommittedPlan {
-                stamp: Stamp { ballot, seq: 12 },
-                plan,
-                certificate: Default::default(),
-            })));
+        let committed = CommittedPlan {
+            stamp: Stamp { ballot, seq: 12 },
+            plan,
+            certificate: Default::default(),
+        };
+        self.snapshots.plan.send_replace(Some(Arc::new(committed)));
     }
 
     fn link(&self, agent: &str, round_trip_us: u64) {

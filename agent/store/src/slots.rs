@@ -162,7 +162,8 @@ impl SlotStore {
         self.bounds.lock().clone()
     }
 
-    /// Answers `request`; the answer is durable, and not signed yet. Requests of this process run one after another.
+    /// Answers `request`; the answer is durable, and not signed yet. Requests of this process run
+    /// one after another.
     pub async fn apply(&self, request: &AcceptorRequest) -> Result<AcceptorAnswer, SlotError> {
         let mut seen = self.seen.lock().await;
         let start = Instant::now();

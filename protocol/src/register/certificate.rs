@@ -1,8 +1,8 @@
 //! The certificate of a committed plan: signatures of the acceptors that accepted it.
 //!
 //! An acceptor is a region's store, which has no key. The agent that applied the request to its
-//! region's store signs, with the key of its own certificate, once the store has made the acceptance
-//! durable. The rule that says which certificates prove a plan is in
+//! region's store signs, with the key of its own certificate, once the store has made the
+//! acceptance durable. The rule that says which certificates prove a plan is in
 //! `regionmesh_core::leader::certificate`.
 
 use crate::{

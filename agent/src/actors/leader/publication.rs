@@ -56,7 +56,8 @@ impl Driver {
 
     /// Adopts a committed plan if it is newer than the one known, or the same with a certificate of
     /// more signatures. The caller has checked its proof: a certificate or a round of reading.
-    /// `is_confirmed`: the proof rests on members that are known, not on the configuration. `age`: time since the proposal, if this agent made it.
+    /// `is_confirmed`: the proof rests on members that are known, not on the configuration. `age`:
+    /// time since the proposal, if this agent made it.
     pub(super) fn learn_plan(
         &mut self,
         plan: &CommittedPlan,

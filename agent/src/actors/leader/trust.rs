@@ -4,9 +4,9 @@
 //! ([`regionmesh_core::leader::certificate`]), regardless of who publishes it. That is the usual
 //! case and takes no extra time. Any other plan, and any claim to lead under a ballot that our own
 //! region's acceptor did not promise last, is confirmed by the acceptors first
-//! ([`regionmesh_core::leader::confirm`]): one round trip, at most one round at a time. A plan saved
-//! on disk needs a certificate too, or this agent's own signature, and is then compared with the
-//! acceptors. Claims that the acceptors refute are dropped and reported.
+//! ([`regionmesh_core::leader::confirm`]): one round trip, at most one round at a time. A plan
+//! saved on disk needs a certificate too, or this agent's own signature, and is then compared with
+//! the acceptors. Claims that the acceptors refute are dropped and reported.
 
 use regionmesh_core::leader::confirm::Reading;
 use regionmesh_protocol::{

@@ -1,10 +1,10 @@
 //! When a plan is committed again because its signers' X.509 certificates end.
 //!
-//! A certificate counts only while those of its signers are valid, so a plan that stays in force for
-//! long needs new signatures before an agent that restarts would refuse it. The leader commits it
-//! again once a signer presents a newer certificate than it signed with, and once less than a third
-//! of some signer's validity is left. If nothing was renewed by then, it repeats that each time half
-//! of the rest has passed, not all the time.
+//! A certificate counts only while those of its signers are valid, so a plan that stays in force
+//! for long needs new signatures before an agent that restarts would refuse it. The leader commits
+//! it again once a signer presents a newer certificate than it signed with, and once less than a
+//! third of some signer's validity is left. If nothing was renewed by then, it repeats that each
+//! time half of the rest has passed.
 
 use crate::gossip::Verifier;
 use regionmesh_protocol::{identity::AgentId, register::certificate::Certificate};
