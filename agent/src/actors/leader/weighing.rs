@@ -122,7 +122,8 @@ impl Driver {
     /// Adopts plans whose certificates prove them. One that is proven to the members of the
     /// configuration alone may be of a register that was reset: it is compared with the acceptors.
     fn adopt_certified(&mut self, board: &BoardView) {
-        let mut published: Vec<_> = board::plans(board, &self.arguments.id).collect();
+        let own = self.arguments.id.clone();
+        let mut published: Vec<_> = board::plans(board, &own).collect();
         published.sort_by(|(_, a, _), (_, b, _)| a.stamp.cmp(&b.stamp));
 
         for (agent, plan, since) in published {
