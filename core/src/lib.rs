@@ -15,4 +15,6 @@ pub mod notify;
 pub mod now;
 pub mod planning;
 pub mod recovery;
+pub mod rendezvous;
 pub mod replication;
+pub mod throttle;

@@ -1,22 +1,20 @@
 use super::*;
 use proptest::prelude::*;
-use rand::{RngExt, SeedableRng, rngs::StdRng};
 use regionmesh_protocol::status::entry::Entry;
 use regionmesh_protocol::status::entry::EntryVersion;
 use regionmesh_protocol::{
     codec,
     identity::MeshName,
-    status::{
-        AgentInfo, LeaderStatus, Links, Observations, ServingStatus, StatusEntry, StatusKind,
-    },
-};
-use std::{
-    collections::BTreeSet,
-    time::{Duration, Instant},
+    status::{AgentInfo, LeaderStatus, Links, Observations, ServingStatus, StatusKind},
 };
 
+mod laws;
 mod relay;
+mod restarts;
+mod scale;
+mod spreading;
 mod trust;
+mod world;
 
 const MAX: usize = 1 << 20;
 
@@ -324,61 +322,6 @@ proptest! {
             prop_assert_eq!(board.bytes(), counted);
         }
     }
-
-    #[test]
-    fn arbitrary_bytes_never_panic(bytes: Vec<u8>) {
-        let _ = (
-            ExchangeRequest::decode(&bytes),
-            ExchangeReply::decode(&bytes),
-        );
-        let entry = Entry {
-            owner: agent(1),
-            kind: StatusKind::Agent,
-            version: EntryVersion::default(),
-            payload: bytes.clone(),
-            signature: bytes,
-        };
-
-        apply(
-            &mut reader(),
-            Delta {
-                entries: vec![entry],
-                has_more: false,
-            },
-        );
-    }
-}
-
-#[test]
-fn an_exchange_survives_encoding_and_decoding() {
-    let mut owner = board_of(1, 5);
-    owner
-        .publish(status_entry(0, 1), &Key(agent(1), 0), Instant::now())
-        .unwrap();
-
-    let digest = owner.digest();
-    let delta = owner.delta_for(&Digest::default(), MAX);
-    let request = ExchangeRequest {
-        digest: digest.clone(),
-        delta: delta.clone(),
-        ..ExchangeRequest::default()
-    };
-
-    assert_eq!(
-        ExchangeRequest::decode(&request.encode().unwrap()).unwrap(),
-        request
-    );
-
-    let reply = ExchangeReply::Board {
-        digest,
-        delta,
-        clock: request.clock,
-    };
-
-    assert_eq!(
-        ExchangeReply::decode(&reply.encode().unwrap()).unwrap(),
-        reply
-    );
 }
 
 #[test]

@@ -1,11 +1,8 @@
-//! This agent's signatures about plans, and the checks of others'.
+//! This agent's signatures about plans, and the check of acceptors' answers.
 
 use regionmesh_core::{
     gossip::{Signer, Verifier},
-    leader::{
-        certificate::{check_answer, confirm, is_certified, is_confirmed, sign_answer},
-        confirm::Voters,
-    },
+    leader::certificate::{check_answer, confirm, sign_answer},
 };
 use regionmesh_protocol::{
     identity::{AgentId, MeshName, RegionName},
@@ -15,10 +12,9 @@ use regionmesh_protocol::{
         certificate::AgentSignature,
     },
 };
-use regionmesh_store::SavedPlan;
 use std::sync::Arc;
 
-/// Signs with this agent's key, and checks what other agents sign.
+/// Signs with this agent's key, and checks what acceptors sign.
 #[derive(Clone)]
 pub struct Signing {
     pub mesh: MeshName,
@@ -50,26 +46,8 @@ impl Signing {
             .map_err(|why| format!("{from}'s acceptance of a plan was rejected: {why}"))
     }
 
-    /// Whether a plan's certificate proves that it is committed.
-    pub(super) fn is_certified(&self, plan: &CommittedPlan, voters: &Voters<'_>) -> bool {
-        is_certified(plan, voters, &self.mesh, &*self.verifier)
-    }
-
     /// Signs a plan that this agent knows to be committed, for its own disk.
     pub(super) fn confirm(&self, plan: &CommittedPlan) -> Result<AgentSignature, String> {
         confirm(&self.mesh, &self.id, &*self.signer, plan)
-    }
-
-    /// Whether this agent saved the plan when it knew it to be committed.
-    pub(super) fn is_own(&self, saved: &SavedPlan) -> bool {
-        saved.confirmation.as_ref().is_some_and(|signed| {
-            is_confirmed(
-                &self.mesh,
-                &self.id,
-                &*self.verifier,
-                &saved.committed,
-                signed,
-            )
-        })
     }
 }

@@ -1,51 +1,12 @@
 use super::*;
+use crate::leader::tests::keys::{Key, Toy};
 use proptest::{collection::vec, prelude::*, sample::subsequence};
 use regionmesh_protocol::{
     codec,
     register::{ballot::Ballot, certificate::Certificate},
 };
+
 const INCARNATION: u64 = 100;
-
-/// A toy key: the chain names its owner, a signature is a hash under a secret that only tests know.
-struct Key(AgentId);
-
-fn toy_signature(leaf: &[u8], message: &[u8]) -> Vec<u8> {
-    blake3::hash(&[b"secret", leaf, message].concat())
-        .as_bytes()
-        .to_vec()
-}
-
-impl Signer for Key {
-    fn chain(&self) -> Vec<Vec<u8>> {
-        vec![self.0.to_string().into_bytes()]
-    }
-    fn sign(&self, message: &[u8]) -> Result<Vec<u8>, String> {
-        Ok(toy_signature(&self.chain()[0], message))
-    }
-}
-
-struct Toy;
-
-impl Verifier for Toy {
-    fn check_chain(&self, owner: &AgentId, chain: &[Vec<u8>]) -> Result<(), String> {
-        match chain {
-            [leaf] if *leaf == owner.to_string().into_bytes() => Ok(()),
-            _ => Err("another's".into()),
-        }
-    }
-    fn check_signature(
-        &self,
-        chain: &[Vec<u8>],
-        message: &[u8],
-        signature: &[u8],
-    ) -> Result<(), String> {
-        if toy_signature(&chain[0], message) == signature {
-            Ok(())
-        } else {
-            Err("forged".into())
-        }
-    }
-}
 
 struct Expired;
 
