@@ -1,7 +1,7 @@
 //! The mesh that the tests drive.
 
+mod actions;
 mod effects;
-mod queries;
 
 use super::keys::{Key, Toy};
 use crate::{

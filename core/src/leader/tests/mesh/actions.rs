@@ -1,16 +1,10 @@
-//! What tests wait for, and what they order.
+//! What a test does with a mesh, and what it asks of it.
 
-use super::{Agent, Mesh, Ordered, name};
-use crate::{
-    health::verdict::RegionVerdict,
-    leader::{Input, Notice},
-};
+use super::*;
 use regionmesh_protocol::{
-    identity::RegionName,
-    plan::{CommittedPlan, Order, OrderAction, OverrideKind},
+    plan::{Order, OrderAction, OverrideKind},
     status::condition::Condition,
 };
-use std::sync::Arc;
 
 impl Mesh {
     pub(in crate::leader::tests) fn running(&self) -> impl Iterator<Item = &Agent> {
