@@ -83,6 +83,7 @@ impl Snapshots {
             Cow::Owned(plan) => Some(Arc::new(CommittedPlan {
                 stamp: committed.stamp.clone(),
                 plan,
+                certificate: committed.certificate.clone(),
             })),
         }
     }

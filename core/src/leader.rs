@@ -11,6 +11,7 @@
 pub mod ballots;
 mod board;
 mod campaign;
+pub mod certificate;
 mod clocks;
 pub mod confirm;
 pub mod election;

@@ -4,7 +4,7 @@
 
 use crate::{
     identity::RegionName,
-    register::{ballot::Stamp, members::Members},
+    register::{ballot::Stamp, certificate::Certificate, members::Members},
 };
 use serde::{Deserialize, Serialize};
 use std::{collections::BTreeMap, net::IpAddr};
@@ -170,6 +170,10 @@ pub struct CommittedPlan {
     /// Its place in the order of plans; a later stamp outranks an earlier one.
     pub stamp: Stamp,
     pub plan: Plan,
+    /// Who accepted it. Empty if this agent learned of the plan from the acceptors themselves, and
+    /// in the history.
+    #[serde(default)]
+    pub certificate: Certificate,
 }
 
 impl Plan {

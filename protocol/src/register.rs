@@ -3,5 +3,7 @@
 pub mod acceptor;
 pub mod ballot;
 mod bounds;
+pub mod certificate;
 pub mod members;
 pub mod prevote;
+pub mod subject;

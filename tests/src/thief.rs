@@ -149,6 +149,7 @@ impl Thief {
         CommittedPlan {
             stamp: Stamp { ballot, seq },
             plan,
+            certificate: Default::default(),
         }
     }
 

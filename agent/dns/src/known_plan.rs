@@ -80,6 +80,7 @@ mod tests {
                 regions,
                 ..Plan::default()
             },
+            certificate: Default::default(),
         }
     }
 

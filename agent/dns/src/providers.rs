@@ -77,5 +77,6 @@ pub fn first_plan(config: &Config, now_ms: u64) -> CommittedPlan {
             seq: 0,
         },
         plan,
+        certificate: Default::default(),
     }
 }

@@ -62,7 +62,7 @@ pub(super) fn announce(zone: &Zone, plan: Option<&CommittedPlan>) {
     let weights = weights.join(" ");
 
     match plan {
-        Some(CommittedPlan { stamp, plan }) => {
+        Some(CommittedPlan { stamp, plan, .. }) => {
             info!(
                 seq = stamp.seq,
                 ballot = stamp.ballot.number,

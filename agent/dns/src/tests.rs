@@ -84,6 +84,7 @@ fn plan(seq: u64, regions: &[(&str, u16, &[&str])]) -> CommittedPlan {
             made_ms: 1,
             ..Plan::default()
         },
+        certificate: Default::default(),
     }
 }
 

@@ -329,7 +329,7 @@ fn serial(plan: Option<&CommittedPlan>) -> u32 {
 }
 
 fn plan_text(plan: Option<&CommittedPlan>, local: Option<&LocalAnswer>) -> Vec<String> {
-    let Some(CommittedPlan { stamp, plan }) = plan else {
+    let Some(CommittedPlan { stamp, plan, .. }) = plan else {
         return vec!["seq=0".into(), "source=configuration".into()];
     };
     let weights: Vec<String> = plan

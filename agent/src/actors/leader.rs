@@ -16,6 +16,7 @@ mod plan_metrics;
 mod replies;
 mod runner;
 mod saved_plan;
+mod signing;
 
 use crate::{actors::messages::LeaderMessage, snapshots::Snapshots};
 use acceptor::{ACCEPTOR_REQUESTS, Acceptor};
@@ -26,6 +27,7 @@ use regionmesh_core::leader::Input;
 use regionmesh_store::load_committed_plan;
 use runner::Runner;
 use saved_plan::save_plans;
+pub use signing::Signing;
 use std::{sync::Arc, time::Duration};
 use tokio::{sync::Semaphore, task::JoinSet};
 
@@ -70,6 +72,7 @@ impl Actor for LeaderActor {
 
         let acceptor = Acceptor {
             store: arguments.store.clone(),
+            signing: arguments.signing.clone(),
             permits: Arc::new(Semaphore::new(ACCEPTOR_REQUESTS)),
             metrics: arguments.metrics.clone(),
             myself: myself.clone(),

@@ -311,6 +311,7 @@ mod tests {
         Some(Arc::new(CommittedPlan {
             stamp: Stamp { ballot, seq },
             plan: Plan::default(),
+            certificate: Default::default(),
         }))
     }
 

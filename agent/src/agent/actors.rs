@@ -6,7 +6,7 @@ use crate::{
         cost::CostActor,
         gossip::{GossipActor, GossipArguments, GossipSetup},
         health::{HealthActor, HealthArguments},
-        leader::{LeaderActor, LeaderArguments},
+        leader::{LeaderActor, LeaderArguments, Signing},
         replicator::{ReplicatorActor, ReplicatorArguments},
     },
     address::Address,
@@ -130,6 +130,12 @@ fn leader(parts: &Parts) -> LeaderArguments {
         peers: parts.network.peers.clone(),
         store: parts.slots.own.clone(),
         witness: parts.slots.witness.clone(),
+        signing: Signing {
+            mesh: base.config.mesh.clone(),
+            id: base.id.clone(),
+            signer: parts.network.identity.clone(),
+            verifier: parts.network.identity.clone(),
+        },
         metrics: base.metrics.leader.clone(),
         refusals: parts.network.refusals.clone(),
     }

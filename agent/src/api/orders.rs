@@ -64,6 +64,7 @@ pub(crate) async fn submit(api: Api, order: Order) -> OrderAnswer {
         &CommittedPlan {
             plan,
             stamp: committed.stamp,
+            certificate: committed.certificate,
         },
     );
 

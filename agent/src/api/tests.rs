@@ -465,12 +465,12 @@ impl Fixture {
         let leader = &self.snapshots.leader;
         leader.send_modify(|view| view.ballot = Some(ballot.clone()));
 
-        self.snapshots
-            .plan
-            .send_replace(Some(Arc::new(CommittedPlan {
-                stamp: Stamp { ballot, seq: 12 },
-                plan,
-            })));
+        let committed = CommittedPlan {
+            stamp: Stamp { ballot, seq: 12 },
+            plan,
+            certificate: Default::default(),
+        };
+        self.snapshots.plan.send_replace(Some(Arc::new(committed)));
     }
 
     fn link(&self, agent: &str, round_trip_us: u64) {

@@ -222,6 +222,7 @@ fn committed(detail: &PlanDetail) -> Result<CommittedPlan, IdentityError> {
             seq: brief.seq,
         },
         plan,
+        certificate: Default::default(),
     })
 }
 

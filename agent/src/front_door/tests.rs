@@ -51,6 +51,7 @@ fn plan(seq: u64, weights: [u16; 2]) -> Option<Arc<CommittedPlan>> {
             regions,
             ..Plan::default()
         },
+        certificate: Default::default(),
     }))
 }
 

@@ -7,8 +7,10 @@
 use regionmesh_protocol::{
     codec::{self, CodecError},
     plan::CommittedPlan,
+    register::certificate::AgentSignature,
 };
 use regionmesh_runtime::files::replace_file;
+use serde::{Deserialize, Serialize};
 use std::{
     fs::File,
     io::{ErrorKind, Read},
@@ -20,7 +22,15 @@ pub(crate) const FILE_NAME: &str = "committed-plan";
 
 const CHECKSUM_BYTES: usize = 32;
 /// Version of the plan layout. Change it with the layout: other layouts may decode to garbage.
-const LAYOUT: &str = "regionmesh committed plan, layout 5";
+const LAYOUT: &str = "regionmesh committed plan, layout 6";
+
+/// What the file holds.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SavedPlan {
+    pub committed: CommittedPlan,
+    /// By the agent that saved it, which knew it to be committed.
+    pub confirmation: Option<AgentSignature>,
+}
 
 /// The checksum of a plan in the current layout.
 fn checksum(body: &[u8]) -> blake3::Hash {
@@ -58,7 +68,7 @@ pub enum CommittedPlanError {
 }
 
 /// Reads the plan in `data_dir`; none if none was saved yet.
-pub fn load_committed_plan(data_dir: &Path) -> Result<Option<CommittedPlan>, CommittedPlanError> {
+pub fn load_committed_plan(data_dir: &Path) -> Result<Option<SavedPlan>, CommittedPlanError> {
     let path = data_dir.join(FILE_NAME);
     let mut bytes = Vec::new();
     let limit = (codec::MESSAGE_LIMIT + CHECKSUM_BYTES + 1) as u64;
@@ -88,10 +98,7 @@ pub fn load_committed_plan(data_dir: &Path) -> Result<Option<CommittedPlan>, Com
 }
 
 /// Saves `plan` in `data_dir`.
-pub fn save_committed_plan(
-    data_dir: &Path,
-    plan: &CommittedPlan,
-) -> Result<(), CommittedPlanError> {
+pub fn save_committed_plan(data_dir: &Path, plan: &SavedPlan) -> Result<(), CommittedPlanError> {
     let path = data_dir.join(FILE_NAME);
     let body = codec::encode(plan).map_err(|error| CommittedPlanError::Codec {
         path: path.clone(),
@@ -116,19 +123,30 @@ mod tests {
         register::ballot::{Ballot, Stamp},
     };
 
-    fn plan() -> CommittedPlan {
+    fn plan() -> SavedPlan {
         let ballot = Ballot {
             number: 3,
             agent: "r/a".parse().unwrap(),
             boot: 1,
         };
 
-        CommittedPlan {
+        let signed = AgentSignature {
+            agent: "r/a".parse().unwrap(),
+            chain: vec![vec![1; 20]],
+            signature: vec![2; 8],
+        };
+        let committed = CommittedPlan {
             stamp: Stamp { ballot, seq: 7 },
             plan: Plan {
                 reason: "first".into(),
                 ..Plan::default()
             },
+            certificate: Default::default(),
+        };
+
+        SavedPlan {
+            committed,
+            confirmation: Some(signed),
         }
     }
 

@@ -156,6 +156,7 @@ mod tests {
             committed: CommittedPlan {
                 stamp: Stamp { ballot, seq },
                 plan,
+                certificate: Default::default(),
             },
         }
     }

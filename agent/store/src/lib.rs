@@ -25,7 +25,7 @@ mod staging;
 mod verify;
 mod watched;
 
-pub use committed_plan::{load_committed_plan, save_committed_plan};
+pub use committed_plan::{SavedPlan, load_committed_plan, save_committed_plan};
 pub use conditional::{CheckError, check_conditional_writes};
 pub use history::{History, PastPlan, read_history};
 pub use models::ModelStore;

@@ -162,7 +162,8 @@ impl SlotStore {
         self.bounds.lock().clone()
     }
 
-    /// Answers `request`; the answer is durable. Requests of this process run one after another.
+    /// Answers `request`; the answer is durable, and not signed yet. Requests of this process run
+    /// one after another.
     pub async fn apply(&self, request: &AcceptorRequest) -> Result<AcceptorAnswer, SlotError> {
         let mut seen = self.seen.lock().await;
         let start = Instant::now();
@@ -200,6 +201,7 @@ impl SlotStore {
                 return Ok(AcceptorAnswer {
                     incarnation: seen.state.incarnation,
                     reply,
+                    acceptance: None,
                 });
             };
 
@@ -233,7 +235,11 @@ impl SlotStore {
                             .with_label_values(&[self.acceptor()])
                             .inc();
 
-                        return Ok(AcceptorAnswer { incarnation, reply });
+                        return Ok(AcceptorAnswer {
+                            incarnation,
+                            reply,
+                            acceptance: None,
+                        });
                     }
 
                     self.count_retry("outdated");

@@ -46,6 +46,10 @@ pub struct PlanDetail {
     /// Load that could not be moved because capacity is missing; null if all could.
     #[serde(default)]
     pub shortfall: Option<ShortfallStatus>,
+    /// The agents that signed for their regions' acceptors that it was accepted. Too few without
+    /// the witness's vote, or none: the answering agent asked the acceptors itself.
+    #[serde(default)]
+    pub signed_by: Vec<String>,
 }
 
 /// An order in force.

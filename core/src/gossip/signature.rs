@@ -22,4 +22,9 @@ pub trait Verifier: Send + Sync {
         message: &[u8],
         signature: &[u8],
     ) -> Result<(), String>;
+    /// When the leaf of `chain` begins and ends to be valid, Unix milliseconds; none if it can't be
+    /// read. Does not check the chain.
+    fn validity_ms(&self, _chain: &[Vec<u8>]) -> Option<(u64, u64)> {
+        None
+    }
 }

@@ -1,6 +1,6 @@
 //! What the board says about leaders and plans.
 
-use super::election::KnownLeader;
+use super::{certificate::Presented, election::KnownLeader};
 use crate::gossip::{AgentView, BoardView};
 use regionmesh_protocol::{
     identity::{AgentId, RegionName},
@@ -54,6 +54,23 @@ pub(super) fn plans<'a>(
             let seen = view.status_entries.get(&StatusKind::Plan)?;
             Some((agent, plan_of(view)?, seen.seen_at))
         })
+}
+
+/// The certificate chains that agents publish.
+pub(super) struct Chains<'a>(pub(super) &'a BoardView);
+
+impl Presented for Chains<'_> {
+    fn chain(&self, agent: &AgentId) -> Option<&[Vec<u8>]> {
+        let view = self.0.agents.get(agent)?;
+        match &*view
+            .status_entries
+            .get(&StatusKind::Certificate)?
+            .status_entry
+        {
+            StatusEntry::Certificate(chain) => Some(chain),
+            _ => None,
+        }
+    }
 }
 
 /// Whether an agent of another region publishes a plan that is no later than `known`. The board

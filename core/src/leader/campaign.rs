@@ -10,10 +10,10 @@ use super::{
 };
 use regionmesh_protocol::{
     identity::RegionName,
-    plan::{CommittedPlan, Plan},
+    plan::CommittedPlan,
     register::{
         acceptor::{AcceptorAnswer, AcceptorRequest},
-        ballot::{Ballot, Stamp},
+        ballot::Ballot,
         members::register_id,
         prevote::PreVoteReply,
     },
@@ -177,7 +177,10 @@ impl Leader {
                     self.election.elected(&ballot);
                     turn.notice(ElectionNotice::Elected(ballot));
                 }
-                proposer::Effect::Committed(stamp, plan) => self.committed(stamp, plan, turn),
+                proposer::Effect::Committed(committed) => self.committed(committed, turn),
+                proposer::Effect::Certified(committed) => {
+                    self.learn_plan(&committed, true, None, turn);
+                }
                 proposer::Effect::Joined(region, incarnation) => {
                     self.joined(region, incarnation, turn);
                 }
@@ -189,16 +192,15 @@ impl Leader {
         }
     }
 
-    fn committed(&mut self, stamp: Stamp, plan: Plan, turn: &mut Turn<'_>) {
+    fn committed(&mut self, committed: CommittedPlan, turn: &mut Turn<'_>) {
         let proposed_at = self.proposed_at.take();
         let duration = proposed_at.map(|at| turn.now.monotonic.saturating_duration_since(at));
         turn.notice(RegisterNotice::Committed {
-            stamp: stamp.clone(),
-            reason: plan.reason.clone(),
+            stamp: committed.stamp.clone(),
+            reason: committed.plan.reason.clone(),
             duration,
         });
 
-        let committed = CommittedPlan { stamp, plan };
         self.decided(committed.clone(), turn);
         self.learn_plan(&committed, true, duration, turn);
 

@@ -2,7 +2,8 @@
 //! themselves say.
 //!
 //! A status entry is one agent's claim: it is signed, but an agent can sign anything. So a plan
-//! that an agent reports is looked up at the acceptors before anything acts on it. It is committed
+//! that an agent reports without a certificate ([`crate::leader::certificate`]) is looked up at the
+//! acceptors before anything acts on it. It is committed
 //! if a majority of the members accepted exactly that plan; it never was if a majority accepted
 //! nothing as late, since any two majorities share an acceptor.
 //!
@@ -16,6 +17,7 @@ use regionmesh_protocol::{
     register::{
         acceptor::AcceptorState,
         ballot::{Ballot, Stamp},
+        certificate::Certificate,
         members::Members,
     },
 };
@@ -83,7 +85,11 @@ impl Reading {
             .states
             .values()
             .filter_map(|state| state.accepted.clone());
-        let plans = accepted.map(|(stamp, plan): (Stamp, Plan)| CommittedPlan { stamp, plan });
+        let plans = accepted.map(|(stamp, plan): (Stamp, Plan)| CommittedPlan {
+            stamp,
+            plan,
+            certificate: Certificate::default(),
+        });
 
         plans
             .filter(|plan| self.is_committed(plan, voters))

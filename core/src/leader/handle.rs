@@ -1,18 +1,23 @@
 //! Inputs in, effects out.
 
 use super::{
-    notice::{ElectionNotice, Notice},
+    certificate::is_confirmed,
+    notice::{ElectionNotice, Notice, PlanNotice},
     proposer::{Proposer, ProposerSettings},
     state::Leader,
     turn::Turn,
-    types::{Effect, Input, Start},
+    types::{Effect, Input, Refusal, Settings, Start},
 };
 use crate::now::Now;
 use rand::Rng;
-use regionmesh_protocol::register::{
-    acceptor::AcceptorRequest,
-    ballot::Ballot,
-    prevote::{PreVoteReply, PreVoteRequest},
+use regionmesh_protocol::{
+    plan::CommittedPlan,
+    register::{
+        acceptor::AcceptorRequest,
+        ballot::Ballot,
+        certificate::AgentSignature,
+        prevote::{PreVoteReply, PreVoteRequest},
+    },
 };
 
 impl Leader {
@@ -57,6 +62,7 @@ impl Leader {
     fn start(&mut self, start: Start, turn: &mut Turn<'_>) {
         let Start {
             saved,
+            confirmation,
             known,
             freeze,
         } = start;
@@ -64,13 +70,32 @@ impl Leader {
         self.plan = known;
         self.published.freeze = freeze;
         if let Some(plan) = saved {
-            // From the disk: unconfirmed until it is compared with the acceptors.
-            self.learn_plan(&plan, false, None, turn);
+            self.restore(&plan, confirmation.as_ref(), turn);
         }
 
         let own = self.own_region().clone();
         self.call_acceptor(own, AcceptorRequest::Read, turn);
         self.publish_changes(turn);
+    }
+
+    /// Continues with a plan from the disk if it is proven. It is compared with the acceptors as
+    /// soon as they can be read.
+    fn restore(
+        &mut self,
+        plan: &CommittedPlan,
+        confirmation: Option<&AgentSignature>,
+        turn: &mut Turn<'_>,
+    ) {
+        let Settings { id, mesh, .. } = &self.settings;
+        let is_own = |signed| is_confirmed(mesh, id, &*self.verifier, plan, signed);
+
+        if self.is_certified(plan, None) || confirmation.is_some_and(is_own) {
+            self.learn_plan(plan, false, None, turn);
+            return;
+        }
+
+        turn.notice(PlanNotice::Unproven(plan.stamp.clone()));
+        turn.count_refusal(Refusal::PlanNotCommitted);
     }
 
     /// Publishes that this agent no longer leads, so that others need not wait for a timeout.

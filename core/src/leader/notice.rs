@@ -82,6 +82,9 @@ pub enum RegisterNotice {
         duration: Option<Duration>,
     },
     NotProposed(String),
+    /// The plan is committed again for newer signatures.
+    Renewing(Stamp),
+    NotRenewed(String),
     /// An acceptor has caught up and can become a member.
     CaughtUp {
         region: RegionName,
@@ -143,6 +146,8 @@ pub enum PlanNotice {
     Unconfirmed(Duration),
     /// The plan from the disk was never committed.
     Withdrawn { stamp: Stamp, reason: String },
+    /// The plan from the disk has neither a valid certificate nor this agent's signature.
+    Unproven(Stamp),
     /// The plan names addresses, or with none a region, that the configuration does not have.
     UnknownAddress {
         region: RegionName,

@@ -1,6 +1,7 @@
 //! The plans of a leader: their inputs, and what is proposed.
 
 use super::{
+    board::Chains,
     notice::{PlanNotice, RegisterNotice},
     state::Leader,
     turn::Turn,
@@ -125,8 +126,36 @@ impl Leader {
         let current = self.decided_by_own_clock(turn.now).map(Cow::into_owned);
         let next = next_plan(current.as_ref(), &acting, turn.now.unix_ms);
 
-        if let Some(plan) = self.pause.pass(current.as_ref(), next, turn.now.monotonic) {
-            self.propose(plan, turn);
+        match self.pause.pass(current.as_ref(), next, turn.now.monotonic) {
+            Some(plan) => self.propose(plan, turn),
+            None => self.renew_signatures(board, turn),
+        }
+    }
+
+    /// Commits the plan again if the X.509 certificates of those who signed it end soon or were
+    /// replaced.
+    fn renew_signatures(&mut self, board: &BoardView, turn: &mut Turn<'_>) {
+        let decided = self.proposer.decided();
+        let Some((known, (stamp, plan))) = self.plan.as_ref().zip(decided) else {
+            return;
+        };
+        let verifier = &*self.verifier;
+        let now_ms = turn.now.unix_ms;
+
+        if known.stamp != *stamp
+            || !self
+                .renewal
+                .is_due(&known.certificate, &Chains(board), verifier, now_ms)
+        {
+            return;
+        }
+
+        turn.notice(RegisterNotice::Renewing(stamp.clone()));
+        let plan = plan.clone();
+        let now_ms = self.now_ms(turn.now);
+        match self.proposer.commit(plan, now_ms) {
+            Ok(effects) => self.carry_out(effects, turn),
+            Err(error) => turn.notice(RegisterNotice::NotRenewed(error.to_string())),
         }
     }
 

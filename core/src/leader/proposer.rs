@@ -13,7 +13,9 @@
 //! a time ([`regionmesh_protocol::register::members`]), which [`Proposer::commit`] enforces, and
 //! that a proposer commits something before it changes them, which [`Proposer::leading`]
 //! guarantees. Votes are counted by incarnation, never by name: an acceptor that lost its state
-//! answers, but does not count.
+//! answers, but does not count. A value that changes the members needs majorities of both lists, so
+//! that the signatures of those who accepted it prove it to an agent that knows only one of them
+//! ([`crate::leader::certificate`]).
 //!
 //! A new register has no list. Its first leader counts answers by the names in the configuration,
 //! and waits a moment for all of them: an acceptor that has not answered by then is a member
@@ -35,13 +37,11 @@ use regionmesh_protocol::{
     register::{
         acceptor::{AcceptorAnswer, AcceptorReply},
         ballot::{Ballot, Stamp},
+        certificate::Acceptance,
         members::{Incarnation, Members},
     },
 };
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    mem,
-};
+use std::{collections::BTreeMap, mem};
 
 #[derive(Debug, Clone)]
 enum Phase {
@@ -194,12 +194,7 @@ impl Proposer {
         };
         let members = leading.members().clone();
 
-        leading.pending = Some(Pending {
-            stamp,
-            value,
-            members,
-            accepted: BTreeSet::new(),
-        });
+        leading.pending = Some(Pending::new(stamp, value, members));
 
         self.asked_ms.clear();
         Ok(self.ask(now_ms))
@@ -212,7 +207,15 @@ impl Proposer {
         answer: AcceptorAnswer,
         now_ms: u64,
     ) -> Vec<Effect> {
-        let AcceptorAnswer { incarnation, reply } = answer;
+        let AcceptorAnswer {
+            incarnation,
+            reply,
+            acceptance,
+        } = answer;
+        let acceptance = acceptance.filter(|acceptance| {
+            acceptance.region() == from && acceptance.incarnation == incarnation
+        });
+
         if let Phase::Leading(leading) = &mut self.phase {
             let timeout_ms = self.settings.silence_ms;
             leading
@@ -249,7 +252,9 @@ impl Proposer {
             AcceptorReply::Promised { ballot, accepted } => {
                 self.promised(from, incarnation, &ballot, accepted, now_ms)
             }
-            AcceptorReply::Accepted(stamp) => self.accepted(incarnation, &stamp, now_ms),
+            AcceptorReply::Accepted(stamp) => {
+                self.accepted(incarnation, &stamp, acceptance, now_ms)
+            }
             AcceptorReply::Joined(incarnation) => self.joined(from, Ok(incarnation)),
             AcceptorReply::Votes { register } => self.joined(from, Err(NoJoin::Votes(register))),
             // Its agent asks the others; until then the request is repeated.
@@ -314,6 +319,7 @@ impl Proposer {
             since_ms: preparing.since_ms,
             first_members,
             decided: None,
+            uncertified: None,
             pending: None,
             queued: None,
             joining: None,
@@ -339,19 +345,20 @@ impl Proposer {
         };
 
         let members = value.members.clone();
-        leading.pending = Some(Pending {
-            stamp: Stamp { ballot, seq },
-            value,
-            members,
-            accepted: BTreeSet::new(),
-        });
+        leading.pending = Some(Pending::new(Stamp { ballot, seq }, value, members));
 
         self.phase = Phase::Leading(leading.into());
         self.asked_ms.clear();
         self.ask(now_ms)
     }
 
-    fn accepted(&mut self, incarnation: Incarnation, stamp: &Stamp, now_ms: u64) -> Vec<Effect> {
+    fn accepted(
+        &mut self,
+        incarnation: Incarnation,
+        stamp: &Stamp,
+        acceptance: Option<Acceptance>,
+        now_ms: u64,
+    ) -> Vec<Effect> {
         let Phase::Leading(leading) = &mut self.phase else {
             return Vec::new();
         };
@@ -360,24 +367,26 @@ impl Proposer {
             .as_mut()
             .filter(|pending| pending.stamp == *stamp)
         else {
-            return Vec::new();
+            return leading.accepted_late(stamp, acceptance);
         };
 
-        pending.accepted.insert(incarnation);
-        if !pending.members.has_majority(&pending.accepted) {
+        pending.add(incarnation, acceptance);
+        if !pending.has_majorities() {
             return Vec::new();
         }
 
         let Some(pending) = leading.pending.take() else {
             return Vec::new();
         };
+        let committed = pending.committed();
         leading.decided = Some((pending.stamp.clone(), pending.value.clone()));
+        leading.uncertified = (!pending.is_certified()).then_some(pending);
 
         let mut effects = Vec::new();
         if !mem::replace(&mut leading.is_elected, true) {
             effects.push(Effect::Elected(leading.ballot.clone()));
         }
-        effects.push(Effect::Committed(pending.stamp, pending.value));
+        effects.push(Effect::Committed(committed));
         if let Some(next) = leading.queued.take() {
             effects.extend(self.propose(next, now_ms).unwrap_or_default());
         }

@@ -51,8 +51,10 @@ impl Leader {
         turn.emit(Effect::Current);
     }
 
-    /// Adopts a committed plan if it is newer than the one known. `is_confirmed`: it is known to be
-    /// committed. `age`: time since the proposal, if this agent made it.
+    /// Adopts a committed plan if it is newer than the one known, or the same with a certificate of
+    /// more signatures. The caller has checked its proof: a certificate or a round of reading.
+    /// `is_confirmed`: the proof rests on members that are known, not on the configuration. `age`:
+    /// time since the proposal, if this agent made it.
     pub(super) fn learn_plan(
         &mut self,
         plan: &CommittedPlan,
@@ -65,15 +67,17 @@ impl Leader {
 
         if let Some(known) = before.as_ref().filter(|known| known.stamp >= plan.stamp) {
             self.trust.is_plan_confirmed |= is_confirmed && known.stamp == plan.stamp;
+            if is_fuller(known, plan) {
+                self.hold(plan, turn);
+                self.publish(StatusEntry::Plan(plan.clone()), turn);
+            }
             return;
         }
 
         self.clocks.plan.learned(&plan.plan, age, turn.now);
         self.publish_plan_clock(turn);
 
-        let learned = Arc::new(plan.clone());
-        self.plan = Some(learned.clone());
-        turn.emit(Effect::AdoptPlan(learned));
+        self.hold(plan, turn);
         self.trust.is_plan_confirmed = is_confirmed;
         self.report_unknown_addresses(plan, turn);
         self.report_members(
@@ -90,6 +94,12 @@ impl Leader {
         }
 
         self.publish(StatusEntry::Plan(plan.clone()), turn);
+    }
+
+    fn hold(&mut self, plan: &CommittedPlan, turn: &mut Turn<'_>) {
+        let learned = Arc::new(plan.clone());
+        self.plan = Some(learned.clone());
+        turn.emit(Effect::AdoptPlan(learned));
     }
 
     /// Passes on how the other parts of the agent read the plan's times.
@@ -199,4 +209,11 @@ impl Leader {
             });
         }
     }
+}
+
+/// Whether `plan` is the plan known, with more signatures.
+pub(super) fn is_fuller(known: &CommittedPlan, plan: &CommittedPlan) -> bool {
+    known.stamp == plan.stamp
+        && known.plan == plan.plan
+        && known.certificate.len() < plan.certificate.len()
 }

@@ -229,6 +229,7 @@ impl Leader {
         }
 
         if let Some(committed) = committed {
+            self.trust.uncertified.clear();
             self.learn_plan(&committed, true, None, turn);
             self.decided(committed, turn);
         }
@@ -285,7 +286,11 @@ impl Leader {
         }
     }
 
-    fn with_voters<T>(&self, known: Option<&Members>, judge: impl FnOnce(&Voters<'_>) -> T) -> T {
+    pub(super) fn with_voters<T>(
+        &self,
+        known: Option<&Members>,
+        judge: impl FnOnce(&Voters<'_>) -> T,
+    ) -> T {
         let known = known.filter(|members| !members.is_empty());
         judge(&Voters {
             known,

@@ -2,6 +2,7 @@
 
 use super::{
     board,
+    certificate::{self, Renewal},
     clocks::Clocks,
     election::{Election, ElectionSettings, ElectionView, KnownLeader},
     member_change::Change,
@@ -12,7 +13,7 @@ use super::{
     types::{Contact, LeaderView, Settings, Ticket},
 };
 use crate::{
-    gossip::BoardView,
+    gossip::{BoardView, Verifier},
     health::verdict::RegionVerdict,
     now::Now,
     planning::{
@@ -38,9 +39,10 @@ use std::{
 };
 
 /// One agent's part in elections, plans and orders.
-#[derive(Debug)]
 pub struct Leader {
     pub(super) settings: Settings,
+    /// Checks what other agents sign.
+    pub(super) verifier: Arc<dyn Verifier>,
     pub(super) started: Instant,
     pub(super) election: Election,
     pub(super) proposer: Proposer,
@@ -65,6 +67,8 @@ pub struct Leader {
     pub(super) ordered: Option<Ticket>,
     /// Which claims of other agents are believed.
     pub(super) trust: Trust,
+    /// Decides when a plan needs new signatures.
+    pub(super) renewal: Renewal,
     pub(super) cost: CostShift,
 }
 
@@ -104,11 +108,18 @@ pub(super) struct CostShift {
 impl Leader {
     /// `boot` must differ between any two runs of an agent: no ballot may be used twice.
     /// `plan_clock`: a new one, or that of before if only this part was restarted.
-    pub fn new(settings: Settings, boot: u64, plan_clock: PlanClock, now: Now) -> Self {
+    pub fn new(
+        settings: Settings,
+        verifier: Arc<dyn Verifier>,
+        boot: u64,
+        plan_clock: PlanClock,
+        now: Now,
+    ) -> Self {
         let election = Election::new(ElectionSettings::default(), settings.id.clone(), boot);
 
         Self {
             settings,
+            verifier,
             started: now.monotonic,
             election,
             proposer: Proposer::new(ProposerSettings::default()),
@@ -125,6 +136,7 @@ impl Leader {
             orders: VecDeque::new(),
             ordered: None,
             trust: Trust::default(),
+            renewal: Renewal::default(),
             cost: CostShift::default(),
         }
     }
@@ -181,6 +193,15 @@ impl Leader {
     /// The plan that this agent knows, if it is confirmed.
     pub(super) fn confirmed_plan(&self) -> Option<&Arc<CommittedPlan>> {
         self.plan.as_ref().filter(|_| self.trust.is_plan_confirmed)
+    }
+
+    /// Whether the certificate of a plan proves it to the members known, or without them to those
+    /// of the configuration.
+    pub(super) fn is_certified(&self, plan: &CommittedPlan, known: Option<&Members>) -> bool {
+        let mesh = &self.settings.mesh;
+        self.with_voters(known, |voters| {
+            certificate::is_certified(plan, voters, mesh, &*self.verifier)
+        })
     }
 
     /// The other agent that claims to lead, if it is believed.

@@ -2,7 +2,9 @@
 //! all share. Time is virtual.
 
 mod elections;
+pub(super) mod keys;
 mod members;
 mod mesh;
 mod orders;
 mod restarts;
+mod signatures;

@@ -1,11 +1,12 @@
 //! Which claims of other agents about plans, leaders and ballots are believed.
 //!
-//! A plan is adopted immediately if the agent that publishes it owns its ballot, and that ballot is
-//! the last that our own region's acceptor promised. That is the usual case and takes no extra
-//! time. Any other plan, and any other claim to lead, is confirmed by the acceptors first
-//! ([`super::confirm`]): one round trip, at most one round at a time. A plan saved on disk is
-//! treated like a plan of another agent, except that DNS answers it until then. Claims that the
-//! acceptors refute are dropped and reported.
+//! A plan is adopted immediately if its certificate proves it
+//! ([`super::certificate`]), regardless of who publishes it. That is the usual
+//! case and takes no extra time. Any other plan, and any claim to lead under a ballot that our own
+//! region's acceptor did not promise last, is confirmed by the acceptors first
+//! ([`super::confirm`]): one round trip, at most one round at a time. A plan
+//! saved on disk needs a certificate too, or this agent's own signature, and is then compared with
+//! the acceptors. Claims that the acceptors refute are dropped and reported.
 
 use super::{confirm::Reading, types::Refusal};
 use regionmesh_protocol::{
@@ -28,7 +29,8 @@ const WITHDRAWN_FOR: Duration = Duration::from_millis(500);
 pub(super) struct Trust {
     /// The last ballot that our region's acceptor promised, as far as this agent knows.
     pub(super) promised: Option<Ballot>,
-    /// Whether the plan known is known to be committed. One from the disk is not at first.
+    /// Whether the plan known was compared with the acceptors, or proven to members that were. One
+    /// from the disk is not at first.
     pub(super) is_plan_confirmed: bool,
     /// The last plan that a round of reading found committed, or that this agent committed.
     pub(super) decided: Option<(Stamp, Plan)>,
@@ -36,6 +38,8 @@ pub(super) struct Trust {
     pub(super) leaders: BTreeSet<Ballot>,
     /// Refuted claims, and when they were refuted.
     pub(super) refuted: BTreeMap<(AgentId, Claim), Instant>,
+    /// Agents whose plan is not proven by its certificate, and since when they publish it.
+    pub(super) uncertified: BTreeMap<AgentId, Instant>,
     /// Whether the acceptors are to be read.
     pub(super) is_due: bool,
     pub(super) round: Option<Round>,
@@ -70,6 +74,7 @@ impl Default for Trust {
             decided: None,
             leaders: BTreeSet::new(),
             refuted: BTreeMap::new(),
+            uncertified: BTreeMap::new(),
             // The acceptors are read at every start.
             is_due: true,
             round: None,

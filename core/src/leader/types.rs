@@ -15,6 +15,7 @@ use regionmesh_protocol::{
     register::{
         acceptor::{AcceptorAnswer, AcceptorRequest},
         ballot::{Ballot, Bounds},
+        certificate::AgentSignature,
         prevote::{PreVoteReply, PreVoteRequest},
     },
     status::{StatusEntry, problem::ProblemKind},
@@ -50,6 +51,8 @@ pub struct Ticket(pub u64);
 pub struct Start {
     /// The plan from the disk.
     pub saved: Option<CommittedPlan>,
+    /// This agent's signature of it, if it was saved with one.
+    pub confirmation: Option<AgentSignature>,
     /// The plan that this process knows from before, if only this part was restarted.
     pub known: Option<Arc<CommittedPlan>>,
     /// As of before, if only this part was restarted.
@@ -144,7 +147,7 @@ pub enum Effect {
     },
     /// Publish this entry.
     Publish(Box<StatusEntry>),
-    /// The highest committed plan known is this.
+    /// The highest committed plan known is this. It comes again with more signatures.
     AdoptPlan(Arc<CommittedPlan>),
     /// The plan known was never committed: none is known.
     WithdrawPlan,

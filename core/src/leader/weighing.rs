@@ -2,6 +2,7 @@
 
 use super::{
     board,
+    publication::is_fuller,
     state::Leader,
     trust::Claim,
     turn::Turn,
@@ -72,31 +73,51 @@ impl Leader {
             return;
         }
 
-        let later = |leader: &Self| {
-            let known = leader.plan.as_ref();
-            let is_later =
-                |plan: &CommittedPlan| known.is_none_or(|known| known.stamp < plan.stamp);
+        self.adopt_certified(board, turn);
 
-            board::plans(board, &leader.settings.id)
-                .filter(|(_, plan, _)| is_later(plan))
-                .map(|(agent, plan, _)| (agent.clone(), plan.clone()))
-                .collect::<Vec<_>>()
-        };
-
-        let mut published = later(self);
-        published.sort_by(|(_, a), (_, b)| a.stamp.cmp(&b.stamp));
-        for (agent, plan) in published {
-            if self.is_from_its_leader(&agent, &plan) {
-                self.learn_plan(&plan, true, None, turn);
-            }
-        }
-
-        let has_open = later(self)
-            .into_iter()
-            .any(|(agent, plan)| !self.trust.is_refuted(&agent, Claim::Plan(plan.stamp)));
+        let known = self.plan.as_ref();
+        let has_open = board::plans(board, &self.settings.id)
+            .filter(|(_, plan, _)| known.is_none_or(|known| known.stamp < plan.stamp))
+            .any(|(agent, plan, _)| {
+                let claim = Claim::Plan(plan.stamp.clone());
+                !self.trust.is_refuted(agent, claim)
+            });
         let is_unsure = !self.trust.is_plan_confirmed && self.plan.is_some();
 
         self.trust.is_due |= has_open || is_unsure;
+    }
+
+    /// Adopts plans whose certificates prove them. One that is proven to the members of the
+    /// configuration alone may be of a register that was reset: it is compared with the acceptors.
+    fn adopt_certified(&mut self, board: &BoardView, turn: &mut Turn<'_>) {
+        let own = self.settings.id.clone();
+        let mut published: Vec<_> = board::plans(board, &own).collect();
+        published.sort_by(|(_, a, _), (_, b, _)| a.stamp.cmp(&b.stamp));
+
+        for (agent, plan, since) in published {
+            let is_useful = self
+                .plan
+                .as_ref()
+                .is_none_or(|known| known.stamp < plan.stamp || is_fuller(known, plan));
+            if !is_useful || self.trust.uncertified.get(agent) == Some(&since) {
+                continue;
+            }
+
+            let known = self.confirmed_plan();
+            let members = known.map(|known| &known.plan.members);
+            if self.is_certified(plan, members) {
+                let is_confirmed = known.is_some() || self.is_from_its_leader(agent, plan);
+                self.learn_plan(plan, is_confirmed, None, turn);
+                // What the earlier members did not prove, the new ones may.
+                self.trust.uncertified.clear();
+            } else {
+                self.trust.uncertified.insert(agent.clone(), since);
+            }
+        }
+
+        self.trust
+            .uncertified
+            .retain(|agent, _| board.agents.contains_key(agent));
     }
 
     /// Whether an agent publishes a plan of its own, under the ballot that our own acceptor

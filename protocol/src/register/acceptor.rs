@@ -13,6 +13,7 @@ use crate::{
     plan::Plan,
     register::{
         ballot::{Ballot, Bounds, Reach, Stamp},
+        certificate::Acceptance,
         members::Incarnation,
     },
 };
@@ -353,6 +354,9 @@ pub struct AcceptorAnswer {
     /// counts.
     pub incarnation: Incarnation,
     pub reply: AcceptorReply,
+    /// Proof of [`AcceptorReply::Accepted`], by the agent that asked the store. None for other
+    /// replies, and from the witness, which has no agent.
+    pub acceptance: Option<Acceptance>,
 }
 
 #[cfg(test)]

@@ -86,7 +86,10 @@ impl World {
                     self.elections += 1;
                     self.agents[index].election.elected(&ballot);
                 }
-                Effect::Committed(stamp, plan) => self.committed(index, stamp, plan),
+                Effect::Committed(committed) => {
+                    self.committed(index, committed.stamp, committed.plan)
+                }
+                Effect::Certified(_) => {}
                 Effect::Joined(name, incarnation) => {
                     self.agents[index].joining = Some((name, Some(incarnation)))
                 }

@@ -94,7 +94,15 @@ impl World {
         let handler = &mut self.agents[by].handler;
         let incarnation = handler.state.incarnation;
         if let Some(asked) = handler.current.take() {
-            self.reply(by, &asked, AcceptorAnswer { incarnation, reply });
+            self.reply(
+                by,
+                &asked,
+                AcceptorAnswer {
+                    incarnation,
+                    reply,
+                    acceptance: None,
+                },
+            );
         }
         self.next_request(by);
     }

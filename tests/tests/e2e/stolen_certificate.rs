@@ -84,6 +84,7 @@ fn committed_plan_of(mesh: &TestMesh, index: usize) -> CommittedPlan {
     load_committed_plan(&mesh.agent(index).directory.join("data"))
         .unwrap()
         .unwrap()
+        .committed
 }
 
 /// A plan that the thief alone publishes: just later than the last, or as late as can be.

@@ -59,6 +59,7 @@ fn zone(networks: &[(&str, &[&str])], weights: [u16; 3]) -> Zone {
     let committed = CommittedPlan {
         stamp: Stamp { ballot, seq: 1 },
         plan,
+        certificate: Default::default(),
     };
 
     Zone::compile(&config(networks), Some(&committed)).unwrap()

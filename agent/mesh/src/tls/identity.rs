@@ -98,14 +98,7 @@ impl Identity {
     }
 
     fn validity_s(&self) -> Option<(i64, i64)> {
-        let loaded = self.loaded.load();
-        let (_, leaf) = x509_parser::parse_x509_certificate(loaded.key.cert.first()?).ok()?;
-        let validity = leaf.validity();
-
-        Some((
-            validity.not_before.timestamp(),
-            validity.not_after.timestamp(),
-        ))
+        validity_s(self.loaded.load().key.cert.first()?)
     }
 
     /// Checks that `chain` was issued by our authorities, is valid `now`, and names an agent of our
@@ -125,6 +118,17 @@ impl Identity {
         }
         Ok(id)
     }
+}
+
+/// When a certificate begins and ends to be valid, Unix seconds.
+fn validity_s(der: &[u8]) -> Option<(i64, i64)> {
+    let (_, leaf) = x509_parser::parse_x509_certificate(der).ok()?;
+    let validity = leaf.validity();
+
+    Some((
+        validity.not_before.timestamp(),
+        validity.not_after.timestamp(),
+    ))
 }
 
 impl Signer for Identity {
@@ -212,5 +216,11 @@ impl Verifier for Identity {
                 || Err("the signature is not that of the certificate's key".into()),
                 |_| Ok(()),
             )
+    }
+
+    fn validity_ms(&self, chain: &[Vec<u8>]) -> Option<(u64, u64)> {
+        let (from_s, until_s) = validity_s(chain.first()?)?;
+        let millis = |seconds: i64| u64::try_from(seconds).ok()?.checked_mul(1_000);
+        Some((millis(from_s)?, millis(until_s)?))
     }
 }

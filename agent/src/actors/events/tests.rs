@@ -158,6 +158,7 @@ async fn published_state_becomes_events_alerts_and_metrics() {
     snapshots.plan.send_replace(Some(Arc::new(CommittedPlan {
         stamp: Stamp { ballot, seq: 4 },
         plan,
+        certificate: Default::default(),
     })));
 
     until_last(&snapshots, "plan:2@c/y.1#4").await;

@@ -1,6 +1,6 @@
 //! The region's acceptor, as peers reach it.
 
-use super::metrics::LeaderMetrics;
+use super::{metrics::LeaderMetrics, signing::Signing};
 use crate::actors::messages::LeaderMessage;
 use ractor::ActorRef;
 use regionmesh_protocol::register::{
@@ -17,6 +17,7 @@ pub(super) const ACCEPTOR_REQUESTS: usize = 64;
 /// Our region's acceptor, as peers reach it.
 pub(super) struct Acceptor {
     pub(super) store: Arc<SlotStore>,
+    pub(super) signing: Signing,
     pub(super) permits: Arc<Semaphore>,
     pub(super) metrics: LeaderMetrics,
     pub(super) myself: ActorRef<LeaderMessage>,
@@ -37,6 +38,7 @@ impl Acceptor {
             return;
         };
         let store = self.store.clone();
+        let signing = self.signing.clone();
         let myself = self.myself.clone();
 
         tokio::spawn(async move {
@@ -75,7 +77,10 @@ impl Acceptor {
                 Err(_) => metrics.refused("failed"),
             }
 
-            let _ = reply.send(answer.map_err(|error| error.to_string()));
+            let answer = answer
+                .map_err(|error| error.to_string())
+                .and_then(|answer| signing.sign(&request, answer));
+            let _ = reply.send(answer);
         });
     }
 }

@@ -1,6 +1,6 @@
 //! What the dns-leader actor is started with.
 
-use super::metrics::LeaderMetrics;
+use super::{metrics::LeaderMetrics, signing::Signing};
 use crate::{
     actors::messages::GossipMessage, address::Address, config::Config, refusals::Refusals,
     snapshots::Snapshots,
@@ -30,6 +30,8 @@ pub struct LeaderArguments {
     pub store: Arc<SlotStore>,
     /// The witness, if one is configured.
     pub witness: Option<Arc<SlotStore>>,
+    /// Signs and checks plans.
+    pub signing: Signing,
     /// What it counts.
     pub metrics: LeaderMetrics,
     /// Where refused claims of other agents are counted.

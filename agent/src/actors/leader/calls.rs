@@ -1,7 +1,7 @@
 //! Calls to acceptors and voters, in tasks that report back.
 
 use super::arguments::LeaderArguments;
-use crate::actors::messages::LeaderMessage;
+use crate::{actors::messages::LeaderMessage, refusals::reason};
 use ractor::ActorRef;
 use regionmesh_core::leader::election::witness_vote;
 use regionmesh_mesh::Peer;
@@ -81,11 +81,12 @@ async fn ask_acceptor(
     request: AcceptorRequest,
 ) -> Result<AcceptorAnswer, String> {
     if *to == arguments.id.region {
-        return arguments
+        let answer = arguments
             .store
             .apply(&request)
             .await
-            .map_err(|error| error.to_string());
+            .map_err(|error| error.to_string())?;
+        return arguments.signing.sign(&request, answer);
     }
 
     if to.as_str() == WITNESS {
@@ -101,12 +102,15 @@ async fn ask_acceptor(
     }
 
     let peer = Peer::Region(to.clone());
-    match arguments
-        .peers
-        .call(&peer, PeerRequest::Acceptor(request), CALL_TIMEOUT)
-        .await
-    {
-        Ok(PeerReply::Acceptor(reply)) => Ok(reply),
+    let asked = PeerRequest::Acceptor(request.clone());
+    match arguments.peers.call(&peer, asked, CALL_TIMEOUT).await {
+        Ok(PeerReply::Acceptor(answer)) => arguments
+            .signing
+            .check(to, &request, answer)
+            .inspect_err(|why| {
+                let refusals = &arguments.refusals;
+                refusals.refuse(to.as_str(), reason::ANSWER_NOT_PROVEN, why);
+            }),
         Ok(PeerReply::Failed(error)) => Err(error),
         Ok(PeerReply::Refused(why)) => Err(why.to_string()),
         Ok(_) => Err(format!("{peer} sent an unexpected answer")),

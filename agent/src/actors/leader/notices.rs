@@ -125,6 +125,12 @@ fn record_register(notice: &RegisterNotice, metrics: &LeaderMetrics) {
         RegisterNotice::NotProposed(error) => {
             tracing::error!(%error, "a plan could not be proposed");
         }
+        RegisterNotice::Renewing(stamp) => {
+            tracing::info!(%stamp, "committing the plan again for newer signatures");
+        }
+        RegisterNotice::NotRenewed(error) => {
+            tracing::warn!(%error, "the plan can't be committed again");
+        }
         RegisterNotice::CaughtUp {
             region,
             incarnation,
@@ -221,6 +227,11 @@ fn record_plan(notice: &PlanNotice, metrics: &LeaderMetrics) {
         PlanNotice::Withdrawn { stamp, reason } => tracing::error!(
             %stamp, %reason,
             "the plan saved on disk was never committed; using the register's"
+        ),
+        PlanNotice::Unproven(stamp) => tracing::warn!(
+            %stamp,
+            "the plan in the data directory has neither a valid certificate nor this agent's \
+                signature; waiting for the register's"
         ),
         PlanNotice::UnknownAddress {
             region,

@@ -21,6 +21,7 @@ use regionmesh_protocol::{
     register::ballot::Bounds,
 };
 use regionmesh_runtime::time::unix_ms;
+use regionmesh_store::SavedPlan;
 use std::{collections::VecDeque, sync::Arc, time::Instant};
 
 /// The leader part, and what it acts on.
@@ -53,8 +54,10 @@ impl Runner {
         }
 
         let plan_clock = arguments.snapshots.clocks.plan();
+        let verifier = arguments.signing.verifier.clone();
+
         Ok(Self {
-            leader: Leader::new(settings, boot, plan_clock, now()),
+            leader: Leader::new(settings, verifier, boot, plan_clock, now()),
             inputs: Inputs::new(arguments.snapshots.clone()),
             rng: StdRng::from_rng(&mut rand::rng()),
             calls: Calls { arguments, myself },
@@ -63,10 +66,11 @@ impl Runner {
     }
 
     /// `saved`: the plan from the disk.
-    pub(super) fn start(&mut self, saved: Option<CommittedPlan>) {
+    pub(super) fn start(&mut self, saved: Option<SavedPlan>) {
         let snapshots = &self.arguments().snapshots;
         let start = Start {
-            saved,
+            confirmation: saved.as_ref().and_then(|saved| saved.confirmation.clone()),
+            saved: saved.map(|saved| saved.committed),
             known: snapshots.plan.borrow().clone(),
             freeze: snapshots.freeze.borrow().clone(),
         };

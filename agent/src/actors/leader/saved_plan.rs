@@ -1,34 +1,62 @@
 //! Committed plans in the data directory, and the history of them.
 
-use super::arguments::LeaderArguments;
-use regionmesh_protocol::plan::CommittedPlan;
+use super::{arguments::LeaderArguments, signing::Signing};
+use regionmesh_protocol::{plan::CommittedPlan, register::ballot::Stamp};
 use regionmesh_runtime::time::unix_ms;
-use regionmesh_store::{History, PastPlan, read_history, save_committed_plan};
+use regionmesh_store::{History, PastPlan, SavedPlan, read_history, save_committed_plan};
 use std::{
     path::Path,
     time::{Duration, Instant},
 };
 
-/// Writes each committed plan to the data directory; when plans come faster than the disk, only the
-/// latest.
+/// How often the plan on disk is signed again if this agent has another X.509 certificate by then.
+const SIGN_AGAIN: Duration = Duration::from_secs(60);
+/// How often a failure is logged.
+const WARN_EVERY: Duration = Duration::from_secs(60);
+
+/// Writes each committed plan to the data directory, signed by this agent; when plans come faster
+/// than the disk, only the latest.
 pub(super) async fn save_plans(arguments: LeaderArguments) {
     let mut plans = arguments.snapshots.plan.subscribe();
     let mut warned: Option<Instant> = None;
     let mut history: Option<History> = None;
+    let mut remembered: Option<Stamp> = None;
+    let mut signed_with = None;
 
-    while plans.changed().await.is_ok() {
+    loop {
+        let is_new = tokio::select! {
+            changed = plans.changed() => match changed {
+                Ok(()) => true,
+                Err(_) => return,
+            },
+            () = tokio::time::sleep(SIGN_AGAIN) => false,
+        };
+        let chain = arguments.signing.signer.chain();
         let Some(plan) = plans.borrow_and_update().clone() else {
             continue;
         };
+
+        if !is_new && signed_with.as_ref() == Some(&chain) {
+            continue;
+        }
+        signed_with = Some(chain);
+
         let data_dir = arguments.config.data_dir.clone();
+        let signing = arguments.signing.clone();
+        // A plan may come again, with more signatures.
+        let is_known = remembered.as_ref() == Some(&plan.stamp);
+        remembered = Some(plan.stamp.clone());
+
         let mut writer = history.take();
         let saved = tokio::task::spawn_blocking(move || {
-            let saved = save_committed_plan(&data_dir, &plan);
-            let remembered = remember(&data_dir, &mut writer, &plan);
-            (
-                writer,
-                saved.map_err(|error| error.to_string()).and(remembered),
-            )
+            let saved = save(&data_dir, &signing, &plan);
+            let is_remembered = if is_known {
+                Ok(())
+            } else {
+                remember(&data_dir, &mut writer, &plan)
+            };
+
+            (writer, saved.and(is_remembered))
         });
 
         let Ok((writer, saved)) = saved.await else {
@@ -38,7 +66,7 @@ pub(super) async fn save_plans(arguments: LeaderArguments) {
 
         if let Err(error) = saved {
             arguments.metrics.committed.save_errors.inc();
-            if warned.is_none_or(|at| at.elapsed() > Duration::from_secs(60)) {
+            if warned.is_none_or(|at| at.elapsed() > WARN_EVERY) {
                 tracing::warn!(
                     %error,
                     "a committed plan could not be saved: after a restart without peers DNS \
@@ -48,6 +76,19 @@ pub(super) async fn save_plans(arguments: LeaderArguments) {
             }
         }
     }
+}
+
+fn save(data_dir: &Path, signing: &Signing, plan: &CommittedPlan) -> Result<(), String> {
+    let confirmation = signing.confirm(plan);
+    let saved = SavedPlan {
+        committed: plan.clone(),
+        confirmation: confirmation.as_ref().ok().cloned(),
+    };
+
+    save_committed_plan(data_dir, &saved).map_err(|error| error.to_string())?;
+    confirmation
+        .map(drop)
+        .map_err(|why| format!("it could not be signed: {why}"))
 }
 
 /// Adds the plan to the history, unless it is the last one there: a restarted actor learns it
@@ -72,7 +113,12 @@ fn remember(
     history
         .add(&PastPlan {
             seen_ms: unix_ms(),
-            committed: plan.clone(),
+            // Signatures take several times the space of a plan, and prove nothing later.
+            committed: CommittedPlan {
+                stamp: plan.stamp.clone(),
+                plan: plan.plan.clone(),
+                certificate: Default::default(),
+            },
         })
         .map_err(failed)
 }

@@ -3,6 +3,7 @@
 
 mod orders;
 mod restarts;
+mod signatures;
 
 use super::*;
 use crate::{
@@ -15,7 +16,9 @@ use object_store::memory::InMemory;
 use parking_lot::Mutex;
 use ractor::ActorStatus;
 use regionmesh_core::gossip::SeenStatus;
-use regionmesh_mesh::{Peer, PeerError, PeerLink};
+use regionmesh_mesh::{
+    Identity, Peer, PeerError, PeerLink, TlsConfig, init_authority, issue_certificate,
+};
 use regionmesh_protocol::{
     identity::{AgentId, RegionName},
     plan::{CommittedPlan, Order, OrderAction, OverrideKind},
@@ -144,6 +147,8 @@ struct Mesh {
 impl Mesh {
     async fn start() -> Self {
         let dir = tempfile::tempdir().unwrap();
+        init_authority(&dir.path().join("ca"), &"test".parse().unwrap(), 30).unwrap();
+
         let network = Network::default();
         let boards: Vec<_> = REGIONS.iter().map(|_| Snapshots::default()).collect();
         let mut agents = BTreeMap::new();
@@ -151,6 +156,7 @@ impl Mesh {
         for (index, name) in REGIONS.iter().enumerate() {
             let config = config(name, &dir.path().join(name));
             let id = config.id();
+            let signing = signing(&config, dir.path());
             let region = config.region.clone();
             let gossip = Address::vacant("gossip");
             let arguments = GossipArguments {
@@ -175,6 +181,7 @@ impl Mesh {
                 }),
                 store: Arc::new(store),
                 witness: None,
+                signing,
                 metrics: LeaderMetrics::new(&registry).unwrap(),
                 refusals: Refusals::new(
                     RefusalMetrics::new(&registry).unwrap(),
@@ -275,6 +282,26 @@ async fn eventually<T>(what: &str, mut check: impl FnMut() -> Option<T>) -> T {
         }
         assert!(Instant::now() < deadline, "waited in vain: {what}");
         tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
+
+/// A key of the agent, certified by the authority in `dir`.
+fn signing(config: &Config, dir: &std::path::Path) -> Signing {
+    let id = config.id();
+    let out = tempfile::tempdir_in(dir).unwrap();
+    let issued = issue_certificate(&dir.join("ca"), &id, 30, out.path()).unwrap();
+    let files = TlsConfig {
+        ca: issued.ca,
+        certificate: issued.certificate,
+        key: issued.key,
+    };
+    let identity = Identity::load(config.mesh.clone(), id.clone(), files).unwrap();
+
+    Signing {
+        mesh: config.mesh.clone(),
+        id,
+        signer: identity.clone(),
+        verifier: identity,
     }
 }
 

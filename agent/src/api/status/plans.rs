@@ -38,7 +38,7 @@ pub(crate) fn orders(plan: &Plan, now_ms: u64) -> Vec<OverrideStatus> {
 }
 
 pub(crate) fn plan_in_brief(committed: &CommittedPlan, now_ms: u64) -> PlanStatus {
-    let CommittedPlan { stamp, plan } = committed;
+    let CommittedPlan { stamp, plan, .. } = committed;
     PlanStatus {
         seq: stamp.seq,
         ballot: BallotStatus {
@@ -90,6 +90,11 @@ pub(crate) fn plan_detail(config: &Config, committed: &CommittedPlan) -> PlanDet
         regions: planned_regions(config, &committed.plan),
         overrides: orders(&committed.plan, now_ms),
         shortfall: committed.plan.shortfall.map(Into::into),
+        signed_by: committed
+            .certificate
+            .agents()
+            .map(|agent| agent.to_string())
+            .collect(),
     }
 }
 

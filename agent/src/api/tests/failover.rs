@@ -50,7 +50,11 @@ impl Actor for Leader {
         let mut stamp = current.unwrap().stamp.clone();
         stamp.seq += 1;
 
-        let committed = plan.map(|plan| CommittedPlan { stamp, plan });
+        let committed = plan.map(|plan| CommittedPlan {
+            stamp,
+            plan,
+            certificate: Default::default(),
+        });
         if let Ok(committed) = &committed {
             snapshots
                 .plan

@@ -30,6 +30,7 @@ fn plan(number: u64, seq: u64, members: Members) -> CommittedPlan {
             reason: seq.to_string(),
             ..Plan::default()
         },
+        certificate: Default::default(),
     }
 }
 

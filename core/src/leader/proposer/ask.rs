@@ -8,6 +8,7 @@ use regionmesh_protocol::{
     identity::RegionName,
     register::{acceptor::AcceptorRequest, members::Incarnation},
 };
+use std::collections::BTreeSet;
 
 impl Proposer {
     /// Repeats unanswered requests, refreshes, gives up. Call it about every 100 ms.
@@ -116,14 +117,15 @@ impl Proposer {
                 let is_open = |counted: &Option<Incarnation>| {
                     counted.is_some_and(|vote| !pending.accepted.contains(&vote))
                 };
-                let open = pending
-                    .members
-                    .acceptors
-                    .iter()
-                    .filter(|(_, counted)| is_open(counted));
+                let deciding = pending.members.acceptors.iter();
+                let open: BTreeSet<RegionName> = deciding
+                    .chain(&pending.value.members.acceptors)
+                    .filter(|(_, counted)| is_open(counted))
+                    .map(|(name, _)| name.clone())
+                    .collect();
                 let request = AcceptorRequest::Accept(pending.stamp.clone(), pending.value.clone());
 
-                (request, open.map(|(name, _)| name.clone()).collect())
+                (request, open.into_iter().collect())
             }
             Phase::Idle => return Vec::new(),
         };

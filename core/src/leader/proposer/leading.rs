@@ -1,10 +1,13 @@
 //! A ballot that a majority promised: what is decided, and what is under way.
 
+use super::types::Effect;
+use crate::leader::certificate::has_majority;
 use regionmesh_protocol::{
     identity::RegionName,
-    plan::Plan,
+    plan::{CommittedPlan, Plan},
     register::{
         ballot::{Ballot, Stamp},
+        certificate::Acceptance,
         members::{Incarnation, Members},
     },
 };
@@ -15,8 +18,54 @@ use std::collections::{BTreeMap, BTreeSet};
 pub(super) struct Pending {
     pub(super) stamp: Stamp,
     pub(super) value: Plan,
+    /// Those that decide about it, which may differ from those that it names.
     pub(super) members: Members,
     pub(super) accepted: BTreeSet<Incarnation>,
+    /// The signatures of those that have one.
+    acceptances: BTreeMap<RegionName, Acceptance>,
+}
+
+impl Pending {
+    pub(super) fn new(stamp: Stamp, value: Plan, members: Members) -> Self {
+        Self {
+            stamp,
+            value,
+            members,
+            accepted: BTreeSet::new(),
+            acceptances: BTreeMap::new(),
+        }
+    }
+
+    pub(super) fn add(&mut self, incarnation: Incarnation, acceptance: Option<Acceptance>) {
+        self.accepted.insert(incarnation);
+        if let Some(acceptance) = acceptance {
+            self.acceptances
+                .insert(acceptance.region().clone(), acceptance);
+        }
+    }
+
+    /// Whether majorities of the members that decide and of those that it names accepted it.
+    pub(super) fn has_majorities(&self) -> bool {
+        self.members.has_majority(&self.accepted) && self.value.members.has_majority(&self.accepted)
+    }
+
+    /// Whether the signatures prove that.
+    pub(super) fn is_certified(&self) -> bool {
+        let signed = self
+            .acceptances
+            .iter()
+            .map(|(region, acceptance)| (region.clone(), acceptance.incarnation))
+            .collect();
+        has_majority(&self.members, &signed) && has_majority(&self.value.members, &signed)
+    }
+
+    pub(super) fn committed(&self) -> CommittedPlan {
+        CommittedPlan {
+            stamp: self.stamp.clone(),
+            plan: self.value.clone(),
+            certificate: self.acceptances.values().cloned().collect(),
+        }
+    }
 }
 
 #[derive(Debug, Clone)]
@@ -37,6 +86,8 @@ pub(super) struct Leading {
     pub(super) first_members: Members,
     /// The last value known to be decided; its members decide about the next.
     pub(super) decided: Option<(Stamp, Plan)>,
+    /// The same, while its signatures are too few: the witness voted.
+    pub(super) uncertified: Option<Pending>,
     pub(super) pending: Option<Pending>,
     pub(super) queued: Option<Plan>,
     pub(super) joining: Option<Joining>,
@@ -55,6 +106,29 @@ impl Leading {
         self.decided
             .as_ref()
             .map_or(&self.first_members, |(_, value)| &value.members)
+    }
+
+    /// Takes in the signature of an acceptor that answered after the majority.
+    pub(super) fn accepted_late(
+        &mut self,
+        stamp: &Stamp,
+        acceptance: Option<Acceptance>,
+    ) -> Vec<Effect> {
+        let late = self
+            .uncertified
+            .as_mut()
+            .filter(|late| late.stamp == *stamp);
+        let Some((late, acceptance)) = late.zip(acceptance) else {
+            return Vec::new();
+        };
+
+        late.add(acceptance.incarnation, Some(acceptance));
+        if !late.is_certified() {
+            return Vec::new();
+        }
+        let committed = late.committed();
+        self.uncertified = None;
+        vec![Effect::Certified(committed)]
     }
 
     pub(super) fn last_seq(&self) -> u64 {

@@ -1,10 +1,16 @@
 //! One proposer and acceptors that answer immediately.
 
 use super::*;
-use regionmesh_protocol::register::{
-    acceptor::{AcceptorRequest, AcceptorState},
-    members::{MemberChange, MembersError, Mend},
+use regionmesh_protocol::{
+    plan::CommittedPlan,
+    register::{
+        acceptor::{AcceptorRequest, AcceptorState},
+        members::{MemberChange, MembersError, Mend},
+    },
 };
+use std::collections::BTreeSet;
+
+mod certificates;
 
 fn names(text: &str) -> BTreeSet<RegionName> {
     text.split(' ').map(|name| name.parse().unwrap()).collect()
@@ -43,6 +49,14 @@ fn value(of: &str, reason: &str) -> Plan {
     }
 }
 
+fn committed(stamp: Stamp, plan: Plan) -> CommittedPlan {
+    CommittedPlan {
+        stamp,
+        plan,
+        certificate: Default::default(),
+    }
+}
+
 /// Acceptors that answer immediately, except absent ones; returns all effects that are not sent.
 fn converge(
     proposer: &mut Proposer,
@@ -67,6 +81,7 @@ fn converge(
             let answer = AcceptorAnswer {
                 incarnation: state.incarnation,
                 reply,
+                acceptance: None,
             };
 
             next.extend(proposer.answered(&to, answer, now_ms));
@@ -130,7 +145,7 @@ fn a_new_leader_first_recommits_what_any_acceptor_has() {
         outcomes,
         [
             Effect::Elected(ballot(2)),
-            Effect::Committed(stamp, value("a b c", "kept"))
+            Effect::Committed(committed(stamp, value("a b c", "kept")))
         ]
     );
 
@@ -155,7 +170,7 @@ fn an_uncertain_accept_is_repeated_unchanged_while_the_latest_request_waits() {
     let committed: Vec<_> = outcomes
         .iter()
         .map(|effect| match effect {
-            Effect::Committed(stamp, value) => (stamp.seq, value.reason.as_str()),
+            Effect::Committed(plan) => (plan.stamp.seq, plan.plan.reason.as_str()),
             other => panic!("{other:?}"),
         })
         .collect();
@@ -199,6 +214,7 @@ fn a_refusal_names_the_ballot_that_outranks_and_an_older_one_is_ignored() {
         reply: AcceptorReply::Refused {
             promised: ballot(by),
         },
+        acceptance: None,
     };
 
     assert_eq!(proposer.answered(&from, refused(2), 1), []);
@@ -256,7 +272,7 @@ fn assert_recommitted(outcomes: &[Effect], reason: &str) {
     assert!(
         matches!(
             outcomes,
-            [Effect::Elected(_), Effect::Committed(_, value)] if value.reason == reason
+            [Effect::Elected(_), Effect::Committed(value)] if value.plan.reason == reason
         ),
         "{outcomes:?}"
     );
@@ -437,7 +453,7 @@ fn the_first_leader_waits_briefly_for_all_acceptors() {
 
     let effects = proposer.commit(Plan::default(), 2_000).unwrap();
     let outcomes = converge(&mut proposer, &mut all, effects, 2_000);
-    assert!(matches!(&outcomes[..], [Effect::Committed(_, value)] if value.members.len() == 3));
+    assert!(matches!(&outcomes[..], [Effect::Committed(value)] if value.plan.members.len() == 3));
 
     // A member without a vote is asked for its state.
     let asked = proposer.tick(2_600);

@@ -2,10 +2,10 @@
 
 use regionmesh_protocol::{
     identity::RegionName,
-    plan::Plan,
+    plan::CommittedPlan,
     register::{
         acceptor::AcceptorRequest,
-        ballot::{Ballot, Stamp},
+        ballot::Ballot,
         members::{Incarnation, Members, MembersError},
     },
 };
@@ -69,8 +69,11 @@ pub enum Effect {
     /// This proposer leads: it holds a majority's promises and what was decided before is committed
     /// under its ballot.
     Elected(Ballot),
-    /// A majority accepted this value: it is decided.
-    Committed(Stamp, Plan),
+    /// A majority accepted this value: it is decided. Its certificate is complete unless the
+    /// witness voted.
+    Committed(CommittedPlan),
+    /// The value committed last, now with a complete certificate.
+    Certified(CommittedPlan),
     /// This acceptor was reset and has caught up: a value that lets it join may be committed.
     Joined(RegionName, Incarnation),
     /// It was not reset, and is no longer asked.

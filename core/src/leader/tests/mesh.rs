@@ -1,13 +1,15 @@
 //! The mesh that the tests drive.
 
 mod actions;
+mod effects;
 
+use super::keys::{Key, Toy};
 use crate::{
     gossip::{BoardView, SeenStatus},
     health::verdict::RegionVerdict,
     leader::{
-        Contact, Effect, Input, Leader, LeaderView, Notice, PlanClock, Refusal, Settings, Start,
-        Ticket,
+        Input, Leader, LeaderView, Notice, PlanClock, Refusal, Settings, Start, Ticket,
+        certificate::{check_answer, sign_answer},
     },
     now::Now,
     planning::{PlanSettings, RegionSettings, Strategy},
@@ -15,15 +17,16 @@ use crate::{
 };
 use rand::{Rng, SeedableRng, rngs::StdRng};
 use regionmesh_protocol::{
-    identity::{AgentId, RegionName},
-    plan::{CommittedPlan, Order, OrderAction, OverrideKind},
+    identity::{AgentId, MeshName, RegionName},
+    plan::CommittedPlan,
     register::{
         acceptor::{AcceptorAnswer, AcceptorReply, AcceptorRequest, AcceptorState},
         ballot::{Ballot, Bounds},
+        certificate::AgentSignature,
         members::Incarnation,
         prevote::PreVoteRequest,
     },
-    status::{StatusEntry, condition::Condition, entry::EntryVersion},
+    status::{StatusEntry, entry::EntryVersion},
     wire::OrderRefusal,
 };
 use std::{
@@ -112,6 +115,10 @@ pub(super) fn name(region: &str) -> RegionName {
     region.parse().unwrap()
 }
 
+pub(super) fn mesh_name() -> MeshName {
+    "test".parse().unwrap()
+}
+
 fn settings(region: &str) -> Settings {
     let regions = REGIONS.map(|region| {
         let settings = RegionSettings {
@@ -125,7 +132,7 @@ fn settings(region: &str) -> Settings {
 
     Settings {
         id: format!("{region}/a").parse().unwrap(),
-        mesh: "test".parse().unwrap(),
+        mesh: mesh_name(),
         configured: REGIONS.map(name).into(),
         plan: PlanSettings {
             regions: regions.into(),
@@ -187,6 +194,16 @@ impl Mesh {
 
     /// Starts a region's agent with the plan from its disk.
     pub(super) fn spawn(&mut self, region: &RegionName, saved: Option<CommittedPlan>) {
+        self.spawn_with(region, saved, None);
+    }
+
+    /// The same, with the agent's own signature of the plan.
+    pub(super) fn spawn_with(
+        &mut self,
+        region: &RegionName,
+        saved: Option<CommittedPlan>,
+        confirmation: Option<AgentSignature>,
+    ) {
         let now = self.now();
         let boot = self.rng.next_u64();
         let plan_clock = PlanClock::new(now.monotonic);
@@ -195,6 +212,7 @@ impl Mesh {
         agent.run += 1;
         agent.leader = Some(Leader::new(
             settings(region.as_str()),
+            Arc::new(Toy),
             boot,
             plan_clock,
             now,
@@ -206,6 +224,7 @@ impl Mesh {
         let run = agent.run;
         let start = Start {
             saved,
+            confirmation,
             known: None,
             freeze: None,
         };
@@ -322,7 +341,7 @@ impl Mesh {
         self.agents[to].leader.is_some() && !self.cut.contains(from) && !self.cut.contains(to)
     }
 
-    /// Asks an acceptor: one's own in its store, others through their agent.
+    /// Asks an acceptor: one's own in its store, others through their agent, which signs.
     pub(super) fn call(
         &mut self,
         from: &RegionName,
@@ -347,7 +366,18 @@ impl Mesh {
             self.feed(to, heard);
         }
 
-        Ok(AcceptorAnswer { incarnation, reply })
+        let answer = AcceptorAnswer {
+            incarnation,
+            reply,
+            acceptance: None,
+        };
+        let id = self.agents[to].id.clone();
+        let answer = sign_answer(&mesh_name(), &id, &Key(id.clone()), request, answer)?;
+        if from == to {
+            return Ok(answer);
+        }
+
+        check_answer(&mesh_name(), to, &Toy, request, answer)
     }
 
     fn ask_vote(&mut self, from: RegionName, run: u64, to: RegionName, ballot: Ballot) {
@@ -371,96 +401,5 @@ impl Mesh {
     fn ticket(&mut self) -> Ticket {
         self.tickets += 1;
         Ticket(self.tickets)
-    }
-
-    /// Hands an input to an agent, after what it sees, and performs the effects.
-    fn feed(&mut self, region: &RegionName, input: Input) {
-        let now = self.now();
-        let agent = self.agents.get_mut(region).unwrap();
-        let Some(leader) = &mut agent.leader else {
-            return;
-        };
-        let contact = Contact {
-            is_current: agent.is_current,
-            ..Contact::default()
-        };
-
-        let mut effects = Vec::new();
-        for input in [
-            Input::Board(Arc::new(agent.board.clone())),
-            Input::Verdicts(Arc::new(agent.verdicts.clone())),
-            Input::Contact(contact),
-            input,
-        ] {
-            leader.handle(input, now, &mut self.rng, &mut effects);
-        }
-
-        for effect in effects {
-            self.perform(region, effect);
-        }
-    }
-
-    fn perform(&mut self, region: &RegionName, effect: Effect) {
-        let agent = self.agents.get_mut(region).unwrap();
-        let run = agent.run;
-        let from = region.clone();
-        let call = |to, request, round| Event::Call {
-            from: region.clone(),
-            run,
-            to,
-            request,
-            round,
-        };
-
-        match effect {
-            Effect::CallAcceptor { to, request } => {
-                self.schedule(TRIP_MS, call(to, request, None));
-            }
-            Effect::ReadAcceptor { round, to } => {
-                self.schedule(TRIP_MS, call(to, AcceptorRequest::Read, Some(round)));
-            }
-            Effect::AskVote { to, ballot } => {
-                let vote = Event::Vote {
-                    from,
-                    run,
-                    to,
-                    ballot,
-                };
-                self.schedule(TRIP_MS, vote);
-            }
-            Effect::Publish(entry) => {
-                let owner = agent.id.clone();
-                let entry = *entry;
-                self.schedule(TRIP_MS, Event::Publish { owner, entry });
-            }
-            Effect::AdoptPlan(plan) => agent.plan = Some(plan),
-            Effect::WithdrawPlan => agent.plan = None,
-            Effect::JudgeCost { .. } => self.feed(region, Input::CostTarget(None)),
-            Effect::LeaderView(view) => agent.view = view,
-            Effect::Current => agent.is_current = true,
-            Effect::Bounds(bounds) => agent.bounds = *bounds,
-            Effect::VoteReply(ticket, vote) => {
-                let (to, run, ballot) = self.asked.remove(&ticket).unwrap();
-                let input = Input::Voted {
-                    from,
-                    ballot,
-                    vote: Ok(vote),
-                };
-                self.schedule(TRIP_MS, Event::Input { to, run, input });
-            }
-            Effect::OrderReply(ticket, ordered) => {
-                let before = self.ordered.insert(ticket, Some(*ordered));
-                assert_eq!(before, Some(None), "an order is answered once");
-            }
-            Effect::Refuse { reason, .. } | Effect::CountRefusal(reason) => {
-                agent.refusals.push(reason);
-            }
-            Effect::Notice(notice) => agent.notices.push(notice),
-            Effect::PlanClock(_)
-            | Effect::PlanInputs(_)
-            | Effect::Freeze(_)
-            | Effect::SetProblem { .. }
-            | Effect::RetainProblems { .. } => {}
-        }
     }
 }

@@ -1,13 +1,19 @@
 //! Agents that restart with a plan on disk, and plans that were never committed.
 
-use super::mesh::Mesh;
-use crate::{gossip::BoardView, leader::Refusal};
+use super::{
+    keys::Key,
+    mesh::{Mesh, mesh_name},
+};
+use crate::{
+    gossip::BoardView,
+    leader::{Refusal, certificate::confirm},
+};
 use regionmesh_protocol::{identity::RegionName, plan::CommittedPlan, status::StatusEntry};
 use std::sync::Arc;
 
 /// A mesh, one of its followers, and the plan that all know. The follower is stopped; it is to
 /// start as a new process with an empty board.
-fn stopped() -> (Mesh, RegionName, Arc<CommittedPlan>) {
+pub(super) fn stopped() -> (Mesh, RegionName, Arc<CommittedPlan>) {
     let mut mesh = Mesh::start();
     let leader = mesh.leader();
     let plan = mesh.plan(|_| true);
@@ -22,7 +28,7 @@ fn stopped() -> (Mesh, RegionName, Arc<CommittedPlan>) {
 }
 
 /// A plan like `plan` that was never committed, ahead of all others.
-fn forged(plan: &CommittedPlan, number: u64) -> CommittedPlan {
+pub(super) fn forged(plan: &CommittedPlan, number: u64) -> CommittedPlan {
     let mut forged = plan.clone();
     forged.stamp.ballot.number = number;
     forged.stamp.seq += 1_000;
@@ -63,7 +69,6 @@ fn a_plan_of_a_single_agent_is_refused_and_a_restarted_agent_waits_for_a_genuine
     let (mut mesh, fresh, plan) = stopped();
     let own = mesh.agents[&fresh].id.clone();
 
-    // The leader is believed about plans of its own.
     let other = mesh
         .agents
         .values()
@@ -107,15 +112,22 @@ fn a_plan_of_a_single_agent_is_refused_and_a_restarted_agent_waits_for_a_genuine
 
 #[test]
 fn an_uncommitted_plan_on_disk_is_replaced_by_that_of_the_register() {
-    let (mut mesh, fresh, plan) = stopped();
-    mesh.spawn(&fresh, Some(forged(&plan, u64::MAX)));
+    for is_signed in [false, true] {
+        let (mut mesh, fresh, plan) = stopped();
+        let own = mesh.agents[&fresh].id.clone();
+        let saved = forged(&plan, u64::MAX);
+        let confirmation = confirm(&mesh_name(), &own, &Key(own.clone()), &saved).unwrap();
 
-    let known = mesh.until("the register's plan", |mesh| {
-        mesh.agents[&fresh]
-            .plan
-            .clone()
-            .filter(|known| known.stamp.ballot.number < u64::MAX)
-    });
+        mesh.spawn_with(&fresh, Some(saved), is_signed.then_some(confirmation));
+        assert_eq!(mesh.agents[&fresh].plan.is_some(), is_signed);
 
-    assert!(known.stamp >= plan.stamp, "{known:?}");
+        let known = mesh.until("the register's plan", |mesh| {
+            mesh.agents[&fresh]
+                .plan
+                .clone()
+                .filter(|known| known.stamp.ballot.number < u64::MAX)
+        });
+
+        assert!(known.stamp >= plan.stamp, "{known:?}");
+    }
 }

@@ -53,7 +53,9 @@ impl ChangeDetector {
 }
 
 fn event(committed: &CommittedPlan, before: Option<&Plan>) -> Event {
-    let CommittedPlan { stamp: at, plan } = committed;
+    let CommittedPlan {
+        stamp: at, plan, ..
+    } = committed;
     let is_worse =
         plan.shortfall.is_some() || before.is_some_and(|before| takes_traffic(before, plan));
     let severity = if is_worse {

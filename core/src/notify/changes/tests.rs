@@ -93,6 +93,7 @@ fn plan(seq: u64, traffic_state: TrafficState) -> CommittedPlan {
     CommittedPlan {
         stamp: Stamp { ballot, seq },
         plan,
+        certificate: Default::default(),
     }
 }
 

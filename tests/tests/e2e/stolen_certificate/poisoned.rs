@@ -3,7 +3,7 @@
 use super::{ALL, assert_led, committed_plan_of};
 use futures::future::join_all;
 use regionmesh_protocol::register::members::Incarnation;
-use regionmesh_store::save_committed_plan;
+use regionmesh_store::{SavedPlan, save_committed_plan};
 use regionmesh_tests::{
     mesh::TestMesh,
     thief::{EVIL, poison_register},
@@ -30,7 +30,11 @@ async fn a_forged_plan_on_disk_is_not_answered_after_a_restart() {
 
     (forged.stamp.ballot.number, forged.stamp.seq) = (u64::MAX, genuine.stamp.seq + 1_000);
     for agent in mesh.agents() {
-        save_committed_plan(&agent.directory.join("data"), &forged).unwrap();
+        let saved = SavedPlan {
+            committed: forged.clone(),
+            confirmation: None,
+        };
+        save_committed_plan(&agent.directory.join("data"), &saved).unwrap();
     }
 
     let watches = mesh.watch_all();

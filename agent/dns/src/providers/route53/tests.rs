@@ -92,6 +92,7 @@ fn committed(number: u64, seq: u64, regions: &[(u16, Vec<IpAddr>)]) -> Committed
     CommittedPlan {
         stamp: Stamp { ballot, seq },
         plan,
+        certificate: Default::default(),
     }
 }
 

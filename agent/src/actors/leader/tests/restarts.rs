@@ -13,7 +13,7 @@ async fn restarted(mesh: &Mesh) -> (LeaderArguments, Arc<CommittedPlan>) {
         load_committed_plan(dir)
             .ok()
             .flatten()
-            .filter(|kept| kept.stamp >= plan.stamp)
+            .filter(|kept| kept.committed.stamp >= plan.stamp)
     })
     .await;
 

@@ -1,6 +1,10 @@
 //! What a test does with a mesh, and what it asks of it.
 
 use super::*;
+use regionmesh_protocol::{
+    plan::{Order, OrderAction, OverrideKind},
+    status::condition::Condition,
+};
 
 impl Mesh {
     pub(in crate::leader::tests) fn running(&self) -> impl Iterator<Item = &Agent> {
