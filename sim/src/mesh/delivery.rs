@@ -1,0 +1,183 @@
+//! Hands inputs to agents and does what they want.
+
+use super::{
+    event::{Event, Process},
+    node::{Acceptor, Disk, DnsSnapshot, NodeEffect, NodeInput, Notice},
+    sometimes::Sometimes,
+    world::{EPOCH_MS, World},
+};
+use regionmesh_core::now::Now;
+use regionmesh_protocol::{
+    plan::{CommittedPlan, Plan},
+    register::{acceptor::AcceptorRequest, ballot::Stamp},
+    wire::OrderRefusal,
+};
+use std::{sync::Arc, time::Duration};
+
+impl World {
+    /// Hands an input to the process of an agent, and carries out its effects.
+    pub(crate) fn deliver(&mut self, agent: usize, input: NodeInput) {
+        let now = self.clocks(agent);
+        let machine = &mut self.machines[agent];
+        let Some(node) = machine.node.as_mut() else {
+            return;
+        };
+        self.trace.event(
+            self.now_ms,
+            kind(&input),
+            agent as u64,
+            u64::from(machine.life),
+        );
+
+        let mut effects = std::mem::take(&mut self.effects);
+        node.handle(input, now, &mut machine.rng, &mut effects);
+        for effect in effects.drain(..) {
+            self.perform(agent, effect);
+        }
+        self.effects = effects;
+    }
+
+    /// What an agent's clocks show.
+    fn clocks(&self, agent: usize) -> Now {
+        let wall_ms = EPOCH_MS + self.now_ms;
+        Now {
+            monotonic: self.base + Duration::from_millis(self.now_ms),
+            unix_ms: wall_ms.saturating_add_signed(self.machines[agent].clock_ms),
+        }
+    }
+
+    fn perform(&mut self, agent: usize, effect: NodeEffect) {
+        let process = self.process(agent);
+        match effect {
+            NodeEffect::WakeAt(at) => {
+                let at_ms = at.saturating_duration_since(self.base).as_millis() as u64;
+                let at_ms = at_ms.max(self.now_ms + 1);
+                self.machines[agent].wake_at_ms = Some(at_ms);
+                self.queue.push(at_ms, Event::Wake(process));
+            }
+            NodeEffect::Datagram { to, payload } => self.send_datagram(agent, &to, payload),
+            NodeEffect::Ask {
+                to,
+                question,
+                ticket,
+                timeout_ms,
+            } => self.ask(process, &to, question, ticket, timeout_ms),
+            NodeEffect::Answer { ticket, answer } => self.answer(agent, ticket, answer),
+            NodeEffect::Apply {
+                ticket,
+                acceptor,
+                request,
+            } => self.apply(process, acceptor, ticket, *request),
+            NodeEffect::SetBounds(bounds) => {
+                self.machines[agent].own_slots.set_bounds(*bounds);
+            }
+            NodeEffect::Probe(region) => self.probe(process, region),
+            NodeEffect::Serve(snapshot) => self.serve(agent, snapshot),
+            NodeEffect::Save(plan) => self.machines[agent].disk = Disk { plan: Some(plan) },
+            NodeEffect::OrderEnded { ticket, outcome } => self.order_ended(ticket, &outcome),
+            NodeEffect::Notice(notice) => self.noticed(agent, notice),
+        }
+    }
+
+    fn apply(
+        &mut self,
+        process: Process,
+        acceptor: Acceptor,
+        ticket: u64,
+        request: AcceptorRequest,
+    ) {
+        if let AcceptorRequest::Accept(stamp, plan) = &request {
+            self.laws.note_proposal(stamp, plan);
+        }
+        self.apply_to_slots(process, acceptor, ticket, request);
+    }
+
+    fn serve(&mut self, agent: usize, snapshot: DnsSnapshot) {
+        let machine = &mut self.machines[agent];
+        self.laws
+            .served(&snapshot.plan, machine.served.as_ref(), self.now_ms);
+        machine.served = Some(snapshot.plan.stamp.clone());
+        machine.serves = Some(snapshot);
+    }
+
+    fn noticed(&mut self, agent: usize, notice: Notice) {
+        let id = &self.machines[agent].id;
+        self.trace
+            .note(self.now_ms, || format!("{id}: {}", in_words(&notice)));
+
+        match notice {
+            Notice::Elected(ballot) => {
+                self.laws.elections += 1;
+                if self.laws.elections > 1 {
+                    self.reached.count(Sometimes::SecondElection);
+                }
+                self.machines[agent].leads = Some(ballot);
+            }
+            Notice::SteppedDown(_, why) => {
+                let state = match why.starts_with("fenced") {
+                    true => Sometimes::Outranked,
+                    false => Sometimes::LostMajority,
+                };
+                self.reached.count(state);
+                self.machines[agent].leads = None;
+            }
+            Notice::Committed(stamp, plan) => self.committed(&stamp, &plan),
+            Notice::Verdict(..) => {}
+        }
+    }
+
+    fn committed(&mut self, stamp: &Stamp, plan: &Arc<Plan>) {
+        let is_latest = self.laws.latest().is_none_or(|(latest, _)| latest < stamp);
+        self.laws.committed(stamp, plan, &self.shape, self.now_ms);
+        self.trace
+            .event(self.now_ms, 100, stamp.ballot.number, stamp.seq);
+        self.trace.bytes(plan.reason.as_bytes());
+        if is_latest {
+            self.laws.count(stamp, &mut self.reached);
+            self.laws
+                .check_orders(stamp, plan, &self.names, self.now_ms);
+            self.count_wrong_failovers(plan);
+        }
+    }
+
+    fn order_ended(&mut self, ticket: u64, outcome: &Result<CommittedPlan, OrderRefusal>) {
+        let order = &mut self.laws.orders[ticket as usize];
+        let by = &order.by;
+        self.trace.note(self.now_ms, || match outcome {
+            Ok(plan) => format!("{by}: acknowledged with {}", plan.stamp),
+            Err(why) => format!("{by}: {why}"),
+        });
+
+        if let Ok(plan) = outcome {
+            self.reached.count(Sometimes::OrderAcknowledged);
+            order.acknowledged = Some((plan.stamp.clone(), self.now_ms));
+        }
+    }
+}
+
+fn in_words(notice: &Notice) -> String {
+    match notice {
+        Notice::Elected(ballot) => format!("leads under {ballot}"),
+        Notice::SteppedDown(ballot, why) => format!("gives up {ballot}: {why}"),
+        Notice::Committed(stamp, plan) => format!("committed {stamp}: {}", plan.reason),
+        Notice::Verdict(region, condition) => format!("sees {region} {condition}"),
+    }
+}
+
+/// For the trace.
+fn kind(input: &NodeInput) -> u8 {
+    match input {
+        NodeInput::Start(_) => 0,
+        NodeInput::Wake => 1,
+        NodeInput::LinkUp(_) => 2,
+        NodeInput::LinkDown(_) => 3,
+        NodeInput::Datagram { .. } => 4,
+        NodeInput::Asked { .. } => 5,
+        NodeInput::Answered { answer: Ok(_), .. } => 6,
+        NodeInput::Answered { answer: Err(_), .. } => 7,
+        NodeInput::Applied { answer: Ok(_), .. } => 8,
+        NodeInput::Applied { answer: Err(_), .. } => 9,
+        NodeInput::Probed { .. } => 10,
+        NodeInput::Ordered { .. } => 11,
+    }
+}
