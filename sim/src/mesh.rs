@@ -52,4 +52,4 @@ pub use batch::{Batch, run_batch};
 pub use command::command;
 pub use laws::Violation;
 pub use outcome::{Outcome, run};
-pub use shape::Options;
+pub use shape::{Options, Profile};

@@ -13,7 +13,7 @@ use super::node::{
     Acceptor, Answer, Disk, DnsSnapshot, Node, NodeConfig, NodeEffect, NodeInput, Notice, Peer,
     Question, Ticket,
 };
-use rand::{RngExt, rngs::StdRng, seq::IteratorRandom};
+use rand::{RngExt, rngs::StdRng};
 use regionmesh_core::{
     health::{
         probe::{ProbePolicy, ProbeTracker},
@@ -43,7 +43,7 @@ use types::{Asker, Change, Seen, Status, Waiting};
 /// Time between two ticks.
 const TICK: Duration = Duration::from_millis(100);
 /// Pause between two exchanges with the same peer, if there is no news.
-const EXCHANGE_MS: u64 = 400;
+const EXCHANGE_MS: u64 = 2_000;
 /// A peer's opinions count for this long.
 const FRESH_MS: u64 = 3_000;
 /// Pause between two signs of life.
@@ -216,12 +216,15 @@ impl Node for Agent {
                 if let Some(probing) = self.probes.get_mut(&region) {
                     probing.is_under_way = false;
                     let changed = probing.tracker.record(result, now_ms, &PROBES);
-                    self.is_judging_due |= changed.is_some();
                     let pause_ms = match probing.tracker.is_confirming(&PROBES) {
                         true => PROBES.confirm_interval_ms,
                         false => PROBES.interval_ms,
                     };
                     probing.due_ms = now_ms + pause_ms;
+                    if changed.is_some() {
+                        self.is_judging_due = true;
+                        self.hurry_exchanges(now_ms);
+                    }
                 }
             }
             NodeInput::Ordered { ticket, order } => self.ordered_here(*order, ticket, turn),
@@ -251,28 +254,35 @@ impl Agent {
         turn.out.push(NodeEffect::WakeAt(turn.now.monotonic + TICK));
     }
 
-    /// Exchanges statuses with one linked peer whose turn it is.
+    /// Exchanges statuses with the linked peers whose turn it is.
     fn exchange(&mut self, turn: &mut Turn<'_>) {
-        let due = self
-            .exchange_due_ms
-            .iter()
-            .filter(|(_, due)| **due <= turn.now_ms);
-        let Some(peer) = due.map(|(peer, _)| peer.clone()).choose(turn.rng) else {
-            return;
-        };
+        let due = self.exchange_due_ms.iter_mut();
+        let due = due.filter(|(_, due_ms)| **due_ms <= turn.now_ms);
+        let mut peers = Vec::new();
+        for (peer, due_ms) in due {
+            *due_ms = turn.now_ms + EXCHANGE_MS;
+            peers.push(peer.clone());
+        }
 
-        self.exchange_due_ms
-            .insert(peer.clone(), turn.now_ms + EXCHANGE_MS);
-        let Some(payload) = self.status_for(&peer, turn) else {
-            return;
-        };
-        let ticket = self.wait(Waiting::Exchange(peer.clone()));
-        turn.out.push(NodeEffect::Ask {
-            to: Peer::Agent(peer),
-            question: Question::Exchange(payload),
-            ticket,
-            timeout_ms: CALL_MS,
-        });
+        for peer in peers {
+            let Some(payload) = self.status_for(&peer, turn) else {
+                continue;
+            };
+            let ticket = self.wait(Waiting::Exchange(peer.clone()));
+            turn.out.push(NodeEffect::Ask {
+                to: Peer::Agent(peer),
+                question: Question::Exchange(payload),
+                ticket,
+                timeout_ms: CALL_MS,
+            });
+        }
+    }
+
+    /// Peers are to hear of a change at once.
+    fn hurry_exchanges(&mut self, now_ms: u64) {
+        for due_ms in self.exchange_due_ms.values_mut() {
+            *due_ms = now_ms;
+        }
     }
 
     /// Tells every known agent that this one lives.
@@ -354,11 +364,7 @@ impl Agent {
         self.time
             .learned(plan.plan.made_ms, age_ms, turn.now_ms, turn.now.unix_ms);
         self.known = Some(plan.clone());
-        // Peers are to hear of it at once.
-        for due_ms in self.exchange_due_ms.values_mut() {
-            *due_ms = turn.now_ms;
-        }
-
+        self.hurry_exchanges(turn.now_ms);
         turn.out.push(NodeEffect::Save(plan.clone()));
         turn.out
             .push(NodeEffect::Serve(DnsSnapshot { plan, local: None }));

@@ -2,7 +2,7 @@
 
 use super::{
     outcome::{Outcome, run},
-    shape::Options,
+    shape::{Options, Profile},
     sometimes::Reached,
 };
 use std::{
@@ -71,7 +71,7 @@ impl Batch {
 
     /// States that so many runs should have reached and did not.
     pub fn missing(&self, options: &Options) -> Vec<&'static str> {
-        if self.runs < MANY || options.is_calm {
+        if self.runs < MANY || options.profile != Profile::Swarm {
             return Vec::new();
         }
 

@@ -4,7 +4,7 @@ use super::{
     batch::{Batch, run_batch},
     minimise::{Minimal, minimise},
     outcome::{Outcome, play},
-    shape::Options,
+    shape::{Options, Profile},
 };
 use clap::{Args, Parser, Subcommand};
 use std::process::ExitCode;
@@ -55,9 +55,9 @@ struct Mesh {
     /// Agents in each region; drawn by default
     #[arg(long)]
     agents: Option<usize>,
-    /// Without faults
-    #[arg(long)]
-    calm: bool,
+    /// Which faults there are
+    #[arg(long, value_enum, default_value_t)]
+    profile: Profile,
     /// With one agent whose key is stolen
     #[arg(long)]
     liar: bool,
@@ -69,7 +69,7 @@ impl Mesh {
             minutes: self.minutes,
             regions: self.regions,
             agents_per_region: self.agents,
-            is_calm: self.calm,
+            profile: self.profile,
             with_liar: self.liar,
         }
     }
@@ -84,11 +84,16 @@ impl Mesh {
             false => String::new(),
         };
 
+        let profile = match self.profile {
+            Profile::Swarm => String::new(),
+            profile => format!(" --profile {}", <&str>::from(profile)),
+        };
+
         [
+            profile,
             number("minutes", self.minutes.map(u64::from)),
             number("regions", self.regions.map(|count| count as u64)),
             number("agents", self.agents.map(|count| count as u64)),
-            flag("calm", self.calm),
             flag("liar", self.liar),
         ]
         .concat()

@@ -53,10 +53,7 @@ impl World {
             let region = self.region_named(name);
             region.is_some_and(|region| self.endpoints[region].state.is_down())
         };
-        let is_anything_up = self
-            .endpoints
-            .iter()
-            .any(|endpoint| !endpoint.state.is_down());
+        let is_anything_up = plan.regions.keys().any(|name| !is_down(name));
         plan.carrying()
             .filter(|(_, part)| !matches!(part.traffic_state, TrafficState::Limited { .. }))
             .map(|(name, _)| name)

@@ -6,7 +6,8 @@ use super::{
     sometimes::{Reached, Sometimes},
 };
 use regionmesh_protocol::{
-    plan::{CommittedPlan, Plan},
+    identity::RegionName,
+    plan::{CommittedPlan, Plan, TrafficState},
     register::{ballot::Stamp, members::Incarnation},
 };
 use std::{
@@ -105,11 +106,7 @@ impl Laws {
         let Some((plan, votes)) = self.accepted.get(stamp) else {
             return false;
         };
-        let before = self
-            .committed
-            .range(..stamp)
-            .next_back()
-            .map(|(_, before)| &before.members);
+        let before = self.before(stamp).map(|(_, before)| &before.members);
 
         plan.members.has_majority(votes)
             || before.is_some_and(|members| members.has_majority(votes))
@@ -134,20 +131,13 @@ impl Laws {
             self.break_law("committed means accepted by a majority", at_ms, what);
         }
 
-        // A leader that missed a committed plan would use its number, or a lower one, again.
-        let before = self.committed.range(..stamp).next_back();
-        let after = self.committed.range(stamp..).next();
-        let is_ordered = before.is_none_or(|(before, _)| before.seq < stamp.seq)
-            && after.is_none_or(|(after, _)| after.seq > stamp.seq);
-        if !is_ordered {
-            let what = format!("{stamp} between {before:?} and {after:?}");
-            self.break_law("no committed plan is lost", at_ms, what);
-        }
-
+        self.check_place(stamp, at_ms);
+        let before = self.before(stamp).map(|(_, before)| before.clone());
+        let is_exit = before.is_some_and(|before| takes_out(&before, plan));
         let out = plan.taken_out().count();
-        if out > usize::from(shape.max_out) {
+        if is_exit && out > usize::from(shape.max_out) {
             let what = format!("{stamp}: automation has {out} regions out");
-            self.break_law("at most max_out regions are out", at_ms, what);
+            self.break_law("at most max_out regions are taken out", at_ms, what);
         }
         if plan.carrying().next().is_none() {
             let what = format!("{stamp} ({})", plan.reason);
@@ -155,6 +145,23 @@ impl Laws {
         }
 
         self.committed.insert(stamp.clone(), plan.clone());
+    }
+
+    fn before(&self, stamp: &Stamp) -> Option<(&Stamp, &Arc<Plan>)> {
+        self.committed.range(..stamp).next_back()
+    }
+
+    /// A leader that missed a committed plan would use its number, or a lower one, again.
+    fn check_place(&mut self, stamp: &Stamp, at_ms: u64) {
+        let before = self.before(stamp).map(|(before, _)| before);
+        let after = self.committed.range(stamp..).next().map(|(after, _)| after);
+        let is_ordered = before.is_none_or(|before| before.seq < stamp.seq)
+            && after.is_none_or(|after| after.seq > stamp.seq);
+
+        if !is_ordered {
+            let what = format!("{stamp} is committed between {before:?} and {after:?}");
+            self.break_law("no committed plan is lost", at_ms, what);
+        }
     }
 
     /// A plan that is served must be one that was committed.
@@ -179,7 +186,7 @@ impl Laws {
         let Some(plan) = self.committed.get(stamp) else {
             return;
         };
-        let before = self.committed.range(..stamp).next_back();
+        let before = self.before(stamp);
         let words = |plan: &Plan, word: &str| {
             plan.regions
                 .values()
@@ -220,4 +227,18 @@ impl Laws {
             reached.count(Sometimes::RegionBack);
         }
     }
+}
+
+/// Whether a plan takes a region out that served. One that fails on the ramp loses what it had been
+/// given back in any case.
+fn takes_out(before: &Plan, plan: &Plan) -> bool {
+    let served = |name: &RegionName| {
+        before.regions.get(name).is_some_and(|part| {
+            matches!(
+                part.traffic_state,
+                TrafficState::Serving | TrafficState::Reduced | TrafficState::Limited { .. }
+            )
+        })
+    };
+    plan.taken_out().any(served)
 }

@@ -45,11 +45,7 @@ pub(crate) fn play(
     with_timeline: bool,
 ) -> Outcome {
     let shape = Shape::draw(seed, options);
-    let drawn = match options.is_calm {
-        true => Vec::new(),
-        false => swarm::draw(&shape),
-    };
-    let numbered = drawn.into_iter().enumerate();
+    let numbered = swarm::draw(&shape, options.profile).into_iter().enumerate();
     let faults: Vec<Fault> = numbered
         .filter(|(number, _)| only.is_none_or(|only| only.contains(number)))
         .map(|(_, fault)| fault)

@@ -1,11 +1,25 @@
 //! What a run consists of, apart from its faults.
 
 use super::streams::{Purpose, stream};
+use clap::ValueEnum;
 use rand::{RngExt, rngs::StdRng};
 use regionmesh_core::{
     planning::Strategy,
     recovery::ramp::{RampStep, RecoveryPolicy},
 };
+
+/// Which faults a run has.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum, strum::IntoStaticStr)]
+#[strum(serialize_all = "kebab-case")]
+pub enum Profile {
+    /// A random subset of all kinds, at random rates.
+    #[default]
+    Swarm,
+    /// 5 % of all packets are lost, and all of a region's for a second now and then.
+    Lossy,
+    /// None.
+    Calm,
+}
 
 /// What the command line fixes; the seed decides the rest.
 #[derive(Debug, Clone, Default)]
@@ -14,8 +28,7 @@ pub struct Options {
     pub minutes: Option<u32>,
     pub regions: Option<usize>,
     pub agents_per_region: Option<usize>,
-    /// No faults at all.
-    pub is_calm: bool,
+    pub profile: Profile,
     /// Whether one agent's key is stolen.
     pub with_liar: bool,
 }
@@ -78,7 +91,11 @@ impl Shape {
             max_out: 1,
             ttl_ms,
             delays_ms: delays(regions, &mut rng),
-            loss_ppm: if options.is_calm { 0 } else { loss_ppm },
+            loss_ppm: match options.profile {
+                Profile::Swarm => loss_ppm,
+                Profile::Lossy => 50_000,
+                Profile::Calm => 0,
+            },
             faults_ms: u64::from(options.minutes.unwrap_or(minutes)) * 60_000,
             liar,
             resolvers: 4,

@@ -113,7 +113,8 @@ impl World {
             if store.begun > 1 {
                 self.reached.count(Sometimes::StateLost);
             }
-            if store.begun > store.losses + 1 {
+            // Agents of a region that know different slots may each begin once.
+            if store.begun > (store.losses + 1) * self.shape.agents_per_region as u64 {
                 let what = format!("store {index} lost no slot that was needed");
                 self.laws
                     .break_law("an acceptor keeps its state", self.now_ms, what);

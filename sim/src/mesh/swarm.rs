@@ -3,7 +3,7 @@
 
 use super::{
     fault::{DiskFate, EndpointState, Fault, FaultKind, OrderKind, StoreFault},
-    shape::Shape,
+    shape::{Profile, Shape},
     streams::{Purpose, stream},
 };
 use rand::{RngExt, rngs::StdRng};
@@ -12,7 +12,39 @@ use rand::{RngExt, rngs::StdRng};
 const KINDS: u8 = 17;
 
 /// The faults of a run, in the order of their times.
-pub(crate) fn draw(shape: &Shape) -> Vec<Fault> {
+pub(crate) fn draw(shape: &Shape, profile: Profile) -> Vec<Fault> {
+    match profile {
+        Profile::Swarm => swarm(shape),
+        Profile::Lossy => bursts(shape),
+        Profile::Calm => Vec::new(),
+    }
+}
+
+/// A second of silence from one region after another.
+fn bursts(shape: &Shape) -> Vec<Fault> {
+    let mut rng = stream(shape.seed, Purpose::Faults, 0);
+    let mut faults = Vec::new();
+    let mut at_ms = 0;
+    loop {
+        at_ms += rng.random_range(2_000..30_000);
+        if at_ms >= shape.faults_ms {
+            return faults;
+        }
+
+        let from = rng.random_range(0..shape.regions);
+        faults.push(Fault {
+            at_ms,
+            for_ms: 1_000,
+            kind: FaultKind::Bursts {
+                from,
+                on_ms: 1_000,
+                off_ms: 1_000,
+            },
+        });
+    }
+}
+
+fn swarm(shape: &Shape) -> Vec<Fault> {
     let mut rng = stream(shape.seed, Purpose::Faults, 0);
     let is_rich = rng.random_bool(0.5);
     let mut faults = Vec::new();

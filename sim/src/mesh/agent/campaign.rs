@@ -135,6 +135,7 @@ impl Agent {
                 Effect::Elected(ballot) => {
                     self.election.elected(&ballot);
                     self.planned_ms = 0;
+                    self.hurry_exchanges(turn.now_ms);
                     turn.notice(Notice::Elected(ballot));
                 }
                 Effect::Committed(stamp, plan) => self.committed(stamp, plan, turn),
@@ -148,6 +149,7 @@ impl Agent {
                     let random = turn.random();
                     self.election.stepped_down(by, turn.now_ms, random);
                     turn.notice(Notice::SteppedDown(ballot, reason.to_string()));
+                    self.hurry_exchanges(turn.now_ms);
                     self.refuse_orders(turn);
                 }
             }
