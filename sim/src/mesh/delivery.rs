@@ -14,6 +14,9 @@ use regionmesh_protocol::{
 };
 use std::{sync::Arc, time::Duration};
 
+/// A clock that differs by more is wrong: orders may end by that much too early.
+const CLOCK_MS: u64 = 5_000;
+
 impl World {
     /// Hands an input to the process of an agent, and carries out its effects.
     pub(crate) fn deliver(&mut self, agent: usize, input: NodeInput) {
@@ -121,12 +124,12 @@ impl World {
                 self.reached.count(state);
                 self.machines[agent].leads = None;
             }
-            Notice::Committed(stamp, plan) => self.committed(&stamp, &plan),
+            Notice::Committed(stamp, plan) => self.committed(agent, &stamp, &plan),
             Notice::Verdict(..) => {}
         }
     }
 
-    fn committed(&mut self, stamp: &Stamp, plan: &Arc<Plan>) {
+    fn committed(&mut self, agent: usize, stamp: &Stamp, plan: &Arc<Plan>) {
         let is_latest = self.laws.latest().is_none_or(|(latest, _)| latest < stamp);
         self.laws.committed(stamp, plan, &self.shape, self.now_ms);
         self.trace
@@ -134,8 +137,11 @@ impl World {
         self.trace.bytes(plan.reason.as_bytes());
         if is_latest {
             self.laws.count(stamp, &mut self.reached);
+            let leader = &self.machines[agent];
+            let is_clock_wrong = leader.clock_ms.unsigned_abs() > CLOCK_MS;
+            let knows_since_ms = if is_clock_wrong { leader.started_ms } else { 0 };
             self.laws
-                .check_orders(stamp, plan, &self.names, self.now_ms);
+                .check_orders(stamp, plan, &self.names, knows_since_ms, self.now_ms);
             self.count_wrong_failovers(plan);
         }
     }
@@ -148,6 +154,7 @@ impl World {
             Err(why) => format!("{by}: {why}"),
         });
 
+        order.is_settled = !matches!(outcome, Err(OrderRefusal::Unknown(_)));
         if let Ok(plan) = outcome {
             self.reached.count(Sometimes::OrderAcknowledged);
             order.acknowledged = Some((plan.stamp.clone(), self.now_ms));

@@ -47,6 +47,7 @@ impl World {
         machine.own_slots = SlotMachine::new(writer);
         machine.witness_slots = SlotMachine::new(writer | 1);
         machine.refuses_store = refuses_store;
+        machine.started_ms = self.now_ms;
         machine.node = Some(node);
 
         let disk = machine.disk.clone();
@@ -173,6 +174,7 @@ impl World {
             // An order that ends within seconds shows nothing.
             for_ms: for_ms.max(1_000) * 4,
             acknowledged: None,
+            is_settled: false,
             is_superseded: false,
         };
         let order = Box::new(given.order(&self.names));

@@ -36,6 +36,8 @@ pub(crate) struct GivenOrder {
     pub(crate) for_ms: u64,
     /// The plan that it was acknowledged with, and when.
     pub(crate) acknowledged: Option<(Stamp, u64)>,
+    /// Whether its outcome is known. If not, it may still be carried out.
+    pub(crate) is_settled: bool,
     /// Whether another order may have ended it.
     pub(crate) is_superseded: bool,
 }

@@ -24,6 +24,8 @@ pub(crate) struct Machine {
     pub(crate) disk: Disk,
     /// A copy of the disk from some time ago.
     pub(crate) backup: Disk,
+    /// When its process started.
+    pub(crate) started_ms: u64,
     /// The process stands still until then.
     pub(crate) paused_until_ms: u64,
     /// The wall clock minus the true time.
@@ -56,6 +58,7 @@ impl Machine {
             rng,
             disk: Disk::default(),
             backup: Disk::default(),
+            started_ms: 0,
             paused_until_ms: 0,
             clock_ms: 0,
             wake_at_ms: None,

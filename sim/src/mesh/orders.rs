@@ -75,19 +75,23 @@ impl GivenOrder {
 
 impl Laws {
     /// An operator gives an order. Whether it is acknowledged or not, it may end others.
-    pub(crate) fn order_given(&mut self, given: GivenOrder) {
+    pub(crate) fn order_given(&mut self, mut given: GivenOrder) {
         for other in &mut self.orders {
             other.is_superseded |= other.kind.is_ended_by(given.kind);
+            given.is_superseded |= !other.is_settled && given.kind.is_ended_by(other.kind);
         }
         self.orders.push(given);
     }
 
     /// A new plan: it must list every acknowledged override that has not ended, and obey it.
+    /// Orders from before `knows_since_ms` are not checked: a process that started since then has
+    /// only a wrong clock to tell the age of the plan by.
     pub(crate) fn check_orders(
         &mut self,
         stamp: &Stamp,
         plan: &Plan,
         names: &[RegionName],
+        knows_since_ms: u64,
         now_ms: u64,
     ) {
         let mut broken = None;
@@ -96,7 +100,9 @@ impl Laws {
                 continue;
             };
             let is_over = order.given_ms + order.for_ms < now_ms + EARLY_MS;
-            if is_over || order.is_superseded || !order.kind.is_override() || with > stamp {
+            let is_known = order.given_ms >= knows_since_ms;
+            let may_be_missing = is_over || order.is_superseded || !is_known || with > stamp;
+            if may_be_missing || !order.kind.is_override() {
                 continue;
             }
 

@@ -107,14 +107,18 @@ impl World {
         let Operation::Put { slot, .. } = operation else {
             return;
         };
+        let agents = match index == self.shape.regions {
+            true => self.shape.agents(),
+            false => self.shape.agents_per_region,
+        };
         let store = &mut self.stores[index];
         if slot.state.is_none() {
             store.begun += 1;
             if store.begun > 1 {
                 self.reached.count(Sometimes::StateLost);
             }
-            // Agents of a region that know different slots may each begin once.
-            if store.begun > (store.losses + 1) * self.shape.agents_per_region as u64 {
+            // Agents that know different slots may each begin once.
+            if store.begun > (store.losses + 1) * agents as u64 {
                 let what = format!("store {index} lost no slot that was needed");
                 self.laws
                     .break_law("an acceptor keeps its state", self.now_ms, what);
