@@ -64,6 +64,7 @@ fn a_healthy_mesh_elects_a_leader_and_moves_no_traffic() {
 fn loss_and_bursts_move_no_traffic() {
     let options = Options {
         profile: Profile::Lossy,
+        regions: Some(3),
         ..Options::default()
     };
     let batch = run_batch(1, runs(50), &options);

@@ -46,6 +46,8 @@ const TICK: Duration = Duration::from_millis(100);
 const EXCHANGE_MS: u64 = 2_000;
 /// A peer's opinions count for this long.
 const FRESH_MS: u64 = 3_000;
+/// Without a leader, how often the acceptors are asked how far they are.
+const READ_MS: u64 = 1_000;
 /// Pause between two signs of life.
 const HEARTBEAT_MS: u64 = 500;
 const HEARTBEAT: &[u8] = b"alive";
@@ -98,6 +100,7 @@ pub(crate) struct Agent {
     ordered: Option<Asker>,
     change: Option<Change>,
     planned_ms: u64,
+    read_ms: u64,
     bounds: (Reach, Option<Stamp>),
 }
 
@@ -159,6 +162,7 @@ impl Agent {
             ordered: None,
             change: None,
             planned_ms: 0,
+            read_ms: 0,
             bounds: (Reach::default(), None),
             config,
         }

@@ -9,7 +9,10 @@ use super::{
 use regionmesh_core::now::Now;
 use regionmesh_protocol::{
     plan::{CommittedPlan, Plan},
-    register::{acceptor::AcceptorRequest, ballot::Stamp},
+    register::{
+        acceptor::AcceptorRequest,
+        ballot::{Bounds, Stamp},
+    },
     wire::OrderRefusal,
 };
 use std::{sync::Arc, time::Duration};
@@ -72,7 +75,9 @@ impl World {
                 request,
             } => self.apply(process, acceptor, ticket, *request),
             NodeEffect::SetBounds(bounds) => {
-                self.machines[agent].own_slots.set_bounds(*bounds);
+                let machine = &mut self.machines[agent];
+                machine.witness_slots.set_bounds(Bounds::clone(&bounds));
+                machine.own_slots.set_bounds(*bounds);
             }
             NodeEffect::Probe(region) => self.probe(process, region),
             NodeEffect::Serve(snapshot) => self.serve(agent, snapshot),

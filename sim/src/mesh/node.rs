@@ -171,7 +171,7 @@ pub(crate) enum NodeEffect {
         acceptor: Acceptor,
         request: Box<AcceptorRequest>,
     },
-    /// Bounds of what the own region's acceptor accepts from now on.
+    /// Bounds of what the acceptors whose stores this agent writes accept from now on.
     SetBounds(Box<Bounds>),
     Probe(RegionName),
     /// Answer DNS by this from now on.

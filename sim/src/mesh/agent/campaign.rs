@@ -1,6 +1,6 @@
 //! Elections, and the proposer's requests to acceptors.
 
-use super::{Agent, CALL_MS, FRESH_MS, Turn, types::Waiting};
+use super::{Agent, CALL_MS, FRESH_MS, READ_MS, Turn, types::Waiting};
 use crate::mesh::node::{NodeEffect, Notice, Peer, Question};
 use regionmesh_core::leader::{
     election::{ElectionEffect, ElectionView, KnownLeader},
@@ -40,6 +40,13 @@ impl Agent {
         self.carry_out(effects, turn);
 
         let view = self.view(turn);
+        let is_led = view.leader.as_ref().is_some_and(|leader| leader.is_alive)
+            || self.proposer.ballot().is_some();
+        if !is_led && turn.now_ms >= self.read_ms {
+            self.read_ms = turn.now_ms + READ_MS;
+            self.read_acceptors(turn);
+        }
+
         let random = turn.random();
         let effect = self.election.tick(&view, turn.now_ms, random);
         self.carry_out_election(effect, turn);
