@@ -66,6 +66,8 @@ pub(crate) enum Event {
     /// A resolver's answer expires.
     Resolve(usize),
     Heal,
+    /// The laws about quiet times are checked.
+    CheckQuiet,
     /// The laws about time after healing are checked.
     CheckHealed,
 }

@@ -131,6 +131,11 @@ pub(crate) enum EndpointState {
 }
 
 impl EndpointState {
+    /// Whether it treats all requests alike.
+    pub(crate) fn is_certain(self) -> bool {
+        !matches!(self, Self::Gray { .. })
+    }
+
     /// Whether no request is ever answered.
     pub(crate) fn is_down(self) -> bool {
         matches!(self, Self::Refusing | Self::Hanging)
@@ -149,6 +154,11 @@ pub(crate) enum OrderKind {
 }
 
 impl FaultKind {
+    /// Whether it disturbs agents, rather than endpoints.
+    pub(crate) fn disturbs(&self) -> bool {
+        !matches!(self, Self::Endpoint { .. } | Self::Order { .. })
+    }
+
     /// Whether it ends after [`Fault::for_ms`].
     pub(crate) fn lasts(&self) -> bool {
         !matches!(

@@ -26,7 +26,7 @@ impl World {
     /// Whether every DNS server answers by the latest plan, and that plan sends nobody to an
     /// endpoint that is down.
     pub(crate) fn check_right(&self) -> Result<(), String> {
-        let Some((latest, plan)) = self.laws.latest() else {
+        let Some((latest, _)) = self.laws.latest() else {
             return Err("no plan was committed".into());
         };
         for machine in &self.machines {
@@ -37,27 +37,42 @@ impl World {
             }
         }
 
-        match self.answers_down(plan) {
-            Some(region) => Err(format!("{latest} sends users to {region}, which is down")),
-            None => Ok(()),
-        }
+        self.wrong_answer(0).map_or(Ok(()), Err)
     }
 
-    fn answers_down<'a>(&self, plan: &'a Plan) -> Option<&'a RegionName> {
+    /// A DNS server that sends users to an endpoint that has been down for `down_ms`, although
+    /// another has been up for as long.
+    pub(crate) fn wrong_answer(&self, down_ms: u64) -> Option<String> {
+        let served = self.machines.iter().filter_map(|machine| {
+            let snapshot = machine.serves.as_ref()?;
+            let region = self.answers_down(&snapshot.plan.plan, down_ms)?;
+            Some(format!(
+                "{} sends users to {region}, which is down, by {} ({})",
+                machine.id, snapshot.plan.stamp, snapshot.plan.plan.reason
+            ))
+        });
+        served.into_iter().next()
+    }
+
+    fn answers_down<'a>(&self, plan: &'a Plan, down_ms: u64) -> Option<&'a RegionName> {
         // Automation may not act, and operators have to.
         if plan.members.why_not_automatic().is_some() {
             return None;
         }
 
-        let is_down = |name: &RegionName| {
-            let region = self.region_named(name);
-            region.is_some_and(|region| self.endpoints[region].state.is_down())
+        let is_so = |name: &RegionName, is_down: bool| {
+            self.region_named(name).is_some_and(|region| {
+                let endpoint = self.endpoints[region];
+                endpoint.state.is_down() == is_down
+                    && endpoint.state.is_certain()
+                    && self.now_ms - endpoint.since_ms >= down_ms
+            })
         };
-        let is_anything_up = plan.regions.keys().any(|name| !is_down(name));
+        let is_anything_up = plan.regions.keys().any(|name| is_so(name, false));
         plan.carrying()
             .filter(|(_, part)| !matches!(part.traffic_state, TrafficState::Limited { .. }))
             .map(|(name, _)| name)
-            .find(|name| is_anything_up && is_down(name))
+            .find(|name| is_anything_up && is_so(name, true))
     }
 
     /// Whether a majority of the members, without the store `lost`, have their state. That must

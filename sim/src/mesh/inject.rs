@@ -76,6 +76,13 @@ impl World {
         self.trace.event(now_ms, 200, index as u64, 0);
         self.trace.note(now_ms, || format!("-- {kind:?}"));
 
+        if kind.disturbs() {
+            self.quiet_since_ms = now_ms;
+            if kind.lasts() {
+                self.active.insert(index);
+            }
+        }
+
         match kind {
             FaultKind::Crash { agent, .. } => self.crash(agent),
             FaultKind::Pause { agent } => {
@@ -106,6 +113,10 @@ impl World {
         self.trace.event(self.now_ms, 201, index as u64, 0);
         self.trace
             .note(self.now_ms, || format!("-- over: {kind:?}"));
+
+        if self.active.remove(&index) {
+            self.quiet_since_ms = self.now_ms;
+        }
 
         match kind {
             FaultKind::Crash { agent, disk } => self.boot(agent, disk),

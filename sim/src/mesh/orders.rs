@@ -84,8 +84,8 @@ impl Laws {
     }
 
     /// A new plan: it must list every acknowledged override that has not ended, and obey it.
-    /// Orders from before `knows_since_ms` are not checked: a process that started since then has
-    /// only a wrong clock to tell the age of the plan by.
+    /// Orders from before `knows_since_ms` may end early: a process that started since then has only
+    /// a wrong clock to tell the age of the plan by.
     pub(crate) fn check_orders(
         &mut self,
         stamp: &Stamp,
@@ -95,13 +95,12 @@ impl Laws {
         now_ms: u64,
     ) {
         let mut broken = None;
-        for order in &self.orders {
+        for order in &mut self.orders {
             let Some((with, _)) = &order.acknowledged else {
                 continue;
             };
             let is_over = order.given_ms + order.for_ms < now_ms + EARLY_MS;
-            let is_known = order.given_ms >= knows_since_ms;
-            let may_be_missing = is_over || order.is_superseded || !is_known || with > stamp;
+            let may_be_missing = is_over || order.is_superseded || with > stamp;
             if may_be_missing || !order.kind.is_override() {
                 continue;
             }
@@ -110,7 +109,10 @@ impl Laws {
             if region.is_some_and(|region| !plan.members.has(region)) {
                 continue;
             }
-            if !plan.overrides.iter().any(|listed| listed.by == order.by) {
+            let is_listed = plan.overrides.iter().any(|listed| listed.by == order.by);
+            if !is_listed && order.given_ms < knows_since_ms {
+                order.is_superseded = true;
+            } else if !is_listed {
                 broken = Some(format!("{stamp} ({}) lacks the {}", plan.reason, order.by));
             } else if let Some(region) = region
                 && matches!(order.kind, OrderKind::Drain { .. })

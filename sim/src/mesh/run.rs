@@ -34,6 +34,7 @@ impl World {
         }
 
         self.queue.push(self.shape.faults_ms, Event::Heal);
+        self.after(CHECK_MS, Event::CheckQuiet);
     }
 
     /// Runs to the end, or to the first violation.
@@ -72,6 +73,7 @@ impl World {
             Event::Links => self.watch_links(),
             Event::Resolve(resolver) => self.resolve(resolver),
             Event::Heal => self.heal(),
+            Event::CheckQuiet => self.check_quiet(),
             Event::CheckHealed => self.check_healed(),
         }
     }
@@ -103,6 +105,39 @@ impl World {
         }
 
         self.deliver(process.agent, *input);
+    }
+
+    /// Also before healing there are quiet times, in which all must soon be well.
+    fn check_quiet(&mut self) {
+        if self.healed_ms.is_some() {
+            return;
+        }
+
+        self.after(CHECK_MS, Event::CheckQuiet);
+        if !self.active.is_empty() || !self.keeps_majority(None) {
+            self.quiet_since_ms = self.now_ms;
+        }
+        // Two may believe to lead while one takes over from the other.
+        let leaders = self
+            .machines
+            .iter()
+            .filter(|machine| machine.leads.is_some());
+        if leaders.count() > 0 {
+            self.led_ms = self.now_ms;
+        }
+
+        let led_ms = self.led_ms.max(self.quiet_since_ms);
+        if self.now_ms - led_ms >= LED_WITHIN_MS {
+            let what = format!("none for {} ms", self.now_ms - led_ms);
+            return self
+                .laws
+                .break_law("a leader in quiet times", self.now_ms, what);
+        }
+        let is_quiet = self.now_ms - self.quiet_since_ms >= RIGHT_WITHIN_MS;
+        if is_quiet && let Some(what) = self.wrong_answer(RIGHT_WITHIN_MS) {
+            self.laws
+                .break_law("no share on a failed region", self.now_ms, what);
+        }
     }
 
     fn check_healed(&mut self) {

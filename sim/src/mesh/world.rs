@@ -19,7 +19,7 @@ use super::{
 };
 use rand::rngs::StdRng;
 use regionmesh_protocol::identity::{AgentId, IdentityError, MeshName, RegionName};
-use std::{net::Ipv4Addr, time::Instant};
+use std::{collections::BTreeSet, net::Ipv4Addr, time::Instant};
 
 /// True time at the beginning of each run, Unix milliseconds.
 pub(crate) const EPOCH_MS: u64 = 1_700_000_000_000;
@@ -46,6 +46,12 @@ pub(crate) struct World {
     pub(crate) users: StdRng,
     pub(crate) faults: Vec<Fault>,
     pub(crate) laws: Laws,
+    /// Faults that disturb agents at present.
+    pub(crate) active: BTreeSet<usize>,
+    /// When the last of them ended.
+    pub(crate) quiet_since_ms: u64,
+    /// When some agent led last.
+    pub(crate) led_ms: u64,
     pub(crate) healed_ms: Option<u64>,
     pub(crate) is_over: bool,
     /// Emptied and used again.
@@ -97,6 +103,9 @@ impl World {
             machines,
             faults,
             laws: Laws::default(),
+            active: BTreeSet::new(),
+            quiet_since_ms: 0,
+            led_ms: 0,
             healed_ms: None,
             is_over: false,
             effects: Vec::new(),
