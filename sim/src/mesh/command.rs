@@ -164,8 +164,9 @@ fn explain(failed: &Outcome, mesh: &Mesh) {
         failed.faults.len()
     );
     print_run(&outcome, TIMELINE);
+    println!("\nPlay it again:");
     println!(
-        "\nPlay it again:\n  cargo run --release -p regionmesh-sim -- replay --seed {} --faults {}{}",
+        "  cargo run --release -p regionmesh-sim -- replay --seed {} --faults {}{}",
         failed.seed,
         numbers.join(","),
         mesh.arguments(),

@@ -132,13 +132,12 @@ fn recovery(rng: &mut StdRng) -> RecoveryPolicy {
 
 /// Distances as between clouds' regions; the same in both directions.
 fn delays(regions: usize, rng: &mut StdRng) -> Vec<Vec<u64>> {
-    let mut delays: Vec<Vec<u64>> = vec![vec![0; regions]; regions];
-    for from in 0..regions {
-        let drawn: Vec<u64> = (0..from).map(|_| rng.random_range(2..=120)).collect();
-        for (to, delay_ms) in drawn.into_iter().enumerate() {
-            delays[from][to] = delay_ms;
-            delays[to][from] = delay_ms;
-        }
+    let mut delays = vec![vec![0; regions]; regions];
+    let pairs = (0..regions).flat_map(|from| (0..from).map(move |to| (from, to)));
+    for (from, to) in pairs {
+        let delay_ms = rng.random_range(2..=120);
+        delays[from][to] = delay_ms;
+        delays[to][from] = delay_ms;
     }
 
     delays
