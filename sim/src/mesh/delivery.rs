@@ -142,13 +142,19 @@ impl World {
         self.trace.bytes(plan.reason.as_bytes());
         if is_latest {
             self.laws.count(stamp, &mut self.reached);
-            let leader = &self.machines[agent];
-            let is_clock_wrong = leader.clock_ms.unsigned_abs() > CLOCK_MS;
-            let knows_since_ms = if is_clock_wrong { leader.started_ms } else { 0 };
+            let knows_since_ms = match self.is_any_clock_wrong() {
+                true => self.machines[agent].started_ms,
+                false => 0,
+            };
             self.laws
                 .check_orders(stamp, plan, &self.names, knows_since_ms, self.now_ms);
             self.count_wrong_failovers(plan);
         }
+    }
+
+    fn is_any_clock_wrong(&self) -> bool {
+        let mut machines = self.machines.iter();
+        machines.any(|machine| machine.clock_ms.unsigned_abs() > CLOCK_MS)
     }
 
     fn order_ended(&mut self, ticket: u64, outcome: &Result<CommittedPlan, OrderRefusal>) {

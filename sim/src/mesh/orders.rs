@@ -85,7 +85,8 @@ impl Laws {
 
     /// A new plan: it must list every acknowledged override that has not ended, and obey it.
     /// Orders from before `knows_since_ms` may end early: a process that started since then has
-    /// only a wrong clock to tell the age of the plan by.
+    /// only its wall clock and the plan's times to tell the plan's age by, and one of both is
+    /// wrong.
     pub(crate) fn check_orders(
         &mut self,
         stamp: &Stamp,
