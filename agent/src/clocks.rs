@@ -1,99 +1,71 @@
-//! Compares this agent's clock with those of its peers, and converts the plan's times to it.
+//! This agent's clocks, and what passes between gossip and the dns-leader actor about them.
 //!
-//! Gossip reports the clocks of peers; the dns-leader actor reports plans and evaluates the clocks
-//! a few times a second. The rules are in [`PlanTime`] and [`PeerClocks`].
+//! Gossip hears the clocks of peers; the dns-leader part judges them and says how to read the times
+//! of the plan.
 
 use parking_lot::Mutex;
-use regionmesh_core::gossip::skew::{ClockReading, OwnClock, PeerClocks};
-use regionmesh_protocol::{
-    identity::AgentId,
-    plan::{Plan, PlanTime, SHIFT_MIN_MS, difference},
+use regionmesh_core::{
+    gossip::skew::ClockReading,
+    leader::{PeerClock, PlanClock},
+    now::Now,
 };
+use regionmesh_protocol::{identity::AgentId, plan::Plan};
 use regionmesh_runtime::time::unix_ms;
-use std::{
-    borrow::Cow,
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::{borrow::Cow, collections::VecDeque, sync::Arc, time::Instant};
+
+/// Most clocks of peers that wait for the dns-leader actor; the oldest are dropped.
+const HEARD_MAX: usize = 1_024;
+
+/// Both clocks of this machine.
+pub(crate) fn now() -> Now {
+    Now {
+        monotonic: Instant::now(),
+        unix_ms: unix_ms(),
+    }
+}
 
 /// The state of clocks. Cheap to clone; clones share it.
 #[derive(Debug, Clone)]
 pub struct Clocks {
-    started: Instant,
     state: Arc<Mutex<State>>,
 }
 
 #[derive(Debug)]
 struct State {
-    plan: PlanTime,
-    peers: PeerClocks,
-    own: OwnClock,
-    /// Both of our clocks at the last evaluation.
-    last: Moment,
-}
-
-/// Our clocks at one time.
-#[derive(Debug, Clone, Copy)]
-struct Moment {
-    steady_ms: u64,
-    wall_ms: u64,
-}
-
-/// The result of an evaluation of the clocks.
-#[derive(Debug, Clone, Default)]
-pub struct Evaluation {
-    /// Our clock compared with the others'.
-    pub own: OwnClock,
-    /// By how much our clock was set since the last evaluation, milliseconds; negative: back.
-    pub set_by_ms: Option<i64>,
+    plan: PlanClock,
+    heard: VecDeque<PeerClock>,
 }
 
 impl Default for Clocks {
     fn default() -> Self {
-        let last = Moment {
-            steady_ms: 0,
-            wall_ms: unix_ms(),
-        };
         let state = State {
-            plan: PlanTime::default(),
-            peers: PeerClocks::default(),
-            own: OwnClock::default(),
-            last,
+            plan: PlanClock::new(Instant::now()),
+            heard: VecDeque::new(),
         };
 
         Self {
-            started: Instant::now(),
             state: Arc::new(Mutex::new(state)),
         }
     }
 }
 
 impl Clocks {
-    fn now(&self) -> Moment {
-        Moment {
-            steady_ms: millis(self.started.elapsed()),
-            wall_ms: unix_ms(),
-        }
-    }
-
     /// The reading of our clocks, for a peer.
     pub fn reading(&self) -> ClockReading {
-        let now = self.now();
+        let now = now();
         ClockReading {
-            unix_ms: now.wall_ms,
-            plan: self.state.lock().plan.age(now.steady_ms),
+            unix_ms: now.unix_ms,
+            plan: self.plan().age(now),
         }
     }
 
     /// Takes in a peer's clocks as of its request; its time in transit is unknown.
     pub fn received(&self, reading: &ClockReading) {
-        let now = self.now();
-        if let Some(age) = reading.plan {
-            self.state
-                .lock()
-                .plan
-                .measured_by_peer(age, now.steady_ms, now.wall_ms);
-        }
+        self.heard(PeerClock {
+            reading: *reading,
+            received: Instant::now(),
+            asked: None,
+        });
     }
 
     /// Takes in a peer's clocks as of its answer, and when it was asked and answered.
@@ -103,80 +75,37 @@ impl Clocks {
         reading: &ClockReading,
         (asked, answered): (Instant, Instant),
     ) {
-        let now = self.now();
-        let round_trip = answered.saturating_duration_since(asked);
-
-        // The age of the answer is half of the round trip, plus the time since it arrived.
-        let age = answered.elapsed() + round_trip / 2;
-        let then_ms = now.wall_ms.saturating_sub(millis(age));
-        let offset_ms = difference(reading.unix_ms, then_ms);
-        let mut state = self.state.lock();
-
-        state
-            .peers
-            .measured(peer, offset_ms, millis(round_trip), now.steady_ms);
-        if let Some(plan_age) = reading.plan {
-            state
-                .plan
-                .measured_by_peer(plan_age, now.steady_ms, now.wall_ms);
-        }
+        self.heard(PeerClock {
+            reading: *reading,
+            received: answered,
+            asked: Some((peer.clone(), asked)),
+        });
     }
 
-    /// Takes in a plan; `age` is the time since it was made, if this agent made it.
-    pub fn learned(&self, plan: &Plan, age: Option<Duration>) {
-        let now = self.now();
-        self.state
-            .lock()
-            .plan
-            .learned(plan.made_ms, age.map(millis), now.steady_ms, now.wall_ms);
+    fn heard(&self, peer: PeerClock) {
+        let heard = &mut self.state.lock().heard;
+        if heard.len() >= HEARD_MAX {
+            heard.pop_front();
+        }
+        heard.push_back(peer);
     }
 
-    /// Evaluates all clocks. `may_lead`: whether a peer could lead instead of us.
-    pub fn evaluate(&self, may_lead: impl Fn(&AgentId) -> bool) -> Evaluation {
-        let now = self.now();
-        let mut state = self.state.lock();
-        let passed_ms = now.steady_ms.saturating_sub(state.last.steady_ms);
-        let expected_ms = state.last.wall_ms.saturating_add(passed_ms);
-        let is_set = now.wall_ms.abs_diff(expected_ms) > SHIFT_MIN_MS;
-        let set_by_ms = is_set.then(|| difference(now.wall_ms, expected_ms));
-
-        if is_set {
-            state.peers.own_clock_set();
-        }
-        state.last = now;
-        state.own = state.peers.judge(may_lead, now.steady_ms);
-        Evaluation {
-            own: state.own.clone(),
-            set_by_ms,
-        }
+    /// The clocks of peers that were heard since the last call.
+    pub(crate) fn take_heard(&self) -> VecDeque<PeerClock> {
+        std::mem::take(&mut self.state.lock().heard)
     }
 
-    /// Whether our clock was too far off to lead at the last evaluation.
-    pub fn is_off(&self) -> bool {
-        self.state.lock().own.is_off
+    /// How to read the times of the plan.
+    pub(crate) fn plan(&self) -> PlanClock {
+        self.state.lock().plan
+    }
+
+    pub(crate) fn set_plan(&self, plan: PlanClock) {
+        self.state.lock().plan = plan;
     }
 
     /// The plan with its times converted to our clock as it is now: it may just have been set.
     pub fn by_own_clock<'a>(&self, plan: &'a Plan) -> Cow<'a, Plan> {
-        let now = self.now();
-        let mut state = self.state.lock();
-        if let Some(shift_ms) = state.plan.compare(now.steady_ms, now.wall_ms) {
-            tracing::info!(
-                shift_ms,
-                "the plan's times are shifted by this much to match our clock"
-            );
-        }
-
-        match state.plan.shift_ms(plan.made_ms) {
-            0 => Cow::Borrowed(plan),
-            shift_ms => Cow::Owned(plan.shifted(shift_ms)),
-        }
+        self.plan().by_own_clock(plan, now())
     }
 }
-
-fn millis(duration: Duration) -> u64 {
-    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
-}
-
-#[cfg(test)]
-mod tests;

@@ -13,6 +13,7 @@ mod faults;
 pub(crate) mod fixture;
 mod form;
 mod health;
+mod leader;
 mod mesh;
 mod reading;
 pub mod schema;

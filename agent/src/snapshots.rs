@@ -6,6 +6,7 @@ use crate::{clocks::Clocks, cost::request_costs::RequestCosts, events::EventLog}
 use regionmesh_core::{
     gossip::BoardView,
     health::verdict::RegionVerdict,
+    leader::LeaderView,
     notify::{alert::Alert, changes::ZoneState},
     planning::{
         PlanInputs,
@@ -17,20 +18,10 @@ use regionmesh_protocol::{
     identity::{AgentId, RegionName},
     models::catalogue::Catalogue,
     plan::CommittedPlan,
-    register::ballot::Ballot,
 };
 use regionmesh_runtime::problems::Problems;
 use std::{borrow::Cow, collections::BTreeMap, sync::Arc, time::Instant};
 use tokio::sync::watch;
-
-/// The leader, as known to this agent.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct LeaderView {
-    /// The leader's ballot; none while an election is due.
-    pub ballot: Option<Ballot>,
-    /// Whether this agent is the leader.
-    pub is_self: bool,
-}
 
 /// State that every part of an agent may read.
 #[derive(Debug, Clone, Default)]
@@ -61,7 +52,8 @@ pub struct Snapshots {
     pub leader: watch::Sender<LeaderView>,
     /// Whether the plan is frozen. Writer: dns-leader.
     pub freeze: watch::Sender<Option<Arc<Freeze>>>,
-    /// The result of this agent's own probes of every region. Writer: health.
+    /// The result of this agent's own probes of every region, or of its region's observers' probes.
+    /// Writer: health.
     pub own_view: watch::Sender<Arc<BTreeMap<RegionName, OwnView>>>,
     /// The catalogue of the region's bucket. Writer: replicator.
     pub catalogue: watch::Sender<Arc<Catalogue>>,
@@ -78,7 +70,7 @@ pub struct Snapshots {
     pub request_costs: watch::Sender<Option<Arc<RequestCosts>>>,
     /// This agent's problems. Writers: all parts.
     pub problems: Problems,
-    /// Differences between our clock and others. Writers: gossip and dns-leader.
+    /// Our clock and the plan's. Writers: gossip and dns-leader.
     pub clocks: Clocks,
 }
 

@@ -1,7 +1,45 @@
-//! Who leads, and how a leader commits plans to the register.
+//! Who leads, and what a leader does: one agent's part in elections, plans and orders.
+//!
+//! [`Leader`] takes [`Input`]s and returns [`Effect`]s. [`election`] decides when to be a
+//! candidate, [`proposer`] commits plans to the register, [`ballots`] and [`confirm`] decide what
+//! to believe. DNS is written from committed plans only, which reach every agent through the board.
+//!
+//! `handle` is the entry; `campaign` performs what election and proposer ask for; `weighing` and
+//! `reading` judge what other agents claim (`trust`); `plans`, `orders` and `member_orders` make
+//! the next plan; `freezing`, `own_clock` and `publication` report what this agent knows.
 
 pub mod ballots;
+mod board;
+mod campaign;
+mod clocks;
 pub mod confirm;
 pub mod election;
+mod freezing;
+mod handle;
+mod member_change;
+mod member_orders;
+mod notice;
+mod orders;
+mod own_clock;
+mod pause;
+mod plan_clock;
+mod plans;
 pub mod proof;
 pub mod proposer;
+mod publication;
+mod reading;
+mod state;
+mod trust;
+mod turn;
+mod types;
+mod weighing;
+
+pub use clocks::PeerClock;
+pub use notice::{ElectionNotice, Notice, OrderNotice, OrderOutcome, PlanNotice, RegisterNotice};
+pub use plan_clock::PlanClock;
+pub use state::Leader;
+pub use types::{Contact, Effect, Input, LeaderView, Refusal, Settings, Start, Ticket};
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+mod tests;

@@ -8,19 +8,23 @@
 //! `next` goes from one plan to the next; `yielding` decides which orders give way to survival;
 //! `traffic_state` moves one region; `weights` shares traffic out, within declared capacity;
 //! `order` applies operators' orders, `membership` those about the register's members; `explain`
-//! says why a region is where it is; `cost` moves traffic to cheaper regions.
+//! says why a region is where it is; `cost` moves traffic to cheaper regions; `inputs` reads the
+//! board.
 
+mod addresses;
 pub mod capacity;
 mod cost;
 mod explain;
 mod forecast;
 pub mod freeze;
-pub mod load;
+pub(crate) mod inputs;
+pub(crate) mod load;
 mod membership;
 mod next;
 mod order;
 mod overrides;
 pub mod servability;
+mod settings;
 #[cfg(test)]
 mod tests;
 mod traffic_state;
@@ -29,6 +33,7 @@ mod words;
 mod yielding;
 
 use crate::recovery::{canary::Evidence, ramp::RecoveryPolicy};
+pub use addresses::{is_among, unknown_addresses};
 pub use cost::CostTarget;
 pub use explain::{Explanation, explain};
 pub use forecast::{Forecast, forecast};
@@ -37,6 +42,7 @@ pub use next::{next_plan, what_if};
 pub use order::plan_order;
 use regionmesh_protocol::{identity::RegionName, plan::SHIFT_MIN_MS, status::condition::Condition};
 use serde::{Deserialize, Serialize};
+pub use settings::{PlanSettings, RegionSettings};
 use std::{collections::BTreeMap, net::IpAddr};
 
 /// Everything that decides about the next plan.

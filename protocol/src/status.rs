@@ -161,10 +161,11 @@ pub struct AgentInfo {
     pub cloud: String,
 }
 
-/// What an observer sees; republished every 2 s so that its age shows whether it still probes.
+/// What an agent sees and reports; republished every 2 s so that its age shows whether it is
+/// current.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Observations {
-    /// One entry per region.
+    /// One entry per region; empty if this agent does not observe.
     pub regions: Vec<Observation>,
     /// What the region reports about itself: `Healthy` unless it drains or is down; never improves
     /// a verdict.

@@ -165,12 +165,12 @@ impl Thief {
 
             let delta = board.delta_for(&Digest::default(), 1 << 20);
             ExchangeRequest {
-                digest: Digest::default(),
                 delta,
                 clock: ClockReading {
                     unix_ms: regionmesh_runtime::time::unix_ms(),
                     plan: None,
                 },
+                ..ExchangeRequest::default()
             }
             .encode()
             .expect("bytes")

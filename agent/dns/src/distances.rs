@@ -136,6 +136,7 @@ pub(super) mod tests_support {
                 addresses: Vec::new(),
                 region: region.parse().unwrap(),
                 condition: *condition,
+                is_definite: false,
                 evidence: String::new(),
                 since_ms: 0,
                 round_trip_us: Some(*round_trip_us),

@@ -10,11 +10,9 @@
 //! region missing from its configuration is left out, and the others share its traffic.
 
 use crate::config::Region;
-use regionmesh_protocol::{
-    identity::RegionName,
-    plan::{CommittedPlan, Plan},
-};
-use std::{collections::BTreeMap, net::IpAddr};
+use regionmesh_core::planning::is_among;
+use regionmesh_protocol::{identity::RegionName, plan::CommittedPlan};
+use std::net::IpAddr;
 
 /// The part of a plan that may be answered.
 pub fn restrict_plan(known: &[Region], committed: &CommittedPlan) -> CommittedPlan {
@@ -36,25 +34,6 @@ pub fn restrict_plan(known: &[Region], committed: &CommittedPlan) -> CommittedPl
     committed
 }
 
-/// What a plan names and the configuration does not have: regions, each with its unknown addresses,
-/// or with none if all of the region is unknown.
-pub fn unknown_addresses(known: &[Region], plan: &Plan) -> BTreeMap<RegionName, Vec<IpAddr>> {
-    let unknown = plan.regions.iter().filter_map(|(region, planned)| {
-        let Some(known) = addresses(known, region) else {
-            return Some((region.clone(), Vec::new()));
-        };
-        let strange = planned
-            .addresses
-            .iter()
-            .filter(|address| !is_among(known, **address));
-        let strange: Vec<IpAddr> = strange.copied().collect();
-
-        (!strange.is_empty()).then(|| (region.clone(), strange))
-    });
-
-    unknown.collect()
-}
-
 /// The configured addresses of a region; none if the configuration does not have it.
 fn addresses<'a>(known: &'a [Region], name: &RegionName) -> Option<&'a [IpAddr]> {
     known
@@ -63,21 +42,15 @@ fn addresses<'a>(known: &'a [Region], name: &RegionName) -> Option<&'a [IpAddr]>
         .map(|region| &region.addresses[..])
 }
 
-/// An IPv4 address may be written as IPv6 too.
-fn is_among(known: &[IpAddr], address: IpAddr) -> bool {
-    known
-        .iter()
-        .any(|known| known.to_canonical() == address.to_canonical())
-}
-
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
     use crate::config::fixture;
     use proptest::{collection::vec, prelude::*};
+    use regionmesh_core::planning::unknown_addresses;
     use regionmesh_protocol::{
-        plan::RegionPlan,
+        plan::{Plan, RegionPlan},
         register::ballot::{Ballot, Stamp},
     };
 
@@ -142,7 +115,10 @@ mod tests {
                 prop_assert_eq!(planned.weight_bp, 7);
             }
 
-            let strange = unknown_addresses(&config.regions, &committed.plan);
+            let strange = unknown_addresses(
+                |region| addresses(&config.regions, region),
+                &committed.plan,
+            );
             let is_complete = |region: &RegionName| {
                 strange.contains_key(region) || {
                     let planned = &committed.plan.regions[region].addresses;

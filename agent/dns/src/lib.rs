@@ -44,7 +44,7 @@ pub use config::{
     RecordKind, Region, Route53Config, Settings, Traffic, WhenAllDown,
 };
 pub use error::DnsError;
-pub use known_plan::{restrict_plan, unknown_addresses};
+pub use known_plan::restrict_plan;
 pub use metrics::DnsMetrics;
 pub use providers::{
     Difference, DnsProvider, OnProgress, Preview, Propagation, ProviderError, Published, Receipt,

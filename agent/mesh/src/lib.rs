@@ -1,10 +1,9 @@
-//! Connections between agents: identity, membership and transport.
+//! Connections between agents: identity and transport.
 //!
 //! An agent has one UDP port and one [`Identity`]. Its [`MeshActor`] accepts and dials QUIC
 //! connections with mutual TLS and redials indefinitely; the [`Mesh`] handle calls peers, exchanges
 //! status boards with them and opens bulk streams. What comes in goes to the traits that the agent
 //! hands in: [`GossipInbox`], [`PeerService`] (through the [`PeerActor`]) and [`BulkService`].
-//! [`Membership`] is SWIM as a machine without sockets or clocks.
 
 mod actor;
 mod ca;
@@ -15,7 +14,6 @@ mod endpoint;
 mod handle;
 mod link_publisher;
 mod links;
-mod membership;
 mod metrics;
 mod node;
 mod peer;
@@ -31,7 +29,6 @@ pub use handle::{
     BulkService, GossipInbox, GossipTransport, Peer, PeerError, PeerLink, PeerService,
 };
 pub use links::{Mesh, MeshArguments};
-pub use membership::{MemberEvent, Membership, Outputs, PacketError};
 pub use metrics::MeshMetrics;
 pub use peer::{PeerActor, PeerArguments};
 pub use published::LinkInfo;

@@ -21,7 +21,7 @@ pub use fetch::Fetcher;
 pub use frames::STALL;
 pub use metrics::ReplicationMetrics;
 pub use publish::{OpenUpload, PublishError, Publisher, PublisherSetup};
-pub use route::{RELAYED_MIN_BYTES, Routes, relay_timeout};
+pub use route::Routes;
 pub use serve::BulkServer;
 pub use settings::Settings;
 pub use store::Store;

@@ -5,18 +5,8 @@ use regionmesh_cost::{
     FanOutLimits, Money, NoPrice, Pricing, ReplicationSource, fan_out, price_per_gb, source_tiers,
 };
 use regionmesh_protocol::identity::{AgentId, RegionName};
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    time::Duration,
-};
+use std::collections::{BTreeMap, BTreeSet};
 use time::Date;
-
-/// Smaller versions are fetched without waiting for a relay: their transfer costs less than a cent.
-pub const RELAYED_MIN_BYTES: u64 = 64 << 20;
-/// How fast a relay is expected to receive, bytes per second: 100 Mbit/s.
-const RELAY_RATE: u64 = 12_500_000;
-/// Time for a relay to learn of a version and to announce that it holds it.
-const RELAY_START: Duration = Duration::from_secs(10);
 
 /// What the choice of sources depends on.
 pub struct Routes<'a> {
@@ -94,8 +84,7 @@ impl Routes<'_> {
 
     /// The region to wait for, if fetching from it later is cheaper than from any current holder:
     /// the cheapest route from the first holder to all regions that lack the version passes through
-    /// it. Regions with the same information compute the same route, so no two wait for each other;
-    /// and none waits longer than its [`relay_timeout`].
+    /// it. Regions with the same information compute the same route, so no two wait for each other.
     pub fn relay(
         &self,
         holders: &[RegionName],
@@ -134,11 +123,6 @@ impl Routes<'_> {
             .find(|region| is_cheaper && region.as_str() == hop.from)
             .cloned()
     }
-}
-
-/// How long to wait for a relay to receive `bytes`; at most `longest`.
-pub fn relay_timeout(bytes: u64, longest: Duration) -> Duration {
-    longest.min(RELAY_START.saturating_add(Duration::from_secs(bytes / RELAY_RATE)))
 }
 
 #[cfg(test)]

@@ -1,6 +1,8 @@
 //! `[replication]`: copying of models.
 
+use regionmesh_core::replication;
 use serde::{Deserialize, Serialize};
+use std::time::Duration;
 
 /// Copying of models.
 #[derive(Debug, Clone, Serialize, Deserialize, schemars::JsonSchema)]
@@ -32,6 +34,16 @@ impl Default for Settings {
             parallel_streams: 4,
             upload_idle_ms: 15 * 60 * 1_000,
             relay_wait_s: 120,
+        }
+    }
+}
+
+impl From<&Settings> for replication::Settings {
+    fn from(settings: &Settings) -> Self {
+        Self {
+            rescan_interval: Duration::from_millis(settings.rescan_ms),
+            parallel_versions: settings.parallel_versions,
+            relay_wait: Duration::from_secs(settings.relay_wait_s),
         }
     }
 }

@@ -1,39 +1,30 @@
 //! The dns-leader actor: its region's acceptor, this agent's vote in elections, and, while it
 //! leads, the plans.
 //!
-//! It never blocks: the store and the peers are called in tasks that report back as messages. The
-//! election and the proposer of `regionmesh_core` make the decisions; `driver` performs their
-//! effects. DNS is written from committed plans only, which reach every agent through the board and
-//! survive its restart in the data directory.
+//! It never blocks: the store and the peers are called in tasks that report back as messages.
+//! [`regionmesh_core::leader::Leader`] decides; `runner` feeds it and performs its effects. DNS is
+//! written from committed plans only, which reach every agent through the board and survive its
+//! restart in the data directory.
 
 mod acceptor;
-mod addresses;
 mod arguments;
-mod board;
 mod calls;
-mod campaign;
-mod clock;
-mod coalesce;
-mod driver;
-mod freeze;
-mod member_change;
-mod members;
+mod inputs;
 mod metrics;
+mod notices;
 mod plan_metrics;
-mod planning;
-mod publication;
-mod reading;
+mod replies;
+mod runner;
 mod saved_plan;
-mod trust;
-mod weighing;
 
 use crate::{actors::messages::LeaderMessage, snapshots::Snapshots};
 use acceptor::{ACCEPTOR_REQUESTS, Acceptor};
 pub use arguments::LeaderArguments;
-use driver::Driver;
 pub use metrics::LeaderMetrics;
 use ractor::{Actor, ActorProcessingErr, ActorRef};
+use regionmesh_core::leader::Input;
 use regionmesh_store::load_committed_plan;
+use runner::Runner;
 use saved_plan::save_plans;
 use std::{sync::Arc, time::Duration};
 use tokio::{sync::Semaphore, task::JoinSet};
@@ -48,7 +39,7 @@ pub struct LeaderActor;
 
 /// The state of the actor.
 pub struct LeaderState {
-    driver: Driver,
+    runner: Runner,
     acceptor: Acceptor,
     /// The ticker and the writer of plans to disk; aborted with the state.
     _tasks: JoinSet<()>,
@@ -87,12 +78,12 @@ impl Actor for LeaderActor {
 
         tasks.spawn(tick(myself.clone(), arguments.snapshots.clone()));
         let boot = arguments.boot ^ rand::random::<u64>();
-        let mut driver = Driver::new(arguments.clone(), boot, myself)?;
+        let mut runner = Runner::new(arguments.clone(), boot, myself)?;
 
-        driver.start(saved);
+        runner.start(saved);
         tasks.spawn(save_plans(arguments));
         Ok(LeaderState {
-            driver,
+            runner,
             acceptor,
             _tasks: tasks,
         })
@@ -104,28 +95,40 @@ impl Actor for LeaderActor {
         message: LeaderMessage,
         state: &mut LeaderState,
     ) -> Result<(), ActorProcessingErr> {
-        let driver = &mut state.driver;
-        match message {
-            LeaderMessage::Acceptor(request, reply) => state.acceptor.answer(request, reply),
+        let runner = &mut state.runner;
+        let input = match message {
+            LeaderMessage::Acceptor(request, reply) => {
+                state.acceptor.answer(request, reply);
+                return Ok(());
+            }
+            LeaderMessage::Tick => {
+                runner.tick();
+                return Ok(());
+            }
             LeaderMessage::PreVote(request, reply) => {
-                // The candidate may have given up.
-                let _ = reply.send(driver.vote(&request));
+                Input::VoteAsked(request, runner.replies.wait_for_vote(reply))
             }
-            LeaderMessage::Order(order, reply) => driver.order(*order, reply),
-            LeaderMessage::Tick => driver.tick(),
+            LeaderMessage::Order(order, reply) => {
+                Input::Order(order, runner.replies.wait_for_order(reply))
+            }
             LeaderMessage::AcceptorAnswered { from, answer } => {
-                driver.acceptor_answered(from, answer)
+                Input::AcceptorAnswered { from, answer }
             }
-            LeaderMessage::Voted { from, ballot, vote } => driver.voted(from, ballot, vote),
-            LeaderMessage::ProposerHeard(ballot) => driver.proposer_heard(&ballot),
-            LeaderMessage::AskedTooFar => driver.asked_too_far(),
+            LeaderMessage::Voted { from, ballot, vote } => Input::Voted { from, ballot, vote },
+            LeaderMessage::ProposerHeard(ballot) => Input::ProposerHeard(ballot),
+            LeaderMessage::AskedTooFar => Input::AskedTooFar,
             LeaderMessage::AcceptorRead {
                 round,
                 from,
                 answer,
-            } => driver.acceptor_read(round, from, answer),
-        }
+            } => Input::AcceptorRead {
+                round,
+                from,
+                answer,
+            },
+        };
 
+        runner.run(input);
         Ok(())
     }
 
@@ -134,7 +137,7 @@ impl Actor for LeaderActor {
         _myself: ActorRef<LeaderMessage>,
         state: &mut LeaderState,
     ) -> Result<(), ActorProcessingErr> {
-        state.driver.stop();
+        state.runner.run(Input::Stop);
         Ok(())
     }
 }

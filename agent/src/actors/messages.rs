@@ -2,11 +2,11 @@
 
 use crate::{actors::cost::Verdict, cost::books::Books};
 use ractor::RpcReplyPort;
-use regionmesh_core::health::probe::ProbeResult;
+use regionmesh_core::{health::FinishedProbe, replication};
 use regionmesh_mesh::PeerError;
 use regionmesh_protocol::{
     identity::{AgentId, RegionName},
-    models::{catalogue::Catalogue, digest::Digest, manifest::VersionSummary},
+    models::digest::Digest,
     plan::{CommittedPlan, Order},
     register::{
         acceptor::{AcceptorAnswer, AcceptorRequest},
@@ -16,7 +16,6 @@ use regionmesh_protocol::{
     status::StatusEntry,
     wire::{OrderRefusal, PeerReply},
 };
-use regionmesh_store::{Cleaned, Scan};
 use std::{sync::Arc, time::Instant};
 
 /// To the gossip actor.
@@ -49,20 +48,6 @@ pub enum GossipMessage {
         span: (Instant, Instant),
         answer: Result<Vec<u8>, PeerError>,
     },
-}
-
-/// How a probe of one address of a region's endpoint ended.
-#[derive(Debug)]
-pub struct FinishedProbe {
-    pub region: RegionName,
-    /// Which of its addresses, in the configuration's order.
-    pub index: usize,
-    /// Whether it was a synthetic inference.
-    pub is_inference: bool,
-    /// How it ended.
-    pub result: ProbeResult,
-    /// When it ended, by the actor's own clock, unix milliseconds.
-    pub ended_ms: u64,
 }
 
 /// To the health actor.
@@ -128,26 +113,14 @@ pub enum LeaderMessage {
 /// To the replicator actor.
 #[derive(Debug)]
 pub enum ReplicatorMessage {
-    /// Its own: this agent wrote to the region's store.
-    StoreChanged,
     /// A peer asks for part of what the region holds: of which catalogue, from which byte on.
     CataloguePage(Option<Digest>, u64, RpcReplyPort<PeerReply>),
     /// Something may be due.
     Tick,
-    /// The board changed.
-    BoardChanged,
-    /// The store was read.
-    Scanned(Result<Scan, String>),
-    /// A region's catalogue and its digest, or why it can't be read.
-    PeerCatalogue(RegionName, Result<(Digest, Catalogue), String>),
-    /// Leftovers of crashes were cleaned up, or could not be.
-    Cleaned(Result<Cleaned, String>),
-    /// Versions with missing files.
-    LossesFound(Result<Vec<VersionSummary>, String>),
-    /// Tombstones, aliases and renames were applied, or could not be.
-    ConvergeEnded(Result<(), String>),
-    /// A fetch ended.
-    FetchEnded(Box<VersionSummary>, Result<(), String>),
+    /// The board changed, or this agent wrote to the region's store.
+    Changed,
+    /// A task ended.
+    Ended(Box<replication::Input>),
 }
 
 /// To the cost actor; all are its own.

@@ -216,9 +216,10 @@ async fn drift(provider: &Arc<dyn DnsProvider>, plan: &CommittedPlan) -> Option<
 #[allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 mod tests {
     use super::*;
-    use crate::{config::fixture, snapshots::LeaderView};
+    use crate::config::fixture;
     use async_trait::async_trait;
     use parking_lot::Mutex;
+    use regionmesh_core::leader::LeaderView;
     use regionmesh_dns::{Difference, OnProgress, Preview, Propagation, Receipt};
     use regionmesh_protocol::{plan::Plan, register::ballot::Ballot};
     use tokio::sync::watch;

@@ -24,7 +24,7 @@ use crate::{
     failover::OrderHandler,
     operators::Operators,
     replication_adapters::publisher,
-    snapshots::{LeaderView, Snapshots},
+    snapshots::Snapshots,
     supervisor::{ChildHealth, Health},
 };
 use http::{Method, StatusCode};
@@ -462,10 +462,8 @@ impl Fixture {
             boot: 1,
         };
 
-        self.snapshots.leader.send_replace(LeaderView {
-            ballot: Some(ballot.clone()),
-            is_self: false,
-        });
+        let leader = &self.snapshots.leader;
+        leader.send_modify(|view| view.ballot = Some(ballot.clone()));
 
         self.snapshots
             .plan

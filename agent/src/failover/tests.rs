@@ -1,7 +1,8 @@
 #![allow(clippy::unwrap_used)]
 
 use super::*;
-use crate::{config::fixture, snapshots::LeaderView};
+use crate::config::fixture;
+use regionmesh_core::leader::LeaderView;
 use regionmesh_protocol::{plan::OrderAction, register::ballot::Ballot, wire::PeerRefusal};
 use std::sync::atomic::{AtomicUsize, Ordering};
 

@@ -2,23 +2,13 @@
 //! that lost files.
 
 use crate::models::{ModelStore, object};
+use regionmesh_core::replication::Cleaned;
 use regionmesh_protocol::models::{
     catalogue::Tombstone,
     manifest::{Manifest, ModelName, VersionName, VersionSummary},
 };
 use regionmesh_runtime::models::ModelError;
 use std::collections::{BTreeMap, BTreeSet};
-
-/// What a clean-up removed.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Cleaned {
-    /// Versions with a recorded deletion.
-    pub deletions: usize,
-    /// Uncommitted versions of crashed writers.
-    pub abandoned: usize,
-    /// Abandoned multipart uploads.
-    pub uploads: usize,
-}
 
 impl ModelStore {
     /// Cleans up after crashes and outages. Safe at any time, also while other agents do so.

@@ -25,11 +25,9 @@ mod staging;
 mod verify;
 mod watched;
 
-pub use clean::Cleaned;
 pub use committed_plan::{load_committed_plan, save_committed_plan};
 pub use conditional::{CheckError, check_conditional_writes};
 pub use history::{History, PastPlan, read_history};
-pub use metadata::Scan;
 pub use models::ModelStore;
 pub use monitor::{CHECK_TIMEOUT, MonitorArguments, MonitoredStore, StoreMetrics, run_monitor};
 pub use open::{OpenError, open};

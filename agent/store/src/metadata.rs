@@ -10,6 +10,7 @@ use crate::{
 };
 use futures::TryStreamExt;
 use object_store::{Error as ObjectError, ObjectStoreExt, path::Path as ObjectPath};
+use regionmesh_core::replication::Scan;
 use regionmesh_protocol::{
     clock::HybridTime,
     codec::{self, CodecError},
@@ -25,15 +26,6 @@ use std::collections::BTreeMap;
 
 /// Entries of one alias that are retained as history.
 const HISTORY: usize = 32;
-
-/// The result of a scan of the region's store.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Scan {
-    /// All that the region holds, in normal form.
-    pub catalogue: Catalogue,
-    /// Recorded deletions that are not complete.
-    pub unfinished: Vec<Tombstone>,
-}
 
 /// A deletion as stored by releases before 0.2.
 #[derive(Deserialize)]

@@ -1,16 +1,14 @@
-//! The messages of a board exchange.
+//! Entries on their way to a peer.
 
-use super::digest::Digest;
-use crate::gossip::skew::ClockReading;
 use regionmesh_protocol::{
-    codec::{self, CodecError},
-    status::entry::Entry,
+    identity::AgentId,
+    status::{StatusKind, entry::Entry},
 };
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeSet;
 
-/// Most owners that a peer's digest may name: every agent of the largest mesh and as many forgotten
-/// ones, with room to spare.
-const DIGEST_OWNERS_MAX: usize = 8 * 1024;
+/// Names one entry of the board.
+pub(super) type EntryName = (AgentId, StatusKind);
 
 /// Entries that a peer lacks; those of one owner in the order of their versions, so that a
 /// certificate always precedes the entries that it vouches for.
@@ -26,72 +24,20 @@ impl Delta {
     pub fn is_empty(&self) -> bool {
         self.entries.is_empty()
     }
-}
 
-/// Opens an exchange.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ExchangeRequest {
-    /// What the asker holds.
-    pub digest: Digest,
-    /// What the other side lacks, by the last digest that the asker saw.
-    pub delta: Delta,
-    /// What the asker's clocks show.
-    pub clock: ClockReading,
-}
+    /// Adds the entries of `other` that are not in it yet.
+    pub(super) fn merge(&mut self, other: Self) {
+        let known: BTreeSet<_> = self
+            .entries
+            .iter()
+            .map(|entry| (entry.owner.clone(), entry.kind))
+            .collect();
+        let is_new = |entry: &Entry| !known.contains(&(entry.owner.clone(), entry.kind));
+        let new = other.entries.into_iter().filter(is_new);
 
-/// Answers an [`ExchangeRequest`].
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub enum ExchangeReply {
-    /// The request was applied, as far as its entries were valid.
-    Board {
-        /// What the answerer holds now.
-        digest: Digest,
-        /// What the asker lacks.
-        delta: Delta,
-        /// What the answerer's clocks show.
-        clock: ClockReading,
-    },
-    /// The request could not be read; why.
-    Refused(String),
-}
-
-impl ExchangeRequest {
-    /// For the wire.
-    pub fn encode(&self) -> Result<Vec<u8>, CodecError> {
-        codec::encode_document(self)
+        // The certificates of `other` come before the entries that need them.
+        let rest = std::mem::take(&mut self.entries);
+        self.entries.extend(new.chain(rest));
+        self.has_more |= other.has_more;
     }
-
-    /// From the wire.
-    pub fn decode(bytes: &[u8]) -> Result<Self, CodecError> {
-        let request: Self = codec::decode_document(bytes)?;
-        check_digest(&request.digest)?;
-        Ok(request)
-    }
-}
-
-impl ExchangeReply {
-    /// For the wire.
-    pub fn encode(&self) -> Result<Vec<u8>, CodecError> {
-        codec::encode_document(self)
-    }
-
-    /// From the wire.
-    pub fn decode(bytes: &[u8]) -> Result<Self, CodecError> {
-        let reply: Self = codec::decode_document(bytes)?;
-        if let Self::Board { digest, .. } = &reply {
-            check_digest(digest)?;
-        }
-        Ok(reply)
-    }
-}
-
-fn check_digest(digest: &Digest) -> Result<(), CodecError> {
-    if digest.owners.len() > DIGEST_OWNERS_MAX {
-        let count = digest.owners.len();
-        return Err(CodecError::Malformed(format!(
-            "a digest of {count} owners, the limit is {DIGEST_OWNERS_MAX}"
-        )));
-    }
-
-    Ok(())
 }

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
 /// Summary of one owner's entries.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct OwnerDigest {
     /// The highest version held.
     pub newest: EntryVersion,
@@ -15,24 +15,11 @@ pub struct OwnerDigest {
     pub contents: Option<u64>,
 }
 
-/// Summary of a board: the first half of a reconciliation.
+/// Summary of a board, or of some leaves of its hash tree.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Digest {
     /// Per owner.
     pub owners: BTreeMap<AgentId, OwnerDigest>,
-}
-
-impl Digest {
-    /// What a peer with this digest holds after it accepted everything that a board with `sent` had
-    /// for it.
-    pub fn learn(&mut self, sent: &Digest) {
-        for (owner, sent) in &sent.owners {
-            let held = self.owners.entry(owner.clone()).or_insert(*sent);
-            if held.newest <= sent.newest && sent.contents.is_some() {
-                *held = *sent;
-            }
-        }
-    }
 }
 
 /// What a peer with `theirs` lacks of an owner that we hold `ours` of.

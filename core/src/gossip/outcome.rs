@@ -69,6 +69,8 @@ pub enum PublishError {
 pub struct Change {
     pub owner: AgentId,
     pub kind: StatusKind,
+    /// Whether it may change a decision of another agent.
+    pub is_urgent: bool,
 }
 
 /// What became of a delta.

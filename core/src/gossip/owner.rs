@@ -1,9 +1,15 @@
 //! What a board holds of one agent.
 
-use super::digest::{Lack, OwnerDigest};
-use regionmesh_protocol::status::{
-    StatusEntry, StatusKind,
-    entry::{Entry, EntryVersion},
+use super::{
+    digest::{Lack, OwnerDigest},
+    tree::{leaf_of, owner_hash},
+};
+use regionmesh_protocol::{
+    identity::AgentId,
+    status::{
+        StatusEntry, StatusKind,
+        entry::{Entry, EntryVersion},
+    },
 };
 use std::{collections::BTreeMap, sync::Arc, time::Instant};
 
@@ -25,16 +31,24 @@ pub(super) struct Owner {
     pub(super) certified: EntryVersion,
     pub(super) chain_checked_at: Instant,
     pub(super) last_seen_at: Instant,
+    /// Where it is in the hash tree.
+    pub(super) leaf: u8,
+    /// Of `entries`, see [`Self::summarize`].
+    pub(super) digest: OwnerDigest,
+    pub(super) hash: u64,
 }
 
 impl Owner {
-    pub(super) fn new(now: Instant) -> Self {
+    pub(super) fn new(name: &AgentId, now: Instant) -> Self {
         Self {
             entries: BTreeMap::new(),
             chain: Vec::new(),
             certified: EntryVersion::default(),
             chain_checked_at: now,
             last_seen_at: now,
+            leaf: leaf_of(name),
+            digest: OwnerDigest::default(),
+            hash: 0,
         }
     }
 
@@ -50,7 +64,13 @@ impl Owner {
             .unwrap_or_default()
     }
 
-    pub(super) fn digest(&self) -> OwnerDigest {
+    /// To be called after every change of the entries.
+    pub(super) fn summarize(&mut self, name: &AgentId) {
+        self.digest = self.current_digest();
+        self.hash = owner_hash(name, &self.digest);
+    }
+
+    fn current_digest(&self) -> OwnerDigest {
         // FNV-1a: a cheap fingerprint; a collision only delays the repair until the owner's next
         // change.
         const OFFSET: u64 = 0xcbf2_9ce4_8422_2325;

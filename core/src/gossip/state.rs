@@ -6,10 +6,11 @@ mod receive;
 pub use receive::Judge;
 
 use super::{
-    delta::Delta,
+    delta::{Delta, EntryName},
     digest::{Digest, Lack, OwnerDigest},
     limits::BoardLimits,
     owner::{Owner, SeenEntry},
+    tree::{Leaves, Tree, leaf_of},
 };
 use regionmesh_protocol::{
     identity::{AgentId, MeshName},
@@ -18,7 +19,11 @@ use regionmesh_protocol::{
         entry::{Entry, EntryVersion},
     },
 };
-use std::{collections::BTreeMap, sync::Arc, time::Instant};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+    time::Instant,
+};
 
 #[derive(Debug, Clone, Copy)]
 struct Tombstone {
@@ -93,6 +98,11 @@ impl Board {
 
     /// What we hold, in brief.
     pub fn digest(&self) -> Digest {
+        self.digest_of(Leaves::ALL)
+    }
+
+    /// What we hold in these leaves.
+    pub(super) fn digest_of(&self, leaves: Leaves) -> Digest {
         let forgotten = self.tombstones.iter().map(|(owner, stone)| {
             (
                 owner.clone(),
@@ -102,30 +112,50 @@ impl Board {
                 },
             )
         });
+        let forgotten =
+            forgotten.filter(|(owner, _)| leaves == Leaves::ALL || leaves.contains(leaf_of(owner)));
 
         let held = self
-            .owners
-            .iter()
-            .map(|(owner, held)| (owner.clone(), held.digest()));
+            .owners_in(leaves)
+            .map(|(owner, held)| (owner.clone(), held.digest));
 
         Digest {
             owners: forgotten.chain(held).collect(),
         }
     }
 
+    /// The hashes of what we hold. Forgotten owners are not part of it: not every agent knew them.
+    pub(super) fn tree(&self) -> Tree {
+        Tree::new(self.owners.values().map(|held| (held.leaf, held.hash)))
+    }
+
+    fn owners_in(&self, leaves: Leaves) -> impl Iterator<Item = (&AgentId, &Owner)> {
+        self.owners
+            .iter()
+            .filter(move |(_, held)| leaves.contains(held.leaf))
+    }
+
     /// What a board with `theirs` lacks, about `max_bytes` of it. Whole owners as long as they fit,
     /// so that a peer sees a rotated certificate together with the entries that it signs; if the
     /// first owner does not fit, its oldest entries.
     pub fn delta_for(&self, theirs: &Digest, max_bytes: usize) -> Delta {
+        self.delta_of(Leaves::ALL, theirs, max_bytes)
+    }
+
+    /// What a board that holds `theirs` in these leaves lacks there.
+    pub(super) fn delta_of(&self, leaves: Leaves, theirs: &Digest, max_bytes: usize) -> Delta {
         let mut delta = Delta::default();
         let mut bytes = 0;
-        let own = self.owners.get_key_value(&self.own);
+        let own = self
+            .owners
+            .get_key_value(&self.own)
+            .filter(|(_, held)| leaves.contains(held.leaf));
 
-        for (name, owner) in own
-            .into_iter()
-            .chain(self.owners.iter().filter(|(name, _)| **name != self.own))
-        {
-            let entries = owner.lacked(OwnerDigest::lack(&owner.digest(), theirs.owners.get(name)));
+        for (name, owner) in own.into_iter().chain(
+            self.owners_in(leaves)
+                .filter(|(name, _)| **name != self.own),
+        ) {
+            let entries = owner.lacked(OwnerDigest::lack(&owner.digest, theirs.owners.get(name)));
             let size: usize = entries.iter().map(|entry| entry.size()).sum();
             let fits = bytes + size <= max_bytes
                 && delta.entries.len() + entries.len() <= self.limits.delta_entries;
@@ -154,10 +184,53 @@ impl Board {
         delta
     }
 
+    /// These entries, as far as they are held and fit; an owner's in the order of their versions.
+    pub(super) fn delta_with(&self, names: &BTreeSet<EntryName>, max_bytes: usize) -> Delta {
+        let mut held: Vec<&Entry> = names
+            .iter()
+            .filter_map(|(owner, kind)| self.get(owner, *kind))
+            .map(|held| &*held.entry)
+            .collect();
+        held.sort_by_key(|entry| (&entry.owner, entry.version));
+
+        let mut bytes = 0;
+        let fits = |entry: &&Entry| {
+            bytes += entry.size();
+            bytes <= max_bytes
+        };
+        let entries = held.into_iter().take(self.limits.delta_entries);
+
+        Delta {
+            entries: entries.take_while(fits).cloned().collect(),
+            has_more: false,
+        }
+    }
+
+    /// Our own entries that are newer than `version`.
+    pub(super) fn own_since(&self, version: EntryVersion) -> Vec<EntryName> {
+        self.entries(&self.own)
+            .filter(|held| held.entry.version > version)
+            .map(|held| (self.own.clone(), held.entry.kind))
+            .collect()
+    }
+
+    /// The highest version that we signed.
+    pub(super) fn own_version(&self) -> EntryVersion {
+        self.owners
+            .get(&self.own)
+            .map(Owner::newest)
+            .unwrap_or_default()
+    }
+
     /// Whether a board with `theirs` lacks anything that we hold.
     pub fn has_news_for(&self, theirs: &Digest) -> bool {
-        self.owners.iter().any(|(name, owner)| {
-            OwnerDigest::lack(&owner.digest(), theirs.owners.get(name)) != Lack::Nothing
+        self.has_news_in(Leaves::ALL, theirs)
+    }
+
+    /// Whether a board that holds `theirs` in these leaves lacks anything that we hold there.
+    pub(super) fn has_news_in(&self, leaves: Leaves, theirs: &Digest) -> bool {
+        self.owners_in(leaves).any(|(name, owner)| {
+            OwnerDigest::lack(&owner.digest, theirs.owners.get(name)) != Lack::Nothing
         })
     }
 
@@ -195,7 +268,7 @@ impl Board {
         let owner = self
             .owners
             .entry(entry.owner.clone())
-            .or_insert_with(|| Owner::new(now));
+            .or_insert_with(|| Owner::new(&entry.owner, now));
 
         self.bytes -= owner.bytes();
         if let StatusEntry::Certificate(chain) = &status_entry {
@@ -209,6 +282,7 @@ impl Board {
 
         owner.last_seen_at = now;
         let kind = entry.kind;
+        let name = entry.owner.clone();
         owner.entries.insert(
             kind,
             SeenEntry {
@@ -218,6 +292,7 @@ impl Board {
             },
         );
 
+        owner.summarize(&name);
         self.bytes += owner.bytes();
     }
 }

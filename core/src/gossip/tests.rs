@@ -1,22 +1,21 @@
 use super::*;
+use crate::testing::{Key, Toy};
 use proptest::prelude::*;
-use rand::{RngExt, SeedableRng, rngs::StdRng};
 use regionmesh_protocol::status::entry::Entry;
 use regionmesh_protocol::status::entry::EntryVersion;
 use regionmesh_protocol::{
     codec,
     identity::MeshName,
-    status::{
-        AgentInfo, LeaderStatus, Links, Observations, ServingStatus, StatusEntry, StatusKind,
-    },
-};
-use std::{
-    collections::BTreeSet,
-    time::{Duration, Instant},
+    status::{AgentInfo, LeaderStatus, Links, Observations, ServingStatus, StatusKind},
 };
 
+mod laws;
 mod relay;
+mod restarts;
+mod scale;
+mod spreading;
 mod trust;
+mod world;
 
 const MAX: usize = 1 << 20;
 
@@ -26,51 +25,6 @@ fn mesh() -> MeshName {
 
 fn agent(index: usize) -> AgentId {
     format!("r{}/a{index}", index % 3).parse().unwrap()
-}
-
-/// A toy key: the "chain" names owner and key, a signature is a hash under a secret that only tests
-/// know.
-struct Key(AgentId, u32);
-
-fn toy_signature(leaf: &[u8], message: &[u8]) -> Vec<u8> {
-    blake3::hash(&[b"secret", leaf, message].concat())
-        .as_bytes()
-        .to_vec()
-}
-
-impl Signer for Key {
-    fn chain(&self) -> Vec<Vec<u8>> {
-        vec![format!("{}#{}", self.0, self.1).into_bytes()]
-    }
-    fn sign(&self, message: &[u8]) -> Result<Vec<u8>, String> {
-        Ok(toy_signature(&self.chain()[0], message))
-    }
-}
-
-struct Toy;
-
-impl Verifier for Toy {
-    fn check_chain(&self, owner: &AgentId, chain: &[Vec<u8>]) -> Result<(), String> {
-        let leaf = chain.first().ok_or("empty")?;
-        if leaf.starts_with(format!("{owner}#").as_bytes()) {
-            Ok(())
-        } else {
-            Err("another's".into())
-        }
-    }
-    fn check_signature(
-        &self,
-        chain: &[Vec<u8>],
-        message: &[u8],
-        signature: &[u8],
-    ) -> Result<(), String> {
-        let leaf = chain.first().ok_or("empty")?;
-        if toy_signature(leaf, message) == signature {
-            Ok(())
-        } else {
-            Err("forged".into())
-        }
-    }
 }
 
 struct Expired;
@@ -324,61 +278,6 @@ proptest! {
             prop_assert_eq!(board.bytes(), counted);
         }
     }
-
-    #[test]
-    fn arbitrary_bytes_never_panic(bytes: Vec<u8>) {
-        let _ = (
-            ExchangeRequest::decode(&bytes),
-            ExchangeReply::decode(&bytes),
-        );
-        let entry = Entry {
-            owner: agent(1),
-            kind: StatusKind::Agent,
-            version: EntryVersion::default(),
-            payload: bytes.clone(),
-            signature: bytes,
-        };
-
-        apply(
-            &mut reader(),
-            Delta {
-                entries: vec![entry],
-                has_more: false,
-            },
-        );
-    }
-}
-
-#[test]
-fn an_exchange_survives_encoding_and_decoding() {
-    let mut owner = board_of(1, 5);
-    owner
-        .publish(status_entry(0, 1), &Key(agent(1), 0), Instant::now())
-        .unwrap();
-
-    let digest = owner.digest();
-    let delta = owner.delta_for(&Digest::default(), MAX);
-    let request = ExchangeRequest {
-        digest: digest.clone(),
-        delta: delta.clone(),
-        ..ExchangeRequest::default()
-    };
-
-    assert_eq!(
-        ExchangeRequest::decode(&request.encode().unwrap()).unwrap(),
-        request
-    );
-
-    let reply = ExchangeReply::Board {
-        digest,
-        delta,
-        clock: request.clock,
-    };
-
-    assert_eq!(
-        ExchangeReply::decode(&reply.encode().unwrap()).unwrap(),
-        reply
-    );
 }
 
 #[test]

@@ -14,7 +14,7 @@ use regionmesh_protocol::status::condition::{AddressObservation, Condition};
 use std::net::IpAddr;
 
 /// Separates the cause of an address's condition from its last probe, in an observation's evidence.
-pub const LAST_PROBE: &str = "; last: ";
+pub(crate) const LAST_PROBE: &str = "; last: ";
 
 /// How an endpoint is judged.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -29,16 +29,16 @@ pub struct EndpointPolicy {
 
 /// What a probe changed: the conditions before it.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Changed {
+pub(crate) struct Changed {
     /// The address's condition before; none if it did not change.
-    pub address: Option<Condition>,
+    pub(crate) address: Option<Condition>,
     /// The endpoint's condition before; none if it did not change.
-    pub endpoint: Option<Condition>,
+    pub(crate) endpoint: Option<Condition>,
 }
 
 /// One observer's view of one endpoint.
 #[derive(Debug, Clone)]
-pub struct EndpointTracker {
+pub(crate) struct EndpointTracker {
     addresses: Vec<AddressTracker>,
     decides: usize,
     condition: Condition,
@@ -63,7 +63,7 @@ struct AddressTracker {
 
 impl EndpointTracker {
     /// A tracker of these addresses; none is the endpoint by its name. Probing begins at `now_ms`.
-    pub fn new(addresses: &[Option<IpAddr>], now_ms: u64) -> Self {
+    pub(crate) fn new(addresses: &[Option<IpAddr>], now_ms: u64) -> Self {
         let new = |address: &Option<IpAddr>| AddressTracker {
             address: *address,
             probes: ProbeTracker::new(now_ms),
@@ -88,7 +88,7 @@ impl EndpointTracker {
 
     /// Takes in one probe of the address at `index`; `is_inference` if it was a synthetic
     /// inference.
-    pub fn record(
+    pub(crate) fn record(
         &mut self,
         index: usize,
         result: ProbeResult,
@@ -124,24 +124,24 @@ impl EndpointTracker {
     }
 
     /// The conclusion about the endpoint.
-    pub fn condition(&self) -> Condition {
+    pub(crate) fn condition(&self) -> Condition {
         self.condition
     }
 
     /// When it was reached, milliseconds of the caller's clock.
-    pub fn since_ms(&self) -> u64 {
+    pub(crate) fn since_ms(&self) -> u64 {
         self.since_ms
     }
 
     /// Whether it failed by definite failures, not by silence alone.
-    pub fn is_definite(&self) -> bool {
+    pub(crate) fn is_definite(&self) -> bool {
         let decides = self.addresses.get(self.decides);
         self.condition == Condition::Failed
             && decides.is_some_and(|address| address.probes.is_definite())
     }
 
     /// The evidence of the address that decides.
-    pub fn evidence(&self) -> String {
+    pub(crate) fn evidence(&self) -> String {
         let Some(address) = self.addresses.get(self.decides) else {
             return String::new();
         };
@@ -155,19 +155,19 @@ impl EndpointTracker {
     }
 
     /// Time of the last successful probe of the address that decides, microseconds.
-    pub fn round_trip_us(&self) -> Option<u64> {
+    pub(crate) fn round_trip_us(&self) -> Option<u64> {
         self.addresses.get(self.decides)?.probes.round_trip_us()
     }
 
     /// Whether any probe of any address ever succeeded.
-    pub fn has_succeeded(&self) -> bool {
+    pub(crate) fn has_succeeded(&self) -> bool {
         self.addresses
             .iter()
             .any(|address| address.probes.has_succeeded())
     }
 
     /// What was seen of each address.
-    pub fn observations(&self) -> Vec<AddressObservation> {
+    pub(crate) fn observations(&self) -> Vec<AddressObservation> {
         self.addresses
             .iter()
             .map(AddressTracker::observation)

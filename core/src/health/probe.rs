@@ -57,7 +57,7 @@ pub struct ProbePolicy {
 ///
 /// Silence in between neither adds to the run nor ends it, and does not quicken the pace.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct FailureRun {
+pub(crate) struct FailureRun {
     count: u32,
     first_ms: u64,
     last_ms: u64,
@@ -67,7 +67,7 @@ pub struct FailureRun {
 
 impl FailureRun {
     /// Takes in one result.
-    pub fn record(&mut self, result: &ProbeResult, now_ms: u64) {
+    pub(crate) fn record(&mut self, result: &ProbeResult, now_ms: u64) {
         match result {
             ProbeResult::Success { .. } => *self = Self::default(),
             ProbeResult::DefiniteFailure(_) => {
@@ -89,12 +89,12 @@ impl FailureRun {
     }
 
     /// Whether the next probe confirms a failure that was just seen.
-    pub fn is_confirming(&self, policy: &ProbePolicy) -> bool {
+    pub(crate) fn is_confirming(&self, policy: &ProbePolicy) -> bool {
         self.is_current && !self.is_conclusive(policy)
     }
 
     /// The pause before the next probe, milliseconds.
-    pub fn pause_ms(&self, policy: &ProbePolicy) -> u64 {
+    pub(crate) fn pause_ms(&self, policy: &ProbePolicy) -> u64 {
         if self.is_confirming(policy) {
             policy.confirm_interval_ms.min(policy.interval_ms)
         } else {
@@ -107,7 +107,6 @@ impl FailureRun {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ProbeTracker {
     condition: Condition,
-    since_ms: u64,
     evidence: String,
     /// The cause of a bad conclusion.
     cause: Option<String>,
@@ -128,7 +127,6 @@ impl ProbeTracker {
     pub fn new(now_ms: u64) -> Self {
         Self {
             condition: Condition::Unknown,
-            since_ms: now_ms,
             evidence: "not probed yet".into(),
             cause: None,
             is_definite: false,
@@ -175,10 +173,7 @@ impl ProbeTracker {
         let next = self.conclude(policy);
         let before = std::mem::replace(&mut self.condition, next);
         self.explain(before, policy);
-        (before != next).then(|| {
-            self.since_ms = now_ms;
-            before
-        })
+        (before != next).then_some(before)
     }
 
     /// Keeps the cause of the conclusion: later probes must not replace it.
@@ -222,7 +217,7 @@ impl ProbeTracker {
     }
 
     /// Whether the next probe confirms a failure that was just seen, at a quicker pace.
-    pub fn is_confirming(&self, policy: &ProbePolicy) -> bool {
+    pub(crate) fn is_confirming(&self, policy: &ProbePolicy) -> bool {
         self.condition != Condition::Failed && self.failures.is_confirming(policy)
     }
 
@@ -231,18 +226,13 @@ impl ProbeTracker {
         self.condition
     }
 
-    /// When the conclusion was reached, milliseconds of the caller's clock.
-    pub fn since_ms(&self) -> u64 {
-        self.since_ms
-    }
-
     /// The last probe's outcome in words.
     pub fn evidence(&self) -> &str {
         &self.evidence
     }
 
     /// The reason for the conclusion: the cause of a bad one, and the last probe if it differs.
-    pub fn reason(&self) -> String {
+    pub(crate) fn reason(&self) -> String {
         let Some(cause) = &self.cause else {
             return self.evidence.clone();
         };
@@ -258,17 +248,17 @@ impl ProbeTracker {
     }
 
     /// Whether it failed by definite failures, not by silence alone.
-    pub fn is_definite(&self) -> bool {
+    pub(crate) fn is_definite(&self) -> bool {
         self.is_definite
     }
 
     /// Time of the last successful probe, microseconds.
-    pub fn round_trip_us(&self) -> Option<u64> {
+    pub(crate) fn round_trip_us(&self) -> Option<u64> {
         self.round_trip_us
     }
 
     /// Whether any probe ever succeeded.
-    pub fn has_succeeded(&self) -> bool {
+    pub(crate) fn has_succeeded(&self) -> bool {
         self.has_succeeded
     }
 }

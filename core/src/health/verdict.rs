@@ -123,7 +123,7 @@ pub fn region_verdict(
 /// failed only when fewer than `minimum` of its addresses have not. `Unknown` counts as better than
 /// suspect: it may be healthy. Returns the index of the address that decides; none without
 /// addresses.
-pub fn of_addresses(conditions: &[Condition], minimum: usize) -> Option<usize> {
+pub(crate) fn of_addresses(conditions: &[Condition], minimum: usize) -> Option<usize> {
     let mut order: Vec<usize> = (0..conditions.len()).collect();
     order.sort_by_key(|index| badness(conditions[*index]));
     order
@@ -146,7 +146,7 @@ fn badness(condition: Condition) -> u8 {
 /// others; otherwise `Draining` if any of them drains, else `Failed`.
 ///
 /// `addresses`: the verdict on each address, with what its own agents report.
-pub fn own_of_addresses(
+pub(crate) fn own_of_addresses(
     addresses: &[(Condition, Option<Condition>)],
     minimum: usize,
 ) -> Option<Condition> {
@@ -202,7 +202,7 @@ pub fn answered(
 }
 
 /// What more than half agree on, ignoring those without an opinion; a tie goes to the milder.
-fn majority(conditions: impl Iterator<Item = Condition>) -> Condition {
+pub(super) fn majority(conditions: impl Iterator<Item = Condition>) -> Condition {
     let mut voters = 0usize;
     let mut failed = 0usize;
     let mut suspect = 0usize;
@@ -232,7 +232,7 @@ fn majority(conditions: impl Iterator<Item = Condition>) -> Condition {
 
 /// `Failed` or `Draining` if the region's own agents say so: an agent that drains while another
 /// still serves takes itself out of its load balancer, not the region out of the mesh.
-pub fn own_report(region: &RegionName, reports: &[Opinion<'_>]) -> Option<Condition> {
+pub(crate) fn own_report(region: &RegionName, reports: &[Opinion<'_>]) -> Option<Condition> {
     let fresh: Vec<Condition> = reports
         .iter()
         .filter(|report| report.is_fresh && report.agent.region == *region)

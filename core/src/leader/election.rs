@@ -13,7 +13,7 @@ use crate::{backoff::Backoff, leader::ballots::KnownBallots};
 use regionmesh_protocol::{
     identity::{AgentId, RegionName},
     register::{
-        acceptor::AcceptorReply,
+        acceptor::{AcceptorReply, AcceptorState},
         ballot::Ballot,
         prevote::{PreVoteReply, PreVoteRequest},
     },
@@ -24,6 +24,17 @@ use std::{collections::BTreeSet, time::Duration};
 /// worthwhile.
 fn has_majority(members: &BTreeSet<RegionName>, votes: &BTreeSet<RegionName>) -> bool {
     members.intersection(votes).count() > members.len() / 2
+}
+
+/// The vote of the witness. A store observes nothing: it only shows that it is reachable, and which
+/// ballot it promised.
+pub fn witness_vote(state: &AcceptorState, ballot: &Ballot) -> PreVoteReply {
+    let highest = state.highest().cloned();
+    PreVoteReply {
+        is_granted: highest.as_ref() < Some(ballot),
+        highest,
+        reason: "the witness promised a higher ballot".into(),
+    }
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -53,7 +53,8 @@ impl FreezeWatch {
     }
 }
 
-/// What an agent's own probes say about a region.
+/// What an agent's own probes say about a region; if it does not observe, those of its region's
+/// observers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct OwnView {
     pub condition: Condition,

@@ -23,7 +23,7 @@ const POINTS_MAX: usize = 13;
 
 /// Measures what every region serves.
 #[derive(Debug, Default)]
-pub struct LoadMeter {
+pub(crate) struct LoadMeter {
     last: BTreeMap<AgentId, Served>,
     regions: BTreeMap<RegionName, RegionLoad>,
     comparisons: BTreeMap<RegionName, Begun>,
@@ -50,7 +50,7 @@ struct Begun {
 
 impl LoadMeter {
     /// Takes in the counters of the living agents; `now_ms` is any clock that only goes forward.
-    pub fn observe<'a>(
+    pub(crate) fn observe<'a>(
         &mut self,
         counters: impl Iterator<Item = (&'a AgentId, Served)>,
         now_ms: u64,
@@ -93,7 +93,7 @@ impl LoadMeter {
 
     /// A region's load, requests per second over the last minute; none until there are two points.
     /// If measurement stops, the last known rate stays.
-    pub fn rps(&self, region: &RegionName) -> Option<u32> {
+    pub(crate) fn rps(&self, region: &RegionName) -> Option<u32> {
         let points = &self.regions.get(region)?.points;
         let (first_ms, first) = points.front()?;
         let (last_ms, last) = points.back()?;
@@ -109,7 +109,7 @@ impl LoadMeter {
 
     /// The estimated capacity of a region with `places`, requests per second, see
     /// [`crate::planning::capacity`]; none until there is an estimate.
-    pub fn most_rps(&mut self, region: &RegionName, places: u32) -> Option<u32> {
+    pub(crate) fn most_rps(&mut self, region: &RegionName, places: u32) -> Option<u32> {
         let region = self.regions.get_mut(region)?;
         let over_a_minute = region.points.back()?.1.since(&region.points.front()?.1);
         region.most_rps = capacity::steady(
@@ -122,7 +122,7 @@ impl LoadMeter {
 
     /// What `region` and the regions of `control` have served since `region` entered `step` at
     /// `since_ms`. The first call for a step begins it.
-    pub fn comparison(
+    pub(crate) fn comparison(
         &mut self,
         region: &RegionName,
         step: usize,
@@ -187,7 +187,7 @@ impl LoadMeter {
     }
 
     /// Forgets the comparisons of all regions but these.
-    pub fn retain_comparisons(&mut self, ramping: &BTreeSet<RegionName>) {
+    pub(crate) fn retain_comparisons(&mut self, ramping: &BTreeSet<RegionName>) {
         self.comparisons
             .retain(|region, _| ramping.contains(region));
     }

@@ -1,300 +1,423 @@
+//! The decisions of single agents, then the laws of whole regions.
+
+mod laws;
+mod world;
+
 use super::*;
-use proptest::{collection::vec, prelude::*};
-use regionmesh_protocol::clock::HybridTime;
-use regionmesh_protocol::models::digest::Digest;
+use crate::{
+    gossip::{AgentView, BoardView, SeenStatus},
+    now::Now,
+};
+use regionmesh_protocol::{
+    clock::HybridTime,
+    identity::{AgentId, RegionName},
+    models::{catalogue::Catalogue, digest::Digest, manifest::VersionSummary},
+    status::{Holdings, StatusEntry, StatusKind, entry::EntryVersion},
+};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
-fn time(wall_ms: u64) -> HybridTime {
-    HybridTime {
-        wall_ms,
-        counter: 0,
-    }
+/// All connected agents of the holders are equally good; perhaps one region is worth waiting for.
+#[derive(Debug, Default)]
+struct FlatRoutes {
+    relay: Option<RegionName>,
 }
 
-fn region() -> impl Strategy<Value = RegionName> {
-    prop_oneof!["a", "b", "c"].prop_map(|name: String| name.parse().unwrap())
-}
-
-/// As in a mesh: a publication (time, region) has one content.
-fn version() -> impl Strategy<Value = VersionSummary> {
-    (0..2u8, 0..2u8, 1..6u64, region()).prop_map(|(model, version, at, origin)| VersionSummary {
-        model: format!("m{model}").parse().unwrap(),
-        version: version.to_string().parse().unwrap(),
-        content: Digest::of(format!("{at}{origin}").as_bytes()),
-        size: at,
-        published: time(at),
-        origin,
-    })
-}
-
-fn alias() -> impl Strategy<Value = AliasEntry> {
-    (1..6u64, region(), 0..2u8).prop_map(|(at, origin, version)| AliasEntry {
-        set: time(at),
-        origin,
-        model: "m0".parse().unwrap(),
-        alias: "production".parse().unwrap(),
-        version: version.to_string().parse().unwrap(),
-        by: String::new(),
-    })
-}
-
-fn tombstone() -> impl Strategy<Value = Tombstone> {
-    (1..6u64, region(), 0..2u8).prop_map(|(at, origin, version)| Tombstone {
-        model: "m0".parse().unwrap(),
-        version: version.to_string().parse().unwrap(),
-        deleted: time(at),
-        origin,
-        content: None,
-    })
-}
-
-/// A region holds one version under a name.
-fn catalogue() -> impl Strategy<Value = Catalogue> {
-    (
-        vec(version(), 0..4),
-        vec(alias(), 0..3),
-        vec(tombstone(), 0..2),
-    )
-        .prop_map(|(versions, aliases, tombstones)| {
-            let mut catalogue = Catalogue {
-                versions,
-                aliases,
-                tombstones,
-            };
-
-            catalogue.normalise();
-            catalogue
-                .versions
-                .dedup_by(|b, a| a.model == b.model && a.version == b.version);
-            catalogue
-        })
-}
-
-/// Carries out what a region would.
-fn apply(catalogue: &mut Catalogue, actions: &[SyncAction]) {
-    for action in actions {
-        match action {
-            SyncAction::Delete(stone) => catalogue.tombstones.push(stone.clone()),
-            SyncAction::SetAlias(alias) => catalogue.aliases.push(alias.clone()),
-            SyncAction::Rename { from, to } => {
-                catalogue.versions.retain(|held| held != from);
-                catalogue.versions.push(VersionSummary {
-                    version: to.clone(),
-                    ..from.clone()
-                });
-            }
-            SyncAction::Fetch { version, .. } => catalogue.versions.push(version.clone()),
+impl Routes for FlatRoutes {
+    fn sources(
+        &self,
+        _: u64,
+        holders: &[RegionName],
+        links: &BTreeMap<AgentId, u64>,
+    ) -> Vec<Vec<AgentId>> {
+        let agents: Vec<AgentId> = links
+            .keys()
+            .filter(|agent| holders.contains(&agent.region))
+            .cloned()
+            .collect();
+        if agents.is_empty() {
+            Vec::new()
+        } else {
+            vec![agents]
         }
     }
+
+    fn relay(
+        &self,
+        _: u64,
+        _: &BoardView,
+        _: &[RegionName],
+        lacking: &BTreeSet<RegionName>,
+    ) -> Option<RegionName> {
+        self.relay.clone().filter(|relay| lacking.contains(relay))
+    }
+}
+
+fn settings() -> Settings {
+    Settings {
+        rescan_interval: Duration::from_secs(10),
+        parallel_versions: 2,
+        relay_wait: Duration::from_secs(120),
+    }
+}
+
+fn agent(name: &str) -> AgentId {
+    name.parse().unwrap()
+}
+
+fn region(name: &str) -> RegionName {
+    name.parse().unwrap()
+}
+
+fn version(name: &str, at: u64, origin: &str) -> VersionSummary {
+    VersionSummary {
+        model: "m".parse().unwrap(),
+        version: name.parse().unwrap(),
+        content: Digest::of(format!("{name}{at}{origin}").as_bytes()),
+        size: 1,
+        published: HybridTime {
+            wall_ms: at,
+            counter: 0,
+        },
+        origin: region(origin),
+    }
+}
+
+fn holding(versions: &[VersionSummary]) -> Catalogue {
+    let mut catalogue = Catalogue {
+        versions: versions.to_vec(),
+        ..Catalogue::default()
+    };
 
     catalogue.normalise();
+    catalogue
 }
 
-fn others(regions: &[(RegionName, Catalogue)], index: usize) -> Vec<(RegionName, Catalogue)> {
-    let mut others = regions.to_vec();
-    others.remove(index);
-    others
-}
+/// An agent on the board.
+fn seen(is_alive: bool, catalogue: Option<&Catalogue>) -> AgentView {
+    let entry = |catalogue: &Catalogue| {
+        let holdings = Holdings {
+            catalogue: catalogue.digest().ok(),
+            ..Holdings::default()
+        };
+        let seen = SeenStatus {
+            status_entry: Arc::new(StatusEntry::Holdings(holdings)),
+            version: EntryVersion::default(),
+            seen_at: Instant::now(),
+        };
 
-fn sync_all(regions: &mut [(RegionName, Catalogue)]) {
-    for _ in 0..6 {
-        for index in 0..regions.len() {
-            let peers = others(regions, index);
-            let actions = plan_sync(&regions[index].1, &peers);
+        (StatusKind::Holdings, seen)
+    };
 
-            apply(&mut regions[index].1, &actions);
-        }
+    AgentView {
+        is_alive,
+        status_entries: catalogue.into_iter().map(entry).collect(),
     }
 }
 
-fn named(catalogues: Vec<Catalogue>) -> Vec<(RegionName, Catalogue)> {
-    ["a", "b", "c"]
+/// One agent of region `a`, alone there.
+struct Alone {
+    part: Replication,
+    start: Instant,
+    at: Duration,
+}
+
+impl Alone {
+    fn new() -> Self {
+        let start = Instant::now();
+        let now = Now {
+            monotonic: start,
+            unix_ms: 0,
+        };
+        let mut alone = Self {
+            part: Replication::new(agent("a/n"), settings(), now),
+            start,
+            at: Duration::ZERO,
+        };
+
+        alone.give(Input::Routes(Arc::new(FlatRoutes::default())));
+        alone.give(Input::Current(true));
+        alone
+    }
+
+    fn give(&mut self, input: Input) -> Vec<Effect> {
+        let now = Now {
+            monotonic: self.start + self.at,
+            unix_ms: self.at.as_millis() as u64,
+        };
+        let mut out = Vec::new();
+        self.part.handle(input, now, &mut out);
+        out
+    }
+
+    fn tick_after(&mut self, pause: Duration) -> Vec<Effect> {
+        self.at += pause;
+        self.give(Input::Tick)
+    }
+
+    /// The store was read and holds this.
+    fn scanned(&mut self, catalogue: &Catalogue) -> Vec<Effect> {
+        self.give(Input::StoreChanged);
+        self.give(Input::Scanned(Ok(Scan {
+            catalogue: catalogue.clone(),
+            unfinished: Vec::new(),
+        })))
+    }
+
+    /// Other regions announce these catalogues and are connected.
+    fn announced(&mut self, others: &[(&str, &Catalogue)]) -> Vec<Effect> {
+        let id = |name: &str| agent(&format!("{name}/n"));
+        let agents = others
+            .iter()
+            .map(|(name, catalogue)| (id(name), seen(true, Some(catalogue))));
+        let board = BoardView {
+            agents: agents.collect(),
+        };
+        let links = others.iter().map(|(name, _)| (id(name), 1_000)).collect();
+
+        self.give(Input::Links(Arc::new(links)));
+        self.give(Input::Board(Arc::new(board)))
+    }
+
+    fn read(&mut self, name: &str, catalogue: &Catalogue) -> Vec<Effect> {
+        let read = (catalogue.digest().unwrap(), Arc::new(catalogue.clone()));
+        self.give(Input::PeerCatalogue(region(name), Ok(read)))
+    }
+}
+
+fn fetched(effects: &[Effect]) -> Vec<&VersionSummary> {
+    effects
         .iter()
-        .map(|name| name.parse().unwrap())
-        .zip(catalogues)
+        .filter_map(|effect| match effect {
+            Effect::Fetch { version, .. } => Some(version),
+            _ => None,
+        })
         .collect()
 }
 
-proptest! {
-    #[test]
-    fn a_deleted_version_that_is_still_held_is_pending_and_hidden(
-        versions in vec(version(), 0..4),
-        tombstones in vec(tombstone(), 0..3),
-    ) {
-        let mut raw = Catalogue {
-            versions,
-            tombstones,
-            ..Catalogue::default()
-        };
+fn reads(effects: &[Effect]) -> Vec<&RegionName> {
+    effects
+        .iter()
+        .filter_map(|effect| match effect {
+            Effect::ReadCatalogue { region, .. } => Some(region),
+            _ => None,
+        })
+        .collect()
+}
 
-        raw.versions.sort();
-        raw.versions
-            .dedup_by(|b, a| a.model == b.model && a.version == b.version);
+fn converges(effects: &[Effect]) -> Option<&[SyncAction]> {
+    effects.iter().find_map(|effect| match effect {
+        Effect::Converge(actions) => Some(&actions[..]),
+        _ => None,
+    })
+}
 
-        let unfinished = raw.unfinished_deletions();
-        let before = raw.versions.clone();
-        raw.normalise();
-        for version in before {
-            let is_unfinished = unfinished.iter().any(|stone| {
-                (&stone.model, &stone.version) == (&version.model, &version.version)
-            });
-            prop_assert_eq!(is_unfinished, !raw.versions.contains(&version));
-        }
-
-        prop_assert_eq!(raw.unfinished_deletions(), vec![]);
-    }
-
-    #[test]
-    fn regions_converge_whatever_the_order_of_syncs(
-        catalogues in vec(catalogue(), 3..=3),
-    ) {
-        let mut forward = named(catalogues.clone());
-        sync_all(&mut forward);
-        prop_assert_eq!(&forward[0].1, &forward[1].1);
-        prop_assert_eq!(&forward[1].1, &forward[2].1);
-        for (index, (_, catalogue)) in forward.iter().enumerate() {
-            let peers: Vec<_> = forward
-                .iter()
-                .enumerate()
-                .filter(|(i, _)| *i != index)
-                .map(|(_, r)| r.clone())
-                .collect();
-
-            prop_assert_eq!(plan_sync(catalogue, &peers), vec![]);
-        }
-
-        let mut backward = named(catalogues);
-        backward.reverse();
-        sync_all(&mut backward);
-        prop_assert_eq!(&forward[0].1, &backward[0].1);
-    }
-
-    #[test]
-    fn no_content_is_lost_to_a_conflict_and_the_earliest_keeps_the_name(
-        rivals in vec(version(), 3..=3),
-    ) {
-        let rival = |rival: &VersionSummary| VersionSummary {
-            version: "1".parse().unwrap(),
-            model: "m".parse().unwrap(),
-            ..rival.clone()
-        };
-        let rivals: Vec<_> = rivals.iter().map(rival).collect();
-        let of = |version: &VersionSummary| Catalogue {
-            versions: vec![version.clone()],
-            ..Catalogue::default()
-        };
-        let mut regions = named(rivals.iter().map(of).collect());
-
-        sync_all(&mut regions);
-        for (_, catalogue) in &regions {
-            let held = |content| {
-                catalogue
-                    .versions
-                    .iter()
-                    .filter(|version| version.content == content)
-                    .count()
-            };
-
-            prop_assert!(
-                rivals.iter().all(|rival| held(rival.content) == 1),
-                "{catalogue:?}"
-            );
-
-            let kept = catalogue
-                .version(&rivals[0].model, &rivals[0].version)
-                .unwrap();
-            prop_assert_eq!(Some(kept), rivals.iter().reduce(|a, b| name_winner(a, b)));
-        }
-    }
-
-    #[test]
-    fn a_region_never_has_two_versions_of_one_name(catalogues in vec(catalogue(), 3..=3)) {
-        let mut regions = named(catalogues);
-        for _ in 0..3 {
-            for index in 0..regions.len() {
-                let peers = others(&regions, index);
-
-                // Each action separately, as a store does.
-                for action in plan_sync(&regions[index].1, &peers) {
-                    apply(&mut regions[index].1, std::slice::from_ref(&action));
-                    let versions = &regions[index].1.versions;
-                    let names: BTreeSet<_> = versions
-                        .iter()
-                        .map(|held| (&held.model, &held.version))
-                        .collect();
-
-                    prop_assert_eq!(names.len(), versions.len(), "after {:?}", action);
-                }
-            }
-        }
-    }
-
-    #[test]
-    fn normalising_twice_changes_nothing(mut catalogue in catalogue()) {
-        let once = catalogue.clone();
-        catalogue.normalise();
-        prop_assert_eq!(catalogue, once);
-    }
-
-    #[test]
-    fn deletions_are_permanent_and_later_publications_survive(
-        version in version(),
-        stone in tombstone(),
-    ) {
-        let version = VersionSummary {
-            model: stone.model.clone(),
-            version: stone.version.clone(),
-            ..version
-        };
-        let with = Catalogue {
-            versions: vec![version.clone()],
-            ..Catalogue::default()
-        };
-
-        let without = Catalogue {
-            tombstones: vec![stone.clone()],
-            ..Catalogue::default()
-        };
-        let mut regions = named(vec![with, without]);
-
-        sync_all(&mut regions);
-        let survives = version.published > stone.deleted;
-        prop_assert!(
-            regions
-                .iter()
-                .all(|(_, catalogue)| catalogue.versions.contains(&version) == survives)
-        );
-    }
+fn has(effects: &[Effect], is_wanted: impl Fn(&Effect) -> bool) -> bool {
+    effects.iter().any(is_wanted)
 }
 
 #[test]
-fn planning_is_not_quadratic_in_the_versions_held() {
-    let versions = (0..20_000u64).map(|at| VersionSummary {
-        model: "m".parse().unwrap(),
-        version: at.to_string().parse().unwrap(),
-        content: Digest::of(&at.to_le_bytes()),
-        size: at,
-        published: time(at),
-        origin: "a".parse().unwrap(),
-    });
+fn the_winner_of_a_conflict_is_fetched_after_ours_has_moved() {
+    let mut alone = Alone::new();
+    let ours = version("1", 5, "a");
+    let winner = version("1", 3, "b");
+    let theirs = holding(std::slice::from_ref(&winner));
 
-    let all = Catalogue {
-        versions: versions.collect(),
-        ..Catalogue::default()
+    alone.scanned(&holding(std::slice::from_ref(&ours)));
+    assert_eq!(reads(&alone.announced(&[("b", &theirs)])), [&region("b")]);
+    let effects = alone.read("b", &theirs);
+    let renames = converges(&effects).unwrap();
+    assert!(
+        matches!(&renames[0], SyncAction::Rename { from, .. } if *from == ours),
+        "{renames:?}"
+    );
+    assert_eq!(fetched(&effects), [] as [&VersionSummary; 0]);
+
+    let moved = VersionSummary {
+        version: conflict_name(&ours).unwrap(),
+        ..ours
     };
-    let begin = std::time::Instant::now();
-    let actions = plan_sync(
-        &Catalogue::default(),
-        &[("a".parse().unwrap(), all.clone())],
-    );
+    alone.give(Input::ConvergeEnded(Ok(())));
+    assert_eq!(fetched(&alone.scanned(&holding(&[moved]))), [&winner]);
+}
 
-    assert_eq!(
-        (
-            actions.len(),
-            plan_sync(&all, &[("b".parse().unwrap(), all.clone())])
-        ),
-        (20_000, vec![])
-    );
+#[test]
+fn a_failed_fetch_pauses_two_seconds_and_is_logged_once_a_minute() {
+    let mut alone = Alone::new();
+    let missing = version("1", 1, "b");
+    let theirs = holding(std::slice::from_ref(&missing));
+    let mut logged = Vec::new();
 
-    // Unoptimised it takes half a second; a comparison of each with each takes minutes.
-    assert!(begin.elapsed().as_secs() < 20, "{:?}", begin.elapsed());
+    alone.scanned(&Catalogue::default());
+    alone.announced(&[("b", &theirs)]);
+    assert_eq!(fetched(&alone.read("b", &theirs)), [&missing]);
+    for _ in 0..32 {
+        let why = Err("broken".to_owned());
+        for effect in alone.give(Input::FetchEnded(missing.clone(), why)) {
+            if let Effect::Notice(Notice::FetchFailed { left_out, .. }) = effect {
+                logged.push((alone.at.as_secs(), left_out));
+            }
+        }
+
+        let early = alone.tick_after(Duration::from_millis(1_999));
+        assert_eq!(fetched(&early), [] as [&VersionSummary; 0]);
+        assert_eq!(
+            fetched(&alone.tick_after(Duration::from_millis(1))),
+            [&missing]
+        );
+    }
+
+    assert_eq!(logged, [(0, 0), (60, 29)]);
+}
+
+#[test]
+fn a_known_catalogue_is_not_read_again() {
+    let mut alone = Alone::new();
+    let same = holding(&[version("1", 1, "b")]);
+    let other = holding(&[version("1", 1, "b"), version("2", 1, "b")]);
+
+    alone.scanned(&same);
+    let effects = alone.announced(&[("b", &same), ("c", &other), ("d", &other)]);
+    assert_eq!(reads(&effects), [&region("c"), &region("d")]);
+    alone.read("c", &other);
+    alone.give(Input::PeerCatalogue(region("d"), Err("lost".into())));
+
+    let effects = alone.tick_after(Duration::from_millis(500));
+    assert_eq!(reads(&effects), [] as [&RegionName; 0]);
+    let is_d =
+        |effect: &Effect| matches!(effect, Effect::PeerCatalogue(of, _) if *of == region("d"));
+    assert!(has(&effects, is_d), "{effects:?}");
+}
+
+#[test]
+fn a_write_during_a_scan_leads_to_another_scan() {
+    let mut alone = Alone::new();
+    let is_scan = |effect: &Effect| matches!(effect, Effect::Scan);
+
+    assert!(has(&alone.give(Input::StoreChanged), is_scan));
+    assert!(!has(&alone.give(Input::StoreChanged), is_scan));
+    let scan = || Input::Scanned(Ok(Scan::default()));
+    assert!(has(&alone.give(scan()), is_scan));
+    assert!(!has(&alone.give(scan()), is_scan));
+    assert!(!has(
+        &alone.tick_after(Duration::from_millis(9_999)),
+        is_scan
+    ));
+    assert!(has(&alone.tick_after(Duration::from_millis(1)), is_scan));
+}
+
+#[test]
+fn catalogues_are_complete_once_all_are_read_or_another_region_cannot_read_the_rest() {
+    let is_complete = |effect: &Effect| matches!(effect, Effect::HasCatalogues);
+    let mut alone = Alone::new();
+    let theirs = holding(&[version("1", 1, "b")]);
+    let tick = Duration::from_millis(500);
+
+    alone.announced(&[("b", &theirs), ("c", &holding(&[version("2", 1, "c")]))]);
+    assert!(!has(&alone.tick_after(tick), is_complete), "the store");
+    alone.scanned(&Catalogue::default());
+    alone.read("b", &theirs);
+    assert!(!has(&alone.tick_after(tick), is_complete), "c is unread");
+
+    // b lacks nothing, so it holds what c holds.
+    let mut failures = 0;
+    while !has(&alone.tick_after(Duration::from_secs(2)), is_complete) {
+        alone.give(Input::PeerCatalogue(region("c"), Err("broken".into())));
+        failures += 1;
+    }
+    assert_eq!(failures, 2);
+    assert!(!has(&alone.tick_after(tick), is_complete), "once");
+}
+
+#[test]
+fn a_large_version_waits_for_its_relay_until_it_times_out() {
+    let mut alone = Alone::new();
+    let large = VersionSummary {
+        size: 125_000_000,
+        ..version("1", 1, "b")
+    };
+    let theirs = holding(std::slice::from_ref(&large));
+    let relay = Some(region("c"));
+
+    alone.give(Input::Routes(Arc::new(FlatRoutes { relay })));
+    alone.scanned(&Catalogue::default());
+    alone.announced(&[("b", &theirs), ("c", &Catalogue::default())]);
+    let effects = alone.read("b", &theirs);
+    let waits = |effect: &Effect| {
+        matches!(
+            effect,
+            Effect::Notice(Notice::WaitingForRelay { relay, .. }) if *relay == region("c")
+        )
+    };
+    assert!(has(&effects, waits) && fetched(&effects).is_empty());
+
+    let effects = alone.tick_after(Duration::from_millis(19_999));
+    assert!(!has(&effects, waits) && fetched(&effects).is_empty());
+    let effects = alone.tick_after(Duration::from_millis(1));
+    let is_direct = |effect: &Effect| {
+        matches!(
+            effect,
+            Effect::Notice(Notice::WaitedForRelay {
+                is_relayed: false,
+                ..
+            })
+        )
+    };
+    assert!(has(&effects, is_direct));
+    assert_eq!(fetched(&effects), [&large]);
+}
+
+#[test]
+fn leftovers_are_cleaned_up_at_the_start_after_failures_and_hourly() {
+    let mut alone = Alone::new();
+    let is_cleaning = |effect: &Effect| matches!(effect, Effect::CleanUp(_));
+    let seconds = Duration::from_secs;
+    assert!(!has(&alone.tick_after(seconds(1)), is_cleaning), "unread");
+    alone.scanned(&Catalogue::default());
+
+    assert!(has(&alone.tick_after(seconds(1)), is_cleaning));
+    assert!(!has(&alone.tick_after(seconds(3_600)), is_cleaning), "busy");
+    alone.give(Input::Cleaned(Err("refused".into())));
+    assert!(has(&alone.tick_after(seconds(1)), is_cleaning));
+    alone.give(Input::Cleaned(Err("refused".into())));
+    assert!(!has(&alone.tick_after(seconds(59)), is_cleaning));
+    assert!(has(&alone.tick_after(seconds(1)), is_cleaning));
+
+    alone.give(Input::Cleaned(Ok(Cleaned::default())));
+    alone.give(Input::Leftovers(true));
+    assert!(!has(&alone.tick_after(seconds(9)), is_cleaning));
+    assert!(has(&alone.tick_after(seconds(1)), is_cleaning));
+    alone.give(Input::Leftovers(false));
+    alone.give(Input::Cleaned(Ok(Cleaned::default())));
+    assert!(!has(&alone.tick_after(seconds(3_599)), is_cleaning));
+    assert!(has(&alone.tick_after(seconds(1)), is_cleaning));
+}
+
+#[test]
+fn lost_files_are_fetched_again_and_the_version_released_unless_it_was_deleted() {
+    let mut alone = Alone::new();
+    let held = version("1", 1, "b");
+    let gone = version("2", 1, "b");
+    let both = holding(&[held.clone(), gone.clone()]);
+
+    alone.announced(&[("b", &both)]);
+    alone.read("b", &both);
+    alone.scanned(&both);
+    alone.at += Duration::from_secs(100);
+    let is_check = |effect: &Effect| matches!(effect, Effect::FindLosses(_));
+    assert!(has(&alone.scanned(&both), is_check));
+
+    let mut after = both.clone();
+    after.tombstones.push(world::deletion(&gone, 2));
+    after.normalise();
+    alone.scanned(&after);
+    let effects = alone.give(Input::LossesFound(Ok(vec![held.clone(), gone])));
+    assert_eq!(fetched(&effects), [&held]);
+
+    let effects = alone.give(Input::FetchEnded(held.clone(), Ok(())));
+    let is_replaced = |effect: &Effect| matches!(effect, Effect::Replaced(of) if *of == held);
+    assert!(has(&effects, is_replaced));
 }

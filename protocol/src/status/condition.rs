@@ -43,6 +43,8 @@ pub struct Observation {
     pub region: RegionName,
     /// What the observer concludes.
     pub condition: Condition,
+    /// Whether it failed by definite failures, not by silence alone.
+    pub is_definite: bool,
     /// Evidence for the condition: `200 in 1.3 ms`, `connection refused 3 times in a row`.
     pub evidence: String,
     /// When the condition was reached, observer's clock, Unix milliseconds.

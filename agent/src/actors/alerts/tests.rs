@@ -6,9 +6,12 @@ use super::{
 use crate::{
     alerts::{ReceiverMetrics, SendError},
     config::fixture,
-    snapshots::{LeaderView, Snapshots},
+    snapshots::Snapshots,
 };
-use regionmesh_core::gossip::{AgentView, SeenStatus};
+use regionmesh_core::{
+    gossip::{AgentView, SeenStatus},
+    leader::LeaderView,
+};
 use regionmesh_protocol::{
     register::ballot::Ballot,
     status::{RECEIPTS, StatusKind, entry::EntryVersion},

@@ -1,8 +1,8 @@
 use super::*;
-use crate::snapshots::LeaderView;
 use regionmesh_core::{
     gossip::{AgentView, SeenStatus},
     health::verdict::RegionVerdict,
+    leader::LeaderView,
 };
 use regionmesh_protocol::{
     plan::{CommittedPlan, Plan, RegionPlan},
@@ -35,6 +35,7 @@ fn observe(snapshots: &Snapshots, agent: &str, condition: Condition, since_ms: u
         addresses: Vec::new(),
         region: "a".parse().unwrap(),
         condition,
+        is_definite: false,
         evidence: "refused".into(),
         since_ms,
         round_trip_us: None,

@@ -2,7 +2,8 @@
 
 use crate::{actors::messages::GossipMessage, address::Address};
 use async_trait::async_trait;
-use regionmesh_mesh::GossipInbox;
+use regionmesh_core::gossip::ExchangeError;
+use regionmesh_mesh::{GossipInbox, PeerError};
 use regionmesh_protocol::{
     identity::AgentId,
     status::{Links, StatusEntry},
@@ -46,5 +47,21 @@ impl GossipInbox for Address<GossipMessage> {
 
     fn publish(&self, links: Links) {
         let _ = self.cast(GossipMessage::Publish(Box::new(StatusEntry::Links(links))));
+    }
+}
+
+/// Why an exchange failed, for gossip.
+pub(super) fn exchange_error(error: PeerError) -> ExchangeError {
+    let outcome = match error {
+        PeerError::NotConnected(_) => "not_connected",
+        PeerError::Busy(_) => "busy",
+        PeerError::TimedOut(..) => "timed_out",
+        PeerError::Broken(..) => "broken",
+        PeerError::Malformed(..) => "malformed",
+    };
+
+    ExchangeError {
+        outcome,
+        error: error.to_string(),
     }
 }

@@ -1,16 +1,17 @@
 mod restarts;
 mod spread;
 
-use super::{exchange::EXCHANGE_TIMEOUT, *};
+use super::*;
 use crate::address::Address;
 use async_trait::async_trait;
 use regionmesh_core::gossip::{BoardView, ExchangeReply};
 use regionmesh_mesh::{LinkInfo, Peer, PeerError};
-use regionmesh_protocol::status::{LeaderStatus, Links, ServingStatus, StatusKind};
+use regionmesh_protocol::status::{ServingStatus, StatusEntry, StatusKind};
 use regionmesh_runtime::metrics::Registry;
+use std::collections::BTreeSet;
 
 /// A toy key: a signature is a hash under a secret that only tests know.
-struct Key(AgentId, AtomicU64);
+struct Key(AgentId);
 
 fn toy_signature(leaf: &[u8], message: &[u8]) -> Vec<u8> {
     blake3::hash(&[b"secret", leaf, message].concat())
@@ -20,7 +21,7 @@ fn toy_signature(leaf: &[u8], message: &[u8]) -> Vec<u8> {
 
 impl Signer for Key {
     fn chain(&self) -> Vec<Vec<u8>> {
-        vec![format!("{}#{}", self.0, self.1.load(Ordering::Relaxed)).into_bytes()]
+        vec![format!("{}#0", self.0).into_bytes()]
     }
     fn sign(&self, message: &[u8]) -> Result<Vec<u8>, String> {
         Ok(toy_signature(&self.chain()[0], message))
@@ -53,15 +54,11 @@ impl Verifier for Toy {
     }
 }
 
-/// The network of one process: connections and packet loss.
+/// The network of one process.
 #[derive(Default)]
 struct Wires {
     homes: BTreeMap<AgentId, Address<GossipMessage>>,
     links: BTreeSet<(AgentId, AgentId)>,
-    /// Loses every n-th packet; 0 loses none.
-    lose_every: u64,
-    sent: u64,
-    exchanges: u64,
 }
 
 #[derive(Clone)]
@@ -73,15 +70,10 @@ struct Wire {
 const ONE_WAY: Duration = Duration::from_millis(30);
 
 impl Wire {
-    /// Where `to` lives, if the packet gets there. Datagrams are relayed over one hop, exchanges
+    /// Where `to` lives, if it is reached. Datagrams are relayed over one hop, exchanges
     /// are not.
     fn reach(&self, to: &AgentId, may_relay: bool) -> Option<Address<GossipMessage>> {
-        let mut wires = self.wires.lock();
-        wires.sent += 1;
-        if wires.lose_every > 0 && wires.sent.is_multiple_of(wires.lose_every) {
-            return None;
-        }
-
+        let wires = self.wires.lock();
         let is_linked = |a: &AgentId, b: &AgentId| wires.links.contains(&(a.clone(), b.clone()));
         let by_relay = || {
             wires
@@ -117,8 +109,6 @@ impl GossipTransport for Wire {
         timeout: Duration,
     ) -> Result<Vec<u8>, PeerError> {
         let peer = Peer::Agent(to.clone());
-        self.wires.lock().exchanges += 1;
-
         let Some(home) = self.reach(to, false) else {
             tokio::time::sleep(ONE_WAY).await;
             return Err(PeerError::Broken(peer, "lost".into()));
@@ -148,7 +138,6 @@ struct Node {
     home: Address<GossipMessage>,
     snapshots: Snapshots,
     registry: Registry,
-    key: Arc<Key>,
 }
 
 impl Node {
@@ -227,7 +216,6 @@ impl Mesh {
         let id: AgentId = format!("region-{index}/node").parse().unwrap();
         let registry = Registry::new();
         let snapshots = Snapshots::default();
-        let key = Arc::new(Key(id.clone(), AtomicU64::new(0)));
         let setup = GossipSetup {
             own: id.clone(),
             mesh: "test.mesh".parse().unwrap(),
@@ -237,7 +225,7 @@ impl Mesh {
                 own: id.clone(),
                 wires: wires.clone(),
             }),
-            signer: key.clone(),
+            signer: Arc::new(Key(id.clone())),
             verifier: Arc::new(Toy),
             snapshots: snapshots.clone(),
             metrics: GossipMetrics::new(&registry).unwrap(),
@@ -251,7 +239,6 @@ impl Mesh {
             home,
             snapshots,
             registry,
-            key,
         }
     }
 

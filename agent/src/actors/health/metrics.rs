@@ -27,6 +27,7 @@ pub struct HealthMetrics {
     addresses: IntGaugeVec,
     changes: IntCounterVec,
     abstaining: IntGauge,
+    observing: IntGauge,
 }
 
 impl HealthMetrics {
@@ -88,6 +89,11 @@ impl HealthMetrics {
                 "1 while no canary target is reachable.",
                 registry,
             )?,
+            observing: register_int_gauge_with_registry!(
+                "regionmesh_observer_active",
+                "1 while this agent observes endpoints; at most three agents of a region do.",
+                registry,
+            )?,
         })
     }
 
@@ -133,6 +139,10 @@ impl HealthMetrics {
 
     pub(super) fn changed(&self, region: &RegionName) {
         self.changes.with_label_values(&[region.as_str()]).inc();
+    }
+
+    pub(super) fn is_observer(&self, is_observer: bool) {
+        self.observing.set(i64::from(is_observer));
     }
 
     pub(super) fn abstains(&self, is_abstaining: bool) {

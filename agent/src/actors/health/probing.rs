@@ -1,16 +1,15 @@
 //! The tasks of the health actor: probes, canaries and the watcher of the board.
 
-use super::{clock::Clock, metrics::HealthMetrics};
+use super::metrics::HealthMetrics;
 use crate::{
-    actors::messages::{FinishedProbe, HealthMessage},
+    actors::messages::HealthMessage,
     probe::{Prober, Target},
 };
 use ractor::ActorRef;
 use regionmesh_core::{
     gossip::BoardView,
-    health::probe::{FailureRun, ProbePolicy, ProbeResult},
+    health::{FinishedProbe, Probe, probe::ProbeResult},
 };
-use regionmesh_protocol::identity::RegionName;
 use std::{sync::Arc, time::Duration};
 use tokio::{sync::watch, time::Instant};
 
@@ -19,85 +18,61 @@ const CANARY_INTERVAL: Duration = Duration::from_secs(1);
 /// Changes of the board within this time are handled together.
 const BOARD_PAUSE: Duration = Duration::from_millis(20);
 
-/// The probing of one address of a region's endpoint.
-pub(super) struct Probing {
-    pub(super) region: RegionName,
-    pub(super) index: usize,
-    pub(super) target: Target,
+/// What one address of an endpoint is asked.
+pub(super) struct EndpointTargets {
+    pub(super) regular: Target,
+    /// The synthetic inference, where one is configured.
     pub(super) inference: Option<Target>,
-    /// Run a synthetic inference on every n-th probe.
-    pub(super) every: u32,
-    pub(super) policy: ProbePolicy,
-    pub(super) clock: Clock,
+}
+
+impl EndpointTargets {
+    pub(super) fn of(&self, probe: &Probe) -> &Target {
+        let inference = self.inference.as_ref().filter(|_| probe.is_inference);
+        inference.unwrap_or(&self.regular)
+    }
+}
+
+/// One probe.
+pub(super) struct Probing {
+    pub(super) probe: Probe,
+    pub(super) target: Target,
     pub(super) prober: Arc<dyn Prober>,
     pub(super) metrics: HealthMetrics,
     pub(super) health: ActorRef<HealthMessage>,
 }
 
 impl Probing {
-    /// Probes without end. The regular pause counts from a probe's start, so that silence does not
-    /// slow the probes down. The pause before a confirmation counts from the end, so that a slow
-    /// endpoint is not probed without a break.
+    /// Waits until the probe is due, performs it and reports the result.
     pub(super) async fn run(self) {
-        // Jitter: agents that start together do not probe together.
-        tokio::time::sleep(
-            Duration::from_millis(self.policy.interval_ms).mul_f64(rand::random::<f64>()),
-        )
-        .await;
+        tokio::time::sleep_until(Instant::from_std(self.probe.at)).await;
 
-        let mut failures = FailureRun::default();
-        // The first probe is an inference. After a failed inference the next probe is one too, or
-        // an endpoint that still answers readiness probes would hide the failure.
-        let mut until_inference = 0u32;
+        let started = Instant::now();
+        let result = self.prober.probe(&self.target).await;
+        let ended = Instant::now();
+        self.count(&result, ended - started);
 
-        loop {
-            let started = Instant::now();
-            let inference = self.inference.as_ref().filter(|_| until_inference == 0);
-            let result = self.prober.probe(inference.unwrap_or(&self.target)).await;
-            let is_inference = inference.is_some();
+        let finished = FinishedProbe {
+            region: self.probe.region,
+            index: self.probe.index,
+            is_inference: self.probe.is_inference,
+            result,
+            started: started.into_std(),
+            ended: ended.into_std(),
+        };
+        // The actor may have stopped.
+        let _ = self.health.cast(HealthMessage::ProbeFinished(finished));
+    }
+
+    fn count(&self, result: &ProbeResult, took: Duration) {
+        let region = &self.probe.region;
+        self.metrics.probed(region, result, took);
+
+        if self.probe.is_inference {
             let has_passed = matches!(result, ProbeResult::Success { .. });
-
-            until_inference = match is_inference {
-                true if has_passed => self.every.saturating_sub(1),
-                true => 0,
-                false => until_inference.saturating_sub(1),
-            };
-
-            self.metrics
-                .probed(&self.region, &result, started.elapsed());
-            if is_inference {
-                self.metrics.inferred(&self.region, has_passed);
-            }
-            if failures.is_confirming(&self.policy) {
-                self.metrics.confirmed(&self.region, &result);
-            }
-
-            let ended_ms = self.clock.now_ms();
-            failures.record(&result, ended_ms);
-
-            let pause = Duration::from_millis(failures.pause_ms(&self.policy));
-            let from = if failures.is_confirming(&self.policy) {
-                Instant::now()
-            } else {
-                started
-            };
-            let probe = FinishedProbe {
-                region: self.region.clone(),
-                index: self.index,
-                is_inference,
-                result,
-                ended_ms,
-            };
-
-            if self
-                .health
-                .cast(HealthMessage::ProbeFinished(probe))
-                .is_err()
-            {
-                return;
-            }
-
-            tokio::time::sleep_until(from + pause).await;
+            self.metrics.inferred(region, has_passed);
+        }
+        if self.probe.is_confirmation {
+            self.metrics.confirmed(region, result);
         }
     }
 }

@@ -1,21 +1,21 @@
 //! The health actor with scripted probes, scripted boards and a gossip actor that only collects.
+//! What it decides is tested in the core.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
-mod addresses;
-mod own_region;
-
-use super::{verdicts::FRESH, *};
+use super::*;
 use async_trait::async_trait;
 use parking_lot::Mutex;
 use regionmesh_core::{
     gossip::{AgentView, SeenStatus},
-    health::verdict::RegionVerdict,
+    health::{probe::ProbeResult, verdict::RegionVerdict},
 };
 use regionmesh_protocol::status::{
-    Observations, StatusEntry, StatusKind, condition::Observation, entry::EntryVersion,
+    Observations, StatusKind,
+    condition::{AddressObservation, Condition, Observation},
+    entry::EntryVersion,
 };
-use std::collections::HashMap;
+use std::{collections::HashMap, net::IpAddr};
 
 const DEADLINE: Duration = Duration::from_secs(20);
 const CANARY: &str = "127.0.0.99";
@@ -212,23 +212,12 @@ impl Bench {
         found.unwrap()[&region].clone()
     }
 
-    /// A living agent observes this of a region.
-    fn says(&self, agent: &str, region: &str, condition: Condition) {
-        self.hear(agent, &[(region, condition)], None, true, Duration::ZERO);
-    }
-
-    /// Puts what `agent` observes and reports on the board.
-    fn hear(
-        &self,
-        agent: &str,
-        says: &[(&str, Condition)],
-        own: Option<Condition>,
-        is_alive: bool,
-        age: Duration,
-    ) {
+    /// Puts what `agent`, a living one, observes and reports on the board.
+    fn hear(&self, agent: &str, says: &[(&str, Condition)], own: Option<Condition>) {
         let regions = says.iter().map(|(region, condition)| Observation {
             region: region.parse().unwrap(),
             condition: *condition,
+            is_definite: false,
             evidence: "as scripted".into(),
             since_ms: 1,
             round_trip_us: None,
@@ -241,12 +230,12 @@ impl Bench {
             own_address: None,
         };
         let status_entry = Arc::new(StatusEntry::Observations(observations));
-        let seen_at = std::time::Instant::now().checked_sub(age).unwrap();
+        let seen_at = std::time::Instant::now();
 
         self.snapshots.board.send_modify(|board| {
             let mut next = (**board).clone();
             let view = AgentView {
-                is_alive,
+                is_alive: true,
                 status_entries: [(
                     StatusKind::Observations,
                     SeenStatus {
@@ -297,98 +286,47 @@ async fn a_silent_endpoint_is_suspect_first_and_delays_no_other_probe() {
 }
 
 #[tokio::test]
-async fn a_verdict_takes_a_majority_of_the_observing_regions() {
-    let bench = Bench::healthy().await;
+async fn each_address_is_probed_and_the_board_has_a_vote() {
+    let mut config = (*config("")).clone();
+    let ip = |text: &str| text.parse::<IpAddr>().unwrap();
+    config.regions[1].addresses = vec![ip("127.0.0.12"), ip(SECOND)];
+
+    let mut bench = Bench::start_with(Arc::new(config), None, Script::default()).await;
+    bench.until_observed("b", Condition::Healthy).await;
+    bench.script.set(SECOND, Endpoint::Refuses);
+    let is_failed = |seen: &AddressObservation| {
+        seen.address == Some(ip(SECOND)) && seen.condition == Condition::Failed
+    };
+    bench
+        .until_published(|seen| seen.regions[1].addresses.iter().any(is_failed))
+        .await;
+
     bench.script.set("127.0.0.12", Endpoint::Refuses);
     bench.until_verdict("b", Condition::Failed).await;
-    bench.says("c/node-0", "b", Condition::Healthy);
-
+    bench.hear("c/node-0", &[("b", Condition::Healthy)], None);
     bench.until_verdict("b", Condition::Healthy).await;
-    bench.says("c/node-0", "b", Condition::Failed);
-
-    let verdict = bench.until_verdict("b", Condition::Failed).await;
-    assert!(
-        verdict
-            .reason
-            .contains("2 of 2 observing regions say failed"),
-        "{}",
-        verdict.reason
-    );
-
-    assert!(
-        verdict.reason.contains("c failed: as scripted"),
-        "{}",
-        verdict.reason
-    );
 }
 
 #[tokio::test]
-async fn dead_stale_and_unknown_observers_have_no_vote() {
-    let bench = Bench::healthy().await;
-    bench.until_verdict("b", Condition::Healthy).await;
-
-    let failed = [("b", Condition::Failed)];
-    bench.hear("c/dead", &failed, None, false, Duration::ZERO);
-    bench.hear(
-        "c/stale",
-        &failed,
-        None,
-        true,
-        FRESH + Duration::from_secs(1),
-    );
-
-    bench.hear("zz/stranger", &failed, None, true, Duration::ZERO);
-    bench.hear("yy/stranger", &failed, None, true, Duration::ZERO);
-
-    // Makes the change visible: when this verdict is there, all of the board was read.
-    bench.says("c/alive", "a", Condition::Failed);
-
-    bench.until_verdict("a", Condition::Failed).await;
-    assert_eq!(
-        bench.until_verdict("b", Condition::Healthy).await.votes,
-        [("a".parse().unwrap(), Condition::Healthy)]
-    );
-}
-
-#[tokio::test]
-async fn an_observer_without_canaries_abstains_and_starts_over_when_one_answers() {
+async fn an_observer_without_canaries_abstains_until_one_answers() {
     let script = Script::default();
     script.set(CANARY, Endpoint::Refuses);
-    script.set("127.0.0.12", Endpoint::Refuses);
 
     let mut bench = Bench::start("\"127.0.0.99:53\"", None, script).await;
-    let seen = bench.until_published(|_| true).await;
-    assert!(
-        seen.regions
-            .iter()
-            .all(|observation| observation.condition == Condition::Unknown)
-    );
-
+    bench
+        .until_published(|seen| seen.regions[1].evidence.contains("abstains"))
+        .await;
     bench.script.set(CANARY, Endpoint::Answers);
     bench.until_observed("c", Condition::Healthy).await;
-    bench.until_observed("b", Condition::Failed).await;
     bench.script.set(CANARY, Endpoint::Refuses);
-
-    let seen = bench
-        .until_published(|seen| observed(seen, "c") == Condition::Unknown)
-        .await;
-    assert_eq!(observed(&seen, "b"), Condition::Unknown);
-    assert!(seen.regions[1].evidence.contains("abstains"), "{seen:?}");
+    bench.until_observed("c", Condition::Unknown).await;
 }
 
 #[tokio::test]
 async fn a_restarted_actor_abstains_first_and_keeps_draining() {
     let bench = Bench::healthy().await;
     bench.until_verdict("b", Condition::Healthy).await;
-    bench.says("c/node-0", "b", Condition::Failed);
-
-    bench.hear(
-        "a/node-0",
-        &[],
-        Some(Condition::Draining),
-        true,
-        Duration::ZERO,
-    );
+    bench.hear("a/node-0", &[], Some(Condition::Draining));
 
     bench.health.stop_and_wait(None, None).await.unwrap();
     let already = bench.published.borrow().len();
@@ -415,18 +353,20 @@ async fn a_restarted_actor_abstains_first_and_keeps_draining() {
 }
 
 #[tokio::test]
-async fn unchanged_observations_are_published_again() {
-    let bench = Bench::healthy().await;
-    let already = bench.published.borrow().len();
-    let mut published = bench.published.clone();
+async fn the_embedded_servers_readiness_and_a_drain_are_reported() {
+    let (serving, receiver) = watch::channel(ServingStatus::default());
+    let mut bench = Bench::start("", Some(receiver), Script::default()).await;
+    bench.until_observed("b", Condition::Healthy).await;
+    assert_eq!(bench.published.borrow().last().unwrap().own, None);
 
-    tokio::time::timeout(
-        DEADLINE,
-        published.wait_for(|seen| seen.len() >= already + 2),
-    )
-    .await
-    .unwrap()
-    .unwrap();
+    serving.send_modify(|status| status.is_ready = true);
+    bench
+        .until_published(|seen| seen.own == Some(Condition::Healthy))
+        .await;
+    bench.health.cast(HealthMessage::SetDraining(true)).unwrap();
+    bench
+        .until_published(|seen| seen.own == Some(Condition::Draining))
+        .await;
 }
 
 #[tokio::test]
@@ -441,6 +381,7 @@ async fn probes_and_verdicts_are_counted() {
         "regionmesh_verdict{condition=\"failed\",region=\"b\"} 0",
         "regionmesh_verdict_changes_total{region=\"b\"} 1",
         "regionmesh_observer_abstaining 0",
+        "regionmesh_observer_active 1",
         "regionmesh_probe_duration_seconds_count{region=\"b\"}",
     ] {
         assert!(text.contains(line), "{line} is missing from\n{text}");

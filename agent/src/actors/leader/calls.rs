@@ -1,7 +1,9 @@
 //! Calls to acceptors and voters, in tasks that report back.
 
-use super::{arguments::LeaderArguments, driver::Driver};
+use super::arguments::LeaderArguments;
 use crate::actors::messages::LeaderMessage;
+use ractor::ActorRef;
+use regionmesh_core::leader::election::witness_vote;
 use regionmesh_mesh::Peer;
 use regionmesh_protocol::{
     identity::RegionName,
@@ -15,31 +17,38 @@ use regionmesh_protocol::{
 use std::time::Duration;
 
 /// How long a call to an acceptor or a voter may take.
-pub(super) const CALL_TIMEOUT: Duration = Duration::from_secs(2);
-/// Most concurrent calls to one acceptor: a slow one gets repeats.
-const CALLS_PER_MEMBER: usize = 4;
+const CALL_TIMEOUT: Duration = Duration::from_secs(2);
 
-impl Driver {
-    pub(super) fn call_acceptor(&mut self, to: RegionName, request: AcceptorRequest) {
-        let calls = self.calls.entry(to.clone()).or_default();
-        if *calls >= CALLS_PER_MEMBER {
-            return;
-        }
-        *calls += 1;
+/// Makes calls, and sends the answers to the actor.
+pub(super) struct Calls {
+    pub(super) arguments: LeaderArguments,
+    pub(super) myself: ActorRef<LeaderMessage>,
+}
 
+impl Calls {
+    pub(super) fn acceptor(&self, to: RegionName, request: AcceptorRequest) {
         let arguments = self.arguments.clone();
         let myself = self.myself.clone();
         tokio::spawn(async move {
-            let asked =
-                tokio::time::timeout(CALL_TIMEOUT * 2, ask_acceptor(&arguments, &to, request));
-            let answer = asked
-                .await
-                .unwrap_or_else(|_| Err(format!("no answer within {:?}", CALL_TIMEOUT * 2)));
+            let answer = ask_acceptor_in_time(&arguments, &to, request).await;
             let _ = myself.cast(LeaderMessage::AcceptorAnswered { from: to, answer });
         });
     }
 
-    pub(super) fn ask_vote(&self, region: RegionName, ballot: Ballot) {
+    pub(super) fn read(&self, round: u64, from: RegionName) {
+        let arguments = self.arguments.clone();
+        let myself = self.myself.clone();
+        tokio::spawn(async move {
+            let answer = ask_acceptor_in_time(&arguments, &from, AcceptorRequest::Read).await;
+            let _ = myself.cast(LeaderMessage::AcceptorRead {
+                round,
+                from,
+                answer,
+            });
+        });
+    }
+
+    pub(super) fn vote(&self, region: RegionName, ballot: Ballot) {
         let arguments = self.arguments.clone();
         let myself = self.myself.clone();
         tokio::spawn(async move {
@@ -56,7 +65,17 @@ impl Driver {
     }
 }
 
-pub(super) async fn ask_acceptor(
+async fn ask_acceptor_in_time(
+    arguments: &LeaderArguments,
+    to: &RegionName,
+    request: AcceptorRequest,
+) -> Result<AcceptorAnswer, String> {
+    tokio::time::timeout(CALL_TIMEOUT * 2, ask_acceptor(arguments, to, request))
+        .await
+        .unwrap_or_else(|_| Err(format!("no answer within {:?}", CALL_TIMEOUT * 2)))
+}
+
+async fn ask_acceptor(
     arguments: &LeaderArguments,
     to: &RegionName,
     request: AcceptorRequest,
@@ -101,22 +120,12 @@ async fn ask_voter(
     ballot: &Ballot,
 ) -> Result<PreVoteReply, String> {
     if region.as_str() == WITNESS {
-        // A store observes nothing: it only shows that it is reachable, and which ballot it
-        // promised.
-        let AcceptorReply::State(state) = ask_acceptor(arguments, region, AcceptorRequest::Read)
-            .await?
-            .reply
-        else {
+        let answer = ask_acceptor(arguments, region, AcceptorRequest::Read).await?;
+        let AcceptorReply::State(state) = answer.reply else {
             return Err("the witness sent an unexpected answer".into());
         };
-        let highest = state.highest().cloned();
-        let is_granted = highest.as_ref() < Some(ballot);
 
-        return Ok(PreVoteReply {
-            is_granted,
-            highest,
-            reason: "the witness promised a higher ballot".into(),
-        });
+        return Ok(witness_vote(&state, ballot));
     }
 
     let peer = Peer::Region(region.clone());

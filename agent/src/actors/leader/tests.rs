@@ -1,9 +1,6 @@
 //! Three dns-leader actors in one process, over scripted calls, stores in memory and a board that
 //! all share.
 
-mod canary;
-mod elections;
-mod members;
 mod orders;
 mod restarts;
 
@@ -12,40 +9,22 @@ use crate::{
     actors::messages::GossipMessage,
     address::Address,
     config::Config,
-    refusals::{RefusalMetrics, Refusals, reason},
+    refusals::{RefusalMetrics, Refusals},
 };
-use futures::TryStreamExt;
-use object_store::{ObjectStore, ObjectStoreExt, memory::InMemory};
+use object_store::memory::InMemory;
 use parking_lot::Mutex;
 use ractor::ActorStatus;
-use regionmesh_core::{
-    gossip::{BoardView, SeenStatus},
-    health::verdict::RegionVerdict,
-    planning::load::LoadMeter,
-    recovery::canary::Evidence,
-};
+use regionmesh_core::gossip::SeenStatus;
 use regionmesh_mesh::{Peer, PeerError, PeerLink};
 use regionmesh_protocol::{
     identity::{AgentId, RegionName},
-    plan::{
-        CommittedPlan, MemberOrder, Order, OrderAction, OverrideKind, Plan, RegionPlan,
-        TrafficState,
-    },
-    register::{
-        acceptor::{AcceptorReply, AcceptorRequest},
-        ballot::Ballot,
-    },
-    status::{LeaderStatus, ServingStatus, StatusEntry, condition::Condition, entry::EntryVersion},
+    plan::{CommittedPlan, Order, OrderAction, OverrideKind},
+    status::{StatusEntry, entry::EntryVersion},
     wire::{OrderRefusal, PeerReply, PeerRequest},
 };
 use regionmesh_runtime::metrics::Registry;
-use regionmesh_store::{
-    SlotMetrics, SlotStore, load_committed_plan, read_history, save_committed_plan,
-};
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    time::Instant,
-};
+use regionmesh_store::{SlotMetrics, SlotStore, load_committed_plan, read_history};
+use std::{collections::BTreeMap, time::Instant};
 
 const REGIONS: [&str; 3] = ["ap-south-1", "eu-west-1", "us-west-2"];
 
@@ -101,15 +80,13 @@ fn publish_to(snapshots: &Snapshots, id: &AgentId, status_entry: &StatusEntry) {
     });
 }
 
-/// Calls that reach the actor of the region, unless it is cut off.
+/// Calls that reach the actor of the region.
 #[derive(Clone, Default)]
 struct Network {
     actors: Arc<Mutex<BTreeMap<RegionName, ActorRef<LeaderMessage>>>>,
-    cut: Arc<Mutex<BTreeSet<RegionName>>>,
 }
 
 struct Link {
-    from: RegionName,
     network: Network,
 }
 
@@ -124,17 +101,7 @@ impl PeerLink for Link {
         let Peer::Region(region) = to else {
             return Err(PeerError::NotConnected(to.clone()));
         };
-        let is_cut = [region, &self.from]
-            .iter()
-            .any(|region| self.network.cut.lock().contains(*region));
-        let actor = self
-            .network
-            .actors
-            .lock()
-            .get(region)
-            .cloned()
-            .filter(|_| !is_cut);
-
+        let actor = self.network.actors.lock().get(region).cloned();
         let actor = actor.ok_or(PeerError::NotConnected(to.clone()))?;
         let broken = || PeerError::Broken(to.clone(), "gone".into());
         match request {
@@ -171,8 +138,6 @@ impl PeerLink for Link {
 struct Mesh {
     network: Network,
     agents: BTreeMap<RegionName, LeaderArguments>,
-    /// What each region's store holds.
-    objects: BTreeMap<RegionName, Arc<InMemory>>,
     _dir: tempfile::TempDir,
 }
 
@@ -182,7 +147,6 @@ impl Mesh {
         let network = Network::default();
         let boards: Vec<_> = REGIONS.iter().map(|_| Snapshots::default()).collect();
         let mut agents = BTreeMap::new();
-        let mut objects = BTreeMap::new();
 
         for (index, name) in REGIONS.iter().enumerate() {
             let config = config(name, &dir.path().join(name));
@@ -199,7 +163,6 @@ impl Mesh {
             let slots = SlotMetrics::new(&registry).unwrap();
             let store = Arc::new(InMemory::new());
 
-            objects.insert(region.clone(), store.clone());
             let store = SlotStore::new(store, &"".into(), "region", Duration::from_secs(2), slots);
             let arguments = LeaderArguments {
                 config: Arc::new(config),
@@ -208,7 +171,6 @@ impl Mesh {
                 snapshots: boards[index].clone(),
                 gossip,
                 peers: Arc::new(Link {
-                    from: region.clone(),
                     network: network.clone(),
                 }),
                 store: Arc::new(store),
@@ -226,7 +188,6 @@ impl Mesh {
         let mesh = Self {
             network,
             agents,
-            objects,
             _dir: dir,
         };
 
@@ -304,22 +265,6 @@ impl Mesh {
         })
         .await
     }
-
-    fn set_verdict(&self, region: &str, condition: Condition) {
-        for agent in self.agents.values() {
-            let verdict = RegionVerdict {
-                condition,
-                since_ms: 1,
-                votes: Vec::new(),
-                reason: "test".into(),
-                addresses: Vec::new(),
-            };
-
-            agent.snapshots.verdicts.send_modify(|verdicts| {
-                Arc::make_mut(verdicts).insert(region.parse().unwrap(), verdict);
-            });
-        }
-    }
 }
 
 async fn eventually<T>(what: &str, mut check: impl FnMut() -> Option<T>) -> T {
@@ -362,10 +307,6 @@ impl Mesh {
         regions
     }
 
-    fn cut_off_others(&self, than: &RegionName) {
-        self.network.cut.lock().extend(self.others(than));
-    }
-
     async fn order(
         &self,
         to: &RegionName,
@@ -382,14 +323,6 @@ impl Mesh {
             is_immediate: false,
         };
 
-        self.send_order(to, order).await
-    }
-
-    async fn send_order(
-        &self,
-        to: &RegionName,
-        order: Order,
-    ) -> Result<CommittedPlan, OrderRefusal> {
         let actor = self.network.actors.lock()[to].clone();
         let asked = actor.call(
             |reply| LeaderMessage::Order(Box::new(order), reply),

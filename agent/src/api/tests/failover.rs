@@ -270,6 +270,7 @@ fn fail_region(fixture: &Fixture) {
     let seen = Observation {
         region: "ap-south-1".parse().unwrap(),
         condition: Condition::Failed,
+        is_definite: false,
         evidence: "connection refused".into(),
         since_ms: 5,
         round_trip_us: None,

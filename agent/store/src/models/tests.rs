@@ -4,9 +4,10 @@ mod claims;
 mod damage;
 mod deletions;
 
-use crate::{OpenStore, Owner, Settings, clean::Cleaned, models::ModelStore};
+use crate::{OpenStore, Owner, Settings, models::ModelStore};
 use object_store::{ObjectStoreExt, memory::InMemory, path::Path as ObjectPath};
 use proptest::prelude::*;
+use regionmesh_core::replication::Cleaned;
 use regionmesh_protocol::{
     clock::HybridTime,
     models::{

@@ -1,7 +1,7 @@
 //! Our own entries: published, signed, and signed again after a rotation.
 
 use super::Board;
-use crate::gossip::{Signer, outcome::PublishError};
+use crate::gossip::{outcome::PublishError, signature::Signer};
 use regionmesh_protocol::{
     codec,
     status::{StatusEntry, StatusKind, entry::Entry},

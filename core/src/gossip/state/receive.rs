@@ -2,9 +2,10 @@
 
 use super::Board;
 use crate::gossip::{
-    Verifier,
     delta::Delta,
     outcome::{Applied, Change, Rejection},
+    signature::Verifier,
+    urgency::is_urgent,
 };
 use regionmesh_protocol::{
     codec,
@@ -31,10 +32,8 @@ impl Board {
         let mut ghost = None;
 
         for (index, entry) in delta.entries.into_iter().enumerate() {
-            let change = Change {
-                owner: entry.owner.clone(),
-                kind: entry.kind,
-            };
+            let owner = entry.owner.clone();
+            let kind = entry.kind;
             let outcome =
                 if index >= self.limits.delta_entries || forgeries >= self.limits.delta_forgeries {
                     Err(Rejection::Skipped)
@@ -42,15 +41,19 @@ impl Board {
                     self.receive_own(&entry, &mut ghost, judge)
                         .map(|is_outranked| {
                             applied.is_outranked |= is_outranked;
-                            false
+                            None
                         })
                 } else {
                     self.take(entry, judge)
                 };
 
             match outcome {
-                Ok(true) => applied.changes.push(change),
-                Ok(false) => {}
+                Ok(Some(is_urgent)) => applied.changes.push(Change {
+                    owner,
+                    kind,
+                    is_urgent,
+                }),
+                Ok(None) => {}
                 Err(reason) => {
                     forgeries += usize::from(matches!(
                         reason,
@@ -95,7 +98,8 @@ impl Board {
         Ok(true)
     }
 
-    fn take(&mut self, entry: Entry, judge: Judge<'_>) -> Result<bool, Rejection> {
+    /// Takes an entry if it is news; returns whether that is urgent.
+    fn take(&mut self, entry: Entry, judge: Judge<'_>) -> Result<Option<bool>, Rejection> {
         self.check_size(&entry)?;
         if self
             .tombstones
@@ -108,7 +112,7 @@ impl Board {
         let held = self.owners.get(&entry.owner);
         if let Some(held) = held {
             match held.entries.get(&entry.kind) {
-                Some(older) if entry.version == older.entry.version => return Ok(false),
+                Some(older) if entry.version == older.entry.version => return Ok(None),
                 Some(older) if entry.version < older.entry.version => return Err(Rejection::Stale),
                 _ if entry.version < held.certified => return Err(Rejection::Stale),
                 _ => {}
@@ -129,9 +133,12 @@ impl Board {
             }
         }
 
+        let old = self.get(&entry.owner, entry.kind);
+        let is_urgent = is_urgent(old.map(|held| &*held.status_entry), &status_entry);
+
         self.make_room(&entry, judge)?;
         self.hold(entry, status_entry, judge.now);
-        Ok(true)
+        Ok(Some(is_urgent))
     }
 
     fn check_size(&self, entry: &Entry) -> Result<(), Rejection> {

@@ -66,20 +66,3 @@ async fn an_order_is_answered_once_committed_and_survives_the_leader_that_took_i
     })
     .await;
 }
-
-#[tokio::test]
-async fn an_order_without_a_majority_is_not_reported_as_done() {
-    let mesh = Mesh::start().await;
-    mesh.plan(|_| true).await;
-
-    let leader = mesh.leader().await;
-    mesh.cut_off_others(&leader);
-    let refused = mesh.order(&leader, OverrideKind::Drain, "eu-west-1").await;
-    assert!(
-        matches!(
-            refused,
-            Err(OrderRefusal::Unknown(_) | OrderRefusal::NotNow(_))
-        ),
-        "{refused:?}"
-    );
-}

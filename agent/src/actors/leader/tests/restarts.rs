@@ -1,4 +1,4 @@
-//! Agents that restart with a plan on disk, and plans that were never committed.
+//! Agents that restart with a plan on disk.
 
 use super::*;
 
@@ -21,27 +21,12 @@ async fn restarted(mesh: &Mesh) -> (LeaderArguments, Arc<CommittedPlan>) {
         snapshots: Snapshots::default(),
         gossip: Address::vacant("gossip"),
         peers: Arc::new(Link {
-            from: known.id.region.clone(),
             network: Network::default(),
         }),
         ..known.clone()
     };
 
     (fresh, plan)
-}
-
-/// A plan like `plan` that was never committed, ahead of all others.
-fn forged(plan: &CommittedPlan, number: u64) -> CommittedPlan {
-    let mut forged = plan.clone();
-    forged.stamp.ballot.number = number;
-    forged.stamp.seq += 1_000;
-    forged
-        .plan
-        .regions
-        .values_mut()
-        .for_each(|region| region.addresses = vec!["127.66.66.66".parse().unwrap()]);
-
-    forged
 }
 
 #[tokio::test]
@@ -67,107 +52,5 @@ async fn a_restarted_agent_continues_with_its_last_plan_if_no_peer_is_reachable(
     })
     .await;
 
-    actor.stop(None);
-}
-
-#[tokio::test]
-async fn a_plan_of_a_single_agent_is_refused_and_a_restarted_agent_waits_for_a_genuine_one() {
-    let mesh = Mesh::start().await;
-    let (fresh, plan) = restarted(&mesh).await;
-    let region = fresh.id.region.clone();
-    let fresh = LeaderArguments {
-        peers: Arc::new(Link {
-            from: region,
-            network: mesh.network.clone(),
-        }),
-        ..fresh
-    };
-
-    // The leader is believed about plans of its own.
-    let is_other = |id: &&AgentId| id.region != fresh.id.region && **id != plan.stamp.ballot.agent;
-    let other = mesh
-        .agents
-        .values()
-        .map(|agent| &agent.id)
-        .find(is_other)
-        .unwrap()
-        .clone();
-
-    publish_to(
-        &fresh.snapshots,
-        &fresh.id,
-        &StatusEntry::Plan((*plan).clone()),
-    );
-    let (actor, _) = Actor::spawn(None, LeaderActor, fresh.clone())
-        .await
-        .unwrap();
-    assert!(
-        !*fresh.snapshots.is_current.borrow(),
-        "its own word is not another's"
-    );
-
-    for number in [plan.stamp.ballot.number, plan.stamp.ballot.number + 1_000] {
-        publish_to(
-            &fresh.snapshots,
-            &other,
-            &StatusEntry::Plan(forged(&plan, number)),
-        );
-        // Reported once a while for each agent.
-        let is_refused = || (fresh.refusals.count(reason::PLAN_NOT_COMMITTED) > 0).then_some(());
-        eventually("the forged plan is refused", is_refused).await;
-    }
-
-    publish_to(
-        &fresh.snapshots,
-        &other,
-        &StatusEntry::Plan((*plan).clone()),
-    );
-    let mut is_current = fresh.snapshots.is_current.subscribe();
-    is_current.wait_for(|&is_current| is_current).await.unwrap();
-
-    let known = fresh.snapshots.plan.borrow().clone().unwrap();
-    assert!(
-        known.stamp >= plan.stamp && known.stamp.seq < plan.stamp.seq + 1_000,
-        "{known:?}"
-    );
-
-    actor.stop(None);
-}
-
-#[tokio::test]
-async fn an_uncommitted_plan_on_disk_is_replaced_by_that_of_the_register() {
-    let mesh = Mesh::start().await;
-    let (fresh, plan) = restarted(&mesh).await;
-    let dir = tempfile::tempdir().unwrap();
-
-    save_committed_plan(dir.path(), &forged(&plan, u64::MAX)).unwrap();
-    let config = Config {
-        data_dir: dir.path().into(),
-        ..(*fresh.config).clone()
-    };
-    let link = Link {
-        from: fresh.id.region.clone(),
-        network: mesh.network.clone(),
-    };
-
-    let fresh = LeaderArguments {
-        peers: Arc::new(link),
-        config: Arc::new(config),
-        ..fresh
-    };
-    let (actor, _) = Actor::spawn(None, LeaderActor, fresh.clone())
-        .await
-        .unwrap();
-    let known = eventually("the register's plan", || {
-        fresh
-            .snapshots
-            .plan
-            .borrow()
-            .clone()
-            .filter(|known| known.stamp.ballot.number < u64::MAX)
-    })
-    .await;
-
-    assert!(known.stamp >= plan.stamp, "{known:?}");
     actor.stop(None);
 }

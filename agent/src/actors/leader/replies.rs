@@ -1,0 +1,52 @@
+//! Callers that wait for a reply.
+
+use ractor::RpcReplyPort;
+use regionmesh_core::leader::Ticket;
+use regionmesh_protocol::{
+    plan::CommittedPlan, register::prevote::PreVoteReply, wire::OrderRefusal,
+};
+use std::collections::BTreeMap;
+
+/// The outcome of an order.
+type Ordered = Result<CommittedPlan, OrderRefusal>;
+
+/// Where replies go, by ticket.
+#[derive(Default)]
+pub(super) struct Replies {
+    last: u64,
+    votes: BTreeMap<Ticket, RpcReplyPort<PreVoteReply>>,
+    orders: BTreeMap<Ticket, RpcReplyPort<Ordered>>,
+}
+
+impl Replies {
+    fn ticket(&mut self) -> Ticket {
+        self.last += 1;
+        Ticket(self.last)
+    }
+
+    pub(super) fn wait_for_vote(&mut self, reply: RpcReplyPort<PreVoteReply>) -> Ticket {
+        let ticket = self.ticket();
+        self.votes.insert(ticket, reply);
+        ticket
+    }
+
+    pub(super) fn wait_for_order(&mut self, reply: RpcReplyPort<Ordered>) -> Ticket {
+        let ticket = self.ticket();
+        self.orders.insert(ticket, reply);
+        ticket
+    }
+
+    pub(super) fn send_vote(&mut self, ticket: Ticket, vote: PreVoteReply) {
+        if let Some(reply) = self.votes.remove(&ticket) {
+            // The candidate may have given up.
+            let _ = reply.send(vote);
+        }
+    }
+
+    pub(super) fn send_ordered(&mut self, ticket: Ticket, ordered: Ordered) {
+        if let Some(reply) = self.orders.remove(&ticket) {
+            // The caller may have given up.
+            let _ = reply.send(ordered);
+        }
+    }
+}

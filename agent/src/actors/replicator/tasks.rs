@@ -1,0 +1,139 @@
+//! Long work; each task ends with the input that reports it.
+
+use super::catalogue;
+use regionmesh_core::replication::{Input, SyncAction};
+use regionmesh_mesh::{Peer, PeerLink};
+use regionmesh_protocol::{
+    identity::{AgentId, RegionName},
+    models::{catalogue::Tombstone, manifest::VersionSummary},
+};
+use regionmesh_replication::{Fetcher, HybridClock, ReplicationMetrics};
+use regionmesh_runtime::models::ModelError;
+use regionmesh_store::ModelStore;
+use std::{sync::Arc, time::Instant};
+
+pub(super) async fn scan(store: Arc<ModelStore>, clock: HybridClock) -> Input {
+    let scanned = store.scan().await;
+    if let Ok(scan) = &scanned {
+        clock.observe(&scan.catalogue);
+    }
+
+    Input::Scanned(scanned.map_err(|error| error.to_string()))
+}
+
+pub(super) async fn read_catalogue(
+    peers: Arc<dyn PeerLink>,
+    clock: HybridClock,
+    region: RegionName,
+    from: AgentId,
+) -> Input {
+    // The agent that published it if it is connected, else any of its region.
+    let mut learnt = catalogue::learn(&*peers, &Peer::Agent(from)).await;
+    if learnt.is_err() {
+        learnt = catalogue::learn(&*peers, &Peer::Region(region.clone())).await;
+    }
+
+    if let Ok((_, catalogue)) = &learnt {
+        clock.observe(catalogue);
+    }
+    let learnt = learnt.map(|(digest, catalogue)| (digest, Arc::new(catalogue)));
+    Input::PeerCatalogue(region, learnt)
+}
+
+pub(super) async fn converge(
+    store: Arc<ModelStore>,
+    metrics: ReplicationMetrics,
+    actions: Vec<SyncAction>,
+) -> Input {
+    let mut outcome = Ok(());
+    for action in actions {
+        if matches!(action, SyncAction::Rename { .. }) {
+            metrics.conflicts.inc();
+        }
+
+        outcome = apply(&store, &action)
+            .await
+            .map_err(|error| error.to_string());
+        if outcome.is_err() {
+            break;
+        }
+    }
+
+    Input::ConvergeEnded(outcome)
+}
+
+async fn apply(store: &ModelStore, action: &SyncAction) -> Result<(), ModelError> {
+    match action {
+        SyncAction::Delete(stone) => {
+            tracing::info!(
+                model = %stone.model,
+                version = %stone.version,
+                by = %stone.origin,
+                "deleted"
+            );
+            store.record_deletion(stone).await
+        }
+        SyncAction::SetAlias(entry) => {
+            tracing::info!(
+                model = %entry.model,
+                alias = %entry.alias,
+                version = %entry.version,
+                by = entry.by,
+                "alias set"
+            );
+            store.set_alias(entry).await
+        }
+        SyncAction::Rename { from, to } => {
+            tracing::error!(
+                model = %from.model,
+                version = %from.version,
+                to = %to,
+                "two regions published this version with different content; the later one is \
+                    kept under another name"
+            );
+            store.rename(from, to).await
+        }
+        SyncAction::Fetch { .. } => Ok(()),
+    }
+}
+
+pub(super) async fn fetch(
+    fetcher: Fetcher,
+    version: VersionSummary,
+    sources: Vec<Vec<AgentId>>,
+    missing_since: Instant,
+) -> Input {
+    let start = Instant::now();
+    let outcome = fetcher.fetch(&version, &sources).await;
+    let label = if outcome.is_ok() { "fetched" } else { "failed" };
+
+    fetcher.metrics.fetches.with_label_values(&[label]).inc();
+    if outcome.is_ok() {
+        fetcher
+            .metrics
+            .fetch_duration
+            .observe(start.elapsed().as_secs_f64());
+
+        tracing::info!(
+            model = %version.model,
+            version = %version.version,
+            bytes = version.size,
+            fetch_ms = start.elapsed().as_millis() as u64,
+            lag_ms = missing_since.elapsed().as_millis() as u64,
+            "fetched and verified"
+        );
+    }
+
+    let outcome = outcome.map(drop).map_err(|error| error.to_string());
+    Input::FetchEnded(version, outcome)
+}
+
+pub(super) async fn clean(store: Arc<ModelStore>, tombstones: Vec<Tombstone>) -> Input {
+    let cleaned = store.clean(&tombstones).await;
+    Input::Cleaned(cleaned.map_err(|error| error.to_string()))
+}
+
+pub(super) async fn find_losses(store: Arc<ModelStore>, versions: Vec<VersionSummary>) -> Input {
+    let incomplete = store.incomplete(&versions).await;
+    Input::LossesFound(incomplete.map_err(|error| error.to_string()))
+}

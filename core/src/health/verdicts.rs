@@ -1,0 +1,109 @@
+//! Verdicts from the board and this agent's own observations.
+
+use super::{
+    Health,
+    judge::{Report, judge, published},
+    types::{Effect, EndpointSettings, Notice},
+    verdict::{AddressVerdict, RegionVerdict},
+};
+use crate::now::Now;
+use regionmesh_protocol::identity::RegionName;
+use std::{collections::BTreeMap, sync::Arc};
+
+impl Health {
+    /// Computes every verdict from the board and our own observations.
+    pub(super) fn judge(&mut self, now: Now, out: &mut Vec<Effect>) {
+        self.view(now, out);
+        let verdicts = self.compute(now);
+        if *self.verdicts == verdicts {
+            return;
+        }
+
+        for (region, verdict) in &verdicts {
+            let before = self.verdicts.get(region);
+            let of_addresses = before
+                .map(|before| before.addresses.as_slice())
+                .unwrap_or_default();
+            address_notices(region, of_addresses, &verdict.addresses, out);
+
+            let before = before.map(|before| before.condition);
+            if before != Some(verdict.condition) {
+                out.push(Effect::Notice(Notice::Verdict {
+                    region: region.clone(),
+                    before,
+                    after: verdict.condition,
+                    reason: verdict.reason.clone(),
+                }));
+            }
+        }
+
+        self.verdicts = Arc::new(verdicts);
+        out.push(Effect::Verdicts(self.verdicts.clone()));
+    }
+
+    fn compute(&self, now: Now) -> BTreeMap<RegionName, RegionVerdict> {
+        let own = self.observations();
+        let mut reports = vec![Report {
+            agent: &self.settings.id,
+            observations: &own,
+            is_fresh: true,
+        }];
+
+        for (agent, view) in &self.board.agents {
+            // A region that is not in our configuration has no vote, whatever its certificate says.
+            let is_configured = self.settings.endpoints.contains_key(&agent.region);
+            if *agent == self.settings.id || !is_configured {
+                continue;
+            }
+
+            if let Some(published) = published(view, now.monotonic) {
+                reports.push(Report {
+                    agent,
+                    observations: published.observations,
+                    is_fresh: published.is_fresh,
+                });
+            }
+        }
+
+        let now_ms = self.shift.wall_ms(self.clock.ms(now.monotonic));
+        let judge = |(region, endpoint): (&RegionName, &EndpointSettings)| {
+            let verdict = judge(
+                region,
+                &endpoint.addresses,
+                self.settings.policy.minimum,
+                &reports,
+                self.verdicts.get(region),
+                now_ms,
+            );
+
+            (region.clone(), verdict)
+        };
+
+        self.settings.endpoints.iter().map(judge).collect()
+    }
+}
+
+fn address_notices(
+    region: &RegionName,
+    before: &[AddressVerdict],
+    after: &[AddressVerdict],
+    out: &mut Vec<Effect>,
+) {
+    for judged in after {
+        let before = before
+            .iter()
+            .find(|before| before.address == judged.address)
+            .map(|before| before.condition);
+
+        if before != Some(judged.condition) {
+            out.push(Effect::Notice(Notice::AddressVerdict {
+                region: region.clone(),
+                address: judged.address,
+                before,
+                after: judged.condition,
+                reason: judged.reason.clone(),
+                is_only: after.len() == 1,
+            }));
+        }
+    }
+}

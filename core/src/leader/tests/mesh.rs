@@ -1,0 +1,555 @@
+//! The mesh that the tests drive.
+
+use crate::{
+    gossip::{BoardView, SeenStatus},
+    health::verdict::RegionVerdict,
+    leader::{
+        Contact, Effect, Input, Leader, LeaderView, Notice, PlanClock, Refusal, Settings, Start,
+        Ticket,
+    },
+    now::Now,
+    planning::{PlanSettings, RegionSettings, Strategy},
+    recovery::ramp::RecoveryPolicy,
+};
+use rand::{Rng, SeedableRng, rngs::StdRng};
+use regionmesh_protocol::{
+    identity::{AgentId, RegionName},
+    plan::{CommittedPlan, Order, OrderAction, OverrideKind},
+    register::{
+        acceptor::{AcceptorAnswer, AcceptorReply, AcceptorRequest, AcceptorState},
+        ballot::{Ballot, Bounds},
+        members::Incarnation,
+        prevote::PreVoteRequest,
+    },
+    status::{StatusEntry, condition::Condition, entry::EntryVersion},
+    wire::OrderRefusal,
+};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+pub(super) const REGIONS: [&str; 3] = ["ap-south-1", "eu-west-1", "us-west-2"];
+/// Time on the way, one direction, milliseconds.
+const TRIP_MS: u64 = 5;
+const TICK_MS: u64 = 20;
+/// Longest wait for anything, milliseconds.
+const PATIENCE_MS: u64 = 20_000;
+const START_MS: u64 = 1_789_992_000_000;
+
+pub(super) type Ordered = Result<CommittedPlan, OrderRefusal>;
+
+/// One region's agent, its store, and what the rest of the agent knows.
+pub(super) struct Agent {
+    pub(super) id: AgentId,
+    /// None if it does not run.
+    pub(super) leader: Option<Leader>,
+    /// Which run of the agent this is: events of earlier ones are dropped.
+    run: u64,
+    pub(super) acceptor: AcceptorState,
+    bounds: Bounds,
+    pub(super) board: BoardView,
+    /// Whether what other agents publish reaches its board.
+    pub(super) hears: bool,
+    verdicts: BTreeMap<RegionName, RegionVerdict>,
+    pub(super) plan: Option<Arc<CommittedPlan>>,
+    pub(super) view: LeaderView,
+    pub(super) is_current: bool,
+    pub(super) notices: Vec<Notice>,
+    pub(super) refusals: Vec<Refusal>,
+}
+
+/// Something that will happen.
+enum Event {
+    Input {
+        to: RegionName,
+        run: u64,
+        input: Input,
+    },
+    Tick {
+        region: RegionName,
+        run: u64,
+    },
+    Call {
+        from: RegionName,
+        run: u64,
+        to: RegionName,
+        request: AcceptorRequest,
+        /// The round, if it is a read.
+        round: Option<u64>,
+    },
+    Vote {
+        from: RegionName,
+        run: u64,
+        to: RegionName,
+        ballot: Ballot,
+    },
+    Publish {
+        owner: AgentId,
+        entry: StatusEntry,
+    },
+}
+
+pub(super) struct Mesh {
+    pub(super) agents: BTreeMap<RegionName, Agent>,
+    /// Regions that no call reaches or leaves.
+    pub(super) cut: BTreeSet<RegionName>,
+    begun: Instant,
+    pub(super) elapsed_ms: u64,
+    events: BTreeMap<(u64, u64), Event>,
+    scheduled: u64,
+    /// Candidates that wait for a vote, with their run and ballot.
+    asked: BTreeMap<Ticket, (RegionName, u64, Ballot)>,
+    ordered: BTreeMap<Ticket, Option<Ordered>>,
+    tickets: u64,
+    rng: StdRng,
+}
+
+pub(super) fn name(region: &str) -> RegionName {
+    region.parse().unwrap()
+}
+
+fn settings(region: &str) -> Settings {
+    let regions = REGIONS.map(|region| {
+        let settings = RegionSettings {
+            weight_bp: 10_000,
+            priority: 0,
+            addresses: vec!["127.0.0.1".parse().unwrap()],
+            capacity_rps: None,
+        };
+        (name(region), settings)
+    });
+
+    Settings {
+        id: format!("{region}/a").parse().unwrap(),
+        mesh: "test".parse().unwrap(),
+        configured: REGIONS.map(name).into(),
+        plan: PlanSettings {
+            regions: regions.into(),
+            strategy: Strategy::Weighted,
+            suspect_percent: 10,
+            recovery: RecoveryPolicy::default(),
+            max_out: 1,
+            ttl_ms: 5_000,
+            is_serving_embedded: true,
+            judges_each_address: true,
+            has_inference_probes: false,
+            measured_capacity: false,
+        },
+        filters_when_frozen: true,
+        withdraws_when_all_failed: false,
+    }
+}
+
+impl Mesh {
+    pub(super) fn start() -> Self {
+        let mut rng = StdRng::seed_from_u64(12);
+        let agents = REGIONS.map(|region| {
+            let agent = Agent {
+                id: settings(region).id,
+                leader: None,
+                run: 0,
+                acceptor: AcceptorState::begin(Incarnation(rng.next_u64())),
+                bounds: Bounds::default(),
+                board: BoardView::default(),
+                hears: true,
+                verdicts: BTreeMap::new(),
+                plan: None,
+                view: LeaderView::default(),
+                is_current: false,
+                notices: Vec::new(),
+                refusals: Vec::new(),
+            };
+            (name(region), agent)
+        });
+
+        let mut mesh = Self {
+            agents: agents.into(),
+            cut: BTreeSet::new(),
+            begun: Instant::now(),
+            elapsed_ms: 0,
+            events: BTreeMap::new(),
+            scheduled: 0,
+            asked: BTreeMap::new(),
+            ordered: BTreeMap::new(),
+            tickets: 0,
+            rng,
+        };
+
+        for region in REGIONS {
+            mesh.spawn(&name(region), None);
+        }
+        mesh
+    }
+
+    /// Starts a region's agent with the plan from its disk.
+    pub(super) fn spawn(&mut self, region: &RegionName, saved: Option<CommittedPlan>) {
+        let now = self.now();
+        let boot = self.rng.next_u64();
+        let plan_clock = PlanClock::new(now.monotonic);
+        let agent = self.agents.get_mut(region).unwrap();
+
+        agent.run += 1;
+        agent.leader = Some(Leader::new(
+            settings(region.as_str()),
+            boot,
+            plan_clock,
+            now,
+        ));
+        agent.plan = None;
+        agent.view = LeaderView::default();
+        agent.is_current = false;
+
+        let run = agent.run;
+        let start = Start {
+            saved,
+            known: None,
+            freeze: None,
+        };
+        self.feed(region, Input::Start(Box::new(start)));
+
+        let region = region.clone();
+        self.schedule(0, Event::Tick { region, run });
+    }
+
+    /// Kills a region's agent, and marks it dead on every board.
+    pub(super) fn kill(&mut self, region: &RegionName) {
+        let agent = self.agents.get_mut(region).unwrap();
+        agent.leader = None;
+        agent.run += 1;
+
+        let id = agent.id.clone();
+        for agent in self.agents.values_mut() {
+            agent.board.agents.get_mut(&id).unwrap().is_alive = false;
+        }
+    }
+
+    pub(super) fn now(&self) -> Now {
+        Now {
+            monotonic: self.begun + Duration::from_millis(self.elapsed_ms),
+            unix_ms: START_MS + self.elapsed_ms,
+        }
+    }
+
+    fn schedule(&mut self, in_ms: u64, event: Event) {
+        self.scheduled += 1;
+        self.events
+            .insert((self.elapsed_ms + in_ms, self.scheduled), event);
+    }
+
+    /// Passes time until `check` finds what it looks for.
+    pub(super) fn until<T>(&mut self, what: &str, check: impl Fn(&Self) -> Option<T>) -> T {
+        let deadline_ms = self.elapsed_ms + PATIENCE_MS;
+        loop {
+            if let Some(found) = check(self) {
+                return found;
+            }
+
+            let ((at_ms, _), event) = self.events.pop_first().unwrap();
+            assert!(at_ms < deadline_ms, "waited in vain: {what}");
+            self.elapsed_ms = at_ms;
+            self.happen(event);
+        }
+    }
+
+    fn happen(&mut self, event: Event) {
+        match event {
+            Event::Input { to, run, input } => {
+                if self.agents[&to].run == run {
+                    self.feed(&to, input);
+                }
+            }
+            Event::Tick { region, run } => {
+                if self.agents[&region].run == run {
+                    self.feed(&region, Input::Tick);
+                    self.schedule(TICK_MS, Event::Tick { region, run });
+                }
+            }
+            Event::Call {
+                from,
+                run,
+                to,
+                request,
+                round,
+            } => {
+                let answer = self.call(&from, &to, &request);
+                let input = match round {
+                    None => Input::AcceptorAnswered { from: to, answer },
+                    Some(round) => Input::AcceptorRead {
+                        round,
+                        from: to,
+                        answer,
+                    },
+                };
+                let to = from;
+                self.schedule(TRIP_MS, Event::Input { to, run, input });
+            }
+            Event::Vote {
+                from,
+                run,
+                to,
+                ballot,
+            } => self.ask_vote(from, run, to, ballot),
+            Event::Publish { owner, entry } => {
+                let regions: Vec<RegionName> = self.agents.keys().cloned().collect();
+                for region in regions {
+                    if self.agents[&region].hears || region == owner.region {
+                        self.publish_to(&region, &owner, &entry);
+                    }
+                }
+            }
+        }
+    }
+
+    /// Puts an entry on one agent's board.
+    pub(super) fn publish_to(&mut self, region: &RegionName, owner: &AgentId, entry: &StatusEntry) {
+        let seen = SeenStatus {
+            status_entry: Arc::new(entry.clone()),
+            version: EntryVersion::default(),
+            seen_at: self.now().monotonic,
+        };
+        let board = &mut self.agents.get_mut(region).unwrap().board;
+        let view = board.agents.entry(owner.clone()).or_default();
+
+        view.is_alive = true;
+        view.status_entries.insert(entry.kind(), seen);
+    }
+
+    fn is_reachable(&self, from: &RegionName, to: &RegionName) -> bool {
+        self.agents[to].leader.is_some() && !self.cut.contains(from) && !self.cut.contains(to)
+    }
+
+    /// Asks an acceptor: one's own in its store, others through their agent.
+    pub(super) fn call(
+        &mut self,
+        from: &RegionName,
+        to: &RegionName,
+        request: &AcceptorRequest,
+    ) -> Result<AcceptorAnswer, String> {
+        if from != to && !self.is_reachable(from, to) {
+            return Err("not connected".into());
+        }
+
+        let agent = self.agents.get_mut(to).unwrap();
+        let (reply, changed) = agent.acceptor.apply_within(request, &agent.bounds);
+        agent.acceptor = changed.unwrap_or(agent.acceptor.clone());
+        let incarnation = agent.acceptor.incarnation;
+
+        let heard = match (&reply, request.ballot()) {
+            (AcceptorReply::TooFar(_) | AcceptorReply::Undecided(_), _) => Some(Input::AskedTooFar),
+            (AcceptorReply::Refused { .. }, _) | (_, None) => None,
+            (_, Some(ballot)) => Some(Input::ProposerHeard(ballot.clone())),
+        };
+        if let Some(heard) = heard.filter(|_| from != to) {
+            self.feed(to, heard);
+        }
+
+        Ok(AcceptorAnswer { incarnation, reply })
+    }
+
+    fn ask_vote(&mut self, from: RegionName, run: u64, to: RegionName, ballot: Ballot) {
+        if self.is_reachable(&from, &to) {
+            let ticket = self.ticket();
+            self.asked.insert(ticket, (from, run, ballot.clone()));
+            self.feed(&to, Input::VoteAsked(PreVoteRequest { ballot }, ticket));
+            return;
+        }
+
+        let vote = Err("not connected".into());
+        let input = Input::Voted {
+            from: to,
+            ballot,
+            vote,
+        };
+        let to = from;
+        self.schedule(TRIP_MS, Event::Input { to, run, input });
+    }
+
+    fn ticket(&mut self) -> Ticket {
+        self.tickets += 1;
+        Ticket(self.tickets)
+    }
+
+    /// Hands an input to an agent, after what it sees, and performs the effects.
+    fn feed(&mut self, region: &RegionName, input: Input) {
+        let now = self.now();
+        let agent = self.agents.get_mut(region).unwrap();
+        let Some(leader) = &mut agent.leader else {
+            return;
+        };
+        let contact = Contact {
+            is_current: agent.is_current,
+            ..Contact::default()
+        };
+
+        let mut effects = Vec::new();
+        for input in [
+            Input::Board(Arc::new(agent.board.clone())),
+            Input::Verdicts(Arc::new(agent.verdicts.clone())),
+            Input::Contact(contact),
+            input,
+        ] {
+            leader.handle(input, now, &mut self.rng, &mut effects);
+        }
+
+        for effect in effects {
+            self.perform(region, effect);
+        }
+    }
+
+    fn perform(&mut self, region: &RegionName, effect: Effect) {
+        let agent = self.agents.get_mut(region).unwrap();
+        let run = agent.run;
+        let from = region.clone();
+        let call = |to, request, round| Event::Call {
+            from: region.clone(),
+            run,
+            to,
+            request,
+            round,
+        };
+
+        match effect {
+            Effect::CallAcceptor { to, request } => {
+                self.schedule(TRIP_MS, call(to, request, None));
+            }
+            Effect::ReadAcceptor { round, to } => {
+                self.schedule(TRIP_MS, call(to, AcceptorRequest::Read, Some(round)));
+            }
+            Effect::AskVote { to, ballot } => {
+                let vote = Event::Vote {
+                    from,
+                    run,
+                    to,
+                    ballot,
+                };
+                self.schedule(TRIP_MS, vote);
+            }
+            Effect::Publish(entry) => {
+                let owner = agent.id.clone();
+                let entry = *entry;
+                self.schedule(TRIP_MS, Event::Publish { owner, entry });
+            }
+            Effect::AdoptPlan(plan) => agent.plan = Some(plan),
+            Effect::WithdrawPlan => agent.plan = None,
+            Effect::JudgeCost { .. } => self.feed(region, Input::CostTarget(None)),
+            Effect::LeaderView(view) => agent.view = view,
+            Effect::Current => agent.is_current = true,
+            Effect::Bounds(bounds) => agent.bounds = *bounds,
+            Effect::VoteReply(ticket, vote) => {
+                let (to, run, ballot) = self.asked.remove(&ticket).unwrap();
+                let input = Input::Voted {
+                    from,
+                    ballot,
+                    vote: Ok(vote),
+                };
+                self.schedule(TRIP_MS, Event::Input { to, run, input });
+            }
+            Effect::OrderReply(ticket, ordered) => {
+                let before = self.ordered.insert(ticket, Some(*ordered));
+                assert_eq!(before, Some(None), "an order is answered once");
+            }
+            Effect::Refuse { reason, .. } | Effect::CountRefusal(reason) => {
+                agent.refusals.push(reason);
+            }
+            Effect::Notice(notice) => agent.notices.push(notice),
+            Effect::PlanClock(_)
+            | Effect::PlanInputs(_)
+            | Effect::Freeze(_)
+            | Effect::SetProblem { .. }
+            | Effect::RetainProblems { .. } => {}
+        }
+    }
+}
+
+impl Mesh {
+    pub(super) fn running(&self) -> impl Iterator<Item = &Agent> {
+        self.agents.values().filter(|agent| agent.leader.is_some())
+    }
+
+    /// The leader, once exactly one running agent leads and all running agents follow it.
+    pub(super) fn leader(&mut self) -> RegionName {
+        self.until("one leader that all follow", |mesh| {
+            let leaders: Vec<&Agent> = mesh.running().filter(|agent| agent.view.is_self).collect();
+            let [leader] = leaders[..] else {
+                return None;
+            };
+
+            mesh.running()
+                .all(|other| other.view.ballot == leader.view.ballot)
+                .then(|| leader.id.region.clone())
+        })
+    }
+
+    /// The plan that all running agents hold.
+    pub(super) fn plan(
+        &mut self,
+        is_wanted: impl Fn(&CommittedPlan) -> bool,
+    ) -> Arc<CommittedPlan> {
+        self.until("one plan that all know", |mesh| {
+            let plans: Vec<_> = mesh
+                .running()
+                .map(|agent| agent.plan.clone())
+                .collect::<Option<_>>()?;
+
+            (plans.windows(2).all(|pair| pair[0] == pair[1]) && is_wanted(&plans[0]))
+                .then(|| plans[0].clone())
+        })
+    }
+
+    pub(super) fn others(&self, than: &RegionName) -> Vec<RegionName> {
+        self.agents
+            .keys()
+            .filter(|region| *region != than)
+            .cloned()
+            .collect()
+    }
+
+    pub(super) fn cut_off_others(&mut self, than: &RegionName) {
+        let others = self.others(than);
+        self.cut.extend(others);
+    }
+
+    pub(super) fn set_verdict(&mut self, region: &RegionName, condition: Condition) {
+        for agent in self.agents.values_mut() {
+            let verdict = RegionVerdict {
+                condition,
+                since_ms: 1,
+                votes: Vec::new(),
+                reason: "test".into(),
+                addresses: Vec::new(),
+            };
+            agent.verdicts.insert(region.clone(), verdict);
+        }
+    }
+
+    pub(super) fn order(&mut self, to: &RegionName, kind: OverrideKind, region: &str) -> Ordered {
+        let order = Order {
+            action: OrderAction::Set(kind),
+            region: Some(name(region)),
+            by: "ann".into(),
+            why: "test".into(),
+            for_ms: 600_000,
+            is_forced: false,
+            is_immediate: false,
+        };
+
+        self.send_order(to, order)
+    }
+
+    pub(super) fn send_order(&mut self, to: &RegionName, order: Order) -> Ordered {
+        let ticket = self.ticket();
+        self.ordered.insert(ticket, None);
+        self.feed(to, Input::Order(Box::new(order), ticket));
+        self.until("the answer to an order", |mesh| {
+            mesh.ordered[&ticket].clone()
+        })
+    }
+
+    /// How many notices of an agent are wanted ones.
+    pub(super) fn count(&self, region: &RegionName, is_wanted: impl Fn(&Notice) -> bool) -> usize {
+        let notices = &self.agents[region].notices;
+        notices.iter().filter(|notice| is_wanted(notice)).count()
+    }
+}

@@ -1,0 +1,94 @@
+//! Brings the region's store up to what the other regions hold.
+
+use super::{
+    effect::{Effect, Notice},
+    plan::{SyncAction, plan_sync},
+    replicator::Replication,
+    settings::RETRY,
+};
+use crate::now::Now;
+use regionmesh_protocol::models::manifest::VersionSummary;
+
+impl Replication {
+    /// Starts what is missing and not under way.
+    pub(super) fn sync(&mut self, now: Now, out: &mut Vec<Effect>) {
+        let Some(own) = &self.own else { return };
+        let mut actions = Vec::new();
+        let mut wanted = Vec::new();
+        for action in plan_sync(&own.catalogue, &self.peers.catalogues()) {
+            match action {
+                SyncAction::Fetch { version, regions } => wanted.push((version, regions)),
+                other => actions.push(other),
+            }
+        }
+
+        let missing = wanted.iter().map(|(version, _)| version.clone()).collect();
+        self.fetches.note_missing(&missing, now.monotonic);
+
+        // Renames first: a conflicting version is moved before the winner is fetched.
+        let must_wait = !actions.is_empty();
+        actions.extend(self.unfinished.iter().cloned().map(SyncAction::Delete));
+        self.converge(actions, now, out);
+        if must_wait {
+            return;
+        }
+
+        for (version, holders) in wanted {
+            let is_full = self.fetches.running_count() >= self.settings.parallel_versions;
+            let is_due = !is_full && self.fetches.may_start(&version);
+            if !is_due || !self.view.is_ours(&version.content.0) {
+                continue;
+            }
+
+            let sources = self.view.sources(&holders, now.unix_ms);
+            if !sources.is_empty() && !self.waits_for_relay(&version, &holders, now, out) {
+                self.fetches.start(version, sources, now.monotonic, out);
+            }
+        }
+    }
+
+    /// Applies tombstones, aliases and renames, unless another agent of the region does or it is
+    /// under way.
+    fn converge(&mut self, actions: Vec<SyncAction>, now: Now, out: &mut Vec<Effect>) {
+        let is_due = !self.is_converging && now.monotonic >= self.converge_after;
+        if actions.is_empty() || !is_due || !self.view.is_ours(&[]) {
+            return;
+        }
+
+        self.is_converging = true;
+        out.push(Effect::Converge(actions));
+    }
+
+    pub(super) fn converge_ended(
+        &mut self,
+        outcome: Result<(), String>,
+        now: Now,
+        out: &mut Vec<Effect>,
+    ) {
+        self.is_converging = false;
+        if let Err(why) = outcome {
+            out.push(Effect::Notice(Notice::ConvergeFailed(why)));
+            self.converge_after = now.monotonic + RETRY;
+        }
+
+        self.catch_up(now, out);
+    }
+
+    pub(super) fn fetch_ended(
+        &mut self,
+        version: VersionSummary,
+        outcome: Result<(), String>,
+        now: Now,
+        out: &mut Vec<Effect>,
+    ) {
+        match outcome {
+            Ok(()) => {
+                self.fetches.succeeded(&version);
+                self.release(version, out);
+            }
+            Err(why) => self.fetches.fail(version, why, now.monotonic, out),
+        }
+
+        self.catch_up(now, out);
+    }
+}
