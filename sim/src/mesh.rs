@@ -13,18 +13,19 @@
 //! - `users`, `orders`, `inject`: endpoints, users, operators, faults
 //! - `laws`, `orders`, `healed`: what must hold, always and soon after healing
 //! - `batch`, `minimise`: many runs; and the smallest list of faults that still breaks a law
-//! - `agent`: an agent made of core's rules
+//! - `core_node`, `keys`, `liar`: an agent around its real core, its signatures, and one that lies
 
-mod agent;
 mod batch;
 mod calls;
 mod command;
+mod core_node;
 mod delivery;
 mod endpoint;
 mod event;
 mod fault;
 mod healed;
 mod inject;
+mod keys;
 mod laws;
 mod liar;
 mod links;

@@ -6,7 +6,7 @@ use super::{
     sometimes::Sometimes,
     world::{EPOCH_MS, World},
 };
-use regionmesh_core::now::Now;
+use regionmesh_core::{leader::proposer::StepDown, now::Now};
 use regionmesh_protocol::{
     plan::{CommittedPlan, Plan},
     register::{
@@ -15,7 +15,10 @@ use regionmesh_protocol::{
     },
     wire::OrderRefusal,
 };
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 /// A clock that differs by more is wrong: orders may end by that much too early.
 const CLOCK_MS: u64 = 5_000;
@@ -35,6 +38,10 @@ impl World {
             u64::from(machine.life),
         );
 
+        if let NodeInput::Datagram { payload, .. } = &input {
+            self.trace.bytes(payload);
+        }
+
         let mut effects = std::mem::take(&mut self.effects);
         node.handle(input, now, &mut machine.rng, &mut effects);
         for effect in effects.drain(..) {
@@ -43,11 +50,23 @@ impl World {
         self.effects = effects;
     }
 
+    /// A time on the monotonic clock.
+    pub(crate) fn instant(&self, at_ms: u64) -> Instant {
+        self.base + Duration::from_millis(at_ms)
+    }
+
+    /// A time on the monotonic clock, in whole milliseconds from now on.
+    fn at_ms(&self, at: Instant) -> u64 {
+        let since = at.saturating_duration_since(self.base);
+        let at_ms = since.as_nanos().div_ceil(1_000_000) as u64;
+        at_ms.max(self.now_ms)
+    }
+
     /// What an agent's clocks show.
     fn clocks(&self, agent: usize) -> Now {
         let wall_ms = EPOCH_MS + self.now_ms;
         Now {
-            monotonic: self.base + Duration::from_millis(self.now_ms),
+            monotonic: self.instant(self.now_ms),
             unix_ms: wall_ms.saturating_add_signed(self.machines[agent].clock_ms),
         }
     }
@@ -56,8 +75,7 @@ impl World {
         let process = self.process(agent);
         match effect {
             NodeEffect::WakeAt(at) => {
-                let at_ms = at.saturating_duration_since(self.base).as_millis() as u64;
-                let at_ms = at_ms.max(self.now_ms + 1);
+                let at_ms = self.at_ms(at).max(self.now_ms + 1);
                 self.machines[agent].wake_at_ms = Some(at_ms);
                 self.queue.push(at_ms, Event::Wake(process));
             }
@@ -79,7 +97,10 @@ impl World {
                 machine.witness_slots.set_bounds(Bounds::clone(&bounds));
                 machine.own_slots.set_bounds(*bounds);
             }
-            NodeEffect::Probe(region) => self.probe(process, region),
+            NodeEffect::Probe(probe) => {
+                let at_ms = self.at_ms(probe.at);
+                self.queue.push(at_ms, Event::Probe(process, probe));
+            }
             NodeEffect::Serve(snapshot) => self.serve(agent, snapshot),
             NodeEffect::Save(plan) => self.machines[agent].disk = Disk { plan: Some(plan) },
             NodeEffect::OrderEnded { ticket, outcome } => self.order_ended(ticket, &outcome),
@@ -100,8 +121,13 @@ impl World {
         self.apply_to_slots(process, acceptor, ticket, request);
     }
 
-    fn serve(&mut self, agent: usize, snapshot: DnsSnapshot) {
+    fn serve(&mut self, agent: usize, snapshot: Option<DnsSnapshot>) {
         let machine = &mut self.machines[agent];
+        let Some(snapshot) = snapshot else {
+            machine.serves = None;
+            return;
+        };
+
         self.laws
             .served(&snapshot.plan, machine.served.as_ref(), self.now_ms);
         machine.served = Some(snapshot.plan.stamp.clone());
@@ -122,15 +148,22 @@ impl World {
                 self.machines[agent].leads = Some(ballot);
             }
             Notice::SteppedDown(_, why) => {
-                let state = match why.starts_with("fenced") {
-                    true => Sometimes::Outranked,
-                    false => Sometimes::LostMajority,
+                let state = match why {
+                    StepDown::Outranked(_) => Sometimes::Outranked,
+                    StepDown::NoMajority { .. } | StepDown::Removed => Sometimes::LostMajority,
                 };
                 self.reached.count(state);
                 self.machines[agent].leads = None;
             }
-            Notice::Committed(stamp, plan) => self.committed(agent, &stamp, &plan),
-            Notice::Verdict(..) => {}
+            Notice::Committed(stamp) => match self.laws.proposed.get(&stamp).cloned() {
+                Some(plan) => self.committed(agent, &stamp, &plan),
+                None => {
+                    let what = format!("{stamp}");
+                    let law = "only proposed plans are committed";
+                    self.laws.break_law(law, self.now_ms, what);
+                }
+            },
+            Notice::Verdict(..) | Notice::Leader(_) => {}
         }
     }
 
@@ -177,8 +210,9 @@ fn in_words(notice: &Notice) -> String {
     match notice {
         Notice::Elected(ballot) => format!("leads under {ballot}"),
         Notice::SteppedDown(ballot, why) => format!("gives up {ballot}: {why}"),
-        Notice::Committed(stamp, plan) => format!("committed {stamp}: {}", plan.reason),
+        Notice::Committed(stamp) => format!("committed {stamp}"),
         Notice::Verdict(region, condition) => format!("sees {region} {condition}"),
+        Notice::Leader(notice) => format!("{notice:?}"),
     }
 }
 
@@ -195,7 +229,7 @@ fn kind(input: &NodeInput) -> u8 {
         NodeInput::Answered { answer: Err(_), .. } => 7,
         NodeInput::Applied { answer: Ok(_), .. } => 8,
         NodeInput::Applied { answer: Err(_), .. } => 9,
-        NodeInput::Probed { .. } => 10,
+        NodeInput::Probed(_) => 10,
         NodeInput::Ordered { .. } => 11,
     }
 }

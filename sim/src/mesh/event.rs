@@ -5,6 +5,7 @@ use super::{
     node::{Acceptor, Answer, NodeInput, Question, Ticket},
     store::{Operation, Outcome},
 };
+use regionmesh_core::health::Probe;
 use std::sync::Arc;
 
 /// One run of an agent: a restarted one does not get what was meant for the one before.
@@ -44,6 +45,8 @@ pub(crate) enum Body {
 pub(crate) enum Event {
     Wake(Process),
     Input(Process, Box<NodeInput>),
+    /// A probe begins.
+    Probe(Process, Box<Probe>),
     /// A packet reaches its agent.
     Arrive(Box<Packet>),
     /// A stream's packet that could not be sent is tried again.

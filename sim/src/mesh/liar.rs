@@ -1,7 +1,7 @@
 //! One agent whose key is stolen: it does what it should, and lies besides.
 
 use super::{
-    agent,
+    core_node,
     node::{Node, NodeConfig, NodeEffect, NodeInput, Peer, Question},
 };
 use rand::{RngExt, rngs::StdRng};
@@ -31,7 +31,7 @@ struct Liar {
 
 /// Makes the lying agent of a mesh, and honest ones; a [`super::node::Build`].
 pub(crate) fn build(config: &NodeConfig) -> Box<dyn Node> {
-    let honest = agent::build(config);
+    let honest = core_node::build(config);
     if !config.is_liar {
         return honest;
     }

@@ -3,14 +3,15 @@
 
 use rand::rngs::StdRng;
 use regionmesh_core::{
-    health::probe::ProbeResult,
+    health::{FinishedProbe, Probe},
+    leader::{self, proposer::StepDown},
     now::Now,
     planning::{Strategy, freeze::LocalAnswer},
     recovery::ramp::RecoveryPolicy,
 };
 use regionmesh_protocol::{
     identity::{AgentId, MeshName, RegionName},
-    plan::{CommittedPlan, Order, Plan},
+    plan::{CommittedPlan, Order},
     register::{
         acceptor::{AcceptorAnswer, AcceptorRequest},
         ballot::{Ballot, Bounds, Stamp},
@@ -135,10 +136,7 @@ pub(crate) enum NodeInput {
         answer: Result<Box<AcceptorAnswer>, StoreFailed>,
     },
     /// A [`NodeEffect::Probe`] has ended.
-    Probed {
-        region: RegionName,
-        result: ProbeResult,
-    },
+    Probed(Box<FinishedProbe>),
     /// An operator's order, given to this agent's API; [`NodeEffect::OrderEnded`] ends it.
     Ordered {
         ticket: Ticket,
@@ -173,9 +171,9 @@ pub(crate) enum NodeEffect {
     },
     /// Bounds of what the acceptors whose stores this agent writes accept from now on.
     SetBounds(Box<Bounds>),
-    Probe(RegionName),
-    /// Answer DNS by this from now on.
-    Serve(DnsSnapshot),
+    Probe(Box<Probe>),
+    /// Answer DNS by this from now on; none: answer nothing.
+    Serve(Option<DnsSnapshot>),
     /// Keep on the disk.
     Save(Arc<CommittedPlan>),
     OrderEnded {
@@ -197,7 +195,9 @@ pub(crate) struct DnsSnapshot {
 #[derive(Debug, Clone)]
 pub(crate) enum Notice {
     Elected(Ballot),
-    SteppedDown(Ballot, String),
-    Committed(Stamp, Arc<Plan>),
+    SteppedDown(Ballot, StepDown),
+    Committed(Stamp),
     Verdict(RegionName, Condition),
+    /// For the timeline only.
+    Leader(Box<leader::Notice>),
 }

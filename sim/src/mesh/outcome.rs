@@ -1,7 +1,7 @@
 //! One run as a function: seed and options in, outcome out.
 
 use super::{
-    agent,
+    core_node,
     fault::Fault,
     laws::Violation,
     liar,
@@ -53,7 +53,7 @@ pub(crate) fn play(
 
     let build = match shape.liar {
         Some(_) => liar::build,
-        None => agent::build,
+        None => core_node::build,
     };
     let regions = shape.regions as u64;
     let mut outcome = Outcome {

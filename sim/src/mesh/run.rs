@@ -57,6 +57,7 @@ impl World {
         match event {
             Event::Wake(process) => self.wake(process),
             Event::Input(process, input) => self.input(process, input),
+            Event::Probe(process, probe) => self.probe(process, probe),
             Event::Arrive(packet) => self.arrive(packet),
             Event::Resend(packet) => self.send_on_stream(packet),
             Event::CallTimeout(process, ticket) => self.call_timed_out(process, ticket),

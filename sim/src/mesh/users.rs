@@ -9,7 +9,7 @@ use super::{
     world::World,
 };
 use rand::RngExt;
-use regionmesh_core::health::probe::ProbeResult;
+use regionmesh_core::health::{FinishedProbe, Probe, probe::ProbeResult};
 use regionmesh_protocol::{
     identity::RegionName,
     plan::{Plan, TrafficState},
@@ -26,10 +26,19 @@ enum Response {
 }
 
 impl World {
-    pub(crate) fn probe(&mut self, process: Process, name: RegionName) {
-        let Some(region) = self.region_named(&name) else {
+    pub(crate) fn probe(&mut self, process: Process, probe: Box<Probe>) {
+        let Some(region) = self.region_named(&probe.region) else {
             return;
         };
+        if !self.runs(process) {
+            return;
+        }
+        let machine = &self.machines[process.agent];
+        if !machine.reacts(self.now_ms) {
+            let until_ms = machine.paused_until_ms;
+            return self.queue.push(until_ms, Event::Probe(process, probe));
+        }
+
         let from = self.machines[process.agent].region;
         let there = self.network.fate(process.agent, from, region);
         let back = self.network.fate(process.agent, region, from);
@@ -55,10 +64,16 @@ impl World {
             ProbeResult::Silence(_) => ANSWER_MS,
             _ => delay_ms,
         };
-        let probed = NodeInput::Probed {
-            region: name,
+        let started = self.instant(self.now_ms);
+        let finished = FinishedProbe {
+            region: probe.region,
+            index: probe.index,
+            is_inference: probe.is_inference,
             result,
+            started,
+            ended: self.instant(self.now_ms + delay_ms),
         };
+        let probed = NodeInput::Probed(Box::new(finished));
         self.after(delay_ms, Event::Input(process, Box::new(probed)));
     }
 
