@@ -122,12 +122,18 @@ impl World {
     }
 
     fn serve(&mut self, agent: usize, snapshot: Option<DnsSnapshot>) {
-        let machine = &mut self.machines[agent];
         let Some(snapshot) = snapshot else {
-            machine.serves = None;
+            self.machines[agent].serves = None;
             return;
         };
 
+        // Its leader may have died before it knew, and acceptors confirm it.
+        let CommittedPlan { stamp, plan } = &*snapshot.plan;
+        if !self.laws.committed.contains_key(stamp) {
+            self.committed(agent, stamp, &Arc::new(plan.clone()));
+        }
+
+        let machine = &mut self.machines[agent];
         self.laws
             .served(&snapshot.plan, machine.served.as_ref(), self.now_ms);
         machine.served = Some(snapshot.plan.stamp.clone());
@@ -163,7 +169,7 @@ impl World {
                     self.laws.break_law(law, self.now_ms, what);
                 }
             },
-            Notice::Verdict(..) | Notice::Leader(_) => {}
+            Notice::Verdict(..) | Notice::Leader(_) | Notice::Gossip(_) | Notice::Refused(..) => {}
         }
     }
 
@@ -213,6 +219,8 @@ fn in_words(notice: &Notice) -> String {
         Notice::Committed(stamp) => format!("committed {stamp}"),
         Notice::Verdict(region, condition) => format!("sees {region} {condition}"),
         Notice::Leader(notice) => format!("{notice:?}"),
+        Notice::Gossip(notice) => format!("{notice:?}"),
+        Notice::Refused(peer, reason, what) => format!("refuses {peer}: {reason:?}: {what}"),
     }
 }
 

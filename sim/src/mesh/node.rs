@@ -3,8 +3,9 @@
 
 use rand::rngs::StdRng;
 use regionmesh_core::{
+    gossip,
     health::{FinishedProbe, Probe},
-    leader::{self, proposer::StepDown},
+    leader::{self, Refusal, proposer::StepDown},
     now::Now,
     planning::{Strategy, freeze::LocalAnswer},
     recovery::ramp::RecoveryPolicy,
@@ -198,6 +199,9 @@ pub(crate) enum Notice {
     SteppedDown(Ballot, StepDown),
     Committed(Stamp),
     Verdict(RegionName, Condition),
-    /// For the timeline only.
+    /// For the timeline only, as all that follow.
     Leader(Box<leader::Notice>),
+    Gossip(Arc<gossip::Notice>),
+    /// A claim of a peer is refused.
+    Refused(AgentId, Refusal, String),
 }

@@ -45,6 +45,10 @@ impl CoreNode {
                 ticket: ticket.0,
                 answer: Answer::Exchange(answer.into()),
             }),
+            gossip::Effect::Notice(notice) if is_news(&notice) => {
+                let notice = Notice::Gossip(notice.into());
+                turn.out.push(NodeEffect::Notice(notice));
+            }
             // What the core passes on within itself, and what only metrics show.
             _ => {}
         }
@@ -91,6 +95,10 @@ impl CoreNode {
                 let notice = leader_notice(notice);
                 turn.out.extend(notice.map(NodeEffect::Notice));
             }
+            leader::Effect::Refuse { peer, reason, what } => {
+                let notice = Notice::Refused(peer, reason, what);
+                turn.out.push(NodeEffect::Notice(notice));
+            }
             // What the core passes on within itself, and what only people read.
             _ => {}
         }
@@ -106,8 +114,19 @@ fn leader_notice(notice: leader::Notice) -> Option<Notice> {
         leader::Notice::Register(RegisterNotice::Committed { stamp, .. }) => {
             Notice::Committed(stamp)
         }
+        leader::Notice::Election(ElectionNotice::Highest(_))
+        | leader::Notice::ClockAhead(0)
+        | leader::Notice::LeftOut { is_news: false, .. } => return None,
         notice => Notice::Leader(Box::new(notice)),
     })
+}
+
+/// Whether it is more than the daily round.
+fn is_news(notice: &gossip::Notice) -> bool {
+    !matches!(
+        notice,
+        gossip::Notice::Sizes { .. } | gossip::Notice::Exchanged | gossip::Notice::ExchangeAnswered
+    )
 }
 
 fn perform_health(effect: health::Effect, turn: &mut Turn<'_>) {
