@@ -166,8 +166,29 @@ impl World {
         }
     }
 
+    /// A process that starts believes nothing that is not accepted by a majority of the acceptors
+    /// that its configuration names. So an operator who removes more of them changes the
+    /// configuration too, which this world does not.
+    fn may_remove_member(&self) -> bool {
+        let configured = self.stores.len();
+        let members = match self.laws.latest() {
+            Some((_, plan)) => plan.members.len(),
+            None => configured,
+        };
+        let is_open = |order: &&GivenOrder| {
+            matches!(order.kind, OrderKind::RemoveMember { .. }) && !order.is_settled
+        };
+        let open = self.laws.orders.iter().filter(is_open).count();
+
+        members.saturating_sub(open + 1) > configured / 2
+    }
+
     /// Gives an order to an agent, or to the next one that runs.
     fn give_order(&mut self, agent: usize, kind: OrderKind, for_ms: u64) {
+        if matches!(kind, OrderKind::RemoveMember { .. }) && !self.may_remove_member() {
+            return;
+        }
+
         let agents = self.machines.len();
         let running = (0..agents).map(|offset| (agent + offset) % agents);
         let Some(agent) = running
