@@ -23,7 +23,7 @@ use regionmesh_core::{
     now::Now,
     planning::freeze::LocalAnswer,
 };
-use regionmesh_protocol::{identity::AgentId, plan::CommittedPlan};
+use regionmesh_protocol::{identity::AgentId, plan::CommittedPlan, status::StatusEntry};
 use std::{
     collections::{BTreeMap, VecDeque},
     sync::Arc,
@@ -80,17 +80,7 @@ impl Turn<'_> {
 
 /// Makes an agent; a [`super::node::Build`].
 pub(crate) fn build(config: &NodeConfig) -> Box<dyn Node> {
-    Box::new(CoreNode {
-        config: config.clone(),
-        core: None,
-        links: BTreeMap::new(),
-        leader: LeaderView::default(),
-        dns: Dns::default(),
-        waiting: BTreeMap::new(),
-        next_ticket: 0,
-        orders: BTreeMap::new(),
-        ran: None,
-    })
+    Box::new(CoreNode::new(config.clone()))
 }
 
 impl Node for CoreNode {
@@ -141,6 +131,43 @@ impl Node for CoreNode {
 }
 
 impl CoreNode {
+    pub(crate) fn new(config: NodeConfig) -> Self {
+        Self {
+            config,
+            core: None,
+            links: BTreeMap::new(),
+            leader: LeaderView::default(),
+            dns: Dns::default(),
+            waiting: BTreeMap::new(),
+            next_ticket: 0,
+            orders: BTreeMap::new(),
+            ran: None,
+        }
+    }
+
+    /// The plan that it knows.
+    pub(crate) fn plan(&self) -> Option<&CommittedPlan> {
+        self.dns.plan.as_deref()
+    }
+
+    /// Publishes an entry that its core did not make, signed with its key: what a thief can do.
+    pub(crate) fn publish(
+        &mut self,
+        entry: StatusEntry,
+        now: Now,
+        rng: &mut StdRng,
+        out: &mut Vec<NodeEffect>,
+    ) {
+        let publish = gossip::Input::Publish(Box::new(entry));
+        let mut turn = Turn {
+            now,
+            rng,
+            out,
+            inputs: VecDeque::from([Input::Gossip(publish)]),
+        };
+        self.run(&mut turn);
+    }
+
     fn start(&mut self, disk: Disk, turn: &mut Turn<'_>) {
         let saved = disk.plan.as_deref().cloned();
         let settings = settings::settings(&self.config, turn.now.unix_ms);

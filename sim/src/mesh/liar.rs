@@ -1,17 +1,19 @@
 //! One agent whose key is stolen: it does what it should, and lies besides.
 
 use super::{
-    core_node,
+    core_node::{self, CoreNode},
     node::{Node, NodeConfig, NodeEffect, NodeInput, Peer, Question},
 };
 use rand::{RngExt, rngs::StdRng};
 use regionmesh_core::now::Now;
 use regionmesh_protocol::{
     identity::{AgentId, RegionName},
+    plan::FULL_WEIGHT_BP,
     register::{
         acceptor::AcceptorRequest,
-        ballot::{Ballot, STEP_MAX},
+        ballot::{Ballot, STEP_MAX, Stamp},
     },
+    status::{LeaderStatus, StatusEntry},
     wire::PeerRequest,
 };
 use std::sync::Arc;
@@ -21,7 +23,7 @@ const OWN_TICKETS: u64 = 1 << 62;
 
 /// An agent with a thief beside it.
 struct Liar {
-    honest: Box<dyn Node>,
+    honest: CoreNode,
     id: AgentId,
     regions: Vec<RegionName>,
     /// The number of the highest ballot that it has lied about.
@@ -31,14 +33,13 @@ struct Liar {
 
 /// Makes the lying agent of a mesh, and honest ones; a [`super::node::Build`].
 pub(crate) fn build(config: &NodeConfig) -> Box<dyn Node> {
-    let honest = core_node::build(config);
     if !config.is_liar {
-        return honest;
+        return core_node::build(config);
     }
 
     let regions = config.regions.iter().map(|region| region.name.clone());
     Box::new(Liar {
-        honest,
+        honest: CoreNode::new(config.clone()),
         id: config.id.clone(),
         regions: regions.collect(),
         highest: 0,
@@ -56,15 +57,32 @@ impl Node for Liar {
 
         let lies = matches!(input, NodeInput::Wake) && rng.random_ratio(1, 40);
         self.honest.handle(input, now, rng, out);
-        if lies {
-            out.push(self.lie(rng));
+        if !lies {
+            return;
+        }
+
+        let ballot = self.ballot(rng);
+        match rng.random_range(0..4) {
+            0 => {
+                let entry = StatusEntry::Leader(LeaderStatus {
+                    leading: Some(ballot.clone()),
+                    highest: Some(ballot),
+                });
+                self.honest.publish(entry, now, rng, out);
+            }
+            1 => {
+                if let Some(entry) = self.forged_plan(ballot) {
+                    self.honest.publish(entry, now, rng, out);
+                }
+            }
+            _ => out.push(self.prepare(ballot, rng)),
         }
     }
 }
 
 impl Liar {
-    /// Asks an acceptor for a ballot that nobody should believe.
-    fn lie(&mut self, rng: &mut StdRng) -> NodeEffect {
+    /// A ballot that nobody should believe.
+    fn ballot(&mut self, rng: &mut StdRng) -> Ballot {
         self.lies += 1;
         let number = match rng.random_range(0..4) {
             0 => u64::MAX,
@@ -76,11 +94,37 @@ impl Liar {
             self.highest = self.highest.max(number);
         }
 
-        let ballot = Ballot {
+        Ballot {
             number,
             agent: self.id.clone(),
             boot: self.lies,
+        }
+    }
+
+    /// The plan that follows, with all traffic to its own region, which no acceptor was asked for.
+    fn forged_plan(&self, ballot: Ballot) -> Option<StatusEntry> {
+        let mut forged = self.honest.plan()?.clone();
+        for (name, part) in &mut forged.plan.regions {
+            part.weight_bp = match *name == self.id.region {
+                true => FULL_WEIGHT_BP,
+                false => 0,
+            };
+        }
+
+        forged.plan.reason = "forged".into();
+        forged.stamp = Stamp {
+            ballot: match self.lies.is_multiple_of(2) {
+                true => ballot,
+                // As if the present leader had made it.
+                false => forged.stamp.ballot,
+            },
+            seq: forged.stamp.seq + 1,
         };
+        Some(StatusEntry::Plan(forged))
+    }
+
+    /// Asks an acceptor for a promise.
+    fn prepare(&self, ballot: Ballot, rng: &mut StdRng) -> NodeEffect {
         let region = self.regions[rng.random_range(0..self.regions.len())].clone();
         let request = PeerRequest::Acceptor(AcceptorRequest::Prepare(ballot));
 

@@ -13,6 +13,8 @@ use std::sync::Arc;
 
 /// How long a board exchange may take.
 const EXCHANGE_MS: u64 = 5_000;
+/// Clocks that differ by less are not worth a line of a timeline.
+const CLOCK_NEWS_MS: i64 = 1_000;
 
 impl CoreNode {
     pub(super) fn perform(&mut self, effect: Effect, turn: &mut Turn<'_>) {
@@ -115,8 +117,8 @@ fn leader_notice(notice: leader::Notice) -> Option<Notice> {
             Notice::Committed(stamp)
         }
         leader::Notice::Election(ElectionNotice::Highest(_))
-        | leader::Notice::ClockAhead(0)
         | leader::Notice::LeftOut { is_news: false, .. } => return None,
+        leader::Notice::ClockAhead(ahead_ms) if ahead_ms.abs() < CLOCK_NEWS_MS => return None,
         notice => Notice::Leader(Box::new(notice)),
     })
 }
