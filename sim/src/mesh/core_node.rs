@@ -8,12 +8,12 @@
 mod calls;
 mod perform;
 mod settings;
+mod types;
 
 use super::{
     keys::{Key, Keys},
     node::{Disk, DnsSnapshot, Node, NodeConfig, NodeEffect, NodeInput, Ticket},
 };
-use calls::{Asker, Waiting};
 use rand::rngs::StdRng;
 use regionmesh_core::{
     Core,
@@ -29,6 +29,7 @@ use std::{
     sync::Arc,
     time::{Duration, Instant},
 };
+use types::{Asker, Waiting};
 
 /// A process that did not run for this long has stalled.
 const STALL: Duration = Duration::from_secs(2);

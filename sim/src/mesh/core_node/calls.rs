@@ -1,6 +1,9 @@
 //! Questions and answers: peers' to this agent, and this agent's to peers and stores.
 
-use super::{CoreNode, Turn};
+use super::{
+    CoreNode, Turn,
+    types::{Asker, Waiting},
+};
 use crate::mesh::node::{Acceptor, Answer, CallError, NodeEffect, Peer, Question, Ticket};
 use regionmesh_core::{
     gossip::{self, ExchangeError},
@@ -16,37 +19,12 @@ use regionmesh_protocol::{
     },
     wire::{OrderRefusal, PeerRefusal, PeerReply, PeerRequest},
 };
-use std::{sync::Arc, time::Instant};
+use std::sync::Arc;
 
 /// How long a call to an acceptor or a voter may take.
 const CALL_MS: u64 = 2_000;
 /// How long the leader may take for an order.
 const ORDER_MS: u64 = 10_000;
-
-/// What the answer to a question is for.
-#[derive(Debug)]
-pub(super) enum Waiting {
-    /// With whom, and since when.
-    Exchange(AgentId, Instant),
-    /// For our proposer.
-    Acceptor(RegionName),
-    /// The acceptor's state for this round.
-    Read(RegionName, u64),
-    Vote(RegionName, Ballot),
-    /// The witness's state stands for its vote.
-    WitnessVote(RegionName, Ballot),
-    /// A peer asked our acceptor.
-    Peer(Ticket, Option<Ballot>),
-    /// The leader has our operator's order.
-    Order(Ticket),
-}
-
-/// Who gave an order.
-#[derive(Debug, Clone, Copy)]
-pub(super) enum Asker {
-    Operator(Ticket),
-    Peer(Ticket),
-}
 
 impl CoreNode {
     pub(super) fn wait(&mut self, waiting: Waiting) -> Ticket {

@@ -1,6 +1,6 @@
 //! Carries out the effects of the core.
 
-use super::{CoreNode, Turn, calls::Waiting};
+use super::{CoreNode, Turn, types::Waiting};
 use crate::mesh::node::{Answer, NodeEffect, Notice, Peer, Question};
 use regionmesh_core::{
     agent::{Effect, Input},
