@@ -119,7 +119,7 @@ impl Core {
             }
             Input::Gossip(input) => self.queue.push_back(Step::Gossip(input)),
             Input::Health(input) => self.queue.push_back(Step::Health(input)),
-            Input::Leader(input) => self.queue.push_back(Step::Leader(Box::new(input))),
+            Input::Leader(input) => self.queue.push_back(Step::Leader(input)),
             Input::Replication(input) => self.queue.push_back(Step::Replication(input)),
         }
     }

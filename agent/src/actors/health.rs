@@ -38,7 +38,7 @@ use settings::{settings, targets};
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use tokio::{sync::watch, task::JoinSet, time::Instant};
 
-/// How often the core is told that time passed.
+/// Interval between two ticks of the core.
 const TICK: Duration = Duration::from_millis(500);
 
 /// What the actor is started with.

@@ -56,7 +56,7 @@ impl Core {
             gossip::Effect::Board(board) => {
                 self.known.board = board.clone();
                 self.paces.board_changed();
-                self.to_leader(leader::Input::Board(board.clone()));
+                self.queue_for_leader(leader::Input::Board(board.clone()));
                 out.push(Effect::Gossip(gossip::Effect::Board(board)));
             }
             gossip::Effect::Heard(begun) => {
@@ -65,7 +65,7 @@ impl Core {
             }
             gossip::Effect::WakeAt(at) => self.gossip_wake = Some(at),
             gossip::Effect::ClockReceived(reading) => {
-                self.to_leader(leader::Input::PeerClock(PeerClock {
+                self.queue_for_leader(leader::Input::PeerClock(PeerClock {
                     reading,
                     received: now.monotonic,
                     asked: None,
@@ -76,7 +76,7 @@ impl Core {
                 reading,
                 span: (asked, answered),
             } => {
-                self.to_leader(leader::Input::PeerClock(PeerClock {
+                self.queue_for_leader(leader::Input::PeerClock(PeerClock {
                     reading,
                     received: answered,
                     asked: Some((peer, asked)),
@@ -91,10 +91,10 @@ impl Core {
             health::Effect::Verdicts(verdicts) => {
                 self.known.verdicts = verdicts.clone();
                 self.paces.leader.changed();
-                self.to_leader(leader::Input::Verdicts(verdicts.clone()));
+                self.queue_for_leader(leader::Input::Verdicts(verdicts.clone()));
             }
             health::Effect::OwnView(view) => {
-                self.to_leader(leader::Input::OwnView(view.clone()));
+                self.queue_for_leader(leader::Input::OwnView(view.clone()));
             }
             health::Effect::Publish(_) | health::Effect::Probe(_) | health::Effect::Notice(_) => {}
         }
@@ -142,7 +142,7 @@ impl Core {
         self.queue.push_back(Step::Gossip(input));
     }
 
-    fn to_leader(&mut self, input: leader::Input) {
+    fn queue_for_leader(&mut self, input: leader::Input) {
         self.queue.push_back(Step::Leader(Box::new(input)));
     }
 }

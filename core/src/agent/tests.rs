@@ -1,9 +1,11 @@
+mod settings;
 mod world;
 
 use super::*;
 use regionmesh_protocol::{identity::RegionName, status::condition::Condition};
+use settings::region;
 use std::time::Duration;
-use world::{World, region};
+use world::World;
 
 const SECOND: Duration = Duration::from_secs(1);
 

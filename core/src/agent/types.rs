@@ -34,7 +34,7 @@ pub enum Input {
     /// Probes, canaries, the readiness of the embedded server, and drains.
     Health(health::Input),
     /// Answers of acceptors and voters, the cost target, requests for votes, orders, and the stop.
-    Leader(leader::Input),
+    Leader(Box<leader::Input>),
     /// Results of tasks, routes, leftovers, and writes of this agent to the store.
     Replication(replication::Input),
 }

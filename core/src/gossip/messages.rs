@@ -33,7 +33,7 @@ pub struct ExchangeRequest {
     pub clock: ClockReading,
     /// News, and what the other side lacks as far as the asker knows.
     pub delta: Delta,
-    /// Who else the asker sends these entries to: nobody needs to relay them there.
+    /// Who else the asker sends these entries to, so that they are not relayed there.
     pub recipients: Vec<AgentId>,
     pub compare: Compare,
 }

@@ -2,9 +2,9 @@
 //!
 //! News goes to [`FAN_OUT`] peers at most: changes of our own entries, and urgent changes of others
 //! that we learned, which so reach all agents in O(log N) rounds. A request names its recipients,
-//! so that nobody relays to them. The rest, and what was lost, is found by comparing boards with a
-//! random peer every second, and with [`PEERS_WITH_NEWS`] if there was routine news. In a mesh that
-//! is no larger than the fan-out all news is urgent, and each exchange compares boards.
+//! so that no news is relayed to them. The rest, and what was lost, is found by comparing boards
+//! with a random peer every second, and with [`PEERS_WITH_NEWS`] if there was routine news. In a
+//! mesh that is no larger than the fan-out all news is urgent, and each exchange compares boards.
 //!
 //! So the number of exchanges does not depend on the size of the mesh.
 

@@ -1,4 +1,4 @@
-//! Which changes of a status are passed on at once.
+//! Which changes of a status are passed on immediately.
 //!
 //! Counters, ages and round-trip times change all the time, and reach all agents within seconds
 //! through the comparison of boards. What changes a decision of another agent does not wait.

@@ -113,12 +113,12 @@ fn an_observer_without_canaries_abstains_and_starts_over_when_one_answers() {
     assert_eq!(observed(&seen, "b"), Condition::Unknown);
     assert!(seen.regions[1].evidence.contains("abstains"), "{seen:?}");
 
-    let told: Vec<&Notice> = world
+    let reported: Vec<&Notice> = world
         .notices
         .iter()
         .filter(|notice| matches!(notice, Notice::CanariesLost | Notice::CanaryReached))
         .collect();
-    assert_eq!(told, [&Notice::CanaryReached, &Notice::CanariesLost]);
+    assert_eq!(reported, [&Notice::CanaryReached, &Notice::CanariesLost]);
 }
 
 #[test]

@@ -92,7 +92,7 @@ impl Leader {
         self.publish(StatusEntry::Plan(plan.clone()), turn);
     }
 
-    /// Tells the other parts of the agent how to read the plan's times.
+    /// Passes on how the other parts of the agent read the plan's times.
     pub(super) fn publish_plan_clock(&mut self, turn: &mut Turn<'_>) {
         if self.clocks.published != Some(self.clocks.plan) {
             self.clocks.published = Some(self.clocks.plan);

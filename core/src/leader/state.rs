@@ -77,7 +77,7 @@ pub(super) struct Seen {
     pub(super) contact: Contact,
 }
 
-/// What other parts of the agent were told, so that they are told changes only.
+/// What other parts of the agent know, so that only changes are passed on.
 #[derive(Debug, Default)]
 pub(super) struct Published {
     /// When each status entry was published, until the board shows it.

@@ -20,7 +20,7 @@ pub struct PlanSettings {
     pub ttl_ms: u64,
     /// Whether agents serve the models themselves, so that requests and loaded models are known.
     pub is_serving_embedded: bool,
-    /// Whether each address of a region is judged by itself.
+    /// Whether each address of a region is judged on its own.
     pub judges_each_address: bool,
     /// Whether synthetic inferences are configured.
     pub has_inference_probes: bool,

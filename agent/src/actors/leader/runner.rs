@@ -100,7 +100,7 @@ impl Runner {
     }
 }
 
-/// Performs an effect; returns its answer, if that is known at once.
+/// Performs an effect; returns its answer, if it is known immediately.
 fn perform(effect: Effect, calls: &Calls, replies: &mut Replies) -> Option<Input> {
     let arguments = &calls.arguments;
     let snapshots = &arguments.snapshots;

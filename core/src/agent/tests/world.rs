@@ -1,25 +1,20 @@
 //! Three regions with one agent each, their endpoints, acceptors and empty stores, and the network
 //! between them. Time is virtual.
 
-use super::super::*;
+use super::{
+    super::*,
+    settings::{REGIONS, START_MS, id, settings},
+};
 use crate::{
     gossip::BoardView,
-    health::{
-        EndpointSettings, FinishedProbe, Probe,
-        endpoint::EndpointPolicy,
-        gray::GrayPolicy,
-        probe::{ProbePolicy, ProbeResult},
-        verdict::RegionVerdict,
-    },
+    health::{FinishedProbe, Probe, probe::ProbeResult, verdict::RegionVerdict},
     leader::{LeaderView, PlanClock},
-    planning::{PlanSettings, RegionSettings, Strategy},
-    recovery::ramp::RecoveryPolicy,
     replication::{Cleaned, Scan},
     testing::{Key, Toy},
 };
 use rand::{SeedableRng, rngs::StdRng};
 use regionmesh_protocol::{
-    identity::{AgentId, MeshName, RegionName},
+    identity::{AgentId, RegionName},
     models::catalogue::Catalogue,
     register::{
         acceptor::{AcceptorAnswer, AcceptorReply, AcceptorRequest, AcceptorState},
@@ -30,11 +25,9 @@ use regionmesh_protocol::{
 };
 use std::{collections::BTreeMap, time::Duration};
 
-pub(super) const REGIONS: [&str; 3] = ["a", "b", "c"];
 const ONE_WAY: Duration = Duration::from_millis(20);
 /// A probe, or a task with the store.
 const LOCAL: Duration = Duration::from_millis(1);
-const START_MS: u64 = 1_700_000_000_000;
 
 pub(super) struct Node {
     id: AgentId,
@@ -88,97 +81,6 @@ pub(super) struct World {
     rng: StdRng,
     /// Every effect in words, by time and agent.
     pub(super) log: Vec<String>,
-}
-
-pub(super) fn region(name: &str) -> RegionName {
-    name.parse().unwrap()
-}
-
-fn id(name: &str) -> AgentId {
-    format!("{name}/node").parse().unwrap()
-}
-
-fn health_settings(own: &AgentId) -> health::Settings {
-    let probes = ProbePolicy {
-        failures: 3,
-        evidence_ms: 300,
-        interval_ms: 500,
-        confirm_interval_ms: 100,
-        successes: 3,
-        suspect_ms: 2_000,
-        silent_ms: 8_000,
-        gap_ms: 1_750,
-    };
-
-    health::Settings {
-        id: own.clone(),
-        policy: EndpointPolicy {
-            probes,
-            gray: GrayPolicy::default(),
-            minimum: 1,
-        },
-        endpoints: REGIONS
-            .map(|name| (region(name), EndpointSettings::default()))
-            .into(),
-        has_canaries: false,
-        serves_at: None,
-    }
-}
-
-fn plan_settings() -> PlanSettings {
-    let regions = REGIONS.map(|name| {
-        let settings = RegionSettings {
-            weight_bp: 10_000,
-            priority: 0,
-            addresses: vec!["127.0.0.1".parse().unwrap()],
-            capacity_rps: None,
-        };
-        (region(name), settings)
-    });
-
-    PlanSettings {
-        regions: regions.into(),
-        strategy: Strategy::Weighted,
-        suspect_percent: 10,
-        recovery: RecoveryPolicy {
-            cool_down_ms: 2_000,
-            steps: Vec::new(),
-            ..RecoveryPolicy::default()
-        },
-        max_out: 1,
-        ttl_ms: 5_000,
-        is_serving_embedded: false,
-        judges_each_address: false,
-        has_inference_probes: false,
-        measured_capacity: false,
-    }
-}
-
-fn settings(name: &str) -> Settings {
-    let own = id(name);
-    let mesh: MeshName = "test.mesh".parse().unwrap();
-
-    Settings {
-        gossip: gossip::Settings {
-            own: own.clone(),
-            mesh: mesh.clone(),
-            started_ms: START_MS,
-        },
-        health: health_settings(&own),
-        leader: leader::Settings {
-            id: own,
-            mesh,
-            configured: REGIONS.map(region).into(),
-            plan: plan_settings(),
-            filters_when_frozen: true,
-            withdraws_when_all_failed: false,
-        },
-        replication: replication::Settings {
-            rescan_interval: Duration::from_secs(10),
-            parallel_versions: 2,
-            relay_wait: Duration::from_secs(120),
-        },
-    }
 }
 
 impl World {
@@ -342,7 +244,7 @@ impl World {
                         answer,
                     },
                 };
-                self.answer(ONE_WAY, of, Input::Leader(input));
+                self.answer(ONE_WAY, of, Input::Leader(Box::new(input)));
             }
             Event::AskVote { to, ballot } if self.nodes[to].is_up => {
                 let asked = Asked::Vote {
@@ -351,7 +253,10 @@ impl World {
                 };
                 let ticket = leader::Ticket(self.ticket(asked));
                 let request = PreVoteRequest { ballot };
-                self.input(to, Input::Leader(leader::Input::VoteAsked(request, ticket)));
+                self.input(
+                    to,
+                    Input::Leader(Box::new(leader::Input::VoteAsked(request, ticket))),
+                );
             }
             Event::AskVote { to, ballot } => {
                 let input = leader::Input::Voted {
@@ -359,7 +264,7 @@ impl World {
                     ballot,
                     vote: Err("not connected".into()),
                 };
-                self.answer(ONE_WAY, of, Input::Leader(input));
+                self.answer(ONE_WAY, of, Input::Leader(Box::new(input)));
             }
         }
     }
@@ -411,7 +316,7 @@ impl World {
             (_, Some(ballot)) => Some(leader::Input::ProposerHeard(ballot.clone())),
         };
         if let Some(heard) = heard.filter(|_| from != to) {
-            self.input(to, Input::Leader(heard));
+            self.input(to, Input::Leader(Box::new(heard)));
         }
 
         Ok(AcceptorAnswer { incarnation, reply })
@@ -507,11 +412,11 @@ impl World {
                     ballot,
                     vote: Ok(vote),
                 };
-                self.answer(ONE_WAY, by, Input::Leader(input));
+                self.answer(ONE_WAY, by, Input::Leader(Box::new(input)));
             }
             leader::Effect::JudgeCost { .. } => {
                 let input = leader::Input::CostTarget(None);
-                self.answer(LOCAL, index, Input::Leader(input));
+                self.answer(LOCAL, index, Input::Leader(Box::new(input)));
             }
             leader::Effect::AdoptPlan(plan) => self.nodes[index].plan = Some(plan),
             leader::Effect::PlanClock(clock) => self.nodes[index].plan_clock = Some(clock),
