@@ -71,7 +71,7 @@ struct Turn<'a> {
 
 impl Turn<'_> {
     fn leader(&mut self, input: leader::Input) {
-        self.inputs.push_back(Input::Leader(input));
+        self.inputs.push_back(Input::Leader(Box::new(input)));
     }
 
     fn gossip(&mut self, input: gossip::Input) {
