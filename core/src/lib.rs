@@ -3,10 +3,13 @@
 //! Callers pass in time and random numbers and carry out the effects, so the same code runs in an
 //! agent and in the simulator.
 //!
-//! Reading order: [`gossip`] → [`health`] → [`planning`] → [`recovery`] → [`leader`] →
+//! [`Core`] is the whole agent; its parts can be driven alone.
+//!
+//! Reading order: [`agent`] → [`gossip`] → [`health`] → [`planning`] → [`recovery`] → [`leader`] →
 //! [`replication`] → [`notify`] → [`admission`].
 
 pub mod admission;
+pub mod agent;
 pub mod backoff;
 pub mod gossip;
 pub mod health;
@@ -18,3 +21,8 @@ pub mod recovery;
 pub mod rendezvous;
 pub mod replication;
 pub mod throttle;
+
+pub use agent::Core;
+
+#[cfg(test)]
+mod testing;

@@ -1,0 +1,34 @@
+//! What the parts last decided, for each other and for a restart.
+
+use crate::{
+    gossip::BoardView,
+    health::verdict::RegionVerdict,
+    leader::{Contact, PlanClock},
+    planning::freeze::Freeze,
+};
+use regionmesh_protocol::{identity::RegionName, plan::CommittedPlan};
+use std::{collections::BTreeMap, sync::Arc, time::Instant};
+
+#[derive(Debug)]
+pub(super) struct Known {
+    pub(super) board: Arc<BoardView>,
+    pub(super) verdicts: Arc<BTreeMap<RegionName, RegionVerdict>>,
+    pub(super) plan: Option<Arc<CommittedPlan>>,
+    pub(super) plan_clock: PlanClock,
+    pub(super) freeze: Option<Arc<Freeze>>,
+    pub(super) contact: Contact,
+}
+
+impl Known {
+    /// Nothing yet.
+    pub(super) fn new(now: Instant) -> Self {
+        Self {
+            board: Arc::default(),
+            verdicts: Arc::default(),
+            plan: None,
+            plan_clock: PlanClock::new(now),
+            freeze: None,
+            contact: Contact::default(),
+        }
+    }
+}

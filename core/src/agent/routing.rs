@@ -1,0 +1,148 @@
+//! Which part needs what another part decides, and what leaves the core.
+
+use super::{Core, parts::Step, types::Effect};
+use crate::{
+    gossip, health,
+    leader::{self, PeerClock},
+    now::Now,
+    replication,
+};
+use rand::Rng;
+use regionmesh_protocol::status::StatusEntry;
+
+impl Core {
+    /// Gives a part its input, and passes on what it decides.
+    pub(super) fn take(&mut self, step: Step, now: Now, rng: &mut impl Rng, out: &mut Vec<Effect>) {
+        match step {
+            Step::Gossip(input) => {
+                let mut effects = Vec::new();
+                self.gossip.handle(input, now, rng, &mut effects);
+                for effect in effects {
+                    self.route_gossip(effect, now, out);
+                }
+            }
+            Step::Health(input) => {
+                let mut effects = Vec::new();
+                self.parts.health.handle(input, now, rng, &mut effects);
+                for effect in effects {
+                    self.route_health(effect, out);
+                }
+            }
+            Step::Leader(input) => self.lead(*input, now, rng, out),
+            Step::Contact => {
+                let contact = leader::Input::Contact(self.known.contact);
+                self.lead(contact, now, rng, out);
+            }
+            Step::Replication(input) => {
+                let mut effects = Vec::new();
+                self.parts.replication.handle(input, now, &mut effects);
+                for effect in effects {
+                    self.route_replication(effect, out);
+                }
+            }
+        }
+    }
+
+    fn lead(&mut self, input: leader::Input, now: Now, rng: &mut impl Rng, out: &mut Vec<Effect>) {
+        let mut effects = Vec::new();
+        self.parts.leader.handle(input, now, rng, &mut effects);
+        for effect in effects {
+            self.route_leader(effect, now, out);
+        }
+    }
+
+    fn route_gossip(&mut self, effect: gossip::Effect, now: Now, out: &mut Vec<Effect>) {
+        match effect {
+            gossip::Effect::Board(board) => {
+                self.known.board = board.clone();
+                self.paces.board_changed();
+                self.queue_for_leader(leader::Input::Board(board.clone()));
+                out.push(Effect::Gossip(gossip::Effect::Board(board)));
+            }
+            gossip::Effect::Heard(begun) => {
+                self.known.contact.heard = Some(begun);
+                self.queue.push_back(Step::Contact);
+            }
+            gossip::Effect::WakeAt(at) => self.gossip_wake = Some(at),
+            gossip::Effect::ClockReceived(reading) => {
+                self.queue_for_leader(leader::Input::PeerClock(PeerClock {
+                    reading,
+                    received: now.monotonic,
+                    asked: None,
+                }));
+            }
+            gossip::Effect::ClockCompared {
+                peer,
+                reading,
+                span: (asked, answered),
+            } => {
+                self.queue_for_leader(leader::Input::PeerClock(PeerClock {
+                    reading,
+                    received: answered,
+                    asked: Some((peer, asked)),
+                }));
+            }
+            effect => out.push(Effect::Gossip(effect)),
+        }
+    }
+
+    fn route_health(&mut self, effect: health::Effect, out: &mut Vec<Effect>) {
+        match &effect {
+            health::Effect::Verdicts(verdicts) => {
+                self.known.verdicts = verdicts.clone();
+                self.paces.leader.changed();
+                self.queue_for_leader(leader::Input::Verdicts(verdicts.clone()));
+            }
+            health::Effect::OwnView(view) => {
+                self.queue_for_leader(leader::Input::OwnView(view.clone()));
+            }
+            health::Effect::Publish(_) | health::Effect::Probe(_) | health::Effect::Notice(_) => {}
+        }
+
+        match effect {
+            health::Effect::Publish(status_entry) => self.publish(status_entry),
+            effect => out.push(Effect::Health(effect)),
+        }
+    }
+
+    fn route_leader(&mut self, effect: leader::Effect, now: Now, out: &mut Vec<Effect>) {
+        match &effect {
+            leader::Effect::AdoptPlan(plan) => self.known.plan = Some(plan.clone()),
+            leader::Effect::WithdrawPlan => self.known.plan = None,
+            leader::Effect::Freeze(freeze) => self.known.freeze = freeze.clone(),
+            leader::Effect::PlanClock(clock) => {
+                self.known.plan_clock = *clock;
+                // Gossip lets it grow until the next one.
+                let age = gossip::Input::PlanAge(clock.age(now));
+                self.queue.push_back(Step::Gossip(age));
+            }
+            leader::Effect::Current => {
+                self.known.contact.is_current = true;
+                let is_current = replication::Input::Current(true);
+                self.queue.push_back(Step::Replication(is_current));
+            }
+            _ => {}
+        }
+
+        match effect {
+            leader::Effect::Publish(status_entry) => self.publish(status_entry),
+            effect => out.push(Effect::Leader(effect)),
+        }
+    }
+
+    fn route_replication(&mut self, effect: replication::Effect, out: &mut Vec<Effect>) {
+        match effect {
+            replication::Effect::Publish(status_entry) => self.publish(status_entry),
+            effect => out.push(Effect::Replication(effect)),
+        }
+    }
+
+    fn publish(&mut self, status_entry: Box<StatusEntry>) {
+        let input = gossip::Input::Publish(status_entry);
+        self.queue.push_back(Step::Gossip(input));
+    }
+
+    fn queue_for_leader(&mut self, input: leader::Input) {
+        self.queue.push_back(Step::Leader(Box::new(input)));
+    }
+}

@@ -1,0 +1,55 @@
+//! What goes into the core of an agent, and what comes out.
+
+use crate::{gossip, health, leader, replication};
+use regionmesh_protocol::identity::AgentId;
+use std::{collections::BTreeMap, sync::Arc, time::Instant};
+
+/// The configuration of an agent's decisions. All parts name the same agent and mesh.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    pub gossip: gossip::Settings,
+    pub health: health::Settings,
+    pub leader: leader::Settings,
+    pub replication: replication::Settings,
+}
+
+/// What happened.
+///
+/// The inputs of parts are those from outside. The core itself starts and ticks its parts, and
+/// gives them the board, the verdicts, links and clocks.
+#[derive(Debug)]
+pub enum Input {
+    /// The time of the last [`Effect::WakeAt`] has come.
+    Wake,
+    /// The caller restarted: everything that was under way is lost. The plan, the board and the
+    /// verdicts stay. Give links and routes again.
+    Restarted,
+    /// The process was suspended or stalled: the plan may be outdated.
+    Resumed,
+    /// The connected agents, and the round trip to each, microseconds.
+    Links(Arc<BTreeMap<AgentId, u64>>),
+    /// Links that open and close, packets, exchanges, a new certificate, and the status entries of
+    /// parts outside the core.
+    Gossip(gossip::Input),
+    /// Probes, canaries, the readiness of the embedded server, and drains.
+    Health(health::Input),
+    /// Answers of acceptors and voters, the cost target, requests for votes, orders, and the stop.
+    Leader(Box<leader::Input>),
+    /// Results of tasks, routes, leftovers, and writes of this agent to the store.
+    Replication(replication::Input),
+}
+
+/// What to do.
+///
+/// Of the effects of parts, these stay inside: every `Publish`, [`gossip::Effect::WakeAt`],
+/// [`gossip::Effect::Heard`], [`gossip::Effect::ClockReceived`] and
+/// [`gossip::Effect::ClockCompared`].
+#[derive(Debug)]
+pub enum Effect {
+    /// Replaces the alarm: the next [`Input::Wake`] is due then; may have passed.
+    WakeAt(Instant),
+    Gossip(gossip::Effect),
+    Health(health::Effect),
+    Leader(leader::Effect),
+    Replication(replication::Effect),
+}

@@ -1,0 +1,325 @@
+//! Questions and answers: peers' to this agent, and this agent's to peers and stores.
+
+use super::{
+    CoreNode, Turn,
+    types::{Asker, Waiting},
+};
+use crate::mesh::node::{Acceptor, Answer, CallError, NodeEffect, Peer, Question, Ticket};
+use regionmesh_core::{
+    gossip::{self, ExchangeError},
+    leader::{self, election::witness_vote},
+};
+use regionmesh_protocol::{
+    identity::{AgentId, RegionName},
+    plan::{CommittedPlan, Order},
+    register::{
+        acceptor::{AcceptorAnswer, AcceptorReply, AcceptorRequest},
+        ballot::{Ballot, WITNESS},
+        prevote::{PreVoteReply, PreVoteRequest},
+    },
+    wire::{OrderRefusal, PeerRefusal, PeerReply, PeerRequest},
+};
+use std::sync::Arc;
+
+/// How long a call to an acceptor or a voter may take.
+const CALL_MS: u64 = 2_000;
+/// How long the leader may take for an order.
+const ORDER_MS: u64 = 10_000;
+
+impl CoreNode {
+    pub(super) fn wait(&mut self, waiting: Waiting) -> Ticket {
+        self.next_ticket += 1;
+        self.waiting.insert(self.next_ticket, waiting);
+        self.next_ticket
+    }
+
+    pub(super) fn asked(
+        &mut self,
+        from: AgentId,
+        question: Question,
+        ticket: Ticket,
+        turn: &mut Turn<'_>,
+    ) {
+        let request = match question {
+            Question::Exchange(payload) => {
+                return turn.gossip(gossip::Input::ExchangeAsked {
+                    from,
+                    request: payload.to_vec(),
+                    ticket: gossip::Ticket(ticket),
+                });
+            }
+            Question::Request(request) => request,
+        };
+
+        match PeerRequest::clone(&request) {
+            PeerRequest::Acceptor(request) => self.acceptor_asked(from, request, ticket, turn),
+            PeerRequest::PreVote(request) => {
+                turn.leader(leader::Input::VoteAsked(request, leader::Ticket(ticket)));
+            }
+            PeerRequest::Order { order, .. } => self.order(order, Asker::Peer(ticket), turn),
+            _ => reply(ticket, PeerReply::Failed("not simulated".into()), turn),
+        }
+    }
+
+    fn acceptor_asked(
+        &mut self,
+        caller: AgentId,
+        request: AcceptorRequest,
+        ticket: Ticket,
+        turn: &mut Turn<'_>,
+    ) {
+        // A leader repeats its predecessor's value to acceptors that join.
+        let is_join = matches!(request, AcceptorRequest::Join(..));
+        let ballot = request.ballot().cloned();
+        if let Some(ballot) = ballot.clone()
+            && ballot.agent != caller
+            && !is_join
+        {
+            let refusal = PeerRefusal::OthersBallot { caller, ballot };
+            return reply(ticket, PeerReply::Refused(refusal), turn);
+        }
+
+        let own = self.wait(Waiting::Peer(ticket, ballot));
+        turn.out.push(NodeEffect::Apply {
+            ticket: own,
+            acceptor: Acceptor::Own,
+            request: Box::new(request),
+        });
+    }
+
+    /// The core's vote, which a peer waits for.
+    pub(super) fn vote(&self, ticket: Ticket, vote: PreVoteReply, turn: &mut Turn<'_>) {
+        reply(ticket, PeerReply::PreVote(vote), turn);
+    }
+
+    pub(super) fn call_acceptor(
+        &mut self,
+        to: RegionName,
+        request: AcceptorRequest,
+        waiting: Waiting,
+        turn: &mut Turn<'_>,
+    ) {
+        let ticket = self.wait(waiting);
+        let near = if to == self.config.id.region {
+            Some(Acceptor::Own)
+        } else if to.as_str() == WITNESS {
+            Some(Acceptor::Witness)
+        } else {
+            None
+        };
+
+        match near {
+            None => ask(to, PeerRequest::Acceptor(request), ticket, turn),
+            Some(acceptor) => turn.out.push(NodeEffect::Apply {
+                ticket,
+                acceptor,
+                request: Box::new(request),
+            }),
+        }
+    }
+
+    pub(super) fn ask_vote(&mut self, to: RegionName, ballot: Ballot, turn: &mut Turn<'_>) {
+        if to.as_str() == WITNESS {
+            let waiting = Waiting::WitnessVote(to.clone(), ballot);
+            return self.call_acceptor(to, AcceptorRequest::Read, waiting, turn);
+        }
+
+        let ticket = self.wait(Waiting::Vote(to.clone(), ballot.clone()));
+        let request = PeerRequest::PreVote(PreVoteRequest { ballot });
+        ask(to, request, ticket, turn);
+    }
+
+    /// A call to a peer has ended.
+    pub(super) fn call_ended(
+        &mut self,
+        ticket: Ticket,
+        answer: Result<Answer, CallError>,
+        turn: &mut Turn<'_>,
+    ) {
+        let Some(waiting) = self.waiting.remove(&ticket) else {
+            return;
+        };
+        match (waiting, answer) {
+            (Waiting::Exchange(with, asked), answer) => {
+                let answer = match answer {
+                    Ok(Answer::Exchange(payload)) => Ok(payload.to_vec()),
+                    Ok(Answer::Reply(_)) => Err(exchange_error("unexpected".into())),
+                    Err(error) => Err(exchange_error(format!("{error:?}"))),
+                };
+                turn.gossip(gossip::Input::ExchangeEnded {
+                    with,
+                    span: (asked, turn.now.monotonic),
+                    answer,
+                });
+            }
+            (Waiting::Order(ticket), Ok(Answer::Reply(reply))) => {
+                let outcome = match PeerReply::clone(&reply) {
+                    PeerReply::Order(outcome) => outcome,
+                    _ => Err(OrderRefusal::Unknown("an unexpected answer".into())),
+                };
+                end_operators_order(ticket, outcome, turn);
+            }
+            (Waiting::Order(ticket), _) => {
+                let why = "the leader did not answer".into();
+                end_operators_order(ticket, Err(OrderRefusal::Unknown(why)), turn);
+            }
+            (waiting, answer) => {
+                let reply = match answer {
+                    Ok(Answer::Reply(reply)) => Ok(PeerReply::clone(&reply)),
+                    Ok(Answer::Exchange(_)) => Err("unexpected".into()),
+                    Err(error) => Err(format!("{error:?}")),
+                };
+                replied(waiting, reply, turn);
+            }
+        }
+    }
+
+    /// A request to an acceptor near us has ended; none: its store failed.
+    pub(super) fn applied(
+        &mut self,
+        ticket: Ticket,
+        answer: Option<AcceptorAnswer>,
+        turn: &mut Turn<'_>,
+    ) {
+        let Some(waiting) = self.waiting.remove(&ticket) else {
+            return;
+        };
+        match waiting {
+            Waiting::WitnessVote(from, ballot) => {
+                let vote = match answer.map(|answer| answer.reply) {
+                    Some(AcceptorReply::State(state)) => Ok(witness_vote(&state, &ballot)),
+                    _ => Err("the witness can't be read".into()),
+                };
+                turn.leader(leader::Input::Voted { from, ballot, vote });
+            }
+            Waiting::Peer(peer, ballot) => {
+                note_asked(answer.as_ref(), ballot, turn);
+                let answer = match answer {
+                    Some(answer) => PeerReply::Acceptor(answer),
+                    None => PeerReply::Failed("the store failed".into()),
+                };
+                reply(peer, answer, turn);
+            }
+            waiting => {
+                let answer = answer.ok_or("the store failed");
+                let answer = answer.map(PeerReply::Acceptor).map_err(str::to_string);
+                replied(waiting, answer, turn);
+            }
+        }
+    }
+
+    /// An operator gives an order to this agent, which passes it on to the leader.
+    pub(super) fn ordered(&mut self, order: Order, ticket: Ticket, turn: &mut Turn<'_>) {
+        if self.leader.is_self {
+            return self.order(order, Asker::Operator(ticket), turn);
+        }
+        let Some(leader) = self.leader.ballot.clone() else {
+            let refusal = OrderRefusal::NotNow("no leader is known".into());
+            return end_operators_order(ticket, Err(refusal), turn);
+        };
+
+        let own = self.wait(Waiting::Order(ticket));
+        let request = PeerRequest::Order {
+            order,
+            hops_left: 0,
+        };
+        turn.out.push(NodeEffect::Ask {
+            to: Peer::Agent(leader.agent),
+            question: Question::Request(Arc::new(request)),
+            ticket: own,
+            timeout_ms: ORDER_MS,
+        });
+    }
+
+    fn order(&mut self, order: Order, asker: Asker, turn: &mut Turn<'_>) {
+        self.next_ticket += 1;
+        let ticket = leader::Ticket(self.next_ticket);
+        self.orders.insert(ticket.0, asker);
+        turn.leader(leader::Input::Order(Box::new(order), ticket));
+    }
+
+    /// Tells whoever gave an order how it ended.
+    pub(super) fn end_order(
+        &self,
+        asker: Asker,
+        outcome: Result<CommittedPlan, OrderRefusal>,
+        turn: &mut Turn<'_>,
+    ) {
+        match asker {
+            Asker::Operator(ticket) => end_operators_order(ticket, outcome, turn),
+            Asker::Peer(ticket) => reply(ticket, PeerReply::Order(outcome), turn),
+        }
+    }
+}
+
+/// An acceptor or voter has answered, or could not be asked.
+fn replied(waiting: Waiting, reply: Result<PeerReply, String>, turn: &mut Turn<'_>) {
+    if let Waiting::Vote(from, ballot) = waiting {
+        let vote = match reply {
+            Ok(PeerReply::PreVote(vote)) => Ok(vote),
+            Ok(_) => Err("an unexpected answer".into()),
+            Err(error) => Err(error),
+        };
+        return turn.leader(leader::Input::Voted { from, ballot, vote });
+    }
+
+    let answer = match reply {
+        Ok(PeerReply::Acceptor(answer)) => Ok(answer),
+        Ok(PeerReply::Failed(error)) => Err(error),
+        Ok(PeerReply::Refused(why)) => Err(why.to_string()),
+        Ok(_) => Err("an unexpected answer".into()),
+        Err(error) => Err(error),
+    };
+    match waiting {
+        Waiting::Acceptor(from) => turn.leader(leader::Input::AcceptorAnswered { from, answer }),
+        Waiting::Read(from, round) => turn.leader(leader::Input::AcceptorRead {
+            round,
+            from,
+            answer,
+        }),
+        _ => {}
+    }
+}
+
+/// What a peer's request to our acceptor says about the peer.
+fn note_asked(answer: Option<&AcceptorAnswer>, ballot: Option<Ballot>, turn: &mut Turn<'_>) {
+    match (answer.map(|answer| &answer.reply), ballot) {
+        (Some(AcceptorReply::TooFar(_) | AcceptorReply::Undecided(_)), _) => {
+            turn.leader(leader::Input::AskedTooFar);
+        }
+        (None | Some(AcceptorReply::Refused { .. }), _) | (_, None) => {}
+        (_, Some(ballot)) => turn.leader(leader::Input::ProposerHeard(ballot)),
+    }
+}
+
+fn ask(region: RegionName, request: PeerRequest, ticket: Ticket, turn: &mut Turn<'_>) {
+    turn.out.push(NodeEffect::Ask {
+        to: Peer::Region(region),
+        question: Question::Request(Arc::new(request)),
+        ticket,
+        timeout_ms: CALL_MS,
+    });
+}
+
+fn reply(ticket: Ticket, reply: PeerReply, turn: &mut Turn<'_>) {
+    turn.out.push(NodeEffect::Answer {
+        ticket,
+        answer: Answer::Reply(Arc::new(reply)),
+    });
+}
+
+fn end_operators_order(
+    ticket: Ticket,
+    outcome: Result<CommittedPlan, OrderRefusal>,
+    turn: &mut Turn<'_>,
+) {
+    let outcome = Box::new(outcome);
+    turn.out.push(NodeEffect::OrderEnded { ticket, outcome });
+}
+
+fn exchange_error(error: String) -> ExchangeError {
+    ExchangeError {
+        outcome: "failed",
+        error,
+    }
+}

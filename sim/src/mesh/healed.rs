@@ -1,0 +1,97 @@
+//! What must be so soon after everything is healed.
+
+use super::world::World;
+use regionmesh_protocol::{
+    identity::RegionName,
+    plan::{Plan, TrafficState},
+    register::members::{Incarnation, Members},
+};
+
+impl World {
+    /// Whether exactly one agent leads.
+    pub(crate) fn check_led(&self) -> Result<(), String> {
+        let leaders: Vec<String> = self
+            .machines
+            .iter()
+            .filter_map(|machine| machine.leads.as_ref())
+            .map(ToString::to_string)
+            .collect();
+
+        match leaders.len() {
+            1 => Ok(()),
+            _ => Err(format!("leaders: {leaders:?}")),
+        }
+    }
+
+    /// Whether every DNS server answers by the latest plan, and that plan sends nobody to an
+    /// endpoint that is down.
+    pub(crate) fn check_right(&self) -> Result<(), String> {
+        let Some((latest, _)) = self.laws.latest() else {
+            return Err("no plan was committed".into());
+        };
+        for machine in &self.machines {
+            let served = machine.serves.as_ref().map(|snapshot| &snapshot.plan.stamp);
+            if served != Some(latest) {
+                let by = served.map_or("nothing".into(), ToString::to_string);
+                return Err(format!("{} answers by {by}, not by {latest}", machine.id));
+            }
+        }
+
+        self.wrong_answer(0).map_or(Ok(()), Err)
+    }
+
+    /// A DNS server that sends users to an endpoint that has been down for `down_ms`, although
+    /// another has been up for as long.
+    pub(crate) fn wrong_answer(&self, down_ms: u64) -> Option<String> {
+        let served = self.machines.iter().filter_map(|machine| {
+            let snapshot = machine.serves.as_ref()?;
+            let region = self.answers_down(&snapshot.plan.plan, down_ms)?;
+            Some(format!(
+                "{} sends users to {region}, which is down, by {} ({})",
+                machine.id, snapshot.plan.stamp, snapshot.plan.plan.reason
+            ))
+        });
+        served.into_iter().next()
+    }
+
+    fn answers_down<'a>(&self, plan: &'a Plan, down_ms: u64) -> Option<&'a RegionName> {
+        // Automation may not act, and operators have to.
+        if plan.members.why_not_automatic().is_some() {
+            return None;
+        }
+
+        let is_so = |name: &RegionName, is_down: bool| {
+            self.region_named(name).is_some_and(|region| {
+                let endpoint = self.endpoints[region];
+                endpoint.state.is_down() == is_down
+                    && endpoint.state.is_certain()
+                    && self.now_ms - endpoint.since_ms >= down_ms
+            })
+        };
+        let is_anything_up = plan.regions.keys().any(|name| is_so(name, false));
+        plan.carrying()
+            .filter(|(_, part)| !matches!(part.traffic_state, TrafficState::Limited { .. }))
+            .map(|(name, _)| name)
+            .find(|name| is_anything_up && is_so(name, true))
+    }
+
+    /// Whether a majority of the members, without the store `lost`, have their state. That must
+    /// also hold for members that are only proposed, since they may still be committed.
+    pub(crate) fn keeps_majority(&self, lost: Option<usize>) -> bool {
+        let Some((stamp, plan)) = self.laws.latest() else {
+            return true;
+        };
+        let keeps = |(name, counted): &(&RegionName, &Option<Incarnation>)| {
+            let store = self.region_named(name).unwrap_or(self.shape.regions);
+            let state = self.stores.get(store).and_then(|store| store.state());
+            Some(store) != lost
+                && counted.is_some()
+                && state.map(|state| state.incarnation) == **counted
+        };
+        let has_majority =
+            |members: &Members| members.acceptors.iter().filter(keeps).count() > members.len() / 2;
+
+        let proposed = self.laws.proposed.range(stamp..);
+        has_majority(&plan.members) && proposed.map(|(_, plan)| &plan.members).all(has_majority)
+    }
+}

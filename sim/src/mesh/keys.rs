@@ -1,0 +1,90 @@
+//! Signatures that cost little and depend on the seed alone: a hash under the owner's secret. The
+//! chain names the owner; only [`Keys`] knows the secrets, and an agent has its own.
+
+use regionmesh_core::gossip::{Signer, Verifier};
+use regionmesh_protocol::identity::AgentId;
+
+type Secret = [u8; 32];
+
+fn secret(owner: &[u8]) -> Secret {
+    blake3::derive_key("regionmesh-sim key 1", owner)
+}
+
+fn signature(secret: &Secret, message: &[u8]) -> [u8; 32] {
+    *blake3::keyed_hash(secret, message).as_bytes()
+}
+
+/// The key of one agent.
+pub(crate) struct Key {
+    chain: Vec<u8>,
+    secret: Secret,
+}
+
+impl Key {
+    pub(crate) fn of(owner: &AgentId) -> Self {
+        let chain = owner.to_string().into_bytes();
+        let secret = secret(&chain);
+        Self { chain, secret }
+    }
+}
+
+impl Signer for Key {
+    fn chain(&self) -> Vec<Vec<u8>> {
+        vec![self.chain.clone()]
+    }
+
+    fn sign(&self, message: &[u8]) -> Result<Vec<u8>, String> {
+        Ok(signature(&self.secret, message).to_vec())
+    }
+}
+
+/// Checks the signatures of all agents.
+pub(crate) struct Keys;
+
+impl Verifier for Keys {
+    fn check_chain(&self, owner: &AgentId, chain: &[Vec<u8>]) -> Result<(), String> {
+        let leaf = chain.first().ok_or("the chain is empty")?;
+        if *leaf == owner.to_string().into_bytes() {
+            Ok(())
+        } else {
+            Err(format!("not a certificate of {owner}"))
+        }
+    }
+
+    fn check_signature(
+        &self,
+        chain: &[Vec<u8>],
+        message: &[u8],
+        given: &[u8],
+    ) -> Result<(), String> {
+        let leaf = chain.first().ok_or("the chain is empty")?;
+        if signature(&secret(leaf), message) == *given {
+            Ok(())
+        } else {
+            Err("forged".into())
+        }
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_agent_can_sign_for_another() {
+        let thief: AgentId = "r0/a0".parse().unwrap();
+        let other: AgentId = "r1/a0".parse().unwrap();
+        let stolen = Key::of(&thief);
+        let forged = stolen.sign(b"status").unwrap();
+        let others_chain = Key::of(&other).chain();
+
+        assert!(Keys.check_chain(&thief, &stolen.chain()).is_ok());
+        let own = Keys.check_signature(&stolen.chain(), b"status", &forged);
+        assert!(own.is_ok());
+
+        assert!(Keys.check_chain(&other, &stolen.chain()).is_err());
+        let others = Keys.check_signature(&others_chain, b"status", &forged);
+        assert!(others.is_err());
+    }
+}

@@ -1,0 +1,97 @@
+//! An agent's machine: its process, disk and clock.
+
+use super::{
+    event::Process,
+    node::{Disk, DnsSnapshot, Node, Ticket},
+    slots::SlotMachine,
+};
+use rand::rngs::StdRng;
+use regionmesh_protocol::{
+    identity::AgentId,
+    register::ballot::{Ballot, Stamp},
+};
+use std::collections::BTreeMap;
+
+/// The machine of one agent.
+pub(crate) struct Machine {
+    pub(crate) id: AgentId,
+    pub(crate) region: usize,
+    /// Counts its processes.
+    pub(crate) life: u32,
+    /// None while no process runs.
+    pub(crate) node: Option<Box<dyn Node>>,
+    pub(crate) rng: StdRng,
+    pub(crate) disk: Disk,
+    /// A copy of the disk from some time ago.
+    pub(crate) backup: Disk,
+    /// When its process started.
+    pub(crate) started_ms: u64,
+    /// The process stands still until then.
+    pub(crate) paused_until_ms: u64,
+    /// The wall clock minus the true time.
+    pub(crate) clock_ms: i64,
+    pub(crate) wake_at_ms: Option<u64>,
+    /// Questions that wait for an answer, and who was asked.
+    pub(crate) calls: BTreeMap<Ticket, usize>,
+    /// Questions of peers that it has not answered.
+    pub(crate) asked: BTreeMap<Ticket, (Process, Ticket)>,
+    pub(crate) next_ticket: Ticket,
+    pub(crate) own_slots: SlotMachine,
+    pub(crate) witness_slots: SlotMachine,
+    /// The own region's store was found to ignore conditions.
+    pub(crate) refuses_store: bool,
+    /// What it answers DNS by.
+    pub(crate) serves: Option<DnsSnapshot>,
+    /// The latest plan that it must not go behind.
+    pub(crate) served: Option<Stamp>,
+    /// The ballot that it believes to lead under.
+    pub(crate) leads: Option<Ballot>,
+}
+
+impl Machine {
+    pub(crate) fn new(id: AgentId, region: usize, rng: StdRng) -> Self {
+        Self {
+            id,
+            region,
+            life: 0,
+            node: None,
+            rng,
+            disk: Disk::default(),
+            backup: Disk::default(),
+            started_ms: 0,
+            paused_until_ms: 0,
+            clock_ms: 0,
+            wake_at_ms: None,
+            calls: BTreeMap::new(),
+            asked: BTreeMap::new(),
+            next_ticket: 0,
+            own_slots: SlotMachine::new(0),
+            witness_slots: SlotMachine::new(0),
+            refuses_store: false,
+            serves: None,
+            served: None,
+            leads: None,
+        }
+    }
+
+    pub(crate) fn is_up(&self) -> bool {
+        self.node.is_some()
+    }
+
+    /// Whether it runs and reacts.
+    pub(crate) fn reacts(&self, now_ms: u64) -> bool {
+        self.is_up() && now_ms >= self.paused_until_ms
+    }
+
+    /// Ends the process: what it held in memory is gone.
+    pub(crate) fn stop(&mut self) {
+        self.life += 1;
+        self.node = None;
+        self.wake_at_ms = None;
+        self.paused_until_ms = 0;
+        self.calls.clear();
+        self.asked.clear();
+        self.serves = None;
+        self.leads = None;
+    }
+}

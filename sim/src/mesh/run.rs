@@ -1,0 +1,180 @@
+//! The run of a world, from its start to its verdict.
+
+use super::{
+    event::{Event, Process},
+    fault::DiskFate,
+    laws::Violation,
+    node::NodeInput,
+    world::World,
+};
+
+/// After healing, a leader must be known within this time.
+const LED_WITHIN_MS: u64 = 10_000;
+/// And every DNS server must answer rightly within this time.
+const RIGHT_WITHIN_MS: u64 = 15_000;
+/// How often it is checked whether both hold.
+const CHECK_MS: u64 = 1_000;
+
+impl World {
+    /// Enters what is known from the start into the queue.
+    pub(crate) fn schedule(&mut self) {
+        for agent in 0..self.machines.len() {
+            let disk = DiskFate::Lost;
+            self.after(agent as u64 * 7, Event::Boot { agent, disk });
+        }
+        for resolver in 0..self.resolvers.len() {
+            self.after(5_000 + resolver as u64 * 311, Event::Resolve(resolver));
+        }
+        for (index, fault) in self.faults.iter().enumerate() {
+            self.queue.push(fault.at_ms, Event::FaultBegins(index));
+            if fault.kind.lasts() {
+                let end_ms = fault.at_ms + fault.for_ms;
+                self.queue.push(end_ms, Event::FaultEnds(index));
+            }
+        }
+
+        self.queue.push(self.shape.faults_ms, Event::Heal);
+        self.after(CHECK_MS, Event::CheckQuiet);
+    }
+
+    /// Runs to the end, or to the first violation.
+    pub(crate) fn run(&mut self) -> Option<Violation> {
+        while !self.is_over {
+            let Some((at_ms, event)) = self.queue.pop() else {
+                break;
+            };
+            self.now_ms = at_ms;
+            self.step(event);
+            if self.laws.broken.is_some() {
+                break;
+            }
+        }
+
+        self.laws.broken.clone()
+    }
+
+    fn step(&mut self, event: Event) {
+        match event {
+            Event::Wake(process) => self.wake(process),
+            Event::Input(process, input) => self.input(process, input),
+            Event::Probe(process, probe) => self.probe(process, probe),
+            Event::Arrive(packet) => self.arrive(packet),
+            Event::Resend(packet) => self.send_on_stream(packet),
+            Event::CallTimeout(process, ticket) => self.call_timed_out(process, ticket),
+            Event::StoreRun(process, acceptor, operation) => {
+                self.run_on_store(process, acceptor, &operation);
+            }
+            Event::StoreRan(process, acceptor, outcome) => {
+                self.ran_on_store(process, acceptor, outcome);
+            }
+            Event::Boot { agent, disk } => self.boot(agent, disk),
+            Event::FaultBegins(fault) if self.healed_ms.is_none() => self.begin_fault(fault),
+            Event::FaultEnds(fault) if self.healed_ms.is_none() => self.end_fault(fault),
+            Event::FaultBegins(_) | Event::FaultEnds(_) => {}
+            Event::Links => self.watch_links(),
+            Event::Resolve(resolver) => self.resolve(resolver),
+            Event::Heal => self.heal(),
+            Event::CheckQuiet => self.check_quiet(),
+            Event::CheckHealed => self.check_healed(),
+        }
+    }
+
+    fn wake(&mut self, process: Process) {
+        let machine = &self.machines[process.agent];
+        // An earlier wish that was replaced by another.
+        if !self.runs(process) || machine.wake_at_ms != Some(self.now_ms) {
+            return;
+        }
+        if !machine.reacts(self.now_ms) {
+            let until_ms = machine.paused_until_ms;
+            self.machines[process.agent].wake_at_ms = Some(until_ms);
+            return self.queue.push(until_ms, Event::Wake(process));
+        }
+
+        self.machines[process.agent].wake_at_ms = None;
+        self.deliver(process.agent, NodeInput::Wake);
+    }
+
+    fn input(&mut self, process: Process, input: Box<NodeInput>) {
+        if !self.runs(process) {
+            return;
+        }
+        let machine = &self.machines[process.agent];
+        if !machine.reacts(self.now_ms) {
+            let until_ms = machine.paused_until_ms;
+            return self.queue.push(until_ms, Event::Input(process, input));
+        }
+
+        self.deliver(process.agent, *input);
+    }
+
+    /// Also before healing there are quiet times, in which all must soon be well.
+    fn check_quiet(&mut self) {
+        if self.healed_ms.is_some() {
+            return;
+        }
+
+        self.after(CHECK_MS, Event::CheckQuiet);
+        if !self.active.is_empty() || !self.keeps_majority(None) {
+            self.quiet_since_ms = self.now_ms;
+        }
+        // Two may believe to lead while one takes over from the other.
+        let leaders = self
+            .machines
+            .iter()
+            .filter(|machine| machine.leads.is_some());
+        if leaders.count() > 0 {
+            self.led_ms = self.now_ms;
+        }
+
+        let led_ms = self.led_ms.max(self.quiet_since_ms);
+        if self.now_ms - led_ms >= LED_WITHIN_MS {
+            let what = format!("none for {} ms", self.now_ms - led_ms);
+            return self
+                .laws
+                .break_law("a leader in quiet times", self.now_ms, what);
+        }
+        let is_quiet = self.now_ms - self.quiet_since_ms >= RIGHT_WITHIN_MS;
+        if is_quiet && let Some(what) = self.wrong_answer(RIGHT_WITHIN_MS) {
+            self.laws
+                .break_law("no share on a failed region", self.now_ms, what);
+        }
+    }
+
+    fn check_healed(&mut self) {
+        let Some(healed_ms) = self.healed_ms else {
+            return;
+        };
+        let since_ms = self.now_ms - healed_ms;
+        if since_ms >= LED_WITHIN_MS && !self.keeps_majority(None) {
+            // Two stores lost their slots before either could join again.
+            self.laws.is_stuck = true;
+            self.is_over = true;
+            return;
+        }
+
+        let leader = self.check_led();
+        let right = self.check_right();
+        if leader.is_ok() && right.is_ok() && since_ms >= CHECK_MS {
+            self.is_over = true;
+            return;
+        }
+
+        if since_ms >= LED_WITHIN_MS
+            && let Err(why) = leader
+        {
+            return self
+                .laws
+                .break_law("a leader 10 s after healing", self.now_ms, why);
+        }
+        if since_ms >= RIGHT_WITHIN_MS
+            && let Err(why) = right
+        {
+            return self
+                .laws
+                .break_law("DNS is right 15 s after healing", self.now_ms, why);
+        }
+
+        self.after(CHECK_MS, Event::CheckHealed);
+    }
+}

@@ -1,0 +1,76 @@
+//! States that a batch of runs must reach: a law that is never put to the test proves nothing.
+
+use strum::{IntoStaticStr, VariantArray};
+
+/// An interesting state.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, IntoStaticStr, VariantArray)]
+#[strum(serialize_all = "kebab-case")]
+pub(crate) enum Sometimes {
+    /// A leader was elected after the first.
+    SecondElection,
+    /// A leader was fenced by a higher ballot.
+    Outranked,
+    /// A leader lost its majority.
+    LostMajority,
+    /// A process died while a write of its own was on its way.
+    DiedWhileWriting,
+    /// Two agents of a region raced for one slot.
+    SlotTaken,
+    /// A write's reply was lost and its outcome read back.
+    WriteReadBack,
+    /// An acceptor lost its state and began a new incarnation.
+    StateLost,
+    /// The members of the register changed.
+    MembersChanged,
+    /// A plan took a region out.
+    RegionOut,
+    /// A region that was out serves fully again.
+    RegionBack,
+    /// Automation wanted more regions out than it may.
+    Limited,
+    /// All regions had failed.
+    AllFailed,
+    /// An order was acknowledged.
+    OrderAcknowledged,
+    /// An order was in effect when another leader was elected.
+    OrderOutlivedLeader,
+    /// An order gave way to survival.
+    OrderYielded,
+    /// A process started with an old copy of its disk.
+    OldDisk,
+    /// A store refused as it ignores conditions.
+    StoreRefused,
+    /// A user reached a region that was down.
+    UserFailed,
+    /// A user was sent to another region than before.
+    UserMoved,
+    /// A link was lost.
+    LinkLost,
+    /// A packet arrived twice.
+    Duplicated,
+}
+
+/// How often each state was reached.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Reached([u64; Sometimes::VARIANTS.len()]);
+
+impl Reached {
+    pub(crate) fn count(&mut self, state: Sometimes) {
+        self.0[state as usize] += 1;
+    }
+
+    pub(crate) fn add(&mut self, other: &Self) {
+        for (sum, count) in self.0.iter_mut().zip(other.0) {
+            *sum += count;
+        }
+    }
+
+    /// Each state and how often it was reached.
+    pub(crate) fn all(&self) -> impl Iterator<Item = (&'static str, u64)> {
+        let counts = self.0.iter().copied();
+        Sometimes::VARIANTS
+            .iter()
+            .map(|state| state.into())
+            .zip(counts)
+    }
+}

@@ -1,0 +1,231 @@
+//! One region's object store, or the witness: the register's slots, and what may be wrong with it.
+
+use super::fault::StoreFault;
+use rand::{Rng, rngs::StdRng};
+use regionmesh_protocol::register::acceptor::AcceptorState;
+use std::{collections::BTreeMap, sync::Arc};
+
+/// Longest wait for a reply of the store.
+pub(crate) const STORE_TIMEOUT_MS: u64 = 2_000;
+
+/// The content of one write.
+#[derive(Debug, Clone)]
+pub(crate) struct Slot {
+    /// None for the empty slot that precedes a new state.
+    pub(crate) state: Option<AcceptorState>,
+    /// Unique to this write.
+    pub(crate) mark: u64,
+    /// The mark of the slot before it; 0 without one.
+    pub(crate) after: u64,
+}
+
+/// What a listing shows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Listing {
+    /// The highest slot; 0 without any.
+    pub(crate) newest: u64,
+    /// Its mark: in a real store, its tag.
+    pub(crate) mark: u64,
+    /// The mark of the slot before it; 0 if that is missing.
+    pub(crate) before: u64,
+    /// Whether there are older ones.
+    pub(crate) has_old: bool,
+}
+
+/// An operation.
+#[derive(Debug, Clone)]
+pub(crate) enum Operation {
+    List,
+    Get(u64),
+    Put {
+        number: u64,
+        slot: Arc<Slot>,
+        if_absent: bool,
+    },
+    /// Deletes the slots below this one. Nobody waits for it.
+    Collect {
+        below: u64,
+    },
+}
+
+/// How an operation ended.
+#[derive(Debug, Clone)]
+pub(crate) enum Outcome {
+    Listed(Listing),
+    Got(Option<Arc<Slot>>),
+    Stored,
+    /// The slot exists (412).
+    Exists,
+    /// An error (503) or no reply.
+    Failed,
+}
+
+/// A store.
+#[derive(Debug)]
+pub(crate) struct Store {
+    slots: BTreeMap<u64, Arc<Slot>>,
+    rng: StdRng,
+    /// Present faults, each with the number of its fault.
+    faults: Vec<(usize, StoreFault)>,
+    /// Whether it honours If-None-Match.
+    pub(crate) is_conditional: bool,
+    /// How often slots were deleted that were needed.
+    pub(crate) losses: u64,
+    /// How often an acceptor began without state.
+    pub(crate) begun: u64,
+}
+
+impl Store {
+    pub(crate) fn new(rng: StdRng) -> Self {
+        Self {
+            slots: BTreeMap::new(),
+            rng,
+            faults: Vec::new(),
+            is_conditional: true,
+            losses: 0,
+            begun: 0,
+        }
+    }
+
+    pub(crate) fn begin(&mut self, fault: usize, kind: StoreFault) {
+        self.faults.push((fault, kind));
+    }
+
+    pub(crate) fn end(&mut self, fault: usize) {
+        self.faults.retain(|(active, _)| *active != fault);
+    }
+
+    pub(crate) fn heal(&mut self) {
+        self.faults.clear();
+        self.is_conditional = true;
+    }
+
+    /// The time from a client to the store, or back.
+    pub(crate) fn latency_ms(&mut self) -> u64 {
+        let base_ms = 1 + self.rng.next_u64() % 12;
+        let slow = self.faults.iter().find_map(|(_, fault)| match fault {
+            StoreFault::Slow { factor } => Some(*factor),
+            _ => None,
+        });
+        base_ms * slow.unwrap_or(1)
+    }
+
+    /// Runs an operation. Returns its outcome, and whether a write took place.
+    pub(crate) fn run(&mut self, operation: &Operation) -> (Outcome, bool) {
+        let draw = self.rng.next_u64();
+        let hits = |ppm: u64, shift: u32| ((draw >> shift & 0xf_ffff) * 1_000_000) >> 20 < ppm;
+        let mut is_refused = false;
+        let mut is_reply_lost = false;
+        let mut is_repeated = false;
+        let mut is_forgotten = false;
+        for (_, fault) in &self.faults {
+            match fault {
+                StoreFault::Slow { .. } => {}
+                StoreFault::Unavailable { ppm } => is_refused |= hits(*ppm, 0),
+                StoreFault::LosesReplies { ppm } => is_reply_lost |= hits(*ppm, 20),
+                StoreFault::RepeatsWrites { ppm } => is_repeated |= hits(*ppm, 20),
+                StoreFault::Forgets { ppm } => is_forgotten |= hits(*ppm, 40),
+            }
+        }
+
+        if is_refused {
+            return (Outcome::Failed, false);
+        }
+
+        let Operation::Put {
+            number,
+            slot,
+            if_absent,
+        } = operation
+        else {
+            let outcome = self.read_or_collect(operation);
+            return (
+                if is_reply_lost {
+                    Outcome::Failed
+                } else {
+                    outcome
+                },
+                false,
+            );
+        };
+        if *if_absent && self.slots.contains_key(number) {
+            return (Outcome::Exists, false);
+        }
+        if is_forgotten {
+            return (Outcome::Stored, false);
+        }
+
+        self.slots.insert(*number, slot.clone());
+        let outcome = match (is_reply_lost, is_repeated) {
+            (true, _) => Outcome::Failed,
+            (false, true) => Outcome::Exists,
+            (false, false) => Outcome::Stored,
+        };
+
+        (outcome, true)
+    }
+
+    fn read_or_collect(&mut self, operation: &Operation) -> Outcome {
+        match operation {
+            Operation::List => Outcome::Listed(self.listing()),
+            Operation::Get(number) => Outcome::Got(self.slots.get(number).cloned()),
+            Operation::Collect { below } => {
+                self.slots = self.slots.split_off(below);
+                Outcome::Stored
+            }
+            Operation::Put { .. } => Outcome::Failed,
+        }
+    }
+
+    fn mark(&self, number: u64) -> u64 {
+        self.slots.get(&number).map_or(0, |slot| slot.mark)
+    }
+
+    pub(crate) fn listing(&self) -> Listing {
+        let newest = self.slots.last_key_value().map_or(0, |(number, _)| *number);
+        let before = newest.saturating_sub(1);
+        Listing {
+            newest,
+            mark: self.mark(newest),
+            before: self.mark(before),
+            has_old: self.slots.range(..before).next().is_some(),
+        }
+    }
+
+    pub(crate) fn slot_count(&self) -> usize {
+        self.slots.len()
+    }
+
+    /// The newest state, if the slot before it is the one that it was written after.
+    pub(crate) fn state(&self) -> Option<&AcceptorState> {
+        let newest = self.slots.last_key_value()?;
+        let before = self.mark(newest.0.saturating_sub(1));
+        let is_pair = before > 0 && newest.1.after == before;
+        newest.1.state.as_ref().filter(|_| is_pair)
+    }
+
+    /// Deletes all slots, the newest, the one before it, or all but the newest.
+    pub(crate) fn lose(&mut self, which: u8) {
+        let newest = self.listing().newest;
+        self.losses += 1;
+        match which {
+            0 => self.slots.clear(),
+            1 => drop(self.slots.remove(&newest)),
+            2 => drop(self.slots.remove(&newest.saturating_sub(1))),
+            _ => self.slots = self.slots.split_off(&newest),
+        }
+    }
+}
+
+impl Outcome {
+    /// For the trace.
+    pub(crate) fn kind(&self) -> u8 {
+        match self {
+            Self::Listed(_) => 0,
+            Self::Got(_) => 1,
+            Self::Stored => 2,
+            Self::Exists => 3,
+            Self::Failed => 4,
+        }
+    }
+}

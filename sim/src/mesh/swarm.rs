@@ -1,0 +1,193 @@
+//! Draws faults by swarm testing (Groce et al. 2012): each run has a random subset of the kinds of
+//! faults, at random rates. Runs with few kinds reach states that runs with all of them never do.
+
+use super::{
+    fault::{DiskFate, EndpointState, Fault, FaultKind, OrderKind, StoreFault},
+    shape::{Profile, Shape},
+    streams::{Purpose, stream},
+};
+use rand::{RngExt, rngs::StdRng};
+
+/// The kinds of faults that a run may have or not.
+const KINDS: u8 = 17;
+
+/// The faults of a run, in the order of their times.
+pub(crate) fn draw(shape: &Shape, profile: Profile) -> Vec<Fault> {
+    match profile {
+        Profile::Swarm => swarm(shape),
+        Profile::Lossy => bursts(shape),
+        Profile::Calm => Vec::new(),
+    }
+}
+
+/// A second of silence from one region after another.
+fn bursts(shape: &Shape) -> Vec<Fault> {
+    let mut rng = stream(shape.seed, Purpose::Faults, 0);
+    let mut faults = Vec::new();
+    let mut at_ms = 0;
+    loop {
+        at_ms += rng.random_range(2_000..30_000);
+        if at_ms >= shape.faults_ms {
+            return faults;
+        }
+
+        let from = rng.random_range(0..shape.regions);
+        faults.push(Fault {
+            at_ms,
+            for_ms: 1_000,
+            kind: FaultKind::Bursts {
+                from,
+                on_ms: 1_000,
+                off_ms: 1_000,
+            },
+        });
+    }
+}
+
+fn swarm(shape: &Shape) -> Vec<Fault> {
+    let mut rng = stream(shape.seed, Purpose::Faults, 0);
+    let is_rich = rng.random_bool(0.5);
+    let mut faults = Vec::new();
+
+    for kind in 0..KINDS {
+        // Each kind has a stream of its own.
+        let mut rng = stream(shape.seed, Purpose::Faults, u64::from(kind) + 1);
+        if !rng.random_bool(if is_rich { 0.6 } else { 0.25 }) {
+            continue;
+        }
+
+        let mean_ms = rng.random_range(8_000.0..90_000.0);
+        let mut at_ms = 0;
+        loop {
+            let part: f64 = rng.random_range(f64::EPSILON..1.0);
+            at_ms += (-part.ln() * mean_ms) as u64;
+            if at_ms >= shape.faults_ms {
+                break;
+            }
+
+            let for_ms = duration(&mut rng);
+            let kind = fault(kind, shape, &mut rng);
+            faults.push(Fault {
+                at_ms,
+                for_ms,
+                kind,
+            });
+        }
+    }
+
+    faults.sort_by_key(|fault| fault.at_ms);
+    faults
+}
+
+/// From a fraction of a second to half a minute, evenly on a logarithmic scale.
+fn duration(rng: &mut StdRng) -> u64 {
+    let exponent: f64 = rng.random_range(2.3..4.5);
+    10f64.powf(exponent) as u64
+}
+
+fn fault(kind: u8, shape: &Shape, rng: &mut StdRng) -> FaultKind {
+    let agent = rng.random_range(0..shape.agents());
+    let region = rng.random_range(0..shape.regions);
+    let other = (region + rng.random_range(1..shape.regions.max(2))) % shape.regions;
+    let stores = shape.regions + usize::from(shape.has_witness);
+    let store = rng.random_range(0..stores);
+    let ppm = 10f64.powf(rng.random_range(3.0..5.7)) as u64;
+    let on_ms = rng.random_range(100..3_000);
+    let off_ms = rng.random_range(100..5_000);
+
+    match kind {
+        0 => FaultKind::Crash {
+            agent,
+            disk: [DiskFate::Kept, DiskFate::Lost, DiskFate::Copied][rng.random_range(0..3)],
+        },
+        1 => FaultKind::Pause { agent },
+        2 => FaultKind::CutOneWay {
+            from: region,
+            to: other,
+        },
+        3 => FaultKind::Cut {
+            from: region,
+            to: other,
+        },
+        4 => FaultKind::Isolate { region },
+        5 => FaultKind::Flap {
+            from: region,
+            to: other,
+            on_ms,
+            off_ms,
+        },
+        6 => FaultKind::Bursts {
+            from: region,
+            on_ms: on_ms.min(1_000),
+            off_ms: off_ms.max(1_000),
+        },
+        7 => FaultKind::Loss { ppm },
+        8 => FaultKind::Duplicates { ppm },
+        9 => FaultKind::Late {
+            ppm,
+            most_ms: rng.random_range(200..5_000),
+        },
+        10 => FaultKind::Store {
+            store,
+            kind: store_fault(ppm, rng),
+        },
+        11 => FaultKind::LoseSlots {
+            store,
+            which: rng.random_range(0..4),
+        },
+        12 => FaultKind::Unconditional { region },
+        13 => FaultKind::SetClock {
+            agent,
+            by_ms: rng.random_range(-120_000..120_000),
+        },
+        14 => FaultKind::Endpoint {
+            region,
+            state: endpoint_state(ppm, rng),
+        },
+        15 => FaultKind::Order {
+            agent,
+            order: override_order(region, rng),
+        },
+        _ => FaultKind::Order {
+            agent,
+            order: match rng.random_bool(0.5) {
+                true => OrderKind::RemoveMember { region },
+                false => OrderKind::AddMember { region },
+            },
+        },
+    }
+}
+
+fn store_fault(ppm: u64, rng: &mut StdRng) -> StoreFault {
+    match rng.random_range(0..5) {
+        0 => StoreFault::Slow {
+            factor: rng.random_range(2..100),
+        },
+        1 => StoreFault::LosesReplies { ppm },
+        2 => StoreFault::Unavailable { ppm },
+        3 => StoreFault::RepeatsWrites { ppm },
+        _ => StoreFault::Forgets { ppm },
+    }
+}
+
+fn endpoint_state(ppm: u64, rng: &mut StdRng) -> EndpointState {
+    match rng.random_range(0..5) {
+        0 | 1 => EndpointState::Refusing,
+        2 | 3 => EndpointState::Hanging,
+        _ => EndpointState::Gray { ppm },
+    }
+}
+
+fn override_order(region: usize, rng: &mut StdRng) -> OrderKind {
+    match rng.random_range(0..6) {
+        0 | 1 => OrderKind::Drain { region },
+        2 => OrderKind::Hold {
+            region: rng.random_bool(0.5).then_some(region),
+        },
+        3 => OrderKind::Promote {
+            region,
+            is_immediate: rng.random_bool(0.5),
+        },
+        _ => OrderKind::Restore { region },
+    }
+}

@@ -1,0 +1,164 @@
+//! Probes of endpoints, and users who follow DNS answers.
+
+use super::{
+    endpoint::ANSWER_MS,
+    event::{Event, Process},
+    fault::EndpointState,
+    node::{DnsSnapshot, NodeInput},
+    sometimes::Sometimes,
+    world::World,
+};
+use rand::RngExt;
+use regionmesh_core::health::{FinishedProbe, Probe, probe::ProbeResult};
+use regionmesh_protocol::{
+    identity::RegionName,
+    plan::{Plan, TrafficState},
+};
+
+/// An endpoint that has worked for this long is wrongly taken out.
+const WORKS_FOR_MS: u64 = 12_000;
+
+/// How a request to an endpoint ends.
+enum Response {
+    Answered,
+    Refused,
+    Silent,
+}
+
+impl World {
+    pub(crate) fn probe(&mut self, process: Process, probe: Box<Probe>) {
+        let Some(region) = self.region_named(&probe.region) else {
+            return;
+        };
+        if !self.runs(process) {
+            return;
+        }
+        let machine = &self.machines[process.agent];
+        if !machine.reacts(self.now_ms) {
+            let until_ms = machine.paused_until_ms;
+            return self.queue.push(until_ms, Event::Probe(process, probe));
+        }
+
+        let from = self.machines[process.agent].region;
+        let there = self.network.fate(process.agent, from, region);
+        let back = self.network.fate(process.agent, region, from);
+        let is_cut = self.network.is_blocked(from, region, self.now_ms)
+            || self.network.is_blocked(region, from, self.now_ms);
+        let delay_ms = there.delay_ms + back.delay_ms;
+        let is_silent = is_cut || there.is_lost || back.is_lost || delay_ms >= ANSWER_MS;
+
+        let response = match is_silent {
+            true => Response::Silent,
+            false => self.request(region),
+        };
+        let result = match response {
+            Response::Answered => ProbeResult::Success {
+                round_trip_us: delay_ms * 1_000,
+                evidence: "200".into(),
+            },
+            Response::Refused => ProbeResult::DefiniteFailure("connection refused".into()),
+            Response::Silent => ProbeResult::Silence("no answer".into()),
+        };
+
+        let delay_ms = match result {
+            ProbeResult::Silence(_) => ANSWER_MS,
+            _ => delay_ms,
+        };
+        let started = self.instant(self.now_ms);
+        let finished = FinishedProbe {
+            region: probe.region,
+            index: probe.index,
+            is_inference: probe.is_inference,
+            result,
+            started,
+            ended: self.instant(self.now_ms + delay_ms),
+        };
+        let probed = NodeInput::Probed(Box::new(finished));
+        self.after(delay_ms, Event::Input(process, Box::new(probed)));
+    }
+
+    /// A request reaches the endpoint of a region.
+    fn request(&mut self, region: usize) -> Response {
+        let draw: u64 = self.users.random_range(0..1_000_000);
+        match self.endpoints[region].state {
+            EndpointState::Gray { ppm } if draw < ppm => Response::Refused,
+            EndpointState::Up | EndpointState::Gray { .. } => Response::Answered,
+            EndpointState::Refusing => Response::Refused,
+            EndpointState::Hanging => Response::Silent,
+        }
+    }
+
+    /// A resolver's answer has expired: it asks again, and a user follows the answer.
+    pub(crate) fn resolve(&mut self, resolver: usize) {
+        self.after(self.shape.ttl_ms, Event::Resolve(resolver));
+        let draw: u64 = self.users.random();
+        let own = self.resolvers[resolver].region;
+        let mut servers: Vec<usize> = (0..self.machines.len())
+            .filter(|agent| self.machines[*agent].serves.is_some())
+            .filter(|agent| self.machines[*agent].reacts(self.now_ms))
+            .collect();
+
+        servers.sort_by_key(|agent| self.machines[*agent].region != own);
+        let Some(snapshot) = servers
+            .first()
+            .and_then(|server| self.machines[*server].serves.as_ref())
+        else {
+            return;
+        };
+        let Some(answer) = answer(snapshot, draw) else {
+            let what = format!("{} answers nothing", self.machines[servers[0]].id);
+            return self.laws.break_law("no empty answer", self.now_ms, what);
+        };
+
+        let Some(region) = self.names.iter().position(|name| *name == answer) else {
+            return;
+        };
+        let before = self.resolvers[resolver].answer.replace(region);
+        if before.is_some_and(|before| before != region) {
+            self.reached.count(Sometimes::UserMoved);
+        }
+        if !matches!(self.request(region), Response::Answered) {
+            self.reached.count(Sometimes::UserFailed);
+        }
+    }
+
+    /// Counts regions that a new plan takes out for failing, although their endpoints work.
+    pub(crate) fn count_wrong_failovers(&mut self, plan: &Plan) {
+        for (name, part) in &plan.regions {
+            let Some(region) = self.names.iter().position(|known| known == name) else {
+                continue;
+            };
+            let endpoint = self.endpoints[region];
+            let works = endpoint.state == EndpointState::Up
+                && self.now_ms - endpoint.since_ms >= WORKS_FOR_MS;
+            let since_ms = match part.traffic_state {
+                TrafficState::Out { since_ms } => since_ms,
+                _ => continue,
+            };
+
+            if part.is_taken_out() && works && since_ms == plan.made_ms {
+                self.laws.wrong_failovers += 1;
+            }
+        }
+    }
+}
+
+/// The region that a server answers with, by the weights that it answers by.
+fn answer(snapshot: &DnsSnapshot, draw: u64) -> Option<RegionName> {
+    let planned = |(name, part): (&RegionName, &regionmesh_protocol::plan::RegionPlan)| {
+        let weight_bp = match &snapshot.local {
+            Some(local) => local.weights.get(name).copied().unwrap_or(0),
+            None => part.weight_bp,
+        };
+        (name.clone(), u64::from(weight_bp))
+    };
+    let weights: Vec<(RegionName, u64)> = snapshot.plan.plan.regions.iter().map(planned).collect();
+    let total: u64 = weights.iter().map(|(_, weight)| weight).sum();
+    let mut point = draw.checked_rem(total)?;
+
+    weights.into_iter().find_map(|(name, weight)| {
+        let is_hit = point < weight;
+        point = point.saturating_sub(weight);
+        is_hit.then_some(name)
+    })
+}
