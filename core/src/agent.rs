@@ -33,7 +33,7 @@ use known::Known;
 use paces::Paces;
 use parts::{Parts, Step};
 use rand::Rng;
-use regionmesh_protocol::plan::CommittedPlan;
+use regionmesh_protocol::{plan::CommittedPlan, register::certificate::AgentSignature};
 use std::{collections::VecDeque, sync::Arc, time::Instant};
 
 /// Most steps for one input; what is left is due at once. An input needs a few dozen.
@@ -42,6 +42,7 @@ const STEPS_MAX: usize = 10_000;
 /// The decisions of one agent.
 pub struct Core {
     settings: Settings,
+    verifier: Arc<dyn Verifier>,
     gossip: Gossip,
     parts: Parts,
     known: Known,
@@ -55,11 +56,13 @@ pub struct Core {
 }
 
 impl Core {
-    /// Begins with its first input: give it [`Input::Wake`] at once. `saved` is the plan from the
-    /// disk. `rng` must yield other numbers in each run of an agent: no ballot may be used twice.
+    /// Begins with its first input: give it [`Input::Wake`] immediately. `saved` is the plan from
+    /// the disk, with this agent's signature of it as `confirmation`. `rng` must yield other numbers
+    /// in each run of an agent: no ballot may be used twice.
     pub fn new(
         settings: Settings,
         saved: Option<CommittedPlan>,
+        confirmation: Option<AgentSignature>,
         signer: Arc<dyn Signer>,
         verifier: Arc<dyn Verifier>,
         now: Now,
@@ -67,17 +70,18 @@ impl Core {
     ) -> Self {
         let known = Known::new(now.monotonic);
         let mut core = Self {
-            gossip: Gossip::new(settings.gossip.clone(), signer, verifier, now, rng),
-            parts: Parts::new(&settings, known.plan_clock, now, rng),
+            gossip: Gossip::new(settings.gossip.clone(), signer, verifier.clone(), now, rng),
+            parts: Parts::new(&settings, verifier.clone(), known.plan_clock, now, rng),
             paces: Paces::start(now.monotonic),
             settings,
+            verifier,
             known,
             gossip_wake: None,
             queue: VecDeque::new(),
             alarm: None,
         };
 
-        core.queue_start(saved);
+        core.queue_start(saved, confirmation);
         core
     }
 
@@ -126,16 +130,17 @@ impl Core {
 
     /// Begins again with what is known.
     fn restart(&mut self, now: Now, rng: &mut impl Rng) {
-        self.parts = Parts::new(&self.settings, self.known.plan_clock, now, rng);
+        let verifier = self.verifier.clone();
+        self.parts = Parts::new(&self.settings, verifier, self.known.plan_clock, now, rng);
         self.paces = Paces::start(now.monotonic);
         self.gossip_wake = None;
         self.alarm = None;
 
         self.queue.clear();
-        self.queue_start(None);
+        self.queue_start(None, None);
     }
 
-    fn queue_start(&mut self, saved: Option<CommittedPlan>) {
+    fn queue_start(&mut self, saved: Option<CommittedPlan>, confirmation: Option<AgentSignature>) {
         let known = &self.known;
         let restored = Restored {
             board: known.board.clone(),
@@ -143,6 +148,7 @@ impl Core {
         };
         let start = Start {
             saved,
+            confirmation,
             known: known.plan.clone(),
             freeze: known.freeze.clone(),
         };

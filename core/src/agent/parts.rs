@@ -2,13 +2,14 @@
 
 use super::types::Settings;
 use crate::{
-    gossip,
+    gossip::{self, Verifier},
     health::{self, Health},
     leader::{self, Leader, PlanClock},
     now::Now,
     replication::{self, Replication},
 };
 use rand::Rng;
+use std::sync::Arc;
 
 /// One input of one part.
 #[derive(Debug)]
@@ -21,7 +22,6 @@ pub(super) enum Step {
     Replication(replication::Input),
 }
 
-#[derive(Debug)]
 pub(super) struct Parts {
     pub(super) health: Health,
     pub(super) leader: Leader,
@@ -31,6 +31,7 @@ pub(super) struct Parts {
 impl Parts {
     pub(super) fn new(
         settings: &Settings,
+        verifier: Arc<dyn Verifier>,
         plan_clock: PlanClock,
         now: Now,
         rng: &mut impl Rng,
@@ -40,7 +41,7 @@ impl Parts {
 
         Self {
             health: Health::new(settings.health.clone(), now),
-            leader: Leader::new(settings.leader.clone(), boot, plan_clock, now),
+            leader: Leader::new(settings.leader.clone(), verifier, boot, plan_clock, now),
             replication: Replication::new(own, settings.replication, now),
         }
     }

@@ -173,7 +173,15 @@ impl CoreNode {
         let saved = disk.plan.as_deref().cloned();
         let settings = settings::settings(&self.config, turn.now.unix_ms);
         let signer = Arc::new(Key::of(&self.config.id));
-        let core = Core::new(settings, saved, signer, Arc::new(Keys), turn.now, turn.rng);
+        let core = Core::new(
+            settings,
+            saved,
+            None,
+            signer,
+            Arc::new(Keys),
+            turn.now,
+            turn.rng,
+        );
 
         self.core = Some(core);
         turn.inputs.push_back(Input::Wake);

@@ -128,7 +128,7 @@ impl World {
         };
 
         // Its leader may have died before it knew, and acceptors confirm it.
-        let CommittedPlan { stamp, plan } = &*snapshot.plan;
+        let CommittedPlan { stamp, plan, .. } = &*snapshot.plan;
         if !self.laws.committed.contains_key(stamp) {
             self.committed(agent, stamp, &Arc::new(plan.clone()));
         }

@@ -155,7 +155,13 @@ impl SlotMachine {
         out: &mut Vec<SlotEffect>,
     ) {
         let incarnation = self.seen.state.incarnation;
-        let answer = answer.map(|reply| Box::new(AcceptorAnswer { incarnation, reply }));
+        let answer = answer.map(|reply| {
+            Box::new(AcceptorAnswer {
+                incarnation,
+                reply,
+                acceptance: None,
+            })
+        });
         out.push(SlotEffect::Answered(current.ticket, answer));
         self.next(out);
     }

@@ -8,7 +8,7 @@ use super::{
 use crate::{
     gossip::BoardView,
     health::{FinishedProbe, Probe, probe::ProbeResult, verdict::RegionVerdict},
-    leader::{LeaderView, PlanClock},
+    leader::{LeaderView, PlanClock, certificate::sign_answer},
     replication::{Cleaned, Scan},
     testing::{Key, Toy},
 };
@@ -116,6 +116,7 @@ impl World {
         let signer = Arc::new(Key(id.clone(), 0));
         let core = Core::new(
             settings(name),
+            None,
             None,
             signer,
             Arc::new(Toy),
@@ -307,6 +308,7 @@ impl World {
         let (reply, changed) = node.acceptor.apply_within(request, &node.bounds);
         node.acceptor = changed.unwrap_or(node.acceptor.clone());
         let incarnation = node.acceptor.incarnation;
+        let id = node.id.clone();
 
         let heard = match (&reply, request.ballot()) {
             (AcceptorReply::TooFar(_) | AcceptorReply::Undecided(_), _) => {
@@ -319,7 +321,13 @@ impl World {
             self.input(to, Input::Leader(Box::new(heard)));
         }
 
-        Ok(AcceptorAnswer { incarnation, reply })
+        let answer = AcceptorAnswer {
+            incarnation,
+            reply,
+            acceptance: None,
+        };
+        let mesh = settings(id.region.as_str()).gossip.mesh;
+        sign_answer(&mesh, &id, &Key(id.clone(), 0), request, answer)
     }
 
     fn perform(&mut self, index: usize, effect: Effect) {

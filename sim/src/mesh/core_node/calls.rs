@@ -4,10 +4,13 @@ use super::{
     CoreNode, Turn,
     types::{Asker, Waiting},
 };
-use crate::mesh::node::{Acceptor, Answer, CallError, NodeEffect, Peer, Question, Ticket};
+use crate::mesh::{
+    keys::{Key, Keys},
+    node::{Acceptor, Answer, CallError, NodeEffect, Peer, Question, Ticket},
+};
 use regionmesh_core::{
     gossip::{self, ExchangeError},
-    leader::{self, election::witness_vote},
+    leader::{self, certificate, election::witness_vote},
 };
 use regionmesh_protocol::{
     identity::{AgentId, RegionName},
@@ -70,8 +73,7 @@ impl CoreNode {
     ) {
         // A leader repeats its predecessor's value to acceptors that join.
         let is_join = matches!(request, AcceptorRequest::Join(..));
-        let ballot = request.ballot().cloned();
-        if let Some(ballot) = ballot.clone()
+        if let Some(ballot) = request.ballot().cloned()
             && ballot.agent != caller
             && !is_join
         {
@@ -79,7 +81,7 @@ impl CoreNode {
             return reply(ticket, PeerReply::Refused(refusal), turn);
         }
 
-        let own = self.wait(Waiting::Peer(ticket, ballot));
+        let own = self.wait(Waiting::Peer(ticket, Box::new(request.clone())));
         turn.out.push(NodeEffect::Apply {
             ticket: own,
             acceptor: Acceptor::Own,
@@ -165,7 +167,7 @@ impl CoreNode {
             }
             (waiting, answer) => {
                 let reply = match answer {
-                    Ok(Answer::Reply(reply)) => Ok(PeerReply::clone(&reply)),
+                    Ok(Answer::Reply(reply)) => self.checked(&waiting, PeerReply::clone(&reply)),
                     Ok(Answer::Exchange(_)) => Err("unexpected".into()),
                     Err(error) => Err(format!("{error:?}")),
                 };
@@ -192,19 +194,47 @@ impl CoreNode {
                 };
                 turn.leader(leader::Input::Voted { from, ballot, vote });
             }
-            Waiting::Peer(peer, ballot) => {
-                note_asked(answer.as_ref(), ballot, turn);
-                let answer = match answer {
-                    Some(answer) => PeerReply::Acceptor(answer),
-                    None => PeerReply::Failed("the store failed".into()),
-                };
+            Waiting::Peer(peer, request) => {
+                note_asked(answer.as_ref(), request.ballot().cloned(), turn);
+                let signed = answer
+                    .ok_or("the store failed".into())
+                    .and_then(|answer| self.signed(&request, answer));
+                let answer = signed.map_or_else(PeerReply::Failed, PeerReply::Acceptor);
                 reply(peer, answer, turn);
+            }
+            Waiting::Acceptor(from, request) if from == self.config.id.region => {
+                let signed = answer
+                    .ok_or("the store failed".into())
+                    .and_then(|answer| self.signed(&request, answer));
+                let waiting = Waiting::Acceptor(from, request);
+                replied(waiting, signed.map(PeerReply::Acceptor), turn);
             }
             waiting => {
                 let answer = answer.ok_or("the store failed");
                 let answer = answer.map(PeerReply::Acceptor).map_err(str::to_string);
                 replied(waiting, answer, turn);
             }
+        }
+    }
+
+    /// An answer of our region's acceptor, signed if it accepted a plan.
+    fn signed(
+        &self,
+        request: &AcceptorRequest,
+        answer: AcceptorAnswer,
+    ) -> Result<AcceptorAnswer, String> {
+        let id = &self.config.id;
+        certificate::sign_answer(&self.config.mesh, id, &Key::of(id), request, answer)
+    }
+
+    /// A reply of a peer, unless it is an acceptor's without a valid signature.
+    fn checked(&self, waiting: &Waiting, reply: PeerReply) -> Result<PeerReply, String> {
+        match (waiting, reply) {
+            (Waiting::Acceptor(from, request), PeerReply::Acceptor(answer)) => {
+                certificate::check_answer(&self.config.mesh, from, &Keys, request, answer)
+                    .map(PeerReply::Acceptor)
+            }
+            (_, reply) => Ok(reply),
         }
     }
 
@@ -271,7 +301,7 @@ fn replied(waiting: Waiting, reply: Result<PeerReply, String>, turn: &mut Turn<'
         Err(error) => Err(error),
     };
     match waiting {
-        Waiting::Acceptor(from) => turn.leader(leader::Input::AcceptorAnswered { from, answer }),
+        Waiting::Acceptor(from, _) => turn.leader(leader::Input::AcceptorAnswered { from, answer }),
         Waiting::Read(from, round) => turn.leader(leader::Input::AcceptorRead {
             round,
             from,

@@ -59,7 +59,7 @@ impl CoreNode {
     fn perform_leader(&mut self, effect: leader::Effect, turn: &mut Turn<'_>) {
         match effect {
             leader::Effect::CallAcceptor { to, request } => {
-                let waiting = Waiting::Acceptor(to.clone());
+                let waiting = Waiting::Acceptor(to.clone(), Box::new(request.clone()));
                 self.call_acceptor(to, request, waiting, turn);
             }
             leader::Effect::ReadAcceptor { round, to } => {

@@ -3,7 +3,7 @@
 use crate::mesh::node::Ticket;
 use regionmesh_protocol::{
     identity::{AgentId, RegionName},
-    register::ballot::Ballot,
+    register::{acceptor::AcceptorRequest, ballot::Ballot},
 };
 use std::time::Instant;
 
@@ -13,14 +13,14 @@ pub(super) enum Waiting {
     /// With whom, and since when.
     Exchange(AgentId, Instant),
     /// For our proposer.
-    Acceptor(RegionName),
+    Acceptor(RegionName, Box<AcceptorRequest>),
     /// The acceptor's state for this round.
     Read(RegionName, u64),
     Vote(RegionName, Ballot),
     /// The witness's state stands for its vote.
     WitnessVote(RegionName, Ballot),
     /// A peer asked our acceptor.
-    Peer(Ticket, Option<Ballot>),
+    Peer(Ticket, Box<AcceptorRequest>),
     /// The leader has our operator's order.
     Order(Ticket),
 }
