@@ -19,7 +19,7 @@ use regionmesh_core::{
     Core,
     agent::{Effect, Input},
     gossip, health,
-    leader::{self, LeaderView},
+    leader::{self, LeaderView, certificate},
     now::Now,
     planning::freeze::LocalAnswer,
 };
@@ -172,11 +172,16 @@ impl CoreNode {
     fn start(&mut self, disk: Disk, turn: &mut Turn<'_>) {
         let saved = disk.plan.as_deref().cloned();
         let settings = settings::settings(&self.config, turn.now.unix_ms);
-        let signer = Arc::new(Key::of(&self.config.id));
+        let id = &self.config.id;
+        let signer = Arc::new(Key::of(id));
+        // Disks are lost or outdated here, never forged: what is there was saved with a signature.
+        let confirmation = saved
+            .as_ref()
+            .and_then(|plan| certificate::confirm(&self.config.mesh, id, &*signer, plan).ok());
         let core = Core::new(
             settings,
             saved,
-            None,
+            confirmation,
             signer,
             Arc::new(Keys),
             turn.now,

@@ -166,9 +166,9 @@ impl World {
         }
     }
 
-    /// A process that starts believes nothing that is not accepted by a majority of the acceptors
-    /// that its configuration names. So an operator who removes more of them changes the
-    /// configuration too, which this world does not.
+    /// A process that starts without a plan believes only what a majority of the acceptors in its
+    /// configuration accepted, so a majority of the members must be one of those as well. An
+    /// operator who removes more of them changes the configuration too, which this world does not.
     fn may_remove_member(&self) -> bool {
         let configured = self.stores.len();
         let members = match self.laws.latest() {
@@ -180,7 +180,7 @@ impl World {
         };
         let open = self.laws.orders.iter().filter(is_open).count();
 
-        members.saturating_sub(open + 1) > configured / 2
+        members.saturating_sub(open + 1) / 2 >= configured / 2
     }
 
     /// Gives an order to an agent, or to the next one that runs.
