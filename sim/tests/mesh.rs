@@ -33,16 +33,16 @@ fn obeys_all_laws(first_seed: u64, runs: u64, options: &Options) {
 
 #[test]
 fn no_fault_breaks_a_law() {
-    obeys_all_laws(1, runs(100), &Options::default());
+    obeys_all_laws(1, runs(30), &Options::default());
 }
 
 #[test]
-fn no_ballot_of_a_thief_blocks_elections() {
+fn no_lie_of_a_thief_breaks_a_law() {
     let options = Options {
         with_liar: true,
         ..Options::default()
     };
-    obeys_all_laws(1, runs(50), &options);
+    obeys_all_laws(1, runs(15), &options);
 }
 
 #[test]
@@ -52,7 +52,7 @@ fn a_healthy_mesh_elects_a_leader_and_moves_no_traffic() {
         minutes: Some(1),
         ..Options::default()
     };
-    for seed in 1..20 {
+    for seed in 1..8 {
         let outcome = run(seed, &options);
         assert_eq!(outcome.violation, None, "seed {seed}");
         assert_eq!(outcome.wrong_failovers, 0, "seed {seed}");
@@ -67,7 +67,7 @@ fn loss_and_bursts_move_no_traffic() {
         regions: Some(3),
         ..Options::default()
     };
-    let batch = run_batch(1, runs(50), &options);
+    let batch = run_batch(1, runs(15), &options);
     assert!(batch.failed.is_none());
     assert_eq!(batch.wrong_failovers, 0);
 }
