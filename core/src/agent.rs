@@ -36,7 +36,7 @@ use rand::Rng;
 use regionmesh_protocol::{plan::CommittedPlan, register::certificate::AgentSignature};
 use std::{collections::VecDeque, sync::Arc, time::Instant};
 
-/// Most steps for one input; what is left is due at once. An input needs a few dozen.
+/// Most steps for one input; what is left is due immediately. An input needs a few dozen.
 const STEPS_MAX: usize = 10_000;
 
 /// The decisions of one agent.
@@ -57,8 +57,8 @@ pub struct Core {
 
 impl Core {
     /// Begins with its first input: give it [`Input::Wake`] immediately. `saved` is the plan from
-    /// the disk, with this agent's signature of it as `confirmation`. `rng` must yield other numbers
-    /// in each run of an agent: no ballot may be used twice.
+    /// the disk, with this agent's signature of it as `confirmation`. `rng` must yield other
+    /// numbers in each run of an agent: no ballot may be used twice.
     pub fn new(
         settings: Settings,
         saved: Option<CommittedPlan>,

@@ -33,7 +33,7 @@ fn obeys_all_laws(first_seed: u64, runs: u64, options: &Options) {
 
 #[test]
 fn no_fault_breaks_a_law() {
-    obeys_all_laws(1, runs(30), &Options::default());
+    obeys_all_laws(1, runs(10), &Options::default());
 }
 
 #[test]
@@ -42,7 +42,7 @@ fn no_lie_of_a_thief_breaks_a_law() {
         with_liar: true,
         ..Options::default()
     };
-    obeys_all_laws(1, runs(15), &options);
+    obeys_all_laws(1, runs(5), &options);
 }
 
 #[test]
@@ -52,7 +52,7 @@ fn a_healthy_mesh_elects_a_leader_and_moves_no_traffic() {
         minutes: Some(1),
         ..Options::default()
     };
-    for seed in 1..8 {
+    for seed in 1..5 {
         let outcome = run(seed, &options);
         assert_eq!(outcome.violation, None, "seed {seed}");
         assert_eq!(outcome.wrong_failovers, 0, "seed {seed}");
@@ -67,7 +67,7 @@ fn loss_and_bursts_move_no_traffic() {
         regions: Some(3),
         ..Options::default()
     };
-    let batch = run_batch(1, runs(15), &options);
+    let batch = run_batch(1, runs(5), &options);
     assert!(batch.failed.is_none());
     assert_eq!(batch.wrong_failovers, 0);
 }

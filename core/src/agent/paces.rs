@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-/// How often health is told that time passed.
+/// Interval between two ticks of health.
 const HEALTH_TICK: Duration = Duration::from_millis(500);
 /// Shortest time between two boards that health reads.
 const HEALTH_BOARD_PAUSE: Duration = Duration::from_millis(20);

@@ -222,7 +222,7 @@ impl CoreNode {
         }
     }
 
-    /// Tells the DNS server what to answer by.
+    /// Gives the DNS server the plan to answer by.
     fn serve(&self, turn: &mut Turn<'_>) {
         let plan = self.dns.plan.clone().filter(|_| self.dns.is_current);
         let snapshot = plan.map(|plan| DnsSnapshot {

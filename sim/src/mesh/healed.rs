@@ -23,7 +23,7 @@ impl World {
         }
     }
 
-    /// Whether every DNS server answers by the latest plan, and that plan sends nobody to an
+    /// Whether every DNS server answers by the latest plan, and that plan sends no user to an
     /// endpoint that is down.
     pub(crate) fn check_right(&self) -> Result<(), String> {
         let Some((latest, _)) = self.laws.latest() else {

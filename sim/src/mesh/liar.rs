@@ -81,7 +81,7 @@ impl Node for Liar {
 }
 
 impl Liar {
-    /// A ballot that nobody should believe.
+    /// A ballot that no agent should believe.
     fn ballot(&mut self, rng: &mut StdRng) -> Ballot {
         self.lies += 1;
         let number = match rng.random_range(0..4) {

@@ -42,7 +42,7 @@ pub(crate) enum Operation {
         slot: Arc<Slot>,
         if_absent: bool,
     },
-    /// Deletes the slots below this one. Nobody waits for it.
+    /// Deletes the slots below this one. The caller does not wait.
     Collect {
         below: u64,
     },

@@ -1,6 +1,6 @@
 //! The trace of a run: a hash of every event, and for one run at a time a readable timeline.
 
-/// Bytes that are hashed at once: BLAKE3 is slow on small pieces.
+/// Bytes that are hashed together: BLAKE3 is slow on small pieces.
 const BUFFER: usize = 8 << 10;
 
 /// Hashes what happens.

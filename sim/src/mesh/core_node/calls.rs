@@ -268,7 +268,7 @@ impl CoreNode {
         turn.leader(leader::Input::Order(Box::new(order), ticket));
     }
 
-    /// Tells whoever gave an order how it ended.
+    /// Reports how an order ended to the one who gave it.
     pub(super) fn end_order(
         &self,
         asker: Asker,
