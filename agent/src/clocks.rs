@@ -4,22 +4,18 @@
 //! of the plan.
 
 use parking_lot::Mutex;
-use regionmesh_core::{
-    gossip::skew::ClockReading,
-    leader::{PeerClock, PlanClock},
-    now::Now,
-};
-use regionmesh_protocol::{identity::AgentId, plan::Plan};
+use regionmesh_core::{gossip::skew::PeerClock, leader::PlanClock, now::Now};
+use regionmesh_protocol::plan::Plan;
 use regionmesh_runtime::time::unix_ms;
-use std::{borrow::Cow, collections::VecDeque, sync::Arc, time::Instant};
+use std::{borrow::Cow, collections::VecDeque, sync::Arc};
 
 /// Most clocks of peers that wait for the dns-leader actor; the oldest are dropped.
 const HEARD_MAX: usize = 1_024;
 
-/// Both clocks of this machine.
+/// Both clocks of this machine; the monotonic one is virtual under paused tokio time.
 pub(crate) fn now() -> Now {
     Now {
-        monotonic: Instant::now(),
+        monotonic: tokio::time::Instant::now().into_std(),
         unix_ms: unix_ms(),
     }
 }
@@ -39,7 +35,7 @@ struct State {
 impl Default for Clocks {
     fn default() -> Self {
         let state = State {
-            plan: PlanClock::new(Instant::now()),
+            plan: PlanClock::new(now().monotonic),
             heard: VecDeque::new(),
         };
 
@@ -50,39 +46,8 @@ impl Default for Clocks {
 }
 
 impl Clocks {
-    /// The reading of our clocks, for a peer.
-    pub fn reading(&self) -> ClockReading {
-        let now = now();
-        ClockReading {
-            unix_ms: now.unix_ms,
-            plan: self.plan().age(now),
-        }
-    }
-
-    /// Takes in a peer's clocks as of its request; its time in transit is unknown.
-    pub fn received(&self, reading: &ClockReading) {
-        self.heard(PeerClock {
-            reading: *reading,
-            received: Instant::now(),
-            asked: None,
-        });
-    }
-
-    /// Takes in a peer's clocks as of its answer, and when it was asked and answered.
-    pub fn compared(
-        &self,
-        peer: &AgentId,
-        reading: &ClockReading,
-        (asked, answered): (Instant, Instant),
-    ) {
-        self.heard(PeerClock {
-            reading: *reading,
-            received: answered,
-            asked: Some((peer.clone(), asked)),
-        });
-    }
-
-    fn heard(&self, peer: PeerClock) {
+    /// Takes in a peer's clocks.
+    pub fn heard(&self, peer: PeerClock) {
         let heard = &mut self.state.lock().heard;
         if heard.len() >= HEARD_MAX {
             heard.pop_front();

@@ -19,7 +19,6 @@ use regionmesh_protocol::{
     plan::Order,
     register::{
         acceptor::{AcceptorReply, AcceptorRequest},
-        ballot::Ballot,
         prevote::PreVoteRequest,
     },
     wire::{Attested, OrderOrigin, PeerRefusal, PeerReply, PeerRequest},
@@ -87,9 +86,13 @@ impl RequestHandler {
 
     /// Requests that any agent may send.
     async fn plain(&self, caller: &AgentId, request: PeerRequest) -> PeerReply {
+        if let Some(why) = request.others_ballot(caller) {
+            return self.refused(caller, why, "the register");
+        }
+
         let answer = match request {
             PeerRequest::Acceptor(request) => return self.acceptor(caller, request).await,
-            PeerRequest::PreVote(request) => return self.vote(caller, request).await,
+            PeerRequest::PreVote(request) => return self.vote(request).await,
             PeerRequest::CataloguePage { digest, offset } => {
                 self.replicator
                     .call(
@@ -120,22 +123,7 @@ impl RequestHandler {
         answer.unwrap_or_else(|error| PeerReply::Failed(error.to_string()))
     }
 
-    /// The refusal of a ballot that is not the caller's own.
-    fn refused_ballot(&self, caller: &AgentId, ballot: Option<&Ballot>) -> Option<PeerReply> {
-        let ballot = ballot.filter(|ballot| ballot.agent != *caller)?.clone();
-        let why = PeerRefusal::OthersBallot {
-            caller: caller.clone(),
-            ballot,
-        };
-
-        Some(self.refused(caller, why, "the register"))
-    }
-
     async fn acceptor(&self, caller: &AgentId, request: AcceptorRequest) -> PeerReply {
-        if let Some(refused) = self.refused_ballot(caller, request.ballot()) {
-            return refused;
-        }
-
         let asked = request.reach();
         let answer = self
             .leader
@@ -168,11 +156,7 @@ impl RequestHandler {
         }
     }
 
-    async fn vote(&self, caller: &AgentId, request: PreVoteRequest) -> PeerReply {
-        if let Some(refused) = self.refused_ballot(caller, Some(&request.ballot)) {
-            return refused;
-        }
-
+    async fn vote(&self, request: PreVoteRequest) -> PeerReply {
         let answer = self
             .leader
             .call(

@@ -52,8 +52,8 @@ pub struct Snapshots {
     pub leader: watch::Sender<LeaderView>,
     /// Whether the plan is frozen. Writer: dns-leader.
     pub freeze: watch::Sender<Option<Arc<Freeze>>>,
-    /// The result of this agent's own probes of every region, or of its region's observers' probes.
-    /// Writer: health.
+    /// What this agent sees of every region, by its own probes or its region's observers'. Writer:
+    /// health.
     pub own_view: watch::Sender<Arc<BTreeMap<RegionName, OwnView>>>,
     /// The catalogue of the region's bucket. Writer: replicator.
     pub catalogue: watch::Sender<Arc<Catalogue>>,
@@ -86,5 +86,49 @@ impl Snapshots {
                 certificate: committed.certificate.clone(),
             })),
         }
+    }
+}
+
+/// A watched value, for a reader that takes it whenever it changed.
+#[derive(Debug)]
+pub(crate) struct Feed<T> {
+    receiver: watch::Receiver<T>,
+    has_begun: bool,
+}
+
+impl<T: Clone> Feed<T> {
+    /// Begins with the current value.
+    pub(crate) fn new(receiver: watch::Receiver<T>) -> Self {
+        Self {
+            receiver,
+            has_begun: false,
+        }
+    }
+
+    /// The value, if it was not taken yet.
+    pub(crate) fn take(&mut self) -> Option<T> {
+        let is_new = self.receiver.has_changed().unwrap_or_default();
+        let is_first = !std::mem::replace(&mut self.has_begun, true);
+        (is_new || is_first).then(|| self.receiver.borrow_and_update().clone())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_feed_begins_with_the_current_value_and_then_has_changes_alone() {
+        let sender = watch::Sender::new(1);
+        let mut feed = Feed::new(sender.subscribe());
+        assert_eq!([feed.take(), feed.take()], [Some(1), None]);
+
+        sender.send_replace(2);
+        sender.send_replace(3);
+        assert_eq!([feed.take(), feed.take()], [Some(3), None]);
+
+        let mut late = Feed::new(sender.subscribe());
+        drop(sender);
+        assert_eq!([late.take(), late.take()], [Some(3), None]);
     }
 }

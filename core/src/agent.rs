@@ -12,8 +12,10 @@
 //!    which the caller answers DNS.
 //!
 //! `types` has the inputs and effects; `parts` and `known` the state; `routing` says which part
-//! needs what another part decides; `paces` says when each part acts without an input.
+//! needs what another part decides; `paces` says when each part acts without an input, at the
+//! [`intervals`].
 
+pub mod intervals;
 mod known;
 mod paces;
 mod parts;

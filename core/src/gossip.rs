@@ -45,7 +45,7 @@ pub use owner::SeenEntry;
 pub use signature::{Signer, Verifier};
 pub use state::{Board, Judge};
 pub use tree::{Hashes, Leaves};
-pub use types::{Effect, ExchangeError, Input, Notice, Settings, Ticket};
+pub use types::{Effect, ExchangeError, Input, Notice, Settings};
 pub use view::{AgentView, BoardView, SeenStatus};
 
 use crate::now::Now;
@@ -83,12 +83,12 @@ pub struct Gossip {
     announced: EntryVersion,
     /// All connected agents, once they are known.
     links: Option<BTreeSet<AgentId>>,
-    /// The age of the plan, and when it was that.
+    /// The plan's age, and when it was given.
     plan_age: Option<(PlanAge, Instant)>,
     tick_at: Instant,
     alarm: Option<Instant>,
     is_view_stale: bool,
-    /// When the last exchange with another region began, until it is published.
+    /// Start of the last successful exchange with another region, until it is published.
     heard: Option<Instant>,
 }
 
@@ -270,7 +270,7 @@ impl Gossip {
             return;
         };
 
-        for peer in self.spread.reconcile(links, now) {
+        for peer in self.spread.reconcile(links) {
             self.link_up(&peer, now, out);
         }
     }

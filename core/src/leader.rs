@@ -35,11 +35,10 @@ mod turn;
 mod types;
 mod weighing;
 
-pub use clocks::PeerClock;
 pub use notice::{ElectionNotice, Notice, OrderNotice, OrderOutcome, PlanNotice, RegisterNotice};
 pub use plan_clock::PlanClock;
 pub use state::Leader;
-pub use types::{Contact, Effect, Input, LeaderView, Refusal, Settings, Start, Ticket};
+pub use types::{Contact, Effect, Input, LeaderView, Refusal, Settings, Start};
 
 #[cfg(test)]
 #[allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]

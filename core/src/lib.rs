@@ -17,12 +17,16 @@ pub mod leader;
 pub mod notify;
 pub mod now;
 pub mod planning;
+pub mod problem_change;
 pub mod recovery;
 pub mod rendezvous;
 pub mod replication;
 pub mod throttle;
+mod ticket;
 
 pub use agent::Core;
+pub use ticket::Ticket;
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used)]
 mod testing;

@@ -1,7 +1,37 @@
 //! What the tests of several parts share.
 
-use crate::gossip::{Signer, Verifier};
+use crate::{
+    gossip::{Signer, Verifier},
+    planning::{PlanSettings, RegionSettings, Strategy},
+    recovery::ramp::RecoveryPolicy,
+};
 use regionmesh_protocol::identity::AgentId;
+
+/// Settings with which all of these regions share the traffic, from one address each.
+pub(crate) fn plan_settings(regions: &[&str]) -> PlanSettings {
+    let region = |name: &&str| {
+        let settings = RegionSettings {
+            weight_bp: 10_000,
+            priority: 0,
+            addresses: vec!["127.0.0.1".parse().unwrap()],
+            capacity_rps: None,
+        };
+        (name.parse().unwrap(), settings)
+    };
+
+    PlanSettings {
+        regions: regions.iter().map(region).collect(),
+        strategy: Strategy::Weighted,
+        suspect_percent: 10,
+        recovery: RecoveryPolicy::default(),
+        max_out: 1,
+        ttl_ms: 5_000,
+        is_serving_embedded: true,
+        judges_each_address: true,
+        has_inference_probes: false,
+        measured_capacity: false,
+    }
+}
 
 /// A toy key: the "chain" names owner and key, a signature is a hash under a secret that only tests
 /// know.
@@ -27,11 +57,9 @@ pub(crate) struct Toy;
 
 impl Verifier for Toy {
     fn check_chain(&self, owner: &AgentId, chain: &[Vec<u8>]) -> Result<(), String> {
-        let leaf = chain.first().ok_or("empty")?;
-        if leaf.starts_with(format!("{owner}#").as_bytes()) {
-            Ok(())
-        } else {
-            Err("another's".into())
+        match chain {
+            [leaf] if leaf.starts_with(format!("{owner}#").as_bytes()) => Ok(()),
+            _ => Err("another's".into()),
         }
     }
     fn check_signature(
@@ -46,5 +74,10 @@ impl Verifier for Toy {
         } else {
             Err("forged".into())
         }
+    }
+    /// An owner's later keys begin to be valid later. None ends soon.
+    fn validity_ms(&self, chain: &[Vec<u8>]) -> Option<(u64, u64)> {
+        let (_, number) = str::from_utf8(chain.first()?).ok()?.rsplit_once('#')?;
+        Some((number.parse().ok()?, u64::MAX))
     }
 }

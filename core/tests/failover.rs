@@ -20,16 +20,7 @@ use regionmesh_protocol::{
 };
 use std::collections::BTreeMap;
 
-const POLICY: ProbePolicy = ProbePolicy {
-    failures: 3,
-    evidence_ms: 300,
-    interval_ms: 500,
-    confirm_interval_ms: 100,
-    successes: 3,
-    suspect_ms: 2_000,
-    silent_ms: 8_000,
-    gap_ms: 1_750,
-};
+const POLICY: ProbePolicy = ProbePolicy::DEFAULT;
 const MINUTE: u64 = 60_000;
 
 /// What is so, as opposed to what is observed.

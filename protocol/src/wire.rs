@@ -84,6 +84,22 @@ pub enum PeerRequest {
     Attested(Box<Attested>),
 }
 
+impl PeerRequest {
+    /// The refusal of a request under a ballot that is not the caller's own.
+    pub fn others_ballot(&self, caller: &AgentId) -> Option<PeerRefusal> {
+        let ballot = match self {
+            Self::Acceptor(request) => request.ballot()?,
+            Self::PreVote(request) => &request.ballot,
+            _ => return None,
+        };
+
+        (ballot.agent != *caller).then(|| PeerRefusal::OthersBallot {
+            caller: caller.clone(),
+            ballot: ballot.clone(),
+        })
+    }
+}
+
 /// A request with the proof of an operator's token: a certificate alone does not authorise orders.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Attested {

@@ -2,6 +2,7 @@
 //! mesh.
 
 use crate::time::unix_ms;
+use regionmesh_core::problem_change::ProblemChange;
 use regionmesh_protocol::status::problem::{
     DETAIL_MAX, PROBLEMS_MAX, Problem, ProblemKind, SUBJECT_MAX,
 };
@@ -42,6 +43,20 @@ impl Problems {
 
             true
         });
+    }
+
+    /// Carries out what the core decided.
+    pub fn apply(&self, change: ProblemChange) {
+        match change {
+            ProblemChange::Set {
+                kind,
+                subject,
+                detail,
+            } => self.set(kind, subject, detail),
+            ProblemChange::Retain { kind, subjects } => {
+                self.retain(kind, |subject| subjects.contains(subject))
+            }
+        }
     }
 
     /// Clears a problem.

@@ -9,23 +9,18 @@ mod inbox;
 mod metrics;
 mod notices;
 
-use crate::{actors::messages::GossipMessage, snapshots::Snapshots};
+use crate::{actors::messages::GossipMessage, clocks::now, snapshots::Snapshots};
 pub use metrics::GossipMetrics;
 use parking_lot::Mutex;
 use ractor::{Actor, ActorProcessingErr, ActorRef, RpcReplyPort};
 use rand::{SeedableRng, rngs::StdRng};
 use regionmesh_core::{
-    gossip::{Gossip, Input, Settings, Signer, Ticket, Verifier},
-    now::Now,
+    Ticket,
+    gossip::{Gossip, Input, Settings, Signer, Verifier},
 };
 use regionmesh_mesh::{GossipTransport, LinkInfo};
 use regionmesh_protocol::identity::{AgentId, MeshName};
-use regionmesh_runtime::time::unix_ms;
-use std::{
-    collections::BTreeMap,
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use tokio::{
     sync::watch,
     task::{JoinHandle, JoinSet},
@@ -104,18 +99,6 @@ pub struct GossipState {
     alarm: Option<Alarm>,
     replies: BTreeMap<Ticket, RpcReplyPort<Vec<u8>>>,
     tickets: u64,
-}
-
-/// The monotonic clock; virtual under paused tokio time.
-fn instant() -> Instant {
-    tokio::time::Instant::now().into_std()
-}
-
-fn now() -> Now {
-    Now {
-        monotonic: instant(),
-        unix_ms: unix_ms(),
-    }
 }
 
 impl Actor for GossipActor {
@@ -203,7 +186,7 @@ impl GossipState {
 
     fn feed(&mut self, me: &ActorRef<GossipMessage>, input: Input) {
         let now = now();
-        let plan_age = self.arguments.snapshots.clocks.reading().plan;
+        let plan_age = self.arguments.snapshots.clocks.plan().age(now);
         let mut effects = Vec::new();
 
         {

@@ -18,6 +18,7 @@ mod tests;
 use crate::{
     actors::messages::{GossipMessage, HealthMessage},
     address::Address,
+    clocks::now,
     config::Config,
     probe::{NetworkProber, Prober, Target, TargetError},
     snapshots::Snapshots,
@@ -26,20 +27,16 @@ pub use metrics::HealthMetrics;
 use probing::{EndpointTargets, Probing, watch_board, watch_canaries};
 use ractor::{Actor, ActorProcessingErr, ActorRef};
 use regionmesh_core::{
+    agent::intervals::HEALTH_TICK,
     health::{Effect, Health, Input, Probe, Restored},
-    now::Now,
 };
 use regionmesh_protocol::{
     identity::RegionName,
     status::{ServingStatus, StatusEntry},
 };
-use regionmesh_runtime::time::unix_ms;
 use settings::{settings, targets};
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
-use tokio::{sync::watch, task::JoinSet, time::Instant};
-
-/// Interval between two ticks of the core.
-const TICK: Duration = Duration::from_millis(500);
+use std::{collections::BTreeMap, sync::Arc};
+use tokio::{sync::watch, task::JoinSet};
 
 /// What the actor is started with.
 #[derive(Clone)]
@@ -181,7 +178,7 @@ impl HealthState {
         let health = self.myself.clone();
         self.watchers.spawn(async move {
             while health.cast(HealthMessage::Tick).is_ok() {
-                tokio::time::sleep(TICK).await;
+                tokio::time::sleep(HEALTH_TICK).await;
             }
         });
 
@@ -258,13 +255,5 @@ impl HealthState {
         {
             tracing::debug!(%error, "observations were not published; retrying within 2 s");
         }
-    }
-}
-
-/// The clocks; the monotonic one is virtual under paused tokio time.
-fn now() -> Now {
-    Now {
-        monotonic: Instant::now().into_std(),
-        unix_ms: unix_ms(),
     }
 }

@@ -23,18 +23,16 @@ use acceptor::{ACCEPTOR_REQUESTS, Acceptor};
 pub use arguments::LeaderArguments;
 pub use metrics::LeaderMetrics;
 use ractor::{Actor, ActorProcessingErr, ActorRef};
-use regionmesh_core::leader::Input;
+use regionmesh_core::{
+    agent::intervals::{LEADER_PAUSE, LEADER_TICK},
+    leader::Input,
+};
 use regionmesh_store::load_committed_plan;
 use runner::Runner;
 use saved_plan::save_plans;
 pub use signing::Signing;
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 use tokio::{sync::Semaphore, task::JoinSet};
-
-/// Longest time between two ticks: the resolution of the timeouts of proposer and election.
-const TICK: Duration = Duration::from_millis(100);
-/// Shortest time between two ticks, however busy the board is.
-const TICK_MIN: Duration = Duration::from_millis(20);
 
 #[derive(Debug, Default)]
 pub struct LeaderActor;
@@ -118,8 +116,7 @@ impl Actor for LeaderActor {
                 Input::AcceptorAnswered { from, answer }
             }
             LeaderMessage::Voted { from, ballot, vote } => Input::Voted { from, ballot, vote },
-            LeaderMessage::ProposerHeard(ballot) => Input::ProposerHeard(ballot),
-            LeaderMessage::AskedTooFar => Input::AskedTooFar,
+            LeaderMessage::AcceptorAsked(input) => *input,
             LeaderMessage::AcceptorRead {
                 round,
                 from,
@@ -149,12 +146,12 @@ async fn tick(myself: ActorRef<LeaderMessage>, snapshots: Snapshots) {
     let mut board = snapshots.board.subscribe();
     let mut verdicts = snapshots.verdicts.subscribe();
     while myself.cast(LeaderMessage::Tick).is_ok() {
-        tokio::time::sleep(TICK_MIN).await;
+        tokio::time::sleep(LEADER_PAUSE).await;
         // The senders live in `snapshots`, so `changed` never fails.
         tokio::select! {
             _ = board.changed() => {}
             _ = verdicts.changed() => {}
-            () = tokio::time::sleep(TICK - TICK_MIN) => {}
+            () = tokio::time::sleep(LEADER_TICK - LEADER_PAUSE) => {}
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use crate::{actors::cost::Verdict, cost::books::Books};
 use ractor::RpcReplyPort;
-use regionmesh_core::{health::FinishedProbe, replication};
+use regionmesh_core::{health::FinishedProbe, leader, replication};
 use regionmesh_mesh::PeerError;
 use regionmesh_protocol::{
     identity::{AgentId, RegionName},
@@ -96,10 +96,8 @@ pub enum LeaderMessage {
         /// Its vote, or why there is none.
         vote: Result<PreVoteReply, String>,
     },
-    /// Its own: a proposer got a promise or an accept from our region's acceptor.
-    ProposerHeard(Ballot),
-    /// Its own: a proposer asked our region's acceptor for more than is known to be plausible.
-    AskedTooFar,
+    /// Its own: what a proposer's request to our region's acceptor means.
+    AcceptorAsked(Box<leader::Input>),
     /// Its own: an acceptor's state, to be compared with what agents publish.
     AcceptorRead {
         /// In which round of reading.

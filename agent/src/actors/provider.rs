@@ -149,14 +149,14 @@ async fn sync_zone(arguments: ProviderArguments) {
 
         let due = arguments.due();
         let wait = writer.write(due.as_ref()).await;
-        let unverified = writer.unverified.take();
+        let unverified = writer.unverified.clone();
 
         // The senders live in `snapshots`, so `changed` never fails.
         tokio::select! {
             _ = plans.changed() => {}
             _ = leaders.changed() => {}
             _ = currents.changed() => {}
-            () = await_sync(&arguments.provider, unverified) => {}
+            () = await_sync(&arguments.provider, unverified) => writer.unverified = None,
             () = tokio::time::sleep(wait) => writer.check_drift(due).await,
         }
     }
@@ -228,6 +228,7 @@ mod tests {
     #[derive(Default)]
     struct Recorder {
         written: watch::Sender<Vec<u64>>,
+        propagates_in: Duration,
         settled: watch::Sender<u32>,
         comparisons: watch::Sender<u32>,
         drifted: Mutex<Vec<&'static str>>,
@@ -296,6 +297,7 @@ mod tests {
             _: &Published,
             _: OnProgress<'_>,
         ) -> Result<Propagation, ProviderError> {
+            tokio::time::sleep(self.propagates_in).await;
             self.settled.send_modify(|count| *count += 1);
             Ok(Propagation::default())
         }
@@ -359,6 +361,23 @@ mod tests {
         snapshots.plan.send_replace(plan(3));
         tokio::time::sleep(Duration::from_secs(600)).await;
         assert_eq!(*recorder.written.borrow(), [1, 2]);
+        task.abort();
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_plan_that_gains_signatures_is_written_once_and_still_verified() {
+        let (recorder, snapshots, task) = start(Recorder {
+            propagates_in: Duration::from_secs(10),
+            ..Recorder::default()
+        });
+        lead(&snapshots, true);
+        snapshots.plan.send_replace(plan(1));
+        until(&recorder.written, |written| written == &[1]).await;
+
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        snapshots.plan.send_replace(plan(1));
+        until(&recorder.settled, |settled| *settled == 1).await;
+        assert_eq!(*recorder.written.borrow(), [1]);
         task.abort();
     }
 

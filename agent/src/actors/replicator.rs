@@ -16,13 +16,12 @@ mod tasks;
 use crate::actors::messages::ReplicatorMessage;
 pub use arguments::ReplicatorArguments;
 use ractor::{Actor, ActorProcessingErr, ActorRef};
-use regionmesh_core::replication::Input;
+use regionmesh_core::{
+    agent::intervals::{REPLICATION_BOARD_PAUSE, REPLICATION_TICK},
+    replication::Input,
+};
 pub use state::ReplicatorState;
-use std::time::Duration;
 use tokio_util::task::AbortOnDropHandle;
-
-/// How often due work is checked when nothing changes.
-const TICK: Duration = Duration::from_millis(500);
 
 pub struct ReplicatorActor;
 
@@ -41,8 +40,7 @@ impl Actor for ReplicatorActor {
             let me = me.clone();
             tokio::spawn(async move {
                 while board.changed().await.is_ok() && me.cast(ReplicatorMessage::Changed).is_ok() {
-                    // The board changes many times a second; what is held changes rarely.
-                    tokio::time::sleep(Duration::from_millis(50)).await;
+                    tokio::time::sleep(REPLICATION_BOARD_PAUSE).await;
                 }
             })
         };
@@ -57,7 +55,7 @@ impl Actor for ReplicatorActor {
             })
         };
 
-        me.send_interval(TICK, || ReplicatorMessage::Tick);
+        me.send_interval(REPLICATION_TICK, || ReplicatorMessage::Tick);
         let watchers = [board_watcher, store_watcher].map(AbortOnDropHandle::new);
         let mut state = ReplicatorState::new(arguments, watchers);
 

@@ -1,7 +1,10 @@
 //! `[health]`: probes of endpoints, their interval, and the criteria of failure.
 
 use super::RegionConfig;
-use regionmesh_core::health::gray::{GrayConclusion, GrayPolicy};
+use regionmesh_core::health::{
+    gray::{GrayConclusion, GrayPolicy},
+    probe::ProbePolicy,
+};
 use serde::{Deserialize, Serialize};
 use std::{collections::BTreeMap, path::PathBuf};
 
@@ -61,17 +64,18 @@ pub struct HealthConfig {
 
 impl Default for HealthConfig {
     fn default() -> Self {
+        let policy = ProbePolicy::DEFAULT;
         Self {
             probe: ProbeKind::Http,
             path: "/v2/health/ready".into(),
-            interval_ms: 500,
+            interval_ms: policy.interval_ms,
             timeout_ms: 1_000,
-            failures: 3,
-            confirm_interval_ms: 100,
-            evidence_ms: 300,
-            successes: 3,
-            suspect_ms: 2_000,
-            silent_ms: 8_000,
+            failures: policy.failures,
+            confirm_interval_ms: policy.confirm_interval_ms,
+            evidence_ms: policy.evidence_ms,
+            successes: policy.successes,
+            suspect_ms: policy.suspect_ms,
+            silent_ms: policy.silent_ms,
             canaries: Vec::new(),
             each_address: true,
             minimum_addresses: 1,

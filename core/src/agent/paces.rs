@@ -1,21 +1,10 @@
 //! When the parts act without an input.
 
+use super::intervals::{
+    HEALTH_BOARD_PAUSE, HEALTH_TICK, LEADER_PAUSE, LEADER_TICK, REPLICATION_BOARD_PAUSE,
+    REPLICATION_TICK,
+};
 use std::time::{Duration, Instant};
-
-/// Interval between two ticks of health.
-const HEALTH_TICK: Duration = Duration::from_millis(500);
-/// Shortest time between two boards that health reads.
-const HEALTH_BOARD_PAUSE: Duration = Duration::from_millis(20);
-/// Longest time between two ticks of the leader part: the resolution of the timeouts of proposer
-/// and election.
-const LEADER_TICK: Duration = Duration::from_millis(100);
-/// Shortest time between two ticks of the leader part, however busy the board is.
-const LEADER_PAUSE: Duration = Duration::from_millis(20);
-/// How often replication checks what is due when nothing changes.
-const REPLICATION_TICK: Duration = Duration::from_millis(500);
-/// Shortest time between two boards that replication reads. The board changes many times a second;
-/// what is held changes rarely.
-const REPLICATION_BOARD_PAUSE: Duration = Duration::from_millis(50);
 
 /// When each part acts next.
 #[derive(Debug)]

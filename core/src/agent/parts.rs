@@ -1,4 +1,4 @@
-//! The parts that begin anew when the caller restarts, and the inputs that wait for a part.
+//! The parts that start over when the caller restarts, and the inputs that wait for a part.
 
 use super::types::Settings;
 use crate::{

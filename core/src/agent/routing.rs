@@ -1,12 +1,7 @@
 //! Which part needs what another part decides, and what leaves the core.
 
 use super::{Core, parts::Step, types::Effect};
-use crate::{
-    gossip, health,
-    leader::{self, PeerClock},
-    now::Now,
-    replication,
-};
+use crate::{gossip, health, leader, now::Now, replication};
 use rand::Rng;
 use regionmesh_protocol::status::StatusEntry;
 
@@ -18,7 +13,7 @@ impl Core {
                 let mut effects = Vec::new();
                 self.gossip.handle(input, now, rng, &mut effects);
                 for effect in effects {
-                    self.route_gossip(effect, now, out);
+                    self.route_gossip(effect, out);
                 }
             }
             Step::Health(input) => {
@@ -51,7 +46,7 @@ impl Core {
         }
     }
 
-    fn route_gossip(&mut self, effect: gossip::Effect, now: Now, out: &mut Vec<Effect>) {
+    fn route_gossip(&mut self, effect: gossip::Effect, out: &mut Vec<Effect>) {
         match effect {
             gossip::Effect::Board(board) => {
                 self.known.board = board.clone();
@@ -64,23 +59,8 @@ impl Core {
                 self.queue.push_back(Step::Contact);
             }
             gossip::Effect::WakeAt(at) => self.gossip_wake = Some(at),
-            gossip::Effect::ClockReceived(reading) => {
-                self.queue_for_leader(leader::Input::PeerClock(PeerClock {
-                    reading,
-                    received: now.monotonic,
-                    asked: None,
-                }));
-            }
-            gossip::Effect::ClockCompared {
-                peer,
-                reading,
-                span: (asked, answered),
-            } => {
-                self.queue_for_leader(leader::Input::PeerClock(PeerClock {
-                    reading,
-                    received: answered,
-                    asked: Some((peer, asked)),
-                }));
+            gossip::Effect::PeerClock(peer) => {
+                self.queue_for_leader(leader::Input::PeerClock(peer));
             }
             effect => out.push(Effect::Gossip(effect)),
         }

@@ -42,8 +42,7 @@ pub enum Input {
 /// What to do.
 ///
 /// Of the effects of parts, these stay inside: every `Publish`, [`gossip::Effect::WakeAt`],
-/// [`gossip::Effect::Heard`], [`gossip::Effect::ClockReceived`] and
-/// [`gossip::Effect::ClockCompared`].
+/// [`gossip::Effect::Heard`] and [`gossip::Effect::PeerClock`].
 #[derive(Debug)]
 pub enum Effect {
     /// Replaces the alarm: the next [`Input::Wake`] is due then; may have passed.

@@ -30,14 +30,13 @@ impl Delta {
         let known: BTreeSet<_> = self
             .entries
             .iter()
-            .map(|entry| (entry.owner.clone(), entry.kind))
+            .map(|entry| (&entry.owner, entry.kind))
             .collect();
-        let is_new = |entry: &Entry| !known.contains(&(entry.owner.clone(), entry.kind));
-        let new = other.entries.into_iter().filter(is_new);
+        let is_new = |entry: &Entry| !known.contains(&(&entry.owner, entry.kind));
+        let new: Vec<Entry> = other.entries.into_iter().filter(is_new).collect();
 
         // The certificates of `other` come before the entries that need them.
-        let rest = std::mem::take(&mut self.entries);
-        self.entries.extend(new.chain(rest));
+        self.entries.splice(0..0, new);
         self.has_more |= other.has_more;
     }
 }

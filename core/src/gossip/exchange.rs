@@ -5,13 +5,13 @@ use super::{
     delta::Delta,
     messages::{Compare, Comparison, ExchangeReply, ExchangeRequest},
     outcome::Applied,
-    skew::ClockReading,
+    skew::{ClockReading, PeerClock},
     spread::{Due, FAN_OUT, Step},
     state::Judge,
     tree::Leaves,
     types::{Effect, ExchangeError, Notice},
 };
-use crate::now::Now;
+use crate::now::{Now, millis};
 use regionmesh_protocol::{identity::AgentId, plan::PlanAge};
 use std::{collections::BTreeSet, time::Instant};
 
@@ -29,7 +29,11 @@ impl Gossip {
         let reply = match ExchangeRequest::decode(request) {
             Ok(request) => {
                 out.push(Effect::Notice(Notice::ExchangeAnswered));
-                out.push(Effect::ClockReceived(request.clock));
+                out.push(Effect::PeerClock(PeerClock {
+                    reading: request.clock,
+                    received: now.monotonic,
+                    asked: None,
+                }));
                 let recipients = request.recipients.into_iter().collect();
                 self.apply(from, request.delta, recipients, now.monotonic, out);
 
@@ -85,7 +89,7 @@ impl Gossip {
     pub(super) fn exchange_ended(
         &mut self,
         with: &AgentId,
-        span: (Instant, Instant),
+        (asked, answered): (Instant, Instant),
         answer: Result<Vec<u8>, ExchangeError>,
         now: Instant,
         out: &mut Vec<Effect>,
@@ -93,15 +97,15 @@ impl Gossip {
         match answer.and_then(|bytes| read(&bytes)) {
             Ok((clock, comparison)) => {
                 out.push(Effect::Notice(Notice::Exchanged));
-                out.push(Effect::ClockCompared {
-                    peer: with.clone(),
+                out.push(Effect::PeerClock(PeerClock {
                     reading: clock,
-                    span,
-                });
+                    received: answered,
+                    asked: Some((with.clone(), asked)),
+                }));
                 let is_compared =
                     matches!(comparison, Comparison::Equal | Comparison::Owners { .. });
                 if is_compared && with.region != self.own.region {
-                    self.heard = Some(span.0);
+                    self.heard = Some(asked);
                 }
 
                 let next = self.next_step(with, comparison, now, out);
@@ -199,13 +203,14 @@ impl Gossip {
         let is_small = self.is_small();
         let mut known_by = recipients;
         known_by.insert(from.clone());
+        let change_count = changes.len();
         let relayed: Vec<_> = changes
-            .iter()
+            .into_iter()
             .filter(|change| is_small || change.is_urgent)
-            .map(|change| (change.owner.clone(), change.kind))
+            .map(|change| (change.owner, change.kind))
             .collect();
 
-        if relayed.len() < changes.len() {
+        if relayed.len() < change_count {
             self.spread.learned_routine();
         }
         if !relayed.is_empty() {
@@ -223,10 +228,6 @@ impl Gossip {
     pub(super) fn begin_exchange(&mut self, due: Due, now: Now, out: &mut Vec<Effect>) {
         let with = due.peer;
         let mut delta = self.board.delta_with(&due.news, DELTA_BYTES);
-        let all_owners = |gossip: &Self| Compare::Owners {
-            leaves: Leaves::ALL,
-            digest: gossip.board.digest(),
-        };
 
         let compare = match due.step {
             Some(Step::Send(leaves, digest)) => {
@@ -237,15 +238,9 @@ impl Gossip {
                 delta.merge(lacked);
                 Compare::Nothing
             }
-            Some(Step::Owners(leaves)) => Compare::Owners {
-                leaves,
-                digest: self.board.digest_of(leaves),
-            },
-            Some(Step::Begin) if !self.is_small() => {
-                Compare::Branches(self.board.tree().branches())
-            }
-            Some(Step::Begin) => all_owners(self),
-            None if self.is_small() => all_owners(self),
+            Some(Step::Owners(leaves)) => self.owners(leaves),
+            Some(Step::Begin) | None if self.is_small() => self.owners(Leaves::ALL),
+            Some(Step::Begin) => Compare::Branches(self.board.tree().branches()),
             None => Compare::Nothing,
         };
         if let Compare::Owners { leaves, .. } = &compare {
@@ -272,14 +267,19 @@ impl Gossip {
         }
     }
 
+    fn owners(&self, leaves: Leaves) -> Compare {
+        Compare::Owners {
+            leaves,
+            digest: self.board.digest_of(leaves),
+        }
+    }
+
     fn clock(&self, now: Now) -> ClockReading {
         let plan = self.plan_age.map(|(age, at)| {
-            let passed = now.monotonic.saturating_duration_since(at).as_millis();
-            let passed_ms = u64::try_from(passed).unwrap_or(u64::MAX);
-
+            let passed = now.monotonic.saturating_duration_since(at);
             PlanAge {
                 made_ms: age.made_ms,
-                age_ms: age.age_ms.saturating_add(passed_ms),
+                age_ms: age.age_ms.saturating_add(millis(passed)),
             }
         });
 

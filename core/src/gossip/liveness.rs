@@ -1,5 +1,6 @@
 //! Since when agents are alive or dead, and when a dead one is forgotten.
 
+use crate::now::millis;
 use regionmesh_protocol::identity::AgentId;
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -91,5 +92,5 @@ impl Liveness {
 
 /// Milliseconds.
 pub(super) fn age_ms(since: Instant, now: Instant) -> u64 {
-    u64::try_from(now.saturating_duration_since(since).as_millis()).unwrap_or(u64::MAX)
+    millis(now.saturating_duration_since(since))
 }

@@ -7,7 +7,10 @@
 
 use regionmesh_protocol::{identity::AgentId, plan::PlanAge};
 use serde::{Deserialize, Serialize};
-use std::collections::{BTreeMap, VecDeque};
+use std::{
+    collections::{BTreeMap, VecDeque},
+    time::Instant,
+};
 
 /// Clocks that differ by more than this are reported, milliseconds.
 pub(crate) const SKEW_REPORTED_MS: u64 = 2_000;
@@ -30,6 +33,16 @@ pub struct ClockReading {
     pub unix_ms: u64,
     /// The age of the plan that it knows, if it measured that.
     pub plan: Option<PlanAge>,
+}
+
+/// A peer's clocks, as a board exchange carried them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PeerClock {
+    pub reading: ClockReading,
+    /// When it arrived.
+    pub received: Instant,
+    /// Whom we had asked, and when. None if the peer asked: the time in transit is unknown then.
+    pub asked: Option<(AgentId, Instant)>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

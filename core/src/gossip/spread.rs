@@ -62,13 +62,13 @@ impl Peer {
         self.step = Some((at, step));
     }
 
-    fn add(&mut self, news: &BTreeSet<EntryName>, recipients: &BTreeSet<AgentId>) {
+    fn add(&mut self, news: BTreeSet<EntryName>, recipients: &BTreeSet<AgentId>) {
         if self.news.is_empty() {
             self.recipients.clone_from(recipients);
         } else {
             self.recipients.retain(|agent| recipients.contains(agent));
         }
-        self.news.extend(news.iter().cloned());
+        self.news.extend(news);
     }
 }
 
@@ -109,17 +109,14 @@ impl Spread {
         self.peers.remove(peer);
     }
 
-    /// Makes the peers those of `links`; returns which are new.
-    pub(super) fn reconcile(&mut self, links: &BTreeSet<AgentId>, now: Instant) -> Vec<AgentId> {
+    /// Drops the peers that are not in `links`; returns those of `links` that are no peers yet.
+    pub(super) fn reconcile(&mut self, links: &BTreeSet<AgentId>) -> Vec<AgentId> {
         self.peers.retain(|peer, _| links.contains(peer));
-        let new: Vec<AgentId> = links
+        links
             .iter()
             .filter(|peer| !self.peers.contains_key(*peer))
             .cloned()
-            .collect();
-
-        new.iter().for_each(|peer| self.link_up(peer, now));
-        new
+            .collect()
     }
 
     /// Our own entries changed.
@@ -174,9 +171,8 @@ impl Spread {
             .peers
             .iter_mut()
             .filter(|(_, peer)| peer.step.is_none() && !peer.is_in_flight);
-        let (abroad, mut local): (Vec<_>, Vec<_>) =
+        let (mut abroad, mut local): (Vec<_>, Vec<_>) =
             idle.partition(|(name, _)| name.region != *own_region);
-        let mut abroad = abroad;
         let is_abroad = !abroad.is_empty() && (self.is_abroad_next || local.is_empty());
         let candidates = if is_abroad { &mut abroad } else { &mut local };
 
@@ -228,7 +224,7 @@ impl Spread {
                 .map(|(name, _)| name.clone())
                 .collect();
             if let Some(peer) = self.peers.get_mut(peer) {
-                peer.add(&lacked, &chosen);
+                peer.add(lacked, &chosen);
             }
         }
     }
@@ -285,8 +281,8 @@ impl Spread {
     }
 }
 
-/// At most [`FAN_OUT`] of `peers`: one of each other region, then of our own region, at least one
-/// of which has a place; then more of other regions.
+/// At most [`FAN_OUT`] of `peers`: one of our own region, one of each other, the rest of our own,
+/// then of others.
 fn choose(peers: &[&AgentId], own_region: &RegionName, rng: &mut impl Rng) -> BTreeSet<AgentId> {
     let mut peers = peers.to_vec();
     peers.shuffle(rng);

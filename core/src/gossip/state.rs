@@ -10,7 +10,7 @@ use super::{
     digest::{Digest, Lack, OwnerDigest},
     limits::BoardLimits,
     owner::{Owner, SeenEntry},
-    tree::{Leaves, Tree, leaf_of},
+    tree::{Leaves, Tree},
 };
 use regionmesh_protocol::{
     identity::{AgentId, MeshName},
@@ -27,6 +27,8 @@ use std::{
 
 #[derive(Debug, Clone, Copy)]
 struct Tombstone {
+    /// Where its owner is in the hash tree.
+    leaf: u8,
     newest: EntryVersion,
     forgotten_at: Instant,
 }
@@ -103,18 +105,18 @@ impl Board {
 
     /// What we hold in these leaves.
     pub(super) fn digest_of(&self, leaves: Leaves) -> Digest {
-        let forgotten = self.tombstones.iter().map(|(owner, stone)| {
-            (
-                owner.clone(),
-                OwnerDigest {
-                    newest: stone.newest,
-                    contents: None,
-                },
-            )
-        });
-        let forgotten =
-            forgotten.filter(|(owner, _)| leaves == Leaves::ALL || leaves.contains(leaf_of(owner)));
+        let tombstones = self
+            .tombstones
+            .iter()
+            .filter(|(_, stone)| leaves.contains(stone.leaf));
+        let forgotten = tombstones.map(|(owner, stone)| {
+            let digest = OwnerDigest {
+                newest: stone.newest,
+                contents: None,
+            };
 
+            (owner.clone(), digest)
+        });
         let held = self
             .owners_in(leaves)
             .map(|(owner, held)| (owner.clone(), held.digest));
@@ -222,11 +224,6 @@ impl Board {
             .unwrap_or_default()
     }
 
-    /// Whether a board with `theirs` lacks anything that we hold.
-    pub fn has_news_for(&self, theirs: &Digest) -> bool {
-        self.has_news_in(Leaves::ALL, theirs)
-    }
-
     /// Whether a board that holds `theirs` in these leaves lacks anything that we hold there.
     pub(super) fn has_news_in(&self, leaves: Leaves, theirs: &Digest) -> bool {
         self.owners_in(leaves).any(|(name, owner)| {
@@ -245,6 +242,7 @@ impl Board {
         self.tombstones.insert(
             owner.clone(),
             Tombstone {
+                leaf: held.leaf,
                 newest: held.newest(),
                 forgotten_at: now,
             },
@@ -281,18 +279,17 @@ impl Board {
         }
 
         owner.last_seen_at = now;
-        let kind = entry.kind;
-        let name = entry.owner.clone();
+        let entry = Arc::new(entry);
         owner.entries.insert(
-            kind,
+            entry.kind,
             SeenEntry {
-                entry: Arc::new(entry),
+                entry: entry.clone(),
                 status_entry: Arc::new(status_entry),
                 seen_at: now,
             },
         );
 
-        owner.summarize(&name);
+        owner.summarize(&entry.owner);
         self.bytes += owner.bytes();
     }
 }

@@ -1,5 +1,8 @@
 use super::*;
-use crate::testing::{Key, Toy};
+use crate::{
+    Ticket,
+    testing::{Key, Toy},
+};
 use proptest::prelude::*;
 use regionmesh_protocol::status::entry::Entry;
 use regionmesh_protocol::status::entry::EntryVersion;
@@ -193,7 +196,7 @@ proptest! {
 
         prop_assert_eq!(contents(&left[0]), contents(&right[0]));
         prop_assert_eq!(left[0].digest(), right[0].digest());
-        prop_assert!(!left[0].has_news_for(&right[0].digest()));
+        prop_assert!(!left[0].has_news_in(Leaves::ALL, &right[0].digest()));
     }
 
     #[test]

@@ -3,9 +3,10 @@
 use super::{
     membership::{PacketError, SwimFault},
     outcome::{PublishError, Rejection},
-    skew::ClockReading,
+    skew::PeerClock,
     view::BoardView,
 };
+use crate::ticket::Ticket;
 use regionmesh_protocol::{
     codec::CodecError,
     identity::{AgentId, MeshName},
@@ -27,10 +28,6 @@ pub struct Settings {
     /// processes.
     pub started_ms: u64,
 }
-
-/// The caller's name for a request that waits for its reply.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Ticket(pub u64);
 
 /// Why an exchange that we began got no answer.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -88,19 +85,13 @@ pub enum Effect {
     Reply(Ticket, Vec<u8>),
     /// The board changed.
     Board(Arc<BoardView>),
-    /// When an exchange with another region began that has succeeded. Follows the board that it
+    /// Start of the last successful exchange with another region. Follows the board that it
     /// brought.
     Heard(Instant),
     /// Replaces the alarm: the next [`Input::Wake`] is due then.
     WakeAt(Instant),
-    /// A peer's clocks as of its request; its time in transit is unknown.
-    ClockReceived(ClockReading),
-    /// A peer's clocks as of its answer, and when it was asked and had answered.
-    ClockCompared {
-        peer: AgentId,
-        reading: ClockReading,
-        span: (Instant, Instant),
-    },
+    /// A peer's clocks, as its request or its answer carried them.
+    PeerClock(PeerClock),
     /// For logs and metrics.
     Notice(Notice),
 }

@@ -1,7 +1,7 @@
 //! The monotonic clock of the health part, and the wall-clock times that it publishes.
 
 use super::verdict::RegionVerdict;
-use crate::now::Now;
+use crate::now::{Now, millis};
 use regionmesh_protocol::{
     plan::{SHIFT_MIN_MS, difference, moved},
     status::condition::Observation,
@@ -21,8 +21,7 @@ impl Clock {
 
     pub(super) fn ms(&self, at: Instant) -> u64 {
         let elapsed = at.saturating_duration_since(self.started.monotonic);
-        let elapsed_ms = u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX);
-        self.started.unix_ms.saturating_add(elapsed_ms)
+        self.started.unix_ms.saturating_add(millis(elapsed))
     }
 }
 

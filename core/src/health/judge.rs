@@ -9,7 +9,10 @@ use super::{
 use crate::gossip::{AgentView, BoardView};
 use regionmesh_protocol::{
     identity::{AgentId, RegionName},
-    status::{Observations, StatusEntry, StatusKind, condition::Condition},
+    status::{
+        Observations, StatusEntry, StatusKind,
+        condition::{Condition, Observation},
+    },
 };
 use std::{
     net::IpAddr,
@@ -19,55 +22,44 @@ use std::{
 /// An observation older than this does not count: five publications were missed.
 pub(super) const FRESH: Duration = Duration::from_secs(10);
 
-/// An agent's entry on the board.
-pub(super) struct Published<'a> {
+/// What one agent has published.
+pub(super) struct Report<'a> {
+    pub(super) agent: &'a AgentId,
     pub(super) observations: &'a Observations,
     /// Whether it is recent and its agent alive.
     pub(super) is_fresh: bool,
 }
 
-/// What an agent observes and reports, if it published anything.
-pub(super) fn published(view: &AgentView, now: Instant) -> Option<Published<'_>> {
-    let seen = view.status_entries.get(&StatusKind::Observations)?;
-    let StatusEntry::Observations(observations) = &*seen.status_entry else {
-        return None;
-    };
-    let age = now.saturating_duration_since(seen.seen_at);
-
-    Some(Published {
-        observations,
-        is_fresh: view.is_alive && age <= FRESH,
-    })
-}
-
-/// What one agent has published.
-pub(super) struct Report<'a> {
-    pub(super) agent: &'a AgentId,
-    pub(super) observations: &'a Observations,
-    pub(super) is_fresh: bool,
-}
-
 impl<'a> Report<'a> {
-    fn on(&self, region: &RegionName) -> Option<Opinion<'a>> {
-        let observation = self
-            .observations
-            .regions
-            .iter()
-            .find(|observation| observation.region == *region)?;
+    /// What `agent` observes and reports, if it published anything.
+    pub(super) fn of(agent: &'a AgentId, view: &'a AgentView, now: Instant) -> Option<Self> {
+        let seen = view.status_entries.get(&StatusKind::Observations)?;
+        let StatusEntry::Observations(observations) = &*seen.status_entry else {
+            return None;
+        };
+        let age = now.saturating_duration_since(seen.seen_at);
 
-        Some(self.opinion(observation.condition, &observation.evidence))
+        Some(Self {
+            agent,
+            observations,
+            is_fresh: view.is_alive && age <= FRESH,
+        })
+    }
+
+    /// What the agent observes of `region`.
+    pub(super) fn seen(&self, region: &RegionName) -> Option<&'a Observation> {
+        let mut regions = self.observations.regions.iter();
+        regions.find(|seen| seen.region == *region)
+    }
+
+    fn on(&self, region: &RegionName) -> Option<Opinion<'a>> {
+        let seen = self.seen(region)?;
+        Some(self.opinion(seen.condition, &seen.evidence))
     }
 
     fn on_address(&self, region: &RegionName, address: IpAddr) -> Option<Opinion<'a>> {
-        let observation = self
-            .observations
-            .regions
-            .iter()
-            .find(|observation| observation.region == *region)?;
-        let seen = observation
-            .addresses
-            .iter()
-            .find(|seen| seen.address == Some(address))?;
+        let mut addresses = self.seen(region)?.addresses.iter();
+        let seen = addresses.find(|seen| seen.address == Some(address))?;
 
         // The last probe of a gray address differs each time; a verdict's reason must not.
         let evidence = seen.evidence.split(LAST_PROBE).next().unwrap_or_default();

@@ -8,7 +8,7 @@
 //! An agent that is not chosen any more observes until those that are have published, so that its
 //! region always has a vote.
 
-use super::judge::published;
+use super::judge::Report;
 use crate::{gossip::BoardView, rendezvous};
 use regionmesh_protocol::{identity::AgentId, status::condition::Condition};
 use std::time::{Duration, Instant};
@@ -93,18 +93,18 @@ fn living<'a>(own: &'a AgentId, board: &'a BoardView) -> impl Iterator<Item = &'
 
 /// Whether `agent` has published what it concludes about every endpoint.
 fn has_concluded(agent: &AgentId, board: &BoardView, now: Instant) -> bool {
-    let published = board
+    let report = board
         .agents
         .get(agent)
-        .and_then(|view| published(view, now));
+        .and_then(|view| Report::of(agent, view, now));
 
-    published.is_some_and(|published| {
-        let regions = &published.observations.regions;
+    report.is_some_and(|report| {
+        let regions = &report.observations.regions;
         let is_conclusive = regions
             .iter()
             .all(|seen| seen.condition != Condition::Unknown);
 
-        published.is_fresh && !regions.is_empty() && is_conclusive
+        report.is_fresh && !regions.is_empty() && is_conclusive
     })
 }
 

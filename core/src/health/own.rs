@@ -1,8 +1,6 @@
 //! What this agent observes and reports of itself.
 
-use super::{
-    Health, endpoint::EndpointTracker, judge::published, types::Effect, verdict::majority,
-};
+use super::{Health, endpoint::EndpointTracker, judge::Report, types::Effect, verdict::majority};
 use crate::{now::Now, planning::freeze::OwnView};
 use regionmesh_protocol::{
     identity::RegionName,
@@ -107,12 +105,9 @@ impl Health {
         let agents = self.role.chosen().iter();
         let seen: Vec<&Observation> = agents
             .filter(|agent| **agent != self.settings.id)
-            .filter_map(|agent| published(self.board.agents.get(agent)?, now.monotonic))
-            .filter(|published| published.is_fresh)
-            .filter_map(|published| {
-                let mut regions = published.observations.regions.iter();
-                regions.find(|seen| seen.region == *region)
-            })
+            .filter_map(|agent| Report::of(agent, self.board.agents.get(agent)?, now.monotonic))
+            .filter(|report| report.is_fresh)
+            .filter_map(|report| report.seen(region))
             .filter(|seen| seen.condition != Condition::Unknown)
             .collect();
 

@@ -53,6 +53,20 @@ pub struct ProbePolicy {
     pub gap_ms: u64,
 }
 
+impl ProbePolicy {
+    /// That of the defaults of `[health]`.
+    pub const DEFAULT: Self = Self {
+        failures: 3,
+        evidence_ms: 300,
+        interval_ms: 500,
+        confirm_interval_ms: 100,
+        successes: 3,
+        suspect_ms: 2_000,
+        silent_ms: 8_000,
+        gap_ms: 1_750,
+    };
+}
+
 /// A run of definite failures without a success: whether it suffices, and when to probe next.
 ///
 /// Silence in between neither adds to the run nor ends it, and does not quicken the pace.

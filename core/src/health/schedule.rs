@@ -29,7 +29,7 @@ impl Schedule {
         }
     }
 
-    /// Begins to probe; returns the first probe, unless one of before is still to end.
+    /// Begins to probe; returns the first probe, unless an earlier one has not ended.
     pub(super) fn begin(
         &mut self,
         region: &RegionName,
@@ -63,7 +63,7 @@ impl Schedule {
         }
     }
 
-    /// A probe ended after probing did.
+    /// A probe ended after this agent ceased to observe.
     pub(super) fn end(&mut self) {
         self.is_pending = false;
     }

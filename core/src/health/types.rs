@@ -116,7 +116,7 @@ pub enum Effect {
     Publish(Box<StatusEntry>),
     /// The verdict on every region changed.
     Verdicts(Arc<BTreeMap<RegionName, RegionVerdict>>),
-    /// The result of this agent's own probes of every region, or of its region's observers' probes.
+    /// What this agent sees of every region, by its own probes or its region's observers'.
     OwnView(Arc<BTreeMap<RegionName, OwnView>>),
     /// To be logged or counted.
     Notice(Notice),

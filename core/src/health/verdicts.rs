@@ -2,7 +2,7 @@
 
 use super::{
     Health,
-    judge::{Report, judge, published},
+    judge::{Report, judge},
     types::{Effect, EndpointSettings, Notice},
     verdict::{AddressVerdict, RegionVerdict},
 };
@@ -56,13 +56,7 @@ impl Health {
                 continue;
             }
 
-            if let Some(published) = published(view, now.monotonic) {
-                reports.push(Report {
-                    agent,
-                    observations: published.observations,
-                    is_fresh: published.is_fresh,
-                });
-            }
+            reports.extend(Report::of(agent, view, now.monotonic));
         }
 
         let now_ms = self.shift.wall_ms(self.clock.ms(now.monotonic));

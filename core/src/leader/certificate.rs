@@ -5,14 +5,14 @@
 //! certificate that is valid now. They must form two majorities, because a forged plan can name any
 //! members: one of the members that the plan names, and one of those that this agent knows, from
 //! the last plan that was confirmed or, failing that, from its configuration. A key of one region
-//! counts once, so whoever holds the keys of no majority of the known members proves nothing.
+//! counts once, so the keys of a minority of the known members prove nothing.
 //!
 //! Both majorities count incarnations, not names, where they are known: a plan of a register that
 //! was reset is signed by acceptors that are gone.
 //!
-//! That any majority of the members that a plan names suffices, although those of its predecessor
-//! decide about it, follows from the rule of [`Members::check_change`]: it shares an acceptor with
-//! each majority that can promise a later ballot. A proposer waits for both majorities.
+//! A majority of the members that a plan names suffices, although its predecessor's members decide:
+//! by the rule of [`Members::check_change`] it shares an acceptor with each majority that can
+//! promise a later ballot. A proposer waits for both majorities.
 //!
 //! The witness signs nothing. A plan that needs its vote is proven by reading the acceptors, see
 //! [`crate::leader::confirm`].
@@ -110,8 +110,8 @@ fn accepted<'a>(
     }
 }
 
-/// Whether the certificate of `plan` proves that it is committed. One invalid signature in it
-/// suffices for a refusal: the proposer checked each of them.
+/// Whether the certificate of `plan` proves that it is committed. One invalid signature is
+/// enough to refuse it: the proposer checked each of them.
 pub fn is_certified(
     plan: &CommittedPlan,
     voters: &Voters<'_>,

@@ -1,25 +1,15 @@
 //! This agent's clock compared with those of its peers, and the time of the plan.
 
-use super::plan_clock::{PlanClock, millis};
+use super::plan_clock::PlanClock;
 use crate::{
-    gossip::skew::{ClockReading, OwnClock, PeerClocks},
-    now::Now,
+    gossip::skew::{OwnClock, PeerClock, PeerClocks},
+    now::{Now, millis},
 };
 use regionmesh_protocol::{
     identity::AgentId,
     plan::{PlanAge, SHIFT_MIN_MS, difference},
 };
 use std::time::Instant;
-
-/// A peer's clocks, as a board exchange carried them.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct PeerClock {
-    pub reading: ClockReading,
-    /// When it arrived.
-    pub received: Instant,
-    /// Whom we had asked, and when. None if the peer asked: the time in transit is unknown then.
-    pub asked: Option<(AgentId, Instant)>,
-}
 
 /// The state of clocks.
 #[derive(Debug)]

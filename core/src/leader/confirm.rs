@@ -3,9 +3,9 @@
 //!
 //! A status entry is one agent's claim: it is signed, but an agent can sign anything. So a plan
 //! that an agent reports without a certificate ([`crate::leader::certificate`]) is looked up at the
-//! acceptors before anything acts on it. It is committed
-//! if a majority of the members accepted exactly that plan; it never was if a majority accepted
-//! nothing as late, since any two majorities share an acceptor.
+//! acceptors before anything acts on it. It is committed if a majority of the members accepted
+//! exactly that plan; it never was if a majority accepted nothing as late, since any two majorities
+//! share an acceptor.
 //!
 //! Which members? A forged plan can name any, and an agent that was away knows only old ones. So
 //! two majorities must agree: one of the members that the plan names, and one of those that the

@@ -9,7 +9,7 @@ mod types;
 
 pub use types::{ElectionEffect, ElectionSettings, ElectionView, KnownLeader};
 
-use crate::{backoff::Backoff, leader::ballots::KnownBallots};
+use crate::{backoff::Backoff, leader::ballots::KnownBallots, now::millis};
 use regionmesh_protocol::{
     identity::{AgentId, RegionName},
     register::{
@@ -223,8 +223,7 @@ impl Election {
         let first = Duration::from_millis(self.settings.delay_max_ms);
         let longest = Duration::from_millis(self.settings.delay_cap_ms);
         let pause = Backoff::new(first, longest).after(self.attempts);
-        let spread = u64::try_from(pause.as_millis())
-            .unwrap_or(u64::MAX)
+        let spread = millis(pause)
             .saturating_sub(self.settings.delay_min_ms)
             .saturating_add(1);
         let delay_ms = self.settings.delay_min_ms + random % spread;

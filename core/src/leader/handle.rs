@@ -89,7 +89,7 @@ impl Leader {
         let Settings { id, mesh, .. } = &self.settings;
         let is_own = |signed| is_confirmed(mesh, id, &*self.verifier, plan, signed);
 
-        if self.is_certified(plan, None) || confirmation.is_some_and(is_own) {
+        if confirmation.is_some_and(is_own) || self.is_certified(plan, None) {
             self.learn_plan(plan, false, None, turn);
             return;
         }

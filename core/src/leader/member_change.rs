@@ -1,6 +1,6 @@
 //! A change of the register's members that is under way.
 
-use super::types::Ticket;
+use crate::ticket::Ticket;
 use regionmesh_protocol::{identity::RegionName, plan::Order, register::members::Incarnation};
 use std::time::Instant;
 

@@ -3,11 +3,11 @@
 
 use super::{
     member_change::Change, notice::RegisterNotice, proposer::NoJoin, state::Leader, turn::Turn,
-    types::Ticket,
 };
 use crate::{
     gossip::BoardView,
     planning::{MemberStep, MemberView, check_membership, plan_membership},
+    ticket::Ticket,
 };
 use regionmesh_protocol::{
     identity::RegionName,
@@ -198,9 +198,10 @@ impl Leader {
     }
 
     fn commit_join(&mut self, change: Change, board: &BoardView, turn: &mut Turn<'_>) -> bool {
-        let (Change { region, order, .. }, Some(incarnation)) = (&change, change.joined) else {
+        let Some(incarnation) = change.joined else {
             return false;
         };
+        let Change { region, order, .. } = &change;
         let join = MemberChange::Join(region.clone(), incarnation);
         let reason = in_words(&join, order.as_ref().map(|(order, _)| order));
 

@@ -100,7 +100,7 @@ pub enum RegisterNotice {
     /// This change is proposed.
     Changing(MemberChange),
     NotChanged(String),
-    /// The members of a new plan are others than before.
+    /// A new plan has other members than the one before.
     Members {
         members: Vec<RegionName>,
         without_vote: Vec<RegionName>,

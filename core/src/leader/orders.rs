@@ -4,9 +4,12 @@ use super::{
     notice::{OrderNotice, OrderOutcome},
     state::Leader,
     turn::Turn,
-    types::{Effect, Ticket},
+    types::Effect,
 };
-use crate::planning::{PlanInputs, plan_order};
+use crate::{
+    planning::{PlanInputs, plan_order},
+    ticket::Ticket,
+};
 use regionmesh_protocol::{
     plan::{Order, OrderError, Plan},
     wire::OrderRefusal,

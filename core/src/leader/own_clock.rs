@@ -1,7 +1,10 @@
 //! Whether this agent's clock is right, as far as its peers' clocks show.
 
 use super::{notice::Notice, state::Leader, turn::Turn, types::Effect};
-use crate::gossip::{BoardView, skew::OwnClock};
+use crate::{
+    gossip::{BoardView, skew::OwnClock},
+    problem_change::ProblemChange,
+};
 use regionmesh_protocol::{identity::AgentId, status::problem::ProblemKind};
 use std::{collections::BTreeSet, time::Duration};
 
@@ -32,14 +35,14 @@ impl Leader {
         let kind = ProblemKind::ClockSkew;
         turn.notice(Notice::ClockAhead(own.ahead_ms));
         if own.is_doubtful() {
-            turn.emit(Effect::SetProblem {
+            turn.emit(Effect::Problem(ProblemChange::Set {
                 kind,
                 subject: SUBJECT.to_owned(),
                 detail: in_words(own),
-            });
+            }));
         } else {
             let subjects = BTreeSet::new();
-            turn.emit(Effect::RetainProblems { kind, subjects });
+            turn.emit(Effect::Problem(ProblemChange::Retain { kind, subjects }));
         }
     }
 }

@@ -1,6 +1,6 @@
 //! The age of the plan, and its times by this agent's own clock.
 
-use crate::now::Now;
+use crate::now::{Now, millis};
 use regionmesh_protocol::plan::{Plan, PlanAge, PlanTime};
 use std::{
     borrow::Cow,
@@ -60,8 +60,4 @@ impl PlanClock {
         let steady_ms = self.steady_ms(now.monotonic);
         self.time.compare(steady_ms, now.unix_ms)
     }
-}
-
-pub(super) fn millis(duration: Duration) -> u64 {
-    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }

@@ -7,10 +7,10 @@ use super::{
     turn::Turn,
     types::{Effect, LeaderView, Refusal},
 };
-use crate::{gossip::BoardView, planning::unknown_addresses};
+use crate::{gossip::BoardView, planning::unknown_addresses, problem_change::ProblemChange};
 use regionmesh_protocol::{
     plan::CommittedPlan,
-    status::{LeaderStatus, StatusEntry, problem::ProblemKind},
+    status::{LeaderStatus, StatusEntry, StatusKind, problem::ProblemKind},
 };
 use std::{sync::Arc, time::Duration};
 
@@ -132,22 +132,27 @@ impl Leader {
 
         self.publish(StatusEntry::Leader(LeaderStatus { leading, highest }), turn);
         if let Some(plan) = self.plan.clone() {
-            self.publish(StatusEntry::Plan((*plan).clone()), turn);
+            // Compared before it is copied: this runs at each tick, and a plan is large.
+            match self.own_entry(StatusKind::Plan) {
+                Some(StatusEntry::Plan(known)) if *known == *plan => {
+                    self.published.entries.remove(&StatusKind::Plan);
+                }
+                _ => self.publish(StatusEntry::Plan((*plan).clone()), turn),
+            }
         }
+    }
+
+    /// Our own entry on the board.
+    fn own_entry(&self, kind: StatusKind) -> Option<&StatusEntry> {
+        let view = self.seen.board.agents.get(&self.settings.id)?;
+        Some(&view.status_entries.get(&kind)?.status_entry)
     }
 
     /// Publishes a status until our own entry on the board shows it: the gossip part may have been
     /// restarted.
     fn publish(&mut self, status_entry: StatusEntry, turn: &mut Turn<'_>) {
         let kind = status_entry.kind();
-        let own_entry = self
-            .seen
-            .board
-            .agents
-            .get(&self.settings.id)
-            .and_then(|view| view.status_entries.get(&kind));
-
-        if own_entry.is_some_and(|seen| *seen.status_entry == status_entry) {
+        if self.own_entry(kind) == Some(&status_entry) {
             self.published.entries.remove(&kind);
             return;
         }
@@ -175,7 +180,7 @@ impl Leader {
 
         let kind = ProblemKind::PlanAddressUnknown;
         let subjects = unknown.keys().map(ToString::to_string).collect();
-        turn.emit(Effect::RetainProblems { kind, subjects });
+        turn.emit(Effect::Problem(ProblemChange::Retain { kind, subjects }));
 
         for (region, addresses) in unknown {
             turn.count_refusal(Refusal::UnknownAddress);
@@ -202,11 +207,11 @@ impl Leader {
 
             let advice = "left out of its DNS answers; run the same [[regions]] on all agents";
             let detail = format!("{detail}; {advice}");
-            turn.emit(Effect::SetProblem {
+            turn.emit(Effect::Problem(ProblemChange::Set {
                 kind,
                 subject,
                 detail,
-            });
+            }));
         }
     }
 }
@@ -214,6 +219,6 @@ impl Leader {
 /// Whether `plan` is the plan known, with more signatures.
 pub(super) fn is_fuller(known: &CommittedPlan, plan: &CommittedPlan) -> bool {
     known.stamp == plan.stamp
-        && known.plan == plan.plan
         && known.certificate.len() < plan.certificate.len()
+        && known.plan == plan.plan
 }

@@ -9,7 +9,7 @@ use super::{
     turn::Turn,
     types::{Effect, Refusal},
 };
-use crate::gossip::BoardView;
+use crate::{gossip::BoardView, problem_change::ProblemChange};
 use regionmesh_protocol::{
     identity::{AgentId, RegionName},
     plan::CommittedPlan,
@@ -106,7 +106,7 @@ impl Leader {
 
         if self.published.strays.as_ref() != Some(&subjects) {
             self.published.strays = Some(subjects.clone());
-            turn.emit(Effect::RetainProblems { kind, subjects });
+            turn.emit(Effect::Problem(ProblemChange::Retain { kind, subjects }));
         }
 
         if is_believed || !strays.contains_key(from) {
@@ -121,11 +121,11 @@ impl Leader {
         );
 
         turn.count_refusal(Refusal::AcceptorImplausible);
-        turn.emit(Effect::SetProblem {
+        turn.emit(Effect::Problem(ProblemChange::Set {
             kind,
             subject: from.to_string(),
             detail,
-        });
+        }));
     }
 
     /// Reads the state of all acceptors, if that is due and no round is under way.

@@ -7,20 +7,21 @@ use super::{
     election::{Election, ElectionSettings, ElectionView, KnownLeader},
     member_change::Change,
     pause::AddressPause,
-    plan_clock::{PlanClock, millis},
+    plan_clock::PlanClock,
     proposer::{Proposer, ProposerSettings},
     trust::Trust,
-    types::{Contact, LeaderView, Settings, Ticket},
+    types::{Contact, LeaderView, Settings},
 };
 use crate::{
     gossip::{BoardView, Verifier},
     health::verdict::RegionVerdict,
-    now::Now,
+    now::{Now, millis},
     planning::{
         CostTarget, PlanInputs,
         freeze::{Freeze, FreezeWatch, OwnView},
         load::LoadMeter,
     },
+    ticket::Ticket,
 };
 use regionmesh_protocol::{
     identity::RegionName,

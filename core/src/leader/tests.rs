@@ -2,7 +2,6 @@
 //! all share. Time is virtual.
 
 mod elections;
-pub(super) mod keys;
 mod members;
 mod mesh;
 mod orders;

@@ -1,14 +1,14 @@
 //! Which claims of other agents about plans, leaders and ballots are believed.
 //!
-//! A plan is adopted immediately if its certificate proves it
-//! ([`super::certificate`]), regardless of who publishes it. That is the usual
-//! case and takes no extra time. Any other plan, and any claim to lead under a ballot that our own
-//! region's acceptor did not promise last, is confirmed by the acceptors first
-//! ([`super::confirm`]): one round trip, at most one round at a time. A plan
+//! A plan is adopted immediately if its certificate proves it ([`super::certificate`]), regardless
+//! of who publishes it. That is the usual case and takes no extra time. Any other plan, and any
+//! claim to lead under a ballot that our own region's acceptor did not promise last, is confirmed
+//! by the acceptors first ([`super::confirm`]): one round trip, at most one round at a time. A plan
 //! saved on disk needs a certificate too, or this agent's own signature, and is then compared with
 //! the acceptors. Claims that the acceptors refute are dropped and reported.
 
 use super::{confirm::Reading, types::Refusal};
+use crate::throttle::KeyedThrottle;
 use regionmesh_protocol::{
     identity::{AgentId, RegionName},
     plan::Plan,
@@ -46,8 +46,8 @@ pub(super) struct Trust {
     pub(super) rounds: u64,
     pub(super) ended: Option<Instant>,
     pub(super) withdrawn: Option<Instant>,
-    /// When each agent was last reported, and for what.
-    pub(super) reports: BTreeMap<(AgentId, Refusal), Instant>,
+    /// Limits the reports of an agent's claims.
+    pub(super) reports: KeyedThrottle<(AgentId, Refusal)>,
 }
 
 /// What an agent claims.
@@ -81,7 +81,7 @@ impl Default for Trust {
             rounds: 0,
             ended: None,
             withdrawn: None,
-            reports: BTreeMap::new(),
+            reports: KeyedThrottle::new(REPORT_EVERY),
         }
     }
 }
@@ -95,19 +95,5 @@ impl Trust {
 
     pub(super) fn is_refuted(&self, agent: &AgentId, claim: Claim) -> bool {
         self.refuted.contains_key(&(agent.clone(), claim))
-    }
-
-    /// Whether a claim of this agent is to be reported now.
-    pub(super) fn is_report_due(&mut self, agent: &AgentId, reason: Refusal, now: Instant) -> bool {
-        let key = (agent.clone(), reason);
-        let is_recent = self
-            .reports
-            .get(&key)
-            .is_some_and(|at| now.saturating_duration_since(*at) < REPORT_EVERY);
-
-        if !is_recent {
-            self.reports.insert(key, now);
-        }
-        !is_recent
     }
 }

@@ -1,24 +1,26 @@
 //! What goes into the leader part and comes out of it.
 
-use super::{clocks::PeerClock, notice::Notice, plan_clock::PlanClock};
+use super::{notice::Notice, plan_clock::PlanClock};
 use crate::{
-    gossip::BoardView,
+    gossip::{BoardView, skew::PeerClock},
     health::verdict::RegionVerdict,
     planning::{
         CostTarget, PlanInputs, PlanSettings,
         freeze::{Freeze, OwnView},
     },
+    problem_change::ProblemChange,
+    ticket::Ticket,
 };
 use regionmesh_protocol::{
     identity::{AgentId, MeshName, RegionName},
     plan::{CommittedPlan, Order, Plan},
     register::{
-        acceptor::{AcceptorAnswer, AcceptorRequest},
+        acceptor::{AcceptorAnswer, AcceptorReply, AcceptorRequest},
         ballot::{Ballot, Bounds},
         certificate::AgentSignature,
         prevote::{PreVoteReply, PreVoteRequest},
     },
-    status::{StatusEntry, problem::ProblemKind},
+    status::StatusEntry,
     wire::OrderRefusal,
 };
 use std::{
@@ -41,10 +43,6 @@ pub struct Settings {
     /// Whether DNS answers no region while the verdict on every region is failed.
     pub withdraws_when_all_failed: bool,
 }
-
-/// Names a caller that waits for a reply.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Ticket(pub u64);
 
 /// What is known at the start.
 #[derive(Debug)]
@@ -127,6 +125,17 @@ pub enum Input {
     Stop,
 }
 
+impl Input {
+    /// What an answer of our region's acceptor to another agent's request means for this agent.
+    pub fn of_asked(request: &AcceptorRequest, reply: &AcceptorReply) -> Option<Self> {
+        match reply {
+            AcceptorReply::TooFar(_) | AcceptorReply::Undecided(_) => Some(Self::AskedTooFar),
+            AcceptorReply::Refused { .. } => None,
+            _ => request.ballot().cloned().map(Self::ProposerHeard),
+        }
+    }
+}
+
 /// What to do.
 #[derive(Debug)]
 pub enum Effect {
@@ -147,7 +156,7 @@ pub enum Effect {
     },
     /// Publish this entry.
     Publish(Box<StatusEntry>),
-    /// The highest committed plan known is this. It comes again with more signatures.
+    /// The highest committed plan known is this. Repeated when it gains signatures.
     AdoptPlan(Arc<CommittedPlan>),
     /// The plan known was never committed: none is known.
     WithdrawPlan,
@@ -172,17 +181,7 @@ pub enum Effect {
     VoteReply(Ticket, PreVoteReply),
     /// The answer to [`Input::Order`].
     OrderReply(Ticket, Box<Result<CommittedPlan, OrderRefusal>>),
-    /// This agent has this problem.
-    SetProblem {
-        kind: ProblemKind,
-        subject: String,
-        detail: String,
-    },
-    /// Problems of this kind with other subjects are over.
-    RetainProblems {
-        kind: ProblemKind,
-        subjects: BTreeSet<String>,
-    },
+    Problem(ProblemChange),
     /// A claim of a peer is refused.
     Refuse {
         peer: AgentId,

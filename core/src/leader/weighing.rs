@@ -32,7 +32,7 @@ impl Leader {
         });
         self.trust
             .reports
-            .retain(|(agent, _), _| board.agents.contains_key(agent));
+            .retain(|(agent, _)| board.agents.contains_key(agent));
         self.read_if_due(turn);
     }
 
@@ -91,15 +91,14 @@ impl Leader {
     /// configuration alone may be of a register that was reset: it is compared with the acceptors.
     fn adopt_certified(&mut self, board: &BoardView, turn: &mut Turn<'_>) {
         let own = self.settings.id.clone();
-        let mut published: Vec<_> = board::plans(board, &own).collect();
+        let mut published: Vec<_> = board::plans(board, &own)
+            .filter(|(_, plan, _)| self.is_useful(plan))
+            .collect();
         published.sort_by(|(_, a, _), (_, b, _)| a.stamp.cmp(&b.stamp));
 
         for (agent, plan, since) in published {
-            let is_useful = self
-                .plan
-                .as_ref()
-                .is_none_or(|known| known.stamp < plan.stamp || is_fuller(known, plan));
-            if !is_useful || self.trust.uncertified.get(agent) == Some(&since) {
+            // The plans before it may have been adopted.
+            if !self.is_useful(plan) || self.trust.uncertified.get(agent) == Some(&since) {
                 continue;
             }
 
@@ -118,6 +117,13 @@ impl Leader {
         self.trust
             .uncertified
             .retain(|agent, _| board.agents.contains_key(agent));
+    }
+
+    /// Whether a plan is later than the one known, or has more signatures.
+    fn is_useful(&self, plan: &CommittedPlan) -> bool {
+        self.plan
+            .as_ref()
+            .is_none_or(|known| known.stamp < plan.stamp || is_fuller(known, plan))
     }
 
     /// Whether an agent publishes a plan of its own, under the ballot that our own acceptor
@@ -160,7 +166,8 @@ impl Leader {
         what: String,
         turn: &mut Turn<'_>,
     ) {
-        if self.trust.is_report_due(agent, reason, turn.now.monotonic) {
+        let key = (agent.clone(), reason);
+        if self.trust.reports.admit(&key, turn.now.monotonic).is_some() {
             turn.emit(Effect::Refuse {
                 peer: agent.clone(),
                 reason,

@@ -1,6 +1,7 @@
 //! What the part decides.
 
 use super::{input::Cleaned, plan::SyncAction};
+use crate::problem_change::ProblemChange;
 use regionmesh_protocol::{
     identity::{AgentId, RegionName},
     models::{
@@ -8,9 +9,9 @@ use regionmesh_protocol::{
         digest::Digest,
         manifest::VersionSummary,
     },
-    status::{StatusEntry, problem::ProblemKind},
+    status::StatusEntry,
 };
-use std::{collections::BTreeSet, sync::Arc, time::Instant};
+use std::{sync::Arc, time::Instant};
 
 /// What to do.
 #[derive(Debug, Clone)]
@@ -18,7 +19,10 @@ pub enum Effect {
     /// Read the region's store.
     Scan,
     /// Read a region's catalogue from this agent, or else from any of its region.
-    ReadCatalogue { region: RegionName, from: AgentId },
+    ReadCatalogue {
+        region: RegionName,
+        from: AgentId,
+    },
     /// Apply deletions, renames and aliases to the store in this order, up to the first failure.
     Converge(Vec<SyncAction>),
     /// Fetch a version from these agents: the first list first, see
@@ -46,17 +50,7 @@ pub enum Effect {
     HasCatalogues,
     /// Publish this entry.
     Publish(Box<StatusEntry>),
-    /// This agent has this problem.
-    SetProblem {
-        kind: ProblemKind,
-        subject: String,
-        detail: String,
-    },
-    /// Problems of this kind with other subjects are over.
-    RetainProblems {
-        kind: ProblemKind,
-        subjects: BTreeSet<String>,
-    },
+    Problem(ProblemChange),
     /// Something to log or to count.
     Notice(Notice),
 }

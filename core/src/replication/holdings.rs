@@ -4,7 +4,7 @@ use super::{
     effect::{Effect, Notice},
     replicator::Replication,
 };
-use crate::now::Now;
+use crate::now::{Now, millis};
 use regionmesh_protocol::status::{Holdings, StatusEntry};
 use std::cmp::Reverse;
 
@@ -23,7 +23,7 @@ impl Replication {
             .fetches
             .longest(now.monotonic)
             .max(self.peers.unknown.longest(now.monotonic));
-        let lag_ms = lag.as_millis() as u64;
+        let lag_ms = millis(lag);
 
         out.push(Effect::Notice(Notice::Lag {
             unknown: unknown.len(),

@@ -39,7 +39,7 @@ pub struct Replication {
 }
 
 impl Replication {
-    /// That of the agent `own`. Starts to act with the first [`Input::StoreChanged`].
+    /// The part of agent `own`. Starts to act with the first [`Input::StoreChanged`].
     pub fn new(own: AgentId, settings: Settings, now: Now) -> Self {
         Self {
             settings,

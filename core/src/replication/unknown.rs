@@ -2,6 +2,7 @@
 //! missing nothing.
 
 use super::effect::{Effect, Notice};
+use crate::problem_change::ProblemChange;
 use regionmesh_protocol::{identity::RegionName, status::problem::ProblemKind};
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -120,14 +121,14 @@ impl UnknownCatalogues {
                     here",
                 unknown.why
             );
-            out.push(Effect::SetProblem {
+            out.push(Effect::Problem(ProblemChange::Set {
                 kind,
                 subject: region.to_string(),
                 detail,
-            });
+            }));
         }
 
-        out.push(Effect::RetainProblems { kind, subjects });
+        out.push(Effect::Problem(ProblemChange::Retain { kind, subjects }));
     }
 }
 
@@ -167,7 +168,8 @@ mod tests {
             let mut out = Vec::new();
             unknown.report(start + Duration::from_secs(seconds), &mut out);
             let logged = |effect: &&Effect| matches!(effect, Effect::Notice(_));
-            let set = |effect: &&Effect| matches!(effect, Effect::SetProblem { .. });
+            let set =
+                |effect: &&Effect| matches!(effect, Effect::Problem(ProblemChange::Set { .. }));
             (
                 out.iter().filter(logged).count(),
                 out.iter().filter(set).count(),

@@ -19,36 +19,38 @@ const MANY: u64 = 300;
 #[derive(Debug, Default)]
 pub struct Batch {
     pub runs: u64,
-    pub events: u64,
-    pub region_ms: u64,
-    pub committed: usize,
-    pub elections: u64,
+    pub(crate) events: u64,
+    pub(crate) region_ms: u64,
+    pub(crate) committed: usize,
+    pub(crate) elections: u64,
     pub wrong_failovers: u64,
     pub stuck: u64,
     /// The failed run with the lowest seed, if any failed.
     pub failed: Option<Box<Outcome>>,
     /// Real time.
-    pub duration: Duration,
+    pub(crate) duration: Duration,
     pub(crate) reached: Reached,
 }
 
-impl Batch {
-    fn add(&mut self, outcome: Outcome) {
-        self.runs += 1;
-        self.events += outcome.events;
-        self.region_ms += outcome.region_ms;
-        self.committed += outcome.committed;
-        self.elections += outcome.elections;
-        self.wrong_failovers += outcome.wrong_failovers;
-        self.stuck += u64::from(outcome.is_stuck);
-        self.reached.add(&outcome.reached);
-
-        let is_first = |failed: &Outcome| outcome.seed < failed.seed;
-        if outcome.violation.is_some() && self.failed.as_deref().is_none_or(is_first) {
-            self.failed = Some(Box::new(outcome));
+impl From<Outcome> for Batch {
+    /// A batch of one run.
+    fn from(outcome: Outcome) -> Self {
+        Self {
+            runs: 1,
+            events: outcome.events,
+            region_ms: outcome.region_ms,
+            committed: outcome.committed,
+            elections: outcome.elections,
+            wrong_failovers: outcome.wrong_failovers,
+            stuck: u64::from(outcome.is_stuck),
+            reached: outcome.reached.clone(),
+            failed: outcome.violation.is_some().then(|| Box::new(outcome)),
+            duration: Duration::ZERO,
         }
     }
+}
 
+impl Batch {
     fn merge(&mut self, other: Self) {
         self.runs += other.runs;
         self.events += other.events;
@@ -70,7 +72,7 @@ impl Batch {
     }
 
     /// States that so many runs should have reached and did not.
-    pub fn missing(&self, options: &Options) -> Vec<&'static str> {
+    pub(crate) fn missing(&self, options: &Options) -> Vec<&'static str> {
         if self.runs < MANY || options.profile != Profile::Swarm {
             return Vec::new();
         }
@@ -80,7 +82,7 @@ impl Batch {
     }
 
     /// Virtual region-hours per minute of real time.
-    pub fn region_hours_per_minute(&self) -> f64 {
+    pub(crate) fn region_hours_per_minute(&self) -> f64 {
         let region_hours = self.region_ms as f64 / 3.6e6;
         region_hours / (self.duration.as_secs_f64() / 60.0).max(1e-9)
     }
@@ -105,7 +107,7 @@ pub fn run_batch(first: u64, runs: u64, options: &Options) -> Batch {
             if outcome.violation.is_some() {
                 has_failed.store(true, Ordering::Relaxed);
             }
-            batch.add(outcome);
+            batch.merge(outcome.into());
         }
     };
 

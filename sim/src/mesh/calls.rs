@@ -9,13 +9,12 @@ use super::{
 use regionmesh_protocol::{
     identity::AgentId, register::acceptor::AcceptorRequest, wire::PeerRequest,
 };
-use std::sync::Arc;
 
 /// A packet of a stream that is lost is repeated after this long, and the round trip.
 const REPEAT_MS: u64 = 200;
 
 impl World {
-    pub(crate) fn send_datagram(&mut self, from: usize, to: &AgentId, payload: Arc<[u8]>) {
+    pub(crate) fn send_datagram(&mut self, from: usize, to: &AgentId, payload: Vec<u8>) {
         let Some(to) = self.agent_named(to).filter(|to| *to != from) else {
             return;
         };
@@ -93,7 +92,7 @@ impl World {
         self.open_stream(from, to, body);
     }
 
-    /// A linked agent that is meant.
+    /// The linked agent that `peer` names.
     fn peer(&mut self, from: usize, peer: &Peer) -> Option<usize> {
         match peer {
             Peer::Agent(id) => self
@@ -156,21 +155,19 @@ impl World {
         }
     }
 
-    pub(crate) fn arrive(&mut self, packet: Box<Packet>) {
+    pub(crate) fn arrive(&mut self, packet: Packet) {
         let to = packet.to;
-        let machine = &self.machines[to];
-        if !machine.is_up() {
+        if !self.machines[to].is_up() {
             return;
         }
-        if !machine.reacts(self.now_ms) {
-            let until_ms = machine.paused_until_ms;
-            return self.queue.push(until_ms, Event::Arrive(packet));
-        }
 
-        let from = self.machines[packet.from].id.clone();
-        let is_current = self.links.get(packet.from, to).epoch == packet.epoch;
+        let from = packet.from;
+        let is_current = self.links.get(from, to).epoch == packet.epoch;
         match packet.body {
-            Body::Datagram(payload) => self.deliver(to, NodeInput::Datagram { from, payload }),
+            Body::Datagram(payload) => {
+                let from = self.machines[from].id.clone();
+                self.deliver(to, NodeInput::Datagram { from, payload });
+            }
             Body::Question {
                 caller,
                 ticket,
@@ -181,7 +178,7 @@ impl World {
                 let own = machine.next_ticket;
                 machine.asked.insert(own, (caller, ticket));
                 let asked = NodeInput::Asked {
-                    from,
+                    from: self.machines[from].id.clone(),
                     question,
                     ticket: own,
                 };
@@ -205,18 +202,9 @@ impl World {
     }
 
     pub(crate) fn call_timed_out(&mut self, caller: Process, ticket: Ticket) {
-        if !self.runs(caller) || !self.machines[caller.agent].calls.contains_key(&ticket) {
-            return;
+        if self.runs(caller) {
+            self.end_call(caller, ticket, Err(CallError::TimedOut));
         }
-        let machine = &self.machines[caller.agent];
-        if !machine.reacts(self.now_ms) {
-            let until_ms = machine.paused_until_ms;
-            return self
-                .queue
-                .push(until_ms, Event::CallTimeout(caller, ticket));
-        }
-
-        self.end_call(caller, ticket, Err(CallError::TimedOut));
     }
 
     /// Ends the calls of an agent to another, since their link is lost.

@@ -39,6 +39,7 @@ const ROUND_TRIP_US: u64 = 50_000;
 /// See the module.
 pub(crate) struct CoreNode {
     config: NodeConfig,
+    key: Arc<Key>,
     /// None before the first input.
     core: Option<Core>,
     links: BTreeMap<AgentId, u64>,
@@ -79,11 +80,6 @@ impl Turn<'_> {
     }
 }
 
-/// Makes an agent; a [`super::node::Build`].
-pub(crate) fn build(config: &NodeConfig) -> Box<dyn Node> {
-    Box::new(CoreNode::new(config.clone()))
-}
-
 impl Node for CoreNode {
     fn handle(&mut self, input: NodeInput, now: Now, rng: &mut StdRng, out: &mut Vec<NodeEffect>) {
         let turn = &mut Turn {
@@ -108,7 +104,6 @@ impl Node for CoreNode {
                 self.report_links(turn);
             }
             NodeInput::Datagram { from, payload } => {
-                let payload = payload.to_vec();
                 turn.gossip(gossip::Input::Datagram { from, payload });
             }
             NodeInput::Asked {
@@ -134,6 +129,7 @@ impl Node for CoreNode {
 impl CoreNode {
     pub(crate) fn new(config: NodeConfig) -> Self {
         Self {
+            key: Arc::new(Key::of(&config.id)),
             config,
             core: None,
             links: BTreeMap::new(),
@@ -173,16 +169,15 @@ impl CoreNode {
         let saved = disk.plan.as_deref().cloned();
         let settings = settings::settings(&self.config, turn.now.unix_ms);
         let id = &self.config.id;
-        let signer = Arc::new(Key::of(id));
         // Disks are lost or outdated here, never forged: what is there was saved with a signature.
         let confirmation = saved
             .as_ref()
-            .and_then(|plan| certificate::confirm(&self.config.mesh, id, &*signer, plan).ok());
+            .and_then(|plan| certificate::confirm(&self.config.mesh, id, &*self.key, plan).ok());
         let core = Core::new(
             settings,
             saved,
             confirmation,
-            signer,
+            self.key.clone(),
             Arc::new(Keys),
             turn.now,
             turn.rng,

@@ -1,18 +1,15 @@
 //! Hands inputs to agents and does what they want.
 
 use super::{
-    event::{Event, Process},
-    node::{Acceptor, Disk, DnsSnapshot, NodeEffect, NodeInput, Notice},
+    event::Event,
+    node::{Disk, DnsSnapshot, NodeEffect, NodeInput, Notice},
     sometimes::Sometimes,
     world::{EPOCH_MS, World},
 };
 use regionmesh_core::{leader::proposer::StepDown, now::Now};
 use regionmesh_protocol::{
     plan::{CommittedPlan, Plan},
-    register::{
-        acceptor::AcceptorRequest,
-        ballot::{Bounds, Stamp},
-    },
+    register::ballot::{Bounds, Stamp},
     wire::OrderRefusal,
 };
 use std::{
@@ -91,7 +88,7 @@ impl World {
                 ticket,
                 acceptor,
                 request,
-            } => self.apply(process, acceptor, ticket, *request),
+            } => self.apply_to_slots(process, acceptor, ticket, *request),
             NodeEffect::SetBounds(bounds) => {
                 let machine = &mut self.machines[agent];
                 machine.witness_slots.set_bounds(Bounds::clone(&bounds));
@@ -106,19 +103,6 @@ impl World {
             NodeEffect::OrderEnded { ticket, outcome } => self.order_ended(ticket, &outcome),
             NodeEffect::Notice(notice) => self.noticed(agent, notice),
         }
-    }
-
-    fn apply(
-        &mut self,
-        process: Process,
-        acceptor: Acceptor,
-        ticket: u64,
-        request: AcceptorRequest,
-    ) {
-        if let AcceptorRequest::Accept(stamp, plan) = &request {
-            self.laws.note_proposal(stamp, plan);
-        }
-        self.apply_to_slots(process, acceptor, ticket, request);
     }
 
     fn serve(&mut self, agent: usize, snapshot: Option<DnsSnapshot>) {
@@ -207,7 +191,7 @@ impl World {
         order.is_settled = !matches!(outcome, Err(OrderRefusal::Unknown(_)));
         if let Ok(plan) = outcome {
             self.reached.count(Sometimes::OrderAcknowledged);
-            order.acknowledged = Some((plan.stamp.clone(), self.now_ms));
+            order.acknowledged = Some(plan.stamp.clone());
         }
     }
 }

@@ -6,7 +6,6 @@ use super::{
     store::{Operation, Outcome},
 };
 use regionmesh_core::health::Probe;
-use std::sync::Arc;
 
 /// One run of an agent: a restarted one does not get what was meant for the one before.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -27,7 +26,7 @@ pub(crate) struct Packet {
 
 #[derive(Debug, Clone)]
 pub(crate) enum Body {
-    Datagram(Arc<[u8]>),
+    Datagram(Vec<u8>),
     Question {
         caller: Process,
         ticket: Ticket,

@@ -1,11 +1,12 @@
-//! What must be so soon after everything is healed.
+//! What must hold soon after healing.
 
 use super::world::World;
 use regionmesh_protocol::{
     identity::RegionName,
     plan::{Plan, TrafficState},
-    register::members::{Incarnation, Members},
+    register::members::Incarnation,
 };
+use std::collections::BTreeSet;
 
 impl World {
     /// Whether exactly one agent leads.
@@ -81,17 +82,14 @@ impl World {
         let Some((stamp, plan)) = self.laws.latest() else {
             return true;
         };
-        let keeps = |(name, counted): &(&RegionName, &Option<Incarnation>)| {
-            let store = self.region_named(name).unwrap_or(self.shape.regions);
-            let state = self.stores.get(store).and_then(|store| store.state());
-            Some(store) != lost
-                && counted.is_some()
-                && state.map(|state| state.incarnation) == **counted
-        };
-        let has_majority =
-            |members: &Members| members.acceptors.iter().filter(keeps).count() > members.len() / 2;
+        let stores = self.stores.iter().enumerate();
+        let kept: BTreeSet<Incarnation> = stores
+            .filter(|(index, _)| Some(*index) != lost)
+            .filter_map(|(_, store)| store.state().map(|state| state.incarnation))
+            .collect();
 
-        let proposed = self.laws.proposed.range(stamp..);
-        has_majority(&plan.members) && proposed.map(|(_, plan)| &plan.members).all(has_majority)
+        let mut proposed = self.laws.proposed.range(stamp..);
+        plan.members.has_majority(&kept)
+            && proposed.all(|(_, plan)| plan.members.has_majority(&kept))
     }
 }

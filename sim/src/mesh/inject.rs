@@ -4,6 +4,7 @@ use super::{
     event::Event,
     fault::{DiskFate, EndpointState, Fault, FaultKind, OrderKind},
     laws::GivenOrder,
+    liar,
     network::{Phases, Scope, Trouble},
     node::{Disk, NodeInput},
     slots::SlotMachine,
@@ -23,11 +24,8 @@ impl World {
             return;
         }
 
-        let config = self.node_config(agent);
-        let node = (self.build)(&config);
-        let region = self.machines[agent].region;
-        let refuses_store = !self.stores[region].is_conditional;
-        if refuses_store {
+        let node = liar::build(self.node_config(agent));
+        if self.refuses_store(agent) {
             self.reached.count(Sometimes::StoreRefused);
         }
         if disk == DiskFate::Copied {
@@ -46,7 +44,6 @@ impl World {
         let writer = (agent as u64 + 1) << 21 | u64::from(machine.life) << 1;
         machine.own_slots = SlotMachine::new(writer);
         machine.witness_slots = SlotMachine::new(writer | 1);
-        machine.refuses_store = refuses_store;
         machine.started_ms = self.now_ms;
         machine.node = Some(node);
 
@@ -218,7 +215,7 @@ impl World {
         self.after(0, Event::Input(process, Box::new(input)));
     }
 
-    /// Everything works again, but that as many endpoints stay down as automation may take out.
+    /// Everything works again, except that as many endpoints stay down as automation may take out.
     pub(crate) fn heal(&mut self) {
         self.healed_ms = Some(self.now_ms);
         self.trace

@@ -23,10 +23,10 @@ pub struct Violation {
     /// What happened.
     pub what: String,
     /// When, virtual time.
-    pub at_ms: u64,
+    pub(crate) at_ms: u64,
 }
 
-/// An operator's order, from its being given to its end.
+/// An operator's order, from when it is given to its end.
 #[derive(Debug, Clone)]
 pub(crate) struct GivenOrder {
     pub(crate) kind: OrderKind,
@@ -34,8 +34,8 @@ pub(crate) struct GivenOrder {
     pub(crate) by: String,
     pub(crate) given_ms: u64,
     pub(crate) for_ms: u64,
-    /// The plan that it was acknowledged with, and when.
-    pub(crate) acknowledged: Option<(Stamp, u64)>,
+    /// The plan that it was acknowledged with.
+    pub(crate) acknowledged: Option<Stamp>,
     /// Whether its outcome is known. If not, it may still be carried out.
     pub(crate) is_settled: bool,
     /// Whether another order may have ended it.

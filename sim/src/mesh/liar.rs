@@ -1,7 +1,7 @@
 //! One agent whose key is stolen: it does what it should, and lies besides.
 
 use super::{
-    core_node::{self, CoreNode},
+    core_node::CoreNode,
     node::{Node, NodeConfig, NodeEffect, NodeInput, Peer, Question},
 };
 use rand::{RngExt, rngs::StdRng};
@@ -16,7 +16,6 @@ use regionmesh_protocol::{
     status::{LeaderStatus, StatusEntry},
     wire::PeerRequest,
 };
-use std::sync::Arc;
 
 /// Tickets of its own questions, whose answers it ignores.
 const OWN_TICKETS: u64 = 1 << 62;
@@ -31,17 +30,17 @@ struct Liar {
     lies: u64,
 }
 
-/// Makes the lying agent of a mesh, and honest ones; a [`super::node::Build`].
-pub(crate) fn build(config: &NodeConfig) -> Box<dyn Node> {
+/// The core of a process that starts: honest, unless it is the mesh's lying agent.
+pub(crate) fn build(config: NodeConfig) -> Box<dyn Node> {
     if !config.is_liar {
-        return core_node::build(config);
+        return Box::new(CoreNode::new(config));
     }
 
     let regions = config.regions.iter().map(|region| region.name.clone());
     Box::new(Liar {
-        honest: CoreNode::new(config.clone()),
         id: config.id.clone(),
         regions: regions.collect(),
+        honest: CoreNode::new(config),
         highest: 0,
         lies: 0,
     })
@@ -130,7 +129,7 @@ impl Liar {
 
         NodeEffect::Ask {
             to: Peer::Region(region),
-            question: Question::Request(Arc::new(request)),
+            question: Question::Request(Box::new(request)),
             ticket: OWN_TICKETS + self.lies,
             timeout_ms: 1_000,
         }

@@ -38,13 +38,11 @@ pub(crate) struct Machine {
     pub(crate) next_ticket: Ticket,
     pub(crate) own_slots: SlotMachine,
     pub(crate) witness_slots: SlotMachine,
-    /// The own region's store was found to ignore conditions.
-    pub(crate) refuses_store: bool,
     /// What it answers DNS by.
     pub(crate) serves: Option<DnsSnapshot>,
-    /// The latest plan that it must not go behind.
+    /// The plan that it must not fall behind.
     pub(crate) served: Option<Stamp>,
-    /// The ballot that it believes to lead under.
+    /// The ballot under which it believes it leads.
     pub(crate) leads: Option<Ballot>,
 }
 
@@ -67,7 +65,6 @@ impl Machine {
             next_ticket: 0,
             own_slots: SlotMachine::new(0),
             witness_slots: SlotMachine::new(0),
-            refuses_store: false,
             serves: None,
             served: None,
             leads: None,

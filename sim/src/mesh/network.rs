@@ -2,14 +2,12 @@
 
 use super::{
     shape::Shape,
-    streams::{Purpose, stream},
+    streams::{Purpose, hits, stream},
 };
 use rand::{Rng, rngs::StdRng};
 
 /// Delay within a region.
 const LOCAL_MS: u64 = 1;
-/// One in a million.
-const MILLION: u64 = 1_000_000;
 
 /// Which directions between regions a cut covers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -78,16 +76,9 @@ pub(crate) struct Network {
 
 impl Network {
     pub(crate) fn new(shape: &Shape) -> Self {
-        // One more for the witness, which is as far from every region as the first one is.
-        let mut delays_ms = shape.delays_ms.clone();
-        for row in &mut delays_ms {
-            row.push(40);
-        }
-        delays_ms.push(vec![40; shape.regions + 1]);
-
         let senders = 0..shape.agents() as u64;
         Self {
-            delays_ms,
+            delays_ms: shape.delays_ms.clone(),
             loss_ppm: shape.loss_ppm,
             troubles: Vec::new(),
             streams: senders
@@ -156,20 +147,19 @@ impl Network {
             }
         }
 
-        let part = |draw: u64, shift: u32| ((draw >> shift & 0xf_ffff) * MILLION) >> 20;
         let base_ms = self.delays_ms[from][to];
         let jitter = first & 0xf;
         let mut delay_ms = base_ms + base_ms * jitter / 64 + LOCAL_MS;
         if let Some((ppm, most_ms)) = late
-            && part(first, 4) < ppm
+            && hits(first, 4, ppm)
         {
             delay_ms += ((second & 0xffff) * most_ms) >> 16;
         }
 
         Fate {
-            is_lost: part(first, 24) < loss_ppm,
+            is_lost: hits(first, 24, loss_ppm),
             delay_ms,
-            again_ms: (part(second, 16) < duplicates_ppm)
+            again_ms: hits(second, 16, duplicates_ppm)
                 .then(|| delay_ms + (second >> 36 & 0x3f) + 1),
         }
     }

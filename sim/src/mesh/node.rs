@@ -31,9 +31,6 @@ pub(crate) trait Node {
     fn handle(&mut self, input: NodeInput, now: Now, rng: &mut StdRng, out: &mut Vec<NodeEffect>);
 }
 
-/// Makes the core of a process that starts.
-pub(crate) type Build = fn(&NodeConfig) -> Box<dyn Node>;
-
 /// An agent's configuration.
 #[derive(Debug, Clone)]
 pub(crate) struct NodeConfig {
@@ -75,15 +72,15 @@ pub(crate) enum Peer {
 #[derive(Debug, Clone)]
 pub(crate) enum Question {
     /// A board exchange.
-    Exchange(Arc<[u8]>),
-    Request(Arc<PeerRequest>),
+    Exchange(Vec<u8>),
+    Request(Box<PeerRequest>),
 }
 
 /// The answer to a [`Question`].
 #[derive(Debug, Clone)]
 pub(crate) enum Answer {
-    Exchange(Arc<[u8]>),
-    Reply(Arc<PeerReply>),
+    Exchange(Vec<u8>),
+    Reply(Box<PeerReply>),
 }
 
 /// Why a question has no answer.
@@ -118,7 +115,7 @@ pub(crate) enum NodeInput {
     LinkDown(AgentId),
     Datagram {
         from: AgentId,
-        payload: Arc<[u8]>,
+        payload: Vec<u8>,
     },
     /// A peer asks; [`NodeEffect::Answer`] with this ticket answers.
     Asked {
@@ -153,7 +150,7 @@ pub(crate) enum NodeEffect {
     /// May be lost.
     Datagram {
         to: AgentId,
-        payload: Arc<[u8]>,
+        payload: Vec<u8>,
     },
     Ask {
         to: Peer,
@@ -199,7 +196,7 @@ pub(crate) enum Notice {
     SteppedDown(Ballot, StepDown),
     Committed(Stamp),
     Verdict(RegionName, Condition),
-    /// For the timeline only, as all that follow.
+    /// For the timeline only, like all that follow.
     Leader(Box<leader::Notice>),
     Gossip(Arc<gossip::Notice>),
     /// A claim of a peer is refused.

@@ -85,8 +85,8 @@ impl Laws {
 
     /// A new plan: it must list every acknowledged override that has not ended, and obey it.
     /// Orders from before `knows_since_ms` may end early: a process that started since then has
-    /// only its wall clock and the plan's times to tell the plan's age by, and one of both is
-    /// wrong.
+    /// only its wall clock and the plan's times to tell the plan's age by, and one of the two
+    /// is wrong.
     pub(crate) fn check_orders(
         &mut self,
         stamp: &Stamp,
@@ -97,7 +97,7 @@ impl Laws {
     ) {
         let mut broken = None;
         for order in &mut self.orders {
-            let Some((with, _)) = &order.acknowledged else {
+            let Some(with) = &order.acknowledged else {
                 continue;
             };
             let is_over = order.given_ms + order.for_ms < now_ms + EARLY_MS;

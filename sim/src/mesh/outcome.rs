@@ -1,10 +1,8 @@
 //! One run as a function: seed and options in, outcome out.
 
 use super::{
-    core_node,
     fault::Fault,
     laws::Violation,
-    liar,
     shape::{Options, Shape},
     sometimes::Reached,
     swarm,
@@ -12,20 +10,20 @@ use super::{
 };
 
 /// How a run ended.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct Outcome {
     pub seed: u64,
     /// Over every event of the run.
     pub hash: String,
     pub events: u64,
     /// Virtual length of the run times its regions.
-    pub region_ms: u64,
+    pub(crate) region_ms: u64,
     pub committed: usize,
-    pub elections: u64,
+    pub(crate) elections: u64,
     /// Regions that were taken out although their endpoints worked.
     pub wrong_failovers: u64,
     /// No majority of the acceptors kept its state.
-    pub is_stuck: bool,
+    pub(crate) is_stuck: bool,
     pub violation: Option<Violation>,
     pub(crate) reached: Reached,
     pub(crate) timeline: Vec<(u64, String)>,
@@ -51,46 +49,36 @@ pub(crate) fn play(
         .map(|(_, fault)| fault)
         .collect();
 
-    let build = match shape.liar {
-        Some(_) => liar::build,
-        None => core_node::build,
-    };
     let regions = shape.regions as u64;
-    let mut outcome = Outcome {
-        seed,
-        hash: String::new(),
-        events: 0,
-        region_ms: 0,
-        committed: 0,
-        elections: 0,
-        wrong_failovers: 0,
-        is_stuck: false,
-        violation: None,
-        reached: Reached::default(),
-        timeline: Vec::new(),
-        faults: faults.clone(),
-    };
-
-    let mut world = match World::new(shape, faults, build, with_timeline) {
+    let mut world = match World::new(shape, faults, with_timeline) {
         Ok(world) => world,
         Err(error) => {
-            outcome.violation = Some(Violation {
+            let violation = Violation {
                 law: "names are valid",
                 what: error.to_string(),
                 at_ms: 0,
-            });
-            return outcome;
+            };
+            return Outcome {
+                seed,
+                violation: Some(violation),
+                ..Outcome::default()
+            };
         }
     };
-    outcome.violation = world.run();
-    outcome.hash = world.trace.hash().to_hex().to_string();
-    outcome.events = world.trace.events();
-    outcome.region_ms = world.now_ms * regions;
-    outcome.committed = world.laws.committed.len();
-    outcome.elections = world.laws.elections;
-    outcome.wrong_failovers = world.laws.wrong_failovers;
-    outcome.is_stuck = world.laws.is_stuck;
-    outcome.reached = world.reached.clone();
-    outcome.timeline = world.trace.take_timeline();
-    outcome
+
+    let violation = world.run();
+    Outcome {
+        seed,
+        hash: world.trace.hash().to_hex().to_string(),
+        events: world.trace.events(),
+        region_ms: world.now_ms * regions,
+        committed: world.laws.committed.len(),
+        elections: world.laws.elections,
+        wrong_failovers: world.laws.wrong_failovers,
+        is_stuck: world.laws.is_stuck,
+        violation,
+        reached: world.reached,
+        timeline: world.trace.take_timeline(),
+        faults: world.faults,
+    }
 }

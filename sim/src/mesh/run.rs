@@ -10,7 +10,7 @@ use super::{
 
 /// After healing, a leader must be known within this time.
 const LED_WITHIN_MS: u64 = 10_000;
-/// And every DNS server must answer rightly within this time.
+/// Every DNS server must answer correctly within this time.
 const RIGHT_WITHIN_MS: u64 = 15_000;
 /// How often it is checked whether both hold.
 const CHECK_MS: u64 = 1_000;
@@ -54,11 +54,15 @@ impl World {
     }
 
     fn step(&mut self, event: Event) {
+        if let Some(until_ms) = self.waits_until_ms(&event) {
+            return self.queue.push(until_ms, event);
+        }
+
         match event {
             Event::Wake(process) => self.wake(process),
-            Event::Input(process, input) => self.input(process, input),
-            Event::Probe(process, probe) => self.probe(process, probe),
-            Event::Arrive(packet) => self.arrive(packet),
+            Event::Input(process, input) => self.input(process, *input),
+            Event::Probe(process, probe) => self.probe(process, *probe),
+            Event::Arrive(packet) => self.arrive(*packet),
             Event::Resend(packet) => self.send_on_stream(packet),
             Event::CallTimeout(process, ticket) => self.call_timed_out(process, ticket),
             Event::StoreRun(process, acceptor, operation) => {
@@ -79,6 +83,23 @@ impl World {
         }
     }
 
+    /// Until when an event waits because its process is paused. [`Self::wake`] postpones its own,
+    /// since an agent has only one.
+    fn waits_until_ms(&self, event: &Event) -> Option<u64> {
+        let process = match event {
+            Event::Input(process, _)
+            | Event::Probe(process, _)
+            | Event::CallTimeout(process, _)
+            | Event::StoreRan(process, ..) => *process,
+            Event::Arrive(packet) => self.process(packet.to),
+            _ => return None,
+        };
+
+        let machine = &self.machines[process.agent];
+        let is_paused = self.runs(process) && !machine.reacts(self.now_ms);
+        is_paused.then_some(machine.paused_until_ms)
+    }
+
     fn wake(&mut self, process: Process) {
         let machine = &self.machines[process.agent];
         // An earlier wish that was replaced by another.
@@ -95,20 +116,13 @@ impl World {
         self.deliver(process.agent, NodeInput::Wake);
     }
 
-    fn input(&mut self, process: Process, input: Box<NodeInput>) {
-        if !self.runs(process) {
-            return;
+    fn input(&mut self, process: Process, input: NodeInput) {
+        if self.runs(process) {
+            self.deliver(process.agent, input);
         }
-        let machine = &self.machines[process.agent];
-        if !machine.reacts(self.now_ms) {
-            let until_ms = machine.paused_until_ms;
-            return self.queue.push(until_ms, Event::Input(process, input));
-        }
-
-        self.deliver(process.agent, *input);
     }
 
-    /// Also before healing there are quiet times, in which all must soon be well.
+    /// Before healing, too, there are quiet times, in which all must soon be well.
     fn check_quiet(&mut self) {
         if self.healed_ms.is_some() {
             return;
@@ -118,7 +132,7 @@ impl World {
         if !self.active.is_empty() || !self.keeps_majority(None) {
             self.quiet_since_ms = self.now_ms;
         }
-        // Two may believe to lead while one takes over from the other.
+        // Two may believe that they lead while one takes over from the other.
         let leaders = self
             .machines
             .iter()

@@ -46,12 +46,11 @@ pub(crate) struct Shape {
     pub(crate) ttl_ms: u64,
     /// One-way delay from region to region.
     pub(crate) delays_ms: Vec<Vec<u64>>,
-    /// Part of all packets that is lost, also without a fault.
+    /// Share of packets lost, even without a fault.
     pub(crate) loss_ppm: u64,
     pub(crate) faults_ms: u64,
     /// The agent whose key is stolen.
     pub(crate) liar: Option<usize>,
-    pub(crate) resolvers: usize,
 }
 
 impl Shape {
@@ -98,7 +97,6 @@ impl Shape {
             },
             faults_ms: u64::from(options.minutes.unwrap_or(minutes)) * 60_000,
             liar,
-            resolvers: 4,
         }
     }
 

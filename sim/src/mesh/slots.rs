@@ -178,7 +178,7 @@ impl SlotMachine {
             (Step::Put(pending), Outcome::Stored) => {
                 self.run(current, Step::Confirm(pending), Operation::List, out);
             }
-            // Also a refusal does not prove that we lost: the client repeats requests.
+            // Even a refusal does not prove that we lost: the client repeats requests.
             (Step::Put(pending), _) => {
                 let get = Operation::Get(pending.number);
                 self.run(current, Step::ReadBack(pending), get, out);

@@ -18,6 +18,11 @@ impl World {
         }
     }
 
+    /// Whether an agent refuses its region's store because the store ignores conditions.
+    pub(crate) fn refuses_store(&self, agent: usize) -> bool {
+        !self.stores[self.machines[agent].region].is_conditional
+    }
+
     fn slots_of(&mut self, process: Process, acceptor: Acceptor) -> &mut SlotMachine {
         let machine = &mut self.machines[process.agent];
         match acceptor {
@@ -33,7 +38,10 @@ impl World {
         ticket: Ticket,
         request: AcceptorRequest,
     ) {
-        if acceptor == Acceptor::Own && self.machines[process.agent].refuses_store {
+        if let AcceptorRequest::Accept(stamp, plan) = &request {
+            self.laws.note_proposal(stamp, plan);
+        }
+        if acceptor == Acceptor::Own && self.refuses_store(process.agent) {
             let answer = Err(StoreFailed);
             let failed = NodeInput::Applied { ticket, answer };
             return self.after(1, Event::Input(process, Box::new(failed)));
@@ -135,13 +143,6 @@ impl World {
     pub(crate) fn ran_on_store(&mut self, process: Process, acceptor: Acceptor, outcome: Outcome) {
         if !self.runs(process) {
             return;
-        }
-        let machine = &self.machines[process.agent];
-        if !machine.reacts(self.now_ms) {
-            let until_ms = machine.paused_until_ms;
-            return self
-                .queue
-                .push(until_ms, Event::StoreRan(process, acceptor, outcome));
         }
 
         let mut effects = std::mem::take(&mut self.slot_effects);

@@ -1,6 +1,6 @@
 //! One region's object store, or the witness: the register's slots, and what may be wrong with it.
 
-use super::fault::StoreFault;
+use super::{fault::StoreFault, streams::hits};
 use rand::{Rng, rngs::StdRng};
 use regionmesh_protocol::register::acceptor::AcceptorState;
 use std::{collections::BTreeMap, sync::Arc};
@@ -67,7 +67,8 @@ pub(crate) struct Store {
     rng: StdRng,
     /// Present faults, each with the number of its fault.
     faults: Vec<(usize, StoreFault)>,
-    /// Whether it honours If-None-Match.
+    /// What agents that start find when they check whether it honours If-None-Match. Its slots
+    /// always do: an agent whose check failed does not use them.
     pub(crate) is_conditional: bool,
     /// How often slots were deleted that were needed.
     pub(crate) losses: u64,
@@ -97,7 +98,6 @@ impl Store {
 
     pub(crate) fn heal(&mut self) {
         self.faults.clear();
-        self.is_conditional = true;
     }
 
     /// The time from a client to the store, or back.
@@ -113,7 +113,6 @@ impl Store {
     /// Runs an operation. Returns its outcome, and whether a write took place.
     pub(crate) fn run(&mut self, operation: &Operation) -> (Outcome, bool) {
         let draw = self.rng.next_u64();
-        let hits = |ppm: u64, shift: u32| ((draw >> shift & 0xf_ffff) * 1_000_000) >> 20 < ppm;
         let mut is_refused = false;
         let mut is_reply_lost = false;
         let mut is_repeated = false;
@@ -121,10 +120,10 @@ impl Store {
         for (_, fault) in &self.faults {
             match fault {
                 StoreFault::Slow { .. } => {}
-                StoreFault::Unavailable { ppm } => is_refused |= hits(*ppm, 0),
-                StoreFault::LosesReplies { ppm } => is_reply_lost |= hits(*ppm, 20),
-                StoreFault::RepeatsWrites { ppm } => is_repeated |= hits(*ppm, 20),
-                StoreFault::Forgets { ppm } => is_forgotten |= hits(*ppm, 40),
+                StoreFault::Unavailable { ppm } => is_refused |= hits(draw, 0, *ppm),
+                StoreFault::LosesReplies { ppm } => is_reply_lost |= hits(draw, 20, *ppm),
+                StoreFault::RepeatsWrites { ppm } => is_repeated |= hits(draw, 20, *ppm),
+                StoreFault::Forgets { ppm } => is_forgotten |= hits(draw, 40, *ppm),
             }
         }
 
@@ -132,48 +131,37 @@ impl Store {
             return (Outcome::Failed, false);
         }
 
-        let Operation::Put {
-            number,
-            slot,
-            if_absent,
-        } = operation
-        else {
-            let outcome = self.read_or_collect(operation);
-            return (
-                if is_reply_lost {
-                    Outcome::Failed
-                } else {
-                    outcome
-                },
-                false,
-            );
-        };
-        if *if_absent && self.slots.contains_key(number) {
-            return (Outcome::Exists, false);
-        }
-        if is_forgotten {
-            return (Outcome::Stored, false);
-        }
+        let outcome = match operation {
+            Operation::Put {
+                number,
+                slot,
+                if_absent,
+            } => {
+                if *if_absent && self.slots.contains_key(number) {
+                    return (Outcome::Exists, false);
+                }
+                if is_forgotten {
+                    return (Outcome::Stored, false);
+                }
 
-        self.slots.insert(*number, slot.clone());
-        let outcome = match (is_reply_lost, is_repeated) {
-            (true, _) => Outcome::Failed,
-            (false, true) => Outcome::Exists,
-            (false, false) => Outcome::Stored,
-        };
-
-        (outcome, true)
-    }
-
-    fn read_or_collect(&mut self, operation: &Operation) -> Outcome {
-        match operation {
+                self.slots.insert(*number, slot.clone());
+                match is_repeated {
+                    true => Outcome::Exists,
+                    false => Outcome::Stored,
+                }
+            }
             Operation::List => Outcome::Listed(self.listing()),
             Operation::Get(number) => Outcome::Got(self.slots.get(number).cloned()),
             Operation::Collect { below } => {
                 self.slots = self.slots.split_off(below);
                 Outcome::Stored
             }
-            Operation::Put { .. } => Outcome::Failed,
+        };
+
+        let is_written = matches!(operation, Operation::Put { .. });
+        match is_reply_lost {
+            true => (Outcome::Failed, is_written),
+            false => (outcome, is_written),
         }
     }
 

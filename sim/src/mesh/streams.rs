@@ -20,6 +20,11 @@ pub(crate) enum Purpose {
     Users,
 }
 
+/// Whether an event with a probability of `ppm` in a million happens, by 20 bits of a draw.
+pub(crate) fn hits(draw: u64, shift: u32, ppm: u64) -> bool {
+    ((draw >> shift & 0xf_ffff) * 1_000_000) >> 20 < ppm
+}
+
 /// The `index`-th stream for `purpose`.
 pub(crate) fn stream(seed: u64, purpose: Purpose, index: u64) -> StdRng {
     let mut hasher = blake3::Hasher::new_derive_key("regionmesh-sim stream 1");

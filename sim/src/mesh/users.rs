@@ -26,17 +26,12 @@ enum Response {
 }
 
 impl World {
-    pub(crate) fn probe(&mut self, process: Process, probe: Box<Probe>) {
+    pub(crate) fn probe(&mut self, process: Process, probe: Probe) {
         let Some(region) = self.region_named(&probe.region) else {
             return;
         };
         if !self.runs(process) {
             return;
-        }
-        let machine = &self.machines[process.agent];
-        if !machine.reacts(self.now_ms) {
-            let until_ms = machine.paused_until_ms;
-            return self.queue.push(until_ms, Event::Probe(process, probe));
         }
 
         let from = self.machines[process.agent].region;
@@ -110,7 +105,7 @@ impl World {
             return self.laws.break_law("no empty answer", self.now_ms, what);
         };
 
-        let Some(region) = self.names.iter().position(|name| *name == answer) else {
+        let Some(region) = self.region_named(&answer) else {
             return;
         };
         let before = self.resolvers[resolver].answer.replace(region);
@@ -125,7 +120,7 @@ impl World {
     /// Counts regions that a new plan takes out for failing, although their endpoints work.
     pub(crate) fn count_wrong_failovers(&mut self, plan: &Plan) {
         for (name, part) in &plan.regions {
-            let Some(region) = self.names.iter().position(|known| known == name) else {
+            let Some(region) = self.region_named(name) else {
                 continue;
             };
             let endpoint = self.endpoints[region];

@@ -8,7 +8,7 @@ use super::{
     links::Links,
     machine::Machine,
     network::Network,
-    node::{Build, NodeConfig, NodeEffect, RegionConfig},
+    node::{NodeConfig, NodeEffect, RegionConfig},
     queue::Queue,
     shape::Shape,
     slots::SlotEffect,
@@ -23,17 +23,18 @@ use std::{collections::BTreeSet, net::Ipv4Addr, time::Instant};
 
 /// True time at the beginning of each run, Unix milliseconds.
 pub(crate) const EPOCH_MS: u64 = 1_700_000_000_000;
+/// Resolvers, whose users are spread over the regions.
+const RESOLVERS: usize = 4;
 
 /// The simulated mesh.
 pub(crate) struct World {
     pub(crate) shape: Shape,
-    pub(crate) build: Build,
     pub(crate) names: Vec<RegionName>,
     pub(crate) mesh: MeshName,
     pub(crate) now_ms: u64,
     /// The monotonic clock's time 0; only differences matter.
     pub(crate) base: Instant,
-    pub(crate) queue: Queue<Event>,
+    pub(crate) queue: Queue,
     pub(crate) trace: Trace,
     pub(crate) reached: Reached,
     pub(crate) machines: Vec<Machine>,
@@ -64,7 +65,6 @@ impl World {
     pub(crate) fn new(
         shape: Shape,
         faults: Vec<Fault>,
-        build: Build,
         with_timeline: bool,
     ) -> Result<Self, IdentityError> {
         let names: Vec<RegionName> = (0..shape.regions)
@@ -80,7 +80,7 @@ impl World {
             since_ms: 0,
             fault: None,
         };
-        let resolvers = (0..shape.resolvers).map(|resolver| Resolver {
+        let resolvers = (0..RESOLVERS).map(|resolver| Resolver {
             region: resolver % shape.regions,
             answer: None,
         });
@@ -88,7 +88,6 @@ impl World {
         let mut world = Self {
             names,
             mesh: MeshName::new("sim.example")?,
-            build,
             now_ms: 0,
             base: Instant::now(),
             queue: Queue::default(),

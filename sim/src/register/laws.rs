@@ -2,7 +2,6 @@
 
 use super::{plans::plan_number, slots::Slots, world::World};
 use regionmesh_protocol::{
-    identity::RegionName,
     plan::Plan,
     register::{ballot::Stamp, members::Incarnation},
 };
@@ -40,18 +39,18 @@ impl World {
         let Some((stamp, plan)) = &self.latest else {
             return true;
         };
-        let keeps = |(name, counted): &(&RegionName, &Option<Incarnation>)| {
-            let at = self.region_of(name).filter(|at| Some(*at) != lost);
-            let state = at.and_then(|region| self.slots[region].state());
-            counted.is_some() && state.map(|state| state.incarnation) == **counted
-        };
+        let stores = self.slots.iter().enumerate();
+        let kept: BTreeSet<Incarnation> = stores
+            .filter(|(region, _)| Some(*region) != lost)
+            .filter_map(|(_, slots)| slots.state().map(|state| state.incarnation))
+            .collect();
         let proposed = self
             .proposed
             .range(stamp.clone()..)
             .map(|(_, members)| members);
         let mut possible = std::iter::once(&plan.members).chain(proposed);
 
-        possible.all(|members| members.acceptors.iter().filter(keeps).count() > members.len() / 2)
+        possible.all(|members| members.has_majority(&kept))
     }
 
     /// Deletes slots of a store, if the other members that have their state are a majority.

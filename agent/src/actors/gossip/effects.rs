@@ -1,7 +1,7 @@
 //! Performs what gossip decides.
 
-use super::{EXCHANGE_TIMEOUT, GossipState, instant};
-use crate::actors::messages::GossipMessage;
+use super::{EXCHANGE_TIMEOUT, GossipState};
+use crate::{actors::messages::GossipMessage, clocks::now};
 use ractor::ActorRef;
 use regionmesh_core::gossip::Effect;
 use regionmesh_mesh::{Peer, PeerError};
@@ -26,12 +26,7 @@ impl GossipState {
             Effect::Board(view) => drop(snapshots.board.send_replace(view)),
             Effect::Heard(begun) => drop(snapshots.heard.send_replace(Some(begun))),
             Effect::WakeAt(at) => self.set_alarm(me, at),
-            Effect::ClockReceived(reading) => snapshots.clocks.received(&reading),
-            Effect::ClockCompared {
-                peer,
-                reading,
-                span,
-            } => snapshots.clocks.compared(&peer, &reading, span),
+            Effect::PeerClock(peer) => snapshots.clocks.heard(peer),
             Effect::Notice(notice) => self.report(&notice),
         }
     }
@@ -41,7 +36,7 @@ impl GossipState {
 
         let me = me.clone();
         let transport = self.arguments.transport.clone();
-        let begun = instant();
+        let begun = now().monotonic;
 
         self.exchanges.spawn(async move {
             // A second limit, in case the transport does not keep to its timeout.
@@ -55,7 +50,7 @@ impl GossipState {
                     ))
                 });
 
-            let span = (begun, Instant::now());
+            let span = (begun, now().monotonic);
             let _ = me.cast(GossipMessage::ExchangeEnded { with, span, answer });
         });
     }
@@ -67,7 +62,7 @@ impl GossipState {
 
         // Timers have a resolution of a millisecond; rounded up, or the alarm goes off early and is
         // set again.
-        let wait = at.saturating_duration_since(instant()) + Duration::from_millis(1);
+        let wait = at.saturating_duration_since(now().monotonic) + Duration::from_millis(1);
         self.alarm = Some(me.send_after(wait, || GossipMessage::Wake));
     }
 }

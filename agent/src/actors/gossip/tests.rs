@@ -8,7 +8,7 @@ use regionmesh_core::gossip::{BoardView, ExchangeReply};
 use regionmesh_mesh::{LinkInfo, Peer, PeerError};
 use regionmesh_protocol::status::{ServingStatus, StatusEntry, StatusKind};
 use regionmesh_runtime::metrics::Registry;
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, time::Instant};
 
 /// A toy key: a signature is a hash under a secret that only tests know.
 struct Key(AgentId);
@@ -170,7 +170,7 @@ impl Node {
         begin.elapsed()
     }
 
-    fn metric(&self, name: &str, label: &str) -> u64 {
+    fn counter(&self, name: &str, label: &str) -> u64 {
         let families = self.registry.gather();
         let metrics = families
             .iter()
@@ -178,12 +178,8 @@ impl Node {
             .flat_map(|family| family.get_metric());
 
         metrics
-            .filter(|metric| {
-                label.is_empty() || metric.get_label().iter().any(|pair| pair.value() == label)
-            })
-            .map(|metric| {
-                metric.get_counter().get_value() as u64 + metric.get_gauge().get_value() as u64
-            })
+            .filter(|metric| metric.get_label().iter().any(|pair| pair.value() == label))
+            .map(|metric| metric.get_counter().get_value() as u64)
             .sum()
     }
 }
@@ -212,7 +208,7 @@ fn is_alive(view: &BoardView, agent: &AgentId) -> bool {
 }
 
 impl Mesh {
-    fn node(index: usize, started_ms: u64, wires: &Arc<Mutex<Wires>>) -> Node {
+    fn node(index: usize, wires: &Arc<Mutex<Wires>>) -> Node {
         let id: AgentId = format!("region-{index}/node").parse().unwrap();
         let registry = Registry::new();
         let snapshots = Snapshots::default();
@@ -220,7 +216,7 @@ impl Mesh {
             own: id.clone(),
             mesh: "test.mesh".parse().unwrap(),
             boot: index as u64,
-            started_ms,
+            started_ms: 1000,
             transport: Arc::new(Wire {
                 own: id.clone(),
                 wires: wires.clone(),
@@ -244,21 +240,15 @@ impl Mesh {
 
     /// Five nodes in a star: all know each other through the first.
     async fn star() -> Self {
-        Self::star_of(5).await
-    }
-
-    async fn star_of(count: usize) -> Self {
         let wires = Arc::new(Mutex::new(Wires::default()));
-        let nodes: Vec<Node> = (0..count)
-            .map(|index| Self::node(index, 1000, &wires))
-            .collect();
+        let nodes: Vec<Node> = (0..5).map(|index| Self::node(index, &wires)).collect();
 
         for node in &nodes {
             node.start().await;
         }
 
         let mesh = Self { nodes, wires };
-        for index in 1..count {
+        for index in 1..mesh.nodes.len() {
             mesh.link(0, index, true);
         }
 

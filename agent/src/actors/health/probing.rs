@@ -7,6 +7,7 @@ use crate::{
 };
 use ractor::ActorRef;
 use regionmesh_core::{
+    agent::intervals::HEALTH_BOARD_PAUSE,
     gossip::BoardView,
     health::{FinishedProbe, Probe, probe::ProbeResult},
 };
@@ -15,8 +16,6 @@ use tokio::{sync::watch, time::Instant};
 
 /// How often the canaries are probed: twice in the time in which silence makes an endpoint suspect.
 const CANARY_INTERVAL: Duration = Duration::from_secs(1);
-/// Changes of the board within this time are handled together.
-const BOARD_PAUSE: Duration = Duration::from_millis(20);
 
 /// What one address of an endpoint is asked.
 pub(super) struct EndpointTargets {
@@ -105,6 +104,6 @@ pub(super) async fn watch_board(
     health: ActorRef<HealthMessage>,
 ) {
     while board.changed().await.is_ok() && health.cast(HealthMessage::BoardChanged).is_ok() {
-        tokio::time::sleep(BOARD_PAUSE).await;
+        tokio::time::sleep(HEALTH_BOARD_PAUSE).await;
     }
 }

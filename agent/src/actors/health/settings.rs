@@ -19,19 +19,7 @@ const GAP_SLACK_MS: u64 = 250;
 pub(super) fn settings(config: &Config, is_serving: bool) -> Result<Settings, TargetError> {
     let health = &config.health;
     let policy = EndpointPolicy {
-        probes: ProbePolicy {
-            failures: health.failures,
-            evidence_ms: health.evidence_ms,
-            interval_ms: health.interval_ms.max(10),
-            confirm_interval_ms: health.confirm_interval_ms.max(10),
-            successes: health.successes,
-            suspect_ms: health.suspect_ms,
-            silent_ms: health.silent_ms,
-            gap_ms: health
-                .interval_ms
-                .saturating_add(health.timeout_ms)
-                .saturating_add(GAP_SLACK_MS),
-        },
+        probes: probe_policy(health),
         gray: health.gray,
         minimum: usize::from(health.minimum_addresses),
     };
@@ -49,6 +37,22 @@ pub(super) fn settings(config: &Config, is_serving: bool) -> Result<Settings, Ta
         has_canaries: !health.canaries.is_empty(),
         serves_at: is_serving.then(|| config.listen.serving.ip()),
     })
+}
+
+fn probe_policy(health: &HealthConfig) -> ProbePolicy {
+    ProbePolicy {
+        failures: health.failures,
+        evidence_ms: health.evidence_ms,
+        interval_ms: health.interval_ms.max(10),
+        confirm_interval_ms: health.confirm_interval_ms.max(10),
+        successes: health.successes,
+        suspect_ms: health.suspect_ms,
+        silent_ms: health.silent_ms,
+        gap_ms: health
+            .interval_ms
+            .saturating_add(health.timeout_ms)
+            .saturating_add(GAP_SLACK_MS),
+    }
 }
 
 fn endpoint(region: &RegionConfig, health: &HealthConfig) -> Result<EndpointSettings, TargetError> {
@@ -87,4 +91,14 @@ pub(super) fn targets(
     }
 
     Ok(targets)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_default_settings_give_the_default_policy() {
+        assert_eq!(probe_policy(&HealthConfig::default()), ProbePolicy::DEFAULT);
+    }
 }

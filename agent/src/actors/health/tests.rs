@@ -15,7 +15,7 @@ use regionmesh_protocol::status::{
     condition::{AddressObservation, Condition, Observation},
     entry::EntryVersion,
 };
-use std::{collections::HashMap, net::IpAddr};
+use std::{collections::HashMap, net::IpAddr, time::Duration};
 
 const DEADLINE: Duration = Duration::from_secs(20);
 const CANARY: &str = "127.0.0.99";

@@ -3,6 +3,7 @@
 use super::{metrics::LeaderMetrics, signing::Signing};
 use crate::actors::messages::LeaderMessage;
 use ractor::ActorRef;
+use regionmesh_core::leader::Input;
 use regionmesh_protocol::register::{
     acceptor::{AcceptorAnswer, AcceptorReply, AcceptorRequest},
     ballot::Ballot,
@@ -44,7 +45,8 @@ impl Acceptor {
         tokio::spawn(async move {
             let _permit = permit;
             let answer = store.apply(&request).await;
-            match answer.as_ref().map(|answer| &answer.reply) {
+            let reply_of = answer.as_ref().map(|answer| &answer.reply);
+            match reply_of {
                 Ok(AcceptorReply::Refused { promised }) => {
                     metrics.refused("fenced");
                     tracing::info!(
@@ -60,21 +62,21 @@ impl Acceptor {
                         known = %reach,
                         "asked for a ballot or plan that is too far ahead"
                     );
-                    let _ = myself.cast(LeaderMessage::AskedTooFar);
                 }
                 Ok(AcceptorReply::Undecided(stamp)) => {
                     metrics.refused("undecided");
                     tracing::info!(%stamp, seq = stamp.seq, "asked to reset this acceptor; first \
                         checking that the plan is committed");
-                    let _ = myself.cast(LeaderMessage::AskedTooFar);
                 }
-                Ok(_) => {
-                    if let Some(ballot) = request.ballot() {
-                        let _ = myself.cast(LeaderMessage::ProposerHeard(ballot.clone()));
-                    }
-                }
+                Ok(_) => {}
                 // The store has logged the reason.
                 Err(_) => metrics.refused("failed"),
+            }
+
+            if let Ok(reply) = reply_of
+                && let Some(input) = Input::of_asked(&request, reply)
+            {
+                let _ = myself.cast(LeaderMessage::AcceptorAsked(Box::new(input)));
             }
 
             let answer = answer

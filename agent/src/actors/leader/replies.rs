@@ -1,7 +1,7 @@
 //! Callers that wait for a reply.
 
 use ractor::RpcReplyPort;
-use regionmesh_core::leader::Ticket;
+use regionmesh_core::Ticket;
 use regionmesh_protocol::{
     plan::CommittedPlan, register::prevote::PreVoteReply, wire::OrderRefusal,
 };

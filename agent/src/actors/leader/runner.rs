@@ -127,14 +127,7 @@ fn perform(effect: Effect, calls: &Calls, replies: &mut Replies) -> Option<Input
         Effect::Bounds(bounds) => set_bounds(arguments, *bounds),
         Effect::VoteReply(ticket, vote) => replies.send_vote(ticket, vote),
         Effect::OrderReply(ticket, ordered) => replies.send_ordered(ticket, *ordered),
-        Effect::SetProblem {
-            kind,
-            subject,
-            detail,
-        } => snapshots.problems.set(kind, subject, detail),
-        Effect::RetainProblems { kind, subjects } => snapshots
-            .problems
-            .retain(kind, |subject| subjects.contains(subject)),
+        Effect::Problem(change) => snapshots.problems.apply(change),
         Effect::Refuse { peer, reason, what } => {
             let peer = peer.to_string();
             arguments.refusals.refuse(&peer, label(reason), &what);

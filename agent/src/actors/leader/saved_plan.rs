@@ -9,7 +9,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// How often the plan on disk is signed again if this agent has another X.509 certificate by then.
+/// How often it is checked whether this agent's X.509 certificate was replaced.
 const SIGN_AGAIN: Duration = Duration::from_secs(60);
 /// How often a failure is logged.
 const WARN_EVERY: Duration = Duration::from_secs(60);

@@ -27,7 +27,10 @@ use regionmesh_protocol::{
 };
 use regionmesh_runtime::metrics::Registry;
 use regionmesh_store::{SlotMetrics, SlotStore, load_committed_plan, read_history};
-use std::{collections::BTreeMap, time::Instant};
+use std::{
+    collections::BTreeMap,
+    time::{Duration, Instant},
+};
 
 const REGIONS: [&str; 3] = ["ap-south-1", "eu-west-1", "us-west-2"];
 

@@ -1,36 +1,13 @@
 //! What the replicator reads from other parts of the agent, as inputs.
 
 use super::{arguments::ReplicatorArguments, routes::EgressRoutes};
-use crate::{config::Config, cost::books::Books};
+use crate::{config::Config, cost::books::Books, snapshots::Feed};
 use regionmesh_core::{gossip::BoardView, replication::Input};
 use regionmesh_mesh::LinkInfo;
 use regionmesh_protocol::identity::{AgentId, RegionName};
 use regionmesh_store::ModelStore;
 use std::{collections::BTreeMap, sync::Arc};
 use tokio::sync::watch;
-
-/// A watched value.
-struct Feed<T> {
-    receiver: watch::Receiver<T>,
-    has_begun: bool,
-}
-
-impl<T: Clone> Feed<T> {
-    /// Begins with the current value.
-    fn new(receiver: watch::Receiver<T>) -> Self {
-        Self {
-            receiver,
-            has_begun: false,
-        }
-    }
-
-    /// The value, if it was not taken yet.
-    fn take(&mut self) -> Option<T> {
-        let is_new = self.receiver.has_changed().unwrap_or_default();
-        let is_first = !std::mem::replace(&mut self.has_begun, true);
-        (is_new || is_first).then(|| self.receiver.borrow_and_update().clone())
-    }
-}
 
 pub(super) struct Feeds {
     config: Arc<Config>,
@@ -83,25 +60,5 @@ impl Feeds {
         inputs.extend(self.board.take().map(Input::Board));
 
         inputs
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_feed_begins_with_the_current_value_and_then_has_changes_alone() {
-        let sender = watch::Sender::new(1);
-        let mut feed = Feed::new(sender.subscribe());
-        assert_eq!([feed.take(), feed.take()], [Some(1), None]);
-
-        sender.send_replace(2);
-        sender.send_replace(3);
-        assert_eq!([feed.take(), feed.take()], [Some(3), None]);
-
-        let mut late = Feed::new(sender.subscribe());
-        drop(sender);
-        assert_eq!([late.take(), late.take()], [Some(3), None]);
     }
 }

@@ -59,14 +59,7 @@ impl ReplicatorState {
             Effect::Publish(entry) => {
                 let _ = arguments.gossip.cast(GossipMessage::Publish(entry));
             }
-            Effect::SetProblem {
-                kind,
-                subject,
-                detail,
-            } => snapshots.problems.set(kind, subject, detail),
-            Effect::RetainProblems { kind, subjects } => snapshots
-                .problems
-                .retain(kind, |subject| subjects.contains(subject)),
+            Effect::Problem(change) => snapshots.problems.apply(change),
             Effect::Notice(notice) => notices::record(notice, &arguments.fetcher.metrics),
         }
     }

@@ -1,16 +1,13 @@
 //! The state of the actor, and how it reaches decisions.
 
 use super::{arguments::ReplicatorArguments, catalogue::Documents, feeds::Feeds};
-use regionmesh_core::{
-    now::Now,
-    replication::{Effect, Input, Replication},
-};
+use crate::clocks::now;
+use regionmesh_core::replication::{Effect, Input, Replication};
 use regionmesh_protocol::{
     models::{catalogue::Catalogue, digest::Digest},
     wire::PeerReply,
 };
-use regionmesh_runtime::time::unix_ms;
-use std::{sync::Arc, time::Instant};
+use std::sync::Arc;
 use tokio::task::JoinSet;
 use tokio_util::task::AbortOnDropHandle;
 
@@ -72,12 +69,5 @@ impl ReplicatorState {
             return Err("the watcher of the board or of the store ended".into());
         }
         Ok(())
-    }
-}
-
-fn now() -> Now {
-    Now {
-        monotonic: Instant::now(),
-        unix_ms: unix_ms(),
     }
 }

@@ -7,9 +7,9 @@ use crate::{
         self, EndpointSettings, endpoint::EndpointPolicy, gray::GrayPolicy, probe::ProbePolicy,
     },
     leader,
-    planning::{PlanSettings, RegionSettings, Strategy},
+    planning::PlanSettings,
     recovery::ramp::RecoveryPolicy,
-    replication,
+    replication, testing,
 };
 use regionmesh_protocol::identity::{AgentId, MeshName, RegionName};
 use std::time::Duration;
@@ -27,21 +27,10 @@ pub(super) fn id(name: &str) -> AgentId {
 }
 
 fn health_settings(own: &AgentId) -> health::Settings {
-    let probes = ProbePolicy {
-        failures: 3,
-        evidence_ms: 300,
-        interval_ms: 500,
-        confirm_interval_ms: 100,
-        successes: 3,
-        suspect_ms: 2_000,
-        silent_ms: 8_000,
-        gap_ms: 1_750,
-    };
-
     health::Settings {
         id: own.clone(),
         policy: EndpointPolicy {
-            probes,
+            probes: ProbePolicy::DEFAULT,
             gray: GrayPolicy::default(),
             minimum: 1,
         },
@@ -54,31 +43,15 @@ fn health_settings(own: &AgentId) -> health::Settings {
 }
 
 fn plan_settings() -> PlanSettings {
-    let regions = REGIONS.map(|name| {
-        let settings = RegionSettings {
-            weight_bp: 10_000,
-            priority: 0,
-            addresses: vec!["127.0.0.1".parse().unwrap()],
-            capacity_rps: None,
-        };
-        (region(name), settings)
-    });
-
     PlanSettings {
-        regions: regions.into(),
-        strategy: Strategy::Weighted,
-        suspect_percent: 10,
         recovery: RecoveryPolicy {
             cool_down_ms: 2_000,
             steps: Vec::new(),
             ..RecoveryPolicy::default()
         },
-        max_out: 1,
-        ttl_ms: 5_000,
         is_serving_embedded: false,
         judges_each_address: false,
-        has_inference_probes: false,
-        measured_capacity: false,
+        ..testing::plan_settings(&REGIONS)
     }
 }
 

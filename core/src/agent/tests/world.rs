@@ -11,13 +11,14 @@ use crate::{
     leader::{LeaderView, PlanClock, certificate::sign_answer},
     replication::{Cleaned, Scan},
     testing::{Key, Toy},
+    ticket::Ticket,
 };
 use rand::{SeedableRng, rngs::StdRng};
 use regionmesh_protocol::{
     identity::{AgentId, RegionName},
     models::catalogue::Catalogue,
     register::{
-        acceptor::{AcceptorAnswer, AcceptorReply, AcceptorRequest, AcceptorState},
+        acceptor::{AcceptorAnswer, AcceptorRequest, AcceptorState},
         ballot::{Ballot, Bounds},
         members::Incarnation,
         prevote::PreVoteRequest,
@@ -252,7 +253,7 @@ impl World {
                     by: of,
                     ballot: ballot.clone(),
                 };
-                let ticket = leader::Ticket(self.ticket(asked));
+                let ticket = Ticket(self.ticket(asked));
                 let request = PreVoteRequest { ballot };
                 self.input(
                     to,
@@ -310,13 +311,7 @@ impl World {
         let incarnation = node.acceptor.incarnation;
         let id = node.id.clone();
 
-        let heard = match (&reply, request.ballot()) {
-            (AcceptorReply::TooFar(_) | AcceptorReply::Undecided(_), _) => {
-                Some(leader::Input::AskedTooFar)
-            }
-            (AcceptorReply::Refused { .. }, _) | (_, None) => None,
-            (_, Some(ballot)) => Some(leader::Input::ProposerHeard(ballot.clone())),
-        };
+        let heard = leader::Input::of_asked(request, &reply);
         if let Some(heard) = heard.filter(|_| from != to) {
             self.input(to, Input::Leader(Box::new(heard)));
         }
@@ -368,7 +363,7 @@ impl World {
                 let input = gossip::Input::ExchangeAsked {
                     from,
                     request,
-                    ticket: gossip::Ticket(self.ticket(asked)),
+                    ticket: Ticket(self.ticket(asked)),
                 };
                 let with = self.index(&with.region);
                 self.answer(ONE_WAY, with, Input::Gossip(input));

@@ -96,7 +96,8 @@ proptest! {
     #[test]
     fn the_tree_finds_every_owner_that_differs(steps in steps()) {
         let (readers, _) = live(&steps);
-        let (ours, theirs) = (readers[0].tree(), readers[1].tree());
+        let ours = readers[0].tree();
+        let theirs = readers[1].tree();
         let leaves = ours.differing_leaves(&theirs.differing_branches(&ours.branches()));
 
         let differs = |owner: &AgentId| {

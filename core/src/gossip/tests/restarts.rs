@@ -16,7 +16,7 @@ fn a_killed_agent_is_listed_as_dead_and_its_entries_stay() {
     println!("shown dead after {took:?}");
     assert!(took < Duration::from_secs(4), "{took:?}");
     assert!(has(world.view(4), &id, &serving(3)));
-    assert_eq!(world.nodes[4].sizes.0, 4);
+    assert_eq!(world.nodes[4].members_alive, 4);
 }
 
 #[test]

@@ -43,7 +43,7 @@ pub(super) struct Node {
     pub(super) keys: Arc<Keys>,
     pub(super) view: Arc<BoardView>,
     pub(super) notices: Vec<Notice>,
-    pub(super) sizes: (usize, usize),
+    pub(super) members_alive: usize,
     is_up: bool,
     /// Answers and alarms of an earlier start do not count.
     start: u64,
@@ -165,7 +165,7 @@ impl World {
             keys,
             view: Arc::default(),
             notices: Vec::new(),
-            sizes: (0, 0),
+            members_alive: 0,
             is_up: false,
             start: 0,
             alarm: None,
@@ -301,14 +301,12 @@ impl World {
                 self.nodes[index].alarm = Some(at);
                 self.schedule(at, index, Event::Alarm);
             }
-            Effect::Notice(Notice::Sizes {
-                members_alive,
-                board_agents,
-                ..
-            }) => self.nodes[index].sizes = (members_alive, board_agents),
+            Effect::Notice(Notice::Sizes { members_alive, .. }) => {
+                self.nodes[index].members_alive = members_alive;
+            }
             Effect::Notice(Notice::Exchanged | Notice::ExchangeAnswered) => {}
             Effect::Notice(notice) => self.nodes[index].notices.push(notice),
-            Effect::Heard(_) | Effect::ClockReceived(_) | Effect::ClockCompared { .. } => {}
+            Effect::Heard(_) | Effect::PeerClock(_) => {}
         }
     }
 

@@ -3,16 +3,7 @@ use crate::health::gray::GrayConclusion;
 use proptest::prelude::*;
 
 const POLICY: EndpointPolicy = EndpointPolicy {
-    probes: ProbePolicy {
-        failures: 3,
-        evidence_ms: 300,
-        interval_ms: 500,
-        confirm_interval_ms: 100,
-        successes: 3,
-        suspect_ms: 2_000,
-        silent_ms: 8_000,
-        gap_ms: 1_750,
-    },
+    probes: ProbePolicy::DEFAULT,
     gray: GrayPolicy {
         window: 20,
         error_percent: 30,

@@ -218,7 +218,8 @@ fn an_agent_without_a_board_observes() {
 #[test]
 fn a_successor_observes_at_once_and_hands_back_only_to_one_that_has_concluded() {
     let mut region = Region::settled(6);
-    let (first, before) = (index(&region.chosen()[0]), region.chosen());
+    let before = region.chosen();
+    let first = index(&before[0]);
     region.step(&Step::Down(first));
     let chosen = region.chosen();
     let successor = chosen.iter().find(|id| !before.contains(id)).unwrap();

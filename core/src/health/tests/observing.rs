@@ -15,7 +15,7 @@ fn agents() -> Vec<AgentId> {
         .collect()
 }
 
-/// The agent that succeeds the first of them that dies. It knows the board.
+/// The agent that takes over when the first observer dies. It knows the board.
 fn fourth() -> World {
     let mut world = World::new(Settings {
         id: agents()[3].clone(),

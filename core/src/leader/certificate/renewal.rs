@@ -11,7 +11,7 @@ use regionmesh_protocol::{identity::AgentId, register::certificate::Certificate}
 
 /// How often the validity is checked, milliseconds.
 const CHECK_EVERY_MS: u64 = 10_000;
-/// A certificate with less validity left than this is not waited for any more, milliseconds.
+/// With less validity left than this, milliseconds, the plan is not committed again: too late.
 const LEFT_MIN_MS: u64 = 10_000;
 
 /// The chains that agents present at the moment.

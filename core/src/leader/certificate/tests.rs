@@ -1,5 +1,5 @@
 use super::*;
-use crate::leader::tests::keys::{Key, Toy};
+use crate::testing::{Key, Toy};
 use proptest::{collection::vec, prelude::*, sample::subsequence};
 use regionmesh_protocol::{
     codec,
@@ -71,7 +71,7 @@ fn acceptance(plan: &CommittedPlan, region: &RegionName, incarnation: Incarnatio
     };
     let id = agent(region);
     let request = AcceptorRequest::Accept(plan.stamp.clone(), plan.plan.clone());
-    let signed = sign_answer(&mesh(), &id, &Key(id.clone()), &request, answer).unwrap();
+    let signed = sign_answer(&mesh(), &id, &Key(id.clone(), 0), &request, answer).unwrap();
 
     signed.acceptance.unwrap()
 }
@@ -124,7 +124,7 @@ fn forgery(
         2 => Acceptance {
             signed: AgentSignature {
                 agent: claimed.clone(),
-                chain: Key(claimed).chain(),
+                chain: Key(claimed, 0).chain(),
                 ..own.signed
             },
             ..own
@@ -326,7 +326,7 @@ fn only_an_acceptance_of_what_was_asked_is_signed_and_only_a_signed_one_counts()
         acceptance: None,
     };
     let sign = |request: &AcceptorRequest, reply| {
-        sign_answer(&mesh(), &id, &Key(id.clone()), request, answer(reply)).unwrap()
+        sign_answer(&mesh(), &id, &Key(id.clone(), 0), request, answer(reply)).unwrap()
     };
     let check = |from: &RegionName, answer| check_answer(&mesh(), from, &Toy, &request, answer);
 
@@ -376,7 +376,7 @@ fn an_agent_believes_only_its_own_confirmation_of_a_plan() {
     let plan = unsigned(1, 1, members(0..3));
     let id = agent(&name(1));
     let other = agent(&name(2));
-    let signed = confirm(&mesh(), &id, &Key(id.clone()), &plan).unwrap();
+    let signed = confirm(&mesh(), &id, &Key(id.clone(), 0), &plan).unwrap();
 
     assert!(is_confirmed(&mesh(), &id, &Toy, &plan, &signed));
     assert!(!is_confirmed(&mesh(), &other, &Toy, &plan, &signed));
@@ -384,7 +384,7 @@ fn an_agent_believes_only_its_own_confirmation_of_a_plan() {
 
     let later = unsigned(1, 2, members(0..3));
     assert!(!is_confirmed(&mesh(), &id, &Toy, &later, &signed));
-    let theirs = confirm(&mesh(), &other, &Key(other.clone()), &plan).unwrap();
+    let theirs = confirm(&mesh(), &other, &Key(other.clone(), 0), &plan).unwrap();
     assert!(!is_confirmed(&mesh(), &id, &Toy, &plan, &theirs));
 
     // An acceptance says less than a confirmation.

@@ -1,4 +1,5 @@
 use super::*;
+use crate::gossip::skew::ClockReading;
 use std::time::Duration;
 
 #[test]

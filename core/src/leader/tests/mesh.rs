@@ -3,24 +3,23 @@
 mod actions;
 mod effects;
 
-use super::keys::{Key, Toy};
 use crate::{
     gossip::{BoardView, SeenStatus},
     health::verdict::RegionVerdict,
     leader::{
-        Input, Leader, LeaderView, Notice, PlanClock, Refusal, Settings, Start, Ticket,
+        Input, Leader, LeaderView, Notice, PlanClock, Refusal, Settings, Start,
         certificate::{check_answer, sign_answer},
     },
     now::Now,
-    planning::{PlanSettings, RegionSettings, Strategy},
-    recovery::ramp::RecoveryPolicy,
+    testing::{Key, Toy, plan_settings},
+    ticket::Ticket,
 };
 use rand::{Rng, SeedableRng, rngs::StdRng};
 use regionmesh_protocol::{
     identity::{AgentId, MeshName, RegionName},
     plan::CommittedPlan,
     register::{
-        acceptor::{AcceptorAnswer, AcceptorReply, AcceptorRequest, AcceptorState},
+        acceptor::{AcceptorAnswer, AcceptorRequest, AcceptorState},
         ballot::{Ballot, Bounds},
         certificate::AgentSignature,
         members::Incarnation,
@@ -120,32 +119,11 @@ pub(super) fn mesh_name() -> MeshName {
 }
 
 fn settings(region: &str) -> Settings {
-    let regions = REGIONS.map(|region| {
-        let settings = RegionSettings {
-            weight_bp: 10_000,
-            priority: 0,
-            addresses: vec!["127.0.0.1".parse().unwrap()],
-            capacity_rps: None,
-        };
-        (name(region), settings)
-    });
-
     Settings {
         id: format!("{region}/a").parse().unwrap(),
         mesh: mesh_name(),
         configured: REGIONS.map(name).into(),
-        plan: PlanSettings {
-            regions: regions.into(),
-            strategy: Strategy::Weighted,
-            suspect_percent: 10,
-            recovery: RecoveryPolicy::default(),
-            max_out: 1,
-            ttl_ms: 5_000,
-            is_serving_embedded: true,
-            judges_each_address: true,
-            has_inference_probes: false,
-            measured_capacity: false,
-        },
+        plan: plan_settings(&REGIONS),
         filters_when_frozen: true,
         withdraws_when_all_failed: false,
     }
@@ -357,11 +335,7 @@ impl Mesh {
         agent.acceptor = changed.unwrap_or(agent.acceptor.clone());
         let incarnation = agent.acceptor.incarnation;
 
-        let heard = match (&reply, request.ballot()) {
-            (AcceptorReply::TooFar(_) | AcceptorReply::Undecided(_), _) => Some(Input::AskedTooFar),
-            (AcceptorReply::Refused { .. }, _) | (_, None) => None,
-            (_, Some(ballot)) => Some(Input::ProposerHeard(ballot.clone())),
-        };
+        let heard = Input::of_asked(request, &reply);
         if let Some(heard) = heard.filter(|_| from != to) {
             self.feed(to, heard);
         }
@@ -372,7 +346,7 @@ impl Mesh {
             acceptance: None,
         };
         let id = self.agents[to].id.clone();
-        let answer = sign_answer(&mesh_name(), &id, &Key(id.clone()), request, answer)?;
+        let answer = sign_answer(&mesh_name(), &id, &Key(id.clone(), 0), request, answer)?;
         if from == to {
             return Ok(answer);
         }

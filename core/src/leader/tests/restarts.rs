@@ -1,12 +1,10 @@
 //! Agents that restart with a plan on disk, and plans that were never committed.
 
-use super::{
-    keys::Key,
-    mesh::{Mesh, mesh_name},
-};
+use super::mesh::{Mesh, mesh_name};
 use crate::{
     gossip::BoardView,
     leader::{Refusal, certificate::confirm},
+    testing::Key,
 };
 use regionmesh_protocol::{identity::RegionName, plan::CommittedPlan, status::StatusEntry};
 use std::sync::Arc;
@@ -116,7 +114,7 @@ fn an_uncommitted_plan_on_disk_is_replaced_by_that_of_the_register() {
         let (mut mesh, fresh, plan) = stopped();
         let own = mesh.agents[&fresh].id.clone();
         let saved = forged(&plan, u64::MAX);
-        let confirmation = confirm(&mesh_name(), &own, &Key(own.clone()), &saved).unwrap();
+        let confirmation = confirm(&mesh_name(), &own, &Key(own.clone(), 0), &saved).unwrap();
 
         mesh.spawn_with(&fresh, Some(saved), is_signed.then_some(confirmation));
         assert_eq!(mesh.agents[&fresh].plan.is_some(), is_signed);

@@ -1,7 +1,6 @@
 //! Which plans agents adopt, and when a leader has them signed again.
 
 use super::{
-    keys::{Key, Toy},
     mesh::{Mesh, REGIONS, mesh_name, name},
     restarts::{forged, stopped},
 };
@@ -12,6 +11,7 @@ use crate::{
         certificate::{confirm, is_certified},
         confirm::Voters,
     },
+    testing::{Key, Toy},
 };
 use regionmesh_protocol::{plan::CommittedPlan, status::StatusEntry};
 
@@ -88,7 +88,7 @@ fn a_saved_plan_is_believed_with_this_agents_signature_or_a_certificate_only() {
 
     let signed_by = |region| {
         let id = &mesh.agents[region].id;
-        confirm(&mesh_name(), id, &Key(id.clone()), &unsigned).ok()
+        confirm(&mesh_name(), id, &Key(id.clone(), 0), &unsigned).ok()
     };
     let own = signed_by(&fresh);
     let of_another_agent = signed_by(&mesh.others(&fresh)[0]);
@@ -114,8 +114,7 @@ fn a_leader_commits_its_plan_again_once_a_signer_has_a_newer_certificate() {
     let before = mesh.plan(|plan| plan.certificate.len() >= 2);
 
     let signer = before.certificate.agents().next().unwrap().clone();
-    let mut newer = Key(signer.clone()).chain();
-    newer.push(Vec::new());
+    let newer = Key(signer.clone(), 1).chain();
     mesh.publish_to(&leader, &signer, &StatusEntry::Certificate(newer));
 
     let after = mesh.plan(|plan| plan.stamp > before.stamp);

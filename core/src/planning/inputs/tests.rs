@@ -3,8 +3,7 @@
 use super::*;
 use crate::{
     gossip::{AgentView, SeenStatus},
-    planning::Strategy,
-    recovery::ramp::RecoveryPolicy,
+    testing::plan_settings,
 };
 use regionmesh_protocol::status::entry::EntryVersion;
 use std::{sync::Arc, time::Instant};
@@ -13,28 +12,10 @@ const REGIONS: [&str; 3] = ["ap-south-1", "eu-west-1", "us-west-2"];
 
 /// The settings of a mesh of these regions, with capacity declared for eu-west-1.
 fn settings() -> PlanSettings {
-    let region = |name: &str| {
-        let settings = RegionSettings {
-            weight_bp: 10_000,
-            priority: 0,
-            addresses: vec!["127.0.0.1".parse().unwrap()],
-            capacity_rps: (name == "eu-west-1").then_some(500),
-        };
-        (name.parse().unwrap(), settings)
-    };
-
-    PlanSettings {
-        regions: REGIONS.map(region).into(),
-        strategy: Strategy::Weighted,
-        suspect_percent: 10,
-        recovery: RecoveryPolicy::default(),
-        max_out: 1,
-        ttl_ms: 5_000,
-        is_serving_embedded: true,
-        judges_each_address: true,
-        has_inference_probes: false,
-        measured_capacity: false,
-    }
+    let mut settings = plan_settings(&REGIONS);
+    let limited = RegionName::new("eu-west-1").unwrap();
+    settings.regions.get_mut(&limited).unwrap().capacity_rps = Some(500);
+    settings
 }
 
 /// A board with these entries, each of an agent of its own.

@@ -237,7 +237,7 @@ impl World {
         }
     }
 
-    /// Runs for so long; with `is_eventful`, things happen on the way.
+    /// Runs for this long; with `is_eventful`, things happen on the way.
     pub(super) fn run(&mut self, ms: u64, is_eventful: bool) {
         let end_ms = self.at_ms + ms;
         let mut tick_ms = self.at_ms + TICK_MS;

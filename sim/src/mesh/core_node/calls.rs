@@ -5,7 +5,7 @@ use super::{
     types::{Asker, Waiting},
 };
 use crate::mesh::{
-    keys::{Key, Keys},
+    keys::Keys,
     node::{Acceptor, Answer, CallError, NodeEffect, Peer, Question, Ticket},
 };
 use regionmesh_core::{
@@ -18,11 +18,10 @@ use regionmesh_protocol::{
     register::{
         acceptor::{AcceptorAnswer, AcceptorReply, AcceptorRequest},
         ballot::{Ballot, WITNESS},
-        prevote::{PreVoteReply, PreVoteRequest},
+        prevote::PreVoteRequest,
     },
     wire::{OrderRefusal, PeerRefusal, PeerReply, PeerRequest},
 };
-use std::sync::Arc;
 
 /// How long a call to an acceptor or a voter may take.
 const CALL_MS: u64 = 2_000;
@@ -47,17 +46,20 @@ impl CoreNode {
             Question::Exchange(payload) => {
                 return turn.gossip(gossip::Input::ExchangeAsked {
                     from,
-                    request: payload.to_vec(),
-                    ticket: gossip::Ticket(ticket),
+                    request: payload,
+                    ticket: regionmesh_core::Ticket(ticket),
                 });
             }
             Question::Request(request) => request,
         };
 
-        match PeerRequest::clone(&request) {
+        match *request {
             PeerRequest::Acceptor(request) => self.acceptor_asked(from, request, ticket, turn),
             PeerRequest::PreVote(request) => {
-                turn.leader(leader::Input::VoteAsked(request, leader::Ticket(ticket)));
+                turn.leader(leader::Input::VoteAsked(
+                    request,
+                    regionmesh_core::Ticket(ticket),
+                ));
             }
             PeerRequest::Order { order, .. } => self.order(order, Asker::Peer(ticket), turn),
             _ => reply(ticket, PeerReply::Failed("not simulated".into()), turn),
@@ -71,11 +73,8 @@ impl CoreNode {
         ticket: Ticket,
         turn: &mut Turn<'_>,
     ) {
-        // A leader repeats its predecessor's value to acceptors that join.
-        let is_join = matches!(request, AcceptorRequest::Join(..));
         if let Some(ballot) = request.ballot().cloned()
             && ballot.agent != caller
-            && !is_join
         {
             let refusal = PeerRefusal::OthersBallot { caller, ballot };
             return reply(ticket, PeerReply::Refused(refusal), turn);
@@ -87,11 +86,6 @@ impl CoreNode {
             acceptor: Acceptor::Own,
             request: Box::new(request),
         });
-    }
-
-    /// The core's vote, which a peer waits for.
-    pub(super) fn vote(&self, ticket: Ticket, vote: PreVoteReply, turn: &mut Turn<'_>) {
-        reply(ticket, PeerReply::PreVote(vote), turn);
     }
 
     pub(super) fn call_acceptor(
@@ -144,7 +138,7 @@ impl CoreNode {
         match (waiting, answer) {
             (Waiting::Exchange(with, asked), answer) => {
                 let answer = match answer {
-                    Ok(Answer::Exchange(payload)) => Ok(payload.to_vec()),
+                    Ok(Answer::Exchange(payload)) => Ok(payload),
                     Ok(Answer::Reply(_)) => Err(exchange_error("unexpected".into())),
                     Err(error) => Err(exchange_error(format!("{error:?}"))),
                 };
@@ -155,7 +149,7 @@ impl CoreNode {
                 });
             }
             (Waiting::Order(ticket), Ok(Answer::Reply(reply))) => {
-                let outcome = match PeerReply::clone(&reply) {
+                let outcome = match *reply {
                     PeerReply::Order(outcome) => outcome,
                     _ => Err(OrderRefusal::Unknown("an unexpected answer".into())),
                 };
@@ -167,7 +161,7 @@ impl CoreNode {
             }
             (waiting, answer) => {
                 let reply = match answer {
-                    Ok(Answer::Reply(reply)) => self.checked(&waiting, PeerReply::clone(&reply)),
+                    Ok(Answer::Reply(reply)) => self.checked(&waiting, *reply),
                     Ok(Answer::Exchange(_)) => Err("unexpected".into()),
                     Err(error) => Err(format!("{error:?}")),
                 };
@@ -196,18 +190,14 @@ impl CoreNode {
             }
             Waiting::Peer(peer, request) => {
                 note_asked(answer.as_ref(), request.ballot().cloned(), turn);
-                let signed = answer
-                    .ok_or("the store failed".into())
-                    .and_then(|answer| self.signed(&request, answer));
-                let answer = signed.map_or_else(PeerReply::Failed, PeerReply::Acceptor);
+                let answer = self.signed(&request, answer);
+                let answer = answer.map_or_else(PeerReply::Failed, PeerReply::Acceptor);
                 reply(peer, answer, turn);
             }
             Waiting::Acceptor(from, request) if from == self.config.id.region => {
-                let signed = answer
-                    .ok_or("the store failed".into())
-                    .and_then(|answer| self.signed(&request, answer));
+                let answer = self.signed(&request, answer);
                 let waiting = Waiting::Acceptor(from, request);
-                replied(waiting, signed.map(PeerReply::Acceptor), turn);
+                replied(waiting, answer.map(PeerReply::Acceptor), turn);
             }
             waiting => {
                 let answer = answer.ok_or("the store failed");
@@ -217,14 +207,15 @@ impl CoreNode {
         }
     }
 
-    /// An answer of our region's acceptor, signed if it accepted a plan.
+    /// The answer of our region's acceptor, signed if it accepted a plan.
     fn signed(
         &self,
         request: &AcceptorRequest,
-        answer: AcceptorAnswer,
+        answer: Option<AcceptorAnswer>,
     ) -> Result<AcceptorAnswer, String> {
         let id = &self.config.id;
-        certificate::sign_answer(&self.config.mesh, id, &Key::of(id), request, answer)
+        let answer = answer.ok_or("the store failed")?;
+        certificate::sign_answer(&self.config.mesh, id, &*self.key, request, answer)
     }
 
     /// A reply of a peer, unless it is an acceptor's without a valid signature.
@@ -255,7 +246,7 @@ impl CoreNode {
         };
         turn.out.push(NodeEffect::Ask {
             to: Peer::Agent(leader.agent),
-            question: Question::Request(Arc::new(request)),
+            question: Question::Request(Box::new(request)),
             ticket: own,
             timeout_ms: ORDER_MS,
         });
@@ -263,7 +254,7 @@ impl CoreNode {
 
     fn order(&mut self, order: Order, asker: Asker, turn: &mut Turn<'_>) {
         self.next_ticket += 1;
-        let ticket = leader::Ticket(self.next_ticket);
+        let ticket = regionmesh_core::Ticket(self.next_ticket);
         self.orders.insert(ticket.0, asker);
         turn.leader(leader::Input::Order(Box::new(order), ticket));
     }
@@ -325,16 +316,16 @@ fn note_asked(answer: Option<&AcceptorAnswer>, ballot: Option<Ballot>, turn: &mu
 fn ask(region: RegionName, request: PeerRequest, ticket: Ticket, turn: &mut Turn<'_>) {
     turn.out.push(NodeEffect::Ask {
         to: Peer::Region(region),
-        question: Question::Request(Arc::new(request)),
+        question: Question::Request(Box::new(request)),
         ticket,
         timeout_ms: CALL_MS,
     });
 }
 
-fn reply(ticket: Ticket, reply: PeerReply, turn: &mut Turn<'_>) {
+pub(super) fn reply(ticket: Ticket, reply: PeerReply, turn: &mut Turn<'_>) {
     turn.out.push(NodeEffect::Answer {
         ticket,
-        answer: Answer::Reply(Arc::new(reply)),
+        answer: Answer::Reply(Box::new(reply)),
     });
 }
 

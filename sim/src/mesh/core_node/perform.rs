@@ -1,6 +1,6 @@
 //! Carries out the effects of the core.
 
-use super::{CoreNode, Turn, types::Waiting};
+use super::{CoreNode, Turn, calls::reply, types::Waiting};
 use crate::mesh::node::{Answer, NodeEffect, Notice, Peer, Question};
 use regionmesh_core::{
     agent::{Effect, Input},
@@ -8,7 +8,9 @@ use regionmesh_core::{
     leader::{self, ElectionNotice, RegisterNotice},
     replication::{self, Cleaned, Scan},
 };
-use regionmesh_protocol::{models::catalogue::Catalogue, register::acceptor::AcceptorRequest};
+use regionmesh_protocol::{
+    models::catalogue::Catalogue, register::acceptor::AcceptorRequest, wire::PeerReply,
+};
 use std::sync::Arc;
 
 /// How long a board exchange may take.
@@ -30,7 +32,6 @@ impl CoreNode {
     fn perform_gossip(&mut self, effect: gossip::Effect, turn: &mut Turn<'_>) {
         match effect {
             gossip::Effect::SendDatagram { to, payload } => {
-                let payload = payload.into();
                 turn.out.push(NodeEffect::Datagram { to, payload });
             }
             gossip::Effect::BeginExchange { with, request } => {
@@ -38,14 +39,14 @@ impl CoreNode {
                 let ticket = self.wait(Waiting::Exchange(with.clone(), asked));
                 turn.out.push(NodeEffect::Ask {
                     to: Peer::Agent(with),
-                    question: Question::Exchange(request.into()),
+                    question: Question::Exchange(request),
                     ticket,
                     timeout_ms: EXCHANGE_MS,
                 });
             }
             gossip::Effect::Reply(ticket, answer) => turn.out.push(NodeEffect::Answer {
                 ticket: ticket.0,
-                answer: Answer::Exchange(answer.into()),
+                answer: Answer::Exchange(answer),
             }),
             gossip::Effect::Notice(notice) if is_news(&notice) => {
                 let notice = Notice::Gossip(notice.into());
@@ -67,7 +68,9 @@ impl CoreNode {
                 self.call_acceptor(to, AcceptorRequest::Read, waiting, turn);
             }
             leader::Effect::AskVote { to, ballot } => self.ask_vote(to, ballot, turn),
-            leader::Effect::VoteReply(ticket, vote) => self.vote(ticket.0, vote, turn),
+            leader::Effect::VoteReply(ticket, vote) => {
+                reply(ticket.0, PeerReply::PreVote(vote), turn);
+            }
             leader::Effect::OrderReply(ticket, outcome) => {
                 if let Some(asker) = self.orders.remove(&ticket.0) {
                     self.end_order(asker, *outcome, turn);

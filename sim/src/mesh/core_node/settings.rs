@@ -14,18 +14,6 @@ use regionmesh_core::{
 use regionmesh_protocol::{plan::FULL_WEIGHT_BP, register::members::configured};
 use std::time::Duration;
 
-/// The defaults of `[health]`.
-const PROBES: ProbePolicy = ProbePolicy {
-    failures: 3,
-    evidence_ms: 300,
-    interval_ms: 500,
-    confirm_interval_ms: 100,
-    successes: 3,
-    suspect_ms: 2_000,
-    silent_ms: 8_000,
-    gap_ms: 1_750,
-};
-
 /// `started_ms`: when the process starts, by its wall clock.
 pub(super) fn settings(config: &NodeConfig, started_ms: u64) -> Settings {
     let names = config.regions.iter().map(|region| region.name.clone());
@@ -40,7 +28,7 @@ pub(super) fn settings(config: &NodeConfig, started_ms: u64) -> Settings {
         health: health::Settings {
             id: config.id.clone(),
             policy: EndpointPolicy {
-                probes: PROBES,
+                probes: ProbePolicy::DEFAULT,
                 gray: GrayPolicy::default(),
                 minimum: 1,
             },

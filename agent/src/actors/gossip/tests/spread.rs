@@ -57,7 +57,7 @@ async fn garbage_is_refused_counted_and_harmless() {
     ));
 
     assert_eq!(
-        node.metric("regionmesh_gossip_exchanges_total", "refused_malformed"),
+        node.counter("regionmesh_gossip_exchanges_total", "refused_malformed"),
         1
     );
 
@@ -71,7 +71,7 @@ async fn garbage_is_refused_counted_and_harmless() {
     node.publish(serving(1));
     node.sees(|view| has(view, &node.id, &serving(1))).await;
     assert_eq!(
-        node.metric("regionmesh_gossip_datagrams_refused_total", "malformed"),
+        node.counter("regionmesh_gossip_datagrams_refused_total", "malformed"),
         1
     );
 }

@@ -62,10 +62,10 @@ fn certificate(validities: &[(u64, u64)]) -> Certificate {
 
 #[test]
 fn a_plan_is_committed_again_once_a_third_of_some_validity_is_left() {
-    let nobody = Board(BTreeMap::new());
+    let empty_board = Board(BTreeMap::new());
     let certificate = certificate(&[(0, 9 * HOUR_MS), (0, 3 * HOUR_MS)]);
     let mut renewal = Renewal::default();
-    let mut is_due = |now_ms| renewal.is_due(&certificate, &nobody, &Dates, now_ms);
+    let mut is_due = |now_ms| renewal.is_due(&certificate, &empty_board, &Dates, now_ms);
 
     assert!(!is_due(HOUR_MS));
     assert!(!is_due(2 * HOUR_MS - 1_000), "more than a third is left");
@@ -74,12 +74,12 @@ fn a_plan_is_committed_again_once_a_third_of_some_validity_is_left() {
 
 #[test]
 fn without_new_certificates_renewals_become_rarer_in_number_not_endless() {
-    let nobody = Board(BTreeMap::new());
+    let empty_board = Board(BTreeMap::new());
     let certificate = certificate(&[(0, 3 * HOUR_MS)]);
     let mut renewal = Renewal::default();
     let count = (0..3 * HOUR_MS)
         .step_by(1_000)
-        .filter(|now_ms| renewal.is_due(&certificate, &nobody, &Dates, *now_ms))
+        .filter(|now_ms| renewal.is_due(&certificate, &empty_board, &Dates, *now_ms))
         .count();
 
     assert!((2..12).contains(&count), "{count}");
@@ -107,13 +107,13 @@ proptest! {
     ) {
         let renewed_ms = ((lifetime_ms - 60_000) as f64 * renewed) as u64;
         let certificate = certificate(&[(0, lifetime_ms)]);
-        let nobody = Board(BTreeMap::new());
+        let empty_board = Board(BTreeMap::new());
         let mut renewal = Renewal::default();
         let mut now_ms = 0;
         let mut last_ms = None;
 
         while now_ms < lifetime_ms {
-            if renewal.is_due(&certificate, &nobody, &Dates, now_ms) {
+            if renewal.is_due(&certificate, &empty_board, &Dates, now_ms) {
                 last_ms = Some(now_ms);
             }
             now_ms += ((lifetime_ms - now_ms) / 50).max(CHECK_EVERY_MS);

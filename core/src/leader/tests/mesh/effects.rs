@@ -92,8 +92,7 @@ impl Mesh {
             Effect::PlanClock(_)
             | Effect::PlanInputs(_)
             | Effect::Freeze(_)
-            | Effect::SetProblem { .. }
-            | Effect::RetainProblems { .. } => {}
+            | Effect::Problem(_) => {}
         }
     }
 }
