@@ -1,7 +1,7 @@
 //! The agent: what is started, in what order, and how the parts are connected.
 //!
 //! Everything is assembled here; nothing else creates actors. What others need starts first: the
-//! mesh, gossip, the actors that read what gossip collects, and at last the API.
+//! mesh, the actors that do IO, the core actor, and at last the API.
 
 mod actors;
 mod base;
@@ -16,7 +16,7 @@ mod status;
 mod stores;
 
 use crate::{
-    actors::{events, messages::HealthMessage},
+    actors::{events, messages::CoreMessage},
     address::Address,
     config::Config,
     reload::Reloader,
@@ -29,6 +29,7 @@ use metrics::AgentMetrics;
 pub use metrics::descriptions;
 use parts::Parts;
 use ractor::{Actor, ActorRef};
+use regionmesh_core::health::Input;
 use regionmesh_mesh::{Identity, Mesh};
 use regionmesh_runtime::metrics::Registry;
 use std::{path::Path, sync::Arc, time::Duration};
@@ -53,7 +54,7 @@ pub struct Agent {
     reloader: Reloader,
     /// Whether it has the embedded model server.
     is_serving: bool,
-    health_actor: Address<HealthMessage>,
+    core: Address<CoreMessage>,
     services: TaskTracker,
     stop: CancellationToken,
 }
@@ -85,7 +86,7 @@ impl Agent {
         let (health_sender, health) = watch::channel(Arc::default());
         let parts = Parts::new(base, identity, &stores, draining.clone())?;
 
-        let mut children = actors::actors(&parts);
+        let mut children = actors::actors(&parts).await?;
         children.extend(services::services(&parts, monitor, draining, health.clone()).await?);
         let arguments = SupervisorArguments {
             children,
@@ -103,7 +104,7 @@ impl Agent {
             drain,
             reloader,
             is_serving: base.config.serving.embedded,
-            health_actor: base.health,
+            core: base.core,
             services: base.services,
             stop: base.stop,
         })
@@ -121,7 +122,8 @@ impl Agent {
         if !self.is_serving {
             return;
         }
-        if let Err(error) = self.health_actor.cast(HealthMessage::SetDraining(true)) {
+        let draining = CoreMessage::input(Input::SetDraining(true));
+        if let Err(error) = self.core.cast(draining) {
             tracing::warn!(%error, "cannot publish that this agent is draining");
         }
     }

@@ -6,7 +6,7 @@
 //! operator ([`crate::operators`]).
 
 use crate::{
-    actors::messages::LeaderMessage,
+    actors::messages::CoreMessage,
     address::Address,
     operators::{OperatorKey, Operators},
     snapshots::Snapshots,
@@ -34,8 +34,8 @@ const CONNECT_PAUSE: Duration = Duration::from_millis(100);
 /// Forwards orders to the leader. Cheap to clone.
 #[derive(Clone)]
 pub(crate) struct OrderHandler {
-    /// Our own dns-leader actor.
-    pub leader: Address<LeaderMessage>,
+    /// Our own core.
+    pub core: Address<CoreMessage>,
     /// Calls to other agents.
     pub peers: Arc<dyn PeerLink>,
     pub snapshots: Snapshots,
@@ -68,10 +68,10 @@ impl OrderHandler {
     ) -> Result<CommittedPlan, OrderRefusal> {
         let leader = self.snapshots.leader.borrow().clone();
         if leader.is_self {
-            let asked = |reply| LeaderMessage::Order(Box::new(order), reply);
+            let asked = |reply| CoreMessage::Order(Box::new(order), reply);
             // Without an answer the outcome of the order is unknown.
             return self
-                .leader
+                .core
                 .call(asked, LOCAL_TIMEOUT)
                 .await
                 .unwrap_or_else(|error| Err(OrderRefusal::Unknown(error.to_string())));

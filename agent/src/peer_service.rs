@@ -6,8 +6,9 @@
 //! ([`crate::refusals`]).
 
 use crate::{
-    actors::messages::{LeaderMessage, ReplicatorMessage},
+    actors::messages::{CoreMessage, LeaderMessage},
     address::Address,
+    catalogue_pages::CataloguePages,
     failover::{HOPS, OrderHandler},
     operators::Operators,
     refusals::{Refusals, reason},
@@ -31,12 +32,14 @@ const LOCAL_TIMEOUT: Duration = Duration::from_secs(8);
 
 /// Handles requests of peers.
 pub(crate) struct RequestHandler {
-    /// Our own dns-leader actor.
+    /// Our own core.
+    pub core: Address<CoreMessage>,
+    /// Our region's acceptor.
     pub leader: Address<LeaderMessage>,
     /// Forwards orders.
     pub orders: OrderHandler,
-    /// Our own replicator.
-    pub replicator: Address<ReplicatorMessage>,
+    /// Our region's catalogue.
+    pub pages: CataloguePages,
     /// Knows the uploads in progress here.
     pub publisher: Publisher,
     /// Checks proofs.
@@ -90,37 +93,28 @@ impl RequestHandler {
             return self.refused(caller, why, "the register");
         }
 
-        let answer = match request {
-            PeerRequest::Acceptor(request) => return self.acceptor(caller, request).await,
-            PeerRequest::PreVote(request) => return self.vote(request).await,
-            PeerRequest::CataloguePage { digest, offset } => {
-                self.replicator
-                    .call(
-                        |reply| ReplicatorMessage::CataloguePage(digest, offset, reply),
-                        LOCAL_TIMEOUT,
-                    )
-                    .await
-            }
+        match request {
+            PeerRequest::Acceptor(request) => self.acceptor(caller, request).await,
+            PeerRequest::PreVote(request) => self.vote(request).await,
+            PeerRequest::CataloguePage { digest, offset } => self.pages.page(digest, offset),
             PeerRequest::Publication(published) => {
                 let rival = tokio::time::timeout(
                     LOCAL_TIMEOUT,
                     self.publisher.conflicting_version(&published),
                 )
                 .await;
-                Ok(match rival {
+                match rival {
                     Ok(Ok(rival)) => PeerReply::Rival(rival),
                     Ok(Err(error)) => PeerReply::Failed(error.to_string()),
                     Err(_) => PeerReply::Failed(format!(
                         "the region's store did not answer within {LOCAL_TIMEOUT:?}"
                     )),
-                })
+                }
             }
             PeerRequest::Order { .. } | PeerRequest::Attested(_) => {
-                return self.refuse(Some(caller), "a request within another one");
+                self.refuse(Some(caller), "a request within another one")
             }
-        };
-
-        answer.unwrap_or_else(|error| PeerReply::Failed(error.to_string()))
+        }
     }
 
     async fn acceptor(&self, caller: &AgentId, request: AcceptorRequest) -> PeerReply {
@@ -157,13 +151,8 @@ impl RequestHandler {
     }
 
     async fn vote(&self, request: PreVoteRequest) -> PeerReply {
-        let answer = self
-            .leader
-            .call(
-                |reply| LeaderMessage::PreVote(request, reply),
-                LOCAL_TIMEOUT,
-            )
-            .await;
+        let asked = |reply| CoreMessage::PreVote(request, reply);
+        let answer = self.core.call(asked, LOCAL_TIMEOUT).await;
 
         answer.map_or_else(
             |error| PeerReply::Failed(error.to_string()),

@@ -8,10 +8,7 @@ use regionmesh_core::{
     health::verdict::RegionVerdict,
     leader::LeaderView,
     notify::{alert::Alert, changes::ZoneState},
-    planning::{
-        PlanInputs,
-        freeze::{Freeze, OwnView},
-    },
+    planning::{PlanInputs, freeze::Freeze},
 };
 use regionmesh_mesh::LinkInfo;
 use regionmesh_protocol::{
@@ -26,38 +23,32 @@ use tokio::sync::watch;
 /// State that every part of an agent may read.
 #[derive(Debug, Clone, Default)]
 pub struct Snapshots {
-    /// The status board. Writer: gossip.
+    /// The status board. Writer: core.
     pub board: watch::Sender<Arc<BoardView>>,
     /// Direct connections. Writer: mesh.
     pub links: watch::Sender<Arc<BTreeMap<AgentId, LinkInfo>>>,
-    /// The verdict on every region. Writer: health.
+    /// The verdict on every region. Writer: core.
     pub verdicts: watch::Sender<Arc<BTreeMap<RegionName, RegionVerdict>>>,
-    /// The highest committed plan known. Writer: dns-leader.
+    /// The highest committed plan known. Writer: core.
     pub plan: watch::Sender<Option<Arc<CommittedPlan>>>,
-    /// The inputs of the next plan, as this agent sees them. Writer: dns-leader.
+    /// The inputs of the next plan, as this agent sees them. Writer: core.
     pub plan_inputs: watch::Sender<Option<Arc<PlanInputs>>>,
     /// Whether the plan can be acted on: since the start, or since the process last stalled, it was
-    /// compared with another region's, or none answered in time. Writers: dns-leader, and dns when
-    /// it detects a stall of the process.
+    /// compared with another region's, or none answered in time. Writers: core, and dns when it
+    /// detects a stall of the process.
     pub is_current: watch::Sender<bool>,
     /// When the process resumed after a stall. Writer: dns.
     pub resumed: watch::Sender<Option<Instant>>,
-    /// Start of the last successful board exchange with another region. Writer: gossip.
-    pub heard: watch::Sender<Option<Instant>>,
     /// Whether the catalogues of all live regions, or as many as another region could read, were
-    /// read since the start, so that missing versions are known. Never false again. Writer:
-    /// replicator.
+    /// read since the start, so that missing versions are known. Never false again. Writer: core.
     pub has_catalogues: watch::Sender<bool>,
-    /// The leader. Writer: dns-leader.
+    /// The leader. Writer: core.
     pub leader: watch::Sender<LeaderView>,
-    /// Whether the plan is frozen. Writer: dns-leader.
+    /// Whether the plan is frozen. Writer: core.
     pub freeze: watch::Sender<Option<Arc<Freeze>>>,
-    /// What this agent sees of every region, by its own probes or its region's observers'. Writer:
-    /// health.
-    pub own_view: watch::Sender<Arc<BTreeMap<RegionName, OwnView>>>,
-    /// The catalogue of the region's bucket. Writer: replicator.
+    /// The catalogue of the region's bucket. Writer: core.
     pub catalogue: watch::Sender<Arc<Catalogue>>,
-    /// The catalogues of other regions that could be read. Writer: replicator.
+    /// The catalogues of other regions that could be read. Writer: core.
     pub peer_catalogues: watch::Sender<Arc<BTreeMap<RegionName, Arc<Catalogue>>>>,
     /// State of the zones that this agent writes, by provider; empty while it does not lead.
     /// Writer: each provider its own entry.
@@ -70,7 +61,7 @@ pub struct Snapshots {
     pub request_costs: watch::Sender<Option<Arc<RequestCosts>>>,
     /// This agent's problems. Writers: all parts.
     pub problems: Problems,
-    /// Our clock and the plan's. Writers: gossip and dns-leader.
+    /// Our clock and the plan's. Writer: core.
     pub clocks: Clocks,
 }
 

@@ -13,9 +13,9 @@
 //!
 //! `types` has the inputs and effects; `parts` and `known` the state; `routing` says which part
 //! needs what another part decides; `paces` says when each part acts without an input, at the
-//! [`intervals`].
+//! `intervals`.
 
-pub mod intervals;
+mod intervals;
 mod known;
 mod paces;
 mod parts;
@@ -55,10 +55,12 @@ pub struct Core {
     queue: VecDeque<Step>,
     /// The last [`Effect::WakeAt`], until it is answered.
     alarm: Option<Instant>,
+    /// Whether an input was taken in.
+    has_begun: bool,
 }
 
 impl Core {
-    /// Begins with its first input: give it [`Input::Wake`] immediately. `saved` is the plan from
+    /// Begins with its first input: give it [`Input::Restarted`] immediately. `saved` is the plan from
     /// the disk, with this agent's signature of it as `confirmation`. `rng` must yield other
     /// numbers in each run of an agent: no ballot may be used twice.
     pub fn new(
@@ -81,6 +83,7 @@ impl Core {
             gossip_wake: None,
             queue: VecDeque::new(),
             alarm: None,
+            has_begun: false,
         };
 
         core.queue_start(saved, confirmation);
@@ -90,6 +93,8 @@ impl Core {
     /// Takes in `input` and everything that is due by `now`; adds what to do to `out`, in order.
     pub fn handle(&mut self, input: Input, now: Now, rng: &mut impl Rng, out: &mut Vec<Effect>) {
         self.take_in(input, now, rng);
+        self.has_begun = true;
+
         for _ in 0..STEPS_MAX {
             if self.queue.is_empty() {
                 self.queue_due(now.monotonic);
@@ -107,7 +112,8 @@ impl Core {
     fn take_in(&mut self, input: Input, now: Now, rng: &mut impl Rng) {
         match input {
             Input::Wake => self.alarm = None,
-            Input::Restarted => self.restart(now, rng),
+            Input::Restarted if self.has_begun => self.restart(now, rng),
+            Input::Restarted => {}
             Input::Resumed => {
                 self.known.contact.is_current = false;
                 self.known.contact.resumed = Some(now.monotonic);

@@ -45,6 +45,9 @@ use verdict::RegionVerdict;
 /// Observations are published this often even if nothing changed: their age shows whether this
 /// agent still probes.
 const REPUBLISH: Duration = Duration::from_secs(2);
+/// Pause between two checks of the canaries: half of the time in which silence makes an endpoint
+/// suspect.
+const CANARY_PAUSE: Duration = Duration::from_secs(1);
 
 /// Probes, observations and verdicts of one agent.
 #[derive(Debug)]
@@ -64,6 +67,8 @@ pub struct Health {
     own_readiness: Option<ProbeTracker>,
     /// Whether the embedded server is ready at present.
     is_ready: bool,
+    /// Whether a check of the canaries was asked for and has not ended.
+    is_checking: bool,
     is_abstaining: bool,
     is_draining: bool,
     published: Option<Instant>,
@@ -99,6 +104,7 @@ impl Health {
             schedules,
             own_readiness,
             is_ready: false,
+            is_checking: false,
             is_draining: false,
             published: None,
             board: Arc::default(),
@@ -113,7 +119,9 @@ impl Health {
             Input::Started(restored) => self.start(restored, now, rng, out),
             Input::Tick => self.tick(now, out),
             Input::ProbeFinished(probe) => self.probe_finished(probe, now, out),
+            Input::ProbeLost { region, index } => self.probe_lost(&region, index),
             Input::CanariesChecked(is_reached) => self.canaries_checked(is_reached, now, out),
+            Input::CanaryCheckLost => self.is_checking = false,
             Input::SetDraining(is_draining) => self.set_draining(is_draining, now, out),
             Input::OwnServing(is_ready) => self.is_ready = is_ready,
             Input::Board(board) => {
@@ -136,6 +144,7 @@ impl Health {
         self.judge(now, out);
         self.publish(now, out);
 
+        self.check_canaries(now.monotonic, out);
         let is_observing = self.role.is_observing();
         out.push(Effect::Notice(Notice::Observes(is_observing)));
         if is_observing {
@@ -200,6 +209,39 @@ impl Health {
         }
     }
 
+    fn probe_lost(&mut self, region: &RegionName, index: usize) {
+        let schedules = self.schedules.get_mut(region);
+        if let Some(schedule) = schedules.and_then(|schedules| schedules.get_mut(index)) {
+            schedule.end();
+        }
+    }
+
+    /// Asks again for what was lost: an observer always has a probe of each address under way.
+    fn repeat_lost(&mut self, now: Now, out: &mut Vec<Effect>) {
+        self.check_canaries(now.monotonic, out);
+        if !self.role.is_observing() {
+            return;
+        }
+
+        let policy = &self.settings.policy.probes;
+        for (region, schedules) in &mut self.schedules {
+            for (index, schedule) in schedules.iter_mut().enumerate() {
+                if !schedule.is_pending() {
+                    let probe = schedule.next(region, index, now.monotonic, policy);
+                    out.push(Effect::Probe(probe));
+                }
+            }
+        }
+    }
+
+    /// Checks the canaries at this time, unless a check is under way.
+    fn check_canaries(&mut self, at: Instant, out: &mut Vec<Effect>) {
+        if self.settings.has_canaries && !self.is_checking {
+            self.is_checking = true;
+            out.push(Effect::CheckCanaries(at));
+        }
+    }
+
     fn record(&mut self, probe: FinishedProbe, ended_ms: u64, now: Now, out: &mut Vec<Effect>) {
         let FinishedProbe {
             region,
@@ -245,6 +287,8 @@ impl Health {
     }
 
     fn canaries_checked(&mut self, is_reached: bool, now: Now, out: &mut Vec<Effect>) {
+        self.is_checking = false;
+        self.check_canaries(now.monotonic + CANARY_PAUSE, out);
         if self.is_abstaining != is_reached {
             return;
         }
@@ -276,6 +320,7 @@ impl Health {
     fn tick(&mut self, now: Now, out: &mut Vec<Effect>) {
         self.adjust_to_wall_clock(now, out);
         self.adopt_role(now, out);
+        self.repeat_lost(now, out);
 
         let own_before = self.own_report();
         self.record_own_readiness(now);

@@ -10,7 +10,7 @@ use crate::{
 use async_trait::async_trait;
 use parking_lot::Mutex;
 use ractor::Actor;
-use regionmesh::{actors::messages::GossipMessage, address::Address, config::Config};
+use regionmesh::{actors::messages::CoreMessage, address::Address, config::Config};
 use regionmesh_core::gossip::{Board, BoardLimits, Digest, ExchangeRequest, skew::ClockReading};
 use regionmesh_mesh::{
     BulkService, GossipTransport, Identity, Mesh, MeshActor, MeshArguments, MeshMetrics, Peer,
@@ -102,7 +102,7 @@ impl Thief {
             settings: config.mesh_settings(),
             identity: identity.clone(),
             links: watch::Sender::default(),
-            gossip: Arc::new(Address::<GossipMessage>::vacant("gossip")),
+            gossip: Arc::new(Address::<CoreMessage>::vacant("core")),
             bulk: Arc::new(Nothing),
             metrics: MeshMetrics::new(&Registry::new()).expect("metrics"),
         });

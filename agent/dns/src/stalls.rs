@@ -19,8 +19,9 @@ pub(super) async fn run(
             );
 
             shared.metrics.stalls.inc();
-            resumed.send_replace(Some(Instant::now()));
+            // In this order: whoever confirms the plan after `resumed` sets it to true.
             is_current.send_replace(false);
+            resumed.send_replace(Some(Instant::now()));
         }
 
         tokio::time::sleep(TICK).await;

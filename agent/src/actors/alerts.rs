@@ -11,7 +11,7 @@ mod delivery;
 mod receiver_task;
 
 use crate::{
-    actors::messages::GossipMessage,
+    actors::messages::CoreMessage,
     address::Address,
     alerts::{alertmanager::Alertmanager, webhook::Webhook},
     config::{ReceiverConfig, ReceiverKind},
@@ -111,19 +111,17 @@ fn start_receivers(
     }
 
     if had_receivers || !receivers.is_empty() {
-        tasks.spawn(publish(deliveries.subscribe(), arguments.gossip.clone()));
+        tasks.spawn(publish(deliveries.subscribe(), arguments.core.clone()));
     }
     tasks
 }
 
 /// Publishes deliveries on the board.
-async fn publish(mut deliveries: watch::Receiver<AlertStatus>, gossip: Address<GossipMessage>) {
+async fn publish(mut deliveries: watch::Receiver<AlertStatus>, core: Address<CoreMessage>) {
     loop {
         let status = deliveries.borrow_and_update().clone();
-        // If gossip is being restarted, they are published again soon.
-        let _ = gossip.cast(GossipMessage::Publish(Box::new(StatusEntry::Alerts(
-            status,
-        ))));
+        // If the core actor is being restarted, they are published again soon.
+        let _ = core.cast(CoreMessage::publish(StatusEntry::Alerts(status)));
 
         tokio::select! {
             Ok(()) = deliveries.changed() => {}

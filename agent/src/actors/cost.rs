@@ -13,7 +13,7 @@ mod state;
 mod verdict;
 
 use crate::{
-    actors::messages::{CostMessage, GossipMessage},
+    actors::messages::{CoreMessage, CostMessage},
     config::Config,
     cost::{
         books::Books,
@@ -335,10 +335,8 @@ impl CostState {
         if self.published.as_ref() != Some(&status)
             && self
                 .arguments
-                .gossip
-                .cast(GossipMessage::Publish(Box::new(StatusEntry::Cost(
-                    status.clone(),
-                ))))
+                .core
+                .cast(CoreMessage::publish(StatusEntry::Cost(status.clone())))
                 .is_ok()
         {
             self.published = Some(status);

@@ -1,124 +1,73 @@
 //! Every message that one actor may send to another.
 
-use crate::{actors::cost::Verdict, cost::books::Books};
+mod core;
+
+pub use self::core::CoreMessage;
+
+use crate::{
+    actors::{cost::Verdict, report::Report},
+    cost::books::Books,
+};
 use ractor::RpcReplyPort;
-use regionmesh_core::{health::FinishedProbe, leader, replication};
-use regionmesh_mesh::PeerError;
+use regionmesh_core::{health::Probe, replication};
 use regionmesh_protocol::{
     identity::{AgentId, RegionName},
-    models::digest::Digest,
-    plan::{CommittedPlan, Order},
     register::{
         acceptor::{AcceptorAnswer, AcceptorRequest},
         ballot::Ballot,
-        prevote::{PreVoteReply, PreVoteRequest},
     },
-    status::StatusEntry,
-    wire::{OrderRefusal, PeerReply},
 };
 use std::{sync::Arc, time::Instant};
 
-/// To the gossip actor.
+/// To the gossip actor; all are the core's.
 #[derive(Debug)]
 pub enum GossipMessage {
-    /// The mesh connected to this agent.
-    LinkUp(AgentId),
-    /// The last connection to this agent is gone.
-    LinkDown(AgentId),
-    /// A SWIM packet came in; its region's certificate vouches for the sender's region only.
-    Datagram { from: AgentId, payload: Vec<u8> },
-    /// A peer opened a board exchange; the answer goes back on its stream.
+    /// Send a SWIM packet, best effort.
+    Datagram { to: AgentId, payload: Vec<u8> },
+    /// Exchange boards with this connected peer.
     Exchange {
-        /// The peer at the other end of the connection.
-        from: AgentId,
-        request: Vec<u8>,
-        /// Where the answer goes.
-        reply: RpcReplyPort<Vec<u8>>,
-    },
-    /// Publish this status in our board entry of its kind.
-    Publish(Box<StatusEntry>),
-    /// The certificate was replaced: sign all entries again.
-    CertificateReloaded,
-    /// From gossip to itself: something is due.
-    Wake,
-    /// From gossip to itself: an exchange that it began has ended.
-    ExchangeEnded {
         with: AgentId,
-        /// When it was asked, and when it had answered.
-        span: (Instant, Instant),
-        answer: Result<Vec<u8>, PeerError>,
+        request: Vec<u8>,
+        report: Report,
     },
 }
 
-/// To the health actor.
+/// To the health actor; all are the core's.
 #[derive(Debug)]
 pub enum HealthMessage {
-    /// Report our own region as draining (`true`) or not.
-    SetDraining(bool),
-    /// Its own: a probe ended.
-    ProbeFinished(FinishedProbe),
-    /// Its own: whether any canary answered.
-    CanariesChecked(bool),
-    /// Its own: the status board changed.
-    BoardChanged,
-    /// Its own: the tick.
-    Tick,
+    Probe(Probe, Report),
+    /// Probe the canaries at this time, which may have passed.
+    CheckCanaries(Instant, Report),
 }
 
 /// To the dns-leader actor.
 #[derive(Debug)]
 pub enum LeaderMessage {
-    /// A proposer asks our region's acceptor.
+    /// A proposer of another agent asks our region's acceptor.
     Acceptor(
         AcceptorRequest,
         RpcReplyPort<Result<AcceptorAnswer, String>>,
     ),
-    /// A candidate asks for our vote.
-    PreVote(PreVoteRequest, RpcReplyPort<PreVoteReply>),
-    /// An operator's order; answered once it is committed, or can't be.
-    Order(
-        Box<Order>,
-        RpcReplyPort<Result<CommittedPlan, OrderRefusal>>,
-    ),
-    /// Its own: time passed, or the board or the verdicts changed.
-    Tick,
-    /// Its own: an acceptor answered our proposer.
-    AcceptorAnswered {
-        from: RegionName,
-        /// Its answer, or why there is none.
-        answer: Result<AcceptorAnswer, String>,
-    },
-    /// Its own: a region voted on our candidature.
-    Voted {
-        from: RegionName,
-        /// The ballot that it was asked about.
-        ballot: Ballot,
-        /// Its vote, or why there is none.
-        vote: Result<PreVoteReply, String>,
-    },
-    /// Its own: what a proposer's request to our region's acceptor means.
-    AcceptorAsked(Box<leader::Input>),
-    /// Its own: an acceptor's state, to be compared with what agents publish.
-    AcceptorRead {
-        /// In which round of reading.
-        round: u64,
-        from: RegionName,
-        /// Its answer, or why there is none.
-        answer: Result<AcceptorAnswer, String>,
-    },
+    /// From the core.
+    Call(Call, Report),
+}
+
+/// A call to an acceptor or a voter.
+#[derive(Debug)]
+pub enum Call {
+    /// Ask this acceptor.
+    Acceptor(RegionName, Box<AcceptorRequest>),
+    /// Read this acceptor's state in this round of reading.
+    Read(RegionName, u64),
+    /// Ask an agent of this region, or the witness, for its vote on our candidature.
+    Vote(RegionName, Ballot),
 }
 
 /// To the replicator actor.
 #[derive(Debug)]
 pub enum ReplicatorMessage {
-    /// A peer asks for part of what the region holds: of which catalogue, from which byte on.
-    CataloguePage(Option<Digest>, u64, RpcReplyPort<PeerReply>),
-    /// Something may be due.
-    Tick,
-    /// The board changed, or this agent wrote to the region's store.
-    Changed,
-    /// A task ended.
-    Ended(Box<replication::Input>),
+    /// From the core: do this work with the store or a peer.
+    Work(Box<replication::Effect>, Report),
 }
 
 /// To the cost actor; all are its own.

@@ -1,29 +1,25 @@
-//! The replicator: keeps the region's bucket equal to the mesh's catalogue.
-//!
-//! [`regionmesh_core::replication`] decides; the actor reads and changes the store, reads the
-//! catalogues of peers, fetches versions, and serves its own catalogue to peers. All long work is
-//! in tasks that report back.
+//! The replicator: reads and changes the region's store, reads the catalogues of peers, and fetches
+//! versions. All of it takes long, and is done in tasks that report back.
 
 mod arguments;
 mod catalogue;
-mod feeds;
-mod notices;
-mod perform;
-mod routes;
-mod state;
+pub(super) mod notices;
 mod tasks;
 
-use crate::actors::messages::ReplicatorMessage;
+use crate::actors::messages::{CoreMessage, ReplicatorMessage};
 pub use arguments::ReplicatorArguments;
 use ractor::{Actor, ActorProcessingErr, ActorRef};
-use regionmesh_core::{
-    agent::intervals::{REPLICATION_BOARD_PAUSE, REPLICATION_TICK},
-    replication::Input,
-};
-pub use state::ReplicatorState;
-use tokio_util::task::AbortOnDropHandle;
+use regionmesh_core::replication::Input;
+use tokio::task::JoinSet;
 
 pub struct ReplicatorActor;
+
+/// State of the actor.
+pub struct ReplicatorState {
+    arguments: ReplicatorArguments,
+    /// They end with the actor.
+    tasks: JoinSet<()>,
+}
 
 impl Actor for ReplicatorActor {
     type Msg = ReplicatorMessage;
@@ -32,54 +28,31 @@ impl Actor for ReplicatorActor {
 
     async fn pre_start(
         &self,
-        me: ActorRef<ReplicatorMessage>,
+        _: ActorRef<ReplicatorMessage>,
         arguments: ReplicatorArguments,
     ) -> Result<ReplicatorState, ActorProcessingErr> {
-        let mut board = arguments.snapshots.board.subscribe();
-        let board_watcher = {
-            let me = me.clone();
-            tokio::spawn(async move {
-                while board.changed().await.is_ok() && me.cast(ReplicatorMessage::Changed).is_ok() {
-                    tokio::time::sleep(REPLICATION_BOARD_PAUSE).await;
-                }
-            })
-        };
+        // A restart may have lost a scan, or work that had changed the store.
+        let _ = arguments
+            .core
+            .cast(CoreMessage::input(Input::StoreChanged));
 
-        let mut changes = arguments.store.changes();
-        let store_watcher = {
-            let me = me.clone();
-            tokio::spawn(async move {
-                while changes.changed().await.is_ok() && me.cast(ReplicatorMessage::Changed).is_ok()
-                {
-                }
-            })
-        };
-
-        me.send_interval(REPLICATION_TICK, || ReplicatorMessage::Tick);
-        let watchers = [board_watcher, store_watcher].map(AbortOnDropHandle::new);
-        let mut state = ReplicatorState::new(arguments, watchers);
-
-        state.decide(&me, Some(Input::StoreChanged));
-        Ok(state)
+        Ok(ReplicatorState {
+            arguments,
+            tasks: JoinSet::new(),
+        })
     }
 
     async fn handle(
         &self,
-        me: ActorRef<ReplicatorMessage>,
+        _: ActorRef<ReplicatorMessage>,
         message: ReplicatorMessage,
         state: &mut ReplicatorState,
     ) -> Result<(), ActorProcessingErr> {
-        state.forget_ended_tasks();
-        match message {
-            ReplicatorMessage::CataloguePage(digest, offset, reply) => {
-                drop(reply.send(state.page(digest, offset)));
-            }
-            ReplicatorMessage::Tick => {
-                state.check_watchers()?;
-                state.decide(&me, Some(Input::Tick));
-            }
-            ReplicatorMessage::Changed => state.decide(&me, None),
-            ReplicatorMessage::Ended(input) => state.decide(&me, Some(*input)),
+        while state.tasks.try_join_next().is_some() {}
+
+        let ReplicatorMessage::Work(work, report) = message;
+        if let Some(task) = tasks::of(*work, &state.arguments) {
+            state.tasks.spawn(report.run(task));
         }
 
         Ok(())

@@ -2,8 +2,9 @@
 
 use super::metrics::AgentMetrics;
 use crate::{
-    actors::messages::{GossipMessage, HealthMessage, LeaderMessage, ReplicatorMessage},
+    actors::messages::{CoreMessage, LeaderMessage},
     address::Address,
+    catalogue_pages::CataloguePages,
     config::Config,
     service::{Service, ServiceArguments},
     snapshots::Snapshots,
@@ -33,10 +34,10 @@ pub(super) struct Base {
     pub(super) snapshots: Snapshots,
     pub(super) clock: HybridClock,
     pub(super) meter: Meter,
-    pub(super) gossip: Address<GossipMessage>,
-    pub(super) health: Address<HealthMessage>,
+    pub(super) core: Address<CoreMessage>,
     pub(super) leader: Address<LeaderMessage>,
-    pub(super) replicator: Address<ReplicatorMessage>,
+    /// The region's catalogue, for peers.
+    pub(super) pages: CataloguePages,
     /// Cancelled when the agent stops.
     pub(super) stop: CancellationToken,
     /// The tasks of all services.
@@ -61,10 +62,9 @@ impl Base {
             snapshots: Snapshots::default(),
             clock: HybridClock::default(),
             meter: Meter::default(),
-            gossip: Address::vacant("gossip"),
-            health: Address::vacant("health"),
+            core: Address::vacant("core"),
             leader: Address::vacant("dns-leader"),
-            replicator: Address::vacant("replicator"),
+            pages: CataloguePages::default(),
             stop: CancellationToken::new(),
             services: TaskTracker::new(),
         }

@@ -26,7 +26,7 @@ impl Cost {
             id: base.id.clone(),
             started_ms: base.started_ms,
             snapshots: base.snapshots.clone(),
-            gossip: base.gossip.clone(),
+            core: base.core.clone(),
             meter: base.meter.clone(),
             archive: archive.clone(),
             books: Arc::new(books_sender),

@@ -40,7 +40,7 @@ impl Parts {
         let replication = Replication::new(&base, &network, models)?;
         let cost = Cost::new(&base, &replication);
         let orders = OrderHandler {
-            leader: base.leader.clone(),
+            core: base.core.clone(),
             peers: network.peers.clone(),
             snapshots: base.snapshots.clone(),
             operators: network.operators.clone(),

@@ -63,7 +63,7 @@ pub(super) async fn services(
 fn status(parts: &Parts) -> Child {
     let base = &parts.base;
     let mesh = parts.network.mesh.clone();
-    let gossip = base.gossip.clone();
+    let core = base.core.clone();
     let own = OwnStatus::new(
         base,
         parts.serving.status.clone(),
@@ -72,7 +72,7 @@ fn status(parts: &Parts) -> Child {
 
     base.service("status-publisher", move |stop| {
         let mesh = mesh.clone();
-        let publish = own.clone().publish(gossip.clone(), stop);
+        let publish = own.clone().publish(core.clone(), stop);
         async move {
             tokio::select! {
                 ended = publish => ended,
@@ -99,7 +99,7 @@ fn alerts(parts: &Parts) -> Child {
         config: base.config.clone(),
         live: base.live.clone(),
         snapshots: base.snapshots.clone(),
-        gossip: base.gossip.clone(),
+        core: base.core.clone(),
         metrics: base.metrics.receivers.clone(),
     };
 

@@ -1,7 +1,7 @@
 //! Publishes what the agent reports about itself.
 
 use super::base::Base;
-use crate::{actors::messages::GossipMessage, address::Address};
+use crate::{actors::messages::CoreMessage, address::Address};
 use regionmesh_protocol::status::{
     AgentInfo, ServingStatus, StatusEntry, servability::Servability,
 };
@@ -10,7 +10,7 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-/// Interval at which an unchanged status is published again: gossip may have been restarted.
+/// Interval at which an unchanged status is published again: the core actor may have been restarted.
 pub(super) const REPEAT_INTERVAL: Duration = Duration::from_secs(5);
 
 /// What the agent reports about itself: its process, what it serves, and its problems.
@@ -52,15 +52,15 @@ impl OwnStatus {
     /// Publishes the status at every change, until `stop`.
     pub(super) async fn publish(
         mut self,
-        gossip: Address<GossipMessage>,
+        core: Address<CoreMessage>,
         stop: CancellationToken,
     ) -> Result<(), String> {
         let mut problem_changes = self.problems.subscribe();
         loop {
             problem_changes.mark_unchanged();
             for status_entry in self.entries() {
-                // Gossip may be restarting: the entry is published again soon.
-                let _ = gossip.cast(GossipMessage::Publish(Box::new(status_entry)));
+                // The core actor may be restarting: the entry is published again soon.
+                let _ = core.cast(CoreMessage::publish(status_entry));
             }
 
             tokio::select! {

@@ -195,7 +195,7 @@ fn state(
         publisher,
         clock,
         orders: OrderHandler {
-            leader: Address::vacant("dns-leader"),
+            core: Address::vacant("core"),
             peers: Arc::new(NoPeers),
             snapshots: snapshots.clone(),
             operators,

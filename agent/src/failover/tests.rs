@@ -50,7 +50,7 @@ async fn order(connected_after: usize, hops: u8) -> (String, usize) {
     let live = tokio::sync::watch::channel(Arc::new(config)).1;
     let operators = Operators::new("m".parse().unwrap(), id, live);
     let handler = OrderHandler {
-        leader: Address::vacant("dns-leader"),
+        core: Address::vacant("core"),
         peers: late.clone(),
         snapshots,
         operators,

@@ -1,18 +1,18 @@
-//! How often the parts act without an input, also where each runs in an actor of its own.
+//! How often the parts act without an input.
 
 use std::time::Duration;
 
 /// Interval between two ticks of health.
-pub const HEALTH_TICK: Duration = Duration::from_millis(500);
+pub(super) const HEALTH_TICK: Duration = Duration::from_millis(500);
 /// Shortest time between two boards that health reads.
-pub const HEALTH_BOARD_PAUSE: Duration = Duration::from_millis(20);
+pub(super) const HEALTH_BOARD_PAUSE: Duration = Duration::from_millis(20);
 /// Longest time between two ticks of the leader part: the resolution of the timeouts of proposer
 /// and election.
-pub const LEADER_TICK: Duration = Duration::from_millis(100);
+pub(super) const LEADER_TICK: Duration = Duration::from_millis(100);
 /// Shortest time between two ticks of the leader part, however busy the board is.
-pub const LEADER_PAUSE: Duration = Duration::from_millis(20);
+pub(super) const LEADER_PAUSE: Duration = Duration::from_millis(20);
 /// How often replication checks what is due when nothing changes.
-pub const REPLICATION_TICK: Duration = Duration::from_millis(500);
+pub(super) const REPLICATION_TICK: Duration = Duration::from_millis(500);
 /// Shortest time between two boards that replication reads. The board changes many times a second;
 /// what is held changes rarely.
-pub const REPLICATION_BOARD_PAUSE: Duration = Duration::from_millis(50);
+pub(super) const REPLICATION_BOARD_PAUSE: Duration = Duration::from_millis(50);

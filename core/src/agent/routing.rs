@@ -67,20 +67,15 @@ impl Core {
     }
 
     fn route_health(&mut self, effect: health::Effect, out: &mut Vec<Effect>) {
-        match &effect {
+        match effect {
+            health::Effect::Publish(status_entry) => self.publish(status_entry),
+            health::Effect::OwnView(view) => self.queue_for_leader(leader::Input::OwnView(view)),
             health::Effect::Verdicts(verdicts) => {
                 self.known.verdicts = verdicts.clone();
                 self.paces.leader.changed();
                 self.queue_for_leader(leader::Input::Verdicts(verdicts.clone()));
+                out.push(Effect::Health(health::Effect::Verdicts(verdicts)));
             }
-            health::Effect::OwnView(view) => {
-                self.queue_for_leader(leader::Input::OwnView(view.clone()));
-            }
-            health::Effect::Publish(_) | health::Effect::Probe(_) | health::Effect::Notice(_) => {}
-        }
-
-        match effect {
-            health::Effect::Publish(status_entry) => self.publish(status_entry),
             effect => out.push(Effect::Health(effect)),
         }
     }

@@ -21,8 +21,9 @@ pub struct Settings {
 pub enum Input {
     /// The time of the last [`Effect::WakeAt`] has come.
     Wake,
-    /// The caller restarted: everything that was under way is lost. The plan, the board and the
-    /// verdicts stay. Give links and routes again.
+    /// The caller started. If it is a restart, everything that was under way is lost; the plan, the
+    /// board and the verdicts stay. Give links, routes and the readiness of the embedded server
+    /// again.
     Restarted,
     /// The process was suspended or stalled: the plan may be outdated.
     Resumed,
@@ -31,7 +32,7 @@ pub enum Input {
     /// Links that open and close, packets, exchanges, a new certificate, and the status entries of
     /// parts outside the core.
     Gossip(gossip::Input),
-    /// Probes, canaries, the readiness of the embedded server, and drains.
+    /// Probes and canaries, or that they were lost; the readiness of the embedded server, drains.
     Health(health::Input),
     /// Answers of acceptors and voters, the cost target, requests for votes, orders, and the stop.
     Leader(Box<leader::Input>),
@@ -39,10 +40,34 @@ pub enum Input {
     Replication(replication::Input),
 }
 
+impl From<gossip::Input> for Input {
+    fn from(input: gossip::Input) -> Self {
+        Self::Gossip(input)
+    }
+}
+
+impl From<health::Input> for Input {
+    fn from(input: health::Input) -> Self {
+        Self::Health(input)
+    }
+}
+
+impl From<leader::Input> for Input {
+    fn from(input: leader::Input) -> Self {
+        Self::Leader(Box::new(input))
+    }
+}
+
+impl From<replication::Input> for Input {
+    fn from(input: replication::Input) -> Self {
+        Self::Replication(input)
+    }
+}
+
 /// What to do.
 ///
 /// Of the effects of parts, these stay inside: every `Publish`, [`gossip::Effect::WakeAt`],
-/// [`gossip::Effect::Heard`] and [`gossip::Effect::PeerClock`].
+/// [`gossip::Effect::Heard`], [`gossip::Effect::PeerClock`] and [`health::Effect::OwnView`].
 #[derive(Debug)]
 pub enum Effect {
     /// Replaces the alarm: the next [`Input::Wake`] is due then; may have passed.

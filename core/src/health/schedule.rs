@@ -63,9 +63,13 @@ impl Schedule {
         }
     }
 
-    /// A probe ended after this agent ceased to observe.
+    /// A probe ended after this agent ceased to observe, or has no result.
     pub(super) fn end(&mut self) {
         self.is_pending = false;
+    }
+
+    pub(super) fn is_pending(&self) -> bool {
+        self.is_pending
     }
 
     /// Takes in a result; returns when to probe next. The regular pause counts from a probe's

@@ -98,8 +98,16 @@ pub enum Input {
     Tick,
     /// The probe that [`Effect::Probe`] asked for ended.
     ProbeFinished(FinishedProbe),
-    /// Whether any canary answered.
+    /// The probe that [`Effect::Probe`] asked for has no result. The next `Tick` asks again.
+    ProbeLost {
+        region: RegionName,
+        /// As in [`Probe`].
+        index: usize,
+    },
+    /// Whether any canary answered [`Effect::CheckCanaries`].
     CanariesChecked(bool),
+    /// [`Effect::CheckCanaries`] has no result. The next `Tick` asks again.
+    CanaryCheckLost,
     /// Report our own region as draining (`true`) or not.
     SetDraining(bool),
     /// Whether the embedded model server is ready. Only remembered: `Tick` acts on it.
@@ -112,6 +120,9 @@ pub enum Input {
 pub enum Effect {
     /// Perform this probe, and answer with [`Input::ProbeFinished`].
     Probe(Probe),
+    /// Probe the canaries at this time, which may have passed; answer with
+    /// [`Input::CanariesChecked`].
+    CheckCanaries(Instant),
     /// Publish this entry; it is published again within 2 s.
     Publish(Box<StatusEntry>),
     /// The verdict on every region changed.

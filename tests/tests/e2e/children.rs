@@ -17,13 +17,14 @@ use tokio::time::Instant;
 /// The region whose agent runs here.
 const HERE: usize = 2;
 /// Every child of the supervisor.
-const CHILDREN: [&str; 15] = [
+const CHILDREN: [&str; 16] = [
     "mesh",
     "gossip",
     "peer",
     "health",
     "replicator",
     "dns-leader",
+    "core",
     "status-publisher",
     "dns",
     "serving",

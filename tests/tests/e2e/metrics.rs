@@ -197,6 +197,7 @@ async fn assert_checks_pass(api: &Api, names: &[&str]) {
         "health",
         "replicator",
         "dns-leader",
+        "core",
         "dns",
         "serving",
         "api",

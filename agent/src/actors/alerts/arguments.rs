@@ -1,7 +1,7 @@
 //! What the notifier tasks are started with.
 
 use crate::{
-    actors::messages::GossipMessage, address::Address, alerts::ReceiverMetrics, config::Config,
+    actors::messages::CoreMessage, address::Address, alerts::ReceiverMetrics, config::Config,
     snapshots::Snapshots,
 };
 use std::sync::Arc;
@@ -16,6 +16,6 @@ pub struct AlertsArguments {
     /// Only read.
     pub snapshots: Snapshots,
     /// Where deliveries are published.
-    pub gossip: Address<GossipMessage>,
+    pub core: Address<CoreMessage>,
     pub metrics: ReceiverMetrics,
 }

@@ -72,7 +72,7 @@ fn receiver_task(leader: Option<&str>, is_other_unheard: bool) -> ReceiverTask {
         config: config.clone(),
         live: watch::channel(config.clone()).1,
         snapshots,
-        gossip: Address::vacant("gossip"),
+        core: Address::vacant("core"),
         metrics: ReceiverMetrics::new(&Registry::new()).unwrap(),
     };
 

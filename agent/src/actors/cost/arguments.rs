@@ -2,7 +2,7 @@
 
 use super::metrics::CostMetrics;
 use crate::{
-    actors::messages::GossipMessage,
+    actors::messages::CoreMessage,
     address::Address,
     config::Config,
     cost::{archive::Archive, books::Books, view::LiveView},
@@ -25,7 +25,7 @@ pub struct CostArguments {
     /// What the other actors publish.
     pub snapshots: Snapshots,
     /// Where the cost status is published.
-    pub gossip: Address<GossipMessage>,
+    pub core: Address<CoreMessage>,
     /// What this agent counted.
     pub meter: Meter,
     /// Bills, prices and usage in the region's bucket.

@@ -1,8 +1,8 @@
-//! Input from the mesh, as messages to the actor.
+//! What the mesh passes on, as messages to the core actor.
 
-use crate::{actors::messages::GossipMessage, address::Address};
+use crate::{actors::messages::CoreMessage, address::Address};
 use async_trait::async_trait;
-use regionmesh_core::gossip::ExchangeError;
+use regionmesh_core::gossip::{ExchangeError, Input};
 use regionmesh_mesh::{GossipInbox, PeerError};
 use regionmesh_protocol::{
     identity::AgentId,
@@ -12,17 +12,17 @@ use std::time::Duration;
 
 // Messages to the actor are lost while it is being restarted; the mesh allows for that.
 #[async_trait]
-impl GossipInbox for Address<GossipMessage> {
+impl GossipInbox for Address<CoreMessage> {
     fn link_up(&self, peer: &AgentId) {
-        let _ = self.cast(GossipMessage::LinkUp(peer.clone()));
+        let _ = self.cast(CoreMessage::input(Input::LinkUp(peer.clone())));
     }
 
     fn link_down(&self, peer: &AgentId) {
-        let _ = self.cast(GossipMessage::LinkDown(peer.clone()));
+        let _ = self.cast(CoreMessage::input(Input::LinkDown(peer.clone())));
     }
 
     fn datagram(&self, from: AgentId, payload: Vec<u8>) {
-        let _ = self.cast(GossipMessage::Datagram { from, payload });
+        let _ = self.cast(CoreMessage::Datagram { from, payload });
     }
 
     async fn exchange(
@@ -32,7 +32,7 @@ impl GossipInbox for Address<GossipMessage> {
         timeout: Duration,
     ) -> Option<Vec<u8>> {
         let from = from.clone();
-        let ask = |reply| GossipMessage::Exchange {
+        let ask = |reply| CoreMessage::Exchange {
             from,
             request,
             reply,
@@ -42,11 +42,11 @@ impl GossipInbox for Address<GossipMessage> {
     }
 
     fn certificate_reloaded(&self) {
-        let _ = self.cast(GossipMessage::CertificateReloaded);
+        let _ = self.cast(CoreMessage::input(Input::CertificateReloaded));
     }
 
     fn publish(&self, links: Links) {
-        let _ = self.cast(GossipMessage::Publish(Box::new(StatusEntry::Links(links))));
+        let _ = self.cast(CoreMessage::publish(StatusEntry::Links(links)));
     }
 }
 

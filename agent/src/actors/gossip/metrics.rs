@@ -1,4 +1,4 @@
-//! Metrics of the gossip actor.
+//! Metrics of gossip.
 
 use prometheus::{
     IntCounter, IntCounterVec, IntGauge, register_int_counter_vec_with_registry,
@@ -73,5 +73,9 @@ impl GossipMetrics {
                 registry
             )?,
         })
+    }
+
+    pub(crate) fn count_datagram(&self, direction: &str) {
+        self.datagrams.with_label_values(&[direction]).inc();
     }
 }

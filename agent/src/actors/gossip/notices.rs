@@ -1,60 +1,44 @@
 //! Log lines and metrics of what happens in gossip.
 
-use super::GossipState;
+use super::metrics::GossipMetrics;
 use prometheus::IntGauge;
 use regionmesh_core::gossip::{Notice, SwimFault};
 
-impl GossipState {
-    pub(super) fn count_datagram(&self, direction: &str) {
-        self.arguments
-            .metrics
-            .datagrams
-            .with_label_values(&[direction])
-            .inc();
-    }
+/// Logs and counts a notice.
+pub(crate) fn record(notice: &Notice, metrics: &GossipMetrics) {
+    count(notice, metrics);
+    log(notice);
+}
 
-    fn count_exchange(&self, outcome: &str) {
-        self.arguments
-            .metrics
-            .exchanges
-            .with_label_values(&[outcome])
-            .inc();
-    }
+fn count(notice: &Notice, metrics: &GossipMetrics) {
+    let count_exchange = |outcome: &str| metrics.exchanges.with_label_values(&[outcome]).inc();
 
-    pub(super) fn report(&self, notice: &Notice) {
-        self.count(notice);
-        log(notice);
-    }
-
-    fn count(&self, notice: &Notice) {
-        let metrics = &self.arguments.metrics;
-        match notice {
-            Notice::DatagramRefused { error, .. } => metrics
-                .datagrams_refused
-                .with_label_values(&[error.as_str()])
-                .inc(),
-            Notice::PublishFailed(_) => metrics.publish_failures.inc(),
-            Notice::EntriesRejected { reason, count, .. } => metrics
-                .entries_rejected
-                .with_label_values(&[reason.as_str()])
-                .inc_by(*count),
-            Notice::ExchangeAnswered => self.count_exchange("answered"),
-            Notice::Exchanged => self.count_exchange("ok"),
-            Notice::ExchangeRefused { .. } => self.count_exchange("refused_malformed"),
-            Notice::ExchangeFailed { error, .. } => self.count_exchange(error.outcome),
-            Notice::Sizes {
-                members_alive,
-                board_agents,
-                board_entries,
-                board_bytes,
-            } => {
-                set(&metrics.members_alive, *members_alive);
-                set(&metrics.board_agents, *board_agents);
-                set(&metrics.board_entries, *board_entries);
-                set(&metrics.board_bytes, *board_bytes);
-            }
-            _ => {}
+    match notice {
+        Notice::DatagramRefused { error, .. } => metrics
+            .datagrams_refused
+            .with_label_values(&[error.as_str()])
+            .inc(),
+        Notice::PublishFailed(_) => metrics.publish_failures.inc(),
+        Notice::EntriesRejected { reason, count, .. } => metrics
+            .entries_rejected
+            .with_label_values(&[reason.as_str()])
+            .inc_by(*count),
+        Notice::ExchangeAnswered => count_exchange("answered"),
+        Notice::Exchanged => count_exchange("ok"),
+        Notice::ExchangeRefused { .. } => count_exchange("refused_malformed"),
+        Notice::ExchangeFailed { error, .. } => count_exchange(error.outcome),
+        Notice::Sizes {
+            members_alive,
+            board_agents,
+            board_entries,
+            board_bytes,
+        } => {
+            set(&metrics.members_alive, *members_alive);
+            set(&metrics.board_agents, *board_agents);
+            set(&metrics.board_entries, *board_entries);
+            set(&metrics.board_bytes, *board_bytes);
         }
+        _ => {}
     }
 }
 

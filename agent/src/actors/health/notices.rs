@@ -6,7 +6,8 @@ use regionmesh_core::health::Notice;
 use regionmesh_protocol::{identity::RegionName, status::condition::Condition};
 use std::net::IpAddr;
 
-pub(super) fn report(notice: Notice, metrics: &HealthMetrics, config: &Config) {
+/// Logs and counts a notice.
+pub(crate) fn record(notice: Notice, metrics: &HealthMetrics, config: &Config) {
     match notice {
         Notice::Observes(is_observer) => {
             metrics.is_observer(is_observer);

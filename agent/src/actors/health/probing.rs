@@ -1,35 +1,13 @@
-//! The tasks of the health actor: probes, canaries and the watcher of the board.
+//! Probes of endpoints and canaries.
 
 use super::metrics::HealthMetrics;
-use crate::{
-    actors::messages::HealthMessage,
-    probe::{Prober, Target},
+use crate::probe::{Prober, Target};
+use futures::future::join_all;
+use regionmesh_core::health::{FinishedProbe, Input, Probe, probe::ProbeResult};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
 };
-use ractor::ActorRef;
-use regionmesh_core::{
-    agent::intervals::HEALTH_BOARD_PAUSE,
-    gossip::BoardView,
-    health::{FinishedProbe, Probe, probe::ProbeResult},
-};
-use std::{sync::Arc, time::Duration};
-use tokio::{sync::watch, time::Instant};
-
-/// How often the canaries are probed: twice in the time in which silence makes an endpoint suspect.
-const CANARY_INTERVAL: Duration = Duration::from_secs(1);
-
-/// What one address of an endpoint is asked.
-pub(super) struct EndpointTargets {
-    pub(super) regular: Target,
-    /// The synthetic inference, where one is configured.
-    pub(super) inference: Option<Target>,
-}
-
-impl EndpointTargets {
-    pub(super) fn of(&self, probe: &Probe) -> &Target {
-        let inference = self.inference.as_ref().filter(|_| probe.is_inference);
-        inference.unwrap_or(&self.regular)
-    }
-}
 
 /// One probe.
 pub(super) struct Probing {
@@ -37,29 +15,26 @@ pub(super) struct Probing {
     pub(super) target: Target,
     pub(super) prober: Arc<dyn Prober>,
     pub(super) metrics: HealthMetrics,
-    pub(super) health: ActorRef<HealthMessage>,
 }
 
 impl Probing {
-    /// Waits until the probe is due, performs it and reports the result.
-    pub(super) async fn run(self) {
-        tokio::time::sleep_until(Instant::from_std(self.probe.at)).await;
+    /// Waits until the probe is due, and performs it.
+    pub(super) async fn run(self) -> Input {
+        tokio::time::sleep_until(self.probe.at.into()).await;
 
-        let started = Instant::now();
+        let started = tokio::time::Instant::now();
         let result = self.prober.probe(&self.target).await;
-        let ended = Instant::now();
+        let ended = tokio::time::Instant::now();
         self.count(&result, ended - started);
 
-        let finished = FinishedProbe {
+        Input::ProbeFinished(FinishedProbe {
             region: self.probe.region,
             index: self.probe.index,
             is_inference: self.probe.is_inference,
             result,
             started: started.into_std(),
             ended: ended.into_std(),
-        };
-        // The actor may have stopped.
-        let _ = self.health.cast(HealthMessage::ProbeFinished(finished));
+        })
     }
 
     fn count(&self, result: &ProbeResult, took: Duration) {
@@ -76,34 +51,17 @@ impl Probing {
     }
 }
 
-pub(super) async fn watch_canaries(
+/// Probes all canaries at this time.
+pub(super) async fn check_canaries(
+    at: Instant,
     canaries: Vec<Target>,
     prober: Arc<dyn Prober>,
-    health: ActorRef<HealthMessage>,
-) {
-    loop {
-        let results =
-            futures::future::join_all(canaries.iter().map(|canary| prober.probe(canary))).await;
-        let is_reached = results
-            .iter()
-            .any(|result| matches!(result, ProbeResult::Success { .. }));
+) -> Input {
+    tokio::time::sleep_until(at.into()).await;
 
-        if health
-            .cast(HealthMessage::CanariesChecked(is_reached))
-            .is_err()
-        {
-            return;
-        }
-
-        tokio::time::sleep(CANARY_INTERVAL).await;
-    }
-}
-
-pub(super) async fn watch_board(
-    mut board: watch::Receiver<Arc<BoardView>>,
-    health: ActorRef<HealthMessage>,
-) {
-    while board.changed().await.is_ok() && health.cast(HealthMessage::BoardChanged).is_ok() {
-        tokio::time::sleep(HEALTH_BOARD_PAUSE).await;
-    }
+    let results = join_all(canaries.iter().map(|canary| prober.probe(canary))).await;
+    let is_reached = results
+        .iter()
+        .any(|result| matches!(result, ProbeResult::Success { .. }));
+    Input::CanariesChecked(is_reached)
 }

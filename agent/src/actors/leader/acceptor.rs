@@ -1,8 +1,7 @@
 //! The region's acceptor, as peers reach it.
 
 use super::{metrics::LeaderMetrics, signing::Signing};
-use crate::actors::messages::LeaderMessage;
-use ractor::ActorRef;
+use crate::{actors::messages::CoreMessage, address::Address};
 use regionmesh_core::leader::Input;
 use regionmesh_protocol::register::{
     acceptor::{AcceptorAnswer, AcceptorReply, AcceptorRequest},
@@ -21,7 +20,8 @@ pub(super) struct Acceptor {
     pub(super) signing: Signing,
     pub(super) permits: Arc<Semaphore>,
     pub(super) metrics: LeaderMetrics,
-    pub(super) myself: ActorRef<LeaderMessage>,
+    /// Learns which proposers are heard.
+    pub(super) core: Address<CoreMessage>,
 }
 
 impl Acceptor {
@@ -40,7 +40,7 @@ impl Acceptor {
         };
         let store = self.store.clone();
         let signing = self.signing.clone();
-        let myself = self.myself.clone();
+        let core = self.core.clone();
 
         tokio::spawn(async move {
             let _permit = permit;
@@ -76,7 +76,7 @@ impl Acceptor {
             if let Ok(reply) = reply_of
                 && let Some(input) = Input::of_asked(&request, reply)
             {
-                let _ = myself.cast(LeaderMessage::AcceptorAsked(Box::new(input)));
+                let _ = core.cast(CoreMessage::input(input));
             }
 
             let answer = answer

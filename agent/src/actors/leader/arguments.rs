@@ -2,7 +2,7 @@
 
 use super::{metrics::LeaderMetrics, signing::Signing};
 use crate::{
-    actors::messages::GossipMessage, address::Address, config::Config, refusals::Refusals,
+    actors::messages::CoreMessage, address::Address, config::Config, refusals::Refusals,
     snapshots::Snapshots,
 };
 use regionmesh_mesh::PeerLink;
@@ -17,13 +17,9 @@ pub struct LeaderArguments {
     pub config: Arc<Config>,
     /// This agent.
     pub id: AgentId,
-    /// Drawn at the start of the process. Each start of the actor mixes in a random number, so that
-    /// no ballot is used twice.
-    pub boot: u64,
-    /// The snapshots; the actor writes `plan` and `leader`.
+    /// The plan in them is saved.
     pub snapshots: Snapshots,
-    /// Where status entries are published.
-    pub gossip: Address<GossipMessage>,
+    pub core: Address<CoreMessage>,
     /// Calls to other regions.
     pub peers: Arc<dyn PeerLink>,
     /// Our region's acceptor.

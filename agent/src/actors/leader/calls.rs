@@ -1,9 +1,8 @@
-//! Calls to acceptors and voters, in tasks that report back.
+//! Calls to acceptors and voters.
 
 use super::arguments::LeaderArguments;
-use crate::{actors::messages::LeaderMessage, refusals::reason};
-use ractor::ActorRef;
-use regionmesh_core::leader::election::witness_vote;
+use crate::{actors::messages::Call, refusals::reason};
+use regionmesh_core::leader::{Input, election::witness_vote};
 use regionmesh_mesh::Peer;
 use regionmesh_protocol::{
     identity::RegionName,
@@ -19,49 +18,28 @@ use std::time::Duration;
 /// How long a call to an acceptor or a voter may take.
 const CALL_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// Makes calls, and sends the answers to the actor.
-pub(super) struct Calls {
-    pub(super) arguments: LeaderArguments,
-    pub(super) myself: ActorRef<LeaderMessage>,
-}
-
-impl Calls {
-    pub(super) fn acceptor(&self, to: RegionName, request: AcceptorRequest) {
-        let arguments = self.arguments.clone();
-        let myself = self.myself.clone();
-        tokio::spawn(async move {
-            let answer = ask_acceptor_in_time(&arguments, &to, request).await;
-            let _ = myself.cast(LeaderMessage::AcceptorAnswered { from: to, answer });
-        });
-    }
-
-    pub(super) fn read(&self, round: u64, from: RegionName) {
-        let arguments = self.arguments.clone();
-        let myself = self.myself.clone();
-        tokio::spawn(async move {
+/// Makes a call and returns its answer.
+pub(super) async fn make(call: Call, arguments: LeaderArguments) -> Input {
+    match call {
+        Call::Acceptor(to, request) => {
+            let answer = ask_acceptor_in_time(&arguments, &to, *request).await;
+            Input::AcceptorAnswered { from: to, answer }
+        }
+        Call::Read(from, round) => {
             let answer = ask_acceptor_in_time(&arguments, &from, AcceptorRequest::Read).await;
-            let _ = myself.cast(LeaderMessage::AcceptorRead {
+            Input::AcceptorRead {
                 round,
                 from,
                 answer,
-            });
-        });
-    }
-
-    pub(super) fn vote(&self, region: RegionName, ballot: Ballot) {
-        let arguments = self.arguments.clone();
-        let myself = self.myself.clone();
-        tokio::spawn(async move {
-            let asked = tokio::time::timeout(CALL_TIMEOUT, ask_voter(&arguments, &region, &ballot));
-            let vote = asked
+            }
+        }
+        Call::Vote(from, ballot) => {
+            let asked = ask_voter(&arguments, &from, &ballot);
+            let vote = tokio::time::timeout(CALL_TIMEOUT, asked)
                 .await
                 .unwrap_or_else(|_| Err(format!("no vote within {CALL_TIMEOUT:?}")));
-            let _ = myself.cast(LeaderMessage::Voted {
-                from: region,
-                ballot,
-                vote,
-            });
-        });
+            Input::Voted { from, ballot, vote }
+        }
     }
 }
 

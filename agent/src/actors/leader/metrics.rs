@@ -1,11 +1,12 @@
-//! Metrics of the dns-leader actor.
+//! Metrics of elections, the register and plans.
 
 mod failover;
 mod register;
 
 use super::plan_metrics::PlanMetrics;
 use failover::{ClockMetrics, CommittedPlanMetrics, FreezeMetrics, OrderMetrics};
-use regionmesh_protocol::plan::{OverrideKind, Plan, RegionPlan, TrafficState};
+use regionmesh_core::leader::{LeaderView, Settings};
+use regionmesh_protocol::plan::{CommittedPlan, OverrideKind, RegionPlan, TrafficState};
 use regionmesh_runtime::metrics::Registry;
 use register::{ElectionMetrics, RegisterMetrics};
 
@@ -43,8 +44,36 @@ impl LeaderMetrics {
             .inc();
     }
 
+    /// What is known before the first plan.
+    pub(crate) fn begin(&self, settings: &Settings) {
+        let members = settings.configured.len();
+        let members = i64::try_from(members).unwrap_or(i64::MAX);
+        self.register.members.set(members);
+        self.election.is_leader.set(0);
+
+        for region in settings.plan.regions.keys() {
+            let left_out = &self.frozen.left_out;
+            left_out.with_label_values(&[region.as_str()]).set(0);
+        }
+    }
+
+    pub(crate) fn leads(&self, view: &LeaderView) {
+        self.election.is_leader.set(i64::from(view.is_self));
+        self.election
+            .leader_known
+            .set(i64::from(view.ballot.is_some()));
+    }
+
+    pub(crate) fn freezes(&self, is_frozen: bool) {
+        self.frozen.is_frozen.set(i64::from(is_frozen));
+    }
+
     /// Updates the gauges that describe the last plan known.
-    pub(super) fn update(&self, plan: &Plan) {
+    pub(crate) fn update(&self, committed: &CommittedPlan) {
+        let seq = i64::try_from(committed.stamp.seq).unwrap_or(i64::MAX);
+        self.committed.plan_seq.set(seq);
+
+        let plan = &committed.plan;
         self.plan.update(plan);
         let count = |number: usize| i64::try_from(number).unwrap_or(i64::MAX);
         let members = &plan.members;

@@ -7,7 +7,7 @@ use regionmesh_core::leader::{
 use regionmesh_protocol::{identity::RegionName, register::members::MemberChange};
 
 /// Logs and counts a notice.
-pub(super) fn record(notice: &Notice, metrics: &LeaderMetrics) {
+pub(crate) fn record(notice: &Notice, metrics: &LeaderMetrics) {
     match notice {
         Notice::Election(notice) => record_election(notice, metrics),
         Notice::Register(notice) => record_register(notice, metrics),

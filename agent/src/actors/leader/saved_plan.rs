@@ -3,7 +3,9 @@
 use super::{arguments::LeaderArguments, signing::Signing};
 use regionmesh_protocol::{plan::CommittedPlan, register::ballot::Stamp};
 use regionmesh_runtime::time::unix_ms;
-use regionmesh_store::{History, PastPlan, SavedPlan, read_history, save_committed_plan};
+use regionmesh_store::{
+    History, PastPlan, SavedPlan, load_committed_plan, read_history, save_committed_plan,
+};
 use std::{
     path::Path,
     time::{Duration, Instant},
@@ -14,10 +16,26 @@ const SIGN_AGAIN: Duration = Duration::from_secs(60);
 /// How often a failure is logged.
 const WARN_EVERY: Duration = Duration::from_secs(60);
 
+/// The last committed plan, as of the last process.
+pub(crate) fn load_plan(data_dir: &Path) -> Option<SavedPlan> {
+    match load_committed_plan(data_dir) {
+        Ok(saved) => saved,
+        Err(error) => {
+            tracing::warn!(
+                %error,
+                "the last committed plan can't be read from the data directory"
+            );
+            None
+        }
+    }
+}
+
 /// Writes each committed plan to the data directory, signed by this agent; when plans come faster
 /// than the disk, only the latest.
 pub(super) async fn save_plans(arguments: LeaderArguments) {
     let mut plans = arguments.snapshots.plan.subscribe();
+    // Perhaps one was adopted while this actor was down.
+    plans.mark_changed();
     let mut warned: Option<Instant> = None;
     let mut history: Option<History> = None;
     let mut remembered: Option<Stamp> = None;

@@ -1,94 +1,17 @@
-//! Sending and reading catalogues, in pages: a message is bounded, a catalogue is not.
+//! Reads the catalogues of peers, in pages: a message is bounded, a catalogue is not.
 
 use regionmesh_mesh::{Peer, PeerLink};
 use regionmesh_protocol::{
     codec::{self, DOCUMENT_LIMIT},
     models::{catalogue::Catalogue, digest::Digest},
-    wire::{PAGE_MAX, PeerReply, PeerRequest},
+    wire::{PeerReply, PeerRequest},
 };
-use std::{collections::VecDeque, sync::Arc, time::Duration};
+use std::time::Duration;
 
 /// How long a peer may take for one page.
 const PAGE_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long all pages may take.
 const CATALOGUE_TIMEOUT: Duration = Duration::from_secs(120);
-/// Catalogues that are kept encoded: a peer that is reading one can finish after it changes.
-const DOCUMENTS_MAX: usize = 2;
-
-/// The region's catalogue, encoded for peers.
-#[derive(Debug, Default)]
-pub(super) struct Documents {
-    newest_last: VecDeque<(Digest, Arc<Vec<u8>>)>,
-}
-
-impl Documents {
-    /// The page from `offset` on of `own`, whose digest is known unless it is too large, or of an
-    /// earlier catalogue requested by its digest.
-    pub(super) fn page(
-        &mut self,
-        own: &Catalogue,
-        own_digest: Option<Digest>,
-        asked: Option<Digest>,
-        offset: u64,
-    ) -> PeerReply {
-        let known = asked
-            .and_then(|asked| self.newest_last.iter().find(|(digest, _)| *digest == asked))
-            .cloned();
-        let (digest, document) = match known.filter(|_| offset > 0) {
-            Some(document) => document,
-            None => match self.newest(own, own_digest) {
-                Ok(document) => document,
-                Err(why) => return PeerReply::Failed(why),
-            },
-        };
-
-        // A page of another catalogue than requested starts at offset 0.
-        let is_same = asked.is_none_or(|asked| asked == digest);
-        let start = usize::try_from(offset)
-            .ok()
-            .filter(|_| is_same)
-            .unwrap_or(0)
-            .min(document.len());
-        let end = (start + PAGE_MAX).min(document.len());
-
-        PeerReply::CataloguePage {
-            digest,
-            total: document.len() as u64,
-            bytes: document[start..end].to_vec(),
-        }
-    }
-
-    fn newest(
-        &mut self,
-        own: &Catalogue,
-        digest: Option<Digest>,
-    ) -> Result<(Digest, Arc<Vec<u8>>), String> {
-        if let Some(known) = self
-            .newest_last
-            .iter()
-            .find(|(known, _)| digest == Some(*known))
-        {
-            return Ok(known.clone());
-        }
-
-        let document = codec::encode_document(own).map_err(|error| {
-            format!(
-                "this region's catalogue can't be published: {error}; delete versions that are \
-                    not used"
-            )
-        })?;
-        let digest = Digest::of(&document);
-
-        if self.newest_last.len() >= DOCUMENTS_MAX {
-            self.newest_last.pop_front();
-        }
-
-        let known = (digest, Arc::new(document));
-        self.newest_last.push_back(known.clone());
-        Ok(known)
-    }
-}
-
 /// The catalogue of a peer's region, and its digest.
 pub(super) async fn learn(
     peers: &dyn PeerLink,
@@ -162,9 +85,13 @@ async fn collect(peers: &dyn PeerLink, from: &Peer) -> Result<(Digest, Catalogue
 #[allow(clippy::unwrap_used, clippy::panic)]
 mod tests {
     use super::*;
+    use crate::catalogue_pages::CataloguePages;
     use parking_lot::Mutex;
     use regionmesh_mesh::PeerError;
-    use regionmesh_protocol::{clock::HybridTime, models::manifest::VersionSummary};
+    use regionmesh_protocol::{
+        clock::HybridTime, models::manifest::VersionSummary, wire::PAGE_MAX,
+    };
+    use std::sync::Arc;
 
     fn catalogue(count: usize, size: u64) -> Catalogue {
         let version = |number: usize| VersionSummary {
@@ -183,7 +110,7 @@ mod tests {
     }
 
     /// A peer whose catalogue changes once, after this many pages.
-    struct ChangingPeer(Mutex<(Documents, u32)>, Vec<Catalogue>);
+    struct ChangingPeer(CataloguePages, Mutex<u32>, Vec<Catalogue>);
 
     #[async_trait::async_trait]
     impl PeerLink for ChangingPeer {
@@ -196,11 +123,12 @@ mod tests {
             let PeerRequest::CataloguePage { digest, offset } = request else {
                 panic!("{request:?}")
             };
-            let mut state = self.0.lock();
+            let Self(pages, asked, catalogues) = self;
+            let mut asked = asked.lock();
 
-            state.1 += 1;
-            let own = &self.1[usize::from(state.1 > 2).min(self.1.len() - 1)];
-            let reply = state.0.page(own, own.digest().ok(), digest, offset);
+            *asked += 1;
+            set(pages, &catalogues[usize::from(*asked > 2).min(catalogues.len() - 1)]);
+            let reply = pages.page(digest, offset);
             let PeerReply::CataloguePage { bytes, .. } = &reply else {
                 panic!("{reply:?}")
             };
@@ -210,8 +138,12 @@ mod tests {
         }
     }
 
+    fn set(pages: &CataloguePages, catalogue: &Catalogue) {
+        pages.set(Arc::new(catalogue.clone()), catalogue.digest().ok());
+    }
+
     async fn learnt(catalogues: Vec<Catalogue>) -> Catalogue {
-        let peer = ChangingPeer(Mutex::default(), catalogues);
+        let peer = ChangingPeer(CataloguePages::default(), Mutex::default(), catalogues);
         learn(&peer, &Peer::Region("r".parse().unwrap()))
             .await
             .unwrap()
@@ -233,13 +165,15 @@ mod tests {
     async fn reading_starts_over_if_the_peer_dropped_the_catalogue_being_read() {
         let one = catalogue(6_000, 1);
         let two = catalogue(6_000, 2);
-        let mut documents = Documents::default();
-        let first = documents.page(&one, one.digest().ok(), None, 0);
+        let pages = CataloguePages::default();
+        set(&pages, &one);
+        let first = pages.page(None, 0);
         let PeerReply::CataloguePage { digest, bytes, .. } = first else {
             panic!("{first:?}")
         };
-        let mut restarted = Documents::default();
-        let next = restarted.page(&two, two.digest().ok(), Some(digest), bytes.len() as u64);
+        let restarted = CataloguePages::default();
+        set(&restarted, &two);
+        let next = restarted.page(Some(digest), bytes.len() as u64);
 
         let PeerReply::CataloguePage {
             digest: other,

@@ -4,7 +4,8 @@ use regionmesh_core::replication::{Cleaned, Notice};
 use regionmesh_protocol::{identity::RegionName, models::manifest::VersionSummary};
 use regionmesh_replication::ReplicationMetrics;
 
-pub(super) fn record(notice: Notice, metrics: &ReplicationMetrics) {
+/// Logs and counts a notice.
+pub(crate) fn record(notice: Notice, metrics: &ReplicationMetrics) {
     match notice {
         Notice::Lag {
             unknown,

@@ -1,7 +1,8 @@
 //! Long work; each task ends with the input that reports it.
 
-use super::catalogue;
-use regionmesh_core::replication::{Input, SyncAction};
+use super::{arguments::ReplicatorArguments, catalogue};
+use futures::{FutureExt, future::BoxFuture};
+use regionmesh_core::replication::{Effect, Input, SyncAction};
 use regionmesh_mesh::{Peer, PeerLink};
 use regionmesh_protocol::{
     identity::{AgentId, RegionName},
@@ -12,7 +13,37 @@ use regionmesh_runtime::models::ModelError;
 use regionmesh_store::ModelStore;
 use std::{sync::Arc, time::Instant};
 
-pub(super) async fn scan(store: Arc<ModelStore>, clock: HybridClock) -> Input {
+/// The task that does this; none if it is no work.
+pub(super) fn of(
+    work: Effect,
+    arguments: &ReplicatorArguments,
+) -> Option<BoxFuture<'static, Input>> {
+    let ReplicatorArguments {
+        store,
+        peers,
+        fetcher,
+        clock,
+        ..
+    } = arguments.clone();
+
+    Some(match work {
+        Effect::Scan => scan(store, clock).boxed(),
+        Effect::ReadCatalogue { region, from } => {
+            read_catalogue(peers, clock, region, from).boxed()
+        }
+        Effect::Converge(actions) => converge(store, fetcher.metrics, actions).boxed(),
+        Effect::Fetch {
+            version,
+            sources,
+            missing_since,
+        } => fetch(fetcher, version, sources, missing_since).boxed(),
+        Effect::CleanUp(tombstones) => clean(store, tombstones).boxed(),
+        Effect::FindLosses(versions) => find_losses(store, versions).boxed(),
+        _ => return None,
+    })
+}
+
+async fn scan(store: Arc<ModelStore>, clock: HybridClock) -> Input {
     let scanned = store.scan().await;
     if let Ok(scan) = &scanned {
         clock.observe(&scan.catalogue);
@@ -21,7 +52,7 @@ pub(super) async fn scan(store: Arc<ModelStore>, clock: HybridClock) -> Input {
     Input::Scanned(scanned.map_err(|error| error.to_string()))
 }
 
-pub(super) async fn read_catalogue(
+async fn read_catalogue(
     peers: Arc<dyn PeerLink>,
     clock: HybridClock,
     region: RegionName,
@@ -40,7 +71,7 @@ pub(super) async fn read_catalogue(
     Input::PeerCatalogue(region, learnt)
 }
 
-pub(super) async fn converge(
+async fn converge(
     store: Arc<ModelStore>,
     metrics: ReplicationMetrics,
     actions: Vec<SyncAction>,
@@ -97,7 +128,7 @@ async fn apply(store: &ModelStore, action: &SyncAction) -> Result<(), ModelError
     }
 }
 
-pub(super) async fn fetch(
+async fn fetch(
     fetcher: Fetcher,
     version: VersionSummary,
     sources: Vec<Vec<AgentId>>,
@@ -128,12 +159,12 @@ pub(super) async fn fetch(
     Input::FetchEnded(version, outcome)
 }
 
-pub(super) async fn clean(store: Arc<ModelStore>, tombstones: Vec<Tombstone>) -> Input {
+async fn clean(store: Arc<ModelStore>, tombstones: Vec<Tombstone>) -> Input {
     let cleaned = store.clean(&tombstones).await;
     Input::Cleaned(cleaned.map_err(|error| error.to_string()))
 }
 
-pub(super) async fn find_losses(store: Arc<ModelStore>, versions: Vec<VersionSummary>) -> Input {
+async fn find_losses(store: Arc<ModelStore>, versions: Vec<VersionSummary>) -> Input {
     let incomplete = store.incomplete(&versions).await;
     Input::LossesFound(incomplete.map_err(|error| error.to_string()))
 }

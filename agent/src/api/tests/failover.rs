@@ -1,7 +1,7 @@
 //! `/v1/failover` from scripted snapshots, and with a leader that does what the protocol says.
 
 use super::*;
-use crate::actors::messages::LeaderMessage;
+use crate::actors::messages::CoreMessage;
 use ractor::{Actor, ActorProcessingErr, ActorRef};
 use regionmesh_core::{
     planning::{PlanInputs, RegionInput, Strategy, plan_order},
@@ -17,13 +17,13 @@ use regionmesh_store::{History, PastPlan};
 struct Leader;
 
 impl Actor for Leader {
-    type Msg = LeaderMessage;
+    type Msg = CoreMessage;
     type State = Snapshots;
     type Arguments = Snapshots;
 
     async fn pre_start(
         &self,
-        _: ActorRef<LeaderMessage>,
+        _: ActorRef<CoreMessage>,
         snapshots: Snapshots,
     ) -> Result<Snapshots, ActorProcessingErr> {
         Ok(snapshots)
@@ -31,11 +31,11 @@ impl Actor for Leader {
 
     async fn handle(
         &self,
-        _: ActorRef<LeaderMessage>,
-        message: LeaderMessage,
+        _: ActorRef<CoreMessage>,
+        message: CoreMessage,
         snapshots: &mut Snapshots,
     ) -> Result<(), ActorProcessingErr> {
-        let LeaderMessage::Order(order, reply) = message else {
+        let CoreMessage::Order(order, reply) = message else {
             return Ok(());
         };
         let current = snapshots.plan.borrow().clone();

@@ -340,10 +340,12 @@ impl World {
             Effect::Health(health::Effect::Verdicts(verdicts)) => {
                 self.nodes[index].verdicts = verdicts;
             }
-            Effect::Health(health::Effect::OwnView(_) | health::Effect::Notice(_)) => {}
+            Effect::Health(health::Effect::CheckCanaries(_) | health::Effect::Notice(_)) => {}
             Effect::Leader(effect) => self.perform_leader(index, effect),
             Effect::Replication(effect) => self.perform_replication(index, effect),
-            Effect::Health(health::Effect::Publish(_)) => panic!("left the core: {effect:?}"),
+            Effect::Health(health::Effect::Publish(_) | health::Effect::OwnView(_)) => {
+                panic!("left the core: {effect:?}")
+            }
         }
     }
 

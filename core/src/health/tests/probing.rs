@@ -111,3 +111,38 @@ fn results_of_unknown_regions_and_addresses_are_ignored() {
         assert_eq!(world.notices.len(), before);
     }
 }
+
+#[test]
+fn lost_probes_and_checks_are_asked_for_again_at_the_next_tick_and_are_no_results() {
+    let mut settings = settings();
+    settings.has_canaries = true;
+    let mut world = World::started(settings);
+    for region in ["a", "b", "c"] {
+        world.until_observed(region, Condition::Healthy);
+    }
+
+    world.published.clear();
+    world.loses = true;
+    world.run_for(Duration::from_secs(2));
+    world.loses = false;
+    world.probes.clear();
+    world.run_for(Duration::from_secs(5));
+
+    for region in ["a", "b", "c"] {
+        let probes = world.probes.iter();
+        let of_region = probes.filter(|probe| probe.region.as_str() == region);
+        let count = of_region.count();
+        assert!((200..=255).contains(&count), "{region}: {count}");
+    }
+    let conditions = |seen: &Observations| -> Vec<Condition> {
+        let regions = seen.regions.iter();
+        regions.map(|observation| observation.condition).collect()
+    };
+    assert!(!world.published.iter().flat_map(conditions).any(|seen| seen == Condition::Failed));
+    let last = world.published.last().unwrap();
+    assert_eq!(conditions(last), [Condition::Healthy; 3]);
+
+    // The check of the canaries goes on.
+    world.is_canary_reached = false;
+    world.until_published(|seen| seen.regions[1].evidence.contains("abstains"));
+}

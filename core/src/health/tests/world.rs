@@ -14,7 +14,6 @@ use regionmesh_protocol::status::{
 /// Virtual time within which something must happen.
 const DEADLINE: Duration = Duration::from_secs(20);
 pub(super) const TICK: Duration = Duration::from_millis(500);
-const CANARY_INTERVAL: Duration = Duration::from_secs(1);
 
 /// What an endpoint does.
 #[derive(Clone, Copy, PartialEq)]
@@ -48,6 +47,8 @@ pub(super) struct World {
     scheduled: u64,
     script: BTreeMap<(RegionName, usize), Answer>,
     pub(super) is_canary_reached: bool,
+    /// Whether probes are lost.
+    pub(super) loses: bool,
     /// Readiness of the embedded server.
     pub(super) is_ready: bool,
     pub(super) board: BoardView,
@@ -108,6 +109,7 @@ impl World {
             scheduled: 0,
             script: BTreeMap::new(),
             is_canary_reached: true,
+            loses: false,
             is_ready: false,
             board: BoardView::default(),
             is_definite: false,
@@ -126,9 +128,6 @@ impl World {
         };
         self.input(Input::Started(restored));
         self.schedule(self.now.monotonic, Event::Tick);
-        if self.settings.has_canaries {
-            self.schedule(self.now.monotonic, Event::Canaries);
-        }
     }
 
     /// Replaces the part by a new one, as its actor's restart does.
@@ -164,6 +163,7 @@ impl World {
         for effect in effects {
             match effect {
                 Effect::Probe(probe) => self.schedule(probe.at, Event::Probe(probe)),
+                Effect::CheckCanaries(at) => self.schedule(at, Event::Canaries),
                 Effect::Publish(status_entry) => {
                     let StatusEntry::Observations(observations) = *status_entry else {
                         panic!("{status_entry:?} is not an observation");
@@ -197,9 +197,10 @@ impl World {
                 self.input(Input::Tick);
                 self.schedule(at + TICK, Event::Tick);
             }
-            Event::Canaries => {
-                self.input(Input::CanariesChecked(self.is_canary_reached));
-                self.schedule(at + CANARY_INTERVAL, Event::Canaries);
+            Event::Canaries if self.loses => self.input(Input::CanaryCheckLost),
+            Event::Canaries => self.input(Input::CanariesChecked(self.is_canary_reached)),
+            Event::Probe(Probe { region, index, .. }) if self.loses => {
+                self.input(Input::ProbeLost { region, index });
             }
             Event::Probe(probe) => self.perform(probe),
             Event::Ended(finished) => self.input(Input::ProbeFinished(finished)),

@@ -14,6 +14,7 @@ type Ordered = Result<CommittedPlan, OrderRefusal>;
 #[derive(Default)]
 pub(super) struct Replies {
     last: u64,
+    exchanges: BTreeMap<Ticket, RpcReplyPort<Vec<u8>>>,
     votes: BTreeMap<Ticket, RpcReplyPort<PreVoteReply>>,
     orders: BTreeMap<Ticket, RpcReplyPort<Ordered>>,
 }
@@ -22,6 +23,12 @@ impl Replies {
     fn ticket(&mut self) -> Ticket {
         self.last += 1;
         Ticket(self.last)
+    }
+
+    pub(super) fn wait_for_exchange(&mut self, reply: RpcReplyPort<Vec<u8>>) -> Ticket {
+        let ticket = self.ticket();
+        self.exchanges.insert(ticket, reply);
+        ticket
     }
 
     pub(super) fn wait_for_vote(&mut self, reply: RpcReplyPort<PreVoteReply>) -> Ticket {
@@ -36,17 +43,22 @@ impl Replies {
         ticket
     }
 
+    pub(super) fn send_exchange(&mut self, ticket: Ticket, answer: Vec<u8>) {
+        send(self.exchanges.remove(&ticket), answer);
+    }
+
     pub(super) fn send_vote(&mut self, ticket: Ticket, vote: PreVoteReply) {
-        if let Some(reply) = self.votes.remove(&ticket) {
-            // The candidate may have given up.
-            let _ = reply.send(vote);
-        }
+        send(self.votes.remove(&ticket), vote);
     }
 
     pub(super) fn send_ordered(&mut self, ticket: Ticket, ordered: Ordered) {
-        if let Some(reply) = self.orders.remove(&ticket) {
-            // The caller may have given up.
-            let _ = reply.send(ordered);
-        }
+        send(self.orders.remove(&ticket), ordered);
+    }
+}
+
+fn send<T: Send + 'static>(to: Option<RpcReplyPort<T>>, reply: T) {
+    if let Some(to) = to {
+        // The caller may have given up.
+        let _ = to.send(reply);
     }
 }

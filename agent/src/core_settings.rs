@@ -1,22 +1,35 @@
-//! What the core is configured with, and the targets of its probes.
+//! What the core is configured with.
 
-use super::probing::EndpointTargets;
 use crate::{
     config::{Config, HealthConfig, RegionConfig},
     probe::{Target, TargetError},
 };
-use regionmesh_core::health::{
-    EndpointSettings, Settings, endpoint::EndpointPolicy, probe::ProbePolicy,
+use anyhow::Result;
+use regionmesh_core::{
+    agent::Settings,
+    gossip,
+    health::{self, EndpointSettings, endpoint::EndpointPolicy, probe::ProbePolicy},
 };
-use regionmesh_protocol::identity::RegionName;
-use std::collections::BTreeMap;
 
 /// Added to the longest regular time between two results, milliseconds: timers are late on a busy
 /// machine.
 const GAP_SLACK_MS: u64 = 250;
 
-/// `is_serving`: whether this agent has the embedded model server.
-pub(super) fn settings(config: &Config, is_serving: bool) -> Result<Settings, TargetError> {
+/// `started_ms`: when the process started, Unix milliseconds.
+pub(crate) fn core_settings(config: &Config, started_ms: u64) -> Result<Settings> {
+    Ok(Settings {
+        gossip: gossip::Settings {
+            own: config.id(),
+            mesh: config.mesh.clone(),
+            started_ms,
+        },
+        health: health_settings(config)?,
+        leader: config.for_leader(config.witness.is_some())?,
+        replication: (&config.replication).into(),
+    })
+}
+
+fn health_settings(config: &Config) -> Result<health::Settings, TargetError> {
     let health = &config.health;
     let policy = EndpointPolicy {
         probes: probe_policy(health),
@@ -24,18 +37,20 @@ pub(super) fn settings(config: &Config, is_serving: bool) -> Result<Settings, Ta
         minimum: usize::from(health.minimum_addresses),
     };
 
-    let endpoints = config
-        .regions
-        .iter()
-        .map(|region| Ok((region.name.clone(), endpoint(region, health)?)))
+    let regions = config.regions.iter();
+    let endpoints = regions
+        .map(|region| Ok((region.name.clone(), endpoint_settings(region, health)?)))
         .collect::<Result<_, TargetError>>()?;
 
-    Ok(Settings {
+    Ok(health::Settings {
         id: config.id(),
         policy,
         endpoints,
         has_canaries: !health.canaries.is_empty(),
-        serves_at: is_serving.then(|| config.listen.serving.ip()),
+        serves_at: config
+            .serving
+            .embedded
+            .then(|| config.listen.serving.ip()),
     })
 }
 
@@ -55,7 +70,11 @@ fn probe_policy(health: &HealthConfig) -> ProbePolicy {
     }
 }
 
-fn endpoint(region: &RegionConfig, health: &HealthConfig) -> Result<EndpointSettings, TargetError> {
+/// How a region's endpoint is probed.
+pub(crate) fn endpoint_settings(
+    region: &RegionConfig,
+    health: &HealthConfig,
+) -> Result<EndpointSettings, TargetError> {
     let has_inference = Target::inference(&region.serving_url, health)?.is_some();
     let every = health.inference.as_ref().map(|inference| inference.every);
     let addresses = if health.each_address {
@@ -68,29 +87,6 @@ fn endpoint(region: &RegionConfig, health: &HealthConfig) -> Result<EndpointSett
         addresses,
         inference_every: every.filter(|_| has_inference),
     })
-}
-
-/// What to probe of every region, by the index of a probe.
-pub(super) fn targets(
-    config: &Config,
-    settings: &Settings,
-) -> Result<BTreeMap<RegionName, Vec<EndpointTargets>>, TargetError> {
-    let mut targets = BTreeMap::new();
-    for region in &config.regions {
-        let regular = Target::new(&region.serving_url, &config.health)?;
-        let inference = Target::inference(&region.serving_url, &config.health)?;
-        let endpoint = settings.endpoints.get(&region.name);
-
-        let of_address = |address| EndpointTargets {
-            regular: regular.clone().at(address),
-            inference: inference.clone().map(|inference| inference.at(address)),
-        };
-        let probed = endpoint.map(EndpointSettings::probed).unwrap_or_default();
-        let of_region = probed.into_iter().map(of_address).collect();
-        targets.insert(region.name.clone(), of_region);
-    }
-
-    Ok(targets)
 }
 
 #[cfg(test)]
