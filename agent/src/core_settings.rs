@@ -47,10 +47,7 @@ fn health_settings(config: &Config) -> Result<health::Settings, TargetError> {
         policy,
         endpoints,
         has_canaries: !health.canaries.is_empty(),
-        serves_at: config
-            .serving
-            .embedded
-            .then(|| config.listen.serving.ip()),
+        serves_at: config.serving.embedded.then(|| config.listen.serving.ip()),
     })
 }
 

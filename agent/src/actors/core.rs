@@ -170,3 +170,6 @@ fn watch_store(arguments: &CoreArguments, core: ActorRef<CoreMessage>) -> JoinHa
     })
 }
 
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+mod tests;

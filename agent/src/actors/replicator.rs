@@ -32,9 +32,7 @@ impl Actor for ReplicatorActor {
         arguments: ReplicatorArguments,
     ) -> Result<ReplicatorState, ActorProcessingErr> {
         // A restart may have lost a scan, or work that had changed the store.
-        let _ = arguments
-            .core
-            .cast(CoreMessage::input(Input::StoreChanged));
+        let _ = arguments.core.cast(CoreMessage::input(Input::StoreChanged));
 
         Ok(ReplicatorState {
             arguments,

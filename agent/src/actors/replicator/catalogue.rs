@@ -127,7 +127,10 @@ mod tests {
             let mut asked = asked.lock();
 
             *asked += 1;
-            set(pages, &catalogues[usize::from(*asked > 2).min(catalogues.len() - 1)]);
+            set(
+                pages,
+                &catalogues[usize::from(*asked > 2).min(catalogues.len() - 1)],
+            );
             let reply = pages.page(digest, offset);
             let PeerReply::CataloguePage { bytes, .. } = &reply else {
                 panic!("{reply:?}")

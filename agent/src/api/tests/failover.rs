@@ -117,7 +117,7 @@ impl Fixture {
         let (leader, _) = Actor::spawn(None, Leader, self.snapshots.clone())
             .await
             .unwrap();
-        self.api.orders.leader.occupy(leader);
+        self.api.orders.core.occupy(leader);
         self.snapshots
             .leader
             .send_modify(|view| view.is_self = true);

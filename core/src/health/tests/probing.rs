@@ -138,7 +138,13 @@ fn lost_probes_and_checks_are_asked_for_again_at_the_next_tick_and_are_no_result
         let regions = seen.regions.iter();
         regions.map(|observation| observation.condition).collect()
     };
-    assert!(!world.published.iter().flat_map(conditions).any(|seen| seen == Condition::Failed));
+    assert!(
+        !world
+            .published
+            .iter()
+            .flat_map(conditions)
+            .any(|seen| seen == Condition::Failed)
+    );
     let last = world.published.last().unwrap();
     assert_eq!(conditions(last), [Condition::Healthy; 3]);
 
