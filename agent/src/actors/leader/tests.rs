@@ -351,6 +351,7 @@ impl Mesh {
             for_ms: 600_000,
             is_forced: false,
             is_immediate: false,
+            proof: None,
         };
 
         let actor = self.network.actors.lock()[to].clone();

@@ -11,12 +11,17 @@ use regionmesh_protocol::{
 };
 use std::collections::{BTreeMap, BTreeSet};
 
+/// What acceptors had accepted when they promised.
+pub(super) type Found = BTreeMap<Incarnation, Option<(Stamp, Plan)>>;
+
 #[derive(Debug, Clone)]
 pub(super) struct Preparing {
     pub(super) ballot: Ballot,
     pub(super) acceptors: Acceptors,
     pub(super) promised: BTreeMap<RegionName, Incarnation>,
     pub(super) highest: Option<(Stamp, Plan)>,
+    /// What each acceptor that promised had accepted.
+    pub(super) found: Found,
     pub(super) since_ms: u64,
 }
 
