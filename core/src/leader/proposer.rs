@@ -291,29 +291,7 @@ impl Proposer {
             Phase::Idle => return Vec::new(),
         };
 
-        // A value that an acceptor kept from another register is not ours.
-        let accepted = accepted.filter(|(_, value)| match &preparing.acceptors {
-            Acceptors::Known(members) => value.members.register == members.register,
-            Acceptors::First { .. } => true,
-        });
-
-        // A forged value may name any members. A proposer that knows only those of long ago
-        // learns the latest from other agents first.
-        if let (Acceptors::Known(members), Some((_, value))) = (&preparing.acceptors, &accepted)
-            && members.check_change(&value.members).is_err()
-        {
-            return Vec::new();
-        }
-
-        preparing.promised.insert(from.clone(), incarnation);
-        preparing.found.insert(incarnation, accepted.clone());
-
-        if accepted.as_ref().map(|(stamp, _)| stamp)
-            > preparing.highest.as_ref().map(|(stamp, _)| stamp)
-        {
-            preparing.highest = accepted;
-        }
-
+        preparing.add(from, incarnation, accepted);
         self.elect(now_ms)
     }
 
@@ -337,17 +315,15 @@ impl Proposer {
         };
         let promised = mem::take(&mut preparing.promised).into_iter();
 
-        let deciders = match (&found, &preparing.acceptors) {
-            (_, Acceptors::Known(members)) => Some(members.clone()),
-            (found, _) => found.as_ref().map(|(_, value)| value.members.clone()),
-        };
-
+        let deciders = found
+            .as_ref()
+            .map(|(_, value)| preparing.before(&value.members));
         let mut leading = Leading {
             ballot: preparing.ballot.clone(),
             is_elected: found.is_none(),
             since_ms: preparing.since_ms,
             first_members,
-            found: mem::take(&mut preparing.found),
+            found: preparing.take_found(),
             repeated: found.as_ref().map(|(stamp, _)| stamp.clone()),
             given_up_seq: 0,
             decided: None,

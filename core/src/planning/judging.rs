@@ -27,9 +27,6 @@ mod members;
 mod moves;
 mod orders;
 mod shares;
-#[cfg(test)]
-#[allow(clippy::unwrap_used, clippy::panic)]
-mod tests;
 
 use super::PlanSettings;
 use regionmesh_protocol::{
