@@ -6,7 +6,7 @@
 //!
 //! `handle` is the entry; `campaign` performs what election and proposer ask for; `weighing` and
 //! `reading` judge what other agents claim (`trust`); `plans`, `orders` and `member_orders` make
-//! the next plan; `freezing`, `own_clock` and `publication` report what this agent knows.
+//! the next plan, and `judging` decides about other leaders' plans; `freezing`, `own_clock` and `publication` report what this agent knows.
 
 pub mod ballots;
 mod board;
@@ -17,6 +17,7 @@ pub mod confirm;
 pub mod election;
 mod freezing;
 mod handle;
+mod judging;
 mod member_change;
 mod member_orders;
 mod notice;

@@ -8,8 +8,8 @@
 //! `next` goes from one plan to the next; `yielding` decides which orders give way to survival;
 //! `traffic_state` moves one region; `weights` shares traffic out, within declared capacity;
 //! `order` applies operators' orders, `membership` those about the register's members; `explain`
-//! says why a region is where it is; `cost` moves traffic to cheaper regions; `inputs` reads the
-//! board.
+//! says why a region is where it is; `judging` decides whether another leader's plan has a reason;
+//! `cost` moves traffic to cheaper regions; `inputs` reads the board.
 
 mod addresses;
 pub mod capacity;
@@ -18,6 +18,7 @@ mod explain;
 mod forecast;
 pub mod freeze;
 pub(crate) mod inputs;
+pub mod judging;
 pub(crate) mod load;
 mod membership;
 mod next;

@@ -5,7 +5,10 @@ use crate::{
     planning::{PlanSettings, RegionSettings, Strategy},
     recovery::ramp::RecoveryPolicy,
 };
-use regionmesh_protocol::identity::AgentId;
+use regionmesh_protocol::{
+    identity::{AgentId, MeshName},
+    plan::{Order, OrderProof},
+};
 
 /// Settings with which all of these regions share the traffic, from one address each.
 pub(crate) fn plan_settings(regions: &[&str]) -> PlanSettings {
@@ -30,6 +33,7 @@ pub(crate) fn plan_settings(regions: &[&str]) -> PlanSettings {
         judges_each_address: true,
         has_inference_probes: false,
         measured_capacity: false,
+        shifts_for_cost: false,
     }
 }
 
@@ -75,9 +79,25 @@ impl Verifier for Toy {
             Err("forged".into())
         }
     }
+    fn check_order(&self, _mesh: &MeshName, order: &Order) -> Result<(), String> {
+        match &order.proof {
+            Some(proof) if proof.mac == [1; 32] => Ok(()),
+            _ => Err("not proven".into()),
+        }
+    }
     /// An owner's later keys begin to be valid later. None ends soon.
     fn validity_ms(&self, chain: &[Vec<u8>]) -> Option<(u64, u64)> {
         let (_, number) = str::from_utf8(chain.first()?).ok()?.rsplit_once('#')?;
         Some((number.parse().ok()?, u64::MAX))
+    }
+}
+
+/// A proof that [`Toy`] believes, of an order given at this time.
+pub(crate) fn proof(given_ms: u64, nonce: u8) -> OrderProof {
+    OrderProof {
+        agent: "eu-west-1/a".parse().unwrap(),
+        given_ms,
+        nonce: [nonce; 16],
+        mac: [1; 32],
     }
 }

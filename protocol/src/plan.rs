@@ -18,14 +18,17 @@ mod time;
 pub use cost::{COST_FACTOR_MIN_BP, CostShift, weighted_bp};
 pub use member_order::{MemberOrder, MemberOrderError};
 pub use order::{
-    BY_MAX, FOR_MAX_MS, FOR_MIN_MS, OVERRIDES_MAX, Order, OrderAction, OrderError, Override,
-    OverrideKind, Replaced, WHY_MAX,
+    BY_MAX, FOR_MAX_MS, FOR_MIN_MS, OVERRIDES_MAX, Order, OrderAction, OrderError, OrderProof,
+    Override, OverrideKind, Replaced, WHY_MAX,
 };
 pub use time::{PlanAge, PlanTime, SHIFT_MIN_MS, difference, moved};
 
 /// A full share, basis points. Weights are relative; the strategy's weight of a healthy region is
 /// at most this.
 pub const FULL_WEIGHT_BP: u16 = 10_000;
+
+/// Most orders without an override that a plan keeps: an agent misses fewer plans than that.
+const ENDED_ORDERS_MAX: usize = 8;
 
 /// A region's traffic state in the plan.
 #[derive(
@@ -162,6 +165,10 @@ pub struct Plan {
     /// Traffic that is moved to cheaper regions.
     #[serde(default)]
     pub cost: CostShift,
+    /// The proven orders that the overrides come from, and the last ones that ended an override or
+    /// changed the members: whoever judges this plan needs them.
+    #[serde(default)]
+    pub orders: Vec<Order>,
 }
 
 /// A plan that a majority of the acceptors accepted.
@@ -237,6 +244,24 @@ impl Plan {
         self.regions
             .iter()
             .filter(|(_, region)| region.weight_bp > 0 && !region.addresses.is_empty())
+    }
+}
+
+impl Plan {
+    /// Adds the order that led to this plan, and forgets old ones without an override.
+    pub fn add_order(&mut self, order: Order) {
+        self.orders.push(order);
+
+        let overrides = &self.overrides;
+        let is_set = |order: &Order| overrides.iter().any(|existing| order.sets(existing));
+        let ended = self.orders.iter().filter(|order| !is_set(order)).count();
+        let mut surplus = ended.saturating_sub(ENDED_ORDERS_MAX);
+
+        self.orders.retain(|order| {
+            let is_surplus = surplus > 0 && !is_set(order);
+            surplus -= usize::from(is_surplus);
+            !is_surplus
+        });
     }
 }
 

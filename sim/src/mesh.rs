@@ -11,7 +11,7 @@
 //! - `network`, `links`, `calls`, `watch`: packets, links, streams between agents
 //! - `store`, `slots`, `storage`: object stores and the register's slots in them
 //! - `users`, `orders`, `inject`: endpoints, users, operators, faults
-//! - `laws`, `orders`, `healed`: what must hold, always and soon after healing
+//! - `laws`, `orders`, `forged`, `healed`: what must hold, always and soon after healing
 //! - `batch`, `minimise`: many runs; and the smallest list of faults that still breaks a law
 //! - `core_node`, `keys`, `liar`: an agent around its real core, its signatures, and one that lies
 
@@ -23,6 +23,7 @@ mod delivery;
 mod endpoint;
 mod event;
 mod fault;
+mod forged;
 mod healed;
 mod inject;
 mod keys;

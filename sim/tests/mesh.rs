@@ -46,6 +46,23 @@ fn no_lie_of_a_thief_breaks_a_law() {
 }
 
 #[test]
+fn agents_that_do_not_judge_let_a_thief_move_traffic() {
+    let options = Options {
+        with_liar: true,
+        without_judging: true,
+        profile: Profile::Calm,
+        regions: Some(3),
+        ..Options::default()
+    };
+    let violation = run_batch(1, 20, &options)
+        .failed
+        .unwrap()
+        .violation
+        .unwrap();
+    assert_eq!(violation.law, "a thief moves no traffic");
+}
+
+#[test]
 fn a_healthy_mesh_elects_a_leader_and_moves_no_traffic() {
     let options = Options {
         profile: Profile::Calm,

@@ -302,7 +302,7 @@ struct Slot {
 }
 
 /// Opens every slot.
-const SLOT_LAYOUT: &[u8] = b"regionmesh slot 4\n";
+const SLOT_LAYOUT: &[u8] = b"regionmesh slot 5\n";
 
 /// The newest slot in a store and its file; none while its agents are about to write.
 fn newest_slot(store: &Path) -> Option<(PathBuf, Slot)> {

@@ -124,6 +124,7 @@ async fn order(
         for_ms: for_ms.unwrap_or(FOR_DEFAULT_MS),
         is_forced: force,
         is_immediate: immediate,
+        proof: None,
     };
 
     submit(api, order).await

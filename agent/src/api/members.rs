@@ -152,6 +152,7 @@ async fn change(
         for_ms: 0,
         is_forced: false,
         is_immediate: false,
+        proof: None,
     };
 
     submit(api, order).await

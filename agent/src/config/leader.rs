@@ -38,6 +38,7 @@ impl Config {
             judges_each_address: self.health.each_address,
             has_inference_probes: self.health.inference.is_some(),
             measured_capacity: self.traffic.measured_capacity,
+            shifts_for_cost: self.traffic.cost,
         }
     }
 }

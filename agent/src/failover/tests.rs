@@ -64,6 +64,7 @@ async fn order(connected_after: usize, hops: u8) -> (String, usize) {
         for_ms: 1_000,
         is_forced: false,
         is_immediate: false,
+        proof: None,
     };
 
     let refusal = handler.carry_out(order, hops).await.unwrap_err();

@@ -37,6 +37,7 @@ fn order() -> PeerRequest {
         for_ms: 1_000,
         is_forced: false,
         is_immediate: false,
+        proof: None,
     };
 
     PeerRequest::Order {

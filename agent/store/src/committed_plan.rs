@@ -22,7 +22,7 @@ pub(crate) const FILE_NAME: &str = "committed-plan";
 
 const CHECKSUM_BYTES: usize = 32;
 /// Version of the plan layout. Change it with the layout: other layouts may decode to garbage.
-const LAYOUT: &str = "regionmesh committed plan, layout 6";
+const LAYOUT: &str = "regionmesh committed plan, layout 7";
 
 /// What the file holds.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

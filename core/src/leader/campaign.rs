@@ -13,14 +13,18 @@ use regionmesh_protocol::{
     plan::CommittedPlan,
     register::{
         acceptor::{AcceptorAnswer, AcceptorRequest},
-        ballot::Ballot,
+        ballot::{Ballot, Stamp},
         members::register_id,
         prevote::PreVoteReply,
     },
+    wire::OrderRefusal,
 };
+use std::time::Duration;
 
 /// Most concurrent calls to one acceptor: a slow one gets repeats.
 const CALLS_PER_MEMBER: usize = 4;
+/// Pause before a leader makes another plan after objections to the last.
+const OBJECTION_PAUSE: Duration = Duration::from_millis(500);
 
 impl Leader {
     pub(super) fn call_acceptor(
@@ -181,6 +185,14 @@ impl Leader {
                 proposer::Effect::Certified(committed) => {
                     self.learn_plan(&committed, true, None, turn);
                 }
+                proposer::Effect::Unjustified { from, stamp, why } => {
+                    let stamp = Box::new(stamp);
+                    turn.notice(RegisterNotice::Unjustified { from, stamp, why });
+                }
+                proposer::Effect::PassedOver(stamp) => {
+                    turn.notice(RegisterNotice::PassedOver(stamp));
+                }
+                proposer::Effect::Dropped(stamp) => self.dropped(stamp, turn),
                 proposer::Effect::Joined(region, incarnation) => {
                     self.joined(region, incarnation, turn);
                 }
@@ -216,6 +228,20 @@ impl Leader {
         }
     }
 
+    /// No majority can accept our plan for now.
+    fn dropped(&mut self, stamp: Stamp, turn: &mut Turn<'_>) {
+        turn.notice(RegisterNotice::Dropped(stamp));
+        self.proposed_at = None;
+        self.rests_until = Some(turn.now.monotonic + OBJECTION_PAUSE);
+
+        if let Some(ticket) = self.ordered.take() {
+            let why = "the agents of a majority of regions object to the plan: see their logs";
+            turn.notice(OrderNotice::Ended(OrderOutcome::Unknown));
+            let refusal = OrderRefusal::Unknown(why.into());
+            turn.emit(Effect::OrderReply(ticket, Box::new(Err(refusal))));
+        }
+    }
+
     fn stepped_down(&mut self, ballot: Ballot, reason: StepDown, turn: &mut Turn<'_>) {
         let why = format!("the leader stepped down: {reason}");
         turn.notice(ElectionNotice::SteppedDown {
@@ -228,7 +254,7 @@ impl Leader {
 
         let by = match &reason {
             StepDown::Outranked(by) => Some(by),
-            StepDown::NoMajority { .. } | StepDown::Removed => None,
+            StepDown::NoMajority { .. } | StepDown::Removed | StepDown::Objections => None,
         };
         let now_ms = self.now_ms(turn.now);
         let random = turn.rng.next_u64();

@@ -32,8 +32,16 @@ impl Leader {
             Input::Start(start) => self.start(*start, turn),
             Input::Tick => self.tick(turn),
             Input::Board(board) => self.seen.board = board,
-            Input::Verdicts(verdicts) => self.seen.verdicts = verdicts,
-            Input::OwnView(own_view) => self.seen.own_view = own_view,
+            Input::Verdicts(verdicts) => {
+                self.note_sights(now.monotonic);
+                self.seen.verdicts = verdicts;
+                self.note_sights(now.monotonic);
+            }
+            Input::OwnView(own_view) => {
+                self.note_sights(now.monotonic);
+                self.seen.own_view = own_view;
+                self.note_sights(now.monotonic);
+            }
             Input::Contact(contact) => self.seen.contact = contact,
             Input::PeerClock(peer) => self.clocks.heard(&peer, now),
             Input::CostTarget(target) => self.cost_target(target, turn),
@@ -47,6 +55,10 @@ impl Leader {
             Input::VoteAsked(request, ticket) => {
                 let reply = self.vote(&request, turn);
                 turn.emit(Effect::VoteReply(ticket, reply));
+            }
+            Input::AcceptAsked(asked, ticket) => {
+                let (stamp, plan) = *asked;
+                self.accept_asked(&stamp, &plan, ticket, turn);
             }
             Input::Order(order, ticket) => self.order(*order, ticket, turn),
             Input::ProposerHeard(ballot) => self.proposer_heard(&ballot, now),

@@ -71,7 +71,7 @@ impl Leader {
             Ok(MemberStep::Commit(change)) => {
                 let reason = in_words(&change, Some(&order));
                 self.ordered = Some(ticket);
-                self.commit_change(&change, reason, board, turn)
+                self.commit_change(&change, Some(order), reason, board, turn)
             }
         }
     }
@@ -180,7 +180,7 @@ impl Leader {
 
                 let change = MemberChange::Suspend(region);
                 let reason = in_words(&change, None);
-                self.commit_change(&change, reason, board, turn)
+                self.commit_change(&change, None, reason, board, turn)
             }
             Some(Mend::Join(region)) => {
                 let elapsed = |at| turn.now.monotonic.saturating_duration_since(at);
@@ -205,13 +205,15 @@ impl Leader {
         let join = MemberChange::Join(region.clone(), incarnation);
         let reason = in_words(&join, order.as_ref().map(|(order, _)| order));
 
-        self.ordered = change.order.map(|(_, ticket)| ticket);
-        self.commit_change(&join, reason, board, turn)
+        let (order, ticket) = change.order.unzip();
+        self.ordered = ticket;
+        self.commit_change(&join, order, reason, board, turn)
     }
 
     fn commit_change(
         &mut self,
         change: &MemberChange,
+        order: Option<Order>,
         reason: String,
         board: &BoardView,
         turn: &mut Turn<'_>,
@@ -231,7 +233,10 @@ impl Leader {
             });
 
         match planned {
-            Ok(plan) => {
+            Ok(mut plan) => {
+                if let Some(order) = order {
+                    plan.add_order(order);
+                }
                 turn.notice(RegisterNotice::Changing(change.clone()));
                 self.propose(plan, turn);
                 true

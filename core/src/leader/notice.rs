@@ -1,6 +1,7 @@
 //! What happened, for logs and metrics.
 
 use super::proposer::{NoJoin, StepDown};
+use crate::planning::judging::Objection;
 use regionmesh_protocol::{
     identity::RegionName,
     plan::Order,
@@ -82,6 +83,22 @@ pub enum RegisterNotice {
         duration: Option<Duration>,
     },
     NotProposed(String),
+    /// This agent does not let its region's acceptor accept a leader's plan.
+    Objected {
+        stamp: Box<Stamp>,
+        objection: Objection,
+    },
+    /// The agent of an acceptor objects to this leader's plan.
+    Unjustified {
+        from: RegionName,
+        stamp: Box<Stamp>,
+        why: String,
+    },
+    /// So many object that no majority can accept this plan; another one is made.
+    Dropped(Stamp),
+    /// A value of an earlier leader was passed over: it was never committed, and a majority can't
+    /// accept it.
+    PassedOver(Stamp),
     /// The plan is committed again for newer signatures.
     Renewing(Stamp),
     NotRenewed(String),

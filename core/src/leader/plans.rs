@@ -97,7 +97,10 @@ impl Leader {
     /// differs from the last.
     pub(super) fn plan_ahead(&mut self, board: &BoardView, turn: &mut Turn<'_>) {
         let inputs = self.plan_inputs(board, turn);
-        if !self.proposer.is_ready() {
+        let rests = self
+            .rests_until
+            .is_some_and(|until| turn.now.monotonic < until);
+        if !self.proposer.is_ready() || rests {
             return;
         }
 
@@ -110,7 +113,8 @@ impl Leader {
             }
 
             match self.order_planned(&order, &inputs, turn) {
-                Ok(plan) => {
+                Ok(mut plan) => {
+                    plan.add_order(order);
                     self.ordered = Some(ticket);
                     return self.propose(plan, turn);
                 }

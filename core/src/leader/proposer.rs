@@ -24,6 +24,7 @@
 mod ask;
 mod join;
 mod leading;
+mod objections;
 mod preparing;
 mod types;
 
@@ -146,6 +147,7 @@ impl Proposer {
             acceptors,
             promised,
             highest: None,
+            found: BTreeMap::new(),
             since_ms: now_ms,
         }));
 
@@ -194,7 +196,7 @@ impl Proposer {
         };
         let members = leading.members().clone();
 
-        leading.pending = Some(Pending::new(stamp, value, members));
+        leading.pending = Some(Pending::new(stamp, value, members, now_ms));
 
         self.asked_ms.clear();
         Ok(self.ask(now_ms))
@@ -215,6 +217,11 @@ impl Proposer {
         let acceptance = acceptance.filter(|acceptance| {
             acceptance.region() == from && acceptance.incarnation == incarnation
         });
+
+        // The agent answered without asking its store, so it names no incarnation.
+        if let AcceptorReply::Unjustified { stamp, why } = reply {
+            return self.objected(from, stamp, why, now_ms);
+        }
 
         if let Phase::Leading(leading) = &mut self.phase {
             let timeout_ms = self.settings.silence_ms;
@@ -253,12 +260,14 @@ impl Proposer {
                 self.promised(from, incarnation, &ballot, accepted, now_ms)
             }
             AcceptorReply::Accepted(stamp) => {
-                self.accepted(incarnation, &stamp, acceptance, now_ms)
+                self.accepted(from, incarnation, &stamp, acceptance, now_ms)
             }
             AcceptorReply::Joined(incarnation) => self.joined(from, Ok(incarnation)),
             AcceptorReply::Votes { register } => self.joined(from, Err(NoJoin::Votes(register))),
             // Its agent asks the others; until then the request is repeated.
-            AcceptorReply::TooFar(_) | AcceptorReply::Undecided(_) => Vec::new(),
+            AcceptorReply::TooFar(_)
+            | AcceptorReply::Undecided(_)
+            | AcceptorReply::Unjustified { .. } => Vec::new(),
         }
     }
 
@@ -270,26 +279,19 @@ impl Proposer {
         accepted: Option<(Stamp, Plan)>,
         now_ms: u64,
     ) -> Vec<Effect> {
-        let Phase::Preparing(preparing) = &mut self.phase else {
+        if self.ballot() != Some(promise) {
             return Vec::new();
+        }
+        let preparing = match &mut self.phase {
+            Phase::Preparing(preparing) => preparing,
+            Phase::Leading(leading) => {
+                leading.found.insert(incarnation, accepted);
+                return Vec::new();
+            }
+            Phase::Idle => return Vec::new(),
         };
-        if *promise != preparing.ballot {
-            return Vec::new();
-        }
-        preparing.promised.insert(from.clone(), incarnation);
 
-        // A value that an acceptor kept from another register is not ours.
-        let accepted = accepted.filter(|(_, value)| match &preparing.acceptors {
-            Acceptors::Known(members) => value.members.register == members.register,
-            Acceptors::First { .. } => true,
-        });
-
-        if accepted.as_ref().map(|(stamp, _)| stamp)
-            > preparing.highest.as_ref().map(|(stamp, _)| stamp)
-        {
-            preparing.highest = accepted;
-        }
-
+        preparing.add(from, incarnation, accepted);
         self.elect(now_ms)
     }
 
@@ -313,11 +315,17 @@ impl Proposer {
         };
         let promised = mem::take(&mut preparing.promised).into_iter();
 
+        let deciders = found
+            .as_ref()
+            .map(|(_, value)| preparing.before(&value.members));
         let mut leading = Leading {
             ballot: preparing.ballot.clone(),
             is_elected: found.is_none(),
             since_ms: preparing.since_ms,
             first_members,
+            found: preparing.take_found(),
+            repeated: found.as_ref().map(|(stamp, _)| stamp.clone()),
+            given_up_seq: 0,
             decided: None,
             uncertified: None,
             pending: None,
@@ -344,8 +352,8 @@ impl Proposer {
             )];
         };
 
-        let members = value.members.clone();
-        leading.pending = Some(Pending::new(Stamp { ballot, seq }, value, members));
+        let members = deciders.unwrap_or_else(|| value.members.clone());
+        leading.pending = Some(Pending::new(Stamp { ballot, seq }, value, members, now_ms));
 
         self.phase = Phase::Leading(leading.into());
         self.asked_ms.clear();
@@ -354,6 +362,7 @@ impl Proposer {
 
     fn accepted(
         &mut self,
+        from: &RegionName,
         incarnation: Incarnation,
         stamp: &Stamp,
         acceptance: Option<Acceptance>,
@@ -370,6 +379,7 @@ impl Proposer {
             return leading.accepted_late(stamp, acceptance);
         };
 
+        pending.objections.remove(from);
         pending.add(incarnation, acceptance);
         if !pending.has_majorities() {
             return Vec::new();

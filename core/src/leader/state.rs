@@ -5,6 +5,7 @@ use super::{
     certificate::{self, Renewal},
     clocks::Clocks,
     election::{Election, ElectionSettings, ElectionView, KnownLeader},
+    judging::Judging,
     member_change::Change,
     pause::AddressPause,
     plan_clock::PlanClock,
@@ -71,6 +72,9 @@ pub struct Leader {
     /// Decides when a plan needs new signatures.
     pub(super) renewal: Renewal,
     pub(super) cost: CostShift,
+    pub(super) judging: Judging,
+    /// Until when this leader makes no plan, after objections to the last.
+    pub(super) rests_until: Option<Instant>,
 }
 
 /// What other parts of the agent last reported.
@@ -139,6 +143,8 @@ impl Leader {
             trust: Trust::default(),
             renewal: Renewal::default(),
             cost: CostShift::default(),
+            judging: Judging::default(),
+            rests_until: None,
         }
     }
 

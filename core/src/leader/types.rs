@@ -7,6 +7,7 @@ use crate::{
     planning::{
         CostTarget, PlanInputs, PlanSettings,
         freeze::{Freeze, OwnView},
+        judging::Objection,
     },
     problem_change::ProblemChange,
     ticket::Ticket,
@@ -16,7 +17,7 @@ use regionmesh_protocol::{
     plan::{CommittedPlan, Order, Plan},
     register::{
         acceptor::{AcceptorAnswer, AcceptorReply, AcceptorRequest},
-        ballot::{Ballot, Bounds},
+        ballot::{Ballot, Bounds, Stamp},
         certificate::AgentSignature,
         prevote::{PreVoteReply, PreVoteRequest},
     },
@@ -115,6 +116,8 @@ pub enum Input {
     },
     /// A candidate asks for our vote.
     VoteAsked(PreVoteRequest, Ticket),
+    /// A leader, perhaps this agent, asks our region's acceptor to accept this plan.
+    AcceptAsked(Box<(Stamp, Plan)>, Ticket),
     /// An operator's order.
     Order(Box<Order>, Ticket),
     /// A proposer got a promise or an accept from our region's acceptor.
@@ -130,7 +133,7 @@ impl Input {
     pub fn of_asked(request: &AcceptorRequest, reply: &AcceptorReply) -> Option<Self> {
         match reply {
             AcceptorReply::TooFar(_) | AcceptorReply::Undecided(_) => Some(Self::AskedTooFar),
-            AcceptorReply::Refused { .. } => None,
+            AcceptorReply::Refused { .. } | AcceptorReply::Unjustified { .. } => None,
             _ => request.ballot().cloned().map(Self::ProposerHeard),
         }
     }
@@ -138,6 +141,10 @@ impl Input {
 
 /// What to do.
 #[derive(Debug)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "requests are the most frequent effects and are sent at once"
+)]
 pub enum Effect {
     /// Ask this acceptor, and answer with [`Input::AcceptorAnswered`].
     CallAcceptor {
@@ -179,6 +186,9 @@ pub enum Effect {
     Bounds(Box<Bounds>),
     /// The answer to [`Input::VoteAsked`].
     VoteReply(Ticket, PreVoteReply),
+    /// The answer to [`Input::AcceptAsked`]: whether to hand the request to the store. If not, the
+    /// answer to the leader is [`AcceptorAnswer::unjustified`].
+    Judged(Ticket, Result<(), Objection>),
     /// The answer to [`Input::Order`].
     OrderReply(Ticket, Box<Result<CommittedPlan, OrderRefusal>>),
     Problem(ProblemChange),

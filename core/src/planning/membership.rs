@@ -170,28 +170,33 @@ pub fn plan_membership(
     };
 
     if let MemberChange::Rename(old, new) = change {
-        if let Some(region) = before.regions.remove(old) {
-            before.regions.insert(new.clone(), region);
-        }
-
-        for existing in before
-            .overrides
-            .iter_mut()
-            .filter(|existing| existing.region.as_ref() == Some(old))
-        {
-            existing.region = Some(new.clone());
-        }
-
-        for yielded in &mut before.yielded {
-            if yielded.order.as_ref() == Some(old) {
-                yielded.order = Some(new.clone());
-            }
-            if yielded.region == *old {
-                yielded.region = new.clone();
-            }
-        }
+        rename(&mut before, old, new);
     }
 
     let overrides = before.overrides.clone();
     Ok(next::plan_with(&before, overrides, reason, inputs, now_ms))
+}
+
+/// Gives a region another name, with everything that the plan says about it.
+pub(super) fn rename(plan: &mut Plan, old: &RegionName, new: &RegionName) {
+    if let Some(region) = plan.regions.remove(old) {
+        plan.regions.insert(new.clone(), region);
+    }
+
+    for existing in plan
+        .overrides
+        .iter_mut()
+        .filter(|existing| existing.region.as_ref() == Some(old))
+    {
+        existing.region = Some(new.clone());
+    }
+
+    for yielded in &mut plan.yielded {
+        if yielded.order.as_ref() == Some(old) {
+            yielded.order = Some(new.clone());
+        }
+        if yielded.region == *old {
+            yielded.region = new.clone();
+        }
+    }
 }

@@ -26,6 +26,8 @@ pub struct PlanSettings {
     pub has_inference_probes: bool,
     /// Whether a region without a declared capacity is limited to an estimate.
     pub measured_capacity: bool,
+    /// Whether traffic may move to cheaper regions.
+    pub shifts_for_cost: bool,
 }
 
 /// The configuration of one region.

@@ -23,6 +23,7 @@ mod capacity;
 mod climb;
 mod cost;
 mod examples;
+mod judging;
 mod laws;
 mod limited;
 mod membership;

@@ -1,7 +1,11 @@
 //! Operators' orders, and the overrides that they become in a plan.
 
 use super::{MemberOrder, MemberOrderError};
-use crate::{identity::RegionName, status::condition::Condition};
+use crate::{
+    codec::{self, CodecError},
+    identity::{AgentId, MeshName, RegionName},
+    status::condition::Condition,
+};
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -88,6 +92,23 @@ pub struct Order {
     pub is_forced: bool,
     /// Whether a region that it promotes skips cool-down and ramp.
     pub is_immediate: bool,
+    /// That an operator gave it; none only before the agent that received it has added it.
+    #[serde(default)]
+    pub proof: Option<OrderProof>,
+}
+
+/// Proof that an operator gave an order. It stays with the order in the plan, so that every agent
+/// that judges the plan can check it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OrderProof {
+    /// The agent whose API received the order and checked the operator's token.
+    pub agent: AgentId,
+    /// When, that agent's clock, Unix milliseconds.
+    pub given_ms: u64,
+    /// Drawn for this order: it counts once.
+    pub nonce: [u8; 16],
+    /// HMAC-SHA256 under a key derived from the token, see [`Order::message`].
+    pub mac: [u8; 32],
 }
 
 /// An override that an order ends, and the time that it had left.
@@ -165,6 +186,41 @@ pub enum OrderError {
         /// The first such character.
         found: char,
     },
+}
+
+impl Order {
+    /// The message that the MAC of its proof covers.
+    pub fn message(&self, mesh: &MeshName, proof: &OrderProof) -> Result<Vec<u8>, CodecError> {
+        let unproven = Self {
+            proof: None,
+            ..self.clone()
+        };
+        codec::encode_document(&(
+            "regionmesh operator's order 1",
+            mesh,
+            unproven,
+            &proof.agent,
+            proof.given_ms,
+            proof.nonce,
+        ))
+    }
+
+    /// Whether `existing` is the override that this order sets.
+    pub fn sets(&self, existing: &Override) -> bool {
+        self.action == OrderAction::Set(existing.kind)
+            && self.region == existing.region
+            && self.by == existing.by
+            && self.why == existing.why
+            && existing.is_immediate
+                == (existing.kind == OverrideKind::Promote && self.is_immediate)
+    }
+
+    /// Whether it may end an override for `region`: that of its own region, and any other promotion
+    /// if it promotes.
+    pub fn ends(&self, existing: &Override) -> bool {
+        let is_promotion = self.action == OrderAction::Set(OverrideKind::Promote);
+        self.region == existing.region || (is_promotion && existing.kind == OverrideKind::Promote)
+    }
 }
 
 impl OverrideKind {

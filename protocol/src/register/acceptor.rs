@@ -303,6 +303,24 @@ pub enum AcceptorReply {
     /// It is not reset until this value is known to be committed. The agent asks the other
     /// acceptors; the same request succeeds later.
     Undecided(Stamp),
+    /// Refused by its agent, before the store was asked: the value moves traffic or orders without
+    /// a reason that the agent knows. The same request may succeed once the agent knows more.
+    Unjustified {
+        stamp: Stamp,
+        /// Why, in words.
+        why: String,
+    },
+}
+
+impl AcceptorAnswer {
+    /// The answer of an agent that does not ask its store to accept a value.
+    pub fn unjustified(stamp: Stamp, why: String) -> Self {
+        Self {
+            incarnation: Incarnation::default(),
+            reply: AcceptorReply::Unjustified { stamp, why },
+            acceptance: None,
+        }
+    }
 }
 
 impl AcceptorReply {
@@ -312,7 +330,11 @@ impl AcceptorReply {
             Self::Promised { ballot, .. } | Self::Refused { promised: ballot } => Some(ballot),
             Self::Accepted(stamp) => Some(&stamp.ballot),
             Self::State(state) => state.highest(),
-            Self::Joined(_) | Self::Votes { .. } | Self::TooFar(_) | Self::Undecided(_) => None,
+            Self::Joined(_)
+            | Self::Votes { .. }
+            | Self::TooFar(_)
+            | Self::Undecided(_)
+            | Self::Unjustified { .. } => None,
         }
     }
 
@@ -342,7 +364,11 @@ impl AcceptorReply {
             }),
             Self::State(state) => Some(state.reach()),
             // `TooFar` also contains what its agent knows of others.
-            Self::TooFar(_) | Self::Joined(_) | Self::Votes { .. } | Self::Undecided(_) => None,
+            Self::TooFar(_)
+            | Self::Joined(_)
+            | Self::Votes { .. }
+            | Self::Undecided(_)
+            | Self::Unjustified { .. } => None,
         }
     }
 }

@@ -77,8 +77,11 @@ impl Batch {
             return Vec::new();
         }
 
-        let missing = self.reached.all().filter(|(_, count)| *count == 0);
-        missing.map(|(state, _)| state).collect()
+        let missing = self
+            .reached
+            .all()
+            .filter(|(state, count)| *count == 0 && (options.with_liar || !state.needs_liar()));
+        missing.map(|(state, _)| state.into()).collect()
     }
 
     /// Virtual region-hours per minute of real time.

@@ -61,6 +61,9 @@ struct Mesh {
     /// With one agent whose key is stolen
     #[arg(long)]
     liar: bool,
+    /// With agents that sign whatever a leader proposes
+    #[arg(long)]
+    without_judging: bool,
 }
 
 impl Mesh {
@@ -71,6 +74,7 @@ impl Mesh {
             agents_per_region: self.agents,
             profile: self.profile,
             with_liar: self.liar,
+            without_judging: self.without_judging,
         }
     }
 
@@ -95,6 +99,7 @@ impl Mesh {
             number("regions", self.regions.map(|count| count as u64)),
             number("agents", self.agents.map(|count| count as u64)),
             flag("liar", self.liar),
+            flag("without-judging", self.without_judging),
         ]
         .concat()
     }
@@ -132,7 +137,7 @@ fn report(batch: &Batch, mesh: &Mesh) -> ExitCode {
         batch.committed, batch.elections, batch.wrong_failovers, batch.stuck,
     );
     for (state, count) in batch.reached.all() {
-        println!("  {count:>8}  {state}");
+        println!("  {count:>8}  {}", <&str>::from(state));
     }
 
     if let Some(failed) = &batch.failed {

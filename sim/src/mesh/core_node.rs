@@ -23,7 +23,10 @@ use regionmesh_core::{
     now::Now,
     planning::freeze::LocalAnswer,
 };
-use regionmesh_protocol::{identity::AgentId, plan::CommittedPlan, status::StatusEntry};
+use regionmesh_protocol::{
+    identity::AgentId, plan::CommittedPlan, register::acceptor::AcceptorRequest,
+    status::StatusEntry,
+};
 use std::{
     collections::{BTreeMap, VecDeque},
     sync::Arc,
@@ -44,9 +47,12 @@ pub(crate) struct CoreNode {
     core: Option<Core>,
     links: BTreeMap<AgentId, u64>,
     leader: LeaderView,
+    highest: u64,
     dns: Dns,
     waiting: BTreeMap<Ticket, Waiting>,
     next_ticket: Ticket,
+    /// Requests to our region's acceptor that the core judges.
+    judging: BTreeMap<Ticket, AcceptorRequest>,
     /// Who gave the orders that the core has not answered.
     orders: BTreeMap<u64, Asker>,
     ran: Option<Instant>,
@@ -134,9 +140,11 @@ impl CoreNode {
             core: None,
             links: BTreeMap::new(),
             leader: LeaderView::default(),
+            highest: 0,
             dns: Dns::default(),
             waiting: BTreeMap::new(),
             next_ticket: 0,
+            judging: BTreeMap::new(),
             orders: BTreeMap::new(),
             ran: None,
         }
@@ -145,6 +153,11 @@ impl CoreNode {
     /// The plan that it knows.
     pub(crate) fn plan(&self) -> Option<&CommittedPlan> {
         self.dns.plan.as_deref()
+    }
+
+    /// The number of the highest ballot that it believes in.
+    pub(crate) fn highest(&self) -> u64 {
+        self.highest
     }
 
     /// Publishes an entry that its core did not make, signed with its key: what a thief can do.

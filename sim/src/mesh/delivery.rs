@@ -6,7 +6,10 @@ use super::{
     sometimes::Sometimes,
     world::{EPOCH_MS, World},
 };
-use regionmesh_core::{leader::proposer::StepDown, now::Now};
+use regionmesh_core::{
+    leader::{self, RegisterNotice, proposer::StepDown},
+    now::Now,
+};
 use regionmesh_protocol::{
     plan::{CommittedPlan, Plan},
     register::ballot::{Bounds, Stamp},
@@ -117,6 +120,7 @@ impl World {
             self.committed(agent, stamp, &Arc::new(plan.clone()));
         }
 
+        self.check_forged(agent, &snapshot.plan);
         let machine = &mut self.machines[agent];
         self.laws
             .served(&snapshot.plan, machine.served.as_ref(), self.now_ms);
@@ -140,7 +144,9 @@ impl World {
             Notice::SteppedDown(_, why) => {
                 let state = match why {
                     StepDown::Outranked(_) => Sometimes::Outranked,
-                    StepDown::NoMajority { .. } | StepDown::Removed => Sometimes::LostMajority,
+                    StepDown::NoMajority { .. } | StepDown::Removed | StepDown::Objections => {
+                        Sometimes::LostMajority
+                    }
                 };
                 self.reached.count(state);
                 self.machines[agent].leads = None;
@@ -153,7 +159,20 @@ impl World {
                     self.laws.break_law(law, self.now_ms, what);
                 }
             },
-            Notice::Verdict(..) | Notice::Leader(_) | Notice::Gossip(_) | Notice::Refused(..) => {}
+            Notice::ThiefElected(_) => self.reached.count(Sometimes::ThiefElected),
+            Notice::Leader(notice) => match *notice {
+                leader::Notice::Register(RegisterNotice::Objected { .. }) => {
+                    self.reached.count(Sometimes::PlanObjected);
+                }
+                leader::Notice::Register(RegisterNotice::Dropped(_)) => {
+                    self.reached.count(Sometimes::PlanDropped);
+                }
+                leader::Notice::Register(RegisterNotice::PassedOver(_)) => {
+                    self.reached.count(Sometimes::ValuePassedOver);
+                }
+                _ => {}
+            },
+            Notice::Verdict(..) | Notice::Gossip(_) | Notice::Refused(..) => {}
         }
     }
 
@@ -201,6 +220,7 @@ fn in_words(notice: &Notice) -> String {
         Notice::Elected(ballot) => format!("leads under {ballot}"),
         Notice::SteppedDown(ballot, why) => format!("gives up {ballot}: {why}"),
         Notice::Committed(stamp) => format!("committed {stamp}"),
+        Notice::ThiefElected(ballot) => format!("the thief is elected under {ballot}"),
         Notice::Verdict(region, condition) => format!("sees {region} {condition}"),
         Notice::Leader(notice) => format!("{notice:?}"),
         Notice::Gossip(notice) => format!("{notice:?}"),

@@ -2,9 +2,15 @@
 //! chain names the owner; only [`Keys`] knows the secrets, and an agent has its own.
 
 use regionmesh_core::gossip::{Signer, Verifier};
-use regionmesh_protocol::identity::AgentId;
+use regionmesh_protocol::{
+    identity::{AgentId, MeshName},
+    plan::{Order, OrderProof},
+};
 
 type Secret = [u8; 32];
+
+/// What the operators' secret is derived from: no agent has such a name.
+const TOKEN: &[u8] = b"token";
 
 fn secret(owner: &[u8]) -> Secret {
     blake3::derive_key("regionmesh-sim key 1", owner)
@@ -64,6 +70,38 @@ impl Verifier for Keys {
             Err("forged".into())
         }
     }
+
+    fn check_order(&self, mesh: &MeshName, order: &Order) -> Result<(), String> {
+        let proof = order.proof.as_ref().ok_or("it has no proof")?;
+        let message = order
+            .message(mesh, proof)
+            .map_err(|error| error.to_string())?;
+        if signature(&secret(TOKEN), &message) == proof.mac {
+            Ok(())
+        } else {
+            Err("its proof is wrong".into())
+        }
+    }
+}
+
+/// Adds the proof that an operator gave this order to `agent`. No thief has the operators' token.
+pub(crate) fn prove(
+    mesh: &MeshName,
+    agent: &AgentId,
+    given_ms: u64,
+    nonce: [u8; 16],
+    order: &mut Order,
+) {
+    let mut proof = OrderProof {
+        agent: agent.clone(),
+        given_ms,
+        nonce,
+        mac: [0; 32],
+    };
+    if let Ok(message) = order.message(mesh, &proof) {
+        proof.mac = signature(&secret(TOKEN), &message);
+    }
+    order.proof = Some(proof);
 }
 
 #[cfg(test)]

@@ -2,21 +2,37 @@
 
 use super::{
     core_node::CoreNode,
-    node::{Node, NodeConfig, NodeEffect, NodeInput, Peer, Question},
+    node::{
+        Acceptor, Answer, Node, NodeConfig, NodeEffect, NodeInput, Notice, Peer, Question, Ticket,
+    },
 };
 use rand::{RngExt, rngs::StdRng};
 use regionmesh_core::now::Now;
 use regionmesh_protocol::{
     identity::{AgentId, RegionName},
-    plan::FULL_WEIGHT_BP,
+    plan::{
+        Absence, CommittedPlan, FULL_WEIGHT_BP, Override, OverrideKind, Plan, RegionPlan,
+        TrafficState,
+    },
     register::{
-        acceptor::AcceptorRequest,
+        acceptor::{AcceptorAnswer, AcceptorReply, AcceptorRequest},
         ballot::{Ballot, STEP_MAX, Stamp},
+        certificate::Acceptance,
     },
     status::{LeaderStatus, StatusEntry},
-    wire::PeerRequest,
+    wire::{PeerReply, PeerRequest},
+};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::{Duration, Instant},
 };
 
+/// The reason of plans that move traffic without a reason.
+pub(crate) const FORGED: &str = "forged";
+/// The reason of plans that no observation can justify: with orders or members that nobody ordered.
+pub(crate) const FORGED_ORDER: &str = "forged order";
+/// Pause between the thief's candidatures, so that others lead in between.
+const CAMPAIGN_PAUSE: Duration = Duration::from_secs(15);
 /// Tickets of its own questions, whose answers it ignores.
 const OWN_TICKETS: u64 = 1 << 62;
 
@@ -28,6 +44,18 @@ struct Liar {
     /// The number of the highest ballot that it has lied about.
     highest: u64,
     lies: u64,
+    campaign: Option<Campaign>,
+    /// When the last campaign began.
+    begun: Option<Instant>,
+}
+
+/// The thief's own candidature, for a forged plan.
+struct Campaign {
+    forged: CommittedPlan,
+    /// Questions to the acceptors of these regions.
+    asked: BTreeMap<Ticket, RegionName>,
+    promised: BTreeSet<RegionName>,
+    acceptances: Vec<Acceptance>,
 }
 
 /// The core of a process that starts: honest, unless it is the mesh's lying agent.
@@ -43,15 +71,39 @@ pub(crate) fn build(config: NodeConfig) -> Box<dyn Node> {
         honest: CoreNode::new(config),
         highest: 0,
         lies: 0,
+        campaign: None,
+        begun: None,
     })
 }
 
 impl Node for Liar {
     fn handle(&mut self, input: NodeInput, now: Now, rng: &mut StdRng, out: &mut Vec<NodeEffect>) {
-        if let NodeInput::Answered { ticket, .. } = &input
-            && *ticket >= OWN_TICKETS
-        {
-            return;
+        match &input {
+            NodeInput::Answered { ticket, answer } if *ticket >= OWN_TICKETS => {
+                let reply = match answer {
+                    Ok(Answer::Reply(reply)) => Some(&**reply),
+                    _ => None,
+                };
+                if let Some(PeerReply::Acceptor(answer)) = reply {
+                    self.acceptor_answered(*ticket, answer, now, rng, out);
+                }
+                return;
+            }
+            NodeInput::Applied { ticket, answer } if *ticket >= OWN_TICKETS => {
+                if let Ok(answer) = answer {
+                    self.acceptor_answered(*ticket, answer, now, rng, out);
+                }
+                return;
+            }
+            NodeInput::Asked {
+                question, ticket, ..
+            } if rng.random_ratio(1, 2) => {
+                if let Some(answer) = self.forged_promise(question, rng) {
+                    let ticket = *ticket;
+                    return out.push(NodeEffect::Answer { ticket, answer });
+                }
+            }
+            _ => {}
         }
 
         let lies = matches!(input, NodeInput::Wake) && rng.random_ratio(1, 40);
@@ -60,9 +112,9 @@ impl Node for Liar {
             return;
         }
 
-        let ballot = self.ballot(rng);
-        match rng.random_range(0..4) {
+        match rng.random_range(0..5) {
             0 => {
+                let ballot = self.ballot(rng);
                 let entry = StatusEntry::Leader(LeaderStatus {
                     leading: Some(ballot.clone()),
                     highest: Some(ballot),
@@ -70,11 +122,16 @@ impl Node for Liar {
                 self.honest.publish(entry, now, rng, out);
             }
             1 => {
+                let ballot = self.ballot(rng);
                 if let Some(entry) = self.forged_plan(ballot) {
                     self.honest.publish(entry, now, rng, out);
                 }
             }
-            _ => out.push(self.prepare(ballot, rng)),
+            2 => self.campaign(now, rng, out),
+            _ => {
+                let ballot = self.ballot(rng);
+                out.push(self.prepare(ballot, rng));
+            }
         }
     }
 }
@@ -110,7 +167,7 @@ impl Liar {
             };
         }
 
-        forged.plan.reason = "forged".into();
+        forged.plan.reason = FORGED.into();
         forged.stamp = Stamp {
             ballot: match self.lies.is_multiple_of(2) {
                 true => ballot,
@@ -134,4 +191,211 @@ impl Liar {
             timeout_ms: 1_000,
         }
     }
+
+    /// Seeks the promises of all acceptors for a forged plan.
+    fn campaign(&mut self, now: Now, rng: &mut StdRng, out: &mut Vec<NodeEffect>) {
+        let is_early = |at: Instant| now.monotonic.saturating_duration_since(at) < CAMPAIGN_PAUSE;
+        if self.begun.is_some_and(is_early) {
+            return;
+        }
+        let Some(known) = self.honest.plan() else {
+            return;
+        };
+
+        let mut forged = known.clone();
+        if !forge(&mut forged.plan, &self.id.region, now.unix_ms, rng) {
+            return;
+        }
+
+        self.lies += 1;
+        let number = self.honest.highest().max(forged.stamp.ballot.number) + 1;
+        forged.stamp = Stamp {
+            ballot: Ballot {
+                number,
+                agent: self.id.clone(),
+                boot: self.lies,
+            },
+            seq: forged.stamp.seq + 1,
+        };
+
+        let request = AcceptorRequest::Prepare(forged.stamp.ballot.clone());
+        self.begun = Some(now.monotonic);
+        self.campaign = Some(Campaign {
+            forged,
+            asked: BTreeMap::new(),
+            promised: BTreeSet::new(),
+            acceptances: Vec::new(),
+        });
+        for region in self.regions.clone() {
+            self.ask(region, request.clone(), out);
+        }
+    }
+
+    fn ask(&mut self, to: RegionName, request: AcceptorRequest, out: &mut Vec<NodeEffect>) {
+        self.lies += 1;
+        let ticket = OWN_TICKETS + self.lies;
+        if let Some(campaign) = &mut self.campaign {
+            campaign.asked.insert(ticket, to.clone());
+        }
+
+        out.push(if to == self.id.region {
+            NodeEffect::Apply {
+                ticket,
+                acceptor: Acceptor::Own,
+                request: Box::new(request),
+            }
+        } else {
+            NodeEffect::Ask {
+                to: Peer::Region(to),
+                question: Question::Request(Box::new(PeerRequest::Acceptor(request))),
+                ticket,
+                timeout_ms: 1_000,
+            }
+        });
+    }
+
+    /// Asks an acceptor that promised to accept the forged plan, and publishes the plan with the
+    /// signatures of those that did.
+    fn acceptor_answered(
+        &mut self,
+        ticket: Ticket,
+        answer: &AcceptorAnswer,
+        now: Now,
+        rng: &mut StdRng,
+        out: &mut Vec<NodeEffect>,
+    ) {
+        let majority = self.regions.len() / 2 + 1;
+        let Some(campaign) = &mut self.campaign else {
+            return;
+        };
+        let Some(region) = campaign.asked.remove(&ticket) else {
+            return;
+        };
+
+        match &answer.reply {
+            AcceptorReply::Promised { ballot, .. } if *ballot == campaign.forged.stamp.ballot => {
+                campaign.promised.insert(region.clone());
+                if campaign.promised.len() == majority {
+                    out.push(NodeEffect::Notice(Notice::ThiefElected(ballot.clone())));
+                }
+
+                let forged = campaign.forged.clone();
+                let request = AcceptorRequest::Accept(forged.stamp, forged.plan);
+                self.ask(region, request, out);
+            }
+            AcceptorReply::Accepted(stamp) if *stamp == campaign.forged.stamp => {
+                campaign.acceptances.extend(answer.acceptance.clone());
+                let mut forged = campaign.forged.clone();
+                forged.certificate = campaign.acceptances.iter().cloned().collect();
+                self.honest
+                    .publish(StatusEntry::Plan(forged), now, rng, out);
+            }
+            _ => {}
+        }
+    }
+
+    /// The promise of its region's acceptor, with a value that no leader proposed.
+    fn forged_promise(&mut self, question: &Question, rng: &mut StdRng) -> Option<Answer> {
+        let Question::Request(request) = question else {
+            return None;
+        };
+        let PeerRequest::Acceptor(AcceptorRequest::Prepare(ballot)) = &**request else {
+            return None;
+        };
+
+        let known = self.honest.plan()?;
+        let incarnation = (*known.plan.members.acceptors.get(&self.id.region)?)?;
+        let mut forged = known.clone();
+        if !forge(&mut forged.plan, &self.id.region, known.plan.made_ms, rng) {
+            return None;
+        }
+        self.lies += 1;
+        forged.stamp = Stamp {
+            ballot: Ballot {
+                number: ballot.number.saturating_sub(1),
+                agent: self.id.clone(),
+                boot: self.lies,
+            },
+            seq: forged.stamp.seq + 1,
+        };
+
+        let reply = AcceptorReply::Promised {
+            ballot: ballot.clone(),
+            accepted: Some((forged.stamp, forged.plan)),
+        };
+        Some(Answer::Reply(Box::new(PeerReply::Acceptor(
+            AcceptorAnswer {
+                incarnation,
+                reply,
+                acceptance: None,
+            },
+        ))))
+    }
+}
+
+/// Changes a plan in favour of a region, in one of the ways of a thief; returns whether that moves
+/// traffic, or may once it is committed.
+fn forge(plan: &mut Plan, own: &RegionName, now_ms: u64, rng: &mut StdRng) -> bool {
+    let others: Vec<RegionName> = plan
+        .regions
+        .keys()
+        .filter(|name| *name != own)
+        .cloned()
+        .collect();
+    let Some(victim) = others.get(rng.random_range(0..others.len().max(1))) else {
+        return false;
+    };
+    let before = plan.shares();
+    let out = |plan: &mut Plan, absence| {
+        if let Some(part) = plan.regions.get_mut(victim) {
+            part.weight_bp = 0;
+            part.traffic_state = TrafficState::Out { since_ms: now_ms };
+            part.absence = Some(absence);
+        }
+    };
+
+    plan.reason = FORGED.into();
+    match rng.random_range(0..5) {
+        0 => {
+            for (name, part) in &mut plan.regions {
+                part.weight_bp = if name == own { FULL_WEIGHT_BP } else { 0 };
+            }
+        }
+        1 => out(plan, Absence::Failed),
+        2 => {
+            out(plan, Absence::Ordered);
+            plan.reason = FORGED_ORDER.into();
+            plan.overrides
+                .retain(|order| order.region.as_ref() != Some(victim));
+            plan.overrides.push(Override {
+                region: Some(victim.clone()),
+                kind: OverrideKind::Drain,
+                by: "thief".into(),
+                why: "forged".into(),
+                is_immediate: false,
+                set_ms: now_ms,
+                expires_ms: now_ms + 3_600_000,
+            });
+        }
+        3 => {
+            let is_away = |part: &&mut RegionPlan| {
+                let state = &part.traffic_state;
+                matches!(
+                    state,
+                    TrafficState::Out { .. } | TrafficState::CoolingDown { .. }
+                )
+            };
+            for part in plan.regions.values_mut().filter(is_away) {
+                part.weight_bp = FULL_WEIGHT_BP;
+                part.traffic_state = TrafficState::Serving;
+                part.absence = None;
+            }
+        }
+        _ => {
+            plan.reason = FORGED_ORDER.into();
+            plan.members.acceptors.retain(|name, _| name == own);
+        }
+    }
+
+    plan.reason == FORGED_ORDER || plan.shares() != before
 }

@@ -42,6 +42,8 @@ pub(crate) struct NodeConfig {
     pub(crate) recovery: RecoveryPolicy,
     pub(crate) max_out: u16,
     pub(crate) ttl_ms: u64,
+    /// Whether it judges what its region's acceptor is asked to accept.
+    pub(crate) judges: bool,
     /// Its key is stolen.
     pub(crate) is_liar: bool,
 }
@@ -196,6 +198,8 @@ pub(crate) enum Notice {
     SteppedDown(Ballot, StepDown),
     Committed(Stamp),
     Verdict(RegionName, Condition),
+    /// A majority promised a thief's ballot.
+    ThiefElected(Ballot),
     /// For the timeline only, like all that follow.
     Leader(Box<leader::Notice>),
     Gossip(Arc<gossip::Notice>),

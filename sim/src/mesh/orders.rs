@@ -69,6 +69,7 @@ impl GivenOrder {
             for_ms: self.for_ms,
             is_forced: true,
             is_immediate,
+            proof: None,
         }
     }
 }

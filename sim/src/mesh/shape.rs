@@ -31,6 +31,8 @@ pub struct Options {
     pub profile: Profile,
     /// Whether one agent's key is stolen.
     pub with_liar: bool,
+    /// Whether agents sign whatever a leader proposes, to see that the laws notice.
+    pub without_judging: bool,
 }
 
 /// A run's regions, agents, settings and distances.
@@ -51,6 +53,7 @@ pub(crate) struct Shape {
     pub(crate) faults_ms: u64,
     /// The agent whose key is stolen.
     pub(crate) liar: Option<usize>,
+    pub(crate) judges: bool,
 }
 
 impl Shape {
@@ -97,6 +100,7 @@ impl Shape {
             },
             faults_ms: u64::from(options.minutes.unwrap_or(minutes)) * 60_000,
             liar,
+            judges: !options.without_judging,
         }
     }
 

@@ -48,6 +48,24 @@ pub(crate) enum Sometimes {
     LinkLost,
     /// A packet arrived twice.
     Duplicated,
+    /// An agent objected to a plan.
+    PlanObjected,
+    /// A leader gave up a plan to which a majority objected.
+    PlanDropped,
+    /// A majority promised a thief's ballot.
+    ThiefElected,
+    /// A value that was found in a promise was passed over.
+    ValuePassedOver,
+}
+
+impl Sometimes {
+    /// Whether only a thief leads to it.
+    pub(crate) fn needs_liar(self) -> bool {
+        matches!(
+            self,
+            Self::PlanObjected | Self::PlanDropped | Self::ThiefElected | Self::ValuePassedOver
+        )
+    }
 }
 
 /// How often each state was reached.
@@ -66,11 +84,8 @@ impl Reached {
     }
 
     /// Each state and how often it was reached.
-    pub(crate) fn all(&self) -> impl Iterator<Item = (&'static str, u64)> {
+    pub(crate) fn all(&self) -> impl Iterator<Item = (Sometimes, u64)> {
         let counts = self.0.iter().copied();
-        Sometimes::VARIANTS
-            .iter()
-            .map(|state| state.into())
-            .zip(counts)
+        Sometimes::VARIANTS.iter().copied().zip(counts)
     }
 }

@@ -89,7 +89,11 @@ impl World {
                 Effect::Committed(committed) => {
                     self.committed(index, committed.stamp, committed.plan)
                 }
-                Effect::Certified(_) => {}
+                // No agent judges here.
+                Effect::Certified(_)
+                | Effect::Unjustified { .. }
+                | Effect::Dropped(_)
+                | Effect::PassedOver(_) => {}
                 Effect::Joined(name, incarnation) => {
                     self.agents[index].joining = Some((name, Some(incarnation)))
                 }

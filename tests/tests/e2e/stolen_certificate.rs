@@ -192,6 +192,7 @@ fn order(kind: OverrideKind, region: &str) -> Order {
         for_ms: 3_600_000,
         is_forced: false,
         is_immediate: false,
+        proof: None,
     }
 }
 

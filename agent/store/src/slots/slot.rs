@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
 /// Header of every slot. Change it with the layout: other layouts may decode to garbage.
-pub(super) const LAYOUT: &[u8] = b"regionmesh slot 4\n";
+pub(super) const LAYOUT: &[u8] = b"regionmesh slot 5\n";
 
 /// What a slot holds.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

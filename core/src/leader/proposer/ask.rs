@@ -17,7 +17,8 @@ impl Proposer {
             return self.step_down(reason);
         }
 
-        let mut effects = self.tick_join(now_ms);
+        let mut effects = self.tick_objections(now_ms);
+        effects.extend(self.tick_join(now_ms));
         effects.extend(self.poll_voteless(now_ms));
         if let Phase::Leading(leading) = &mut self.phase
             && leading.pending.is_none()

@@ -1,6 +1,6 @@
 //! A ballot that a majority promised: what is decided, and what is under way.
 
-use super::types::Effect;
+use super::{preparing::Found, types::Effect};
 use crate::leader::certificate::has_majority;
 use regionmesh_protocol::{
     identity::RegionName,
@@ -23,17 +23,38 @@ pub(super) struct Pending {
     pub(super) accepted: BTreeSet<Incarnation>,
     /// The signatures of those that have one.
     acceptances: BTreeMap<RegionName, Acceptance>,
+    /// Those whose agents objected last, and why.
+    pub(super) objections: BTreeMap<RegionName, String>,
+    pub(super) since_ms: u64,
 }
 
 impl Pending {
-    pub(super) fn new(stamp: Stamp, value: Plan, members: Members) -> Self {
+    pub(super) fn new(stamp: Stamp, value: Plan, members: Members, now_ms: u64) -> Self {
         Self {
             stamp,
             value,
             members,
             accepted: BTreeSet::new(),
             acceptances: BTreeMap::new(),
+            objections: BTreeMap::new(),
+            since_ms: now_ms,
         }
+    }
+
+    /// Whether so many object that the others are no majority.
+    pub(super) fn is_blocked(&self) -> bool {
+        let is_short = |members: &Members| {
+            let open = members
+                .acceptors
+                .iter()
+                .filter(|(name, counted)| {
+                    let has_accepted = counted.is_some_and(|vote| self.accepted.contains(&vote));
+                    has_accepted || !self.objections.contains_key(*name)
+                })
+                .count();
+            open <= members.len() / 2
+        };
+        is_short(&self.members) || is_short(&self.value.members)
     }
 
     pub(super) fn add(&mut self, incarnation: Incarnation, acceptance: Option<Acceptance>) {
@@ -84,6 +105,12 @@ pub(super) struct Leading {
     pub(super) since_ms: u64,
     /// The members while this proposer has decided nothing.
     pub(super) first_members: Members,
+    /// What acceptors had accepted when they promised this ballot.
+    pub(super) found: Found,
+    /// Which of it is being committed again.
+    pub(super) repeated: Option<Stamp>,
+    /// The number of the last value that was given up.
+    pub(super) given_up_seq: u64,
     /// The last value known to be decided; its members decide about the next.
     pub(super) decided: Option<(Stamp, Plan)>,
     /// The same, while its signatures are too few: the witness voted.
@@ -132,7 +159,22 @@ impl Leading {
     }
 
     pub(super) fn last_seq(&self) -> u64 {
-        self.decided.as_ref().map_or(0, |(stamp, _)| stamp.seq)
+        let decided_seq = self.decided.as_ref().map_or(0, |(stamp, _)| stamp.seq);
+        decided_seq.max(self.given_up_seq)
+    }
+
+    /// Whether the value with this stamp was never committed, and never will be: so many acceptors
+    /// promised this ballot without having accepted it that the others are no majority.
+    pub(super) fn was_never_committed(&self, stamp: &Stamp, members: &Members) -> bool {
+        let can_have_accepted = |counted: &Incarnation| {
+            self.found.get(counted).is_none_or(|accepted| {
+                accepted
+                    .as_ref()
+                    .is_some_and(|(accepted, _)| accepted == stamp)
+            })
+        };
+        let votes = members.acceptors.values().flatten();
+        votes.filter(|counted| can_have_accepted(counted)).count() <= members.len() / 2
     }
 
     /// When a majority last answered.

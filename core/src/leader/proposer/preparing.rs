@@ -11,16 +11,100 @@ use regionmesh_protocol::{
 };
 use std::collections::{BTreeMap, BTreeSet};
 
+/// What acceptors had accepted when they promised.
+pub(super) type Found = BTreeMap<Incarnation, Option<(Stamp, Plan)>>;
+
 #[derive(Debug, Clone)]
 pub(super) struct Preparing {
     pub(super) ballot: Ballot,
     pub(super) acceptors: Acceptors,
+    /// The acceptors that promised, as far as what they had accepted is plausible.
     pub(super) promised: BTreeMap<RegionName, Incarnation>,
+    /// The highest plausible value that one of them had accepted.
     pub(super) highest: Option<(Stamp, Plan)>,
+    /// What each acceptor that promised says that it had accepted.
+    pub(super) found: BTreeMap<RegionName, (Incarnation, Option<(Stamp, Plan)>)>,
     pub(super) since_ms: u64,
 }
 
 impl Preparing {
+    /// Takes in a promise. A forged value may name any members, so one counts only if its members
+    /// are those known, or one change away from those of another value that counts.
+    pub(super) fn add(
+        &mut self,
+        from: &RegionName,
+        incarnation: Incarnation,
+        accepted: Option<(Stamp, Plan)>,
+    ) {
+        // A value that an acceptor kept from another register is not ours.
+        let accepted = accepted.filter(|(_, value)| match &self.acceptors {
+            Acceptors::Known(members) => value.members.register == members.register,
+            Acceptors::First { .. } => true,
+        });
+        self.found.insert(from.clone(), (incarnation, accepted));
+
+        let plausible = self.plausible_members();
+        let counts = |accepted: &Option<(Stamp, Plan)>| match (accepted, &self.acceptors) {
+            (Some((_, value)), Acceptors::Known(_)) => plausible.contains(&value.members),
+            _ => true,
+        };
+        let counted = self
+            .found
+            .iter()
+            .filter(|(_, (_, accepted))| counts(accepted));
+
+        let mut promised = BTreeMap::new();
+        let mut highest: Option<&(Stamp, Plan)> = None;
+        for (name, (incarnation, accepted)) in counted {
+            promised.insert(name.clone(), *incarnation);
+            if accepted.as_ref().map(|(stamp, _)| stamp) > highest.map(|(stamp, _)| stamp) {
+                highest = accepted.as_ref();
+            }
+        }
+
+        self.highest = highest.cloned();
+        self.promised = promised;
+    }
+
+    /// The members known, and those that values name, as far as each is one change away from
+    /// another of them.
+    fn plausible_members(&self) -> Vec<Members> {
+        let Acceptors::Known(known) = &self.acceptors else {
+            return Vec::new();
+        };
+        let named: Vec<&Members> = self
+            .found
+            .values()
+            .filter_map(|(_, accepted)| Some(&accepted.as_ref()?.1.members))
+            .collect();
+
+        let mut plausible = vec![known.clone()];
+        loop {
+            let next = named.iter().find(|members| {
+                let is_near = |near: &Members| near.check_change(members).is_ok();
+                !plausible.contains(members) && plausible.iter().any(is_near)
+            });
+            match next {
+                Some(next) => plausible.push((*next).clone()),
+                None => return plausible,
+            }
+        }
+    }
+
+    /// The members that decide about a value that names these: its own, and those known, or what is
+    /// one change away.
+    pub(super) fn before(&self, members: &Members) -> Members {
+        let plausible = self.plausible_members();
+        let is_near = |near: &&Members| near.check_change(members).is_ok();
+        plausible.iter().find(is_near).unwrap_or(members).clone()
+    }
+
+    /// What the incarnations that promised had accepted.
+    pub(super) fn take_found(&mut self) -> Found {
+        let found = std::mem::take(&mut self.found);
+        found.into_values().collect()
+    }
+
     /// The members that decide about the next value: those that the highest value found names.
     pub(super) fn deciders(&self) -> Option<&Members> {
         match (&self.highest, &self.acceptors) {

@@ -5,7 +5,7 @@ use regionmesh_protocol::{
     plan::CommittedPlan,
     register::{
         acceptor::AcceptorRequest,
-        ballot::Ballot,
+        ballot::{Ballot, Stamp},
         members::{Incarnation, Members, MembersError},
     },
 };
@@ -26,6 +26,11 @@ pub struct ProposerSettings {
     /// How long the first leader of a register waits for the remaining acceptors once it has a
     /// majority.
     pub(crate) first_ms: u64,
+    /// An acceptor whose agent objects to a value is asked again after this long: the agent may
+    /// just not have heard of the reason.
+    pub(crate) objection_retry_ms: u64,
+    /// A value to which so many object that no majority can accept it is given up after this long.
+    pub(crate) objection_ms: u64,
 }
 
 impl Default for ProposerSettings {
@@ -38,6 +43,8 @@ impl Default for ProposerSettings {
             refresh_ms: 2_000,
             silence_ms: 5_000,
             first_ms: 2_000,
+            objection_retry_ms: 200,
+            objection_ms: 800,
         }
     }
 }
@@ -74,6 +81,17 @@ pub enum Effect {
     Committed(CommittedPlan),
     /// The value committed last, now with a complete certificate.
     Certified(CommittedPlan),
+    /// The agent of this acceptor objects to the value that it was asked to accept.
+    Unjustified {
+        from: RegionName,
+        stamp: Stamp,
+        why: String,
+    },
+    /// So many object that no majority can accept the value: it is given up.
+    Dropped(Stamp),
+    /// So many object to this value of an earlier leader, which was never committed: it is passed
+    /// over.
+    PassedOver(Stamp),
     /// This acceptor was reset and has caught up: a value that lets it join may be committed.
     Joined(RegionName, Incarnation),
     /// It was not reset, and is no longer asked.
@@ -96,6 +114,9 @@ pub enum StepDown {
         /// How long, milliseconds.
         silent_ms: u64,
     },
+    /// So many object to its value that no majority can accept it.
+    #[error("the agents of a majority object to its value, which it can't give up")]
+    Objections,
     /// Its region is no longer a member.
     #[error("its region is no longer a member of the register")]
     Removed,

@@ -57,6 +57,7 @@ fn removal(region: &RegionName, force: bool) -> Order {
         for_ms: 0,
         is_forced: false,
         is_immediate: false,
+        proof: None,
     }
 }
 

@@ -11,6 +11,7 @@ use crate::{
         certificate::{check_answer, sign_answer},
     },
     now::Now,
+    planning::judging::Objection,
     testing::{Key, Toy, plan_settings},
     ticket::Ticket,
 };
@@ -106,6 +107,9 @@ pub(super) struct Mesh {
     /// Candidates that wait for a vote, with their run and ballot.
     asked: BTreeMap<Ticket, (RegionName, u64, Ballot)>,
     ordered: BTreeMap<Ticket, Option<Ordered>>,
+    judged: BTreeMap<Ticket, Result<(), Objection>>,
+    /// Whether agents judge what they are asked to accept.
+    pub(super) judges: bool,
     tickets: u64,
     rng: StdRng,
 }
@@ -160,6 +164,8 @@ impl Mesh {
             scheduled: 0,
             asked: BTreeMap::new(),
             ordered: BTreeMap::new(),
+            judged: BTreeMap::new(),
+            judges: true,
             tickets: 0,
             rng,
         };
@@ -330,6 +336,10 @@ impl Mesh {
             return Err("not connected".into());
         }
 
+        if let Some(objection) = self.objection(to, request) {
+            return Ok(objection);
+        }
+
         let agent = self.agents.get_mut(to).unwrap();
         let (reply, changed) = agent.acceptor.apply_within(request, &agent.bounds);
         agent.acceptor = changed.unwrap_or(agent.acceptor.clone());
@@ -352,6 +362,25 @@ impl Mesh {
         }
 
         check_answer(&mesh_name(), to, &Toy, request, answer)
+    }
+
+    /// What the agent of an acceptor answers instead of it.
+    fn objection(&mut self, to: &RegionName, request: &AcceptorRequest) -> Option<AcceptorAnswer> {
+        let AcceptorRequest::Accept(stamp, plan) = request else {
+            return None;
+        };
+        if !self.judges {
+            return None;
+        }
+
+        let ticket = self.ticket();
+        let asked = Box::new((stamp.clone(), plan.clone()));
+        self.feed(to, Input::AcceptAsked(asked, ticket));
+        let objection = self.judged.remove(&ticket)?.err()?;
+        Some(AcceptorAnswer::unjustified(
+            stamp.clone(),
+            objection.to_string(),
+        ))
     }
 
     fn ask_vote(&mut self, from: RegionName, run: u64, to: RegionName, ballot: Ballot) {

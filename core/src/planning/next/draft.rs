@@ -10,8 +10,8 @@ use crate::planning::{
 use regionmesh_protocol::{
     identity::RegionName,
     plan::{
-        Absence, CostShift, Override, OverrideKind, Plan, PlannedLoad, RegionPlan, Shortfall,
-        TrafficState, YieldedOrder,
+        Absence, CostShift, Order, Override, OverrideKind, Plan, PlannedLoad, RegionPlan,
+        Shortfall, TrafficState, YieldedOrder,
     },
     register::members::Members,
     status::condition::Condition,
@@ -30,6 +30,7 @@ pub(super) struct Draft<'a> {
     members: Members,
     pub(super) all_failed_ms: Option<u64>,
     pub(super) cost: CostShift,
+    orders: Vec<Order>,
     pub(super) reasons: Vec<String>,
 }
 
@@ -66,6 +67,7 @@ impl<'a> Draft<'a> {
             members: current.map(|plan| plan.members.clone()).unwrap_or_default(),
             all_failed_ms: all_failed(inputs).then(|| failed_before_ms.unwrap_or(now_ms)),
             cost: current.map(|plan| plan.cost.clone()).unwrap_or_default(),
+            orders: current.map(|plan| plan.orders.clone()).unwrap_or_default(),
             reasons,
         };
 
@@ -139,6 +141,7 @@ impl<'a> Draft<'a> {
             yielded: self.yielded,
             all_failed_ms: self.all_failed_ms,
             cost: self.cost,
+            orders: self.orders,
         }
     }
 }

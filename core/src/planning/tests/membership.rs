@@ -46,6 +46,7 @@ fn judge(
         for_ms: 0,
         is_forced: false,
         is_immediate: false,
+        proof: None,
     };
 
     let configured: BTreeSet<RegionName> = configured.iter().map(|region| name(region)).collect();
@@ -208,6 +209,7 @@ fn a_renamed_region_keeps_its_share_traffic_state_and_orders() {
         for_ms: MINUTE,
         is_forced: false,
         is_immediate: false,
+        proof: None,
     };
 
     let mut plan = plan_order(world.plan.as_ref(), &order, &world.inputs, world.now_ms).unwrap();
@@ -315,6 +317,7 @@ fn without_automation_only_orders_move_traffic() {
         for_ms: MINUTE,
         is_forced: false,
         is_immediate: false,
+        proof: None,
     };
 
     let drained = plan_order(world.plan.as_ref(), &order, &failed.held(), world.now_ms).unwrap();

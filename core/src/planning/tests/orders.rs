@@ -23,6 +23,7 @@ pub(super) fn order(action: OrderAction, region: Option<&str>, for_ms: u64, by: 
         for_ms,
         is_forced: false,
         is_immediate: false,
+        proof: None,
     }
 }
 
@@ -37,6 +38,7 @@ impl World {
         self.give_order(Order {
             is_forced: true,
             is_immediate: true,
+            proof: None,
             ..order(action, region, for_ms, "ann")
         })
     }

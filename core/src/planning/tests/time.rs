@@ -58,6 +58,7 @@ fn order(kind: OverrideKind, region: &str, for_ms: u64) -> Order {
         for_ms,
         is_forced: false,
         is_immediate: false,
+        proof: None,
     }
 }
 

@@ -5,12 +5,14 @@ use super::{
     types::{Asker, Waiting},
 };
 use crate::mesh::{
-    keys::Keys,
+    keys::{self, Keys},
     node::{Acceptor, Answer, CallError, NodeEffect, Peer, Question, Ticket},
 };
+use rand::RngExt;
 use regionmesh_core::{
     gossip::{self, ExchangeError},
     leader::{self, certificate, election::witness_vote},
+    planning::judging::Objection,
 };
 use regionmesh_protocol::{
     identity::{AgentId, RegionName},
@@ -81,11 +83,54 @@ impl CoreNode {
         }
 
         let own = self.wait(Waiting::Peer(ticket, Box::new(request.clone())));
+        self.apply(own, Acceptor::Own, request, turn);
+    }
+
+    /// Asks an acceptor near us. Our region's accepts only what this agent has nothing against.
+    fn apply(
+        &mut self,
+        ticket: Ticket,
+        acceptor: Acceptor,
+        request: AcceptorRequest,
+        turn: &mut Turn<'_>,
+    ) {
+        if let (Acceptor::Own, AcceptorRequest::Accept(stamp, plan)) = (acceptor, &request)
+            && self.config.judges
+        {
+            let asked = Box::new((stamp.clone(), plan.clone()));
+            self.judging.insert(ticket, request);
+            let ticket = regionmesh_core::Ticket(ticket);
+            return turn.leader(leader::Input::AcceptAsked(asked, ticket));
+        }
+
         turn.out.push(NodeEffect::Apply {
-            ticket: own,
-            acceptor: Acceptor::Own,
+            ticket,
+            acceptor,
             request: Box::new(request),
         });
+    }
+
+    /// The core has judged a request to our region's acceptor.
+    pub(super) fn judged(
+        &mut self,
+        ticket: Ticket,
+        judged: Result<(), Objection>,
+        turn: &mut Turn<'_>,
+    ) {
+        let Some(request) = self.judging.remove(&ticket) else {
+            return;
+        };
+        match (judged, request) {
+            (Err(objection), AcceptorRequest::Accept(stamp, _)) => {
+                let answer = AcceptorAnswer::unjustified(stamp, objection.to_string());
+                self.applied(ticket, Some(answer), turn);
+            }
+            (_, request) => turn.out.push(NodeEffect::Apply {
+                ticket,
+                acceptor: Acceptor::Own,
+                request: Box::new(request),
+            }),
+        }
     }
 
     pub(super) fn call_acceptor(
@@ -106,11 +151,7 @@ impl CoreNode {
 
         match near {
             None => ask(to, PeerRequest::Acceptor(request), ticket, turn),
-            Some(acceptor) => turn.out.push(NodeEffect::Apply {
-                ticket,
-                acceptor,
-                request: Box::new(request),
-            }),
+            Some(acceptor) => self.apply(ticket, acceptor, request, turn),
         }
     }
 
@@ -230,7 +271,16 @@ impl CoreNode {
     }
 
     /// An operator gives an order to this agent, which passes it on to the leader.
-    pub(super) fn ordered(&mut self, order: Order, ticket: Ticket, turn: &mut Turn<'_>) {
+    pub(super) fn ordered(&mut self, mut order: Order, ticket: Ticket, turn: &mut Turn<'_>) {
+        let nonce = turn.rng.random();
+        let given_ms = turn.now.unix_ms;
+        keys::prove(
+            &self.config.mesh,
+            &self.config.id,
+            given_ms,
+            nonce,
+            &mut order,
+        );
         if self.leader.is_self {
             return self.order(order, Asker::Operator(ticket), turn);
         }
@@ -308,7 +358,8 @@ fn note_asked(answer: Option<&AcceptorAnswer>, ballot: Option<Ballot>, turn: &mu
         (Some(AcceptorReply::TooFar(_) | AcceptorReply::Undecided(_)), _) => {
             turn.leader(leader::Input::AskedTooFar);
         }
-        (None | Some(AcceptorReply::Refused { .. }), _) | (_, None) => {}
+        (None | Some(AcceptorReply::Refused { .. } | AcceptorReply::Unjustified { .. }), _)
+        | (_, None) => {}
         (_, Some(ballot)) => turn.leader(leader::Input::ProposerHeard(ballot)),
     }
 }

@@ -68,6 +68,7 @@ impl CoreNode {
                 self.call_acceptor(to, AcceptorRequest::Read, waiting, turn);
             }
             leader::Effect::AskVote { to, ballot } => self.ask_vote(to, ballot, turn),
+            leader::Effect::Judged(ticket, judged) => self.judged(ticket.0, judged, turn),
             leader::Effect::VoteReply(ticket, vote) => {
                 reply(ticket.0, PeerReply::PreVote(vote), turn);
             }
@@ -97,6 +98,9 @@ impl CoreNode {
             leader::Effect::LeaderView(view) => self.leader = view,
             leader::Effect::Bounds(bounds) => turn.out.push(NodeEffect::SetBounds(bounds)),
             leader::Effect::Notice(notice) => {
+                if let leader::Notice::Election(ElectionNotice::Highest(highest)) = &notice {
+                    self.highest = highest.as_ref().map_or(0, |ballot| ballot.number);
+                }
                 let notice = leader_notice(notice);
                 turn.out.extend(notice.map(NodeEffect::Notice));
             }

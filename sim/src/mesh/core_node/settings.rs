@@ -75,5 +75,6 @@ fn plan_settings(config: &NodeConfig) -> PlanSettings {
         judges_each_address: false,
         has_inference_probes: false,
         measured_capacity: false,
+        shifts_for_cost: false,
     }
 }

@@ -1,6 +1,7 @@
 //! What a test does with a mesh, and what it asks of it.
 
 use super::*;
+use crate::testing::proof;
 use regionmesh_protocol::{
     plan::{Order, OrderAction, OverrideKind},
     status::condition::Condition,
@@ -85,6 +86,7 @@ impl Mesh {
             for_ms: 600_000,
             is_forced: false,
             is_immediate: false,
+            proof: None,
         };
 
         self.send_order(to, order)
@@ -95,6 +97,12 @@ impl Mesh {
         to: &RegionName,
         order: Order,
     ) -> Ordered {
+        let nonce = u8::try_from(self.ordered.len()).unwrap();
+        let order = Order {
+            proof: Some(proof(self.now().unix_ms, nonce)),
+            ..order
+        };
+
         let ticket = self.ticket();
         self.ordered.insert(ticket, None);
         self.feed(to, Input::Order(Box::new(order), ticket));

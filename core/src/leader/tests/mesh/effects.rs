@@ -72,6 +72,9 @@ impl Mesh {
             Effect::LeaderView(view) => agent.view = view,
             Effect::Current => agent.is_current = true,
             Effect::Bounds(bounds) => agent.bounds = *bounds,
+            Effect::Judged(ticket, judged) => {
+                self.judged.insert(ticket, judged);
+            }
             Effect::VoteReply(ticket, vote) => {
                 let (to, run, ballot) = self.asked.remove(&ticket).unwrap();
                 let input = Input::Voted {

@@ -1,0 +1,188 @@
+//! Judges the plans that leaders propose to our region's acceptor, by what this agent knows.
+
+use super::{notice::RegisterNotice, state::Leader, turn::Turn, types::Effect};
+use crate::{
+    now::Now,
+    planning::judging::{Grounds, Objection, Sight, judge},
+    ticket::Ticket,
+};
+use regionmesh_protocol::{
+    identity::RegionName,
+    plan::{Order, Plan},
+    register::ballot::Stamp,
+    status::condition::Condition,
+    wire::MAX_AGE_S,
+};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::IpAddr,
+    time::{Duration, Instant},
+};
+
+/// What an agent has seen for less than this may not be what others see.
+const SETTLED: Duration = Duration::from_secs(10);
+/// Most orders remembered as used.
+const USED_MAX: usize = 4_096;
+
+/// What this agent judges by, apart from the present verdicts.
+#[derive(Debug, Default)]
+pub(super) struct Judging {
+    /// When a region last appeared not to be healthy.
+    unwell: BTreeMap<RegionName, Instant>,
+    /// When it last appeared not to be down.
+    not_down: BTreeMap<RegionName, Instant>,
+    /// Orders that committed plans named, and until when they are recent.
+    used: BTreeMap<[u8; 16], u64>,
+}
+
+impl Leader {
+    /// A leader asks our region's acceptor to accept a plan.
+    pub(super) fn accept_asked(
+        &self,
+        stamp: &Stamp,
+        plan: &Plan,
+        ticket: Ticket,
+        turn: &mut Turn<'_>,
+    ) {
+        let judged = self.judge(stamp, plan, turn.now);
+        if let Err(objection) = &judged {
+            turn.notice(RegisterNotice::Objected {
+                stamp: Box::new(stamp.clone()),
+                objection: objection.clone(),
+            });
+        }
+        turn.emit(Effect::Judged(ticket, judged));
+    }
+
+    fn judge(&self, stamp: &Stamp, plan: &Plan, now: Now) -> Result<(), Objection> {
+        let known = self.plan.as_deref();
+        if known.is_some_and(|known| known.plan == *plan) {
+            return Ok(());
+        }
+
+        let base = known.map(|known| self.clocks.plan.by_own_clock(&known.plan, now));
+        let regions: BTreeSet<&RegionName> = plan
+            .regions
+            .keys()
+            .chain(base.iter().flat_map(|base| base.regions.keys()))
+            .collect();
+        let grounds = Grounds {
+            settings: &self.settings.plan,
+            configured: &self.settings.configured,
+            sights: regions
+                .into_iter()
+                .map(|name| (name.clone(), self.sight(name, now.monotonic)))
+                .collect(),
+            draining: self.draining(),
+            doubtful: self.doubtful(),
+            orders: self.unused_orders(plan, now.unix_ms),
+            proposer: &stamp.ballot.agent.region,
+            knows_age: self.clocks.plan.age(now).is_some(),
+            now_ms: now.unix_ms,
+        };
+
+        judge(base.as_deref(), plan, &grounds)
+    }
+
+    /// The orders of a plan that are proven and count now: recent, and in no committed plan before.
+    fn unused_orders<'a>(&self, plan: &'a Plan, now_ms: u64) -> Vec<&'a Order> {
+        let counts = |order: &&Order| {
+            order.proof.as_ref().is_some_and(|proof| {
+                now_ms.abs_diff(proof.given_ms) <= MAX_AGE_S * 1_000
+                    && !self.judging.used.contains_key(&proof.nonce)
+            })
+        };
+        let is_proven = |order: &&Order| {
+            self.verifier
+                .check_order(&self.settings.mesh, order)
+                .is_ok()
+        };
+
+        plan.orders
+            .iter()
+            .filter(counts)
+            .filter(is_proven)
+            .collect()
+    }
+
+    /// Remembers the orders of a committed plan: none of them counts for another.
+    pub(super) fn use_orders(&mut self, plan: &Plan, now_ms: u64) {
+        let used = &mut self.judging.used;
+        used.retain(|_, until_ms| *until_ms >= now_ms);
+        for proof in plan.orders.iter().filter_map(|order| order.proof.as_ref()) {
+            // An order that is in effect for longer is in the plan.
+            let until_ms = proof.given_ms.saturating_add(2 * MAX_AGE_S * 1_000);
+            if used.len() < USED_MAX && until_ms >= now_ms {
+                used.insert(proof.nonce, until_ms);
+            }
+        }
+    }
+
+    /// Remembers what is seen at present. Call it before and after that changes.
+    pub(super) fn note_sights(&mut self, now: Instant) {
+        let verdicts = self.seen.verdicts.clone();
+        for name in verdicts.keys() {
+            let condition = self.verdict(name);
+            if is_unwell(condition) || is_unwell(self.own_view(name)) {
+                self.judging.unwell.insert(name.clone(), now);
+            }
+            if !is_down(condition) {
+                self.judging.not_down.insert(name.clone(), now);
+            }
+        }
+    }
+
+    fn verdict(&self, region: &RegionName) -> Condition {
+        let verdict = self.seen.verdicts.get(region);
+        verdict.map_or(Condition::Unknown, |verdict| verdict.condition)
+    }
+
+    fn own_view(&self, region: &RegionName) -> Condition {
+        let view = self.seen.own_view.get(region);
+        view.map_or(Condition::Unknown, |view| view.condition)
+    }
+
+    fn sight(&self, region: &RegionName, now: Instant) -> Sight {
+        let is_recent = |at: &Instant| now.saturating_duration_since(*at) < SETTLED;
+        let was_recently =
+            |seen: &BTreeMap<RegionName, Instant>| seen.get(region).is_some_and(is_recent);
+        let verdict = self.verdict(region);
+        let is_doubted = is_unwell(self.own_view(region)) || was_recently(&self.judging.unwell);
+
+        match verdict {
+            Condition::Healthy if !is_doubted => Sight::Healthy,
+            Condition::Unknown if !is_doubted && is_recent(&self.started) => Sight::TooEarly,
+            _ if is_down(verdict) && !was_recently(&self.judging.not_down) => Sight::Down,
+            _ => Sight::Unsure,
+        }
+    }
+
+    fn draining(&self) -> BTreeSet<RegionName> {
+        let verdicts = self.seen.verdicts.iter();
+        verdicts
+            .filter(|(_, verdict)| verdict.condition == Condition::Draining)
+            .map(|(name, _)| name.clone())
+            .collect()
+    }
+
+    /// Addresses that are not judged healthy.
+    fn doubtful(&self) -> BTreeSet<IpAddr> {
+        let addresses = self
+            .seen
+            .verdicts
+            .values()
+            .flat_map(|verdict| &verdict.addresses);
+        addresses
+            .filter(|judged| judged.condition != Condition::Healthy)
+            .map(|judged| judged.address)
+            .collect()
+    }
+}
+
+fn is_unwell(condition: Condition) -> bool {
+    !matches!(condition, Condition::Healthy | Condition::Unknown)
+}
+
+fn is_down(condition: Condition) -> bool {
+    matches!(condition, Condition::Failed | Condition::Draining)
+}

@@ -1,0 +1,155 @@
+//! Objections of acceptors' agents to a value ([`crate::planning::judging`]).
+//!
+//! A value of this proposer to which so many object that no majority can accept it is given up for
+//! another one under the next number: its own stamp never carries another value, and no acceptor
+//! that accepted the later one can accept it any more. It may have been accepted by a few; a later
+//! proposer treats it like any value that it finds.
+//!
+//! A value that was found in promises may be committed, so it is not given up as easily. It is
+//! passed over only if the promises show that it never was: each majority contains an acceptor that
+//! promised this ballot without having accepted it, and so never will. The next lower value found
+//! takes its place. So what a thief lets its acceptor claim to have accepted delays an election, and
+//! does not stop it.
+
+use super::{
+    Phase, Proposer,
+    leading::Pending,
+    types::{Effect, StepDown},
+};
+use regionmesh_protocol::{
+    identity::RegionName,
+    register::{acceptor::AcceptorRequest, ballot::Stamp},
+};
+
+impl Proposer {
+    /// The agent of an acceptor objects to a value.
+    pub(super) fn objected(
+        &mut self,
+        from: &RegionName,
+        stamp: Stamp,
+        why: String,
+        now_ms: u64,
+    ) -> Vec<Effect> {
+        let Phase::Leading(leading) = &mut self.phase else {
+            return Vec::new();
+        };
+        if let Some((at_ms, _)) = leading.heard.get_mut(from) {
+            *at_ms = now_ms;
+        }
+
+        let pending = leading.pending.as_mut();
+        let Some(pending) = pending.filter(|pending| pending.stamp == stamp) else {
+            return Vec::new();
+        };
+        let before = pending.objections.insert(from.clone(), why.clone());
+        let is_news = before.as_ref() != Some(&why);
+
+        let wait_ms = self.settings.objection_retry_ms.min(self.settings.retry_ms);
+        let asked_ms = now_ms.saturating_sub(self.settings.retry_ms - wait_ms);
+        self.asked_ms.insert(from.clone(), asked_ms);
+
+        let from = from.clone();
+        let objection = is_news.then_some(Effect::Unjustified { from, stamp, why });
+        objection
+            .into_iter()
+            .chain(self.tick_objections(now_ms))
+            .collect()
+    }
+
+    /// Gives a value up, or asks for the promises that are missing to do so.
+    pub(super) fn tick_objections(&mut self, now_ms: u64) -> Vec<Effect> {
+        let Phase::Leading(leading) = &mut self.phase else {
+            return Vec::new();
+        };
+        let pending = leading.pending.as_ref();
+        let Some(pending) = pending.filter(|pending| pending.is_blocked()) else {
+            return Vec::new();
+        };
+        if !leading.is_elected {
+            return self.pass_over(now_ms);
+        }
+
+        let lasted_ms = now_ms.saturating_sub(pending.since_ms);
+        if lasted_ms < self.settings.objection_ms {
+            return Vec::new();
+        }
+        if pending.value.members != *leading.members() {
+            // The members that decide about the next value are not clear.
+            return self.step_down(StepDown::Objections);
+        }
+
+        let stamp = pending.stamp.clone();
+        leading.given_up_seq = stamp.seq;
+        leading.pending = None;
+        leading.queued = None;
+        vec![Effect::Dropped(stamp)]
+    }
+
+    fn pass_over(&mut self, now_ms: u64) -> Vec<Effect> {
+        let Phase::Leading(leading) = &mut self.phase else {
+            return Vec::new();
+        };
+        let Some((pending, repeated)) = leading.pending.as_ref().zip(leading.repeated.clone())
+        else {
+            return Vec::new();
+        };
+
+        let members = pending.members.clone();
+        if !leading.was_never_committed(&repeated, &members) {
+            return self.ask_for_promises(now_ms);
+        }
+
+        leading.given_up_seq = pending.stamp.seq;
+        let ballot = leading.ballot.clone();
+        let lower = leading.found.values().flatten().filter(|(stamp, value)| {
+            *stamp < repeated && members.check_change(&value.members).is_ok()
+        });
+        let next = lower.max_by(|(a, _), (b, _)| a.cmp(b)).cloned();
+
+        let mut effects = vec![Effect::PassedOver(repeated)];
+        match next {
+            Some((stamp, value)) => {
+                let seq = leading.given_up_seq.max(stamp.seq).saturating_add(1);
+                let again = Stamp { ballot, seq };
+                leading.first_members = value.members.clone();
+                leading.repeated = Some(stamp);
+                leading.pending = Some(Pending::new(again, value, members, now_ms));
+                self.asked_ms.clear();
+                effects.extend(self.ask(now_ms));
+            }
+            None => {
+                leading.first_members = members;
+                leading.repeated = None;
+                leading.pending = None;
+                leading.is_elected = true;
+                effects.push(Effect::Elected(ballot));
+            }
+        }
+        effects
+    }
+
+    /// Asks members that have not promised yet for what they accepted.
+    fn ask_for_promises(&mut self, now_ms: u64) -> Vec<Effect> {
+        let retry_ms = self.settings.retry_ms;
+        let Phase::Leading(leading) = &mut self.phase else {
+            return Vec::new();
+        };
+        let Some(pending) = &leading.pending else {
+            return Vec::new();
+        };
+        if leading.polled_ms + retry_ms > now_ms {
+            return Vec::new();
+        }
+
+        leading.polled_ms = now_ms;
+        let silent = pending.members.acceptors.iter().filter(|(_, counted)| {
+            counted.is_some_and(|counted| !leading.found.contains_key(&counted))
+        });
+        silent
+            .map(|(name, _)| Effect::Send {
+                to: name.clone(),
+                request: AcceptorRequest::Prepare(leading.ballot.clone()),
+            })
+            .collect()
+    }
+}

@@ -1,0 +1,273 @@
+//! Regions that lose traffic or get it, by their traffic states.
+
+use super::{Grounds, Objection, Sight, TOLERANCE_MS};
+use crate::{
+    planning::{Strategy, overrides::Orders},
+    recovery::ramp::{RampMove, RecoveryPolicy},
+};
+use regionmesh_protocol::{
+    identity::RegionName,
+    plan::{Absence, OverrideKind, Plan, RegionPlan, TrafficState},
+};
+use std::collections::BTreeSet;
+
+/// What the traffic states of two plans say about one region.
+struct Move<'a> {
+    name: &'a RegionName,
+    before: &'a RegionPlan,
+    after: &'a RegionPlan,
+    is_drained: bool,
+    /// Whether no other region that could serve is left.
+    is_last_resort: bool,
+    is_promoted_immediately: bool,
+}
+
+pub(super) fn check(
+    base: Option<&Plan>,
+    next: &Plan,
+    grounds: &Grounds<'_>,
+) -> Result<(), Objection> {
+    let serving = RegionPlan::default();
+    let joined = RegionPlan {
+        traffic_state: TrafficState::Out { since_ms: 0 },
+        ..RegionPlan::default()
+    };
+    let unplanned = if base.is_some() { &joined } else { &serving };
+
+    for (name, after) in &next.regions {
+        let before = base.and_then(|base| base.regions.get(name));
+        if let Some(before) = before {
+            check_addresses(name, before, after, grounds)?;
+        }
+
+        let own = Orders::of(&next.overrides, name);
+        check_move(
+            &Move {
+                name,
+                before: before.unwrap_or(unplanned),
+                after,
+                is_drained: own.own(OverrideKind::Drain).is_some(),
+                is_last_resort: !serves_elsewhere(name, next, grounds),
+                is_promoted_immediately: own
+                    .own(OverrideKind::Promote)
+                    .is_some_and(|promotion| promotion.is_immediate),
+            },
+            grounds,
+        )?;
+    }
+
+    if let Some(base) = base {
+        check_absent(base, next)?;
+        check_exits(base, next, grounds)?;
+    }
+
+    let is_answered = next.carrying().next().is_some();
+    let was_answered = base.is_none_or(|base| base.carrying().next().is_some());
+    if was_answered && !is_answered {
+        return Err(Objection::Empty);
+    }
+    Ok(())
+}
+
+/// A region that left the plan without leaving the members.
+fn check_absent(base: &Plan, next: &Plan) -> Result<(), Objection> {
+    let mut absent = base.regions.iter().filter(|(name, before)| {
+        before.weight_bp > 0 && !next.regions.contains_key(*name) && next.members.has(name)
+    });
+    match absent.next() {
+        Some((name, _)) => Err(Objection::TakesTraffic(name.clone())),
+        None => Ok(()),
+    }
+}
+
+/// Whether another region is healthy, not drained, and has traffic. In an active-passive mesh one
+/// region serves all, so others need only be fit for it.
+fn serves_elsewhere(name: &RegionName, next: &Plan, grounds: &Grounds<'_>) -> bool {
+    let is_passive = grounds.settings.strategy == Strategy::ActivePassive;
+    next.regions.iter().any(|(other, part)| {
+        let is_drained = Orders::of(&next.overrides, other)
+            .own(OverrideKind::Drain)
+            .is_some();
+        let has_share = percent(part, grounds) > 0 && (part.weight_bp > 0 || is_passive);
+
+        other != name
+            && grounds.sight(other) == Sight::Healthy
+            && !is_drained
+            && has_share
+            && !part.addresses.is_empty()
+    })
+}
+
+/// What a region has of its normal weight, percent.
+fn percent(part: &RegionPlan, grounds: &Grounds<'_>) -> u8 {
+    let suspect = grounds.settings.suspect_percent.min(100);
+    match part.traffic_state {
+        TrafficState::Serving => 100,
+        TrafficState::Reduced | TrafficState::Limited { .. } => suspect,
+        TrafficState::Ramping { step, .. } => grounds.settings.recovery.percent_at(step),
+        TrafficState::Out { .. } | TrafficState::CoolingDown { .. } => 0,
+    }
+}
+
+fn check_move(moved: &Move<'_>, grounds: &Grounds<'_>) -> Result<(), Objection> {
+    let before = percent(moved.before, grounds);
+    let after = percent(moved.after, grounds);
+    let sight = grounds.sight(moved.name);
+
+    if after < before {
+        let drains = moved.is_drained
+            || (moved.after.absence == Some(Absence::Draining) && may_drain(moved.name, grounds));
+        let is_doubted = matches!(sight, Sight::Unsure | Sight::Down);
+        if drains || is_doubted || is_canary_step(moved, grounds) {
+            return Ok(());
+        }
+        return Err(Objection::TakesTraffic(moved.name.clone()));
+    }
+
+    if after == before || moved.is_last_resort {
+        return Ok(());
+    }
+    if moved.is_drained || sight == Sight::Down {
+        return Err(Objection::GivesTraffic(moved.name.clone()));
+    }
+    if !moved.is_promoted_immediately && !is_gradual(moved.before, moved.after, grounds) {
+        return Err(Objection::TooFast(moved.name.clone()));
+    }
+    Ok(())
+}
+
+/// Whether a region says itself that it drains, or its own agent proposes the plan.
+fn may_drain(name: &RegionName, grounds: &Grounds<'_>) -> bool {
+    grounds.draining.contains(name) || grounds.proposer == name
+}
+
+/// Whether a region on the ramp falls back, which canary analysis may decide. The agents' counters
+/// differ too much to compute that again.
+fn is_canary_step(moved: &Move<'_>, grounds: &Grounds<'_>) -> bool {
+    grounds.settings.is_serving_embedded
+        && matches!(moved.before.traffic_state, TrafficState::Ramping { .. })
+        && matches!(
+            moved.after.traffic_state,
+            TrafficState::Ramping { .. } | TrafficState::CoolingDown { .. }
+        )
+}
+
+/// Whether a region gets no more than the next step of its recovery.
+fn is_gradual(before: &RegionPlan, after: &RegionPlan, grounds: &Grounds<'_>) -> bool {
+    let recovery = &grounds.settings.recovery;
+    let has_waited = |since_ms: u64, wait_ms: u64| {
+        !grounds.knows_age
+            || grounds
+                .now_ms
+                .saturating_sub(since_ms)
+                .saturating_add(TOLERANCE_MS)
+                >= wait_ms
+    };
+
+    let reached = match before.traffic_state {
+        TrafficState::Serving | TrafficState::Reduced => return true,
+        TrafficState::Limited { .. } => recovery.enter(grounds.settings.suspect_percent.min(100)),
+        // The time since it was healthy again is not known.
+        TrafficState::Out { .. } if recovery.cool_down_for(before.flaps) > TOLERANCE_MS => {
+            return false;
+        }
+        TrafficState::CoolingDown { since_ms }
+            if !has_waited(since_ms, recovery.cool_down_for(before.flaps)) =>
+        {
+            return false;
+        }
+        TrafficState::Out { .. } | TrafficState::CoolingDown { .. } => recovery.enter(0),
+        TrafficState::Ramping { step, since_ms } => {
+            let hold_ms = recovery.hold_for(step, before.hold_doublings, grounds.settings.ttl_ms);
+            if !has_waited(since_ms, hold_ms) {
+                return false;
+            }
+            recovery.advance(step, hold_ms, hold_ms)
+        }
+    };
+
+    match (
+        skip_instant_steps(reached, recovery, grounds),
+        &after.traffic_state,
+    ) {
+        (RampMove::Full, _) => true,
+        (RampMove::Step(most), TrafficState::Ramping { step, .. }) => *step <= most,
+        _ => false,
+    }
+}
+
+/// Steps that are held for no time are taken at once.
+fn skip_instant_steps(
+    mut reached: RampMove,
+    recovery: &RecoveryPolicy,
+    grounds: &Grounds<'_>,
+) -> RampMove {
+    while let RampMove::Step(step) = reached {
+        match recovery.hold_for(step, 0, grounds.settings.ttl_ms) {
+            0 => reached = recovery.advance(step, 0, 0),
+            _ => break,
+        }
+    }
+    reached
+}
+
+/// At most `max_out` regions are taken out, under whatever name.
+fn check_exits(base: &Plan, next: &Plan, grounds: &Grounds<'_>) -> Result<(), Objection> {
+    let newly: BTreeSet<&RegionName> = next
+        .regions
+        .iter()
+        .filter(|(name, after)| {
+            let is_drained = Orders::of(&next.overrides, name)
+                .own(OverrideKind::Drain)
+                .is_some();
+            let drains = after.absence == Some(Absence::Draining) && may_drain(name, grounds);
+            let served = base.regions.get(*name).is_some_and(|before| {
+                before.weight_bp > 0
+                    && matches!(
+                        before.traffic_state,
+                        TrafficState::Serving
+                            | TrafficState::Reduced
+                            | TrafficState::Limited { .. }
+                    )
+            });
+
+            served && percent(after, grounds) == 0 && !is_drained && !drains
+        })
+        .map(|(name, _)| name)
+        .collect();
+
+    let others = next
+        .taken_out()
+        .filter(|name| !newly.contains(name))
+        .count();
+    let out = newly.len() + others;
+    let max_out = grounds.settings.max_out;
+    if !newly.is_empty() && out > usize::from(max_out) {
+        return Err(Objection::TooManyOut { out, max_out });
+    }
+    Ok(())
+}
+
+/// An address that works is not left out.
+fn check_addresses(
+    name: &RegionName,
+    before: &RegionPlan,
+    after: &RegionPlan,
+    grounds: &Grounds<'_>,
+) -> Result<(), Objection> {
+    let Some(settings) = grounds.settings.regions.get(name) else {
+        return Ok(());
+    };
+
+    let mut dropped = before
+        .addresses
+        .iter()
+        .filter(|address| settings.addresses.contains(address))
+        .filter(|address| !after.addresses.contains(address));
+    let may_drop = grounds.settings.judges_each_address && !after.addresses.is_empty();
+
+    if dropped.any(|address| !may_drop || !grounds.doubtful.contains(address)) {
+        return Err(Objection::DropsAddress(name.clone()));
+    }
+    Ok(())
+}

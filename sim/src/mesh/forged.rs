@@ -1,0 +1,49 @@
+//! The law that a thief moves no traffic.
+
+use super::{
+    liar::{FORGED, FORGED_ORDER},
+    world::World,
+};
+use regionmesh_protocol::plan::CommittedPlan;
+
+/// After a disturbance, agents may for this long be mistaken about a region.
+const MISTAKEN_MS: u64 = 25_000;
+/// With more loss, some probe of a healthy region fails at almost any time.
+const LOSS_PPM: u64 = 1_000;
+
+impl World {
+    /// No honest agent serves a thief's plan. It may believe one that only takes traffic from
+    /// regions that it can't see to be healthy, or returns some to regions that it can't see to be
+    /// down: so the plan counts only if the regions have worked, or not, for a while.
+    pub(crate) fn check_forged(&mut self, agent: usize, plan: &CommittedPlan) {
+        // Of two regions and a witness, one region and the witness are a majority.
+        let is_outvoted = self.shape.regions == 2;
+        if self.shape.liar == Some(agent) || is_outvoted {
+            return;
+        }
+
+        let is_quiet = self.active.is_empty()
+            && self.now_ms - self.quiet_since_ms >= MISTAKEN_MS
+            && self.shape.loss_ppm <= LOSS_PPM
+            && self
+                .endpoints
+                .iter()
+                .all(|endpoint| endpoint.state.is_certain())
+            && self
+                .endpoints
+                .iter()
+                .all(|endpoint| self.now_ms - endpoint.since_ms >= MISTAKEN_MS);
+        let is_forged = match plan.plan.reason.as_str() {
+            FORGED_ORDER => true,
+            FORGED => is_quiet,
+            _ => false,
+        };
+
+        if is_forged {
+            let id = &self.machines[agent].id;
+            let what = format!("{id} serves {} ({})", plan.stamp, plan.plan.reason);
+            self.laws
+                .break_law("a thief moves no traffic", self.now_ms, what);
+        }
+    }
+}
