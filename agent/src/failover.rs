@@ -56,6 +56,8 @@ impl OrderHandler {
             operator: order.by.clone(),
             agent: self.operators.id().clone(),
         };
+        let proven = self.operators.prove(order).await;
+        let order = proven.map_err(OrderRefusal::NotNow)?;
         self.hand_on(order, hops_left, origin).await
     }
 

@@ -11,6 +11,9 @@
 //! orders and catalogues, visibly; nothing is lost.
 
 pub(crate) mod link;
+mod verifier;
+
+pub(crate) use verifier::PlanVerifier;
 
 use crate::{config::Config, tokens};
 use aws_lc_rs::hmac;
@@ -19,9 +22,13 @@ use regionmesh_core::leader::proof::UsedProofs;
 use regionmesh_protocol::{
     codec,
     identity::{AgentId, MeshName},
+    plan::{Order, OrderProof},
     wire::{Attested, OrderOrigin, PeerRefusal, PeerReply, PeerRequest},
 };
-use std::sync::Arc;
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 use tokio::sync::watch;
 
 /// The context of the key derivation.
@@ -87,21 +94,9 @@ impl Operators {
     /// accepted: during a rotation, agents accept each other's proofs as long as their files
     /// contain the signer's token.
     async fn keys(&self) -> Result<Vec<OperatorKey>, String> {
-        let path = self
-            .live
-            .borrow()
-            .api
-            .token_file
-            .clone()
-            .ok_or("no api.token_file is configured")?;
+        let path = self.token_file()?;
         let text = tokens::read(&path).await?;
-        let known = tokens::parse(&text)
-            .map_err(|error| format!("the token file {} {error}", path.display()))?;
-
-        Ok(known
-            .into_iter()
-            .map(|(_, token)| OperatorKey::of(token))
-            .collect())
+        keys_of(&text, &path)
     }
 
     /// The key that signs.
@@ -111,6 +106,50 @@ impl Operators {
             .into_iter()
             .next()
             .ok_or_else(|| "the token file is empty".into())
+    }
+
+    /// An order that this agent's API received, with the proof that every agent checks that judges
+    /// a plan with it.
+    pub(crate) async fn prove(&self, order: Order) -> Result<Order, String> {
+        let key = self.key().await?;
+        let mut proof = OrderProof {
+            agent: self.id.clone(),
+            given_ms: regionmesh_runtime::time::unix_ms(),
+            nonce: rand::random(),
+            mac: [0; 32],
+        };
+
+        let message = order
+            .message(&self.mesh, &proof)
+            .map_err(|error| error.to_string())?;
+        proof.mac = key.sign(&message)?;
+        Ok(Order {
+            proof: Some(proof),
+            ..order
+        })
+    }
+
+    /// Whether an operator gave this order. Reads the token file, a few lines, without waiting for
+    /// other tasks: plans with new orders are rare.
+    fn check_order(&self, order: &Order) -> Result<(), String> {
+        let proof = order.proof.as_ref().ok_or("it has no proof")?;
+        let message = order
+            .message(&self.mesh, proof)
+            .map_err(|error| error.to_string())?;
+
+        let path = self.token_file()?;
+        let text = std::fs::read_to_string(&path).map_err(|error| error.to_string())?;
+        let keys = keys_of(&text, &path)?;
+        if keys.iter().any(|key| key.is_valid(&message, &proof.mac)) {
+            Ok(())
+        } else {
+            Err("its proof does not match any token of this agent".into())
+        }
+    }
+
+    fn token_file(&self) -> Result<PathBuf, String> {
+        let path = self.live.borrow().api.token_file.clone();
+        path.ok_or_else(|| "no api.token_file is configured".into())
     }
 
     /// A request with its proof.
@@ -203,6 +242,14 @@ impl Operators {
             _ => Err("it carries no proof".into()),
         }
     }
+}
+
+/// The keys of the tokens in the file at `path`, which has this text.
+fn keys_of(text: &str, path: &Path) -> Result<Vec<OperatorKey>, String> {
+    let known = tokens::parse(text)
+        .map_err(|error| format!("the token file {} {error}", path.display()))?;
+    let tokens = known.into_iter().map(|(_, token)| token);
+    Ok(tokens.map(OperatorKey::of).collect())
 }
 
 #[cfg(test)]

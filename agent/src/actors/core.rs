@@ -123,6 +123,10 @@ impl CoreState {
                 let ticket = self.replies.wait_for_vote(reply);
                 leader::Input::VoteAsked(request, ticket).into()
             }
+            CoreMessage::Accept(asked, reply) => {
+                let ticket = self.replies.wait_for_judgement(reply);
+                leader::Input::AcceptAsked(asked, ticket).into()
+            }
             CoreMessage::Order(order, reply) => {
                 let ticket = self.replies.wait_for_order(reply);
                 leader::Input::Order(order, ticket).into()

@@ -4,6 +4,7 @@
 mod acceptor;
 mod arguments;
 mod calls;
+mod judging;
 mod metrics;
 pub(super) mod notices;
 mod plan_metrics;

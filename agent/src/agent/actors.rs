@@ -12,6 +12,7 @@ use crate::{
     },
     address::Address,
     core_settings::core_settings,
+    operators::PlanVerifier,
     peer_service::RequestHandler,
     supervisor::Child,
 };
@@ -100,7 +101,10 @@ fn signing(parts: &Parts) -> Signing {
         mesh: parts.base.config.mesh.clone(),
         id: parts.base.id.clone(),
         signer: parts.network.identity.clone(),
-        verifier: parts.network.identity.clone(),
+        verifier: Arc::new(PlanVerifier {
+            signatures: parts.network.identity.clone(),
+            operators: parts.network.operators.clone(),
+        }),
     }
 }
 

@@ -1,7 +1,7 @@
 //! Callers that wait for a reply.
 
 use ractor::RpcReplyPort;
-use regionmesh_core::Ticket;
+use regionmesh_core::{Ticket, planning::judging::Objection};
 use regionmesh_protocol::{
     plan::CommittedPlan, register::prevote::PreVoteReply, wire::OrderRefusal,
 };
@@ -10,6 +10,9 @@ use std::collections::BTreeMap;
 /// The outcome of an order.
 type Ordered = Result<CommittedPlan, OrderRefusal>;
 
+/// What there is against a plan.
+type Judged = Result<(), Objection>;
+
 /// Where replies go, by ticket.
 #[derive(Default)]
 pub(super) struct Replies {
@@ -17,6 +20,7 @@ pub(super) struct Replies {
     exchanges: BTreeMap<Ticket, RpcReplyPort<Vec<u8>>>,
     votes: BTreeMap<Ticket, RpcReplyPort<PreVoteReply>>,
     orders: BTreeMap<Ticket, RpcReplyPort<Ordered>>,
+    judgements: BTreeMap<Ticket, RpcReplyPort<Judged>>,
 }
 
 impl Replies {
@@ -41,6 +45,16 @@ impl Replies {
         let ticket = self.ticket();
         self.orders.insert(ticket, reply);
         ticket
+    }
+
+    pub(super) fn wait_for_judgement(&mut self, reply: RpcReplyPort<Judged>) -> Ticket {
+        let ticket = self.ticket();
+        self.judgements.insert(ticket, reply);
+        ticket
+    }
+
+    pub(super) fn send_judgement(&mut self, ticket: Ticket, judged: Judged) {
+        send(self.judgements.remove(&ticket), judged);
     }
 
     pub(super) fn send_exchange(&mut self, ticket: Ticket, answer: Vec<u8>) {

@@ -1,6 +1,6 @@
 //! The region's acceptor, as peers reach it.
 
-use super::{metrics::LeaderMetrics, signing::Signing};
+use super::{judging::objection, metrics::LeaderMetrics, signing::Signing};
 use crate::{actors::messages::CoreMessage, address::Address};
 use regionmesh_core::leader::Input;
 use regionmesh_protocol::register::{
@@ -44,6 +44,20 @@ impl Acceptor {
 
         tokio::spawn(async move {
             let _permit = permit;
+            match objection(&core, &request).await {
+                Ok(None) => {}
+                Ok(Some(objection)) => {
+                    metrics.refused("unjustified");
+                    let _ = reply.send(Ok(objection));
+                    return;
+                }
+                Err(error) => {
+                    metrics.refused("failed");
+                    let _ = reply.send(Err(error));
+                    return;
+                }
+            }
+
             let answer = store.apply(&request).await;
             let reply_of = answer.as_ref().map(|answer| &answer.reply);
             match reply_of {

@@ -88,6 +88,7 @@ fn record_election(notice: &ElectionNotice, metrics: &LeaderMetrics) {
             let label = match reason {
                 StepDown::Outranked(_) => "outranked",
                 StepDown::NoMajority { .. } => "no-majority",
+                StepDown::Objections => "objections",
                 StepDown::Removed => "removed",
             };
             let step_downs = &metrics.election.step_downs;
@@ -125,6 +126,10 @@ fn record_register(notice: &RegisterNotice, metrics: &LeaderMetrics) {
         RegisterNotice::NotProposed(error) => {
             tracing::error!(%error, "a plan could not be proposed");
         }
+        RegisterNotice::Objected { .. }
+        | RegisterNotice::Unjustified { .. }
+        | RegisterNotice::Dropped(_)
+        | RegisterNotice::PassedOver(_) => record_objection(notice, metrics),
         RegisterNotice::Renewing(stamp) => {
             tracing::info!(%stamp, "committing the plan again for newer signatures");
         }
@@ -154,6 +159,33 @@ fn record_register(notice: &RegisterNotice, metrics: &LeaderMetrics) {
         | RegisterNotice::NotAsConfigured { .. }
         | RegisterNotice::Even(_)
         | RegisterNotice::NotAutomatic(_) => log_members(notice),
+    }
+}
+
+/// Logs and counts what speaks against plans.
+fn record_objection(notice: &RegisterNotice, metrics: &LeaderMetrics) {
+    let register = &metrics.register;
+    match notice {
+        RegisterNotice::Objected { stamp, objection } => {
+            let objections = &register.objections;
+            objections.with_label_values(&[objection.reason()]).inc();
+            tracing::warn!(%stamp, %objection, "did not accept a leader's plan");
+        }
+        RegisterNotice::Unjustified { from, stamp, why } => {
+            tracing::warn!(acceptor = %from, %stamp, %why, "objects to this leader's plan");
+        }
+        RegisterNotice::Dropped(stamp) => {
+            register.plans_dropped.inc();
+            tracing::warn!(%stamp, "a majority objects to this leader's plan; making another");
+        }
+        RegisterNotice::PassedOver(stamp) => {
+            register.plans_dropped.inc();
+            tracing::warn!(
+                %stamp,
+                "passed over an acceptor's value that was never committed: a majority objects"
+            );
+        }
+        _ => {}
     }
 }
 

@@ -1,11 +1,14 @@
 //! To the core actor.
 
 use ractor::RpcReplyPort;
-use regionmesh_core::{agent::Input, gossip};
+use regionmesh_core::{agent::Input, gossip, planning::judging::Objection};
 use regionmesh_protocol::{
     identity::AgentId,
-    plan::{CommittedPlan, Order},
-    register::prevote::{PreVoteReply, PreVoteRequest},
+    plan::{CommittedPlan, Order, Plan},
+    register::{
+        ballot::Stamp,
+        prevote::{PreVoteReply, PreVoteRequest},
+    },
     status::StatusEntry,
     wire::OrderRefusal,
 };
@@ -32,6 +35,8 @@ pub enum CoreMessage {
         Box<Order>,
         RpcReplyPort<Result<CommittedPlan, OrderRefusal>>,
     ),
+    /// A leader asks our region's acceptor to accept this plan: what is there against it?
+    Accept(Box<(Stamp, Plan)>, RpcReplyPort<Result<(), Objection>>),
     /// Its own: something is due.
     Wake,
     /// Its own: this agent wrote to the region's store.

@@ -47,6 +47,7 @@ impl CoreState {
             Effect::Current => drop(snapshots.is_current.send_replace(true)),
             Effect::Bounds(bounds) => set_bounds(arguments, &bounds),
             Effect::VoteReply(ticket, vote) => self.replies.send_vote(ticket, vote),
+            Effect::Judged(ticket, judged) => self.replies.send_judgement(ticket, judged),
             Effect::OrderReply(ticket, ordered) => self.replies.send_ordered(ticket, *ordered),
             Effect::Problem(change) => snapshots.problems.apply(change),
             Effect::Refuse { peer, reason, what } => {

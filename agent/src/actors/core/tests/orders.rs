@@ -2,9 +2,10 @@
 
 use super::*;
 use regionmesh_protocol::{
-    plan::{Order, OrderAction, OverrideKind},
+    plan::{Order, OrderAction, OrderProof, OverrideKind},
     wire::OrderRefusal,
 };
+use regionmesh_runtime::time::unix_ms;
 use regionmesh_store::read_history;
 
 impl Mesh {
@@ -27,6 +28,12 @@ impl Mesh {
             for_ms: 600_000,
             is_forced: false,
             is_immediate: false,
+            proof: Some(OrderProof {
+                agent: self.node(to).id.clone(),
+                given_ms: unix_ms(),
+                nonce: rand::random(),
+                mac: [0; 32],
+            }),
         };
 
         let core = &self.node(to).home.core;

@@ -32,7 +32,8 @@ impl ElectionMetrics {
             )?,
             step_downs: register_int_counter_vec_with_registry!(
                 "regionmesh_leader_step_downs_total",
-                "Ballots given up, by reason: outranked, no-majority, removed.",
+                "Ballots given up, by reason: outranked, no-majority, objections, \
+                    removed.",
                 &["reason"],
                 registry,
             )?,
@@ -68,6 +69,8 @@ pub(crate) struct RegisterMetrics {
     pub(crate) without_vote: IntGauge,
     pub(crate) member_changes: IntCounterVec,
     pub(crate) requests_refused: IntCounterVec,
+    pub(crate) objections: IntCounterVec,
+    pub(crate) plans_dropped: IntCounter,
     pub(crate) calls_failed: IntCounterVec,
 }
 
@@ -114,8 +117,21 @@ impl RegisterMetrics {
             requests_refused: register_int_counter_vec_with_registry!(
                 "regionmesh_register_requests_refused_total",
                 "Requests to this region's acceptor refused, by reason: fenced, too-far, busy, \
-                    failed.",
+                    failed, unjustified.",
                 &["reason"],
+                registry,
+            )?,
+            objections: register_int_counter_vec_with_registry!(
+                "regionmesh_register_objections_total",
+                "Plans that this agent would not have accepted, by what speaks against them: \
+                    takes-traffic, gives-traffic, too-fast, too-many-out, drops-address, weights, \
+                    cost, empty, unproven-order, ends-order, members.",
+                &["objection"],
+                registry,
+            )?,
+            plans_dropped: register_int_counter_with_registry!(
+                "regionmesh_register_plans_dropped_total",
+                "Plans of this leader, or values found in promises, that a majority objected to.",
                 registry,
             )?,
             calls_failed: register_int_counter_vec_with_registry!(
@@ -127,7 +143,7 @@ impl RegisterMetrics {
         };
 
         // From 0, so that an alert sees the first of each: a rate ignores a series' first value.
-        for reason in ["fenced", "too-far", "busy", "failed"] {
+        for reason in ["fenced", "too-far", "busy", "failed", "unjustified"] {
             metrics.requests_refused.with_label_values(&[reason]);
         }
 
