@@ -248,6 +248,13 @@ impl Plan {
 }
 
 impl Plan {
+    /// Whether it differs from `other` only in what automation decides.
+    pub fn has_orders_of(&self, other: &Self) -> bool {
+        self.overrides == other.overrides
+            && self.orders == other.orders
+            && self.members == other.members
+    }
+
     /// Adds the order that led to this plan, and forgets old ones without an override.
     pub fn add_order(&mut self, order: Order) {
         self.orders.push(order);

@@ -4,7 +4,10 @@ use super::{
     liar::{FORGED, FORGED_ORDER},
     world::World,
 };
-use regionmesh_protocol::plan::CommittedPlan;
+use regionmesh_protocol::{
+    plan::{CommittedPlan, Plan},
+    register::ballot::Stamp,
+};
 
 /// After a disturbance, agents may for this long be mistaken about a region.
 const MISTAKEN_MS: u64 = 25_000;
@@ -12,13 +15,20 @@ const MISTAKEN_MS: u64 = 25_000;
 const LOSS_PPM: u64 = 1_000;
 
 impl World {
+    /// An agent asks an acceptor to accept this. What the thief proposes beside its honest part is
+    /// no proposal of a leader.
+    pub(crate) fn note_proposal(&mut self, agent: usize, stamp: &Stamp, plan: &Plan) {
+        let is_forged = [FORGED, FORGED_ORDER].contains(&plan.reason.as_str());
+        if !is_forged || self.shape.liar != Some(agent) {
+            self.laws.note_proposal(stamp, plan);
+        }
+    }
+
     /// No honest agent serves a thief's plan. It may believe one that only takes traffic from
     /// regions that it can't see to be healthy, or returns some to regions that it can't see to be
     /// down: so the plan counts only if the regions have worked, or not, for a while.
     pub(crate) fn check_forged(&mut self, agent: usize, plan: &CommittedPlan) {
-        // Of two regions and a witness, one region and the witness are a majority.
-        let is_outvoted = self.shape.regions == 2;
-        if self.shape.liar == Some(agent) || is_outvoted {
+        if self.shape.liar == Some(agent) {
             return;
         }
 

@@ -2,7 +2,6 @@
 
 use super::{
     fault::OrderKind,
-    liar::{FORGED, FORGED_ORDER},
     shape::Shape,
     sometimes::{Reached, Sometimes},
 };
@@ -74,8 +73,7 @@ impl Laws {
 
     /// A leader asks an acceptor to accept this.
     pub(crate) fn note_proposal(&mut self, stamp: &Stamp, plan: &Plan) {
-        let is_forged = [FORGED, FORGED_ORDER].contains(&plan.reason.as_str());
-        if !is_forged && !self.proposed.contains_key(stamp) {
+        if !self.proposed.contains_key(stamp) {
             self.proposed.insert(stamp.clone(), Arc::new(plan.clone()));
         }
     }

@@ -194,6 +194,10 @@ impl Liar {
 
     /// Seeks the promises of all acceptors for a forged plan.
     fn campaign(&mut self, now: Now, rng: &mut StdRng, out: &mut Vec<NodeEffect>) {
+        // Of two regions and a witness, one region and the witness are a majority.
+        if self.regions.len() < 3 {
+            return;
+        }
         let is_early = |at: Instant| now.monotonic.saturating_duration_since(at) < CAMPAIGN_PAUSE;
         if self.begun.is_some_and(is_early) {
             return;
@@ -299,6 +303,9 @@ impl Liar {
         let Question::Request(request) = question else {
             return None;
         };
+        if self.regions.len() < 3 {
+            return None;
+        }
         let PeerRequest::Acceptor(AcceptorRequest::Prepare(ballot)) = &**request else {
             return None;
         };

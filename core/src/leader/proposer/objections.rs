@@ -8,7 +8,9 @@
 //! A value that was found in promises may be committed, so it is not given up as easily. It is
 //! passed over only if the promises show that it never was: each majority contains an acceptor that
 //! promised this ballot without having accepted it, and so never will. The next lower value found
-//! takes its place. So what a thief lets its acceptor claim to have accepted delays an election, and
+//! takes its place. If too few answer to show that, it is passed over too, after a while, provided
+//! that no order and no change of members can be lost: what automation decided is decided again,
+//! from the same observations, and the value's number is not used again. So what a thief lets its acceptor claim to have accepted delays an election, and
 //! does not stop it.
 
 use super::{
@@ -95,17 +97,22 @@ impl Proposer {
         };
 
         let members = pending.members.clone();
-        if !leading.was_never_committed(&repeated, &members) {
-            return self.ask_for_promises(now_ms);
-        }
-
-        leading.given_up_seq = pending.stamp.seq;
-        let ballot = leading.ballot.clone();
         let lower = leading.found.values().flatten().filter(|(stamp, value)| {
             *stamp < repeated && members.check_change(&value.members).is_ok()
         });
         let next = lower.max_by(|(a, _), (b, _)| a.cmp(b)).cloned();
 
+        let lasted_ms = now_ms.saturating_sub(pending.since_ms);
+        let is_expendable = lasted_ms >= self.settings.objection_ms
+            && next
+                .as_ref()
+                .is_some_and(|(_, lower)| pending.value.has_orders_of(lower));
+        if !is_expendable && !leading.was_never_committed(&repeated, &members) {
+            return self.ask_for_promises(now_ms);
+        }
+
+        leading.given_up_seq = pending.stamp.seq;
+        let ballot = leading.ballot.clone();
         let mut effects = vec![Effect::PassedOver(repeated)];
         match next {
             Some((stamp, value)) => {

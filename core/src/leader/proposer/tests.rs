@@ -11,6 +11,7 @@ use regionmesh_protocol::{
 use std::collections::BTreeSet;
 
 mod certificates;
+mod objections;
 
 fn names(text: &str) -> BTreeSet<RegionName> {
     text.split(' ').map(|name| name.parse().unwrap()).collect()

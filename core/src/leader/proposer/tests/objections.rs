@@ -1,0 +1,198 @@
+//! Values that agents of acceptors object to.
+
+use super::*;
+use regionmesh_protocol::plan::{Override, OverrideKind};
+
+/// Like [`converge`], but agents object to values with the reason `bad`, except those of `for_it`.
+fn converge_judged(
+    proposer: &mut Proposer,
+    acceptors: &mut BTreeMap<RegionName, AcceptorState>,
+    effects: Vec<Effect>,
+    for_it: &str,
+    now_ms: u64,
+) -> Vec<Effect> {
+    let for_it: BTreeSet<&str> = for_it.split(' ').collect();
+    let mut outcomes = Vec::new();
+    let mut open = effects;
+
+    while !open.is_empty() {
+        let mut next = Vec::new();
+        for effect in std::mem::take(&mut open) {
+            match &effect {
+                Effect::Send {
+                    to,
+                    request: AcceptorRequest::Accept(stamp, plan),
+                } if plan.reason == "bad" && !for_it.contains(to.as_str()) => {
+                    let objection = AcceptorAnswer::unjustified(stamp.clone(), "why".into());
+                    if acceptors.contains_key(to) {
+                        next.extend(proposer.answered(to, objection, now_ms));
+                    }
+                }
+                Effect::Send { .. } => {
+                    outcomes.extend(converge_one(proposer, acceptors, effect, now_ms, &mut next));
+                }
+                _ => outcomes.push(effect),
+            }
+        }
+        open = next;
+    }
+
+    outcomes
+}
+
+fn converge_one(
+    proposer: &mut Proposer,
+    acceptors: &mut BTreeMap<RegionName, AcceptorState>,
+    effect: Effect,
+    now_ms: u64,
+    next: &mut Vec<Effect>,
+) -> Option<Effect> {
+    let Effect::Send { to, request } = effect else {
+        return Some(effect);
+    };
+    let state = acceptors.get_mut(&to)?;
+    let (reply, changed) = state.apply(&request);
+    *state = changed.unwrap_or(state.clone());
+
+    let answer = AcceptorAnswer {
+        incarnation: state.incarnation,
+        reply,
+        acceptance: None,
+    };
+    next.extend(proposer.answered(&to, answer, now_ms));
+    None
+}
+
+fn committed_reasons(outcomes: &[Effect]) -> Vec<&str> {
+    let reasons = outcomes.iter().filter_map(|effect| match effect {
+        Effect::Committed(committed) => Some(committed.plan.reason.as_str()),
+        _ => None,
+    });
+    reasons.collect()
+}
+
+#[test]
+fn a_value_that_a_majority_objects_to_is_given_up_for_one_with_the_next_number() {
+    let mut all = acceptors("a b c");
+    let (mut leader, _) = lead(&mut all, 1, "a b c");
+    let effects = leader.commit(value("a b c", "first"), 0).unwrap();
+    converge(&mut leader, &mut all, effects, 0);
+
+    let effects = leader.commit(value("a b c", "bad"), 0).unwrap();
+    let outcomes = converge_judged(&mut leader, &mut all, effects, "a", 0);
+    let objections = outcomes
+        .iter()
+        .filter(|effect| matches!(effect, Effect::Unjustified { .. }));
+    assert_eq!(objections.count(), 2, "{outcomes:?}");
+    assert!(!leader.is_ready());
+
+    // It asks again: agents that have heard of the reason meanwhile may accept it.
+    let effects = leader.tick(300);
+    let outcomes = converge_judged(&mut leader, &mut all, effects, "a", 300);
+    assert_eq!(outcomes, []);
+
+    let effects = leader.tick(900);
+    assert!(
+        matches!(&effects[..], [Effect::Dropped(stamp)] if stamp.seq == 2),
+        "{effects:?}"
+    );
+    let effects = leader.commit(value("a b c", "good"), 900).unwrap();
+    let outcomes = converge_judged(&mut leader, &mut all, effects, "a", 900);
+    assert_eq!(committed_reasons(&outcomes), ["good"]);
+    assert_eq!(leader.decided().unwrap().0.seq, 3);
+}
+
+#[test]
+fn a_value_that_agents_accept_after_all_is_committed() {
+    let mut all = acceptors("a b c");
+    let (mut leader, _) = lead(&mut all, 1, "a b c");
+    let effects = leader.commit(value("a b c", "bad"), 0).unwrap();
+    converge_judged(&mut leader, &mut all, effects, "a", 0);
+
+    let effects = leader.tick(300);
+    let outcomes = converge_judged(&mut leader, &mut all, effects, "a b", 300);
+    assert_eq!(committed_reasons(&outcomes), ["bad"]);
+}
+
+/// Acceptors that accepted a value, of which `liar` claims to have accepted another one later.
+fn with_a_lie(liar: &str, forged: Plan) -> BTreeMap<RegionName, AcceptorState> {
+    let mut all = acceptors("a b c");
+    let (mut first, _) = lead(&mut all, 1, "a b c");
+    let effects = first.commit(value("a b c", "first"), 0).unwrap();
+    converge(&mut first, &mut all, effects, 0);
+
+    let state = all.get_mut(&liar.parse::<RegionName>().unwrap()).unwrap();
+    let stamp = Stamp {
+        ballot: ballot(2),
+        seq: 2,
+    };
+    state.accepted = Some((stamp, forged));
+    all
+}
+
+#[test]
+fn a_forged_value_in_a_promise_is_passed_over() {
+    for liar in ["a", "b", "c"] {
+        for of in ["a b c", "a b", "a"] {
+            let mut all = with_a_lie(liar, value(of, "bad"));
+            let mut next = Proposer::new(ProposerSettings::default());
+            let known = Acceptors::Known(members("a b c"));
+            let effects = next.prepare(ballot(3), known, 0).unwrap();
+            let outcomes = converge_judged(&mut next, &mut all, effects, liar, 0);
+
+            assert_eq!(
+                committed_reasons(&outcomes),
+                ["first"],
+                "{liar} {of}: {outcomes:?}"
+            );
+            assert_eq!(next.members(), Some(&members("a b c")));
+        }
+    }
+}
+
+#[test]
+fn a_value_with_an_order_that_may_be_committed_is_not_passed_over() {
+    // Without c it can't be told whether b and c accepted the value.
+    let mut ordered = value("a b c", "bad");
+    ordered.overrides.push(Override {
+        region: None,
+        kind: OverrideKind::Hold,
+        by: "ann".into(),
+        why: "why".into(),
+        is_immediate: false,
+        set_ms: 1,
+        expires_ms: 2,
+    });
+    let mut all = with_a_lie("b", ordered);
+    all.remove(&"c".parse().unwrap());
+    let mut next = Proposer::new(ProposerSettings::default());
+    let known = Acceptors::Known(members("a b c"));
+    let effects = next.prepare(ballot(3), known, 0).unwrap();
+    let outcomes = converge_judged(&mut next, &mut all, effects, "b", 0);
+    assert_eq!(committed_reasons(&outcomes), Vec::<&str>::new());
+
+    for now_ms in (100..3_000).step_by(100) {
+        let effects = next.tick(now_ms);
+        let outcomes = converge_judged(&mut next, &mut all, effects, "b", now_ms);
+        assert_eq!(outcomes, [], "{now_ms}");
+    }
+    let effects = next.tick(3_000);
+    assert!(
+        matches!(&effects[..], [Effect::SteppedDown(..)]),
+        "{effects:?}"
+    );
+}
+
+#[test]
+fn a_value_of_automation_is_passed_over_even_if_an_acceptor_is_away() {
+    let mut all = with_a_lie("b", value("a b c", "bad"));
+    all.remove(&"c".parse().unwrap());
+    let mut next = Proposer::new(ProposerSettings::default());
+    let known = Acceptors::Known(members("a b c"));
+    let effects = next.prepare(ballot(3), known, 0).unwrap();
+    converge_judged(&mut next, &mut all, effects, "b", 0);
+
+    let effects = next.tick(900);
+    let outcomes = converge_judged(&mut next, &mut all, effects, "b", 900);
+    assert_eq!(committed_reasons(&outcomes), ["first"], "{outcomes:?}");
+}
