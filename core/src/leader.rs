@@ -6,7 +6,8 @@
 //!
 //! `handle` is the entry; `campaign` performs what election and proposer ask for; `weighing` and
 //! `reading` judge what other agents claim (`trust`); `plans`, `orders` and `member_orders` make
-//! the next plan, and `judging` decides about other leaders' plans; `freezing`, `own_clock` and `publication` report what this agent knows.
+//! the next plan, and `judging` decides about other leaders' plans (`sightings`); `freezing`,
+//! `own_clock` and `publication` report what this agent knows.
 
 pub mod ballots;
 mod board;
@@ -30,6 +31,7 @@ pub mod proof;
 pub mod proposer;
 mod publication;
 mod reading;
+mod sightings;
 mod state;
 mod trust;
 mod turn;

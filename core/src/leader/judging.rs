@@ -1,6 +1,8 @@
 //! Judges the plans that leaders propose to our region's acceptor, by what this agent knows.
 
-use super::{notice::RegisterNotice, state::Leader, turn::Turn, types::Effect};
+use super::{
+    notice::RegisterNotice, sightings::USED_MAX, state::Leader, turn::Turn, types::Effect,
+};
 use crate::{
     now::Now,
     planning::judging::{Grounds, Objection, Sight, judge},
@@ -21,20 +23,6 @@ use std::{
 
 /// What an agent has seen for less than this may not be what others see.
 const SETTLED: Duration = Duration::from_secs(10);
-/// Most orders remembered as used.
-const USED_MAX: usize = 4_096;
-
-/// What this agent judges by, apart from the present verdicts.
-#[derive(Debug, Default)]
-pub(super) struct Judging {
-    /// When a region last appeared not to be healthy.
-    unwell: BTreeMap<RegionName, Instant>,
-    /// When it last appeared not to be down.
-    not_down: BTreeMap<RegionName, Instant>,
-    /// Orders that committed plans named, and until when they are recent.
-    used: BTreeMap<[u8; 16], u64>,
-}
-
 impl Leader {
     /// A leader asks our region's acceptor to accept a plan.
     pub(super) fn accept_asked(
@@ -107,13 +95,13 @@ impl Leader {
 
     /// Remembers the orders of a committed plan: none of them counts for another.
     pub(super) fn use_orders(&mut self, plan: &Plan, now_ms: u64) {
-        let used = &mut self.judging.used;
-        used.retain(|_, until_ms| *until_ms >= now_ms);
+        let sightings = &mut self.judging;
+        sightings.used.retain(|_, until_ms| *until_ms >= now_ms);
         for proof in plan.orders.iter().filter_map(|order| order.proof.as_ref()) {
             // An order that is in effect for longer is in the plan.
             let until_ms = proof.given_ms.saturating_add(2 * MAX_AGE_S * 1_000);
-            if used.len() < USED_MAX && until_ms >= now_ms {
-                used.insert(proof.nonce, until_ms);
+            if sightings.used.len() < USED_MAX && until_ms >= now_ms {
+                sightings.used.insert(proof.nonce, until_ms);
             }
         }
     }

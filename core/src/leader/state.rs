@@ -5,11 +5,11 @@ use super::{
     certificate::{self, Renewal},
     clocks::Clocks,
     election::{Election, ElectionSettings, ElectionView, KnownLeader},
-    judging::Judging,
     member_change::Change,
     pause::AddressPause,
     plan_clock::PlanClock,
     proposer::{Proposer, ProposerSettings},
+    sightings::Sightings,
     trust::Trust,
     types::{Contact, LeaderView, Settings},
 };
@@ -72,7 +72,7 @@ pub struct Leader {
     /// Decides when a plan needs new signatures.
     pub(super) renewal: Renewal,
     pub(super) cost: CostShift,
-    pub(super) judging: Judging,
+    pub(super) judging: Sightings,
     /// Until when this leader makes no plan, after objections to the last.
     pub(super) rests_until: Option<Instant>,
 }
@@ -143,7 +143,7 @@ impl Leader {
             trust: Trust::default(),
             renewal: Renewal::default(),
             cost: CostShift::default(),
-            judging: Judging::default(),
+            judging: Sightings::default(),
             rests_until: None,
         }
     }

@@ -10,8 +10,8 @@
 //! promised this ballot without having accepted it, and so never will. The next lower value found
 //! takes its place. If too few answer to show that, it is passed over too, after a while, provided
 //! that no order and no change of members can be lost: what automation decided is decided again,
-//! from the same observations, and the value's number is not used again. So what a thief lets its acceptor claim to have accepted delays an election, and
-//! does not stop it.
+//! from the same observations, and the value's number is not used again. So what a thief lets its
+//! acceptor claim to have accepted delays an election, and does not stop it.
 
 use super::{
     Phase, Proposer,

@@ -1,6 +1,6 @@
 //! Changes of the register's members.
 
-use super::{Grounds, Objection};
+use super::grounds::{Grounds, Objection};
 use regionmesh_protocol::{
     identity::RegionName,
     plan::{MemberOrder, OrderAction, Plan},

@@ -1,6 +1,6 @@
 //! Regions that lose traffic or get it, by their traffic states.
 
-use super::{Grounds, Objection, Sight, TOLERANCE_MS};
+use super::grounds::{Grounds, Objection, Sight, TOLERANCE_MS};
 use crate::{
     planning::{Strategy, overrides::Orders},
     recovery::ramp::{RampMove, RecoveryPolicy},

@@ -1,6 +1,6 @@
 //! Overrides that begin, change or end.
 
-use super::{Grounds, Objection, TOLERANCE_MS};
+use super::grounds::{Grounds, Objection, TOLERANCE_MS};
 use regionmesh_protocol::plan::{Order, OrderAction, Override, Plan};
 
 pub(super) fn check(

@@ -1,6 +1,6 @@
 //! Whether the weights are those that follow from the traffic states.
 
-use super::{Grounds, Objection, Sight};
+use super::grounds::{Grounds, Objection, Sight};
 use crate::{
     planning::{
         PlanInputs, RegionInput,

@@ -163,7 +163,8 @@ proptest! {
         let world = World::of(&["a", "b", "c", "d"], strategy);
         let plan = world.plan.clone().unwrap();
         let mut forged = plan.clone();
-        for (region, (weight_bp, traffic_state, absence)) in forged.regions.values_mut().zip(parts) {
+        let all = forged.regions.values_mut().zip(parts);
+        for (region, (weight_bp, traffic_state, absence)) in all {
             region.weight_bp = weight_bp;
             region.traffic_state = traffic_state;
             region.absence = absence;

@@ -1,0 +1,18 @@
+//! What an agent remembers to judge plans by.
+
+use regionmesh_protocol::identity::RegionName;
+use std::{collections::BTreeMap, time::Instant};
+
+/// Most orders remembered as used.
+pub(super) const USED_MAX: usize = 4_096;
+
+/// What this agent judges by, apart from the present verdicts.
+#[derive(Debug, Default)]
+pub(super) struct Sightings {
+    /// When a region last appeared not to be healthy.
+    pub(super) unwell: BTreeMap<RegionName, Instant>,
+    /// When it last appeared not to be down.
+    pub(super) not_down: BTreeMap<RegionName, Instant>,
+    /// Orders that committed plans named, and until when they are recent.
+    pub(super) used: BTreeMap<[u8; 16], u64>,
+}

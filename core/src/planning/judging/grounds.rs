@@ -1,0 +1,89 @@
+//! What an agent judges by, and what it may object.
+
+use crate::planning::PlanSettings;
+use regionmesh_protocol::{identity::RegionName, plan::Order};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::IpAddr,
+};
+use strum::IntoStaticStr;
+use thiserror::Error;
+
+/// Times of honest agents differ by no more than this, milliseconds.
+pub(super) const TOLERANCE_MS: u64 = 5_000;
+
+/// What one agent sees of a region.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Sight {
+    /// The verdict is healthy, the agent's own probes do not contradict, and that is not new.
+    Healthy,
+    /// Nothing clear.
+    Unsure,
+    /// The verdict is failed or draining, and that is not new.
+    Down,
+    /// The agent has just started and knows no verdict yet.
+    TooEarly,
+}
+
+/// What an agent knows when it judges a plan.
+#[derive(Debug, Clone)]
+pub struct Grounds<'a> {
+    pub settings: &'a PlanSettings,
+    /// The configured acceptors.
+    pub configured: &'a BTreeSet<RegionName>,
+    pub sights: BTreeMap<RegionName, Sight>,
+    /// Regions that report that they drain.
+    pub draining: BTreeSet<RegionName>,
+    /// Addresses that are not judged healthy.
+    pub doubtful: BTreeSet<IpAddr>,
+    /// Orders of the plan with a valid proof that was not used before.
+    pub orders: Vec<&'a Order>,
+    /// The region of the proposer.
+    pub proposer: &'a RegionName,
+    /// Whether the age of the last plan was measured: else its times prove nothing.
+    pub knows_age: bool,
+    /// Unix milliseconds.
+    pub now_ms: u64,
+}
+
+impl Grounds<'_> {
+    pub(super) fn sight(&self, region: &RegionName) -> Sight {
+        let sight = self.sights.get(region);
+        sight.copied().unwrap_or(Sight::Unsure)
+    }
+}
+
+/// What an agent has against a plan.
+#[derive(Debug, Clone, PartialEq, Eq, Error, IntoStaticStr)]
+#[strum(serialize_all = "kebab-case")]
+pub enum Objection {
+    #[error("{0} would lose traffic, and is healthy as seen from here")]
+    TakesTraffic(RegionName),
+    #[error("{0} would get traffic, and is down as seen from here")]
+    GivesTraffic(RegionName),
+    #[error("{0} would get more traffic than cool-down and ramp allow")]
+    TooFast(RegionName),
+    #[error("{out} regions would be taken out, at most {max_out} may be")]
+    TooManyOut { out: usize, max_out: u16 },
+    #[error("{0} would not be answered with an address that works")]
+    DropsAddress(RegionName),
+    #[error("the weights don't follow from the traffic states and this agent's configuration")]
+    Weights,
+    #[error("traffic would move for cost, which this agent's configuration does not allow")]
+    Cost,
+    #[error("no region would be answered")]
+    Empty,
+    #[error("no proven order sets the {0}")]
+    UnprovenOrder(String),
+    #[error("nothing ends the {0}")]
+    EndsOrder(String),
+    #[error("the members change without a reason: {0}")]
+    Members(String),
+}
+
+impl Objection {
+    /// The word for it, as in metric labels.
+    pub fn reason(&self) -> &'static str {
+        self.into()
+    }
+}
