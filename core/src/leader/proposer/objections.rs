@@ -64,7 +64,13 @@ impl Proposer {
             return Vec::new();
         };
         let pending = leading.pending.as_ref();
-        let Some(pending) = pending.filter(|pending| pending.is_blocked()) else {
+        // Others may have no vote, or be away: a value that anyone objects to does not wait for them.
+        let is_stalled = |pending: &&Pending| {
+            let lasted_ms = now_ms.saturating_sub(pending.since_ms);
+            !pending.objections.is_empty() && lasted_ms >= self.settings.stalled_ms
+        };
+        let Some(pending) = pending.filter(|pending| pending.is_blocked() || is_stalled(pending))
+        else {
             return Vec::new();
         };
         if !leading.is_elected {
