@@ -60,8 +60,8 @@ pub struct Core {
 }
 
 impl Core {
-    /// Begins with its first input: give it [`Input::Restarted`] immediately. `saved` is the plan from
-    /// the disk, with this agent's signature of it as `confirmation`. `rng` must yield other
+    /// Begins with its first input: give it [`Input::Restarted`] immediately. `saved` is the plan
+    /// from the disk, with this agent's signature of it as `confirmation`. `rng` must yield other
     /// numbers in each run of an agent: no ballot may be used twice.
     pub fn new(
         settings: Settings,
