@@ -7,7 +7,6 @@
 
 mod actor;
 mod ca;
-mod caller;
 mod connection;
 mod dial;
 mod endpoint;
@@ -15,10 +14,8 @@ mod handle;
 mod link_publisher;
 mod links;
 mod metrics;
-mod node;
-mod peer;
 mod published;
-mod rpc;
+mod sessions;
 mod settings;
 mod tls;
 
@@ -30,7 +27,7 @@ pub use handle::{
 };
 pub use links::{Mesh, MeshArguments};
 pub use metrics::MeshMetrics;
-pub use peer::{PeerActor, PeerArguments};
 pub use published::LinkInfo;
+pub use sessions::{PeerActor, PeerArguments};
 pub use settings::{RegionEndpoint, Settings, TlsConfig, is_host_port};
 pub use tls::{Identity, IdentityError, crypto_provider};
