@@ -46,10 +46,9 @@ pub enum PeerError {
     Malformed(Peer, String),
 }
 
-/// Calls peers' actors: over ractor_cluster in production, over a scripted network in the simulator
-/// and in tests.
+/// Calls other agents: over ractor_cluster in production, over a scripted network in tests.
 #[async_trait]
-pub trait PeerLink: Send + Sync + 'static {
+pub trait Peers: Send + Sync + 'static {
     /// Sends `request` and waits for the answer, at most `timeout`.
     async fn call(
         &self,

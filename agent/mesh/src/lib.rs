@@ -22,9 +22,7 @@ mod tls;
 pub use actor::MeshActor;
 pub use ca::{CA_CERTIFICATE, CA_KEY, CaError, IssuedPaths, init_authority, issue_certificate};
 pub use endpoint::transport_config;
-pub use handle::{
-    BulkService, GossipInbox, GossipTransport, Peer, PeerError, PeerLink, PeerService,
-};
+pub use handle::{BulkService, GossipInbox, GossipTransport, Peer, PeerError, PeerService, Peers};
 pub use links::{Mesh, MeshArguments};
 pub use metrics::MeshMetrics;
 pub use published::LinkInfo;

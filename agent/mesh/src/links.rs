@@ -2,7 +2,7 @@
 
 use super::{
     endpoint::Dialling,
-    handle::{BulkService, GossipInbox, GossipTransport, Peer, PeerError, PeerLink},
+    handle::{BulkService, GossipInbox, GossipTransport, Peer, PeerError, Peers},
     metrics::MeshMetrics,
     published::{LinkInfo, published_links},
     sessions::Sessions,
@@ -345,7 +345,7 @@ impl Inner {
 }
 
 #[async_trait]
-impl PeerLink for Mesh {
+impl Peers for Mesh {
     async fn call(
         &self,
         to: &Peer,
