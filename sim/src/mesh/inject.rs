@@ -7,7 +7,7 @@ use super::{
     liar,
     network::{Phases, Scope, Trouble},
     node::{Disk, NodeInput},
-    slots::SlotMachine,
+    slots::Slots,
     sometimes::Sometimes,
     world::World,
 };
@@ -42,8 +42,8 @@ impl World {
         machine.served = machine.disk.plan.as_ref().map(|plan| plan.stamp.clone());
 
         let writer = (agent as u64 + 1) << 21 | u64::from(machine.life) << 1;
-        machine.own_slots = SlotMachine::new(writer);
-        machine.witness_slots = SlotMachine::new(writer | 1);
+        machine.own_slots = Slots::new(writer);
+        machine.witness_slots = Slots::new(writer | 1);
         machine.started_ms = self.now_ms;
         machine.node = Some(node);
 
