@@ -3,7 +3,7 @@
 use super::{fault::StoreFault, streams::hits};
 use rand::{Rng, rngs::StdRng};
 use regionmesh_core::slots::{self, Listing, Mark, Slot};
-use regionmesh_protocol::register::acceptor::AcceptorState;
+use regionmesh_protocol::register::{acceptor::AcceptorState, ballot::Ballot};
 use std::{collections::BTreeMap, sync::Arc};
 
 /// Longest wait for a reply of the store.
@@ -43,6 +43,8 @@ pub(crate) struct Store {
     pub(crate) losses: u64,
     /// How often an acceptor began without state.
     pub(crate) begun: u64,
+    /// A thief of its credentials rewrote the newest slot.
+    pub(crate) is_forged: bool,
 }
 
 impl Store {
@@ -54,6 +56,7 @@ impl Store {
             is_conditional: true,
             losses: 0,
             begun: 0,
+            is_forged: false,
         }
     }
 
@@ -155,10 +158,27 @@ impl Store {
         newest.state.as_ref().filter(|_| is_pair)
     }
 
+    /// Rewrites the newest slot with another promise.
+    pub(crate) fn forge(&mut self, promised: Ballot) {
+        let newest = self.newest();
+        let Some(slot) = self.slots.get(&newest) else {
+            return;
+        };
+
+        let mut forged = Slot::clone(slot);
+        if let Some(state) = &mut forged.state {
+            state.promised = Some(promised);
+            forged.mark.write |= 1 << 63;
+            self.is_forged = true;
+            self.slots.insert(newest, Arc::new(forged));
+        }
+    }
+
     /// Deletes all slots, the newest, the one before it, or all but the newest.
     pub(crate) fn lose(&mut self, which: u8) {
         let newest = self.newest();
         self.losses += 1;
+        self.is_forged = false;
         match which {
             0 => self.slots.clear(),
             1 => drop(self.slots.remove(&newest)),

@@ -11,6 +11,9 @@ use rand::{RngExt, rngs::StdRng};
 /// The kinds of faults that a run may have or not.
 const KINDS: u8 = 17;
 
+/// Endpoints are down for longer than other faults last: DNS has 15 seconds to be right.
+const OUTAGE_FACTOR: u64 = 3;
+
 /// The faults of a run, in the order of their times.
 pub(crate) fn draw(shape: &Shape, profile: Profile) -> Vec<Fault> {
     match profile {
@@ -65,12 +68,25 @@ fn swarm(shape: &Shape) -> Vec<Fault> {
                 break;
             }
 
-            let for_ms = duration(&mut rng);
             let kind = fault(kind, shape, &mut rng);
+            let for_ms = match kind {
+                FaultKind::Endpoint { .. } => OUTAGE_FACTOR * duration(&mut rng),
+                _ => duration(&mut rng),
+            };
             faults.push(Fault {
                 at_ms,
                 for_ms,
                 kind,
+            });
+        }
+    }
+
+    if let Some(store) = shape.forged_store {
+        for _ in 0..rng.random_range(1..5) {
+            faults.push(Fault {
+                at_ms: rng.random_range(0..shape.faults_ms),
+                for_ms: 0,
+                kind: FaultKind::ForgeSlots { store },
             });
         }
     }
@@ -171,9 +187,10 @@ fn store_fault(ppm: u64, rng: &mut StdRng) -> StoreFault {
 }
 
 fn endpoint_state(ppm: u64, rng: &mut StdRng) -> EndpointState {
-    match rng.random_range(0..5) {
+    match rng.random_range(0..6) {
         0 | 1 => EndpointState::Refusing,
         2 | 3 => EndpointState::Hanging,
+        4 => EndpointState::Unreachable,
         _ => EndpointState::Gray { ppm },
     }
 }
