@@ -73,11 +73,13 @@ fn swarm(shape: &Shape) -> Vec<Fault> {
                 FaultKind::Endpoint { .. } => OUTAGE_FACTOR * duration(&mut rng),
                 _ => duration(&mut rng),
             };
-            faults.push(Fault {
+            let fault = Fault {
                 at_ms,
                 for_ms,
                 kind,
-            });
+            };
+            faults.extend(sequel(&fault, shape, &mut rng));
+            faults.push(fault);
         }
     }
 
@@ -93,6 +95,27 @@ fn swarm(shape: &Shape) -> Vec<Fault> {
 
     faults.sort_by_key(|fault| fault.at_ms);
     faults
+}
+
+/// Troubles that come together: an endpoint fails again soon after it came back, and another
+/// region's fails while one is drained.
+fn sequel(first: &Fault, shape: &Shape, rng: &mut StdRng) -> Option<Fault> {
+    let (pause_ms, region, state) = match first.kind {
+        FaultKind::Endpoint { region, state } => (first.for_ms + 6_000, region, state),
+        FaultKind::Order {
+            order: OrderKind::Drain { region },
+            ..
+        } => (0, (region + 1) % shape.regions, EndpointState::Refusing),
+        _ => return None,
+    };
+
+    let at_ms = first.at_ms + pause_ms + rng.random_range(0..9_000);
+    let sequel = Fault {
+        at_ms,
+        for_ms: OUTAGE_FACTOR * duration(rng),
+        kind: FaultKind::Endpoint { region, state },
+    };
+    (rng.random_bool(0.5) && at_ms < shape.faults_ms).then_some(sequel)
 }
 
 /// From a fraction of a second to half a minute, evenly on a logarithmic scale.
