@@ -56,13 +56,14 @@
 //! put still arrives later, it is a valid step of the acceptor that no proposer learned of, as if
 //! the answer had been lost.
 
+mod step;
 mod types;
 
 pub use types::{Effect, Failure, Input, Listing, Mark, Notice, Operation, Slot};
 
 use rand::{Rng, RngExt};
 use regionmesh_protocol::register::{
-    acceptor::{AcceptorAnswer, AcceptorReply, AcceptorRequest, AcceptorState},
+    acceptor::{AcceptorAnswer, AcceptorReply, AcceptorState},
     ballot::Bounds,
     members::Incarnation,
 };
@@ -70,6 +71,7 @@ use std::{
     sync::Arc,
     time::{Duration, Instant},
 };
+use step::{Current, Purpose, Seen, Step, Turn};
 
 /// Attempts per request: each retry means that another agent wrote or the store failed.
 pub const ATTEMPTS: u32 = 12;
@@ -80,67 +82,6 @@ const UNKNOWN_ATTEMPTS: u32 = 2;
 const LOST_AFTER: u32 = 3;
 /// A newest slot older than this is rewritten: lifecycle rules by age count in days.
 const REWRITE: Duration = Duration::from_secs(6 * 60 * 60);
-
-/// A state and the pair of slots it was read from.
-#[derive(Debug)]
-struct Seen<T> {
-    number: u64,
-    state: AcceptorState,
-    mark: Mark,
-    /// The tags of the preceding slot and of this one.
-    pair: (T, T),
-    /// When it was first seen as the newest.
-    since: Instant,
-}
-
-/// What a put is for.
-#[derive(Debug)]
-enum Purpose {
-    /// The next state, and the reply once it is durable.
-    Next(Box<AcceptorReply>),
-    /// The first state of a new incarnation.
-    Begin,
-    /// The empty slot before that.
-    Discard { is_first: bool },
-}
-
-/// The operation whose outcome comes next.
-#[derive(Debug)]
-enum Step<T, E> {
-    /// Which slot is the newest?
-    List,
-    /// The content of the newest slot.
-    Get(Listing<T>),
-    /// The content of the slot before it.
-    GetBefore(Listing<T>, Arc<Slot>),
-    Put(u64, Arc<Slot>, Purpose),
-    /// After a put that may have been done. Without an error, the store said that the slot exists.
-    ReadBack(u64, Arc<Slot>, Purpose, Option<E>),
-    /// Is the slot that was just put the newest?
-    Confirm(u64, Arc<Slot>, Box<AcceptorReply>),
-}
-
-#[derive(Debug)]
-struct Current<T, E> {
-    request: AcceptorRequest,
-    /// Attempts that another writer or the store made futile.
-    futile: u32,
-    /// Puts of unknown outcome.
-    unknown: u32,
-    /// Listings in this attempt.
-    listings: u32,
-    /// Consecutive listings in this attempt that showed no pair.
-    lost: u32,
-    step: Step<T, E>,
-}
-
-/// What one input comes with, and where its effects go.
-struct Turn<'a, R, E> {
-    bounds: &'a Bounds,
-    now: Instant,
-    rng: &'a mut R,
-    out: &'a mut Vec<Effect<E>>,
-}
 
 /// One process's part in an acceptor over an object store; see the module.
 ///

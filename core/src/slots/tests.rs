@@ -2,7 +2,7 @@
 
 use super::*;
 use rand::{SeedableRng, rngs::StdRng};
-use regionmesh_protocol::register::ballot::Ballot;
+use regionmesh_protocol::register::{acceptor::AcceptorRequest, ballot::Ballot};
 use std::{collections::BTreeMap, ops::ControlFlow};
 
 type Machine = SlotMachine<Mark, &'static str>;
