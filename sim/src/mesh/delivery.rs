@@ -153,6 +153,10 @@ impl World {
                     self.laws.break_law(law, self.now_ms, what);
                 }
             },
+            Notice::OwnVote(region) => {
+                let law = "no region votes on itself";
+                self.laws.break_law(law, self.now_ms, region.to_string());
+            }
             Notice::Verdict(..) | Notice::Leader(_) | Notice::Gossip(_) | Notice::Refused(..) => {}
         }
     }
@@ -202,6 +206,7 @@ fn in_words(notice: &Notice) -> String {
         Notice::SteppedDown(ballot, why) => format!("gives up {ballot}: {why}"),
         Notice::Committed(stamp) => format!("committed {stamp}"),
         Notice::Verdict(region, condition) => format!("sees {region} {condition}"),
+        Notice::OwnVote(region) => format!("counts the vote of {region} on itself"),
         Notice::Leader(notice) => format!("{notice:?}"),
         Notice::Gossip(notice) => format!("{notice:?}"),
         Notice::Refused(peer, reason, what) => format!("refuses {peer}: {reason:?}: {what}"),

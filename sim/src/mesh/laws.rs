@@ -51,6 +51,7 @@ pub(crate) struct Laws {
     pub(crate) proposed: BTreeMap<Stamp, Arc<Plan>>,
     /// Every value that some leader called committed.
     pub(crate) committed: BTreeMap<Stamp, Arc<Plan>>,
+    pub(crate) first_plan_ms: Option<u64>,
     pub(crate) orders: Vec<GivenOrder>,
     pub(crate) elections: u64,
     /// Regions that plans took out although their endpoints had worked for a while.
@@ -146,6 +147,7 @@ impl Laws {
             self.break_law("no plan without an answer", at_ms, what);
         }
 
+        self.first_plan_ms.get_or_insert(at_ms);
         self.committed.insert(stamp.clone(), plan.clone());
     }
 

@@ -196,6 +196,8 @@ pub(crate) enum Notice {
     SteppedDown(Ballot, StepDown),
     Committed(Stamp),
     Verdict(RegionName, Condition),
+    /// A region's vote counts in the verdict on itself.
+    OwnVote(RegionName),
     /// For the timeline only, like all that follow.
     Leader(Box<leader::Notice>),
     Gossip(Arc<gossip::Notice>),

@@ -29,7 +29,7 @@ pub struct Options {
     pub regions: Option<usize>,
     pub agents_per_region: Option<usize>,
     pub profile: Profile,
-    /// Whether one agent's key is stolen.
+    /// Whether one agent's key is stolen (odd seeds), or the credentials of one store (even seeds).
     pub with_liar: bool,
 }
 
@@ -51,6 +51,8 @@ pub(crate) struct Shape {
     pub(crate) faults_ms: u64,
     /// The agent whose key is stolen.
     pub(crate) liar: Option<usize>,
+    /// The store whose credentials are stolen.
+    pub(crate) forged_store: Option<usize>,
 }
 
 impl Shape {
@@ -76,9 +78,11 @@ impl Shape {
         let regions = options.regions.unwrap_or(regions);
         let agents_per_region = options.agents_per_region.unwrap_or(agents);
         let agents = regions * agents_per_region;
-        let liar = options
-            .with_liar
-            .then(|| (liar_draw % agents as u64) as usize);
+        let stolen = options.with_liar.then_some(liar_draw as usize);
+        let (liar, forged_store) = match seed.is_multiple_of(2) {
+            true => (None, stolen.map(|draw| draw % regions)),
+            false => (stolen.map(|draw| draw % agents), None),
+        };
 
         Self {
             seed,
@@ -97,6 +101,7 @@ impl Shape {
             },
             faults_ms: u64::from(options.minutes.unwrap_or(minutes)) * 60_000,
             liar,
+            forged_store,
         }
     }
 

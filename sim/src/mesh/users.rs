@@ -44,7 +44,7 @@ impl World {
 
         let response = match is_silent {
             true => Response::Silent,
-            false => self.request(region),
+            false => self.request(from, region),
         };
         let result = match response {
             Response::Answered => ProbeResult::Success {
@@ -72,14 +72,15 @@ impl World {
         self.after(delay_ms, Event::Input(process, Box::new(probed)));
     }
 
-    /// A request reaches the endpoint of a region.
-    fn request(&mut self, region: usize) -> Response {
+    /// A request from one region reaches the endpoint of another.
+    fn request(&mut self, from: usize, region: usize) -> Response {
         let draw: u64 = self.users.random_range(0..1_000_000);
         match self.endpoints[region].state {
             EndpointState::Gray { ppm } if draw < ppm => Response::Refused,
             EndpointState::Up | EndpointState::Gray { .. } => Response::Answered,
             EndpointState::Refusing => Response::Refused,
-            EndpointState::Hanging => Response::Silent,
+            EndpointState::Unreachable if from == region => Response::Answered,
+            EndpointState::Hanging | EndpointState::Unreachable => Response::Silent,
         }
     }
 
@@ -112,7 +113,7 @@ impl World {
         if before.is_some_and(|before| before != region) {
             self.reached.count(Sometimes::UserMoved);
         }
-        if !matches!(self.request(region), Response::Answered) {
+        if !matches!(self.request(own, region), Response::Answered) {
             self.reached.count(Sometimes::UserFailed);
         }
     }
