@@ -179,7 +179,10 @@ impl Core {
         let board = &self.known.board;
         let paces = &mut self.paces;
         if paces.health_board.take(now) {
-            let input = health::Input::Board(board.clone());
+            let input = match std::mem::take(&mut self.known.is_board_urgent) {
+                true => health::Input::Board(board.clone()),
+                false => health::Input::BoardRefreshed(board.clone()),
+            };
             self.queue.push_back(Step::Health(input));
         }
         if paces.health.take(now) {

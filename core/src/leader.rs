@@ -6,7 +6,7 @@
 //!
 //! `handle` is the entry; `campaign` performs what election and proposer ask for; `weighing` and
 //! `reading` judge what other agents claim (`trust`); `plans`, `orders` and `member_orders` make
-//! the next plan; `freezing`, `own_clock` and `publication` report what this agent knows.
+//! the next plan; `due` says when to act without an input; `freezing`, `own_clock` and `publication` report what this agent knows.
 
 pub mod ballots;
 mod board;
@@ -14,6 +14,7 @@ mod campaign;
 pub mod certificate;
 mod clocks;
 pub mod confirm;
+mod due;
 pub mod election;
 mod freezing;
 mod handle;

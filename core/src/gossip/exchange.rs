@@ -199,6 +199,7 @@ impl Gossip {
             return false;
         }
         self.is_view_stale = true;
+        self.is_urgent |= changes.iter().any(|change| change.is_urgent);
 
         let is_small = self.is_small();
         let mut known_by = recipients;

@@ -58,7 +58,7 @@ struct AddressTracker {
     reason: Option<String>,
     /// Whether it is gray and no worse.
     is_gray: bool,
-    quantile_us: Option<u64>,
+    quantile_percent: u8,
 }
 
 impl EndpointTracker {
@@ -74,7 +74,7 @@ impl EndpointTracker {
             inference: None,
             reason: None,
             is_gray: false,
-            quantile_us: None,
+            quantile_percent: 0,
         };
 
         let addresses = addresses.iter().map(new).collect();
@@ -209,7 +209,7 @@ impl AddressTracker {
             self.gray.record(success_us, &policy.gray);
         }
         self.reason = self.gray.reason(&policy.gray);
-        self.quantile_us = self.gray.quantile_us(policy.gray.quantile_percent);
+        self.quantile_percent = policy.gray.quantile_percent;
 
         let gray = self.gray.condition(&policy.gray);
         self.is_gray = gray > self.probes.condition();
@@ -245,7 +245,7 @@ impl AddressTracker {
             since_ms: self.since_ms,
             probed_ms: self.probed_ms,
             round_trip_us: self.probes.round_trip_us(),
-            quantile_us: self.quantile_us,
+            quantile_us: self.gray.quantile_us(self.quantile_percent),
             error_bp: self.gray.error_bp(),
             inference: self.inference,
         }

@@ -28,6 +28,7 @@ pub(super) struct Report<'a> {
     pub(super) observations: &'a Observations,
     /// Whether it is recent and its agent alive.
     pub(super) is_fresh: bool,
+    seen_at: Instant,
 }
 
 impl<'a> Report<'a> {
@@ -43,7 +44,23 @@ impl<'a> Report<'a> {
             agent,
             observations,
             is_fresh: view.is_alive && age <= FRESH,
+            seen_at: seen.seen_at,
         })
+    }
+
+    /// What this agent observes at present.
+    pub(super) fn own(agent: &'a AgentId, observations: &'a Observations, now: Instant) -> Self {
+        Self {
+            agent,
+            observations,
+            is_fresh: true,
+            seen_at: now,
+        }
+    }
+
+    /// Afterwards it is not recent any more.
+    pub(super) fn fresh_until(&self) -> Instant {
+        self.seen_at + FRESH
     }
 
     /// What the agent observes of `region`.

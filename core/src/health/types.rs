@@ -105,6 +105,8 @@ pub enum Input {
     /// Whether the embedded model server is ready. Only remembered: `Tick` acts on it.
     OwnServing(bool),
     Board(Arc<BoardView>),
+    /// As `Board`, where nothing changed but times, counters and evidence.
+    BoardRefreshed(Arc<BoardView>),
 }
 
 /// What to do.
