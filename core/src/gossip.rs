@@ -46,7 +46,7 @@ pub use signature::{Signer, Verifier};
 pub use state::{Board, Judge};
 pub use tree::{Hashes, Leaves};
 pub use types::{Effect, ExchangeError, Input, Notice, Settings};
-pub use view::{AgentView, BoardView, SeenStatus};
+pub use view::{AgentView, BoardView, SeenStatus, StatusEntries};
 
 use crate::now::Now;
 use liveness::Liveness;
