@@ -113,8 +113,11 @@ impl Core {
                 self.known.contact.resumed = Some(now.monotonic);
 
                 let is_current = replication::Input::Current(false);
-                self.queue
-                    .extend([Step::Contact, Step::Replication(is_current)]);
+                self.queue.extend([
+                    Step::Health(health::Input::Resumed),
+                    Step::Contact,
+                    Step::Replication(is_current),
+                ]);
             }
             Input::Links(links) => {
                 let peers = links.keys().cloned().collect();

@@ -117,6 +117,11 @@ impl Health {
     pub fn handle(&mut self, input: Input, now: Now, rng: &mut impl Rng, out: &mut Vec<Effect>) {
         match input {
             Input::Started(restored) => self.start(restored, now, rng, out),
+            Input::Resumed => {
+                self.forget_observations(now, out);
+                self.publish(now, out);
+                self.judge(now, out);
+            }
             Input::Tick => self.tick(now, out),
             Input::ProbeFinished(probe) => self.probe_finished(probe, now, out),
             Input::CanariesChecked(is_reached) => self.canaries_checked(is_reached, now, out),

@@ -212,9 +212,15 @@ impl AddressTracker {
         self.quantile_percent = policy.gray.quantile_percent;
 
         let gray = self.gray.condition(&policy.gray);
-        self.is_gray = gray > self.probes.condition();
+        let probes = match self.probes.is_reached_again(&policy.probes) {
+            // After a partition a leader may be elected at this moment: it must not take regions
+            // out for what is over.
+            true => Condition::Suspect,
+            false => self.probes.condition(),
+        };
+        self.is_gray = gray > probes;
 
-        let after = match (self.probes.condition(), gray) {
+        let after = match (probes, gray) {
             // Unknown is no better than gray.
             (Condition::Unknown, Condition::Healthy) => Condition::Unknown,
             (probes, gray) => probes.max(gray),

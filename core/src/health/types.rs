@@ -94,6 +94,8 @@ pub struct FinishedProbe {
 pub enum Input {
     /// The first input.
     Started(Restored),
+    /// The process was suspended or stalled: what it observed before is outdated.
+    Resumed,
     /// Time passed. At least every 500 ms: opinions grow old, and `OwnServing` is sampled.
     Tick,
     /// The probe that [`Effect::Probe`] asked for ended.
