@@ -22,8 +22,9 @@ use std::{
 /// An observation older than this does not count: five publications were missed.
 pub(super) const FRESH: Duration = Duration::from_secs(10);
 
-/// The same if its agent is dead by membership. A partition that takes agents away leaves others
-/// that must not decide alone at that moment: a leader without a majority gives up after this time.
+/// The same if its agent is dead by membership; then only what it sees healthy counts. A partition
+/// that takes agents away leaves others that must not take regions out alone at that moment: a
+/// leader without a majority gives up after this time.
 const FRESH_WHEN_DEAD: Duration = Duration::from_secs(5);
 
 /// What one agent has published.
@@ -100,7 +101,7 @@ impl<'a> Report<'a> {
             agent: self.agent,
             condition,
             evidence,
-            is_fresh: self.is_fresh,
+            is_fresh: self.is_fresh && (self.is_alive || condition == Condition::Healthy),
         }
     }
 }

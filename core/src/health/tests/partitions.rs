@@ -16,7 +16,7 @@ fn four_regions() -> World {
 }
 
 #[test]
-fn the_last_opinion_of_an_agent_outlives_it_until_a_leader_without_a_majority_gives_up() {
+fn what_an_agent_saw_healthy_outlives_it_until_a_leader_without_a_majority_gives_up() {
     let mut world = four_regions();
     let failed = [("a", Condition::Failed)];
     let healthy = [("a", Condition::Healthy)];
