@@ -119,8 +119,11 @@ impl Core {
                 self.known.contact.resumed = Some(now.monotonic);
 
                 let is_current = replication::Input::Current(false);
-                self.queue
-                    .extend([Step::Contact, Step::Replication(is_current)]);
+                self.queue.extend([
+                    Step::Health(health::Input::Resumed),
+                    Step::Contact,
+                    Step::Replication(is_current),
+                ]);
             }
             Input::Links(links) => {
                 let peers = links.keys().cloned().collect();
@@ -185,7 +188,10 @@ impl Core {
         let board = &self.known.board;
         let paces = &mut self.paces;
         if paces.health_board.take(now) {
-            let input = health::Input::Board(board.clone());
+            let input = match std::mem::take(&mut self.known.is_board_urgent) {
+                true => health::Input::Board(board.clone()),
+                false => health::Input::BoardRefreshed(board.clone()),
+            };
             self.queue.push_back(Step::Health(input));
         }
         if paces.health.take(now) {

@@ -72,7 +72,7 @@ impl World {
         if let Question::Request(request) = &question
             && let PeerRequest::Acceptor(AcceptorRequest::Accept(stamp, plan)) = &**request
         {
-            self.laws.note_proposal(stamp, plan);
+            self.note_proposal(stamp, plan);
         }
 
         let from = caller.agent;

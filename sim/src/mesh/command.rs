@@ -128,10 +128,12 @@ pub fn command() -> ExitCode {
 
 fn report(batch: &Batch, mesh: &Mesh, has_all_faults: bool) -> ExitCode {
     println!(
-        "{} runs, {} events, {:.1} region-hours in {:.1} s: {:.0} region-hours per minute",
+        "{} runs, {} events, {:.1} region-hours ({:.2} region-days) in {:.1} s: {:.0} region-hours \
+            per minute",
         batch.runs,
         batch.events,
         batch.region_ms as f64 / 3.6e6,
+        batch.region_ms as f64 / 86.4e6,
         batch.duration.as_secs_f64(),
         batch.region_hours_per_minute(),
     );

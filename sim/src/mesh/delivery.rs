@@ -175,7 +175,8 @@ impl World {
             };
             self.laws
                 .check_orders(stamp, plan, &self.names, knows_since_ms, self.now_ms);
-            self.count_wrong_failovers(plan);
+            self.laws
+                .count_wrong_failovers(plan, self.shape.profile, self.now_ms);
         }
     }
 

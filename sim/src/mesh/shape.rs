@@ -15,7 +15,8 @@ pub enum Profile {
     /// A random subset of all kinds, at random rates.
     #[default]
     Swarm,
-    /// 5 % of all packets are lost, and all of a region's for a second now and then.
+    /// 5 % of all packets are lost, and all of a region's for a second now and then. Endpoints
+    /// work, so no region may be taken out.
     Lossy,
     /// None.
     Calm,
@@ -37,6 +38,7 @@ pub struct Options {
 #[derive(Debug, Clone)]
 pub(crate) struct Shape {
     pub(crate) seed: u64,
+    pub(crate) profile: Profile,
     pub(crate) regions: usize,
     pub(crate) agents_per_region: usize,
     pub(crate) has_witness: bool,
@@ -86,6 +88,7 @@ impl Shape {
 
         Self {
             seed,
+            profile: options.profile,
             regions,
             agents_per_region,
             has_witness,

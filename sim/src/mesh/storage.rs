@@ -57,7 +57,7 @@ impl World {
         request: AcceptorRequest,
     ) {
         if let AcceptorRequest::Accept(stamp, plan) = &request {
-            self.laws.note_proposal(stamp, plan);
+            self.note_proposal(stamp, plan);
         }
         if acceptor == Acceptor::Own && self.refuses_store(process.agent) {
             let answer = Err(StoreFailed);

@@ -10,13 +10,7 @@ use super::{
 };
 use rand::RngExt;
 use regionmesh_core::health::{FinishedProbe, Probe, probe::ProbeResult};
-use regionmesh_protocol::{
-    identity::RegionName,
-    plan::{Plan, TrafficState},
-};
-
-/// An endpoint that has worked for this long is wrongly taken out.
-const WORKS_FOR_MS: u64 = 12_000;
+use regionmesh_protocol::identity::RegionName;
 
 /// How a request to an endpoint ends.
 enum Response {
@@ -46,6 +40,9 @@ impl World {
             true => Response::Silent,
             false => self.request(from, region),
         };
+        let is_answered = matches!(response, Response::Answered);
+        self.reach.record(from, region, self.now_ms, is_answered);
+
         let result = match response {
             Response::Answered => ProbeResult::Success {
                 round_trip_us: delay_ms * 1_000,
@@ -115,26 +112,6 @@ impl World {
         }
         if !matches!(self.request(own, region), Response::Answered) {
             self.reached.count(Sometimes::UserFailed);
-        }
-    }
-
-    /// Counts regions that a new plan takes out for failing, although their endpoints work.
-    pub(crate) fn count_wrong_failovers(&mut self, plan: &Plan) {
-        for (name, part) in &plan.regions {
-            let Some(region) = self.region_named(name) else {
-                continue;
-            };
-            let endpoint = self.endpoints[region];
-            let works = endpoint.state == EndpointState::Up
-                && self.now_ms - endpoint.since_ms >= WORKS_FOR_MS;
-            let since_ms = match part.traffic_state {
-                TrafficState::Out { since_ms } => since_ms,
-                _ => continue,
-            };
-
-            if part.is_taken_out() && works && since_ms == plan.made_ms {
-                self.laws.wrong_failovers += 1;
-            }
         }
     }
 }
