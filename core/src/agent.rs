@@ -15,7 +15,7 @@
 //! needs what another part decides; `paces` says when each part acts without an input, at the
 //! `intervals`.
 
-mod intervals;
+pub(crate) mod intervals;
 mod known;
 mod paces;
 mod parts;
