@@ -82,7 +82,7 @@ pub trait BulkService: Send + Sync + 'static {
     ) -> Result<(), String>;
 }
 
-/// Receives the mesh's messages for gossip. They are lost while gossip restarts.
+/// Receives the mesh's messages for gossip. They are lost while the core actor restarts.
 #[async_trait]
 pub trait GossipInbox: Send + Sync + 'static {
     /// The mesh connected to this agent.
