@@ -11,7 +11,7 @@ use crate::{
     operators::{OperatorKey, Operators},
     snapshots::Snapshots,
 };
-use regionmesh_mesh::{Peer, PeerError, PeerLink};
+use regionmesh_mesh::{Peer, PeerError, Peers};
 use regionmesh_protocol::{
     identity::AgentId,
     plan::{CommittedPlan, Order},
@@ -37,7 +37,7 @@ pub(crate) struct OrderHandler {
     /// Our own core.
     pub core: Address<CoreMessage>,
     /// Calls to other agents.
-    pub peers: Arc<dyn PeerLink>,
+    pub peers: Arc<dyn Peers>,
     pub snapshots: Snapshots,
     /// Creates the proofs of forwarded orders.
     pub operators: Operators,

@@ -15,7 +15,7 @@
 //! needs what another part decides; `paces` says when each part acts without an input, at the
 //! `intervals`.
 
-mod intervals;
+pub(crate) mod intervals;
 mod known;
 mod paces;
 mod parts;
@@ -60,8 +60,8 @@ pub struct Core {
 }
 
 impl Core {
-    /// Begins with its first input: give it [`Input::Restarted`] immediately. `saved` is the plan from
-    /// the disk, with this agent's signature of it as `confirmation`. `rng` must yield other
+    /// Begins with its first input: give it [`Input::Restarted`] immediately. `saved` is the plan
+    /// from the disk, with this agent's signature of it as `confirmation`. `rng` must yield other
     /// numbers in each run of an agent: no ballot may be used twice.
     pub fn new(
         settings: Settings,
@@ -119,8 +119,11 @@ impl Core {
                 self.known.contact.resumed = Some(now.monotonic);
 
                 let is_current = replication::Input::Current(false);
-                self.queue
-                    .extend([Step::Contact, Step::Replication(is_current)]);
+                self.queue.extend([
+                    Step::Health(health::Input::Resumed),
+                    Step::Contact,
+                    Step::Replication(is_current),
+                ]);
             }
             Input::Links(links) => {
                 let peers = links.keys().cloned().collect();
@@ -185,7 +188,10 @@ impl Core {
         let board = &self.known.board;
         let paces = &mut self.paces;
         if paces.health_board.take(now) {
-            let input = health::Input::Board(board.clone());
+            let input = match std::mem::take(&mut self.known.is_board_urgent) {
+                true => health::Input::Board(board.clone()),
+                false => health::Input::BoardRefreshed(board.clone()),
+            };
             self.queue.push_back(Step::Health(input));
         }
         if paces.health.take(now) {

@@ -46,7 +46,7 @@ pub use signature::{Signer, Verifier};
 pub use state::{Board, Judge};
 pub use tree::{Hashes, Leaves};
 pub use types::{Effect, ExchangeError, Input, Notice, Settings};
-pub use view::{AgentView, BoardView, SeenStatus};
+pub use view::{AgentView, BoardView, SeenStatus, StatusEntries};
 
 use crate::now::Now;
 use liveness::Liveness;
@@ -63,6 +63,7 @@ use std::{
     sync::Arc,
     time::{Duration, Instant},
 };
+use urgency::is_urgent;
 
 /// Interval of periodic work.
 const TICK: Duration = Duration::from_secs(1);
@@ -88,6 +89,8 @@ pub struct Gossip {
     tick_at: Instant,
     alarm: Option<Instant>,
     is_view_stale: bool,
+    /// Whether a change since [`Self::take_urgency`] may change a decision.
+    is_urgent: bool,
     /// Start of the last successful exchange with another region, until it is published.
     heard: Option<Instant>,
 }
@@ -122,8 +125,14 @@ impl Gossip {
             tick_at: now,
             alarm: None,
             is_view_stale: true,
+            is_urgent: true,
             heard: None,
         }
+    }
+
+    /// Whether the boards since the last call changed in more than times, counters and evidence.
+    pub(crate) fn take_urgency(&mut self) -> bool {
+        std::mem::take(&mut self.is_urgent)
     }
 
     /// Grows with each start, and whenever the mesh declares us dead.
@@ -184,6 +193,7 @@ impl Gossip {
         self.tick_at = now;
         self.alarm = None;
         self.is_view_stale = true;
+        self.is_urgent = true;
         self.heard = None;
     }
 
@@ -207,6 +217,9 @@ impl Gossip {
     }
 
     fn publish(&mut self, status_entry: StatusEntry, now: Instant, out: &mut Vec<Effect>) {
+        let held = self.board.get(&self.own, status_entry.kind());
+        self.is_urgent |= is_urgent(held.map(|held| &*held.status_entry), &status_entry);
+
         let outcome = self.board.publish(status_entry, &*self.signer, now);
         self.published(outcome, now, out);
     }
@@ -214,6 +227,7 @@ impl Gossip {
     fn certify(&mut self, now: Instant, out: &mut Vec<Effect>) {
         let outcome = self.board.certify(&*self.signer, now);
         if let Ok(true) = outcome {
+            self.is_urgent = true;
             out.push(Effect::Notice(Notice::Recertified));
         }
         self.published(outcome, now, out);
@@ -261,7 +275,10 @@ impl Gossip {
         // Repeated here in case a reload was missed, or the key could not sign a second ago.
         self.certify(now, out);
         self.forget_the_long_dead(now, out);
-        self.is_view_stale |= self.liveness.end_inheritance(now);
+        if self.liveness.end_inheritance(now) {
+            self.is_view_stale = true;
+            self.is_urgent = true;
+        }
     }
 
     /// Makes the peers the agents that are connected.

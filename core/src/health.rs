@@ -73,6 +73,10 @@ pub struct Health {
     is_draining: bool,
     published: Option<Instant>,
     board: Arc<BoardView>,
+    /// Whether something changed since the verdicts were computed.
+    is_unjudged: bool,
+    /// After this the oldest of the observations that count is outdated.
+    fresh_until: Option<Instant>,
     own_view: Arc<BTreeMap<RegionName, OwnView>>,
     verdicts: Arc<BTreeMap<RegionName, RegionVerdict>>,
 }
@@ -108,6 +112,8 @@ impl Health {
             is_draining: false,
             published: None,
             board: Arc::default(),
+            is_unjudged: true,
+            fresh_until: None,
             own_view: Arc::default(),
             verdicts: Arc::default(),
         }
@@ -117,6 +123,11 @@ impl Health {
     pub fn handle(&mut self, input: Input, now: Now, rng: &mut impl Rng, out: &mut Vec<Effect>) {
         match input {
             Input::Started(restored) => self.start(restored, now, rng, out),
+            Input::Resumed => {
+                self.forget_observations(now, out);
+                self.publish(now, out);
+                self.judge(now, out);
+            }
             Input::Tick => self.tick(now, out),
             Input::ProbeFinished(probe) => self.probe_finished(probe, now, out),
             Input::ProbeLost { region, index } => self.probe_lost(&region, index),
@@ -128,6 +139,10 @@ impl Health {
                 self.board = board;
                 self.adopt_role(now, out);
                 self.judge(now, out);
+            }
+            Input::BoardRefreshed(board) => {
+                self.board = board;
+                self.is_unjudged |= self.is_anything_wrong();
             }
         }
     }
@@ -168,6 +183,7 @@ impl Health {
             return;
         }
 
+        self.is_unjudged = true;
         out.push(Effect::Notice(Notice::Observes(is_observing)));
         self.forget_observations(now, out);
         self.publish(now, out);
@@ -254,7 +270,9 @@ impl Health {
             return;
         };
         let policy = &self.settings.policy;
+        let was_definite = tracker.is_definite();
         let changed = tracker.record(index, result, is_inference, ended_ms, policy);
+        self.is_unjudged |= tracker.is_definite() != was_definite;
 
         if let Some(before) = changed.address
             && let Some(seen) = tracker.observations().into_iter().nth(index)
@@ -336,7 +354,10 @@ impl Health {
             self.publish(now, out);
         }
 
-        self.judge(now, out);
+        let is_outdated = self.fresh_until.is_some_and(|until| now.monotonic > until);
+        if own != own_before || self.is_unjudged || is_outdated {
+            self.judge(now, out);
+        }
     }
 
     fn record_own_readiness(&mut self, now: Now) {

@@ -4,10 +4,11 @@
 //! candidate, [`proposer`] commits plans to the register, [`ballots`] and [`confirm`] decide what
 //! to believe. DNS is written from committed plans only, which reach every agent through the board.
 //!
-//! `handle` is the entry; `campaign` performs what election and proposer ask for; `weighing` and
-//! `reading` judge what other agents claim (`trust`); `plans`, `orders` and `member_orders` make
-//! the next plan, and `judging` decides about other leaders' plans (`sightings`); `freezing`,
-//! `own_clock` and `publication` report what this agent knows.
+//! `handle` is the entry, `due` says when it must be called without an input; `campaign` performs
+//! what election and proposer ask for; `weighing` and `reading` judge what other agents claim
+//! (`trust`); `plans`, `orders` and `member_orders` make the next plan, and `judging` decides about
+//! other leaders' plans (`sightings`); `freezing`, `own_clock` and `publication` report what this
+//! agent knows.
 
 pub mod ballots;
 mod board;
@@ -15,6 +16,7 @@ mod campaign;
 pub mod certificate;
 mod clocks;
 pub mod confirm;
+mod due;
 pub mod election;
 mod freezing;
 mod handle;

@@ -6,7 +6,7 @@
 //! [`Core`] is the whole agent; its parts can be driven alone.
 //!
 //! Reading order: [`agent`] → [`gossip`] → [`health`] → [`planning`] → [`recovery`] → [`leader`] →
-//! [`replication`] → [`notify`] → [`admission`].
+//! [`slots`] → [`replication`] → [`notify`] → [`admission`].
 
 pub mod admission;
 pub mod agent;
@@ -21,6 +21,7 @@ pub mod problem_change;
 pub mod recovery;
 pub mod rendezvous;
 pub mod replication;
+pub mod slots;
 pub mod throttle;
 mod ticket;
 

@@ -15,6 +15,7 @@ mod effect;
 mod fetches;
 mod holdings;
 mod input;
+mod lack;
 mod losses;
 mod peers;
 mod plan;

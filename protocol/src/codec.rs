@@ -4,6 +4,8 @@
 //! unmaintained, so only this file names it and a successor can replace it here. Every decode has a
 //! size limit, because otherwise a peer's length prefix would decide how much memory we allocate.
 
+pub(crate) mod bytes;
+
 use serde::{Serialize, de::DeserializeOwned};
 
 /// Largest control message (a peer call, a datagram, a register slot), bytes.

@@ -4,8 +4,11 @@
 //! once, at the boundary, and is valid from then on: it is safe in a path, a DNS label, a metric
 //! label and a log line.
 
-use serde::{Deserialize, Serialize};
-use std::{fmt, str::FromStr};
+use serde::{
+    Deserialize, Serialize,
+    de::{self, Visitor},
+};
+use std::{fmt, marker::PhantomData, str::FromStr};
 
 /// Longest region or agent name, bytes: a region is a DNS label (RFC 1035 §2.3.4).
 pub const NAME_MAX: usize = 63;
@@ -75,21 +78,35 @@ fn check_mesh(kind: &'static str, name: &str) -> Result<(), IdentityError> {
 macro_rules! name_type {
     ($(#[$doc:meta])* $type:ident, $kind:literal, $check:path) => {
         $(#[$doc])*
-        #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-        #[serde(try_from = "String", into = "String")]
-        pub struct $type(String);
+        ///
+        /// Names are compared and copied all the time: copies share the text.
+        #[derive(Debug, Clone, PartialEq, Eq, Hash)]
+        pub struct $type(std::sync::Arc<str>);
 
         impl $type {
             /// Parses a name; see the type for what is allowed.
             pub fn new(name: impl Into<String>) -> Result<Self, $crate::identity::IdentityError> {
-                let name = name.into();
-                $check($kind, &name)?;
-                Ok(Self(name))
+                name.into().parse()
             }
 
             /// The name as text.
             pub fn as_str(&self) -> &str {
                 &self.0
+            }
+        }
+
+        impl Ord for $type {
+            fn cmp(&self, other: &Self) -> std::cmp::Ordering {
+                if std::sync::Arc::ptr_eq(&self.0, &other.0) {
+                    return std::cmp::Ordering::Equal;
+                }
+                self.0.cmp(&other.0)
+            }
+        }
+
+        impl PartialOrd for $type {
+            fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
+                Some(self.cmp(other))
             }
         }
 
@@ -102,26 +119,54 @@ macro_rules! name_type {
         impl std::str::FromStr for $type {
             type Err = $crate::identity::IdentityError;
             fn from_str(name: &str) -> Result<Self, Self::Err> {
-                Self::new(name)
+                $check($kind, name)?;
+                Ok(Self(name.into()))
             }
         }
 
         impl TryFrom<String> for $type {
             type Error = $crate::identity::IdentityError;
             fn try_from(name: String) -> Result<Self, Self::Error> {
-                Self::new(name)
+                name.parse()
             }
         }
 
         impl From<$type> for String {
             fn from(name: $type) -> String {
-                name.0
+                name.as_str().to_owned()
+            }
+        }
+
+        impl serde::Serialize for $type {
+            fn serialize<S: serde::Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+                to.serialize_str(&self.0)
+            }
+        }
+
+        impl<'de> serde::Deserialize<'de> for $type {
+            fn deserialize<D: serde::Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+                from.deserialize_str($crate::identity::Parse(std::marker::PhantomData))
             }
         }
     };
 }
 
 pub(crate) use name_type;
+
+/// Parses a text that is read: as it is, without a copy of its own.
+pub(crate) struct Parse<T>(pub(crate) PhantomData<T>);
+
+impl<T: FromStr<Err = IdentityError>> Visitor<'_> for Parse<T> {
+    type Value = T;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a name")
+    }
+
+    fn visit_str<E: de::Error>(self, name: &str) -> Result<T, E> {
+        name.parse().map_err(E::custom)
+    }
+}
 
 name_type!(
     /// A mesh: a SPIFFE trust domain, dot-separated labels of `a-z0-9-`, for example

@@ -54,6 +54,7 @@ pub struct Envelope {
     pub from: AgentId,
     pub to: AgentId,
     /// The SWIM packet.
+    #[serde(with = "codec::bytes")]
     pub payload: Vec<u8>,
 }
 
@@ -104,6 +105,7 @@ impl PeerRequest {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Attested {
     /// The [`PeerRequest`], encoded.
+    #[serde(with = "codec::bytes")]
     pub request: Vec<u8>,
     /// Who gave the order, and where; none for an agent's own requests.
     pub origin: Option<OrderOrigin>,
@@ -161,6 +163,7 @@ pub enum PeerReply {
         digest: Digest,
         /// Size of the whole encoded catalogue, bytes.
         total: u64,
+        #[serde(with = "codec::bytes")]
         bytes: Vec<u8>,
     },
     /// The version of the same name with other content, if there is one.
@@ -174,6 +177,7 @@ pub enum PeerReply {
     /// The answer to an [`Attested`] request, from an agent with the same token.
     Attested {
         /// The [`PeerReply`], encoded.
+        #[serde(with = "codec::bytes")]
         reply: Vec<u8>,
         /// HMAC-SHA256, see [`Attested::reply_message`].
         mac: [u8; 32],

@@ -1,7 +1,6 @@
-//! Deterministic simulations of the register and of recovery: the same seed always gives the same
-//! run.
+//! Deterministic simulations of whole meshes, and of one region's recovery: the same seed always
+//! gives the same run.
 
 pub mod mesh;
 pub mod random;
 pub mod recovery;
-pub mod register;

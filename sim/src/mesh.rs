@@ -10,8 +10,9 @@
 //! - `world`, `run`, `delivery`: the mesh and its events
 //! - `network`, `links`, `calls`, `watch`: packets, links, streams between agents
 //! - `store`, `slots`, `storage`: object stores and the register's slots in them
-//! - `users`, `orders`, `inject`: endpoints, users, operators, faults
+//! - `users`, `reach`, `orders`, `inject`: endpoints, users, operators, faults
 //! - `laws`, `orders`, `forged`, `healed`: what must hold, always and soon after healing
+//! - `failover`: what must not happen under loss: traffic taken from regions that work
 //! - `batch`, `minimise`: many runs; and the smallest list of faults that still breaks a law
 //! - `core_node`, `keys`, `liar`: an agent around its real core, its signatures, and one that lies
 
@@ -22,6 +23,7 @@ mod core_node;
 mod delivery;
 mod endpoint;
 mod event;
+mod failover;
 mod fault;
 mod forged;
 mod healed;
@@ -37,6 +39,7 @@ mod node;
 mod orders;
 mod outcome;
 mod queue;
+mod reach;
 mod run;
 mod shape;
 mod slots;

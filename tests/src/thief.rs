@@ -14,7 +14,7 @@ use regionmesh::{actors::messages::CoreMessage, address::Address, config::Config
 use regionmesh_core::gossip::{Board, BoardLimits, Digest, ExchangeRequest, skew::ClockReading};
 use regionmesh_mesh::{
     BulkService, GossipTransport, Identity, Mesh, MeshActor, MeshArguments, MeshMetrics, Peer,
-    PeerError, PeerLink, issue_certificate,
+    PeerError, Peers, issue_certificate,
 };
 use regionmesh_protocol::{
     identity::AgentId,

@@ -153,7 +153,7 @@ pub(super) mod tests_support {
                 version: EntryVersion::default(),
                 seen_at,
             };
-            let status_entries = BTreeMap::from([(StatusKind::Observations, seen)]);
+            let status_entries = [(StatusKind::Observations, seen)].into();
 
             board.agents.insert(
                 id,

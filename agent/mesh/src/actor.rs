@@ -8,7 +8,7 @@ use super::{
     dial::{Target, dial},
     endpoint::{self, HANDSHAKE_DEADLINE, HANDSHAKES_AT_ONCE, HandshakeLimiter},
     links::{Inner, Mesh},
-    node::{NodeActor, NodeArguments},
+    sessions::{NodeActor, NodeArguments},
     tls::RELOAD_EVERY,
 };
 use quinn::{Connection, Incoming};

@@ -5,7 +5,7 @@
 
 use super::{
     links::{Inner, Mesh},
-    node::SessionStream,
+    sessions::SessionStream,
     tls::agent_of,
 };
 use quinn::{Connection, ConnectionError, RecvStream, SendStream, VarInt};
@@ -96,7 +96,7 @@ async fn maintain_session(
     peer: &AgentId,
 ) {
     loop {
-        if !inner.has_session(peer) {
+        if !inner.sessions.has(peer) {
             let Ok((mut send, recv)) = connection.open_bi().await else {
                 return;
             };

@@ -46,10 +46,9 @@ pub enum PeerError {
     Malformed(Peer, String),
 }
 
-/// Calls peers' actors: over ractor_cluster in production, over a scripted network in the simulator
-/// and in tests.
+/// Calls other agents: over ractor_cluster in production, over a scripted network in tests.
 #[async_trait]
-pub trait PeerLink: Send + Sync + 'static {
+pub trait Peers: Send + Sync + 'static {
     /// Sends `request` and waits for the answer, at most `timeout`.
     async fn call(
         &self,
@@ -83,7 +82,7 @@ pub trait BulkService: Send + Sync + 'static {
     ) -> Result<(), String>;
 }
 
-/// Receives the mesh's messages for gossip. They are lost while gossip restarts.
+/// Receives the mesh's messages for gossip. They are lost while the core actor restarts.
 #[async_trait]
 pub trait GossipInbox: Send + Sync + 'static {
     /// The mesh connected to this agent.

@@ -7,7 +7,6 @@
 
 mod actor;
 mod ca;
-mod caller;
 mod connection;
 mod dial;
 mod endpoint;
@@ -15,22 +14,18 @@ mod handle;
 mod link_publisher;
 mod links;
 mod metrics;
-mod node;
-mod peer;
 mod published;
-mod rpc;
+mod sessions;
 mod settings;
 mod tls;
 
 pub use actor::MeshActor;
 pub use ca::{CA_CERTIFICATE, CA_KEY, CaError, IssuedPaths, init_authority, issue_certificate};
 pub use endpoint::transport_config;
-pub use handle::{
-    BulkService, GossipInbox, GossipTransport, Peer, PeerError, PeerLink, PeerService,
-};
+pub use handle::{BulkService, GossipInbox, GossipTransport, Peer, PeerError, PeerService, Peers};
 pub use links::{Mesh, MeshArguments};
 pub use metrics::MeshMetrics;
-pub use peer::{PeerActor, PeerArguments};
 pub use published::LinkInfo;
+pub use sessions::{PeerActor, PeerArguments};
 pub use settings::{RegionEndpoint, Settings, TlsConfig, is_host_port};
 pub use tls::{Identity, IdentityError, crypto_provider};

@@ -2,11 +2,10 @@
 
 use super::{
     endpoint::Dialling,
-    handle::{BulkService, GossipInbox, GossipTransport, Peer, PeerError, PeerLink},
+    handle::{BulkService, GossipInbox, GossipTransport, Peer, PeerError, Peers},
     metrics::MeshMetrics,
-    node::Sessions,
     published::{LinkInfo, published_links},
-    rpc::{GROUP, PeerMessage, SCOPE, Wire},
+    sessions::Sessions,
     settings::Settings,
     tls::{Identity, server_name},
 };
@@ -14,7 +13,6 @@ use arc_swap::ArcSwapOption;
 use async_trait::async_trait;
 use parking_lot::Mutex;
 use quinn::{Connection, RecvStream, SendStream};
-use ractor::{ActorRef, rpc::CallResult};
 use regionmesh_protocol::{
     codec,
     identity::{AgentId, RegionName},
@@ -25,10 +23,8 @@ use std::{
     sync::Arc,
     time::{Duration, Instant},
 };
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::watch;
 
-/// Calls in flight to one peer: ractor_cluster has no back-pressure of its own.
-const CALLS_PER_PEER: usize = 256;
 /// How long a bulk connection may take to open.
 const BULK_DIAL_DEADLINE: Duration = Duration::from_secs(5);
 
@@ -74,7 +70,6 @@ pub(crate) struct Inner {
     /// Counts changes of `peers`.
     changes: watch::Sender<u64>,
     bulk_connections: Mutex<BTreeMap<AgentId, Arc<tokio::sync::Mutex<Option<Connection>>>>>,
-    places: Mutex<BTreeMap<AgentId, Arc<Semaphore>>>,
 }
 
 /// The mesh, as the rest of the agent uses it. Stays valid when the mesh actor restarts.
@@ -109,7 +104,6 @@ impl Mesh {
                 peers: Mutex::default(),
                 changes: watch::Sender::default(),
                 bulk_connections: Mutex::default(),
-                places: Mutex::default(),
             }),
         }
     }
@@ -251,7 +245,6 @@ impl Inner {
         self.publish();
         if is_last {
             tracing::info!(peer = %peer, why, "disconnected");
-            self.places.lock().remove(peer);
             self.gossip.link_down(peer);
         }
     }
@@ -335,83 +328,37 @@ impl Inner {
         self.metrics.datagrams.with_label_values(&[outcome]).inc();
     }
 
-    /// The remote reference of a peer's actor, through its ready session.
-    fn actor_of(&self, peer: &AgentId) -> Option<ActorRef<PeerMessage>> {
-        let node = self.sessions.node_of(peer)?;
-        ractor::pg::get_scoped_members(&SCOPE.into(), &GROUP.into())
-            .into_iter()
-            .find(|cell| !cell.get_id().is_local() && cell.get_id().node() == node)
-            .map(Into::into)
-    }
-
-    /// Whether calls to the peer can be made now.
-    pub(crate) fn has_session(&self, peer: &AgentId) -> bool {
-        self.sessions.node_of(peer).is_some()
-    }
-
     fn target(&self, to: &Peer) -> Option<AgentId> {
         match to {
-            Peer::Agent(agent) => self.has_session(agent).then(|| agent.clone()),
+            Peer::Agent(agent) => self.sessions.has(agent).then(|| agent.clone()),
             // The nearest agent may still be starting and have no session yet.
             Peer::Region(region) => self
                 .peers
                 .lock()
                 .iter()
-                .filter(|(id, _)| &id.region == region && self.has_session(id))
+                .filter(|(id, _)| &id.region == region && self.sessions.has(id))
                 .filter_map(|(id, peer)| Some((id, peer.links.last()?.connection.rtt())))
                 .min_by_key(|(_, round_trip)| *round_trip)
                 .map(|(id, _)| id.clone()),
         }
     }
-
-    async fn call(
-        &self,
-        to: &Peer,
-        request: PeerRequest,
-        timeout: Duration,
-    ) -> Result<PeerReply, PeerError> {
-        let not_connected = || PeerError::NotConnected(to.clone());
-        let target = self.target(to).ok_or_else(not_connected)?;
-        let actor = self.actor_of(&target).ok_or_else(not_connected)?;
-
-        // Checked here: at the receiver, an oversized frame would end the whole session.
-        codec::encode(&request)
-            .map_err(|error| PeerError::Malformed(to.clone(), error.to_string()))?;
-
-        let places = self
-            .places
-            .lock()
-            .entry(target.clone())
-            .or_insert_with(|| Arc::new(Semaphore::new(CALLS_PER_PEER)))
-            .clone();
-        let _place = places
-            .try_acquire()
-            .map_err(|_| PeerError::Busy(to.clone()))?;
-
-        match actor
-            .call(|reply| PeerMessage::new(request, reply), Some(timeout))
-            .await
-        {
-            Ok(CallResult::Success(Wire::Ok(reply))) => Ok(reply),
-            Ok(CallResult::Success(Wire::Bad(why))) => Err(PeerError::Malformed(to.clone(), why)),
-            Ok(CallResult::Timeout) => Err(PeerError::TimedOut(to.clone(), timeout)),
-            Ok(CallResult::SenderError) => {
-                Err(PeerError::Broken(to.clone(), "the session ended".into()))
-            }
-            Err(error) => Err(PeerError::Broken(to.clone(), error.to_string())),
-        }
-    }
 }
 
 #[async_trait]
-impl PeerLink for Mesh {
+impl Peers for Mesh {
     async fn call(
         &self,
         to: &Peer,
         request: PeerRequest,
         timeout: Duration,
     ) -> Result<PeerReply, PeerError> {
-        let answer = self.inner.call(to, request, timeout).await;
+        let answer = match self.inner.target(to) {
+            Some(agent) => {
+                let sessions = &self.inner.sessions;
+                sessions.call(&agent, to, request, timeout).await
+            }
+            None => Err(PeerError::NotConnected(to.clone())),
+        };
         let outcome = match &answer {
             Ok(_) => "answered",
             Err(PeerError::NotConnected(_)) => "not-connected",

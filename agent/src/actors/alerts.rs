@@ -24,7 +24,7 @@ use std::time::Duration;
 use tokio::{sync::watch, task::JoinSet};
 use tokio_util::sync::CancellationToken;
 
-/// How often deliveries are published again: the gossip actor may have been restarted.
+/// How often deliveries are published again: the core actor may have restarted.
 const REPUBLISH_INTERVAL: Duration = Duration::from_secs(5);
 
 /// Runs until `stop`; restarts the tasks whenever the receivers are reloaded.

@@ -6,7 +6,7 @@ use crate::{
     refusals::Refusals,
     replication_adapters::{BulkAdapter, StoreAdapter},
 };
-use regionmesh_mesh::{Identity, Mesh, MeshArguments, PeerLink};
+use regionmesh_mesh::{Identity, Mesh, MeshArguments, Peers};
 use regionmesh_replication::BulkServer;
 use regionmesh_store::ModelStore;
 use std::sync::Arc;
@@ -16,9 +16,9 @@ pub(super) struct Network {
     pub(super) identity: Arc<Identity>,
     pub(super) mesh: Mesh,
     /// Calls to other agents.
-    pub(super) peers: Arc<dyn PeerLink>,
+    pub(super) peers: Arc<dyn Peers>,
     /// Calls whose answers must carry an operator's proof.
-    pub(super) proven: Arc<dyn PeerLink>,
+    pub(super) proven: Arc<dyn Peers>,
     pub(super) operators: Operators,
     pub(super) refusals: Refusals,
 }
@@ -38,7 +38,7 @@ impl Network {
             metrics: base.metrics.mesh.clone(),
         });
 
-        let peers: Arc<dyn PeerLink> = Arc::new(mesh.clone());
+        let peers: Arc<dyn Peers> = Arc::new(mesh.clone());
         let refusals = Refusals::new(
             base.metrics.refusals.clone(),
             base.snapshots.problems.clone(),

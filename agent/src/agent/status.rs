@@ -10,7 +10,7 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-/// Interval at which an unchanged status is published again: the core actor may have been restarted.
+/// Interval at which an unchanged status is published again: the core actor may have restarted.
 pub(super) const REPEAT_INTERVAL: Duration = Duration::from_secs(5);
 
 /// What the agent reports about itself: its process, what it serves, and its problems.

@@ -32,7 +32,7 @@ use regionmesh_core::{
     gossip::{AgentView, SeenStatus},
     health::verdict::RegionVerdict,
 };
-use regionmesh_mesh::{LinkInfo, Peer, PeerError, PeerLink};
+use regionmesh_mesh::{LinkInfo, Peer, PeerError, Peers};
 use regionmesh_protocol::{
     identity::AgentId,
     plan::{CommittedPlan, Plan, RegionPlan, TrafficState},
@@ -76,7 +76,7 @@ async fn read_changes(store: Arc<ModelStore>, snapshots: Snapshots) {
 struct NoPeers;
 
 #[async_trait::async_trait]
-impl PeerLink for NoPeers {
+impl Peers for NoPeers {
     async fn call(&self, to: &Peer, _: PeerRequest, _: Duration) -> Result<PeerReply, PeerError> {
         Err(PeerError::NotConnected(to.clone()))
     }

@@ -13,7 +13,7 @@ struct Late {
 }
 
 #[async_trait::async_trait]
-impl PeerLink for Late {
+impl Peers for Late {
     async fn call(&self, to: &Peer, _: PeerRequest, _: Duration) -> Result<PeerReply, PeerError> {
         if self.calls.fetch_add(1, Ordering::Relaxed) < self.connected_after {
             return Err(PeerError::NotConnected(to.clone()));

@@ -3,7 +3,7 @@
 use super::Operators;
 use crate::refusals::{Refusals, reason};
 use async_trait::async_trait;
-use regionmesh_mesh::{Peer, PeerError, PeerLink};
+use regionmesh_mesh::{Peer, PeerError, Peers};
 use regionmesh_protocol::wire::{PeerReply, PeerRequest};
 use std::{sync::Arc, time::Duration};
 
@@ -15,7 +15,7 @@ use std::{sync::Arc, time::Duration};
 /// changes.
 pub(crate) struct AttestedLink {
     /// Sends the calls.
-    pub peers: Arc<dyn PeerLink>,
+    pub peers: Arc<dyn Peers>,
     /// Creates and checks proofs.
     pub operators: Operators,
     /// Counts answers without proof.
@@ -23,7 +23,7 @@ pub(crate) struct AttestedLink {
 }
 
 #[async_trait]
-impl PeerLink for AttestedLink {
+impl Peers for AttestedLink {
     async fn call(
         &self,
         to: &Peer,

@@ -1,7 +1,7 @@
 //! The mesh as replication's transport.
 
 use async_trait::async_trait;
-use regionmesh_mesh::{LinkInfo, Mesh, Peer, PeerError, PeerLink};
+use regionmesh_mesh::{LinkInfo, Mesh, Peer, PeerError, Peers};
 use regionmesh_protocol::{
     identity::AgentId,
     wire::{PeerReply, PeerRequest},
@@ -15,7 +15,7 @@ pub(crate) struct MeshTransport {
     /// Opens bulk streams.
     pub(crate) mesh: Mesh,
     /// Sends calls.
-    pub(crate) peers: Arc<dyn PeerLink>,
+    pub(crate) peers: Arc<dyn Peers>,
     /// The current connections.
     pub(crate) links: watch::Receiver<Arc<BTreeMap<AgentId, LinkInfo>>>,
 }

@@ -6,9 +6,11 @@ use std::time::Duration;
 pub(super) const HEALTH_TICK: Duration = Duration::from_millis(500);
 /// Shortest time between two boards that health reads.
 pub(super) const HEALTH_BOARD_PAUSE: Duration = Duration::from_millis(20);
-/// Longest time between two ticks of the leader part: the resolution of the timeouts of proposer
-/// and election.
-pub(super) const LEADER_TICK: Duration = Duration::from_millis(100);
+/// Longest time between two ticks of the leader part while something is under way: the resolution
+/// of the timeouts of proposer and election.
+pub(crate) const LEADER_TICK: Duration = Duration::from_millis(100);
+/// The same while nothing is: plans that follow from the time alone may be that late.
+pub(crate) const LEADER_IDLE: Duration = Duration::from_millis(500);
 /// Shortest time between two ticks of the leader part, however busy the board is.
 pub(super) const LEADER_PAUSE: Duration = Duration::from_millis(20);
 /// How often replication checks what is due when nothing changes.

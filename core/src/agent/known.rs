@@ -12,6 +12,8 @@ use std::{collections::BTreeMap, sync::Arc, time::Instant};
 #[derive(Debug)]
 pub(super) struct Known {
     pub(super) board: Arc<BoardView>,
+    /// Whether health has not read a board that may change a decision.
+    pub(super) is_board_urgent: bool,
     pub(super) verdicts: Arc<BTreeMap<RegionName, RegionVerdict>>,
     pub(super) plan: Option<Arc<CommittedPlan>>,
     pub(super) plan_clock: PlanClock,
@@ -24,6 +26,7 @@ impl Known {
     pub(super) fn new(now: Instant) -> Self {
         Self {
             board: Arc::default(),
+            is_board_urgent: false,
             verdicts: Arc::default(),
             plan: None,
             plan_clock: PlanClock::new(now),

@@ -1,7 +1,7 @@
 //! When the parts act without an input.
 
 use super::intervals::{
-    HEALTH_BOARD_PAUSE, HEALTH_TICK, LEADER_PAUSE, LEADER_TICK, REPLICATION_BOARD_PAUSE,
+    HEALTH_BOARD_PAUSE, HEALTH_TICK, LEADER_IDLE, LEADER_PAUSE, REPLICATION_BOARD_PAUSE,
     REPLICATION_TICK,
 };
 use std::time::{Duration, Instant};
@@ -24,17 +24,23 @@ impl Paces {
         Self {
             health: Pace::regular(HEALTH_TICK, HEALTH_TICK, now),
             health_board: Pace::on_change(HEALTH_BOARD_PAUSE, now),
-            leader: Pace::regular(LEADER_TICK, LEADER_PAUSE, now),
+            leader: Pace::regular(LEADER_IDLE, LEADER_PAUSE, now),
             replication: Pace::regular(REPLICATION_TICK, REPLICATION_TICK, now),
             replication_board: Pace::on_change(REPLICATION_BOARD_PAUSE, now),
         }
     }
 
-    /// The board changed.
+    /// The board changed in a way that may change a decision.
     pub(super) fn board_changed(&mut self) {
         self.health_board.changed();
         self.leader.changed();
         self.replication_board.changed();
+    }
+
+    /// The board changed in times, counters and evidence alone: it is read at the next tick.
+    pub(super) fn board_refreshed(&mut self) {
+        self.health_board.hasten(self.health.due);
+        self.replication_board.hasten(self.replication.due);
     }
 
     /// The earliest time at which something is due.
@@ -90,6 +96,11 @@ impl Pace {
         self.due = Some(self.due.map_or(self.ready, |due| due.min(self.ready)));
     }
 
+    /// Makes it due at `at` at the latest.
+    pub(super) fn hasten(&mut self, at: Option<Instant>) {
+        self.due = [self.due, at].into_iter().flatten().min();
+    }
+
     /// Whether it is due. If so, it counts as done.
     pub(super) fn take(&mut self, now: Instant) -> bool {
         if self.due.is_none_or(|due| due > now) {
@@ -122,15 +133,38 @@ mod tests {
     }
 
     #[test]
-    fn the_leader_ticks_every_100_ms_and_at_most_every_20_ms_after_changes() {
+    fn an_idle_leader_sleeps_and_ticks_at_most_every_20_ms_after_changes() {
         let start = Instant::now();
-        assert_eq!(
-            done_ms(Paces::start(start).leader, start, false),
-            [0, 100, 200]
-        );
+        assert_eq!(done_ms(Paces::start(start).leader, start, false), [0]);
 
         let busy = done_ms(Paces::start(start).leader, start, true);
         assert_eq!(busy[..4], [0, 20, 40, 60]);
+    }
+
+    #[test]
+    fn a_leader_with_something_under_way_does_not_wait_for_the_idle_tick() {
+        let start = Instant::now();
+        let ms = |ms| start + Duration::from_millis(ms);
+        let mut pace = Paces::start(start).leader;
+        assert!(pace.take(start));
+
+        pace.hasten(Some(ms(100)));
+        pace.hasten(Some(ms(300)));
+        pace.hasten(None);
+        assert!(!pace.take(ms(99)));
+        assert!(pace.take(ms(100)));
+    }
+
+    #[test]
+    fn a_board_with_new_times_alone_is_read_with_the_next_tick() {
+        let start = Instant::now();
+        let ms = |ms| start + Duration::from_millis(ms);
+        let mut paces = Paces::start(start);
+        assert!(paces.health.take(start));
+
+        paces.board_refreshed();
+        assert!(!paces.health_board.take(ms(499)));
+        assert!(paces.health_board.take(ms(500)));
     }
 
     #[test]

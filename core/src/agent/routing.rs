@@ -44,13 +44,21 @@ impl Core {
         for effect in effects {
             self.route_leader(effect, now, out);
         }
+
+        let due = self.parts.leader.next_tick(now);
+        self.paces.leader.hasten(due);
     }
 
     fn route_gossip(&mut self, effect: gossip::Effect, out: &mut Vec<Effect>) {
         match effect {
             gossip::Effect::Board(board) => {
                 self.known.board = board.clone();
-                self.paces.board_changed();
+                if self.gossip.take_urgency() {
+                    self.known.is_board_urgent = true;
+                    self.paces.board_changed();
+                } else {
+                    self.paces.board_refreshed();
+                }
                 self.queue_for_leader(leader::Input::Board(board.clone()));
                 out.push(Effect::Gossip(gossip::Effect::Board(board)));
             }

@@ -15,6 +15,9 @@ use crate::now::{Now, millis};
 use regionmesh_protocol::{identity::AgentId, plan::PlanAge};
 use std::{collections::BTreeSet, time::Instant};
 
+/// Boards of at most so many agents are compared by their owners immediately: naming all of them
+/// costs less than the exchanges that find out which differ.
+const COMPARED_DIRECTLY_MAX: usize = 32;
 /// Most bytes of entries in one request or reply; the rest goes in the next. Keeps each turn short.
 const DELTA_BYTES: usize = 4 << 20;
 
@@ -199,6 +202,7 @@ impl Gossip {
             return false;
         }
         self.is_view_stale = true;
+        self.is_urgent |= changes.iter().any(|change| change.is_urgent);
 
         let is_small = self.is_small();
         let mut known_by = recipients;
@@ -239,7 +243,10 @@ impl Gossip {
                 Compare::Nothing
             }
             Some(Step::Owners(leaves)) => self.owners(leaves),
-            Some(Step::Begin) | None if self.is_small() => self.owners(Leaves::ALL),
+            None if self.is_small() => self.owners(Leaves::ALL),
+            Some(Step::Begin) if self.board.agent_count() <= COMPARED_DIRECTLY_MAX => {
+                self.owners(Leaves::ALL)
+            }
             Some(Step::Begin) => Compare::Branches(self.board.tree().branches()),
             None => Compare::Nothing,
         };

@@ -22,6 +22,7 @@ impl Gossip {
 
         for event in outputs.events {
             self.is_view_stale = true;
+            self.is_urgent = true;
             let notice = self.notice_of(event, now);
             out.push(Effect::Notice(notice));
         }
@@ -55,6 +56,7 @@ impl Gossip {
         for agent in self.liveness.take_forgotten(&owners, is_alive, now) {
             self.board.forget(&agent, now);
             self.is_view_stale = true;
+            self.is_urgent = true;
             out.push(Effect::Notice(Notice::Forgotten {
                 agent,
                 dead_for: FORGET_AFTER,

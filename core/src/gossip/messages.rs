@@ -2,8 +2,8 @@
 //!
 //! To compare two boards takes up to three exchanges: the hashes of the branches, answered by the
 //! leaves of those that differ; the digests of the owners in leaves that differ, answered by those
-//! of the other side and what the asker lacks; and what the answerer lacks. A small mesh begins
-//! with the second.
+//! of the other side and what the asker lacks; and what the answerer lacks. A mesh of a few dozen
+//! agents begins with the second.
 
 use super::{
     delta::Delta,

@@ -3,6 +3,7 @@
 use super::{
     digest::{Lack, OwnerDigest},
     tree::{leaf_of, owner_hash},
+    view::{SeenStatus, StatusEntries},
 };
 use regionmesh_protocol::{
     identity::AgentId,
@@ -26,6 +27,8 @@ pub struct SeenEntry {
 #[derive(Debug, Clone)]
 pub(super) struct Owner {
     pub(super) entries: BTreeMap<StatusKind, SeenEntry>,
+    /// The same, as the rest of the agent reads it.
+    pub(super) shown: StatusEntries,
     pub(super) chain: Vec<Vec<u8>>,
     /// Version of the certificate's entry.
     pub(super) certified: EntryVersion,
@@ -33,7 +36,7 @@ pub(super) struct Owner {
     pub(super) last_seen_at: Instant,
     /// Where it is in the hash tree.
     pub(super) leaf: u8,
-    /// Of `entries`, see [`Self::summarize`].
+    /// Of `entries`, see [`Self::hold`].
     pub(super) digest: OwnerDigest,
     pub(super) hash: u64,
 }
@@ -42,6 +45,7 @@ impl Owner {
     pub(super) fn new(name: &AgentId, now: Instant) -> Self {
         Self {
             entries: BTreeMap::new(),
+            shown: StatusEntries::default(),
             chain: Vec::new(),
             certified: EntryVersion::default(),
             chain_checked_at: now,
@@ -50,6 +54,32 @@ impl Owner {
             digest: OwnerDigest::default(),
             hash: 0,
         }
+    }
+
+    pub(super) fn clear(&mut self) {
+        self.entries.clear();
+        self.shown.clear();
+    }
+
+    /// Replaces the entry of this kind.
+    pub(super) fn hold(&mut self, seen: SeenEntry) {
+        let Entry {
+            owner,
+            kind,
+            version,
+            ..
+        } = &*seen.entry;
+        let shown = SeenStatus {
+            status_entry: seen.status_entry.clone(),
+            version: *version,
+            seen_at: seen.seen_at,
+        };
+        let owner = owner.clone();
+        let kind = *kind;
+
+        self.shown.insert(kind, shown);
+        self.entries.insert(kind, seen);
+        self.summarize(&owner);
     }
 
     pub(super) fn bytes(&self) -> usize {
@@ -64,8 +94,7 @@ impl Owner {
             .unwrap_or_default()
     }
 
-    /// To be called after every change of the entries.
-    pub(super) fn summarize(&mut self, name: &AgentId) {
+    fn summarize(&mut self, name: &AgentId) {
         self.digest = self.current_digest();
         self.hash = owner_hash(name, &self.digest);
     }

@@ -3,7 +3,7 @@
 use super::{
     Gossip,
     types::{Effect, Notice},
-    view::{AgentView, BoardView, SeenStatus},
+    view::{AgentView, BoardView, StatusEntries},
 };
 use regionmesh_protocol::identity::AgentId;
 use std::{collections::BTreeMap, sync::Arc};
@@ -20,7 +20,7 @@ impl Gossip {
         for agent in alive {
             agents.entry(agent.clone()).or_insert_with(|| AgentView {
                 is_alive: true,
-                status_entries: BTreeMap::new(),
+                status_entries: StatusEntries::default(),
             });
         }
 
@@ -37,18 +37,9 @@ impl Gossip {
         let is_alive = self.membership.alive().contains(owner)
             || self.liveness.is_inherited(owner)
             || *owner == self.own;
-        let status_entries = self.board.entries(owner).map(|held| {
-            let seen = SeenStatus {
-                status_entry: held.status_entry.clone(),
-                version: held.entry.version,
-                seen_at: held.seen_at,
-            };
-            (held.entry.kind, seen)
-        });
-
         AgentView {
             is_alive,
-            status_entries: status_entries.collect(),
+            status_entries: self.board.shown(owner),
         }
     }
 }

@@ -84,6 +84,10 @@ pub(super) struct Spread {
     has_routine_news: bool,
     /// Whether the next comparison is with another region.
     is_abroad_next: bool,
+    /// When something is due next, unless something changed since it was computed: every packet
+    /// asks for it.
+    due: Option<Instant>,
+    is_changed: bool,
 }
 
 impl Spread {
@@ -96,21 +100,26 @@ impl Spread {
             relayed_at: None,
             has_routine_news: false,
             is_abroad_next: true,
+            due: None,
+            is_changed: true,
         }
     }
 
     /// A new connection: compare boards.
     pub(super) fn link_up(&mut self, peer: &AgentId, now: Instant) {
+        self.is_changed = true;
         let entry = self.peers.entry(peer.clone()).or_default();
         entry.schedule(now, Step::Begin);
     }
 
     pub(super) fn link_down(&mut self, peer: &AgentId) {
+        self.is_changed = true;
         self.peers.remove(peer);
     }
 
     /// Drops the peers that are not in `links`; returns those of `links` that are no peers yet.
     pub(super) fn reconcile(&mut self, links: &BTreeSet<AgentId>) -> Vec<AgentId> {
+        self.is_changed = true;
         self.peers.retain(|peer, _| links.contains(peer));
         links
             .iter()
@@ -153,6 +162,7 @@ impl Spread {
     }
 
     fn send_news_at(&mut self, at: Instant) {
+        self.is_changed = true;
         self.news_at = Some(self.news_at.map_or(at, |earlier| earlier.min(at)));
     }
 
@@ -166,6 +176,7 @@ impl Spread {
     }
 
     fn compare_with_random_peer(&mut self, now: Instant, rng: &mut impl Rng) {
+        self.is_changed = true;
         let own_region = &self.own_region;
         let idle = self
             .peers
@@ -185,6 +196,11 @@ impl Spread {
 
     /// Exchanges to begin now. At most one per peer is under way.
     pub(super) fn take_due(&mut self, now: Instant, rng: &mut impl Rng) -> Vec<Due> {
+        if !self.is_changed && self.due.is_none_or(|at| at > now) {
+            return Vec::new();
+        }
+
+        self.is_changed = true;
         if self.news_at.is_some_and(|at| at <= now) {
             self.distribute_news(now, rng);
         }
@@ -246,6 +262,7 @@ impl Spread {
 
     /// The exchange that begins does not send all that the peer lacks.
     pub(super) fn compare_again(&mut self, peer: &AgentId, now: Instant) {
+        self.is_changed = true;
         if let Some(peer) = self.peers.get_mut(peer) {
             peer.schedule(now, Step::Begin);
         }
@@ -253,6 +270,7 @@ impl Spread {
 
     /// An exchange ended; `next` is the next step with this peer.
     pub(super) fn ended(&mut self, peer: &AgentId, next: Option<Step>, now: Instant) {
+        self.is_changed = true;
         if let Some(peer) = self.peers.get_mut(peer) {
             peer.is_in_flight = false;
             if let Some(next) = next {
@@ -263,6 +281,7 @@ impl Spread {
 
     /// An exchange failed: boards are compared again in a while, which repairs what was lost.
     pub(super) fn failed(&mut self, peer: &AgentId, now: Instant) {
+        self.is_changed = true;
         if let Some(peer) = self.peers.get_mut(peer) {
             peer.is_in_flight = false;
             peer.news.clear();
@@ -271,7 +290,14 @@ impl Spread {
     }
 
     /// When [`Self::take_due`] has something next.
-    pub(super) fn next_due(&self) -> Option<Instant> {
+    pub(super) fn next_due(&mut self) -> Option<Instant> {
+        if std::mem::take(&mut self.is_changed) {
+            self.due = self.earliest();
+        }
+        self.due
+    }
+
+    fn earliest(&self) -> Option<Instant> {
         self.peers
             .values()
             .filter(|peer| !peer.is_in_flight)

@@ -11,6 +11,7 @@ use super::{
     limits::BoardLimits,
     owner::{Owner, SeenEntry},
     tree::{Leaves, Tree},
+    view::StatusEntries,
 };
 use regionmesh_protocol::{
     identity::{AgentId, MeshName},
@@ -76,6 +77,12 @@ impl Board {
             .get(owner)
             .into_iter()
             .flat_map(|held| held.entries.values())
+    }
+
+    /// An owner's entries, as the rest of the agent reads them.
+    pub(super) fn shown(&self, owner: &AgentId) -> StatusEntries {
+        let owner = self.owners.get(owner);
+        owner.map(|owner| owner.shown.clone()).unwrap_or_default()
     }
 
     /// One entry.
@@ -272,24 +279,18 @@ impl Board {
         if let StatusEntry::Certificate(chain) = &status_entry {
             // Entries under the old key can no longer be proven to a peer: the owner signs them
             // again, or they are from an earlier run and void.
-            owner.entries.clear();
+            owner.clear();
             owner.chain.clone_from(chain);
             owner.certified = entry.version;
             owner.chain_checked_at = now;
         }
 
         owner.last_seen_at = now;
-        let entry = Arc::new(entry);
-        owner.entries.insert(
-            entry.kind,
-            SeenEntry {
-                entry: entry.clone(),
-                status_entry: Arc::new(status_entry),
-                seen_at: now,
-            },
-        );
-
-        owner.summarize(&entry.owner);
+        owner.hold(SeenEntry {
+            entry: Arc::new(entry),
+            status_entry: Arc::new(status_entry),
+            seen_at: now,
+        });
         self.bytes += owner.bytes();
     }
 }

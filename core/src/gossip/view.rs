@@ -4,7 +4,12 @@ use regionmesh_protocol::{
     identity::AgentId,
     status::{Holdings, StatusEntry, StatusKind, entry::EntryVersion},
 };
-use std::{collections::BTreeMap, sync::Arc, time::Instant};
+use std::{
+    collections::BTreeMap,
+    ops::{Deref, DerefMut},
+    sync::Arc,
+    time::Instant,
+};
 
 /// One entry's content, and when it arrived.
 #[derive(Debug, Clone)]
@@ -16,12 +21,42 @@ pub struct SeenStatus {
     pub seen_at: Instant,
 }
 
+/// The entries of one agent. Views of the board share them as long as the agent publishes nothing.
+#[derive(Debug, Clone, Default)]
+pub struct StatusEntries(Arc<BTreeMap<StatusKind, SeenStatus>>);
+
+impl Deref for StatusEntries {
+    type Target = BTreeMap<StatusKind, SeenStatus>;
+
+    fn deref(&self) -> &Self::Target {
+        &self.0
+    }
+}
+
+impl DerefMut for StatusEntries {
+    fn deref_mut(&mut self) -> &mut Self::Target {
+        Arc::make_mut(&mut self.0)
+    }
+}
+
+impl FromIterator<(StatusKind, SeenStatus)> for StatusEntries {
+    fn from_iter<T: IntoIterator<Item = (StatusKind, SeenStatus)>>(entries: T) -> Self {
+        Self(Arc::new(entries.into_iter().collect()))
+    }
+}
+
+impl<const N: usize> From<[(StatusKind, SeenStatus); N]> for StatusEntries {
+    fn from(entries: [(StatusKind, SeenStatus); N]) -> Self {
+        entries.into_iter().collect()
+    }
+}
+
 /// What is known of one agent.
 #[derive(Debug, Clone, Default)]
 pub struct AgentView {
     /// Whether the agent is alive by SWIM.
     pub is_alive: bool,
-    pub status_entries: BTreeMap<StatusKind, SeenStatus>,
+    pub status_entries: StatusEntries,
 }
 
 impl AgentView {

@@ -58,7 +58,7 @@ struct AddressTracker {
     reason: Option<String>,
     /// Whether it is gray and no worse.
     is_gray: bool,
-    quantile_us: Option<u64>,
+    quantile_percent: u8,
 }
 
 impl EndpointTracker {
@@ -74,7 +74,7 @@ impl EndpointTracker {
             inference: None,
             reason: None,
             is_gray: false,
-            quantile_us: None,
+            quantile_percent: 0,
         };
 
         let addresses = addresses.iter().map(new).collect();
@@ -209,12 +209,18 @@ impl AddressTracker {
             self.gray.record(success_us, &policy.gray);
         }
         self.reason = self.gray.reason(&policy.gray);
-        self.quantile_us = self.gray.quantile_us(policy.gray.quantile_percent);
+        self.quantile_percent = policy.gray.quantile_percent;
 
         let gray = self.gray.condition(&policy.gray);
-        self.is_gray = gray > self.probes.condition();
+        let probes = match self.probes.is_reached_again(&policy.probes) {
+            // After a partition a leader may be elected at this moment: it must not take regions
+            // out for what is over.
+            true => Condition::Suspect,
+            false => self.probes.condition(),
+        };
+        self.is_gray = gray > probes;
 
-        let after = match (self.probes.condition(), gray) {
+        let after = match (probes, gray) {
             // Unknown is no better than gray.
             (Condition::Unknown, Condition::Healthy) => Condition::Unknown,
             (probes, gray) => probes.max(gray),
@@ -245,7 +251,7 @@ impl AddressTracker {
             since_ms: self.since_ms,
             probed_ms: self.probed_ms,
             round_trip_us: self.probes.round_trip_us(),
-            quantile_us: self.quantile_us,
+            quantile_us: self.gray.quantile_us(self.quantile_percent),
             error_bp: self.gray.error_bp(),
             inference: self.inference,
         }

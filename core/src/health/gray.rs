@@ -90,6 +90,11 @@ impl GrayWindow {
             clear,
         );
 
+        if policy.latency_ms == 0 {
+            self.is_slow = false;
+            return;
+        }
+
         let quantile_us = self.quantile_us(policy.quantile_percent);
         // Without a success there is no time to judge; the errors suffice.
         self.is_slow = quantile_us.is_some_and(|us| {

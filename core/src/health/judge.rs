@@ -22,12 +22,19 @@ use std::{
 /// An observation older than this does not count: five publications were missed.
 pub(super) const FRESH: Duration = Duration::from_secs(10);
 
+/// The same if its agent is dead by membership; then only what it sees healthy counts. A partition
+/// that takes agents away leaves others that must not take regions out alone at that moment: a
+/// leader without a majority gives up after this time.
+const FRESH_WHEN_DEAD: Duration = Duration::from_secs(5);
+
 /// What one agent has published.
 pub(super) struct Report<'a> {
     pub(super) agent: &'a AgentId,
     pub(super) observations: &'a Observations,
-    /// Whether it is recent and its agent alive.
+    /// Whether it is recent.
     pub(super) is_fresh: bool,
+    is_alive: bool,
+    seen_at: Instant,
 }
 
 impl<'a> Report<'a> {
@@ -37,13 +44,36 @@ impl<'a> Report<'a> {
         let StatusEntry::Observations(observations) = &*seen.status_entry else {
             return None;
         };
-        let age = now.saturating_duration_since(seen.seen_at);
-
-        Some(Self {
+        let mut report = Self {
             agent,
             observations,
-            is_fresh: view.is_alive && age <= FRESH,
-        })
+            is_fresh: false,
+            is_alive: view.is_alive,
+            seen_at: seen.seen_at,
+        };
+        report.is_fresh = now <= report.fresh_until();
+
+        Some(report)
+    }
+
+    /// What this agent observes at present.
+    pub(super) fn own(agent: &'a AgentId, observations: &'a Observations, now: Instant) -> Self {
+        Self {
+            agent,
+            observations,
+            is_fresh: true,
+            is_alive: true,
+            seen_at: now,
+        }
+    }
+
+    /// Afterwards it is not recent any more.
+    pub(super) fn fresh_until(&self) -> Instant {
+        let fresh_for = match self.is_alive {
+            true => FRESH,
+            false => FRESH_WHEN_DEAD,
+        };
+        self.seen_at + fresh_for
     }
 
     /// What the agent observes of `region`.
@@ -71,7 +101,7 @@ impl<'a> Report<'a> {
             agent: self.agent,
             condition,
             evidence,
-            is_fresh: self.is_fresh,
+            is_fresh: self.is_fresh && (self.is_alive || condition == Condition::Healthy),
         }
     }
 }
@@ -99,6 +129,7 @@ pub(super) fn judge(
         let own: Vec<Opinion<'_>> = reports
             .iter()
             .filter(of_region)
+            .filter(|report| report.is_alive)
             .filter(|report| report.observations.own_address == Some(*address))
             .filter_map(|report| Some(report.opinion(report.observations.own?, "")))
             .collect();
@@ -131,6 +162,7 @@ pub(super) fn judge(
     let own: Vec<Opinion<'_>> = reports
         .iter()
         .filter(of_region)
+        .filter(|report| report.is_alive)
         .filter_map(|report| {
             let own = report.observations.own?;
             let speaks_for_one = report

@@ -230,6 +230,13 @@ impl ProbeTracker {
         }
     }
 
+    /// Whether it failed by silence alone and has answered since, if not often enough in a row: it
+    /// is reached again, and may never have failed.
+    pub(crate) fn is_reached_again(&self, policy: &ProbePolicy) -> bool {
+        let is_silent = self.silent_for_ms >= policy.silent_ms;
+        self.condition == Condition::Failed && !self.is_definite && !is_silent
+    }
+
     /// Whether the next probe confirms a failure that was just seen, at a quicker pace.
     pub(crate) fn is_confirming(&self, policy: &ProbePolicy) -> bool {
         self.condition != Condition::Failed && self.failures.is_confirming(policy)

@@ -3,6 +3,7 @@
 mod addresses;
 mod observing;
 mod own_region;
+mod partitions;
 mod probing;
 mod world;
 

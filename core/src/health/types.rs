@@ -94,6 +94,8 @@ pub struct FinishedProbe {
 pub enum Input {
     /// The first input.
     Started(Restored),
+    /// The process was suspended or stalled: what it observed before is outdated.
+    Resumed,
     /// Time passed. At least every 500 ms: opinions grow old, and `OwnServing` is sampled.
     Tick,
     /// The probe that [`Effect::Probe`] asked for ended.
@@ -113,6 +115,8 @@ pub enum Input {
     /// Whether the embedded model server is ready. Only remembered: `Tick` acts on it.
     OwnServing(bool),
     Board(Arc<BoardView>),
+    /// As `Board`, where nothing changed but times, counters and evidence.
+    BoardRefreshed(Arc<BoardView>),
 }
 
 /// What to do.

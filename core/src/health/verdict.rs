@@ -52,7 +52,7 @@ pub struct Opinion<'a> {
     pub condition: Condition,
     /// The evidence; the reason quotes it, shortened.
     pub evidence: &'a str,
-    /// Whether the opinion is recent and its agent alive; only then does it count.
+    /// Whether the opinion is recent; only then does it count.
     pub is_fresh: bool,
 }
 

@@ -7,12 +7,13 @@ use super::{
     verdict::{AddressVerdict, RegionVerdict},
 };
 use crate::now::Now;
-use regionmesh_protocol::identity::RegionName;
+use regionmesh_protocol::{identity::RegionName, status::condition::Condition};
 use std::{collections::BTreeMap, sync::Arc};
 
 impl Health {
     /// Computes every verdict from the board and our own observations.
     pub(super) fn judge(&mut self, now: Now, out: &mut Vec<Effect>) {
+        self.is_unjudged = false;
         self.view(now, out);
         let verdicts = self.compute(now);
         if *self.verdicts == verdicts {
@@ -41,22 +42,34 @@ impl Health {
         out.push(Effect::Verdicts(self.verdicts.clone()));
     }
 
-    fn compute(&self, now: Now) -> BTreeMap<RegionName, RegionVerdict> {
-        let own = self.observations();
-        let mut reports = vec![Report {
-            agent: &self.settings.id,
-            observations: &own,
-            is_fresh: true,
-        }];
+    /// Whether some region is not healthy: then the reasons of verdicts change with the evidence.
+    pub(super) fn is_anything_wrong(&self) -> bool {
+        let mut verdicts = self.verdicts.values();
+        verdicts.any(|verdict| verdict.condition != Condition::Healthy)
+    }
 
-        for (agent, view) in &self.board.agents {
+    fn compute(&mut self, now: Now) -> BTreeMap<RegionName, RegionVerdict> {
+        let own = self.observations();
+        let board = self.board.clone();
+        let own_id = self.settings.id.clone();
+        let mut reports = vec![Report::own(&own_id, &own, now.monotonic)];
+        self.fresh_until = None;
+
+        for (agent, view) in &board.agents {
             // A region that is not in our configuration has no vote, whatever its certificate says.
             let is_configured = self.settings.endpoints.contains_key(&agent.region);
             if *agent == self.settings.id || !is_configured {
                 continue;
             }
 
-            reports.extend(Report::of(agent, view, now.monotonic));
+            let Some(report) = Report::of(agent, view, now.monotonic) else {
+                continue;
+            };
+            if report.is_fresh {
+                let until = report.fresh_until();
+                self.fresh_until = Some(self.fresh_until.map_or(until, |first| first.min(until)));
+            }
+            reports.push(report);
         }
 
         let now_ms = self.shift.wall_ms(self.clock.ms(now.monotonic));

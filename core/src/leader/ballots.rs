@@ -39,6 +39,8 @@ pub struct KnownBallots {
     members: BTreeSet<RegionName>,
     /// How far each acceptor says it has come.
     acceptors: BTreeMap<RegionName, Reach>,
+    /// How far a majority of them has come: asked for at every tick, for each ballot on the board.
+    majority: Reach,
     /// The highest ballot that each acceptor named.
     named: BTreeMap<RegionName, Ballot>,
     /// The highest believable ballot that was heard of.
@@ -50,6 +52,7 @@ impl KnownBallots {
     pub(crate) fn set_members(&mut self, members: &BTreeSet<RegionName>) {
         if self.members != *members {
             self.members.clone_from(members);
+            self.majority = self.reach_of_majority();
         }
     }
 
@@ -67,6 +70,7 @@ impl KnownBallots {
 
             self.acceptors
                 .insert(region.clone(), Reach { seq, ..reach });
+            self.majority = self.reach_of_majority();
         }
 
         match reply.ballot() {
@@ -88,6 +92,10 @@ impl KnownBallots {
 
     /// How far a majority of the acceptors has come.
     pub fn majority(&self) -> Reach {
+        self.majority
+    }
+
+    fn reach_of_majority(&self) -> Reach {
         let all = self
             .members
             .iter()

@@ -91,6 +91,11 @@ impl Election {
         self.known.highest()
     }
 
+    /// Whether this agent waits to be a candidate, or is one.
+    pub(super) fn is_campaigning(&self) -> bool {
+        matches!(self.phase, Phase::Waiting { .. } | Phase::Asking { .. })
+    }
+
     /// What this agent knows of ballots.
     pub fn known(&self) -> &KnownBallots {
         &self.known

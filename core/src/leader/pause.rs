@@ -15,6 +15,10 @@ pub(super) struct AddressPause {
 }
 
 impl AddressPause {
+    pub(super) fn is_waiting(&self) -> bool {
+        self.since.is_some()
+    }
+
     /// The plan that is to be proposed now.
     pub(super) fn pass(
         &mut self,

@@ -85,7 +85,8 @@ pub struct LeaderView {
 pub enum Input {
     /// The first input, apart from those that are only remembered.
     Start(Box<Start>),
-    /// Time passed, or the board or the verdicts changed. At least every 100 ms.
+    /// Time passed, or the board or the verdicts changed. Every 500 ms, and every 100 ms while
+    /// something is under way.
     Tick,
     Board(Arc<BoardView>),
     Verdicts(Arc<BTreeMap<RegionName, RegionVerdict>>),

@@ -33,6 +33,8 @@ pub(super) struct Own {
 #[derive(Debug, Default)]
 pub(super) struct Peers {
     catalogues: BTreeMap<RegionName, (Digest, Arc<Catalogue>)>,
+    /// Counts changes of the catalogues.
+    pub(super) changes: u64,
     pub(super) unknown: UnknownCatalogues,
     /// When reading a region's catalogue last failed.
     failed: BTreeMap<RegionName, Instant>,
@@ -124,6 +126,7 @@ impl Peers {
     ) {
         out.push(Effect::PeerCatalogue(region.clone(), catalogue.clone()));
         self.catalogues.insert(region, (digest, catalogue));
+        self.changes += 1;
     }
 
     /// Reading a catalogue ended. Returns whether it is known now.

@@ -4,6 +4,7 @@ use super::{
     effect::{Effect, Notice},
     fetches::Fetches,
     input::{Input, Scan},
+    lack::Lack,
     peers::{Own, Peers},
     scanning::Scanning,
     settings::Settings,
@@ -30,6 +31,7 @@ pub struct Replication {
     /// Deletions that were recorded and not carried out to the end.
     pub(super) unfinished: Vec<Tombstone>,
     pub(super) peers: Peers,
+    pub(super) lack: Option<Arc<Lack>>,
     pub(super) fetches: Fetches,
     pub(super) is_converging: bool,
     pub(super) converge_after: Instant,
@@ -47,6 +49,7 @@ impl Replication {
             own: None,
             unfinished: Vec::new(),
             peers: Peers::default(),
+            lack: None,
             fetches: Fetches::new(),
             is_converging: false,
             converge_after: now.monotonic,

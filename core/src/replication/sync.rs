@@ -2,38 +2,32 @@
 
 use super::{
     effect::{Effect, Notice},
-    plan::{SyncAction, plan_sync},
+    lack::Lack,
+    plan::SyncAction,
     replicator::Replication,
     settings::RETRY,
 };
 use crate::now::Now;
 use regionmesh_protocol::models::manifest::VersionSummary;
+use std::sync::Arc;
 
 impl Replication {
     /// Starts what is missing and not under way.
     pub(super) fn sync(&mut self, now: Now, out: &mut Vec<Effect>) {
-        let Some(own) = &self.own else { return };
-        let mut actions = Vec::new();
-        let mut wanted = Vec::new();
-        for action in plan_sync(&own.catalogue, &self.peers.catalogues()) {
-            match action {
-                SyncAction::Fetch { version, regions } => wanted.push((version, regions)),
-                other => actions.push(other),
-            }
-        }
-
-        let missing = wanted.iter().map(|(version, _)| version.clone()).collect();
-        self.fetches.note_missing(&missing, now.monotonic);
+        let Some(lack) = self.lack() else { return };
+        let missing = lack.wanted.iter().map(|(version, _)| version.clone());
+        self.fetches.note_missing(&missing.collect(), now.monotonic);
 
         // Renames first: a conflicting version is moved before the winner is fetched.
-        let must_wait = !actions.is_empty();
-        actions.extend(self.unfinished.iter().cloned().map(SyncAction::Delete));
+        let must_wait = !lack.actions.is_empty();
+        let unfinished = self.unfinished.iter().cloned().map(SyncAction::Delete);
+        let actions = lack.actions.iter().cloned().chain(unfinished).collect();
         self.converge(actions, now, out);
         if must_wait {
             return;
         }
 
-        for (version, holders) in wanted {
+        for (version, holders) in lack.wanted.iter().cloned() {
             let is_full = self.fetches.running_count() >= self.settings.parallel_versions;
             let is_due = !is_full && self.fetches.may_start(&version);
             if !is_due || !self.view.is_ours(&version.content.0) {
@@ -45,6 +39,20 @@ impl Replication {
                 self.fetches.start(version, sources, now.monotonic, out);
             }
         }
+    }
+
+    /// What the region lacks. Computed again only where a catalogue changed.
+    fn lack(&mut self) -> Option<Arc<Lack>> {
+        let own = &self.own.as_ref()?.catalogue;
+        let changes = self.peers.changes;
+        let is_known = |lack: &&Arc<Lack>| lack.is_of(own, changes);
+
+        if let Some(lack) = self.lack.as_ref().filter(is_known) {
+            return Some(lack.clone());
+        }
+        let lack = Arc::new(Lack::new(own, &self.peers));
+        self.lack = Some(lack.clone());
+        Some(lack)
     }
 
     /// Applies tombstones, aliases and renames, unless another agent of the region does or it is

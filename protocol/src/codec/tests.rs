@@ -40,3 +40,14 @@ fn an_oversized_value_is_refused_before_it_is_sent() {
     let value = vec![0u8; MESSAGE_LIMIT + 1];
     assert!(matches!(encode(&value), Err(CodecError::TooLarge { .. })));
 }
+
+#[test]
+fn byte_strings_are_encoded_as_lists_of_bytes_are() {
+    #[derive(Debug, PartialEq, serde::Serialize, serde::Deserialize)]
+    struct Whole(#[serde(with = "super::bytes")] Vec<u8>);
+
+    let list: Vec<u8> = (0..=255).cycle().take(1_000).collect();
+    let encoded = encode(&list).unwrap();
+    assert_eq!(encode(&Whole(list.clone())), Ok(encoded.clone()));
+    assert_eq!(decode(&encoded), Ok(Whole(list)));
+}

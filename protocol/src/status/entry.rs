@@ -46,8 +46,10 @@ pub struct Entry {
     /// Its version; unique among all entries of the owner.
     pub version: EntryVersion,
     /// The encoded [`StatusEntry`](crate::status::StatusEntry).
+    #[serde(with = "codec::bytes")]
     pub payload: Vec<u8>,
     /// The owner's signature over all of the above and the mesh's name.
+    #[serde(with = "codec::bytes")]
     pub signature: Vec<u8>,
 }
 

@@ -29,6 +29,9 @@ enum Command {
         /// How many runs
         #[arg(long, default_value_t = 1)]
         runs: u64,
+        /// Report a violation with all faults of its run, not the few that it needs
+        #[arg(long)]
+        all_faults: bool,
         #[command(flatten)]
         mesh: Mesh,
     },
@@ -58,7 +61,7 @@ struct Mesh {
     /// Which faults there are
     #[arg(long, value_enum, default_value_t)]
     profile: Profile,
-    /// With one agent whose key is stolen
+    /// With one agent whose key is stolen, or one store whose credentials are
     #[arg(long)]
     liar: bool,
     /// With agents that sign whatever a leader proposes
@@ -108,9 +111,14 @@ impl Mesh {
 /// Runs the command line of this process. 0: no law was broken; 1: one was; 2: bad usage.
 pub fn command() -> ExitCode {
     match Cli::parse().command {
-        Command::Run { seed, runs, mesh } => {
+        Command::Run {
+            seed,
+            runs,
+            all_faults,
+            mesh,
+        } => {
             let batch = run_batch(seed, runs, &mesh.options());
-            report(&batch, &mesh)
+            report(&batch, &mesh, all_faults)
         }
         Command::Replay { seed, faults, mesh } => {
             let outcome = play(seed, &mesh.options(), faults.as_deref(), true);
@@ -123,12 +131,14 @@ pub fn command() -> ExitCode {
     }
 }
 
-fn report(batch: &Batch, mesh: &Mesh) -> ExitCode {
+fn report(batch: &Batch, mesh: &Mesh, has_all_faults: bool) -> ExitCode {
     println!(
-        "{} runs, {} events, {:.1} region-hours in {:.1} s: {:.0} region-hours per minute",
+        "{} runs, {} events, {:.1} region-hours ({:.2} region-days) in {:.1} s: {:.0} region-hours \
+            per minute",
         batch.runs,
         batch.events,
         batch.region_ms as f64 / 3.6e6,
+        batch.region_ms as f64 / 86.4e6,
         batch.duration.as_secs_f64(),
         batch.region_hours_per_minute(),
     );
@@ -141,7 +151,11 @@ fn report(batch: &Batch, mesh: &Mesh) -> ExitCode {
     }
 
     if let Some(failed) = &batch.failed {
-        explain(failed, mesh);
+        let minimal = match has_all_faults {
+            true => play_all(failed, mesh),
+            false => minimise(failed, &mesh.options()),
+        };
+        explain(failed, &minimal, mesh);
         return ExitCode::FAILURE;
     }
     let missing = batch.missing(&mesh.options());
@@ -157,9 +171,17 @@ fn report(batch: &Batch, mesh: &Mesh) -> ExitCode {
     ExitCode::SUCCESS
 }
 
-/// Prints the smallest schedule that breaks the law as well, and how to play it again.
-fn explain(failed: &Outcome, mesh: &Mesh) {
-    let Minimal { only, outcome } = minimise(failed, &mesh.options());
+/// The failed run with its whole schedule.
+fn play_all(failed: &Outcome, mesh: &Mesh) -> Minimal {
+    Minimal {
+        only: (0..failed.faults.len()).collect(),
+        outcome: play(failed.seed, &mesh.options(), None, true),
+    }
+}
+
+/// Prints a schedule that breaks the law, and how to play it again.
+fn explain(failed: &Outcome, minimal: &Minimal, mesh: &Mesh) {
+    let Minimal { only, outcome } = minimal;
     let numbers: Vec<String> = only.iter().map(ToString::to_string).collect();
 
     println!(
@@ -168,7 +190,7 @@ fn explain(failed: &Outcome, mesh: &Mesh) {
         only.len(),
         failed.faults.len()
     );
-    print_run(&outcome, TIMELINE);
+    print_run(outcome, TIMELINE);
     println!("\nPlay it again:");
     println!(
         "  cargo run --release -p regionmesh-sim -- replay --seed {} --faults {}{}",

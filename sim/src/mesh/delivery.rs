@@ -159,6 +159,10 @@ impl World {
                     self.laws.break_law(law, self.now_ms, what);
                 }
             },
+            Notice::OwnVote(region) => {
+                let law = "no region votes on itself";
+                self.laws.break_law(law, self.now_ms, region.to_string());
+            }
             Notice::ThiefElected(_) => self.reached.count(Sometimes::ThiefElected),
             Notice::Leader(notice) => match *notice {
                 leader::Notice::Register(RegisterNotice::Objected { .. }) => {
@@ -190,7 +194,8 @@ impl World {
             };
             self.laws
                 .check_orders(stamp, plan, &self.names, knows_since_ms, self.now_ms);
-            self.count_wrong_failovers(plan);
+            self.laws
+                .count_wrong_failovers(plan, self.shape.profile, self.now_ms);
         }
     }
 
@@ -222,6 +227,7 @@ fn in_words(notice: &Notice) -> String {
         Notice::Committed(stamp) => format!("committed {stamp}"),
         Notice::ThiefElected(ballot) => format!("the thief is elected under {ballot}"),
         Notice::Verdict(region, condition) => format!("sees {region} {condition}"),
+        Notice::OwnVote(region) => format!("counts the vote of {region} on itself"),
         Notice::Leader(notice) => format!("{notice:?}"),
         Notice::Gossip(notice) => format!("{notice:?}"),
         Notice::Refused(peer, reason, what) => format!("refuses {peer}: {reason:?}: {what}"),

@@ -72,6 +72,10 @@ pub(crate) enum FaultKind {
         store: usize,
         which: u8,
     },
+    /// A thief of a store's credentials makes its acceptor promise the highest ballot.
+    ForgeSlots {
+        store: usize,
+    },
     /// A region's store no longer honours conditions, and its agents start anew.
     Unconditional {
         region: usize,
@@ -124,6 +128,8 @@ pub(crate) enum EndpointState {
     Refusing,
     /// Never answers.
     Hanging,
+    /// Answers its own region only: the path from outside is broken.
+    Unreachable,
     /// Fails some requests.
     Gray {
         ppm: u64,
@@ -136,9 +142,9 @@ impl EndpointState {
         !matches!(self, Self::Gray { .. })
     }
 
-    /// Whether no request is ever answered.
+    /// Whether no request from outside is ever answered.
     pub(crate) fn is_down(self) -> bool {
-        matches!(self, Self::Refusing | Self::Hanging)
+        matches!(self, Self::Refusing | Self::Hanging | Self::Unreachable)
     }
 }
 
@@ -163,7 +169,10 @@ impl FaultKind {
     pub(crate) fn lasts(&self) -> bool {
         !matches!(
             self,
-            Self::LoseSlots { .. } | Self::SetClock { .. } | Self::Order { .. }
+            Self::LoseSlots { .. }
+                | Self::ForgeSlots { .. }
+                | Self::SetClock { .. }
+                | Self::Order { .. }
         )
     }
 }

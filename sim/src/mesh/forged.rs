@@ -20,7 +20,7 @@ impl World {
     pub(crate) fn note_proposal(&mut self, agent: usize, stamp: &Stamp, plan: &Plan) {
         let is_forged = [FORGED, FORGED_ORDER].contains(&plan.reason.as_str());
         if !is_forged || self.shape.liar != Some(agent) {
-            self.laws.note_proposal(stamp, plan);
+            self.note_honest_proposal(stamp, plan);
         }
     }
 

@@ -41,6 +41,42 @@ impl World {
         self.wrong_answer(0).map_or(Ok(()), Err)
     }
 
+    /// Whether every member's acceptor has the incarnation that the register counts. One with
+    /// forged slots has no vote until an operator deletes them.
+    pub(crate) fn check_votes(&self) -> Result<(), String> {
+        let Some((stamp, plan)) = self.laws.latest() else {
+            return Err("no plan was committed".into());
+        };
+        let kept = self.kept(None);
+        let without = plan
+            .members
+            .acceptors
+            .iter()
+            .filter(|(name, _)| !self.stores[self.store_named(name)].is_forged)
+            .find(|(_, counted)| counted.is_none_or(|counted| !kept.contains(&counted)));
+
+        match without {
+            Some((name, _)) => Err(format!("{name} has no vote by {stamp}")),
+            None => Ok(()),
+        }
+    }
+
+    /// Two slots are kept, and those that writers are about to replace.
+    pub(crate) fn check_slots(&mut self) {
+        for store in 0..self.stores.len() {
+            let writers = match store == self.shape.regions {
+                true => self.shape.agents(),
+                false => self.shape.agents_per_region,
+            };
+            let count = self.stores[store].slot_count();
+            if count > 3 + 2 * writers {
+                let what = format!("store {store} keeps {count}");
+                self.laws
+                    .break_law("old slots are deleted", self.now_ms, what);
+            }
+        }
+    }
+
     /// A DNS server that sends users to an endpoint that has been down for `down_ms`, although
     /// another has been up for as long.
     pub(crate) fn wrong_answer(&self, down_ms: u64) -> Option<String> {
@@ -82,14 +118,22 @@ impl World {
         let Some((stamp, plan)) = self.laws.latest() else {
             return true;
         };
-        let stores = self.stores.iter().enumerate();
-        let kept: BTreeSet<Incarnation> = stores
-            .filter(|(index, _)| Some(*index) != lost)
-            .filter_map(|(_, store)| store.state().map(|state| state.incarnation))
-            .collect();
-
+        let kept = self.kept(lost);
         let mut proposed = self.laws.proposed.range(stamp..);
         plan.members.has_majority(&kept)
             && proposed.all(|(_, plan)| plan.members.has_majority(&kept))
+    }
+
+    fn store_named(&self, name: &RegionName) -> usize {
+        self.region_named(name).unwrap_or(self.stores.len() - 1)
+    }
+
+    /// The acceptors that have their state, without that of the store `lost`.
+    fn kept(&self, lost: Option<usize>) -> BTreeSet<Incarnation> {
+        let stores = self.stores.iter().enumerate();
+        stores
+            .filter(|(index, store)| Some(*index) != lost && !store.is_forged)
+            .filter_map(|(_, store)| store.state().map(|state| state.incarnation))
+            .collect()
     }
 }

@@ -7,10 +7,11 @@ use super::{
     liar,
     network::{Phases, Scope, Trouble},
     node::{Disk, NodeInput},
-    slots::SlotMachine,
+    slots::Slots,
     sometimes::Sometimes,
     world::World,
 };
+use regionmesh_protocol::register::ballot::Ballot;
 
 /// Pause before the agents of a store that changed its behaviour start again.
 const SWAP_MS: u64 = 500;
@@ -42,8 +43,8 @@ impl World {
         machine.served = machine.disk.plan.as_ref().map(|plan| plan.stamp.clone());
 
         let writer = (agent as u64 + 1) << 21 | u64::from(machine.life) << 1;
-        machine.own_slots = SlotMachine::new(writer);
-        machine.witness_slots = SlotMachine::new(writer | 1);
+        machine.own_slots = Slots::new(writer);
+        machine.witness_slots = Slots::new(writer | 1);
         machine.started_ms = self.now_ms;
         machine.node = Some(node);
 
@@ -90,6 +91,7 @@ impl World {
             }
             FaultKind::Store { store, kind } => self.stores[store].begin(index, kind),
             FaultKind::LoseSlots { store, which } => self.lose_slots(store, which),
+            FaultKind::ForgeSlots { store } => self.forge_slots(store),
             FaultKind::Unconditional { region } => self.swap_store(region, false),
             FaultKind::SetClock { agent, by_ms } => self.machines[agent].clock_ms += by_ms,
             FaultKind::Endpoint { region, state } => {
@@ -163,6 +165,18 @@ impl World {
         }
     }
 
+    /// Rewrites a slot of a store that the register can do without.
+    fn forge_slots(&mut self, store: usize) {
+        if self.now_ms > BEGUN_MS && self.keeps_majority(Some(store)) {
+            let agent = self.machines[store % self.machines.len()].id.clone();
+            self.stores[store].forge(Ballot {
+                number: u64::MAX,
+                agent,
+                boot: 0,
+            });
+        }
+    }
+
     /// A process that starts without a plan believes only what a majority of the acceptors in its
     /// configuration accepted, so a majority of the members must be one of those as well. An
     /// operator who removes more of them changes the configuration too, which this world does not.
@@ -177,7 +191,10 @@ impl World {
         };
         let open = self.laws.orders.iter().filter(is_open).count();
 
-        members.saturating_sub(open + 1) / 2 >= configured / 2
+        // One with forged slots counts as a member and has no vote.
+        let is_any_forged = self.stores.iter().any(|store| store.is_forged);
+
+        !is_any_forged && members.saturating_sub(open + 1) / 2 >= configured / 2
     }
 
     /// Gives an order to an agent, or to the next one that runs.

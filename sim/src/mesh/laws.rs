@@ -2,7 +2,7 @@
 
 use super::{
     fault::OrderKind,
-    shape::Shape,
+    shape::{Profile, Shape},
     sometimes::{Reached, Sometimes},
 };
 use regionmesh_protocol::{
@@ -42,6 +42,16 @@ pub(crate) struct GivenOrder {
     pub(crate) is_superseded: bool,
 }
 
+/// Only so many of the latest proposals can be repeated by a new leader.
+const REPEATED_MAX: usize = 32;
+
+/// Regions that a proposed plan takes out although they work.
+#[derive(Debug)]
+pub(crate) struct WrongExits {
+    pub(crate) plan: Arc<Plan>,
+    pub(crate) count: u64,
+}
+
 /// What was observed so far.
 #[derive(Debug, Default)]
 pub(crate) struct Laws {
@@ -51,9 +61,12 @@ pub(crate) struct Laws {
     pub(crate) proposed: BTreeMap<Stamp, Arc<Plan>>,
     /// Every value that some leader called committed.
     pub(crate) committed: BTreeMap<Stamp, Arc<Plan>>,
+    pub(crate) first_plan_ms: Option<u64>,
     pub(crate) orders: Vec<GivenOrder>,
     pub(crate) elections: u64,
-    /// Regions that plans took out although their endpoints had worked for a while.
+    /// Of proposed plans that are not committed yet.
+    pub(crate) wrong_exits: Vec<WrongExits>,
+    /// Regions that committed plans took out although they worked.
     pub(crate) wrong_failovers: u64,
     /// No majority of the acceptors kept its state.
     pub(crate) is_stuck: bool,
@@ -71,10 +84,24 @@ impl Laws {
         self.broken.get_or_insert(Violation { law, what, at_ms });
     }
 
-    /// A leader asks an acceptor to accept this.
-    pub(crate) fn note_proposal(&mut self, stamp: &Stamp, plan: &Plan) {
-        if !self.proposed.contains_key(stamp) {
-            self.proposed.insert(stamp.clone(), Arc::new(plan.clone()));
+    /// Whether a plan is one that was proposed before, under another stamp.
+    pub(crate) fn is_proposed_lately(&self, plan: &Plan) -> bool {
+        let mut latest = self.proposed.values().rev().take(REPEATED_MAX);
+        latest.any(|proposed| **proposed == *plan)
+    }
+
+    /// A plan is committed: its wrong exits count once. Where nothing but packets is lost, there
+    /// may be none.
+    pub(crate) fn count_wrong_failovers(&mut self, plan: &Plan, profile: Profile, at_ms: u64) {
+        let committed = self
+            .wrong_exits
+            .extract_if(.., |wrong| *wrong.plan == *plan);
+        let count = committed.map(|wrong| wrong.count).sum::<u64>();
+        self.wrong_failovers += count;
+
+        if count > 0 && profile != Profile::Swarm {
+            let law = "no region that works is taken out";
+            self.break_law(law, at_ms, plan.reason.clone());
         }
     }
 
@@ -146,6 +173,7 @@ impl Laws {
             self.break_law("no plan without an answer", at_ms, what);
         }
 
+        self.first_plan_ms.get_or_insert(at_ms);
         self.committed.insert(stamp.clone(), plan.clone());
     }
 

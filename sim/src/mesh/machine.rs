@@ -3,7 +3,7 @@
 use super::{
     event::Process,
     node::{Disk, DnsSnapshot, Node, Ticket},
-    slots::SlotMachine,
+    slots::Slots,
 };
 use rand::rngs::StdRng;
 use regionmesh_protocol::{
@@ -36,8 +36,8 @@ pub(crate) struct Machine {
     /// Questions of peers that it has not answered.
     pub(crate) asked: BTreeMap<Ticket, (Process, Ticket)>,
     pub(crate) next_ticket: Ticket,
-    pub(crate) own_slots: SlotMachine,
-    pub(crate) witness_slots: SlotMachine,
+    pub(crate) own_slots: Slots,
+    pub(crate) witness_slots: Slots,
     /// What it answers DNS by.
     pub(crate) serves: Option<DnsSnapshot>,
     /// The plan that it must not fall behind.
@@ -63,8 +63,8 @@ impl Machine {
             calls: BTreeMap::new(),
             asked: BTreeMap::new(),
             next_ticket: 0,
-            own_slots: SlotMachine::new(0),
-            witness_slots: SlotMachine::new(0),
+            own_slots: Slots::new(0),
+            witness_slots: Slots::new(0),
             serves: None,
             served: None,
             leads: None,

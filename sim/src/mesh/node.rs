@@ -198,6 +198,8 @@ pub(crate) enum Notice {
     SteppedDown(Ballot, StepDown),
     Committed(Stamp),
     Verdict(RegionName, Condition),
+    /// A region's vote counts in the verdict on itself.
+    OwnVote(RegionName),
     /// A majority promised a thief's ballot.
     ThiefElected(Ballot),
     /// For the timeline only, like all that follow.

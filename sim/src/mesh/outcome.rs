@@ -19,7 +19,9 @@ pub struct Outcome {
     /// Virtual length of the run times its regions.
     pub(crate) region_ms: u64,
     pub committed: usize,
-    pub(crate) elections: u64,
+    /// When the first plan was committed.
+    pub first_plan_ms: Option<u64>,
+    pub elections: u64,
     /// Regions that were taken out although their endpoints worked.
     pub wrong_failovers: u64,
     /// No majority of the acceptors kept its state.
@@ -73,6 +75,7 @@ pub(crate) fn play(
         events: world.trace.events(),
         region_ms: world.now_ms * regions,
         committed: world.laws.committed.len(),
+        first_plan_ms: world.laws.first_plan_ms,
         elections: world.laws.elections,
         wrong_failovers: world.laws.wrong_failovers,
         is_stuck: world.laws.is_stuck,

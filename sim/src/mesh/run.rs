@@ -12,7 +12,9 @@ use super::{
 const LED_WITHIN_MS: u64 = 10_000;
 /// Every DNS server must answer correctly within this time.
 const RIGHT_WITHIN_MS: u64 = 15_000;
-/// How often it is checked whether both hold.
+/// Every member of the register must have its vote within this time.
+const VOTES_WITHIN_MS: u64 = 30_000;
+/// How often it is checked whether all of this holds.
 const CHECK_MS: u64 = 1_000;
 
 impl World {
@@ -169,9 +171,10 @@ impl World {
 
         let leader = self.check_led();
         let right = self.check_right();
-        if leader.is_ok() && right.is_ok() && since_ms >= CHECK_MS {
+        let votes = self.check_votes();
+        if leader.is_ok() && right.is_ok() && votes.is_ok() && since_ms >= CHECK_MS {
             self.is_over = true;
-            return;
+            return self.check_slots();
         }
 
         if since_ms >= LED_WITHIN_MS
@@ -187,6 +190,13 @@ impl World {
             return self
                 .laws
                 .break_law("DNS is right 15 s after healing", self.now_ms, why);
+        }
+        if since_ms >= VOTES_WITHIN_MS
+            && let Err(why) = votes
+        {
+            return self
+                .laws
+                .break_law("all members vote 30 s after healing", self.now_ms, why);
         }
 
         self.after(CHECK_MS, Event::CheckHealed);

@@ -15,7 +15,8 @@ pub enum Profile {
     /// A random subset of all kinds, at random rates.
     #[default]
     Swarm,
-    /// 5 % of all packets are lost, and all of a region's for a second now and then.
+    /// 5 % of all packets are lost, and all of a region's for a second now and then. Endpoints
+    /// work, so no region may be taken out.
     Lossy,
     /// None.
     Calm,
@@ -29,7 +30,7 @@ pub struct Options {
     pub regions: Option<usize>,
     pub agents_per_region: Option<usize>,
     pub profile: Profile,
-    /// Whether one agent's key is stolen.
+    /// Whether one agent's key is stolen (odd seeds), or the credentials of one store (even seeds).
     pub with_liar: bool,
     /// Whether agents sign whatever a leader proposes, to see that the laws notice.
     pub without_judging: bool,
@@ -39,6 +40,7 @@ pub struct Options {
 #[derive(Debug, Clone)]
 pub(crate) struct Shape {
     pub(crate) seed: u64,
+    pub(crate) profile: Profile,
     pub(crate) regions: usize,
     pub(crate) agents_per_region: usize,
     pub(crate) has_witness: bool,
@@ -53,6 +55,8 @@ pub(crate) struct Shape {
     pub(crate) faults_ms: u64,
     /// The agent whose key is stolen.
     pub(crate) liar: Option<usize>,
+    /// The store whose credentials are stolen.
+    pub(crate) forged_store: Option<usize>,
     pub(crate) judges: bool,
 }
 
@@ -79,12 +83,15 @@ impl Shape {
         let regions = options.regions.unwrap_or(regions);
         let agents_per_region = options.agents_per_region.unwrap_or(agents);
         let agents = regions * agents_per_region;
-        let liar = options
-            .with_liar
-            .then(|| (liar_draw % agents as u64) as usize);
+        let stolen = options.with_liar.then_some(liar_draw as usize);
+        let (liar, forged_store) = match seed.is_multiple_of(2) {
+            true => (None, stolen.map(|draw| draw % regions)),
+            false => (stolen.map(|draw| draw % agents), None),
+        };
 
         Self {
             seed,
+            profile: options.profile,
             regions,
             agents_per_region,
             has_witness,
@@ -100,6 +107,7 @@ impl Shape {
             },
             faults_ms: u64::from(options.minutes.unwrap_or(minutes)) * 60_000,
             liar,
+            forged_store,
             judges: !options.without_judging,
         }
     }

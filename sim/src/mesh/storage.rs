@@ -3,11 +3,12 @@
 use super::{
     event::{Event, Process},
     node::{Acceptor, NodeInput, StoreFailed, Ticket},
-    slots::{SlotEffect, SlotMachine, SlotNotice},
+    slots::{SlotEffect, Slots, Step},
     sometimes::Sometimes,
     store::{Operation, Outcome, STORE_TIMEOUT_MS},
     world::World,
 };
+use regionmesh_core::slots::{self, Notice};
 use regionmesh_protocol::register::acceptor::AcceptorRequest;
 
 impl World {
@@ -23,12 +24,29 @@ impl World {
         !self.stores[self.machines[agent].region].is_conditional
     }
 
-    fn slots_of(&mut self, process: Process, acceptor: Acceptor) -> &mut SlotMachine {
+    /// Takes a step of a process's part in an acceptor, and carries out what follows.
+    fn step_slots(
+        &mut self,
+        process: Process,
+        acceptor: Acceptor,
+        take: impl FnOnce(&mut Slots, &mut Step),
+    ) {
+        let mut effects = std::mem::take(&mut self.slot_effects);
+        let now = self.instant(self.now_ms);
         let machine = &mut self.machines[process.agent];
-        match acceptor {
+        let slots = match acceptor {
             Acceptor::Own => &mut machine.own_slots,
             Acceptor::Witness => &mut machine.witness_slots,
-        }
+        };
+        let mut step = Step {
+            now,
+            rng: &mut machine.rng,
+            out: &mut effects,
+        };
+
+        take(slots, &mut step);
+        self.perform_slots(process, acceptor, &mut effects);
+        self.slot_effects = effects;
     }
 
     pub(crate) fn apply_to_slots(
@@ -47,11 +65,9 @@ impl World {
             return self.after(1, Event::Input(process, Box::new(failed)));
         }
 
-        let mut effects = std::mem::take(&mut self.slot_effects);
-        self.slots_of(process, acceptor)
-            .request(ticket, request, &mut effects);
-        self.perform_slots(process, acceptor, &mut effects);
-        self.slot_effects = effects;
+        self.step_slots(process, acceptor, |slots, step| {
+            slots.request(ticket, request, step);
+        });
     }
 
     fn perform_slots(
@@ -71,6 +87,11 @@ impl World {
                     let applied = NodeInput::Applied { ticket, answer };
                     self.after(0, Event::Input(process, Box::new(applied)));
                 }
+                SlotEffect::Notice(Notice::Taken) => self.reached.count(Sometimes::SlotTaken),
+                SlotEffect::Notice(Notice::ReadBack) => {
+                    self.reached.count(Sometimes::WriteReadBack);
+                }
+                SlotEffect::Notice(_) => {}
             }
         }
     }
@@ -100,7 +121,7 @@ impl World {
             index as u64,
             process.agent as u64,
         );
-        if matches!(operation, Operation::Collect { .. }) {
+        if matches!(operation, Operation::Delete(_)) {
             return;
         }
         let delay_ms = match outcome {
@@ -112,7 +133,7 @@ impl World {
 
     /// A write took place.
     fn written(&mut self, index: usize, operation: &Operation) {
-        let Operation::Put { slot, .. } = operation else {
+        let Operation::Slots(slots::Operation::Put { slot, .. }) = operation else {
             return;
         };
         let agents = match index == self.shape.regions {
@@ -145,13 +166,6 @@ impl World {
             return;
         }
 
-        let mut effects = std::mem::take(&mut self.slot_effects);
-        match self.slots_of(process, acceptor).ran(outcome, &mut effects) {
-            Some(SlotNotice::Taken) => self.reached.count(Sometimes::SlotTaken),
-            Some(SlotNotice::ReadBack) => self.reached.count(Sometimes::WriteReadBack),
-            None => {}
-        }
-        self.perform_slots(process, acceptor, &mut effects);
-        self.slot_effects = effects;
+        self.step_slots(process, acceptor, |slots, step| slots.ran(outcome, step));
     }
 }

@@ -2,56 +2,25 @@
 
 use super::{fault::StoreFault, streams::hits};
 use rand::{Rng, rngs::StdRng};
-use regionmesh_protocol::register::acceptor::AcceptorState;
+use regionmesh_core::slots::{self, Listing, Mark, Slot};
+use regionmesh_protocol::register::{acceptor::AcceptorState, ballot::Ballot};
 use std::{collections::BTreeMap, sync::Arc};
 
 /// Longest wait for a reply of the store.
 pub(crate) const STORE_TIMEOUT_MS: u64 = 2_000;
 
-/// The content of one write.
-#[derive(Debug, Clone)]
-pub(crate) struct Slot {
-    /// None for the empty slot that precedes a new state.
-    pub(crate) state: Option<AcceptorState>,
-    /// Unique to this write.
-    pub(crate) mark: u64,
-    /// The mark of the slot before it; 0 without one.
-    pub(crate) after: u64,
-}
-
-/// What a listing shows.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Listing {
-    /// The highest slot; 0 without any.
-    pub(crate) newest: u64,
-    /// Its mark: in a real store, its tag.
-    pub(crate) mark: u64,
-    /// The mark of the slot before it; 0 if that is missing.
-    pub(crate) before: u64,
-    /// Whether there are older ones.
-    pub(crate) has_old: bool,
-}
-
 /// An operation.
 #[derive(Debug, Clone)]
 pub(crate) enum Operation {
-    List,
-    Get(u64),
-    Put {
-        number: u64,
-        slot: Arc<Slot>,
-        if_absent: bool,
-    },
-    /// Deletes the slots below this one. The caller does not wait.
-    Collect {
-        below: u64,
-    },
+    Slots(slots::Operation),
+    /// Deletes old slots. The caller does not wait.
+    Delete(Vec<u64>),
 }
 
 /// How an operation ended.
 #[derive(Debug, Clone)]
 pub(crate) enum Outcome {
-    Listed(Listing),
+    Listed(Listing<Mark>),
     Got(Option<Arc<Slot>>),
     Stored,
     /// The slot exists (412).
@@ -74,6 +43,8 @@ pub(crate) struct Store {
     pub(crate) losses: u64,
     /// How often an acceptor began without state.
     pub(crate) begun: u64,
+    /// A thief of its credentials rewrote the newest slot.
+    pub(crate) is_forged: bool,
 }
 
 impl Store {
@@ -85,6 +56,7 @@ impl Store {
             is_conditional: true,
             losses: 0,
             begun: 0,
+            is_forged: false,
         }
     }
 
@@ -132,12 +104,8 @@ impl Store {
         }
 
         let outcome = match operation {
-            Operation::Put {
-                number,
-                slot,
-                if_absent,
-            } => {
-                if *if_absent && self.slots.contains_key(number) {
+            Operation::Slots(slots::Operation::Put { number, slot }) => {
+                if self.slots.contains_key(number) {
                     return (Outcome::Exists, false);
                 }
                 if is_forgotten {
@@ -150,34 +118,32 @@ impl Store {
                     false => Outcome::Stored,
                 }
             }
-            Operation::List => Outcome::Listed(self.listing()),
-            Operation::Get(number) => Outcome::Got(self.slots.get(number).cloned()),
-            Operation::Collect { below } => {
-                self.slots = self.slots.split_off(below);
+            Operation::Slots(slots::Operation::List) => Outcome::Listed(self.listing()),
+            Operation::Slots(slots::Operation::Get(number)) => {
+                Outcome::Got(self.slots.get(number).cloned())
+            }
+            Operation::Delete(old) => {
+                self.slots.retain(|number, _| !old.contains(number));
                 Outcome::Stored
             }
         };
 
-        let is_written = matches!(operation, Operation::Put { .. });
+        let put = |operation: &_| matches!(operation, slots::Operation::Put { .. });
+        let is_written = matches!(operation, Operation::Slots(operation) if put(operation));
         match is_reply_lost {
             true => (Outcome::Failed, is_written),
             false => (outcome, is_written),
         }
     }
 
-    fn mark(&self, number: u64) -> u64 {
-        self.slots.get(&number).map_or(0, |slot| slot.mark)
+    /// A mark stands for the tag of its object: both differ for each write.
+    fn listing(&self) -> Listing<Mark> {
+        let tags = self.slots.iter().map(|(number, slot)| (*number, slot.mark));
+        Listing(tags.collect())
     }
 
-    pub(crate) fn listing(&self) -> Listing {
-        let newest = self.slots.last_key_value().map_or(0, |(number, _)| *number);
-        let before = newest.saturating_sub(1);
-        Listing {
-            newest,
-            mark: self.mark(newest),
-            before: self.mark(before),
-            has_old: self.slots.range(..before).next().is_some(),
-        }
+    fn newest(&self) -> u64 {
+        self.slots.last_key_value().map_or(0, |(number, _)| *number)
     }
 
     pub(crate) fn slot_count(&self) -> usize {
@@ -186,16 +152,33 @@ impl Store {
 
     /// The newest state, if the slot before it is the one that it was written after.
     pub(crate) fn state(&self) -> Option<&AcceptorState> {
-        let newest = self.slots.last_key_value()?;
-        let before = self.mark(newest.0.saturating_sub(1));
-        let is_pair = before > 0 && newest.1.after == before;
-        newest.1.state.as_ref().filter(|_| is_pair)
+        let (number, newest) = self.slots.last_key_value()?;
+        let before = self.slots.get(&number.checked_sub(1)?)?;
+        let is_pair = newest.after == Some(before.mark);
+        newest.state.as_ref().filter(|_| is_pair)
+    }
+
+    /// Rewrites the newest slot with another promise.
+    pub(crate) fn forge(&mut self, promised: Ballot) {
+        let newest = self.newest();
+        let Some(slot) = self.slots.get(&newest) else {
+            return;
+        };
+
+        let mut forged = Slot::clone(slot);
+        if let Some(state) = &mut forged.state {
+            state.promised = Some(promised);
+            forged.mark.write |= 1 << 63;
+            self.is_forged = true;
+            self.slots.insert(newest, Arc::new(forged));
+        }
     }
 
     /// Deletes all slots, the newest, the one before it, or all but the newest.
     pub(crate) fn lose(&mut self, which: u8) {
-        let newest = self.listing().newest;
+        let newest = self.newest();
         self.losses += 1;
+        self.is_forged = false;
         match which {
             0 => self.slots.clear(),
             1 => drop(self.slots.remove(&newest)),

@@ -11,6 +11,9 @@ use rand::{RngExt, rngs::StdRng};
 /// The kinds of faults that a run may have or not.
 const KINDS: u8 = 17;
 
+/// Endpoints are down for longer than other faults last: DNS has 15 seconds to be right.
+const OUTAGE_FACTOR: u64 = 3;
+
 /// The faults of a run, in the order of their times.
 pub(crate) fn draw(shape: &Shape, profile: Profile) -> Vec<Fault> {
     match profile {
@@ -65,18 +68,54 @@ fn swarm(shape: &Shape) -> Vec<Fault> {
                 break;
             }
 
-            let for_ms = duration(&mut rng);
             let kind = fault(kind, shape, &mut rng);
-            faults.push(Fault {
+            let for_ms = match kind {
+                FaultKind::Endpoint { .. } => OUTAGE_FACTOR * duration(&mut rng),
+                _ => duration(&mut rng),
+            };
+            let fault = Fault {
                 at_ms,
                 for_ms,
                 kind,
+            };
+            faults.extend(sequel(&fault, shape, &mut rng));
+            faults.push(fault);
+        }
+    }
+
+    if let Some(store) = shape.forged_store {
+        for _ in 0..rng.random_range(1..5) {
+            faults.push(Fault {
+                at_ms: rng.random_range(0..shape.faults_ms),
+                for_ms: 0,
+                kind: FaultKind::ForgeSlots { store },
             });
         }
     }
 
     faults.sort_by_key(|fault| fault.at_ms);
     faults
+}
+
+/// Troubles that come together: an endpoint fails again soon after it came back, and another
+/// region's fails while one is drained.
+fn sequel(first: &Fault, shape: &Shape, rng: &mut StdRng) -> Option<Fault> {
+    let (pause_ms, region, state) = match first.kind {
+        FaultKind::Endpoint { region, state } => (first.for_ms + 6_000, region, state),
+        FaultKind::Order {
+            order: OrderKind::Drain { region },
+            ..
+        } => (0, (region + 1) % shape.regions, EndpointState::Refusing),
+        _ => return None,
+    };
+
+    let at_ms = first.at_ms + pause_ms + rng.random_range(0..9_000);
+    let sequel = Fault {
+        at_ms,
+        for_ms: OUTAGE_FACTOR * duration(rng),
+        kind: FaultKind::Endpoint { region, state },
+    };
+    (rng.random_bool(0.5) && at_ms < shape.faults_ms).then_some(sequel)
 }
 
 /// From a fraction of a second to half a minute, evenly on a logarithmic scale.
@@ -171,9 +210,10 @@ fn store_fault(ppm: u64, rng: &mut StdRng) -> StoreFault {
 }
 
 fn endpoint_state(ppm: u64, rng: &mut StdRng) -> EndpointState {
-    match rng.random_range(0..5) {
+    match rng.random_range(0..6) {
         0 | 1 => EndpointState::Refusing,
         2 | 3 => EndpointState::Hanging,
+        4 => EndpointState::Unreachable,
         _ => EndpointState::Gray { ppm },
     }
 }

@@ -10,13 +10,7 @@ use super::{
 };
 use rand::RngExt;
 use regionmesh_core::health::{FinishedProbe, Probe, probe::ProbeResult};
-use regionmesh_protocol::{
-    identity::RegionName,
-    plan::{Plan, TrafficState},
-};
-
-/// An endpoint that has worked for this long is wrongly taken out.
-const WORKS_FOR_MS: u64 = 12_000;
+use regionmesh_protocol::identity::RegionName;
 
 /// How a request to an endpoint ends.
 enum Response {
@@ -44,8 +38,11 @@ impl World {
 
         let response = match is_silent {
             true => Response::Silent,
-            false => self.request(region),
+            false => self.request(from, region),
         };
+        let is_answered = matches!(response, Response::Answered);
+        self.reach.record(from, region, self.now_ms, is_answered);
+
         let result = match response {
             Response::Answered => ProbeResult::Success {
                 round_trip_us: delay_ms * 1_000,
@@ -72,14 +69,15 @@ impl World {
         self.after(delay_ms, Event::Input(process, Box::new(probed)));
     }
 
-    /// A request reaches the endpoint of a region.
-    fn request(&mut self, region: usize) -> Response {
+    /// A request from one region reaches the endpoint of another.
+    fn request(&mut self, from: usize, region: usize) -> Response {
         let draw: u64 = self.users.random_range(0..1_000_000);
         match self.endpoints[region].state {
             EndpointState::Gray { ppm } if draw < ppm => Response::Refused,
             EndpointState::Up | EndpointState::Gray { .. } => Response::Answered,
             EndpointState::Refusing => Response::Refused,
-            EndpointState::Hanging => Response::Silent,
+            EndpointState::Unreachable if from == region => Response::Answered,
+            EndpointState::Hanging | EndpointState::Unreachable => Response::Silent,
         }
     }
 
@@ -112,28 +110,8 @@ impl World {
         if before.is_some_and(|before| before != region) {
             self.reached.count(Sometimes::UserMoved);
         }
-        if !matches!(self.request(region), Response::Answered) {
+        if !matches!(self.request(own, region), Response::Answered) {
             self.reached.count(Sometimes::UserFailed);
-        }
-    }
-
-    /// Counts regions that a new plan takes out for failing, although their endpoints work.
-    pub(crate) fn count_wrong_failovers(&mut self, plan: &Plan) {
-        for (name, part) in &plan.regions {
-            let Some(region) = self.region_named(name) else {
-                continue;
-            };
-            let endpoint = self.endpoints[region];
-            let works = endpoint.state == EndpointState::Up
-                && self.now_ms - endpoint.since_ms >= WORKS_FOR_MS;
-            let since_ms = match part.traffic_state {
-                TrafficState::Out { since_ms } => since_ms,
-                _ => continue,
-            };
-
-            if part.is_taken_out() && works && since_ms == plan.made_ms {
-                self.laws.wrong_failovers += 1;
-            }
         }
     }
 }

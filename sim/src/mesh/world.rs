@@ -10,6 +10,7 @@ use super::{
     network::Network,
     node::{NodeConfig, NodeEffect, RegionConfig},
     queue::Queue,
+    reach::Reach,
     shape::Shape,
     slots::SlotEffect,
     sometimes::Reached,
@@ -43,6 +44,8 @@ pub(crate) struct World {
     /// One for each region, and the witness.
     pub(crate) stores: Vec<Store>,
     pub(crate) endpoints: Vec<Endpoint>,
+    /// From where they are reached.
+    pub(crate) reach: Reach,
     pub(crate) resolvers: Vec<Resolver>,
     pub(crate) users: StdRng,
     pub(crate) faults: Vec<Fault>,
@@ -97,6 +100,7 @@ impl World {
             links: Links::new(shape.agents()),
             stores: stores.collect(),
             endpoints: vec![endpoint; shape.regions],
+            reach: Reach::new(shape.regions),
             resolvers: resolvers.collect(),
             users: stream(shape.seed, Purpose::Users, 0),
             machines,

@@ -5,7 +5,7 @@ use crate::{
     actors::messages::CoreMessage, address::Address, config::Config, refusals::Refusals,
     snapshots::Snapshots,
 };
-use regionmesh_mesh::PeerLink;
+use regionmesh_mesh::Peers;
 use regionmesh_protocol::identity::AgentId;
 use regionmesh_store::SlotStore;
 use std::sync::Arc;
@@ -21,7 +21,7 @@ pub struct LeaderArguments {
     pub snapshots: Snapshots,
     pub core: Address<CoreMessage>,
     /// Calls to other regions.
-    pub peers: Arc<dyn PeerLink>,
+    pub peers: Arc<dyn Peers>,
     /// Our region's acceptor.
     pub store: Arc<SlotStore>,
     /// The witness, if one is configured.

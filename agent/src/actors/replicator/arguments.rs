@@ -1,7 +1,7 @@
 //! What the replicator is started with.
 
 use crate::{actors::messages::CoreMessage, address::Address};
-use regionmesh_mesh::PeerLink;
+use regionmesh_mesh::Peers;
 use regionmesh_replication::{Fetcher, HybridClock};
 use regionmesh_store::ModelStore;
 use std::sync::Arc;
@@ -13,7 +13,7 @@ pub struct ReplicatorArguments {
     /// The region's models.
     pub store: Arc<ModelStore>,
     /// Reads the catalogues of peers.
-    pub peers: Arc<dyn PeerLink>,
+    pub peers: Arc<dyn Peers>,
     /// Fetches versions.
     pub fetcher: Fetcher,
     /// The agent's clock.

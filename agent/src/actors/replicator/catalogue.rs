@@ -1,6 +1,6 @@
 //! Reads the catalogues of peers, in pages: a message is bounded, a catalogue is not.
 
-use regionmesh_mesh::{Peer, PeerLink};
+use regionmesh_mesh::{Peer, Peers};
 use regionmesh_protocol::{
     codec::{self, DOCUMENT_LIMIT},
     models::{catalogue::Catalogue, digest::Digest},
@@ -13,10 +13,7 @@ const PAGE_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long all pages may take.
 const CATALOGUE_TIMEOUT: Duration = Duration::from_secs(120);
 /// The catalogue of a peer's region, and its digest.
-pub(super) async fn learn(
-    peers: &dyn PeerLink,
-    from: &Peer,
-) -> Result<(Digest, Catalogue), String> {
+pub(super) async fn learn(peers: &dyn Peers, from: &Peer) -> Result<(Digest, Catalogue), String> {
     match tokio::time::timeout(CATALOGUE_TIMEOUT, collect(peers, from)).await {
         Ok(learnt) => learnt,
         Err(_) => Err(format!(
@@ -25,7 +22,7 @@ pub(super) async fn learn(
     }
 }
 
-async fn collect(peers: &dyn PeerLink, from: &Peer) -> Result<(Digest, Catalogue), String> {
+async fn collect(peers: &dyn Peers, from: &Peer) -> Result<(Digest, Catalogue), String> {
     let mut reading: Option<Digest> = None;
     let mut document = Vec::new();
     loop {
@@ -113,7 +110,7 @@ mod tests {
     struct ChangingPeer(CataloguePages, Mutex<u32>, Vec<Catalogue>);
 
     #[async_trait::async_trait]
-    impl PeerLink for ChangingPeer {
+    impl Peers for ChangingPeer {
         async fn call(
             &self,
             _: &Peer,

@@ -3,7 +3,7 @@
 use super::{arguments::ReplicatorArguments, catalogue};
 use futures::{FutureExt, future::BoxFuture};
 use regionmesh_core::replication::{Effect, Input, SyncAction};
-use regionmesh_mesh::{Peer, PeerLink};
+use regionmesh_mesh::{Peer, Peers};
 use regionmesh_protocol::{
     identity::{AgentId, RegionName},
     models::{catalogue::Tombstone, manifest::VersionSummary},
@@ -53,7 +53,7 @@ async fn scan(store: Arc<ModelStore>, clock: HybridClock) -> Input {
 }
 
 async fn read_catalogue(
-    peers: Arc<dyn PeerLink>,
+    peers: Arc<dyn Peers>,
     clock: HybridClock,
     region: RegionName,
     from: AgentId,

@@ -2,12 +2,10 @@
 
 use crate::fault::words;
 use object_store::path::Path;
+use regionmesh_core::slots::ATTEMPTS;
 use regionmesh_protocol::codec::CodecError;
 use std::time::Duration;
 use strum::IntoStaticStr;
-
-/// Attempts per request: each retry means that another agent wrote or the store failed.
-pub(super) const ATTEMPTS: u32 = 12;
 
 /// Why an acceptor could not answer.
 #[derive(Debug, thiserror::Error, IntoStaticStr)]

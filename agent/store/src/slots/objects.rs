@@ -2,10 +2,11 @@
 
 use super::{
     error::SlotError,
-    slot::{LAYOUT, Listing, ObjectTag, Slot, slot_number},
+    slot::{LAYOUT, ObjectTag, slot_number},
 };
 use futures::TryStreamExt;
 use object_store::{ObjectStore, ObjectStoreExt, PutMode, PutPayload, path::Path};
+use regionmesh_core::slots::{Input, Listing, Operation, Slot};
 use regionmesh_protocol::codec::{self, CodecError};
 use std::{collections::BTreeMap, future::Future, sync::Arc, time::Duration};
 
@@ -15,15 +16,8 @@ const LAST_SLOT: u64 = 9_999_999_999;
 /// Slots retained of one listing; older ones are left for the next compaction.
 const LISTED_MAX: usize = 10_000;
 
-/// How a put ended.
-pub(super) enum Put {
-    Done,
-    Taken,
-    /// The outcome is unknown and the slot is still free.
-    Unknown(SlotError),
-    /// The slot existed and was compacted, so we are far behind.
-    Outdated,
-}
+/// How an operation ended.
+pub(super) type Outcome = Input<ObjectTag, SlotError>;
 
 /// The slots of one acceptor.
 #[derive(Debug)]
@@ -37,8 +31,17 @@ pub(super) struct SlotObjects {
 }
 
 impl SlotObjects {
-    /// The slots in the store.
-    pub(super) async fn list(&self) -> Result<Listing, SlotError> {
+    /// Carries out an operation of the protocol.
+    pub(super) async fn run(&self, operation: Operation) -> Outcome {
+        let outcome = match operation {
+            Operation::List => self.list().await.map(Input::Listed),
+            Operation::Get(number) => self.get(number).await.map(Input::Got),
+            Operation::Put { number, slot } => self.put(number, &slot).await,
+        };
+        outcome.unwrap_or_else(Input::Failed)
+    }
+
+    async fn list(&self) -> Result<Listing<ObjectTag>, SlotError> {
         let listing = self.store.list(Some(&self.folder)).try_fold(
             BTreeMap::new(),
             |mut slots, meta| async move {
@@ -55,7 +58,7 @@ impl SlotObjects {
         Ok(Listing(self.within("list", &self.folder, listing).await?))
     }
 
-    pub(super) async fn get(&self, number: u64) -> Result<Option<Slot>, SlotError> {
+    async fn get(&self, number: u64) -> Result<Option<Arc<Slot>>, SlotError> {
         let path = self.path(number);
         let bytes = async { self.store.get(&path).await?.bytes().await };
         let bytes = match self.within("get", &path, bytes).await {
@@ -69,7 +72,7 @@ impl SlotObjects {
 
         match bytes.strip_prefix(LAYOUT) {
             Some(body) => codec::decode(body)
-                .map(Some)
+                .map(|slot| Some(Arc::new(slot)))
                 .map_err(|error| SlotError::Corrupt { path, error }),
             // Layout 1 had no header: it began with a writer's state.
             None if bytes.len() > LAYOUT.len() && !bytes.starts_with(b"regionmesh") => {
@@ -85,7 +88,7 @@ impl SlotObjects {
         }
     }
 
-    pub(super) async fn put(&self, number: u64, slot: &Slot) -> Result<Put, SlotError> {
+    async fn put(&self, number: u64, slot: &Slot) -> Result<Outcome, SlotError> {
         if number > LAST_SLOT {
             return Err(SlotError::Exhausted);
         }
@@ -94,42 +97,20 @@ impl SlotObjects {
         let bytes = [LAYOUT, &codec::encode(slot).map_err(SlotError::Unwritable)?].concat();
         let payload = PutPayload::from(bytes);
         let put = self.store.put_opts(&path, payload, PutMode::Create.into());
-        let Err(error) = self.within("create", &path, put).await else {
-            return Ok(Put::Done);
-        };
 
-        // `AlreadyExists` does not prove that we lost: the client repeats requests, so the slot may
-        // be our own write.
-        match self.get(number).await? {
-            Some(there) if there == *slot => Ok(Put::Done),
-            Some(_) => Ok(Put::Taken),
-            None if matches!(
-                &error,
-                SlotError::Store {
-                    error: object_store::Error::AlreadyExists { .. },
-                    ..
-                }
-            ) =>
-            {
-                Ok(Put::Outdated)
-            }
-            None => Ok(Put::Unknown(error)),
-        }
+        Ok(match self.within("create", &path, put).await {
+            Ok(_) => Input::Stored,
+            Err(SlotError::Store {
+                error: object_store::Error::AlreadyExists { .. },
+                ..
+            }) => Input::Exists,
+            Err(error) => Input::Unknown(error),
+        })
     }
 
-    /// Deletes all but the two newest slots, in the background.
-    pub(super) fn compact(&self, listing: &Listing) {
-        let oldest_retained = listing.newest().saturating_sub(1);
-        let old: Vec<Path> = listing
-            .0
-            .range(..oldest_retained)
-            .map(|(number, _)| self.path(*number))
-            .collect();
-
-        if old.is_empty() {
-            return;
-        }
-
+    /// Deletes old slots, in the background.
+    pub(super) fn delete(&self, old: &[u64]) {
+        let old: Vec<Path> = old.iter().map(|number| self.path(*number)).collect();
         let store = self.store.clone();
         let folder = self.folder.clone();
         let timeout = self.timeout;

@@ -12,13 +12,13 @@ use rand::{RngExt, SeedableRng, rngs::StdRng};
 use regionmesh_protocol::{
     plan::Plan,
     register::{
-        acceptor::AcceptorReply,
+        acceptor::{AcceptorReply, AcceptorState},
         ballot::{Ballot, Stamp},
-        members::Members,
+        members::{Incarnation, Members},
     },
 };
 use regionmesh_runtime::metrics::Registry;
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::atomic::Ordering};
 
 fn slots(store: &Arc<dyn ObjectStore>) -> SlotStore {
     let metrics = SlotMetrics::new(&Registry::new()).unwrap();

@@ -149,3 +149,49 @@ fn earlier_failures_do_not_delay_a_recovery() {
     }
     assert_eq!(tracker.condition(), Condition::Healthy);
 }
+
+#[test]
+fn an_endpoint_that_failed_by_silence_is_suspect_from_its_first_answer_on() {
+    let silence = || ProbeResult::Silence("no answer".into());
+    let mut tracker = tracker(1);
+    let mut now_ms = 0;
+    let mut record = |result| {
+        now_ms += 1_000;
+        tracker.record(0, result, false, now_ms, &POLICY);
+        tracker.condition()
+    };
+
+    record(success());
+    let silent: Vec<Condition> = (0..8).map(|_| record(silence())).collect();
+    assert_eq!(silent[6..], [Condition::Suspect, Condition::Failed]);
+
+    // A leader that is elected now must not take the region out.
+    assert_eq!(record(success()), Condition::Suspect);
+    assert_eq!(record(silence()), Condition::Suspect);
+    assert_eq!(record(success()), Condition::Suspect);
+    assert_eq!(record(success()), Condition::Suspect);
+    assert_eq!(record(success()), Condition::Healthy);
+
+    let silent: Vec<Condition> = (0..8).map(|_| record(silence())).collect();
+    assert_eq!(silent[6..], [Condition::Suspect, Condition::Failed]);
+}
+
+#[test]
+fn an_endpoint_that_refused_stays_failed_until_it_has_recovered() {
+    let mut tracker = tracker(1);
+    let results = [
+        success(),
+        refused(),
+        refused(),
+        refused(),
+        success(),
+        success(),
+    ];
+    for (now_ms, result) in (0..).step_by(500).zip(results) {
+        tracker.record(0, result, false, now_ms, &POLICY);
+    }
+
+    assert_eq!(tracker.condition(), Condition::Failed);
+    tracker.record(0, success(), false, 3_000, &POLICY);
+    assert_eq!(tracker.condition(), Condition::Healthy);
+}

@@ -130,7 +130,7 @@ impl World {
         self.schedule(self.now.monotonic, Event::Tick);
     }
 
-    /// Replaces the part by a new one, as its actor's restart does.
+    /// Replaces the part by a new one, as a restart of the core does.
     pub(super) fn restart(&mut self) {
         self.events.clear();
         self.health = Health::new(self.settings.clone(), self.now);

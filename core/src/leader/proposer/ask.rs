@@ -2,7 +2,7 @@
 
 use super::{
     Phase, Proposer,
-    types::{Acceptors, Effect, StepDown},
+    types::{Acceptors, Effect, ProposerSettings, StepDown},
 };
 use regionmesh_protocol::{
     identity::RegionName,
@@ -41,6 +41,40 @@ impl Proposer {
         });
 
         effects
+    }
+
+    /// Whether it waits for answers that it repeats requests for.
+    pub(crate) fn is_busy(&self) -> bool {
+        match &self.phase {
+            Phase::Idle => false,
+            Phase::Preparing(_) => true,
+            Phase::Leading(leading) => {
+                let is_idle = leading.is_elected && leading.pending.is_none();
+                !is_idle || leading.joining.is_some()
+            }
+        }
+    }
+
+    /// When [`Self::tick`] has something to do next while nothing is under way.
+    pub(crate) fn next_ms(&self) -> Option<u64> {
+        let Phase::Leading(leading) = &self.phase else {
+            return None;
+        };
+        let ProposerSettings {
+            retry_ms,
+            refresh_ms,
+            silence_ms,
+            ..
+        } = self.settings;
+        let has_voteless = leading.members().acceptors.values().any(Option::is_none);
+        let polled_ms = has_voteless.then_some(leading.polled_ms + retry_ms);
+        let refreshed_ms = leading.refreshed_ms + refresh_ms;
+        let silent_ms = leading.majority_heard_ms() + silence_ms;
+
+        [polled_ms, Some(refreshed_ms), Some(silent_ms)]
+            .into_iter()
+            .flatten()
+            .min()
     }
 
     /// Members without a vote reduce the failures that the register tolerates, so they are polled

@@ -145,6 +145,15 @@ fn perform_health(effect: health::Effect, turn: &mut Turn<'_>) {
             let notice = Notice::Verdict(region, after);
             turn.out.push(NodeEffect::Notice(notice));
         }
+        health::Effect::Verdicts(verdicts) => {
+            let votes_on_itself = verdicts
+                .iter()
+                .find(|(region, verdict)| verdict.votes.iter().any(|(from, _)| from == *region));
+            if let Some((region, _)) = votes_on_itself {
+                let notice = Notice::OwnVote(region.clone());
+                turn.out.push(NodeEffect::Notice(notice));
+            }
+        }
         _ => {}
     }
 }

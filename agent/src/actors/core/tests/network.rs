@@ -8,7 +8,7 @@ use crate::{
 use async_trait::async_trait;
 use parking_lot::Mutex;
 use regionmesh_core::health::probe::ProbeResult;
-use regionmesh_mesh::{GossipTransport, Peer, PeerError, PeerLink};
+use regionmesh_mesh::{GossipTransport, Peer, PeerError, Peers};
 use regionmesh_protocol::{
     identity::AgentId,
     wire::{PeerReply, PeerRequest},
@@ -110,7 +110,7 @@ impl GossipTransport for Wire {
 }
 
 #[async_trait]
-impl PeerLink for Wire {
+impl Peers for Wire {
     async fn call(
         &self,
         to: &Peer,

@@ -226,9 +226,9 @@ pub(super) async fn eventually<T>(what: &str, mut check: impl FnMut() -> Option<
 /// A key of the agent, certified by the authority beside its data directory.
 fn signing(config: &Config) -> Signing {
     let id = config.id();
-    let authority = config.data_dir.parent().unwrap().join("ca");
-    let out = config.data_dir.join("tls");
-    let issued = issue_certificate(&authority, &id, 30, &out).unwrap();
+    let dir = config.data_dir.parent().unwrap();
+    let out = tempfile::tempdir_in(dir).unwrap();
+    let issued = issue_certificate(&dir.join("ca"), &id, 30, out.path()).unwrap();
     let files = TlsConfig {
         ca: issued.ca,
         certificate: issued.certificate,

@@ -4,10 +4,8 @@
 //! [`PeerService`] in their own tasks, at most [`PARALLEL_REQUESTS`]; beyond that it answers "busy"
 //! immediately.
 
-use crate::{
-    handle::PeerService,
-    rpc::{GROUP, PeerMessage, SCOPE, Wire},
-};
+use super::envelope::{GROUP, PeerMessage, SCOPE, Wire};
+use crate::handle::PeerService;
 use ractor::{Actor, ActorProcessingErr, ActorRef};
 use regionmesh_protocol::wire::PeerReply;
 use std::sync::Arc;

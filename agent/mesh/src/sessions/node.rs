@@ -8,10 +8,10 @@
 //! sorts first wins.
 
 use super::{
+    Sessions,
     caller::{NAMED_MAX, Named},
-    metrics::MeshMetrics,
 };
-use parking_lot::Mutex;
+use crate::metrics::MeshMetrics;
 use ractor::{Actor, ActorId, ActorProcessingErr, ActorRef, SupervisionEvent};
 use ractor_cluster::{
     BoxRead, BoxWrite, ClusterBidiStream, NetworkStream, NodeServerMessage, NodeSession,
@@ -20,8 +20,7 @@ use ractor_cluster::{
 };
 use regionmesh_protocol::identity::AgentId;
 use std::{
-    collections::{BTreeMap, HashMap},
-    sync::Arc,
+    collections::HashMap,
     time::{Duration, Instant},
 };
 
@@ -53,29 +52,6 @@ impl ClusterBidiStream for SessionStream {
 
     fn peer_label(&self) -> Option<String> {
         Some(self.peer.to_string())
-    }
-}
-
-/// The ready session of each peer, as the node id in its remote references. Written by the node
-/// actor.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct Sessions(Arc<Mutex<BTreeMap<String, u64>>>);
-
-impl Sessions {
-    /// Node id of the peer's ready session.
-    pub(crate) fn node_of(&self, peer: &AgentId) -> Option<u64> {
-        self.0.lock().get(&peer.to_string()).copied()
-    }
-
-    fn set(&self, peer: &str, node: u64) {
-        self.0.lock().insert(peer.to_owned(), node);
-    }
-
-    fn clear(&self, peer: &str, node: u64) {
-        let mut sessions = self.0.lock();
-        if sessions.get(peer) == Some(&node) {
-            sessions.remove(peer);
-        }
     }
 }
 
