@@ -55,7 +55,7 @@ enum Event {
     Probe(Probe),
     Call {
         to: usize,
-        request: AcceptorRequest,
+        request: Box<AcceptorRequest>,
         /// The round, if it is a read.
         round: Option<u64>,
     },
@@ -393,13 +393,14 @@ impl World {
             leader::Effect::CallAcceptor { to, request } => {
                 let to = self.index(&to);
                 let round = None;
+                let request = Box::new(request);
                 self.schedule(at, index, Event::Call { to, request, round });
             }
             leader::Effect::ReadAcceptor { round, to } => {
                 let to = self.index(&to);
                 let call = Event::Call {
                     to,
-                    request: AcceptorRequest::Read,
+                    request: Box::new(AcceptorRequest::Read),
                     round: Some(round),
                 };
                 self.schedule(at, index, call);
