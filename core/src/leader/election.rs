@@ -124,6 +124,16 @@ impl Election {
         }
     }
 
+    /// A proposer asks for acceptance of what this agent objects to: it is working, if an acceptor
+    /// could have promised its ballot.
+    pub(crate) fn asked(&mut self, ballot: &Ballot, now_ms: u64) {
+        let is_possible = ballot.number <= self.known.allowance().number;
+        let is_latest = self.heard.as_ref().is_none_or(|(heard, _)| heard <= ballot);
+        if is_possible && is_latest {
+            self.heard = Some((ballot.clone(), now_ms));
+        }
+    }
+
     fn heard_other(&self, candidate: &AgentId, now_ms: u64) -> Option<&Ballot> {
         self.heard
             .as_ref()

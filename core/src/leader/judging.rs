@@ -26,7 +26,7 @@ const SETTLED: Duration = Duration::from_secs(10);
 impl Leader {
     /// A leader asks our region's acceptor to accept a plan.
     pub(super) fn accept_asked(
-        &self,
+        &mut self,
         stamp: &Stamp,
         plan: &Plan,
         ticket: Ticket,
@@ -34,6 +34,8 @@ impl Leader {
     ) {
         let judged = self.judge(stamp, plan, turn.now);
         if let Err(objection) = &judged {
+            let now_ms = self.now_ms(turn.now);
+            self.election.asked(&stamp.ballot, now_ms);
             turn.notice(RegisterNotice::Objected {
                 stamp: Box::new(stamp.clone()),
                 objection: objection.clone(),

@@ -30,7 +30,7 @@ mod types;
 
 pub use types::{Acceptors, Effect, NoJoin, ProposerError, ProposerSettings, StepDown};
 
-use leading::{Leading, Pending};
+use leading::{Leading, Objection, Pending};
 use preparing::Preparing;
 use regionmesh_protocol::{
     identity::RegionName,
@@ -219,8 +219,13 @@ impl Proposer {
         });
 
         // The agent answered without asking its store, so it names no incarnation.
-        if let AcceptorReply::Unjustified { stamp, why } = reply {
-            return self.objected(from, stamp, why, now_ms);
+        if let AcceptorReply::Unjustified {
+            stamp,
+            why,
+            is_final,
+        } = reply
+        {
+            return self.objected(from, stamp, Objection { why, is_final }, now_ms);
         }
 
         if let Phase::Leading(leading) = &mut self.phase {

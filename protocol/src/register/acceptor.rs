@@ -39,6 +39,14 @@ impl AcceptorState {
         }
     }
 
+    /// Whether it has accepted this value, under any stamp. Then the value may be committed, and is
+    /// accepted again whatever speaks against it now.
+    pub fn has_accepted(&self, plan: &Plan) -> bool {
+        self.accepted
+            .as_ref()
+            .is_some_and(|(_, accepted)| accepted == plan)
+    }
+
     /// Answers `request`. A new state, if any, must be durable before the reply is sent; without
     /// one, this state must be known to be current.
     ///
@@ -309,15 +317,21 @@ pub enum AcceptorReply {
         stamp: Stamp,
         /// Why, in words.
         why: String,
+        /// Whether no honest agent ever accepted it.
+        is_final: bool,
     },
 }
 
 impl AcceptorAnswer {
     /// The answer of an agent that does not ask its store to accept a value.
-    pub fn unjustified(stamp: Stamp, why: String) -> Self {
+    pub fn unjustified(stamp: Stamp, why: String, is_final: bool) -> Self {
         Self {
             incarnation: Incarnation::default(),
-            reply: AcceptorReply::Unjustified { stamp, why },
+            reply: AcceptorReply::Unjustified {
+                stamp,
+                why,
+                is_final,
+            },
             acceptance: None,
         }
     }

@@ -232,7 +232,7 @@ impl World {
         self.after(0, Event::Input(process, Box::new(input)));
     }
 
-    /// Everything works again, except that as many endpoints stay down as automation may take out.
+    /// Everything works again, and a stolen key is replaced, except that as many endpoints stay down as automation may take out.
     pub(crate) fn heal(&mut self) {
         self.healed_ms = Some(self.now_ms);
         self.trace
@@ -258,6 +258,9 @@ impl World {
             }
         }
 
+        if let Some(liar) = self.shape.liar {
+            self.crash(liar);
+        }
         for agent in 0..self.machines.len() {
             self.machines[agent].clock_ms = 0;
             self.boot(agent, DiskFate::Kept);

@@ -162,7 +162,7 @@ impl World {
             max_out: self.shape.max_out,
             ttl_ms: self.shape.ttl_ms,
             judges: self.shape.judges,
-            is_liar: self.shape.liar == Some(agent),
+            is_liar: self.shape.liar == Some(agent) && self.healed_ms.is_none(),
         }
     }
 }

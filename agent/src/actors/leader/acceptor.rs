@@ -44,7 +44,7 @@ impl Acceptor {
 
         tokio::spawn(async move {
             let _permit = permit;
-            match objection(&core, &request).await {
+            match objection(&core, &store, &request).await {
                 Ok(None) => {}
                 Ok(Some(objection)) => {
                     metrics.refused("unjustified");

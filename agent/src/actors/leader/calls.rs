@@ -59,7 +59,7 @@ async fn ask_acceptor(
     request: AcceptorRequest,
 ) -> Result<AcceptorAnswer, String> {
     if *to == arguments.id.region {
-        if let Some(objection) = objection(&arguments.core, &request).await? {
+        if let Some(objection) = objection(&arguments.core, &arguments.store, &request).await? {
             return Ok(objection);
         }
         let answer = arguments

@@ -8,14 +8,15 @@
 //! A value that was found in promises may be committed, so it is not given up as easily. It is
 //! passed over only if the promises show that it never was: each majority contains an acceptor that
 //! promised this ballot without having accepted it, and so never will. The next lower value found
-//! takes its place. If too few answer to show that, it is passed over too, after a while, provided
+//! takes its place. The same holds if a majority finds an order in it that no operator gave: then at
+//! least one honest agent would have had to accept what it never accepts. If too few answer to show that, it is passed over too, after a while, provided
 //! that no order and no change of members can be lost: what automation decided is decided again,
 //! from the same observations, and the value's number is not used again. So what a thief lets its
 //! acceptor claim to have accepted delays an election, and does not stop it.
 
 use super::{
     Phase, Proposer,
-    leading::Pending,
+    leading::{Objection, Pending},
     types::{Effect, StepDown},
 };
 use regionmesh_protocol::{
@@ -29,7 +30,7 @@ impl Proposer {
         &mut self,
         from: &RegionName,
         stamp: Stamp,
-        why: String,
+        objection: Objection,
         now_ms: u64,
     ) -> Vec<Effect> {
         let Phase::Leading(leading) = &mut self.phase else {
@@ -43,8 +44,9 @@ impl Proposer {
         let Some(pending) = pending.filter(|pending| pending.stamp == stamp) else {
             return Vec::new();
         };
-        let before = pending.objections.insert(from.clone(), why.clone());
-        let is_news = before.as_ref() != Some(&why);
+        let why = objection.why.clone();
+        let is_news = pending.objections.get(from) != Some(&objection);
+        pending.objections.insert(from.clone(), objection);
 
         let wait_ms = self.settings.objection_retry_ms.min(self.settings.retry_ms);
         let asked_ms = now_ms.saturating_sub(self.settings.retry_ms - wait_ms);
@@ -113,7 +115,9 @@ impl Proposer {
             && next
                 .as_ref()
                 .is_some_and(|(_, lower)| pending.value.has_orders_of(lower));
-        if !is_expendable && !leading.was_never_committed(&repeated, &members) {
+        let is_refuted =
+            pending.is_impossible() || leading.was_never_committed(&repeated, &members);
+        if !is_expendable && !is_refuted {
             return self.ask_for_promises(now_ms);
         }
 

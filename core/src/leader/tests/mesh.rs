@@ -380,6 +380,7 @@ impl Mesh {
         Some(AcceptorAnswer::unjustified(
             stamp.clone(),
             objection.to_string(),
+            objection.is_final(),
         ))
     }
 

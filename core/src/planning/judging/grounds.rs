@@ -82,6 +82,11 @@ pub enum Objection {
 }
 
 impl Objection {
+    /// Whether it holds for every agent, whatever each sees: then no honest one accepts the plan.
+    pub fn is_final(&self) -> bool {
+        matches!(self, Self::UnprovenOrder(_))
+    }
+
     /// The word for it, as in metric labels.
     pub fn reason(&self) -> &'static str {
         self.into()

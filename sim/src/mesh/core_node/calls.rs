@@ -19,7 +19,7 @@ use regionmesh_protocol::{
     plan::{CommittedPlan, Order},
     register::{
         acceptor::{AcceptorAnswer, AcceptorReply, AcceptorRequest},
-        ballot::{Ballot, WITNESS},
+        ballot::{Ballot, Stamp, WITNESS},
         prevote::PreVoteRequest,
     },
     wire::{OrderRefusal, PeerRefusal, PeerReply, PeerRequest},
@@ -121,15 +121,16 @@ impl CoreNode {
             return;
         };
         match (judged, request) {
-            (Err(objection), AcceptorRequest::Accept(stamp, _)) => {
-                let answer = AcceptorAnswer::unjustified(stamp, objection.to_string());
-                self.applied(ticket, Some(answer), turn);
+            (Err(objection), AcceptorRequest::Accept(stamp, plan)) => {
+                let own = self.wait(Waiting::Objected {
+                    ticket,
+                    stamp,
+                    plan: Box::new(plan),
+                    objection,
+                });
+                apply_to_own(own, AcceptorRequest::Read, turn);
             }
-            (_, request) => turn.out.push(NodeEffect::Apply {
-                ticket,
-                acceptor: Acceptor::Own,
-                request: Box::new(request),
-            }),
+            (_, request) => apply_to_own(ticket, request, turn),
         }
     }
 
@@ -240,6 +241,21 @@ impl CoreNode {
                 let waiting = Waiting::Acceptor(from, request);
                 replied(waiting, answer.map(PeerReply::Acceptor), turn);
             }
+            Waiting::Objected {
+                ticket,
+                stamp,
+                plan,
+                objection,
+            } => match answer.map(|answer| answer.reply) {
+                Some(AcceptorReply::State(state)) if state.has_accepted(&plan) => {
+                    apply_to_own(ticket, AcceptorRequest::Accept(stamp, *plan), turn);
+                }
+                Some(_) => {
+                    let answer = unjustified(stamp, &objection);
+                    self.applied(ticket, Some(answer), turn);
+                }
+                None => self.applied(ticket, None, turn),
+            },
             waiting => {
                 let answer = answer.ok_or("the store failed");
                 let answer = answer.map(PeerReply::Acceptor).map_err(str::to_string);
@@ -362,6 +378,19 @@ fn note_asked(answer: Option<&AcceptorAnswer>, ballot: Option<Ballot>, turn: &mu
         | (_, None) => {}
         (_, Some(ballot)) => turn.leader(leader::Input::ProposerHeard(ballot)),
     }
+}
+
+fn unjustified(stamp: Stamp, objection: &Objection) -> AcceptorAnswer {
+    AcceptorAnswer::unjustified(stamp, objection.to_string(), objection.is_final())
+}
+
+/// Hands a request to the store of our region's acceptor.
+fn apply_to_own(ticket: Ticket, request: AcceptorRequest, turn: &mut Turn<'_>) {
+    turn.out.push(NodeEffect::Apply {
+        ticket,
+        acceptor: Acceptor::Own,
+        request: Box::new(request),
+    });
 }
 
 fn ask(region: RegionName, request: PeerRequest, ticket: Ticket, turn: &mut Turn<'_>) {

@@ -1,9 +1,14 @@
 //! What an agent waits for.
 
 use crate::mesh::node::Ticket;
+use regionmesh_core::planning::judging::Objection;
 use regionmesh_protocol::{
     identity::{AgentId, RegionName},
-    register::{acceptor::AcceptorRequest, ballot::Ballot},
+    plan::Plan,
+    register::{
+        acceptor::AcceptorRequest,
+        ballot::{Ballot, Stamp},
+    },
 };
 use std::time::Instant;
 
@@ -21,6 +26,13 @@ pub(super) enum Waiting {
     WitnessVote(RegionName, Ballot),
     /// A peer asked our acceptor.
     Peer(Ticket, Box<AcceptorRequest>),
+    /// The state of our acceptor: whether it has accepted before what the core objects to.
+    Objected {
+        ticket: Ticket,
+        stamp: Stamp,
+        plan: Box<Plan>,
+        objection: Objection,
+    },
     /// The leader has our operator's order.
     Order(Ticket),
 }

@@ -23,7 +23,7 @@ fn converge_judged(
                     to,
                     request: AcceptorRequest::Accept(stamp, plan),
                 } if plan.reason == "bad" && !for_it.contains(to.as_str()) => {
-                    let objection = AcceptorAnswer::unjustified(stamp.clone(), "why".into());
+                    let objection = AcceptorAnswer::unjustified(stamp.clone(), "why".into(), false);
                     if acceptors.contains_key(to) {
                         next.extend(proposer.answered(to, objection, now_ms));
                     }
