@@ -14,7 +14,10 @@ use regionmesh_protocol::{
     plan::CommittedPlan,
     register::ballot::{Ballot, Reach},
 };
-use std::{collections::BTreeSet, time::Duration};
+use std::{
+    collections::BTreeSet,
+    time::{Duration, Instant},
+};
 
 /// How long a refuted claim is not checked again.
 const REFUTED_FOR: Duration = Duration::from_secs(60);
@@ -94,29 +97,40 @@ impl Leader {
         let mut published: Vec<_> = board::plans(board, &own)
             .filter(|(_, plan, _)| self.is_useful(plan))
             .collect();
-        published.sort_by(|(_, a, _), (_, b, _)| a.stamp.cmp(&b.stamp));
+        // The latest first: DNS must not answer a plan that is known to have been followed.
+        published.sort_by(|(_, a, _), (_, b, _)| b.stamp.cmp(&a.stamp));
 
-        for (agent, plan, since) in published {
-            // The plans before it may have been adopted.
-            if !self.is_useful(plan) || self.trust.uncertified.get(agent) == Some(&since) {
-                continue;
-            }
-
-            let known = self.confirmed_plan();
-            let members = known.map(|known| &known.plan.members);
-            if self.is_certified(plan, members) {
-                let is_confirmed = known.is_some() || self.is_from_its_leader(agent, plan);
-                self.learn_plan(plan, is_confirmed, None, turn);
-                // What the earlier members did not prove, the new ones may.
-                self.trust.uncertified.clear();
-            } else {
-                self.trust.uncertified.insert(agent.clone(), since);
-            }
+        while let Some((agent, plan)) = self.latest_certified(&published) {
+            let is_confirmed =
+                self.confirmed_plan().is_some() || self.is_from_its_leader(agent, plan);
+            self.learn_plan(plan, is_confirmed, None, turn);
+            // What the earlier members did not prove, the new ones may.
+            self.trust.uncertified.clear();
         }
 
         self.trust
             .uncertified
             .retain(|agent, _| board.agents.contains_key(agent));
+    }
+
+    /// The first of these plans that is useful and proven to the members that are known.
+    fn latest_certified<'a>(
+        &mut self,
+        published: &[(&'a AgentId, &'a CommittedPlan, Instant)],
+    ) -> Option<(&'a AgentId, &'a CommittedPlan)> {
+        for (agent, plan, since) in published {
+            if !self.is_useful(plan) || self.trust.uncertified.get(*agent) == Some(since) {
+                continue;
+            }
+
+            let members = self.confirmed_plan().map(|known| &known.plan.members);
+            if self.is_certified(plan, members) {
+                return Some((agent, plan));
+            }
+            self.trust.uncertified.insert((*agent).clone(), *since);
+        }
+
+        None
     }
 
     /// Whether a plan is later than the one known, or has more signatures.
