@@ -158,8 +158,8 @@ impl Store {
         newest.state.as_ref().filter(|_| is_pair)
     }
 
-    /// Rewrites the newest slot with another promise. An agent that is writing the next one may take
-    /// that for a loss.
+    /// Rewrites the newest slot with another promise. An agent that is writing the next one may
+    /// take that for a loss.
     pub(crate) fn forge(&mut self, promised: Ballot) {
         let newest = self.newest();
         let Some(slot) = self.slots.get(&newest) else {
