@@ -24,6 +24,10 @@ generate:
     cargo build
     scripts/generate
 
+# Simulate whole meshes until one breaks a law
+sim *OPTIONS:
+    cargo run --release -p regionmesh-sim -- run {{ OPTIONS }}
+
 # Measure the figures in the documentation
 figures *OPTIONS:
     scripts/figures {{ OPTIONS }}

@@ -19,7 +19,7 @@ pub(super) async fn run(
             );
 
             shared.metrics.stalls.inc();
-            // In this order: whoever confirms the plan after `resumed` sets it to true.
+            // In this order: the core confirms the plan after `resumed`, and sets it to true.
             is_current.send_replace(false);
             resumed.send_replace(Some(Instant::now()));
         }

@@ -75,7 +75,7 @@ mod tests {
         assert!(!reach.is_reached(0, 1_000));
 
         reach.record(2, 0, 500, true);
-        assert!(!reach.is_reached(0, 1_000), "nobody can know of it yet");
+        assert!(!reach.is_reached(0, 1_000), "no agent can know of it yet");
         assert!(reach.is_reached(0, 1_500));
 
         reach.record(3, 0, 1_000, false);

@@ -158,13 +158,15 @@ impl Store {
         newest.state.as_ref().filter(|_| is_pair)
     }
 
-    /// Rewrites the newest slot with another promise.
+    /// Rewrites the newest slot with another promise. An agent that is writing the next one may
+    /// take that for a loss.
     pub(crate) fn forge(&mut self, promised: Ballot) {
         let newest = self.newest();
         let Some(slot) = self.slots.get(&newest) else {
             return;
         };
 
+        self.losses += 1;
         let mut forged = Slot::clone(slot);
         if let Some(state) = &mut forged.state {
             state.promised = Some(promised);

@@ -6,7 +6,11 @@ use crate::{
     leader::{Refusal, certificate::confirm},
     testing::Key,
 };
-use regionmesh_protocol::{identity::RegionName, plan::CommittedPlan, status::StatusEntry};
+use regionmesh_protocol::{
+    identity::{AgentId, RegionName},
+    plan::CommittedPlan,
+    status::StatusEntry,
+};
 use std::sync::Arc;
 
 /// A mesh, one of its followers, and the plan that all know. The follower is stopped; it is to
@@ -23,6 +27,13 @@ pub(super) fn stopped() -> (Mesh, RegionName, Arc<CommittedPlan>) {
     agent.board = BoardView::default();
     agent.hears = false;
     (mesh, fresh, plan)
+}
+
+/// An agent that neither made this plan nor is of the region.
+pub(super) fn follower(mesh: &Mesh, region: &RegionName, plan: &CommittedPlan) -> AgentId {
+    let ids = mesh.agents.values().map(|agent| &agent.id);
+    let mut others = ids.filter(|id| id.region != *region && **id != plan.stamp.ballot.agent);
+    others.next().unwrap().clone()
 }
 
 /// A plan like `plan` that was never committed, ahead of all others.
@@ -67,12 +78,7 @@ fn a_plan_of_a_single_agent_is_refused_and_a_restarted_agent_waits_for_a_genuine
     let (mut mesh, fresh, plan) = stopped();
     let own = mesh.agents[&fresh].id.clone();
 
-    let other = mesh
-        .agents
-        .values()
-        .map(|agent| agent.id.clone())
-        .find(|id| id.region != fresh && *id != plan.stamp.ballot.agent)
-        .unwrap();
+    let other = follower(&mesh, &fresh, &plan);
 
     mesh.publish_to(&fresh, &own, &StatusEntry::Plan((*plan).clone()));
     mesh.spawn(&fresh, Some((*plan).clone()));

@@ -2,7 +2,7 @@
 
 use super::{
     mesh::{Mesh, REGIONS, mesh_name, name},
-    restarts::{forged, stopped},
+    restarts::{follower, forged, stopped},
 };
 use crate::{
     gossip::Signer,
@@ -41,12 +41,7 @@ fn a_certified_plan_is_adopted_from_any_agent_without_reading_the_acceptors() {
     let (mut mesh, fresh, plan) = stopped();
     mesh.cut.insert(fresh.clone());
 
-    let other = mesh
-        .agents
-        .values()
-        .map(|agent| agent.id.clone())
-        .find(|id| id.region != fresh && *id != plan.stamp.ballot.agent)
-        .unwrap();
+    let other = follower(&mesh, &fresh, &plan);
     mesh.publish_to(&fresh, &other, &StatusEntry::Plan((*plan).clone()));
     mesh.spawn(&fresh, None);
 

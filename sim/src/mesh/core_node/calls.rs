@@ -22,7 +22,7 @@ use regionmesh_protocol::{
         ballot::{Ballot, Stamp, WITNESS},
         prevote::PreVoteRequest,
     },
-    wire::{OrderRefusal, PeerRefusal, PeerReply, PeerRequest},
+    wire::{OrderRefusal, PeerReply, PeerRequest},
 };
 
 /// How long a call to an acceptor or a voter may take.
@@ -55,8 +55,11 @@ impl CoreNode {
             Question::Request(request) => request,
         };
 
+        if let Some(refusal) = request.others_ballot(&from) {
+            return reply(ticket, PeerReply::Refused(refusal), turn);
+        }
         match *request {
-            PeerRequest::Acceptor(request) => self.acceptor_asked(from, request, ticket, turn),
+            PeerRequest::Acceptor(request) => self.acceptor_asked(request, ticket, turn),
             PeerRequest::PreVote(request) => {
                 turn.leader(leader::Input::VoteAsked(
                     request,
@@ -68,20 +71,7 @@ impl CoreNode {
         }
     }
 
-    fn acceptor_asked(
-        &mut self,
-        caller: AgentId,
-        request: AcceptorRequest,
-        ticket: Ticket,
-        turn: &mut Turn<'_>,
-    ) {
-        if let Some(ballot) = request.ballot().cloned()
-            && ballot.agent != caller
-        {
-            let refusal = PeerRefusal::OthersBallot { caller, ballot };
-            return reply(ticket, PeerReply::Refused(refusal), turn);
-        }
-
+    fn acceptor_asked(&mut self, request: AcceptorRequest, ticket: Ticket, turn: &mut Turn<'_>) {
         let own = self.wait(Waiting::Peer(ticket, Box::new(request.clone())));
         self.apply(own, Acceptor::Own, request, turn);
     }
@@ -231,7 +221,12 @@ impl CoreNode {
                 turn.leader(leader::Input::Voted { from, ballot, vote });
             }
             Waiting::Peer(peer, request) => {
-                note_asked(answer.as_ref(), request.ballot().cloned(), turn);
+                let reply_of = answer.as_ref().map(|answer| &answer.reply);
+                let input = reply_of.and_then(|reply| leader::Input::of_asked(&request, reply));
+                if let Some(input) = input {
+                    turn.leader(input);
+                }
+
                 let answer = self.signed(&request, answer);
                 let answer = answer.map_or_else(PeerReply::Failed, PeerReply::Acceptor);
                 reply(peer, answer, turn);
@@ -365,18 +360,6 @@ fn replied(waiting: Waiting, reply: Result<PeerReply, String>, turn: &mut Turn<'
             answer,
         }),
         _ => {}
-    }
-}
-
-/// What a peer's request to our acceptor says about the peer.
-fn note_asked(answer: Option<&AcceptorAnswer>, ballot: Option<Ballot>, turn: &mut Turn<'_>) {
-    match (answer.map(|answer| &answer.reply), ballot) {
-        (Some(AcceptorReply::TooFar(_) | AcceptorReply::Undecided(_)), _) => {
-            turn.leader(leader::Input::AskedTooFar);
-        }
-        (None | Some(AcceptorReply::Refused { .. } | AcceptorReply::Unjustified { .. }), _)
-        | (_, None) => {}
-        (_, Some(ballot)) => turn.leader(leader::Input::ProposerHeard(ballot)),
     }
 }
 

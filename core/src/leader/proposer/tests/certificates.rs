@@ -119,25 +119,18 @@ fn a_plan_with_the_vote_of_the_witness_gets_its_last_signature_later() {
 
 #[test]
 fn a_change_of_members_needs_majorities_of_the_old_and_of_the_new_ones() {
-    // Two of the three old members are not a majority of the four new ones.
-    let (mut proposer, stamp) = proposing("a b c", "a b c d");
-    assert_eq!(answer(&mut proposer, "a", &stamp), []);
-    assert_eq!(answer(&mut proposer, "b", &stamp), []);
-    let effects = answer(&mut proposer, "d", &stamp);
-    assert!(
-        matches!(&effects[..], [Effect::Committed(_)]),
-        "{effects:?}"
-    );
+    // Two of the smaller members are not a majority of the larger ones.
+    for (old, new) in [("a b c", "a b c d"), ("a b c d", "a b c")] {
+        let (mut proposer, stamp) = proposing(old, new);
+        assert_eq!(answer(&mut proposer, "a", &stamp), []);
+        assert_eq!(answer(&mut proposer, "b", &stamp), []);
 
-    // Two of the three new members are not a majority of the four old ones.
-    let (mut proposer, stamp) = proposing("a b c d", "a b c");
-    assert_eq!(answer(&mut proposer, "a", &stamp), []);
-    assert_eq!(answer(&mut proposer, "b", &stamp), []);
-    let effects = answer(&mut proposer, "d", &stamp);
-    assert!(
-        matches!(&effects[..], [Effect::Committed(_)]),
-        "{effects:?}"
-    );
+        let effects = answer(&mut proposer, "d", &stamp);
+        assert!(
+            matches!(&effects[..], [Effect::Committed(_)]),
+            "{effects:?}"
+        );
+    }
 }
 
 #[test]
