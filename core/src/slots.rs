@@ -49,6 +49,12 @@
 //! grows. A crash before the deletion leaves one slot more, which the next write deletes. Nothing
 //! else is ever deleted, so there are at most two slots and one for each agent that is writing.
 //!
+//! # Judged proposals
+//!
+//! A plan that the state does not hold yet is accepted only if the agent has nothing against it
+//! ([`crate::planning::judging`]). It is judged against the state that the write follows: if another
+//! agent writes first, it is judged again.
+//!
 //! # Lost replies
 //!
 //! Each write carries a unique mark. A put that failed is resolved by reading the slot: with our
@@ -56,10 +62,11 @@
 //! put still arrives later, it is a valid step of the acceptor that no proposer learned of, as if
 //! the answer had been lost.
 
+mod deciding;
 mod step;
 mod types;
 
-pub use types::{Effect, Failure, Input, Listing, Mark, Notice, Operation, Slot};
+pub use types::{Effect, Failure, Input, Listing, Mark, Notice, Operation, Proposal, Slot};
 
 use rand::{Rng, RngExt};
 use regionmesh_protocol::register::{
@@ -107,8 +114,8 @@ impl<T: Clone + PartialEq, E> SlotMachine<T, E> {
         }
     }
 
-    /// Takes in a request, or the outcome of the last [`Effect::Run`]. Exactly one [`Effect::Run`]
-    /// or [`Effect::Answer`] follows, as the last effect.
+    /// Takes in a request, or the outcome of the last [`Effect::Run`] or [`Effect::Judge`]. Exactly
+    /// one of these or an [`Effect::Answer`] follows, as the last effect.
     ///
     /// `bounds` limit what the acceptor accepts. They depend on the other acceptors.
     pub fn handle(
@@ -174,10 +181,11 @@ impl<T: Clone + PartialEq, E> SlotMachine<T, E> {
                 }
                 there => self.not_stored(current, &purpose, there.is_some(), error, turn),
             },
+            (Step::Judge, Input::Judged(judged)) => self.judged(current, judged, turn),
             (Step::Confirm(number, slot, reply), Input::Listed(listing)) => {
                 self.confirm(current, number, &slot, *reply, &listing, turn);
             }
-            // No store answers a listing with a slot.
+            // No store answers a listing with a slot, for instance.
             _ => end(Err(Failure::Contended), turn),
         }
     }
@@ -346,23 +354,6 @@ impl<T: Clone + PartialEq, E> SlotMachine<T, E> {
         let number = newest.max(seen) + 1;
         let slot = self.slot(None, None);
         self.put(current, number, slot, Purpose::Discard { is_first }, turn);
-    }
-
-    /// Applies the request to the state, which a listing just showed to be current.
-    fn decide<R>(&mut self, current: Current<T, E>, turn: &mut Turn<'_, R, E>) {
-        let Some(seen) = &self.seen else {
-            return self.list(current, turn);
-        };
-        let (reply, next) = seen.state.apply_within(&current.request, turn.bounds);
-        let is_old = turn.now.saturating_duration_since(seen.since) >= REWRITE;
-        let Some(next) = next.or_else(|| is_old.then(|| seen.state.clone())) else {
-            return end(Ok(answer(&seen.state, reply)), turn);
-        };
-
-        let number = seen.number + 1;
-        let after = Some(seen.mark);
-        let slot = self.slot(Some(next), after);
-        self.put(current, number, slot, Purpose::Next(Box::new(reply)), turn);
     }
 
     fn put<R>(

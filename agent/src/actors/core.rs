@@ -123,9 +123,9 @@ impl CoreState {
                 let ticket = self.replies.wait_for_vote(reply);
                 leader::Input::VoteAsked(request, ticket).into()
             }
-            CoreMessage::Accept(asked, reply) => {
+            CoreMessage::Judge(proposal, reply) => {
                 let ticket = self.replies.wait_for_judgement(reply);
-                leader::Input::AcceptAsked(asked, ticket).into()
+                leader::Input::Proposed(proposal, ticket).into()
             }
             CoreMessage::Order(order, reply) => {
                 let ticket = self.replies.wait_for_order(reply);

@@ -14,6 +14,7 @@ mod signing;
 use crate::actors::messages::LeaderMessage;
 use acceptor::{ACCEPTOR_REQUESTS, Acceptor};
 pub use arguments::LeaderArguments;
+pub(crate) use judging::CoreJudge;
 pub use metrics::LeaderMetrics;
 use ractor::{Actor, ActorProcessingErr, ActorRef};
 pub(crate) use saved_plan::load_plan;

@@ -8,7 +8,7 @@ use super::{
     serving::Serving,
     stores::{Slots, Stores},
 };
-use crate::failover::OrderHandler;
+use crate::{actors::leader::CoreJudge, failover::OrderHandler};
 use anyhow::Result;
 use regionmesh_mesh::Identity;
 use regionmesh_store::ModelStore;
@@ -34,7 +34,8 @@ impl Parts {
         draining: watch::Receiver<bool>,
     ) -> Result<Self> {
         let models = Arc::new(ModelStore::new(stores.region.clone()));
-        let slots = stores.slots(base.metrics.slots.clone());
+        let judge = Arc::new(CoreJudge(base.core.clone()));
+        let slots = stores.slots(base.metrics.slots.clone(), judge);
         let network = Network::new(&base, identity, &models);
         let serving = Serving::new(&base, &models, draining);
         let replication = Replication::new(&base, &network, models)?;

@@ -5,8 +5,8 @@ use anyhow::{Context, Result};
 use futures::future::join_all;
 use regionmesh_runtime::problems::Problems;
 use regionmesh_store::{
-    CHECK_TIMEOUT, CheckError, MonitorArguments, MonitoredStore, OpenStore, Owner, SlotMetrics,
-    SlotStore, StoreMetrics, check_conditional_writes,
+    CHECK_TIMEOUT, CheckError, Judge, MonitorArguments, MonitoredStore, OpenStore, Owner,
+    SlotMetrics, SlotStore, StoreMetrics, check_conditional_writes,
 };
 use std::{sync::Arc, time::Duration};
 
@@ -99,21 +99,22 @@ impl Stores {
         Ok(())
     }
 
-    /// The acceptors in the stores.
-    pub(super) fn slots(&self, metrics: SlotMetrics) -> Slots {
+    /// The acceptors in the stores. `judge` judges what the region's is to accept.
+    pub(super) fn slots(&self, metrics: SlotMetrics, judge: Arc<dyn Judge>) -> Slots {
         let slots = |opened: &OpenStore, acceptor| {
-            Arc::new(SlotStore::new(
+            SlotStore::new(
                 opened.objects.clone(),
                 &object_store::path::Path::default(),
                 acceptor,
                 REGISTER_TIMEOUT,
                 metrics.clone(),
-            ))
+            )
         };
+        let witness = self.witness.as_ref();
 
         Slots {
-            own: slots(&self.region, "region"),
-            witness: self.witness.as_ref().map(|opened| slots(opened, "witness")),
+            own: Arc::new(slots(&self.region, "region").with_judge(judge)),
+            witness: witness.map(|opened| Arc::new(slots(opened, "witness"))),
         }
     }
 

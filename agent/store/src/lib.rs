@@ -33,4 +33,4 @@ pub use monitor::{CHECK_TIMEOUT, MonitorArguments, MonitoredStore, StoreMetrics,
 pub use open::{OpenError, open};
 pub use opened::{OpenStore, Owner};
 pub use settings::Settings;
-pub use slots::{SlotMetrics, SlotStore};
+pub use slots::{Judge, SlotMetrics, SlotStore};

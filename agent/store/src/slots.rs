@@ -3,16 +3,18 @@
 
 mod error;
 mod failure_log;
+mod judge;
 mod metrics;
 mod objects;
 mod slot;
 
 use error::SlotError;
 use failure_log::FailureLog;
+pub use judge::Judge;
 pub use metrics::SlotMetrics;
 use object_store::{ObjectStore, path::Path};
 use objects::SlotObjects;
-use regionmesh_core::slots::{Effect, Failure, Input, Notice, SlotMachine};
+use regionmesh_core::slots::{Effect, Failure, Input, Notice, Proposal, SlotMachine};
 use regionmesh_protocol::register::{
     acceptor::{AcceptorAnswer, AcceptorRequest},
     ballot::Bounds,
@@ -32,6 +34,7 @@ pub struct SlotStore {
     bounds: parking_lot::Mutex<Bounds>,
     machine: Mutex<SlotMachine<ObjectTag, SlotError>>,
     failures: FailureLog,
+    judge: Option<Arc<dyn Judge>>,
 }
 
 impl SlotStore {
@@ -60,7 +63,14 @@ impl SlotStore {
             bounds: Default::default(),
             machine: Mutex::new(SlotMachine::new(rand::random())),
             failures: FailureLog::default(),
+            judge: None,
         }
+    }
+
+    /// Has plans judged before they are accepted. The witness has no agent that could.
+    pub fn with_judge(self, judge: Arc<dyn Judge>) -> Self {
+        let judge = Some(judge);
+        Self { judge, ..self }
     }
 
     /// Sets the bounds of what this acceptor accepts, which depend on the other acceptors.
@@ -116,9 +126,11 @@ impl SlotStore {
             );
 
             let mut next = None;
+            let mut proposal = None;
             for effect in effects.drain(..) {
                 match effect {
                     Effect::Run(operation) => next = Some(operation),
+                    Effect::Judge(asked) => proposal = Some(asked),
                     Effect::Delete(old) => self.objects.delete(&old),
                     Effect::Notice(notice) => self.report(&notice),
                     Effect::Answer(Ok(answer)) => return Ok(*answer),
@@ -129,10 +141,21 @@ impl SlotStore {
                 }
             }
 
-            let Some(operation) = next else {
-                return Err(SlotError::Contended { acceptor });
+            input = match (next, proposal) {
+                (Some(operation), _) => self.objects.run(operation).await,
+                (None, Some(proposal)) => self.judge(*proposal).await,
+                (None, None) => return Err(SlotError::Contended { acceptor }),
             };
-            input = self.objects.run(operation).await;
+        }
+    }
+
+    async fn judge(&self, proposal: Proposal) -> Input<ObjectTag, SlotError> {
+        let Some(judge) = &self.judge else {
+            return Input::Judged(Ok(()));
+        };
+        match judge.judge(proposal).await {
+            Ok(judged) => Input::Judged(judged),
+            Err(why) => Input::Failed(SlotError::Unjudged { why }),
         }
     }
 

@@ -161,6 +161,9 @@ impl Leader {
             }
         };
 
+        if let Some(known) = self.confirmed_plan().cloned() {
+            self.proposer.learn(&known);
+        }
         match self.proposer.prepare(ballot, acceptors, now_ms) {
             Ok(effects) => self.carry_out(effects, turn),
             Err(error) => {

@@ -56,10 +56,7 @@ impl Leader {
                 let reply = self.vote(&request, turn);
                 turn.emit(Effect::VoteReply(ticket, reply));
             }
-            Input::AcceptAsked(asked, ticket) => {
-                let (stamp, plan) = *asked;
-                self.accept_asked(&stamp, &plan, ticket, turn);
-            }
+            Input::Proposed(proposal, ticket) => self.proposed(&proposal, ticket, turn),
             Input::Order(order, ticket) => self.order(*order, ticket, turn),
             Input::ProposerHeard(ballot) => self.proposer_heard(&ballot, now),
             // Perhaps the others have moved on.

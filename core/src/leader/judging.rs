@@ -6,12 +6,12 @@ use super::{
 use crate::{
     now::Now,
     planning::judging::{Grounds, Objection, Sight, judge},
+    slots::Proposal,
     ticket::Ticket,
 };
 use regionmesh_protocol::{
     identity::RegionName,
     plan::{Order, Plan},
-    register::ballot::Stamp,
     status::condition::Condition,
     wire::MAX_AGE_S,
 };
@@ -23,17 +23,13 @@ use std::{
 
 /// What an agent has seen for less than this may not be what others see.
 const SETTLED: Duration = Duration::from_secs(10);
+
 impl Leader {
     /// A leader asks our region's acceptor to accept a plan.
-    pub(super) fn accept_asked(
-        &mut self,
-        stamp: &Stamp,
-        plan: &Plan,
-        ticket: Ticket,
-        turn: &mut Turn<'_>,
-    ) {
-        let judged = self.judge(stamp, plan, turn.now);
+    pub(super) fn proposed(&mut self, proposal: &Proposal, ticket: Ticket, turn: &mut Turn<'_>) {
+        let judged = self.judge(proposal, turn.now);
         if let Err(objection) = &judged {
+            let stamp = &proposal.stamp;
             let now_ms = self.now_ms(turn.now);
             self.election.asked(&stamp.ballot, now_ms);
             turn.notice(RegisterNotice::Objected {
@@ -44,13 +40,36 @@ impl Leader {
         turn.emit(Effect::Judged(ticket, judged));
     }
 
-    fn judge(&self, stamp: &Stamp, plan: &Plan, now: Now) -> Result<(), Objection> {
+    /// Judges a plan by the last one that is known to be committed, and by what the acceptor
+    /// accepted after that: it may be committed already, so a plan that undoes it needs a reason.
+    fn judge(&self, proposal: &Proposal, now: Now) -> Result<(), Objection> {
         let known = self.plan.as_deref();
-        if known.is_some_and(|known| known.plan == *plan) {
+        if known.is_some_and(|known| known.plan == proposal.plan) {
             return Ok(());
         }
 
         let base = known.map(|known| self.clocks.plan.by_own_clock(&known.plan, now));
+        let age = self.clocks.plan.age(now);
+        self.judge_by(base.as_deref(), age.is_some(), proposal, now)?;
+
+        let later = proposal.accepted.as_ref().filter(|(stamp, accepted)| {
+            let is_same_register = accepted.members.register == proposal.plan.members.register;
+            is_same_register && known.is_none_or(|known| known.stamp < *stamp)
+        });
+        match later {
+            Some((_, accepted)) => self.judge_by(Some(accepted), true, proposal, now),
+            None => Ok(()),
+        }
+    }
+
+    fn judge_by(
+        &self,
+        base: Option<&Plan>,
+        knows_age: bool,
+        proposal: &Proposal,
+        now: Now,
+    ) -> Result<(), Objection> {
+        let Proposal { stamp, plan, .. } = proposal;
         let regions: BTreeSet<&RegionName> = plan
             .regions
             .keys()
@@ -67,11 +86,11 @@ impl Leader {
             doubtful: self.doubtful(),
             orders: self.unused_orders(plan, now.unix_ms),
             proposer: &stamp.ballot.agent.region,
-            knows_age: self.clocks.plan.age(now).is_some(),
+            knows_age,
             now_ms: now.unix_ms,
         };
 
-        judge(base.as_deref(), plan, &grounds)
+        judge(base, plan, &grounds)
     }
 
     /// The orders of a plan that are proven and count now: recent, and in no committed plan before.

@@ -34,7 +34,7 @@ use leading::{Leading, Objection, Pending};
 use preparing::Preparing;
 use regionmesh_protocol::{
     identity::RegionName,
-    plan::Plan,
+    plan::{CommittedPlan, Plan},
     register::{
         acceptor::{AcceptorAnswer, AcceptorReply},
         ballot::{Ballot, Stamp},
@@ -57,6 +57,8 @@ pub struct Proposer {
     settings: ProposerSettings,
     last_ballot: Option<Ballot>,
     asked_ms: BTreeMap<RegionName, u64>,
+    /// The latest value that is proven to be committed, as its agent knows it.
+    known: Option<(Stamp, Plan)>,
     phase: Phase,
 }
 
@@ -67,6 +69,7 @@ impl Proposer {
             settings,
             last_ballot: None,
             asked_ms: BTreeMap::new(),
+            known: None,
             phase: Phase::Idle,
         }
     }
@@ -124,6 +127,12 @@ impl Proposer {
             .filter(|(_, (at_ms, _))| fresh(*at_ms))
             .map(|(name, (_, incarnation))| (name.clone(), *incarnation))
             .collect()
+    }
+
+    /// Learns of a value that is proven to be committed.
+    pub fn learn(&mut self, committed: &CommittedPlan) {
+        let CommittedPlan { stamp, plan, .. } = committed;
+        self.known = Some((stamp.clone(), plan.clone()));
     }
 
     /// Tries for leadership under `ballot`.
@@ -310,7 +319,21 @@ impl Proposer {
             return self.ask(now_ms);
         }
 
+        // A lying acceptor may have left it out.
+        let known = self
+            .known
+            .as_ref()
+            .filter(|(_, value)| match &preparing.acceptors {
+                Acceptors::Known(members) => value.members.register == members.register,
+                Acceptors::First { .. } => false,
+            });
         let found = preparing.highest.take();
+        let found = match known {
+            Some(known) if found.as_ref().is_none_or(|found| found.0 < known.0) => {
+                Some(known.clone())
+            }
+            _ => found,
+        };
         let first_members = match (&found, &preparing.acceptors) {
             (Some((_, value)), _) => value.members.clone(),
             (None, Acceptors::First { names, register }) => {
@@ -331,6 +354,7 @@ impl Proposer {
             found: preparing.take_found(),
             repeated: found.as_ref().map(|(stamp, _)| stamp.clone()),
             given_up_seq: 0,
+            given_up: 0,
             decided: None,
             uncertified: None,
             pending: None,
@@ -393,6 +417,7 @@ impl Proposer {
         let Some(pending) = leading.pending.take() else {
             return Vec::new();
         };
+        leading.given_up = 0;
         let committed = pending.committed();
         leading.decided = Some((pending.stamp.clone(), pending.value.clone()));
         leading.uncertified = (!pending.is_certified()).then_some(pending);

@@ -10,6 +10,7 @@ use crate::{
         judging::Objection,
     },
     problem_change::ProblemChange,
+    slots::Proposal,
     ticket::Ticket,
 };
 use regionmesh_protocol::{
@@ -17,7 +18,7 @@ use regionmesh_protocol::{
     plan::{CommittedPlan, Order, Plan},
     register::{
         acceptor::{AcceptorAnswer, AcceptorReply, AcceptorRequest},
-        ballot::{Ballot, Bounds, Stamp},
+        ballot::{Ballot, Bounds},
         certificate::AgentSignature,
         prevote::{PreVoteReply, PreVoteRequest},
     },
@@ -117,8 +118,8 @@ pub enum Input {
     },
     /// A candidate asks for our vote.
     VoteAsked(PreVoteRequest, Ticket),
-    /// A leader, perhaps this agent, asks our region's acceptor to accept this plan.
-    AcceptAsked(Box<(Stamp, Plan)>, Ticket),
+    /// A leader, perhaps this agent, asks our region's acceptor to accept a plan.
+    Proposed(Box<Proposal>, Ticket),
     /// An operator's order.
     Order(Box<Order>, Ticket),
     /// A proposer got a promise or an accept from our region's acceptor.
@@ -187,8 +188,7 @@ pub enum Effect {
     Bounds(Box<Bounds>),
     /// The answer to [`Input::VoteAsked`].
     VoteReply(Ticket, PreVoteReply),
-    /// The answer to [`Input::AcceptAsked`]: whether to hand the request to the store. If not, the
-    /// answer to the leader is [`AcceptorAnswer::unjustified`].
+    /// The answer to [`Input::Proposed`]: what there is against the plan.
     Judged(Ticket, Result<(), Objection>),
     /// The answer to [`Input::Order`].
     OrderReply(Ticket, Box<Result<CommittedPlan, OrderRefusal>>),

@@ -39,6 +39,8 @@ pub(super) enum Step<T, E> {
     Get(Listing<T>),
     /// The content of the slot before it.
     GetBefore(Listing<T>, Arc<Slot>),
+    /// Is there anything against the proposal?
+    Judge,
     Put(u64, Arc<Slot>, Purpose),
     /// After a put that may have been done. Without an error, the store said that the slot exists.
     ReadBack(u64, Arc<Slot>, Purpose, Option<E>),

@@ -1,8 +1,13 @@
 //! What a slot holds, what goes into the machine and what comes out of it.
 
-use regionmesh_protocol::register::{
-    acceptor::{AcceptorAnswer, AcceptorRequest, AcceptorState},
-    members::Incarnation,
+use crate::planning::judging::Objection;
+use regionmesh_protocol::{
+    plan::Plan,
+    register::{
+        acceptor::{AcceptorAnswer, AcceptorRequest, AcceptorState},
+        ballot::Stamp,
+        members::Incarnation,
+    },
 };
 use serde::{Deserialize, Serialize};
 use std::{collections::BTreeMap, sync::Arc};
@@ -53,6 +58,15 @@ impl<T: Clone> Listing<T> {
     }
 }
 
+/// A plan that a leader asks this acceptor to accept.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Proposal {
+    pub stamp: Stamp,
+    pub plan: Plan,
+    /// What the acceptor accepted last, which may be committed.
+    pub accepted: Option<(Stamp, Plan)>,
+}
+
 /// An operation on the store.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Operation {
@@ -80,6 +94,8 @@ pub enum Input<T, E> {
     Unknown(E),
     /// The operation failed and changed nothing.
     Failed(E),
+    /// What there is against the proposal.
+    Judged(Result<(), Objection>),
 }
 
 /// What the caller must do.
@@ -87,6 +103,9 @@ pub enum Input<T, E> {
 pub enum Effect<E> {
     /// Hand the outcome to the machine.
     Run(Operation),
+    /// Have the proposal judged ([`crate::planning::judging`]), and answer with [`Input::Judged`],
+    /// or with [`Input::Failed`] if it can't be judged.
+    Judge(Box<Proposal>),
     /// Delete these slots in the background. It does not matter when, or whether, that succeeds.
     Delete(Vec<u64>),
     /// The request's answer is durable, and not signed yet.

@@ -23,10 +23,7 @@ use regionmesh_core::{
     now::Now,
     planning::freeze::LocalAnswer,
 };
-use regionmesh_protocol::{
-    identity::AgentId, plan::CommittedPlan, register::acceptor::AcceptorRequest,
-    status::StatusEntry,
-};
+use regionmesh_protocol::{identity::AgentId, plan::CommittedPlan, status::StatusEntry};
 use std::{
     collections::{BTreeMap, VecDeque},
     sync::Arc,
@@ -51,8 +48,6 @@ pub(crate) struct CoreNode {
     dns: Dns,
     waiting: BTreeMap<Ticket, Waiting>,
     next_ticket: Ticket,
-    /// Requests to our region's acceptor that the core judges.
-    judging: BTreeMap<Ticket, AcceptorRequest>,
     /// Who gave the orders that the core has not answered.
     orders: BTreeMap<u64, Asker>,
     ran: Option<Instant>,
@@ -121,6 +116,12 @@ impl Node for CoreNode {
             NodeInput::Applied { ticket, answer } => {
                 self.applied(ticket, answer.ok().map(|answer| *answer), turn);
             }
+            NodeInput::Judge(proposal) => {
+                turn.leader(leader::Input::Proposed(
+                    proposal,
+                    regionmesh_core::Ticket(0),
+                ));
+            }
             NodeInput::Probed(finished) => {
                 let input = health::Input::ProbeFinished(*finished);
                 turn.inputs.push_back(Input::Health(input));
@@ -144,7 +145,6 @@ impl CoreNode {
             dns: Dns::default(),
             waiting: BTreeMap::new(),
             next_ticket: 0,
-            judging: BTreeMap::new(),
             orders: BTreeMap::new(),
             ran: None,
         }

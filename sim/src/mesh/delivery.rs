@@ -92,6 +92,7 @@ impl World {
                 acceptor,
                 request,
             } => self.apply_to_slots(process, acceptor, ticket, *request),
+            NodeEffect::Judged(judged) => self.judged(process, judged),
             NodeEffect::SetBounds(bounds) => {
                 let machine = &mut self.machines[agent];
                 machine.witness_slots.set_bounds(Bounds::clone(&bounds));
@@ -249,5 +250,6 @@ fn kind(input: &NodeInput) -> u8 {
         NodeInput::Applied { answer: Err(_), .. } => 9,
         NodeInput::Probed(_) => 10,
         NodeInput::Ordered { .. } => 11,
+        NodeInput::Judge(_) => 12,
     }
 }

@@ -25,7 +25,9 @@ impl World {
             return;
         }
 
-        let node = liar::build(self.node_config(agent));
+        let config = self.node_config(agent);
+        let judges = self.shape.judges && !config.is_liar;
+        let node = liar::build(config);
         if self.refuses_store(agent) {
             self.reached.count(Sometimes::StoreRefused);
         }
@@ -43,8 +45,8 @@ impl World {
         machine.served = machine.disk.plan.as_ref().map(|plan| plan.stamp.clone());
 
         let writer = (agent as u64 + 1) << 21 | u64::from(machine.life) << 1;
-        machine.own_slots = Slots::new(writer);
-        machine.witness_slots = Slots::new(writer | 1);
+        machine.own_slots = Slots::new(writer, judges);
+        machine.witness_slots = Slots::new(writer | 1, false);
         machine.started_ms = self.now_ms;
         machine.node = Some(node);
 

@@ -7,8 +7,9 @@ use regionmesh_core::{
     health::{FinishedProbe, Probe},
     leader::{self, Refusal, proposer::StepDown},
     now::Now,
-    planning::{Strategy, freeze::LocalAnswer},
+    planning::{Strategy, freeze::LocalAnswer, judging::Objection},
     recovery::ramp::RecoveryPolicy,
+    slots::Proposal,
 };
 use regionmesh_protocol::{
     identity::{AgentId, MeshName, RegionName},
@@ -42,8 +43,6 @@ pub(crate) struct NodeConfig {
     pub(crate) recovery: RecoveryPolicy,
     pub(crate) max_out: u16,
     pub(crate) ttl_ms: u64,
-    /// Whether it judges what its region's acceptor is asked to accept.
-    pub(crate) judges: bool,
     /// Its key is stolen.
     pub(crate) is_liar: bool,
 }
@@ -135,6 +134,8 @@ pub(crate) enum NodeInput {
         ticket: Ticket,
         answer: Result<Box<AcceptorAnswer>, StoreFailed>,
     },
+    /// Our region's acceptor is to accept this; [`NodeEffect::Judged`] answers.
+    Judge(Box<Proposal>),
     /// A [`NodeEffect::Probe`] has ended.
     Probed(Box<FinishedProbe>),
     /// An operator's order, given to this agent's API; [`NodeEffect::OrderEnded`] ends it.
@@ -169,6 +170,8 @@ pub(crate) enum NodeEffect {
         acceptor: Acceptor,
         request: Box<AcceptorRequest>,
     },
+    /// What there is against [`NodeInput::Judge`].
+    Judged(Result<(), Objection>),
     /// Bounds of what the acceptors whose stores this agent writes accept from now on.
     SetBounds(Box<Bounds>),
     Probe(Box<Probe>),

@@ -5,7 +5,10 @@ use super::{
     store::{Operation, Outcome},
 };
 use rand::rngs::StdRng;
-use regionmesh_core::slots::{self, Effect, Input, Mark, Notice, SlotMachine};
+use regionmesh_core::{
+    planning::judging::Objection,
+    slots::{self, Effect, Input, Mark, Notice, Proposal, SlotMachine},
+};
 use regionmesh_protocol::register::{
     acceptor::{AcceptorAnswer, AcceptorRequest},
     ballot::Bounds,
@@ -21,6 +24,8 @@ pub(crate) enum SlotEffect {
     /// Hand the outcome to [`Slots::ran`], unless this is a deletion.
     Run(Operation),
     Answered(Ticket, Result<Box<AcceptorAnswer>, StoreFailed>),
+    /// Hand the judgement to [`Slots::judged`].
+    Judge(Box<Proposal>),
     Notice(Notice),
 }
 
@@ -36,6 +41,8 @@ pub(crate) struct Step<'a> {
 pub(crate) struct Slots {
     machine: SlotMachine<Mark, StoreFailed>,
     bounds: Bounds,
+    /// Whether the agent judges proposals.
+    judges: bool,
     waiting: VecDeque<(Ticket, AcceptorRequest)>,
     current: Option<Ticket>,
     /// Emptied and used again.
@@ -44,10 +51,11 @@ pub(crate) struct Slots {
 
 impl Slots {
     /// `writer` is unique to the process.
-    pub(crate) fn new(writer: u64) -> Self {
+    pub(crate) fn new(writer: u64, judges: bool) -> Self {
         Self {
             machine: SlotMachine::new(writer),
             bounds: Bounds::default(),
+            judges,
             waiting: VecDeque::new(),
             current: None,
             effects: Vec::new(),
@@ -100,17 +108,28 @@ impl Slots {
         self.handle(input, step);
     }
 
+    /// Takes in what there is against the last proposal.
+    pub(crate) fn judged(&mut self, judged: Result<(), Objection>, step: &mut Step) {
+        self.handle(Input::Judged(judged), step);
+    }
+
     fn handle(&mut self, input: Input<Mark, StoreFailed>, step: &mut Step) {
         let mut effects = std::mem::take(&mut self.effects);
         self.machine
             .handle(input, &self.bounds, step.now, step.rng, &mut effects);
 
         let mut answer = None;
+        let mut is_accepted = false;
         for effect in effects.drain(..) {
             step.out.push(match effect {
                 Effect::Run(operation) => SlotEffect::Run(Operation::Slots(operation)),
                 Effect::Delete(old) => SlotEffect::Run(Operation::Delete(old)),
                 Effect::Notice(notice) => SlotEffect::Notice(notice),
+                Effect::Judge(proposal) if self.judges => SlotEffect::Judge(proposal),
+                Effect::Judge(_) => {
+                    is_accepted = true;
+                    continue;
+                }
                 Effect::Answer(ended) => {
                     answer = Some(ended.map_err(|_: slots::Failure<_>| StoreFailed));
                     continue;
@@ -119,6 +138,9 @@ impl Slots {
         }
 
         self.effects = effects;
+        if is_accepted {
+            return self.judged(Ok(()), step);
+        }
         let ended = answer.and_then(|answer| Some((self.current.take()?, answer)));
         if let Some((ticket, answer)) = ended {
             step.out.push(SlotEffect::Answered(ticket, answer));

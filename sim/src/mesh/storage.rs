@@ -8,7 +8,10 @@ use super::{
     store::{Operation, Outcome, STORE_TIMEOUT_MS},
     world::World,
 };
-use regionmesh_core::slots::{self, Notice};
+use regionmesh_core::{
+    planning::judging::Objection,
+    slots::{self, Notice},
+};
 use regionmesh_protocol::register::acceptor::AcceptorRequest;
 
 impl World {
@@ -87,6 +90,10 @@ impl World {
                     let applied = NodeInput::Applied { ticket, answer };
                     self.after(0, Event::Input(process, Box::new(applied)));
                 }
+                SlotEffect::Judge(proposal) => {
+                    let judge = NodeInput::Judge(proposal);
+                    self.after(0, Event::Input(process, Box::new(judge)));
+                }
                 SlotEffect::Notice(Notice::Taken) => self.reached.count(Sometimes::SlotTaken),
                 SlotEffect::Notice(Notice::ReadBack) => {
                     self.reached.count(Sometimes::WriteReadBack);
@@ -94,6 +101,13 @@ impl World {
                 SlotEffect::Notice(_) => {}
             }
         }
+    }
+
+    /// An agent has judged what its region's acceptor is to accept.
+    pub(crate) fn judged(&mut self, process: Process, judged: Result<(), Objection>) {
+        self.step_slots(process, Acceptor::Own, |slots, step| {
+            slots.judged(judged, step);
+        });
     }
 
     /// An operation reaches its store, perhaps after the death of its process.

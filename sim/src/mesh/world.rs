@@ -161,7 +161,6 @@ impl World {
             recovery: self.shape.recovery.clone(),
             max_out: self.shape.max_out,
             ttl_ms: self.shape.ttl_ms,
-            judges: self.shape.judges,
             is_liar: self.shape.liar == Some(agent) && self.healed_ms.is_none(),
         }
     }

@@ -1,6 +1,6 @@
 //! The region's acceptor, as peers reach it.
 
-use super::{judging::objection, metrics::LeaderMetrics, signing::Signing};
+use super::{metrics::LeaderMetrics, signing::Signing};
 use crate::{actors::messages::CoreMessage, address::Address};
 use regionmesh_core::leader::Input;
 use regionmesh_protocol::register::{
@@ -44,20 +44,6 @@ impl Acceptor {
 
         tokio::spawn(async move {
             let _permit = permit;
-            match objection(&core, &store, &request).await {
-                Ok(None) => {}
-                Ok(Some(objection)) => {
-                    metrics.refused("unjustified");
-                    let _ = reply.send(Ok(objection));
-                    return;
-                }
-                Err(error) => {
-                    metrics.refused("failed");
-                    let _ = reply.send(Err(error));
-                    return;
-                }
-            }
-
             let answer = store.apply(&request).await;
             let reply_of = answer.as_ref().map(|answer| &answer.reply);
             match reply_of {
@@ -82,6 +68,8 @@ impl Acceptor {
                     tracing::info!(%stamp, seq = stamp.seq, "asked to reset this acceptor; first \
                         checking that the plan is committed");
                 }
+                // The core has logged the reason.
+                Ok(AcceptorReply::Unjustified { .. }) => metrics.refused("unjustified"),
                 Ok(_) => {}
                 // The store has logged the reason.
                 Err(_) => metrics.refused("failed"),

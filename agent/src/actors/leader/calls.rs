@@ -1,6 +1,6 @@
 //! Calls to acceptors and voters.
 
-use super::{arguments::LeaderArguments, judging::objection};
+use super::arguments::LeaderArguments;
 use crate::{actors::messages::Call, refusals::reason};
 use regionmesh_core::leader::{Input, election::witness_vote};
 use regionmesh_mesh::Peer;
@@ -59,9 +59,6 @@ async fn ask_acceptor(
     request: AcceptorRequest,
 ) -> Result<AcceptorAnswer, String> {
     if *to == arguments.id.region {
-        if let Some(objection) = objection(&arguments.core, &arguments.store, &request).await? {
-            return Ok(objection);
-        }
         let answer = arguments
             .store
             .apply(&request)

@@ -1,36 +1,25 @@
-//! What the core has against a plan, before our region's acceptor is asked to accept it.
+//! Asks the core what there is against a plan, before our region's acceptor accepts it.
 
 use crate::{actors::messages::CoreMessage, address::Address};
-use regionmesh_protocol::register::acceptor::{AcceptorAnswer, AcceptorReply, AcceptorRequest};
-use regionmesh_store::SlotStore;
+use async_trait::async_trait;
+use regionmesh_core::{planning::judging::Objection, slots::Proposal};
+use regionmesh_store::Judge;
 use std::time::Duration;
 
 /// The core answers immediately, unless it is being restarted.
 const TIMEOUT: Duration = Duration::from_secs(1);
 
-/// The answer to a request that the core objects to; none if the store is to be asked.
-pub(super) async fn objection(
-    core: &Address<CoreMessage>,
-    store: &SlotStore,
-    request: &AcceptorRequest,
-) -> Result<Option<AcceptorAnswer>, String> {
-    let AcceptorRequest::Accept(stamp, plan) = request else {
-        return Ok(None);
-    };
+/// The core as a judge of plans.
+#[derive(Debug)]
+pub(crate) struct CoreJudge(pub(crate) Address<CoreMessage>);
 
-    let asked = Box::new((stamp.clone(), plan.clone()));
-    let judged = core.call(|reply| CoreMessage::Accept(asked, reply), TIMEOUT);
-    let Err(objection) = judged.await.map_err(|error| error.to_string())? else {
-        return Ok(None);
-    };
-
-    let known = store.apply(&AcceptorRequest::Read).await;
-    match known.map_err(|error| error.to_string())?.reply {
-        AcceptorReply::State(state) if state.has_accepted(plan) => Ok(None),
-        _ => Ok(Some(AcceptorAnswer::unjustified(
-            stamp.clone(),
-            objection.to_string(),
-            objection.is_final(),
-        ))),
+#[async_trait]
+impl Judge for CoreJudge {
+    async fn judge(&self, proposal: Proposal) -> Result<Result<(), Objection>, String> {
+        let proposal = Box::new(proposal);
+        let judged = self
+            .0
+            .call(|reply| CoreMessage::Judge(proposal, reply), TIMEOUT);
+        judged.await.map_err(|error| error.to_string())
     }
 }

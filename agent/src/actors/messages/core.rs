@@ -1,14 +1,11 @@
 //! To the core actor.
 
 use ractor::RpcReplyPort;
-use regionmesh_core::{agent::Input, gossip, planning::judging::Objection};
+use regionmesh_core::{agent::Input, gossip, planning::judging::Objection, slots::Proposal};
 use regionmesh_protocol::{
     identity::AgentId,
-    plan::{CommittedPlan, Order, Plan},
-    register::{
-        ballot::Stamp,
-        prevote::{PreVoteReply, PreVoteRequest},
-    },
+    plan::{CommittedPlan, Order},
+    register::prevote::{PreVoteReply, PreVoteRequest},
     status::StatusEntry,
     wire::OrderRefusal,
 };
@@ -35,8 +32,8 @@ pub enum CoreMessage {
         Box<Order>,
         RpcReplyPort<Result<CommittedPlan, OrderRefusal>>,
     ),
-    /// A leader asks our region's acceptor to accept this plan: what is there against it?
-    Accept(Box<(Stamp, Plan)>, RpcReplyPort<Result<(), Objection>>),
+    /// A leader asks our region's acceptor to accept a plan: what is there against it?
+    Judge(Box<Proposal>, RpcReplyPort<Result<(), Objection>>),
     /// Its own: something is due.
     Wake,
     /// Its own: this agent wrote to the region's store.

@@ -64,6 +64,9 @@ pub enum SlotError {
         /// `region` or `witness`.
         acceptor: &'static str,
     },
+    /// The agent could not judge a plan.
+    #[error("a plan could not be judged: {why}")]
+    Unjudged { why: String },
     /// The last slot number is in use.
     #[error("the register's slots are used up")]
     Exhausted,

@@ -129,6 +129,8 @@ pub(super) struct Leading {
     pub(super) repeated: Option<Stamp>,
     /// The number of the last value that was given up.
     pub(super) given_up_seq: u64,
+    /// Values given up since the last one was decided.
+    pub(super) given_up: u32,
     /// The last value known to be decided; its members decide about the next.
     pub(super) decided: Option<(Stamp, Plan)>,
     /// The same, while its signatures are too few: the witness voted.

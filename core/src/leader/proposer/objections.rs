@@ -7,12 +7,16 @@
 //!
 //! A value that was found in promises may be committed, so it is not given up as easily. It is
 //! passed over only if the promises show that it never was: each majority contains an acceptor that
-//! promised this ballot without having accepted it, and so never will. The next lower value found
-//! takes its place. The same holds if a majority finds an order in it that no operator gave: then at
-//! least one honest agent would have had to accept what it never accepts. If too few answer to show that, it is passed over too, after a while, provided
-//! that no order and no change of members can be lost: what automation decided is decided again,
-//! from the same observations, and the value's number is not used again. So what a thief lets its
-//! acceptor claim to have accepted delays an election, and does not stop it.
+//! promised this ballot without having accepted it, and so never will. The same holds if a majority
+//! finds an order in it that no operator gave: then at least one honest agent would have had to
+//! accept what it never accepts. If too few answer to show that, it is passed over too, after a
+//! while, provided that no order and no change of members can be lost: what automation decided is
+//! decided again, from the same observations, and the value's number is not used again. So what a
+//! thief lets its acceptor claim to have accepted delays an election, and does not stop it.
+//!
+//! The latest value below it takes its place, of those found and of the one that this agent knows to
+//! be committed; an acceptor holds only the last value that it accepted. What is known to be
+//! committed is never passed over: agents that object to it have not heard of it yet.
 
 use super::{
     Phase, Proposer,
@@ -21,8 +25,13 @@ use super::{
 };
 use regionmesh_protocol::{
     identity::RegionName,
+    plan::Plan,
     register::{acceptor::AcceptorRequest, ballot::Stamp},
 };
+
+/// Most consecutive values given up: the acceptors may have accepted what this proposer does not
+/// know, which a new ballot finds.
+const GIVEN_UP_MAX: u32 = 3;
 
 impl Proposer {
     /// The agent of an acceptor objects to a value.
@@ -83,8 +92,9 @@ impl Proposer {
         if lasted_ms < self.settings.objection_ms {
             return Vec::new();
         }
-        if pending.value.members != *leading.members() {
-            // The members that decide about the next value are not clear.
+        leading.given_up += 1;
+        let has_clear_members = pending.value.members == *leading.members();
+        if !has_clear_members || leading.given_up == GIVEN_UP_MAX {
             return self.step_down(StepDown::Objections);
         }
 
@@ -104,8 +114,14 @@ impl Proposer {
             return Vec::new();
         };
 
+        let is_known = |(stamp, _): &(Stamp, Plan)| *stamp == repeated;
+        if self.known.as_ref().is_some_and(is_known) {
+            return Vec::new();
+        }
+
         let members = pending.members.clone();
-        let lower = leading.found.values().flatten().filter(|(stamp, value)| {
+        let found = leading.found.values().flatten();
+        let lower = found.chain(&self.known).filter(|(stamp, value)| {
             *stamp < repeated && members.check_change(&value.members).is_ok()
         });
         let next = lower.max_by(|(a, _), (b, _)| a.cmp(b)).cloned();

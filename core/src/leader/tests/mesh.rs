@@ -12,6 +12,7 @@ use crate::{
     },
     now::Now,
     planning::judging::Objection,
+    slots::Proposal,
     testing::{Key, Toy, plan_settings},
     ticket::Ticket,
 };
@@ -373,9 +374,14 @@ impl Mesh {
             return None;
         }
 
+        let accepted = self.agents[to].acceptor.accepted.clone();
         let ticket = self.ticket();
-        let asked = Box::new((stamp.clone(), plan.clone()));
-        self.feed(to, Input::AcceptAsked(asked, ticket));
+        let proposal = Box::new(Proposal {
+            stamp: stamp.clone(),
+            plan: plan.clone(),
+            accepted,
+        });
+        self.feed(to, Input::Proposed(proposal, ticket));
         let objection = self.judged.remove(&ticket)?.err()?;
         Some(AcceptorAnswer::unjustified(
             stamp.clone(),

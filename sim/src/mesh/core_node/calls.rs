@@ -12,14 +12,13 @@ use rand::RngExt;
 use regionmesh_core::{
     gossip::{self, ExchangeError},
     leader::{self, certificate, election::witness_vote},
-    planning::judging::Objection,
 };
 use regionmesh_protocol::{
     identity::{AgentId, RegionName},
     plan::{CommittedPlan, Order},
     register::{
         acceptor::{AcceptorAnswer, AcceptorReply, AcceptorRequest},
-        ballot::{Ballot, Stamp, WITNESS},
+        ballot::{Ballot, WITNESS},
         prevote::PreVoteRequest,
     },
     wire::{OrderRefusal, PeerReply, PeerRequest},
@@ -73,55 +72,7 @@ impl CoreNode {
 
     fn acceptor_asked(&mut self, request: AcceptorRequest, ticket: Ticket, turn: &mut Turn<'_>) {
         let own = self.wait(Waiting::Peer(ticket, Box::new(request.clone())));
-        self.apply(own, Acceptor::Own, request, turn);
-    }
-
-    /// Asks an acceptor near us. Our region's accepts only what this agent has nothing against.
-    fn apply(
-        &mut self,
-        ticket: Ticket,
-        acceptor: Acceptor,
-        request: AcceptorRequest,
-        turn: &mut Turn<'_>,
-    ) {
-        if let (Acceptor::Own, AcceptorRequest::Accept(stamp, plan)) = (acceptor, &request)
-            && self.config.judges
-        {
-            let asked = Box::new((stamp.clone(), plan.clone()));
-            self.judging.insert(ticket, request);
-            let ticket = regionmesh_core::Ticket(ticket);
-            return turn.leader(leader::Input::AcceptAsked(asked, ticket));
-        }
-
-        turn.out.push(NodeEffect::Apply {
-            ticket,
-            acceptor,
-            request: Box::new(request),
-        });
-    }
-
-    /// The core has judged a request to our region's acceptor.
-    pub(super) fn judged(
-        &mut self,
-        ticket: Ticket,
-        judged: Result<(), Objection>,
-        turn: &mut Turn<'_>,
-    ) {
-        let Some(request) = self.judging.remove(&ticket) else {
-            return;
-        };
-        match (judged, request) {
-            (Err(objection), AcceptorRequest::Accept(stamp, plan)) => {
-                let own = self.wait(Waiting::Objected {
-                    ticket,
-                    stamp,
-                    plan: Box::new(plan),
-                    objection,
-                });
-                apply_to_own(own, AcceptorRequest::Read, turn);
-            }
-            (_, request) => apply_to_own(ticket, request, turn),
-        }
+        apply(own, Acceptor::Own, request, turn);
     }
 
     pub(super) fn call_acceptor(
@@ -142,7 +93,7 @@ impl CoreNode {
 
         match near {
             None => ask(to, PeerRequest::Acceptor(request), ticket, turn),
-            Some(acceptor) => self.apply(ticket, acceptor, request, turn),
+            Some(acceptor) => apply(ticket, acceptor, request, turn),
         }
     }
 
@@ -236,21 +187,6 @@ impl CoreNode {
                 let waiting = Waiting::Acceptor(from, request);
                 replied(waiting, answer.map(PeerReply::Acceptor), turn);
             }
-            Waiting::Objected {
-                ticket,
-                stamp,
-                plan,
-                objection,
-            } => match answer.map(|answer| answer.reply) {
-                Some(AcceptorReply::State(state)) if state.has_accepted(&plan) => {
-                    apply_to_own(ticket, AcceptorRequest::Accept(stamp, *plan), turn);
-                }
-                Some(_) => {
-                    let answer = unjustified(stamp, &objection);
-                    self.applied(ticket, Some(answer), turn);
-                }
-                None => self.applied(ticket, None, turn),
-            },
             waiting => {
                 let answer = answer.ok_or("the store failed");
                 let answer = answer.map(PeerReply::Acceptor).map_err(str::to_string);
@@ -363,15 +299,11 @@ fn replied(waiting: Waiting, reply: Result<PeerReply, String>, turn: &mut Turn<'
     }
 }
 
-fn unjustified(stamp: Stamp, objection: &Objection) -> AcceptorAnswer {
-    AcceptorAnswer::unjustified(stamp, objection.to_string(), objection.is_final())
-}
-
-/// Hands a request to the store of our region's acceptor.
-fn apply_to_own(ticket: Ticket, request: AcceptorRequest, turn: &mut Turn<'_>) {
+/// Asks an acceptor near us.
+fn apply(ticket: Ticket, acceptor: Acceptor, request: AcceptorRequest, turn: &mut Turn<'_>) {
     turn.out.push(NodeEffect::Apply {
         ticket,
-        acceptor: Acceptor::Own,
+        acceptor,
         request: Box::new(request),
     });
 }

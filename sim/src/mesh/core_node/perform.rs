@@ -68,7 +68,7 @@ impl CoreNode {
                 self.call_acceptor(to, AcceptorRequest::Read, waiting, turn);
             }
             leader::Effect::AskVote { to, ballot } => self.ask_vote(to, ballot, turn),
-            leader::Effect::Judged(ticket, judged) => self.judged(ticket.0, judged, turn),
+            leader::Effect::Judged(_, judged) => turn.out.push(NodeEffect::Judged(judged)),
             leader::Effect::VoteReply(ticket, vote) => {
                 reply(ticket.0, PeerReply::PreVote(vote), turn);
             }

@@ -1,14 +1,9 @@
 //! What an agent waits for.
 
 use crate::mesh::node::Ticket;
-use regionmesh_core::planning::judging::Objection;
 use regionmesh_protocol::{
     identity::{AgentId, RegionName},
-    plan::Plan,
-    register::{
-        acceptor::AcceptorRequest,
-        ballot::{Ballot, Stamp},
-    },
+    register::{acceptor::AcceptorRequest, ballot::Ballot},
 };
 use std::time::Instant;
 
@@ -26,13 +21,6 @@ pub(super) enum Waiting {
     WitnessVote(RegionName, Ballot),
     /// A peer asked our acceptor.
     Peer(Ticket, Box<AcceptorRequest>),
-    /// The state of our acceptor: whether it has accepted before what the core objects to.
-    Objected {
-        ticket: Ticket,
-        stamp: Stamp,
-        plan: Box<Plan>,
-        objection: Objection,
-    },
     /// The leader has our operator's order.
     Order(Ticket),
 }

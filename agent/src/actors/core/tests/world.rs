@@ -8,7 +8,7 @@ use crate::{
     actors::{
         gossip::{GossipActor, GossipArguments, GossipMetrics},
         health::{HealthActor, HealthArguments, HealthMetrics},
-        leader::{LeaderActor, LeaderArguments, LeaderMetrics, Signing, load_plan},
+        leader::{CoreJudge, LeaderActor, LeaderArguments, LeaderMetrics, Signing, load_plan},
     },
     address::Address,
     catalogue_pages::CataloguePages,
@@ -72,13 +72,15 @@ impl Node {
             RefusalMetrics::new(&registry).unwrap(),
             snapshots.problems.clone(),
         );
-        let slots = Arc::new(SlotStore::new(
+        let slots = SlotStore::new(
             Arc::new(InMemory::new()),
             &"".into(),
             "region",
             Duration::from_secs(2),
             SlotMetrics::new(&registry).unwrap(),
-        ));
+        );
+        let judge = Arc::new(CoreJudge(home.core.clone()));
+        let slots = Arc::new(slots.with_judge(judge));
 
         let settings = core_settings(&config, unix_ms()).unwrap();
         let models = regionmesh_store::open(&config.store).unwrap();
