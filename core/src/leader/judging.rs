@@ -132,8 +132,11 @@ impl Leader {
         let verdicts = self.seen.verdicts.clone();
         for name in verdicts.keys() {
             let condition = self.verdict(name);
-            if is_unwell(condition) || is_unwell(self.own_view(name)) {
+            if is_unwell(condition) {
                 self.judging.unwell.insert(name.clone(), now);
+            }
+            if is_unwell(self.own_view(name)) {
+                self.judging.doubted.insert(name.clone(), now);
             }
             if !is_down(condition) {
                 self.judging.not_down.insert(name.clone(), now);
@@ -156,11 +159,15 @@ impl Leader {
         let was_recently =
             |seen: &BTreeMap<RegionName, Instant>| seen.get(region).is_some_and(is_recent);
         let verdict = self.verdict(region);
-        let is_doubted = is_unwell(self.own_view(region)) || was_recently(&self.judging.unwell);
+        let is_doubted = is_unwell(self.own_view(region)) || was_recently(&self.judging.doubted);
+        let was_unwell = was_recently(&self.judging.unwell);
 
         match verdict {
-            Condition::Healthy if !is_doubted => Sight::Healthy,
-            Condition::Unknown if !is_doubted && is_recent(&self.started) => Sight::TooEarly,
+            Condition::Healthy if !is_doubted && !was_unwell => Sight::Healthy,
+            Condition::Healthy if !was_unwell => Sight::Doubted,
+            Condition::Unknown if !is_doubted && !was_unwell && is_recent(&self.started) => {
+                Sight::TooEarly
+            }
             _ if is_down(verdict) && !was_recently(&self.judging.not_down) => Sight::Down,
             _ => Sight::Unsure,
         }

@@ -9,8 +9,10 @@ pub(super) const USED_MAX: usize = 4_096;
 /// What this agent judges by, apart from the present verdicts.
 #[derive(Debug, Default)]
 pub(super) struct Sightings {
-    /// When a region last appeared not to be healthy.
+    /// When the verdict on a region was last that it is not healthy.
     pub(super) unwell: BTreeMap<RegionName, Instant>,
+    /// When this agent's own probes last said so.
+    pub(super) doubted: BTreeMap<RegionName, Instant>,
     /// When it last appeared not to be down.
     pub(super) not_down: BTreeMap<RegionName, Instant>,
     /// Orders that committed plans named, and until when they are recent.

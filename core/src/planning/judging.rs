@@ -37,6 +37,25 @@ use std::borrow::Cow;
 
 /// Judges the plan `next`. `base`: the last plan known to be committed, by this agent's clock.
 pub fn judge(base: Option<&Plan>, next: &Plan, grounds: &Grounds<'_>) -> Result<(), Objection> {
+    let base = check_orders(base, next, grounds)?;
+    let base = base.as_deref();
+
+    moves::check(base, next, grounds)?;
+    shares::check(base, next, grounds)
+}
+
+/// Judges only what operators ordered: whether `next` keeps the overrides and the members of
+/// `base`, which may be committed.
+pub fn judge_orders(base: &Plan, next: &Plan, grounds: &Grounds<'_>) -> Result<(), Objection> {
+    check_orders(Some(base), next, grounds).map(|_| ())
+}
+
+/// Checks members and overrides. Returns `base` with the names of `next`.
+fn check_orders<'a>(
+    base: Option<&'a Plan>,
+    next: &Plan,
+    grounds: &Grounds<'_>,
+) -> Result<Option<Cow<'a, Plan>>, Objection> {
     let renamed = members::check(base, next, grounds)?;
     let base = base.map(|base| match renamed {
         Some((old, new)) => {
@@ -46,9 +65,7 @@ pub fn judge(base: Option<&Plan>, next: &Plan, grounds: &Grounds<'_>) -> Result<
         }
         None => Cow::Borrowed(base),
     });
-    let base = base.as_deref();
 
-    orders::check(base, next, grounds)?;
-    moves::check(base, next, grounds)?;
-    shares::check(base, next, grounds)
+    orders::check(base.as_deref(), next, grounds)?;
+    Ok(base)
 }

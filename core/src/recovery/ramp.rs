@@ -145,6 +145,21 @@ impl RecoveryPolicy {
         }
     }
 
+    /// The furthest that a healthy region comes from `entered` within `left_ms`, by the shortest
+    /// holds.
+    pub(crate) fn furthest(&self, entered: RampMove, mut left_ms: u64, ttl_ms: u64) -> RampMove {
+        let mut reached = entered;
+        while let RampMove::Step(step) = reached {
+            let hold_ms = self.hold_for(step, 0, ttl_ms);
+            match left_ms.checked_sub(hold_ms) {
+                Some(rest_ms) => left_ms = rest_ms,
+                None => break,
+            }
+            reached = self.advance(step, hold_ms, hold_ms);
+        }
+        reached
+    }
+
     /// The step that a region falls back to from `step`.
     pub(crate) fn back(&self, step: usize) -> usize {
         step.min(self.steps.len().saturating_sub(1))

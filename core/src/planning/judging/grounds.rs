@@ -17,6 +17,8 @@ pub(super) const TOLERANCE_MS: u64 = 5_000;
 pub enum Sight {
     /// The verdict is healthy, the agent's own probes do not contradict, and that is not new.
     Healthy,
+    /// The same, but the agent's own probes contradict, or did a moment ago.
+    Doubted,
     /// Nothing clear.
     Unsure,
     /// The verdict is failed or draining, and that is not new.

@@ -3,7 +3,7 @@
 use super::grounds::{Grounds, Objection, Sight, TOLERANCE_MS};
 use crate::{
     planning::{Strategy, overrides::Orders},
-    recovery::ramp::{RampMove, RecoveryPolicy},
+    recovery::ramp::RampMove,
 };
 use regionmesh_protocol::{
     identity::RegionName,
@@ -80,7 +80,7 @@ fn check_absent(base: &Plan, next: &Plan) -> Result<(), Objection> {
     }
 }
 
-/// Whether another region is healthy, not drained, and has traffic. In an active-passive mesh one
+/// Whether another region is healthy by its verdict, not drained, and has traffic. In an active-passive mesh one
 /// region serves all, so others need only be fit for it.
 fn serves_elsewhere(name: &RegionName, next: &Plan, grounds: &Grounds<'_>) -> bool {
     let is_passive = grounds.settings.strategy == Strategy::ActivePassive;
@@ -91,7 +91,7 @@ fn serves_elsewhere(name: &RegionName, next: &Plan, grounds: &Grounds<'_>) -> bo
         let has_share = percent(part, grounds) > 0 && (part.weight_bp > 0 || is_passive);
 
         other != name
-            && grounds.sight(other) == Sight::Healthy
+            && matches!(grounds.sight(other), Sight::Healthy | Sight::Doubted)
             && !is_drained
             && has_share
             && !part.addresses.is_empty()
@@ -117,7 +117,7 @@ fn check_move(moved: &Move<'_>, grounds: &Grounds<'_>) -> Result<(), Objection> 
     if after < before {
         let drains = moved.is_drained
             || (moved.after.absence == Some(Absence::Draining) && may_drain(moved.name, grounds));
-        let is_doubted = matches!(sight, Sight::Unsure | Sight::Down);
+        let is_doubted = matches!(sight, Sight::Doubted | Sight::Unsure | Sight::Down);
         if drains || is_doubted || is_canary_step(moved, grounds) {
             return Ok(());
         }
@@ -152,63 +152,44 @@ fn is_canary_step(moved: &Move<'_>, grounds: &Grounds<'_>) -> bool {
         )
 }
 
-/// Whether a region gets no more than the next step of its recovery.
+/// Whether a region gets no more than its recovery can have given it in this time. The last plan
+/// that this agent knows may be several steps old.
 fn is_gradual(before: &RegionPlan, after: &RegionPlan, grounds: &Grounds<'_>) -> bool {
-    let recovery = &grounds.settings.recovery;
-    let has_waited = |since_ms: u64, wait_ms: u64| {
-        !grounds.knows_age
-            || grounds
-                .now_ms
-                .saturating_sub(since_ms)
-                .saturating_add(TOLERANCE_MS)
-                >= wait_ms
+    let Grounds { settings, .. } = grounds;
+    let recovery = &settings.recovery;
+    let elapsed_ms = |since_ms: u64| match grounds.knows_age {
+        true => grounds.now_ms.saturating_sub(since_ms) + TOLERANCE_MS,
+        false => u64::MAX,
     };
 
-    let reached = match before.traffic_state {
+    let begun = match before.traffic_state {
         TrafficState::Serving | TrafficState::Reduced => return true,
-        TrafficState::Limited { .. } => recovery.enter(grounds.settings.suspect_percent.min(100)),
-        // The time since it was healthy again is not known.
-        TrafficState::Out { .. } if recovery.cool_down_for(before.flaps) > TOLERANCE_MS => {
-            return false;
+        TrafficState::Limited { since_ms, .. } => {
+            let entered = recovery.enter(settings.suspect_percent.min(100));
+            Some((entered, elapsed_ms(since_ms)))
         }
-        TrafficState::CoolingDown { since_ms }
-            if !has_waited(since_ms, recovery.cool_down_for(before.flaps)) =>
-        {
-            return false;
+        TrafficState::Out { since_ms } | TrafficState::CoolingDown { since_ms } => {
+            let left_ms = elapsed_ms(since_ms).checked_sub(recovery.cool_down_for(before.flaps));
+            left_ms.map(|left_ms| (recovery.enter(0), left_ms))
         }
-        TrafficState::Out { .. } | TrafficState::CoolingDown { .. } => recovery.enter(0),
         TrafficState::Ramping { step, since_ms } => {
-            let hold_ms = recovery.hold_for(step, before.hold_doublings, grounds.settings.ttl_ms);
-            if !has_waited(since_ms, hold_ms) {
-                return false;
-            }
-            recovery.advance(step, hold_ms, hold_ms)
+            let hold_ms = recovery.hold_for(step, before.hold_doublings, settings.ttl_ms);
+            let left_ms = elapsed_ms(since_ms).checked_sub(hold_ms);
+            left_ms.map(|left_ms| (recovery.advance(step, hold_ms, hold_ms), left_ms))
         }
+    };
+    let Some((entered, left_ms)) = begun else {
+        return false;
     };
 
     match (
-        skip_instant_steps(reached, recovery, grounds),
+        recovery.furthest(entered, left_ms, settings.ttl_ms),
         &after.traffic_state,
     ) {
         (RampMove::Full, _) => true,
         (RampMove::Step(most), TrafficState::Ramping { step, .. }) => *step <= most,
         _ => false,
     }
-}
-
-/// Steps that are held for no time are taken at once.
-fn skip_instant_steps(
-    mut reached: RampMove,
-    recovery: &RecoveryPolicy,
-    grounds: &Grounds<'_>,
-) -> RampMove {
-    while let RampMove::Step(step) = reached {
-        match recovery.hold_for(step, 0, grounds.settings.ttl_ms) {
-            0 => reached = recovery.advance(step, 0, 0),
-            _ => break,
-        }
-    }
-    reached
 }
 
 /// At most `max_out` regions are taken out, under whatever name.

@@ -145,7 +145,7 @@ fn expected(next: &Plan, inputs: &PlanInputs, grounds: &Grounds<'_>) -> Vec<Weig
     match grounds.sight(name) {
         Sight::Healthy | Sight::TooEarly => vec![promoted],
         Sight::Down if !is_held => vec![plain],
-        Sight::Down | Sight::Unsure => vec![promoted, plain],
+        Sight::Down | Sight::Unsure | Sight::Doubted => vec![promoted, plain],
     }
 }
 
