@@ -57,13 +57,12 @@ fn check_orders<'a>(
     grounds: &Grounds<'_>,
 ) -> Result<Option<Cow<'a, Plan>>, Objection> {
     let renamed = members::check(base, next, grounds)?;
-    let base = base.map(|base| match renamed {
-        Some((old, new)) => {
-            let mut base = base.clone();
-            super::membership::rename(&mut base, &old, &new);
-            Cow::Owned(base)
+    let base = base.map(|base| {
+        let mut base = Cow::Borrowed(base);
+        for (old, new) in renamed {
+            super::membership::rename(base.to_mut(), old, new);
         }
-        None => Cow::Borrowed(base),
+        base
     });
 
     orders::check(base.as_deref(), next, grounds)?;

@@ -235,19 +235,11 @@ impl Members {
     /// its vote. A renamed one is the same acceptor; replacing one incarnation by another is two
     /// changes.
     pub fn check_change(&self, next: &Self) -> Result<(), MembersError> {
-        if self.register != next.register {
-            return Err(MembersError::OtherRegister);
-        }
+        self.check_successor(next)?;
 
-        let votes = |members: &Self| -> BTreeSet<Incarnation> {
-            members.acceptors.values().flatten().copied().collect()
-        };
-        let before = votes(self);
-        let after = votes(next);
-
-        // Two names for one acceptor would count its vote twice.
-        let doubled = next.acceptors.values().flatten().count() - after.len();
-        let voteless = |members: &Self| members.len() - votes(members).len();
+        let before = self.votes();
+        let after = next.votes();
+        let voteless = |members: &Self| members.len() - members.votes().len();
         let moved = before.symmetric_difference(&after).count();
 
         // Without a change of votes, members without a vote may be added or removed, also one at a
@@ -259,13 +251,32 @@ impl Members {
         };
         let grown = self.len().abs_diff(next.len());
 
-        if changed > 1 || grown > 1 || doubled > 0 || next.is_empty() {
-            return Err(MembersError::Jump {
-                changed: changed.max(grown).max(doubled + 1),
-            });
+        if changed > 1 || grown > 1 {
+            let changed = changed.max(grown);
+            return Err(MembersError::Jump { changed });
         }
 
         Ok(())
+    }
+
+    /// The rule for members after any number of changes: they are those of the same register, and
+    /// none has two names, which would count its vote twice.
+    pub fn check_successor(&self, next: &Self) -> Result<(), MembersError> {
+        if self.register != next.register {
+            return Err(MembersError::OtherRegister);
+        }
+
+        let doubled = next.acceptors.values().flatten().count() - next.votes().len();
+        if doubled > 0 || next.is_empty() {
+            let changed = doubled + 1;
+            return Err(MembersError::Jump { changed });
+        }
+
+        Ok(())
+    }
+
+    fn votes(&self) -> BTreeSet<Incarnation> {
+        self.acceptors.values().flatten().copied().collect()
     }
 
     /// What the leader has to repair, one change at a time: suspend a member whose acceptor lost

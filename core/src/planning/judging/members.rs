@@ -5,54 +5,57 @@ use regionmesh_protocol::{
     identity::RegionName,
     plan::{MemberOrder, OrderAction, Plan},
 };
+use std::collections::BTreeSet;
 
-/// Checks the members; returns the old and the new name if one is renamed.
-pub(super) fn check(
+/// The old and the new names of members that are renamed.
+pub(super) type Renamed<'a> = Vec<(&'a RegionName, &'a RegionName)>;
+
+/// Checks the members: each that comes, goes or has another name does so by a proven order. Several
+/// changes may lie between the last plan that this agent knows and this one.
+pub(super) fn check<'a>(
     base: Option<&Plan>,
     next: &Plan,
-    grounds: &Grounds<'_>,
-) -> Result<Option<(RegionName, RegionName)>, Objection> {
+    grounds: &Grounds<'a>,
+) -> Result<Renamed<'a>, Objection> {
     let after = next.members.names();
     let Some(before) = base.map(|base| &base.members).filter(|old| !old.is_empty()) else {
         return if after == *grounds.configured {
-            Ok(None)
+            Ok(Vec::new())
         } else {
             Err(Objection::Members("they are not those configured".into()))
         };
     };
 
     before
-        .check_change(&next.members)
+        .check_successor(&next.members)
         .map_err(|error| Objection::Members(error.to_string()))?;
     let names = before.names();
-    let added = after.difference(&names).next();
-    let removed = names.difference(&after).next();
+    let mut added: BTreeSet<&RegionName> = after.difference(&names).collect();
+    let mut removed: BTreeSet<&RegionName> = names.difference(&after).collect();
 
-    let is_ordered = |wanted: &dyn Fn(&MemberOrder) -> bool, region: &RegionName| {
-        grounds.orders.iter().any(|order| {
-            order.region.as_ref() == Some(region)
-                && matches!(&order.action, OrderAction::Member(member) if wanted(member))
-        })
-    };
-    let is_explained = match (removed, added) {
-        (None, None) => true,
-        (None, Some(new)) => is_ordered(&|order| matches!(order, MemberOrder::Add { .. }), new),
-        (Some(old), None) => is_ordered(&|order| matches!(order, MemberOrder::Remove { .. }), old),
-        (Some(old), Some(new)) => is_ordered(
-            &|order| matches!(order, MemberOrder::Rename { to } if to == new),
-            old,
-        ),
-    };
-
-    if !is_explained {
-        let names: Vec<&str> = removed
-            .into_iter()
-            .chain(added)
-            .map(|name| name.as_str())
-            .collect();
-        let why = format!("no proven order for {}", names.join(" and "));
-        return Err(Objection::Members(why));
+    let mut renamed = Vec::new();
+    for order in &grounds.orders {
+        let (Some(region), OrderAction::Member(action)) = (&order.region, &order.action) else {
+            continue;
+        };
+        match action {
+            MemberOrder::Add { .. } => {
+                added.remove(region);
+            }
+            MemberOrder::Remove { .. } => {
+                removed.remove(region);
+            }
+            MemberOrder::Rename { to } if removed.contains(region) && added.contains(to) => {
+                removed.remove(region);
+                added.remove(to);
+                renamed.push((region, to));
+            }
+            MemberOrder::Rename { .. } => {}
+        }
     }
 
-    Ok(removed.cloned().zip(added.cloned()))
+    match added.into_iter().chain(removed).next() {
+        Some(name) => Err(Objection::Members(format!("no proven order for {name}"))),
+        None => Ok(renamed),
+    }
 }

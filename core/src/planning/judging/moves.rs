@@ -17,6 +17,8 @@ struct Move<'a> {
     before: &'a RegionPlan,
     after: &'a RegionPlan,
     is_drained: bool,
+    /// Whether the plan says that it is not kept from traffic by the drain.
+    drain_yields: bool,
     /// Whether no other region that could serve is left.
     is_last_resort: bool,
     is_promoted_immediately: bool,
@@ -28,11 +30,13 @@ pub(super) fn check(
     grounds: &Grounds<'_>,
 ) -> Result<(), Objection> {
     let serving = RegionPlan::default();
-    let joined = RegionPlan {
-        traffic_state: TrafficState::Out { since_ms: 0 },
+    let joined = base.map(|base| RegionPlan {
+        traffic_state: TrafficState::Out {
+            since_ms: base.made_ms,
+        },
         ..RegionPlan::default()
-    };
-    let unplanned = if base.is_some() { &joined } else { &serving };
+    });
+    let unplanned = joined.as_ref().unwrap_or(&serving);
 
     for (name, after) in &next.regions {
         let before = base.and_then(|base| base.regions.get(name));
@@ -41,12 +45,14 @@ pub(super) fn check(
         }
 
         let own = Orders::of(&next.overrides, name);
+        let in_effect = Orders::in_effect(&next.overrides, &next.yielded, name);
         check_move(
             &Move {
                 name,
                 before: before.unwrap_or(unplanned),
                 after,
                 is_drained: own.own(OverrideKind::Drain).is_some(),
+                drain_yields: in_effect.own(OverrideKind::Drain).is_none(),
                 is_last_resort: !serves_elsewhere(name, next, grounds),
                 is_promoted_immediately: own
                     .own(OverrideKind::Promote)
@@ -124,7 +130,7 @@ fn check_move(moved: &Move<'_>, grounds: &Grounds<'_>) -> Result<(), Objection> 
         return Err(Objection::TakesTraffic(moved.name.clone()));
     }
 
-    if after == before || moved.is_last_resort {
+    if after == before || (moved.is_last_resort && moved.drain_yields) {
         return Ok(());
     }
     if moved.is_drained || sight == Sight::Down {

@@ -69,7 +69,10 @@ fn check_cost(base: Option<&Plan>, next: &Plan, grounds: &Grounds<'_>) -> Result
 fn keeps_last_shares(base: &Plan, next: &Plan, grounds: &Grounds<'_>) -> bool {
     next.regions.iter().all(|(name, after)| {
         let before_bp = base.regions.get(name).map_or(0, |before| before.weight_bp);
-        let is_doubted = matches!(grounds.sight(name), Sight::Unsure | Sight::Down);
+        let is_doubted = matches!(
+            grounds.sight(name),
+            Sight::Doubted | Sight::Unsure | Sight::Down
+        );
         after.weight_bp == before_bp || (after.weight_bp < before_bp && is_doubted)
     })
 }
