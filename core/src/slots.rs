@@ -55,16 +55,18 @@
 //! ([`crate::planning::judging`]). It is judged against the state that the write follows: if another
 //! agent writes first, it is judged again.
 //!
-//! # Lost replies
+//! # Lost replies and forgotten writes
 //!
-//! Each write carries a unique mark. A put that failed is resolved by reading the slot: with our
-//! mark, it succeeded; with another, we lost; if the slot is missing, it is put again. If the first
-//! put still arrives later, it is a valid step of the acceptor that no proposer learned of, as if
-//! the answer had been lost.
+//! Each write carries a unique mark, and is read again before it counts: the store may have
+//! forgotten it, and taken another agent's in its place. A put that failed is resolved by reading
+//! the slot: with our mark, it succeeded; with another, we lost; if the slot is missing, it is put
+//! again. If the first put still arrives later, it is a valid step of the acceptor that no proposer
+//! learned of, as if the answer had been lost.
 
 mod deciding;
 mod step;
 mod types;
+mod writing;
 
 pub use types::{Effect, Failure, Input, Listing, Mark, Notice, Operation, Proposal, Slot};
 
@@ -183,7 +185,13 @@ impl<T: Clone + PartialEq, E> SlotMachine<T, E> {
             },
             (Step::Judge, Input::Judged(judged)) => self.judged(current, judged, turn),
             (Step::Confirm(number, slot, reply), Input::Listed(listing)) => {
-                self.confirm(current, number, &slot, *reply, &listing, turn);
+                self.confirm(current, number, slot, reply, &listing, turn);
+            }
+            (Step::Reread(number, slot, reply, pair), Input::Got(there)) => {
+                match there.is_some_and(|there| there == slot) {
+                    true => self.written(number, &slot, *reply, pair, turn),
+                    false => self.outdated(current, turn),
+                }
             }
             // No store answers a listing with a slot, for instance.
             _ => end(Err(Failure::Contended), turn),
@@ -354,101 +362,6 @@ impl<T: Clone + PartialEq, E> SlotMachine<T, E> {
         let number = newest.max(seen) + 1;
         let slot = self.slot(None, None);
         self.put(current, number, slot, Purpose::Discard { is_first }, turn);
-    }
-
-    fn put<R>(
-        &mut self,
-        current: Current<T, E>,
-        number: u64,
-        slot: Arc<Slot>,
-        purpose: Purpose,
-        turn: &mut Turn<'_, R, E>,
-    ) {
-        let put = Operation::Put {
-            number,
-            slot: slot.clone(),
-        };
-        self.run(current, Step::Put(number, slot, purpose), put, turn);
-    }
-
-    fn stored<R>(
-        &mut self,
-        current: Current<T, E>,
-        number: u64,
-        slot: Arc<Slot>,
-        purpose: Purpose,
-        turn: &mut Turn<'_, R, E>,
-    ) {
-        match purpose {
-            Purpose::Next(reply) => {
-                let step = Step::Confirm(number, slot, reply);
-                self.run(current, step, Operation::List, turn);
-            }
-            Purpose::Begin => self.list(current, turn),
-            Purpose::Discard { is_first } => {
-                turn.out.push(Effect::Notice(Notice::Begun { is_first }));
-                self.list(current, turn);
-            }
-        }
-    }
-
-    /// The slot holds another write (`is_taken`), or none.
-    fn not_stored<R>(
-        &mut self,
-        mut current: Current<T, E>,
-        purpose: &Purpose,
-        is_taken: bool,
-        error: Option<E>,
-        turn: &mut Turn<'_, R, E>,
-    ) {
-        if !matches!(purpose, Purpose::Next(_)) {
-            return self.list(current, turn);
-        }
-
-        // A slot that existed and is missing was compacted, so we are far behind.
-        let Some(error) = error.filter(|_| !is_taken) else {
-            turn.out.push(Effect::Notice(Notice::Taken));
-            return self.retry(current, turn);
-        };
-
-        turn.out.push(Effect::Notice(Notice::Unknown));
-        current.unknown += 1;
-        if current.unknown == UNKNOWN_ATTEMPTS {
-            return end(Err(Failure::Store(error)), turn);
-        }
-        self.retry(current, turn);
-    }
-
-    /// Answers the request if the slot that was just put is the newest and follows the last one.
-    fn confirm<R>(
-        &mut self,
-        current: Current<T, E>,
-        number: u64,
-        slot: &Slot,
-        reply: AcceptorReply,
-        listing: &Listing<T>,
-        turn: &mut Turn<'_, R, E>,
-    ) {
-        compact(listing, turn);
-
-        let last = self.seen.as_ref().map(|seen| &seen.pair.1);
-        let pair = listing
-            .pair()
-            .filter(|(before, _)| listing.newest() == number && last == Some(before));
-        let (Some(pair), Some(state)) = (pair, &slot.state) else {
-            turn.out.push(Effect::Notice(Notice::Outdated));
-            return self.retry(current, turn);
-        };
-
-        self.seen = Some(Seen {
-            number,
-            state: state.clone(),
-            mark: slot.mark,
-            pair,
-            since: turn.now,
-        });
-        turn.out.push(Effect::Notice(Notice::Written));
-        end(Ok(answer(state, reply)), turn);
     }
 
     fn slot(&mut self, state: Option<AcceptorState>, after: Option<Mark>) -> Arc<Slot> {

@@ -142,21 +142,25 @@ fn is_majority(
         // Unlike in a round of reading, this agent's own region counts even if the plan does not
         // name it: otherwise a forged plan could lower the number of signatures that it needs.
         None => {
-            let signers = voters.configured.iter();
-            let count = signers.filter(|name| signed.contains_key(*name)).count();
-            count > voters.configured.len() / 2
+            let is_region = |name: &&RegionName| name.as_str() != WITNESS;
+            let regions = voters.configured.iter().filter(is_region);
+            let count = regions.clone().filter(|name| signed.contains_key(*name));
+            count.count() > regions.count() / 2
         }
     };
 
     is_known && has_majority(members, signed)
 }
 
-/// Whether more than half of `members` signed with the incarnation that counts.
+/// Whether more than half of the regions of `members` signed with the incarnation that counts. The
+/// witness does not sign. Every majority of members, the witness among them, contains one of these
+/// regions, so that each later leader finds what they accepted (Howard, Malkhi and Spiegelman 2016).
 pub(crate) fn has_majority(members: &Members, signed: &BTreeMap<RegionName, Incarnation>) -> bool {
-    let counts = |(name, counted): &(&RegionName, &Option<Incarnation>)| {
-        counted.is_some() && **counted == signed.get(*name).copied() && name.as_str() != WITNESS
+    let counts = |name: &&RegionName| {
+        let counted = members.acceptors.get(*name).copied().flatten();
+        counted.is_some() && counted == signed.get(*name).copied()
     };
-    members.acceptors.iter().filter(counts).count() > members.len() / 2
+    members.regions().filter(counts).count() > members.regions().count() / 2
 }
 
 /// Signs that `agent` knows `plan` to be committed, so that it believes its own disk after a

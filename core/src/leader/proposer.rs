@@ -150,11 +150,16 @@ impl Proposer {
         }
 
         self.last_ballot = Some(ballot.clone());
+        let known = self.known.clone().filter(|(_, value)| match &acceptors {
+            Acceptors::Known(members) => value.members.register == members.register,
+            Acceptors::First { .. } => false,
+        });
         let promised = BTreeMap::new();
         self.phase = Phase::Preparing(Box::new(Preparing {
             ballot,
             acceptors,
             promised,
+            known,
             highest: None,
             found: BTreeMap::new(),
             since_ms: now_ms,
@@ -319,21 +324,7 @@ impl Proposer {
             return self.ask(now_ms);
         }
 
-        // A lying acceptor may have left it out.
-        let known = self
-            .known
-            .as_ref()
-            .filter(|(_, value)| match &preparing.acceptors {
-                Acceptors::Known(members) => value.members.register == members.register,
-                Acceptors::First { .. } => false,
-            });
         let found = preparing.highest.take();
-        let found = match known {
-            Some(known) if found.as_ref().is_none_or(|found| found.0 < known.0) => {
-                Some(known.clone())
-            }
-            _ => found,
-        };
         let first_members = match (&found, &preparing.acceptors) {
             (Some((_, value)), _) => value.members.clone(),
             (None, Acceptors::First { names, register }) => {

@@ -46,6 +46,8 @@ pub(super) enum Step<T, E> {
     ReadBack(u64, Arc<Slot>, Purpose, Option<E>),
     /// Is the slot that was just put the newest?
     Confirm(u64, Arc<Slot>, Box<AcceptorReply>),
+    /// It is, with these tags. Is it still ours?
+    Reread(u64, Arc<Slot>, Box<AcceptorReply>, (T, T)),
 }
 
 #[derive(Debug)]

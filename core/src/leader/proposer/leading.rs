@@ -183,8 +183,9 @@ impl Leading {
         decided_seq.max(self.given_up_seq)
     }
 
-    /// Whether the value with this stamp was never committed, and never will be: so many acceptors
-    /// promised this ballot without having accepted it that the others are no majority.
+    /// Whether the value with this stamp was never committed or certified, and never will be: so
+    /// many acceptors promised this ballot without having accepted it that the others are no
+    /// majority, neither of the members nor of their regions.
     pub(super) fn was_never_committed(&self, stamp: &Stamp, members: &Members) -> bool {
         let can_have_accepted = |counted: &Incarnation| {
             self.found.get(counted).is_none_or(|accepted| {
@@ -193,8 +194,12 @@ impl Leading {
                     .is_some_and(|(accepted, _)| accepted == stamp)
             })
         };
-        let votes = members.acceptors.values().flatten();
-        votes.filter(|counted| can_have_accepted(counted)).count() <= members.len() / 2
+        let of = |counted: &Option<Incarnation>| counted.as_ref().is_some_and(can_have_accepted);
+        let votes = members.acceptors.values().filter(|counted| of(counted));
+        let regions = members.regions();
+        let signers = regions.filter(|name| members.acceptors.get(*name).is_some_and(of));
+
+        votes.count() <= members.len() / 2 && signers.count() <= members.regions().count() / 2
     }
 
     /// When a majority last answered.

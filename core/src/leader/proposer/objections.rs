@@ -78,7 +78,7 @@ impl Proposer {
         // Others may have no vote, or be away: a value that anyone objects to does not wait for them.
         let is_stalled = |pending: &&Pending| {
             let lasted_ms = now_ms.saturating_sub(pending.since_ms);
-            !pending.objections.is_empty() && lasted_ms >= self.settings.stalled_ms
+            !pending.objections.is_empty() && lasted_ms >= self.settings.objection_ms
         };
         let Some(pending) = pending.filter(|pending| pending.is_blocked() || is_stalled(pending))
         else {

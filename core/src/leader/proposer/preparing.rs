@@ -20,7 +20,9 @@ pub(super) struct Preparing {
     pub(super) acceptors: Acceptors,
     /// The acceptors that promised, as far as what they had accepted is plausible.
     pub(super) promised: BTreeMap<RegionName, Incarnation>,
-    /// The highest plausible value that one of them had accepted.
+    /// The value that this agent knows to be committed.
+    pub(super) known: Option<(Stamp, Plan)>,
+    /// The highest plausible value that one of them had accepted, or that is known.
     pub(super) highest: Option<(Stamp, Plan)>,
     /// What each acceptor that promised says that it had accepted.
     pub(super) found: BTreeMap<RegionName, (Incarnation, Option<(Stamp, Plan)>)>,
@@ -28,8 +30,9 @@ pub(super) struct Preparing {
 }
 
 impl Preparing {
-    /// Takes in a promise. A forged value may name any members, so one counts only if its members
-    /// are those known, or one change away from those of another value that counts.
+    /// Takes in a promise. A forged value may name any members, so one is plausible only if its
+    /// members are those known, or one change away from those of another plausible value. A promise
+    /// with a higher implausible one does not count.
     pub(super) fn add(
         &mut self,
         from: &RegionName,
@@ -44,30 +47,29 @@ impl Preparing {
         self.found.insert(from.clone(), (incarnation, accepted));
 
         let plausible = self.plausible_members();
-        let counts = |accepted: &Option<(Stamp, Plan)>| match (accepted, &self.acceptors) {
-            (Some((_, value)), Acceptors::Known(_)) => plausible.contains(&value.members),
-            _ => true,
+        let is_plausible = |(_, value): &&(Stamp, Plan)| match &self.acceptors {
+            Acceptors::Known(_) => plausible.contains(&value.members),
+            Acceptors::First { .. } => true,
         };
-        let counted = self
-            .found
-            .iter()
-            .filter(|(_, (_, accepted))| counts(accepted));
+        let values = self.found.values().filter_map(|(_, value)| value.as_ref());
+        let highest = values
+            .filter(is_plausible)
+            .chain(&self.known)
+            .max_by(|(a, _), (b, _)| a.cmp(b));
 
-        let mut promised = BTreeMap::new();
-        let mut highest: Option<&(Stamp, Plan)> = None;
-        for (name, (incarnation, accepted)) in counted {
-            promised.insert(name.clone(), *incarnation);
-            if accepted.as_ref().map(|(stamp, _)| stamp) > highest.map(|(stamp, _)| stamp) {
-                highest = accepted.as_ref();
-            }
-        }
+        let counts = |value: &Option<(Stamp, Plan)>| {
+            let above = highest.map(|(stamp, _)| stamp);
+            value.as_ref().map(|(stamp, _)| stamp) <= above
+        };
+        let counted = self.found.iter().filter(|(_, (_, value))| counts(value));
+        let promised = counted.map(|(name, (incarnation, _))| (name.clone(), *incarnation));
 
+        self.promised = promised.collect();
         self.highest = highest.cloned();
-        self.promised = promised;
     }
 
     /// The members known, and those that values name, as far as each is one change away from
-    /// another of them.
+    /// another of them, or two acceptors say the same: one may lie.
     fn plausible_members(&self) -> Vec<Members> {
         let Acceptors::Known(known) = &self.acceptors else {
             return Vec::new();
@@ -82,7 +84,8 @@ impl Preparing {
         loop {
             let next = named.iter().find(|members| {
                 let is_near = |near: &Members| near.check_change(members).is_ok();
-                !plausible.contains(members) && plausible.iter().any(is_near)
+                let is_repeated = named.iter().filter(|named| named == members).count() > 1;
+                !plausible.contains(members) && (is_repeated || plausible.iter().any(is_near))
             });
             match next {
                 Some(next) => plausible.push((*next).clone()),

@@ -31,8 +31,6 @@ pub struct ProposerSettings {
     pub(crate) objection_retry_ms: u64,
     /// A value to which so many object that no majority can accept it is given up after this long.
     pub(crate) objection_ms: u64,
-    /// The same, if somebody objects and too few of the others answer.
-    pub(crate) stalled_ms: u64,
 }
 
 impl Default for ProposerSettings {
@@ -47,7 +45,6 @@ impl Default for ProposerSettings {
             first_ms: 2_000,
             objection_retry_ms: 200,
             objection_ms: 800,
-            stalled_ms: 2_000,
         }
     }
 }

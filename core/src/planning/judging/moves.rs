@@ -53,7 +53,7 @@ pub(super) fn check(
                 after,
                 is_drained: own.own(OverrideKind::Drain).is_some(),
                 drain_yields: in_effect.own(OverrideKind::Drain).is_none(),
-                is_last_resort: !serves_elsewhere(name, next, grounds),
+                is_last_resort: !serves_elsewhere(name, base, next, grounds),
                 is_promoted_immediately: own
                     .own(OverrideKind::Promote)
                     .is_some_and(|promotion| promotion.is_immediate),
@@ -86,20 +86,28 @@ fn check_absent(base: &Plan, next: &Plan) -> Result<(), Objection> {
     }
 }
 
-/// Whether another region is healthy by its verdict, not drained, and has traffic. In an active-passive mesh one
-/// region serves all, so others need only be fit for it.
-fn serves_elsewhere(name: &RegionName, next: &Plan, grounds: &Grounds<'_>) -> bool {
+/// Whether another region is healthy by its verdict, not drained, and has traffic in both plans. In
+/// an active-passive mesh one region serves all, so others need only be fit for it.
+fn serves_elsewhere(
+    name: &RegionName,
+    base: Option<&Plan>,
+    next: &Plan,
+    grounds: &Grounds<'_>,
+) -> bool {
     let is_passive = grounds.settings.strategy == Strategy::ActivePassive;
+    let has_share =
+        |part: &RegionPlan| percent(part, grounds) > 0 && (part.weight_bp > 0 || is_passive);
+    let had_share =
+        |other: &RegionName| base.is_none_or(|base| base.regions.get(other).is_some_and(has_share));
+
     next.regions.iter().any(|(other, part)| {
-        let is_drained = Orders::of(&next.overrides, other)
-            .own(OverrideKind::Drain)
-            .is_some();
-        let has_share = percent(part, grounds) > 0 && (part.weight_bp > 0 || is_passive);
+        let orders = Orders::of(&next.overrides, other);
 
         other != name
             && matches!(grounds.sight(other), Sight::Healthy | Sight::Doubted)
-            && !is_drained
-            && has_share
+            && orders.own(OverrideKind::Drain).is_none()
+            && had_share(other)
+            && has_share(part)
             && !part.addresses.is_empty()
     })
 }
@@ -198,6 +206,14 @@ fn is_gradual(before: &RegionPlan, after: &RegionPlan, grounds: &Grounds<'_>) ->
     }
 }
 
+/// Whether the region is neither out nor on its way back.
+fn is_in(part: &RegionPlan) -> bool {
+    matches!(
+        part.traffic_state,
+        TrafficState::Serving | TrafficState::Reduced | TrafficState::Limited { .. }
+    )
+}
+
 /// At most `max_out` regions are taken out, under whatever name.
 fn check_exits(base: &Plan, next: &Plan, grounds: &Grounds<'_>) -> Result<(), Objection> {
     let newly: BTreeSet<&RegionName> = next
@@ -208,17 +224,11 @@ fn check_exits(base: &Plan, next: &Plan, grounds: &Grounds<'_>) -> Result<(), Ob
                 .own(OverrideKind::Drain)
                 .is_some();
             let drains = after.absence == Some(Absence::Draining) && may_drain(name, grounds);
-            let served = base.regions.get(*name).is_some_and(|before| {
-                before.weight_bp > 0
-                    && matches!(
-                        before.traffic_state,
-                        TrafficState::Serving
-                            | TrafficState::Reduced
-                            | TrafficState::Limited { .. }
-                    )
-            });
+            let before = base.regions.get(*name);
+            let served = before.is_some_and(|before| before.weight_bp > 0 && is_in(before));
+            let is_exit = percent(after, grounds) == 0 && !is_in(after);
 
-            served && percent(after, grounds) == 0 && !is_drained && !drains
+            served && is_exit && !is_drained && !drains
         })
         .map(|(name, _)| name)
         .collect();

@@ -28,7 +28,11 @@ pub(super) fn check(
 
     for known in before {
         let is_kept = next.overrides.iter().any(|order| is_same(known, order));
-        if !is_kept && !has_ended(known, next, grounds) {
+        let is_gone = known.region.as_ref().is_some_and(|region| {
+            let had = base.is_some_and(|base| base.members.has(region));
+            had && !next.members.has(region)
+        });
+        if !is_kept && !is_gone && !has_ended(known, grounds) {
             return Err(Objection::EndsOrder(known.to_string()));
         }
     }
@@ -66,17 +70,13 @@ fn is_set(existing: &Override, next: &Plan, grounds: &Grounds<'_>) -> bool {
     })
 }
 
-/// Whether it has expired, its region is gone, or a proven order ends it.
-fn has_ended(known: &Override, next: &Plan, grounds: &Grounds<'_>) -> bool {
-    let is_gone = known
-        .region
-        .as_ref()
-        .is_some_and(|region| !next.members.has(region));
+/// Whether it has expired, or a proven order ends it.
+fn has_ended(known: &Override, grounds: &Grounds<'_>) -> bool {
     let is_over =
         !grounds.knows_age || known.expires_ms <= grounds.now_ms.saturating_add(TOLERANCE_MS);
     let is_ended = grounds.orders.iter().any(|order| {
         order.ends(known) && matches!(order.action, OrderAction::Set(_) | OrderAction::Restore)
     });
 
-    is_gone || is_over || is_ended
+    is_over || is_ended
 }

@@ -264,7 +264,7 @@ fn a_region_gets_traffic_back_step_by_step_and_not_while_it_is_down() {
     let first = with(&world, ramping(0), 1_000);
     assert_eq!(objection(&world, &first), too_fast);
 
-    world.now_ms += 20 * SECOND;
+    world.now_ms += 6 * SECOND;
     assert_eq!(objection(&world, &first), None);
     assert_eq!(
         objection(&world, &with(&world, ramping(1), 5_000)),

@@ -106,11 +106,11 @@ fn a_value_that_a_majority_objects_to_is_given_up_for_one_with_the_next_number()
 fn a_value_that_agents_accept_after_all_is_committed() {
     let mut all = acceptors("a b c");
     let (mut leader, _) = lead(&mut all, 1, "a b c");
-    let effects = leader.commit(value("a b c", "bad"), 0).unwrap();
-    converge_judged(&mut leader, &mut all, effects, "a", 0);
+    let effects = leader.commit(value("a b c", "bad"), 1_000).unwrap();
+    converge_judged(&mut leader, &mut all, effects, "a", 1_000);
 
-    let effects = leader.tick(300);
-    let outcomes = converge_judged(&mut leader, &mut all, effects, "a b", 300);
+    let effects = leader.tick(1_300);
+    let outcomes = converge_judged(&mut leader, &mut all, effects, "a b", 1_300);
     assert_eq!(committed_reasons(&outcomes), ["bad"]);
 }
 
