@@ -1,17 +1,21 @@
 //! Judges the plans that leaders propose to our region's acceptor, by what this agent knows.
 
 use super::{
-    notice::RegisterNotice, sightings::USED_MAX, state::Leader, turn::Turn, types::Effect,
+    notice::RegisterNotice,
+    sightings::{USED_MAX, Used},
+    state::Leader,
+    turn::Turn,
+    types::Effect,
 };
 use crate::{
     now::Now,
-    planning::judging::{Grounds, Objection, Sight, judge},
+    planning::judging::{Grounds, Objection, Sight, judge, judge_orders},
     slots::Proposal,
     ticket::Ticket,
 };
 use regionmesh_protocol::{
     identity::RegionName,
-    plan::{Order, Plan},
+    plan::{CommittedPlan, Order, Plan},
     status::condition::Condition,
     wire::MAX_AGE_S,
 };
@@ -32,6 +36,8 @@ impl Leader {
             let stamp = &proposal.stamp;
             let now_ms = self.now_ms(turn.now);
             self.election.asked(&stamp.ballot, now_ms);
+            // Perhaps this agent has not heard of the latest plans.
+            self.trust.is_due = true;
             turn.notice(RegisterNotice::Objected {
                 stamp: Box::new(stamp.clone()),
                 objection: objection.clone(),
@@ -40,42 +46,41 @@ impl Leader {
         turn.emit(Effect::Judged(ticket, judged));
     }
 
-    /// Judges a plan by the last one that is known to be committed, and by what the acceptor
-    /// accepted after that: it may be committed already, so a plan that undoes it needs a reason.
+    /// Judges a plan by the last one that is known to be committed. What the acceptor accepted after
+    /// that may be committed already: the orders in it are kept.
     fn judge(&self, proposal: &Proposal, now: Now) -> Result<(), Objection> {
+        let Proposal { plan, accepted, .. } = proposal;
         let known = self.plan.as_deref();
-        if known.is_some_and(|known| known.plan == proposal.plan) {
+        if known.is_some_and(|known| known.plan == *plan) {
             return Ok(());
         }
 
         let base = known.map(|known| self.clocks.plan.by_own_clock(&known.plan, now));
-        let age = self.clocks.plan.age(now);
-        self.judge_by(base.as_deref(), age.is_some(), proposal, now)?;
+        let mut grounds = self.grounds(base.as_deref(), proposal, now);
+        judge(base.as_deref(), plan, &grounds)?;
 
-        let later = proposal.accepted.as_ref().filter(|(stamp, accepted)| {
-            let is_same_register = accepted.members.register == proposal.plan.members.register;
+        let later = accepted.as_ref().filter(|(stamp, accepted)| {
+            let is_same_register = accepted.members.register == plan.members.register;
             is_same_register && known.is_none_or(|known| known.stamp < *stamp)
         });
         match later {
-            Some((_, accepted)) => self.judge_by(Some(accepted), true, proposal, now),
+            Some((_, accepted)) => {
+                grounds.knows_age = true;
+                judge_orders(accepted, plan, &grounds)
+            }
             None => Ok(()),
         }
     }
 
-    fn judge_by(
-        &self,
-        base: Option<&Plan>,
-        knows_age: bool,
-        proposal: &Proposal,
-        now: Now,
-    ) -> Result<(), Objection> {
+    fn grounds<'a>(&'a self, base: Option<&Plan>, proposal: &'a Proposal, now: Now) -> Grounds<'a> {
         let Proposal { stamp, plan, .. } = proposal;
         let regions: BTreeSet<&RegionName> = plan
             .regions
             .keys()
             .chain(base.iter().flat_map(|base| base.regions.keys()))
             .collect();
-        let grounds = Grounds {
+
+        Grounds {
             settings: &self.settings.plan,
             configured: &self.settings.configured,
             sights: regions
@@ -86,19 +91,22 @@ impl Leader {
             doubtful: self.doubtful(),
             orders: self.unused_orders(plan, now.unix_ms),
             proposer: &stamp.ballot.agent.region,
-            knows_age,
+            knows_age: self.clocks.plan.age(now).is_some(),
             now_ms: now.unix_ms,
-        };
-
-        judge(base, plan, &grounds)
+        }
     }
 
-    /// The orders of a plan that are proven and count now: recent, and in no committed plan before.
+    /// The orders of a plan that are proven and count now: recent, and in no plan up to the one
+    /// known to be committed.
     fn unused_orders<'a>(&self, plan: &'a Plan, now_ms: u64) -> Vec<&'a Order> {
+        let known = self.plan.as_ref().map(|known| &known.stamp);
+        let is_used = |nonce: &[u8; 16]| {
+            let used = self.judging.used.get(nonce);
+            used.is_some_and(|used| Some(&used.by) <= known)
+        };
         let counts = |order: &&Order| {
             order.proof.as_ref().is_some_and(|proof| {
-                now_ms.abs_diff(proof.given_ms) <= MAX_AGE_S * 1_000
-                    && !self.judging.used.contains_key(&proof.nonce)
+                now_ms.abs_diff(proof.given_ms) <= MAX_AGE_S * 1_000 && !is_used(&proof.nonce)
             })
         };
         let is_proven = |order: &&Order| {
@@ -114,15 +122,17 @@ impl Leader {
             .collect()
     }
 
-    /// Remembers the orders of a committed plan: none of them counts for another.
-    pub(super) fn use_orders(&mut self, plan: &Plan, now_ms: u64) {
-        let sightings = &mut self.judging;
-        sightings.used.retain(|_, until_ms| *until_ms >= now_ms);
-        for proof in plan.orders.iter().filter_map(|order| order.proof.as_ref()) {
+    /// Remembers the orders of a committed plan: none of them counts for a later one.
+    pub(super) fn use_orders(&mut self, committed: &CommittedPlan, now_ms: u64) {
+        let used = &mut self.judging.used;
+        used.retain(|_, used| used.until_ms >= now_ms);
+        let orders = &committed.plan.orders;
+        for proof in orders.iter().filter_map(|order| order.proof.as_ref()) {
             // An order that is in effect for longer is in the plan.
             let until_ms = proof.given_ms.saturating_add(2 * MAX_AGE_S * 1_000);
-            if sightings.used.len() < USED_MAX && until_ms >= now_ms {
-                sightings.used.insert(proof.nonce, until_ms);
+            if used.len() < USED_MAX && until_ms >= now_ms {
+                let by = committed.stamp.clone();
+                used.entry(proof.nonce).or_insert(Used { by, until_ms });
             }
         }
     }

@@ -408,7 +408,9 @@ impl Proposer {
         let Some(pending) = leading.pending.take() else {
             return Vec::new();
         };
-        leading.given_up = 0;
+        if !pending.is_repeated {
+            leading.given_up = 0;
+        }
         let committed = pending.committed();
         leading.decided = Some((pending.stamp.clone(), pending.value.clone()));
         leading.uncertified = (!pending.is_certified()).then_some(pending);

@@ -1,6 +1,6 @@
 //! What an agent remembers to judge plans by.
 
-use regionmesh_protocol::identity::RegionName;
+use regionmesh_protocol::{identity::RegionName, register::ballot::Stamp};
 use std::{collections::BTreeMap, time::Instant};
 
 /// Most orders remembered as used.
@@ -15,6 +15,15 @@ pub(super) struct Sightings {
     pub(super) doubted: BTreeMap<RegionName, Instant>,
     /// When it last appeared not to be down.
     pub(super) not_down: BTreeMap<RegionName, Instant>,
-    /// Orders that committed plans named, and until when they are recent.
-    pub(super) used: BTreeMap<[u8; 16], u64>,
+    /// Orders that committed plans named, by their nonces.
+    pub(super) used: BTreeMap<[u8; 16], Used>,
+}
+
+/// An order that was used.
+#[derive(Debug)]
+pub(super) struct Used {
+    /// The first plan known to name it.
+    pub(super) by: Stamp,
+    /// Until when it is recent, Unix milliseconds.
+    pub(super) until_ms: u64,
 }

@@ -34,6 +34,8 @@ pub(super) struct Pending {
     /// Of those whose agents objected last.
     pub(super) objections: BTreeMap<RegionName, Objection>,
     pub(super) since_ms: u64,
+    /// Whether it is the value decided last, after another was given up.
+    pub(super) is_repeated: bool,
 }
 
 impl Pending {
@@ -46,6 +48,7 @@ impl Pending {
             acceptances: BTreeMap::new(),
             objections: BTreeMap::new(),
             since_ms: now_ms,
+            is_repeated: false,
         }
     }
 

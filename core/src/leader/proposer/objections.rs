@@ -3,7 +3,7 @@
 //! A value of this proposer to which so many object that no majority can accept it is given up for
 //! another one under the next number: its own stamp never carries another value, and no acceptor
 //! that accepted the later one can accept it any more. It may have been accepted by a few; a later
-//! proposer treats it like any value that it finds.
+//! proposer treats it like any value that it finds. The value decided before it is committed again.
 //!
 //! A value that was found in promises may be committed, so it is not given up as easily. It is
 //! passed over only if the promises show that it never was: each majority contains an acceptor that
@@ -102,7 +102,27 @@ impl Proposer {
         leading.given_up_seq = stamp.seq;
         leading.pending = None;
         leading.queued = None;
-        vec![Effect::Dropped(stamp)]
+        let decided = leading.decided.clone();
+
+        let mut effects = vec![Effect::Dropped(stamp)];
+        effects.extend(
+            decided
+                .map(|(_, value)| self.repeat(value, now_ms))
+                .unwrap_or_default(),
+        );
+        effects
+    }
+
+    /// Commits the last decided value again, so that those who read the acceptors find it at a
+    /// majority.
+    fn repeat(&mut self, value: Plan, now_ms: u64) -> Vec<Effect> {
+        let effects = self.propose(value, now_ms).unwrap_or_default();
+        if let Phase::Leading(leading) = &mut self.phase
+            && let Some(pending) = &mut leading.pending
+        {
+            pending.is_repeated = true;
+        }
+        effects
     }
 
     fn pass_over(&mut self, now_ms: u64) -> Vec<Effect> {
