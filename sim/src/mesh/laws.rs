@@ -1,6 +1,7 @@
 //! What must hold at every step, and what it takes to check that.
 
 use super::{
+    answers::is_drained,
     fault::OrderKind,
     shape::{Profile, Shape},
     sometimes::{Reached, Sometimes},
@@ -231,6 +232,9 @@ impl Laws {
         }
         if !plan.yielded.is_empty() {
             reached.count(Sometimes::OrderYielded);
+        }
+        if plan.regions.keys().all(|name| is_drained(plan, name)) {
+            reached.count(Sometimes::AllDrained);
         }
         if plan.taken_out().next().is_some() {
             reached.count(Sometimes::RegionOut);
