@@ -1,9 +1,9 @@
 //! What DNS servers answer, against what the endpoints really do.
 
-use super::{node::DnsSnapshot, sometimes::Sometimes, world::World};
+use super::{laws::is_drained, node::DnsSnapshot, sometimes::Sometimes, world::World};
 use regionmesh_protocol::{
     identity::RegionName,
-    plan::{OverrideKind, Plan, RegionPlan, TrafficState},
+    plan::{RegionPlan, TrafficState},
 };
 
 impl DnsSnapshot {
@@ -103,10 +103,4 @@ impl World {
 /// Whether automation would take the region out, and may not.
 fn is_limited(part: &RegionPlan) -> bool {
     matches!(part.traffic_state, TrafficState::Limited { .. })
-}
-
-/// Whether an operator has drained the region, even if the order yields.
-pub(crate) fn is_drained(plan: &Plan, name: &RegionName) -> bool {
-    plan.override_of(Some(name))
-        .is_some_and(|order| order.kind == OverrideKind::Drain)
 }

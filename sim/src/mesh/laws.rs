@@ -1,14 +1,13 @@
 //! What must hold at every step, and what it takes to check that.
 
 use super::{
-    answers::is_drained,
     fault::OrderKind,
     shape::{Profile, Shape},
     sometimes::{Reached, Sometimes},
 };
 use regionmesh_protocol::{
     identity::RegionName,
-    plan::{CommittedPlan, Plan, TrafficState},
+    plan::{CommittedPlan, OverrideKind, Plan, TrafficState},
     register::{ballot::Stamp, members::Incarnation},
 };
 use std::{
@@ -275,4 +274,10 @@ fn takes_out(before: &Plan, plan: &Plan) -> bool {
         })
     };
     plan.taken_out().any(served)
+}
+
+/// Whether an operator has drained the region, even if the order yields.
+pub(crate) fn is_drained(plan: &Plan, name: &RegionName) -> bool {
+    plan.override_of(Some(name))
+        .is_some_and(|order| order.kind == OverrideKind::Drain)
 }
