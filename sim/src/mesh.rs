@@ -11,11 +11,12 @@
 //! - `network`, `links`, `calls`, `watch`: packets, links, streams between agents
 //! - `store`, `slots`, `storage`: object stores and the register's slots in them
 //! - `users`, `reach`, `orders`, `inject`: endpoints, users, operators, faults
-//! - `laws`, `orders`, `forged`, `healed`: what must hold, always and soon after healing
+//! - `laws`, `orders`, `answers`, `forged`, `healed`: what must hold, always and soon after healing
 //! - `failover`: what must not happen under loss: traffic taken from regions that work
 //! - `batch`, `minimise`: many runs; and the smallest list of faults that still breaks a law
 //! - `core_node`, `keys`, `liar`: an agent around its real core, its signatures, and one that lies
 
+mod answers;
 mod batch;
 mod calls;
 mod command;

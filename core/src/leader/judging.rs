@@ -20,6 +20,7 @@ use regionmesh_protocol::{
     wire::MAX_AGE_S,
 };
 use std::{
+    borrow::Cow,
     collections::{BTreeMap, BTreeSet},
     net::IpAddr,
     time::{Duration, Instant},
@@ -55,7 +56,12 @@ impl Leader {
             return Ok(());
         }
 
-        let base = known.map(|known| self.clocks.plan.by_own_clock(&known.plan, now));
+        let base = match (known, accepted) {
+            (Some(known), _) => Some(self.clocks.plan.by_own_clock(&known.plan, now)),
+            // This agent has just started; its region knows more.
+            (None, Some((_, accepted))) => Some(Cow::Borrowed(accepted)),
+            (None, None) => None,
+        };
         let mut grounds = self.grounds(base.as_deref(), proposal, now);
         judge(base.as_deref(), plan, &grounds)?;
 

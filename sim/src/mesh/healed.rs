@@ -1,11 +1,7 @@
 //! What must hold soon after healing.
 
 use super::world::World;
-use regionmesh_protocol::{
-    identity::RegionName,
-    plan::{Plan, TrafficState},
-    register::members::Incarnation,
-};
+use regionmesh_protocol::{identity::RegionName, register::members::Incarnation};
 use std::collections::BTreeSet;
 
 impl World {
@@ -24,8 +20,8 @@ impl World {
         }
     }
 
-    /// Whether every DNS server answers by the latest plan, and that plan sends no user to an
-    /// endpoint that is down.
+    /// Whether every DNS server answers by the latest plan, and sends no user to an endpoint that
+    /// is down.
     pub(crate) fn check_right(&self) -> Result<(), String> {
         let Some((latest, _)) = self.laws.latest() else {
             return Err("no plan was committed".into());
@@ -38,7 +34,8 @@ impl World {
             }
         }
 
-        self.wrong_answer(0).map_or(Ok(()), Err)
+        let wrong = self.wrong_answer(0).or_else(|| self.lost_users(0));
+        wrong.map_or(Ok(()), Err)
     }
 
     /// Whether every member's acceptor has the incarnation that the register counts. One with
@@ -75,41 +72,6 @@ impl World {
                     .break_law("old slots are deleted", self.now_ms, what);
             }
         }
-    }
-
-    /// A DNS server that sends users to an endpoint that has been down for `down_ms`, although
-    /// another has been up for as long.
-    pub(crate) fn wrong_answer(&self, down_ms: u64) -> Option<String> {
-        let served = self.machines.iter().filter_map(|machine| {
-            let snapshot = machine.serves.as_ref()?;
-            let region = self.answers_down(&snapshot.plan.plan, down_ms)?;
-            Some(format!(
-                "{} sends users to {region}, which is down, by {} ({})",
-                machine.id, snapshot.plan.stamp, snapshot.plan.plan.reason
-            ))
-        });
-        served.into_iter().next()
-    }
-
-    fn answers_down<'a>(&self, plan: &'a Plan, down_ms: u64) -> Option<&'a RegionName> {
-        // Automation may not act, and operators have to.
-        if plan.members.why_not_automatic().is_some() {
-            return None;
-        }
-
-        let is_so = |name: &RegionName, is_down: bool| {
-            self.region_named(name).is_some_and(|region| {
-                let endpoint = self.endpoints[region];
-                endpoint.state.is_down() == is_down
-                    && endpoint.state.is_certain()
-                    && self.now_ms - endpoint.since_ms >= down_ms
-            })
-        };
-        let is_anything_up = plan.regions.keys().any(|name| is_so(name, false));
-        plan.carrying()
-            .filter(|(_, part)| !matches!(part.traffic_state, TrafficState::Limited { .. }))
-            .map(|(name, _)| name)
-            .find(|name| is_anything_up && is_so(name, true))
     }
 
     /// Whether a majority of the members, without the store `lost`, have their state. That must

@@ -7,7 +7,7 @@ use super::{
 };
 use regionmesh_protocol::{
     identity::RegionName,
-    plan::{CommittedPlan, Plan, TrafficState},
+    plan::{CommittedPlan, OverrideKind, Plan, TrafficState},
     register::{ballot::Stamp, members::Incarnation},
 };
 use std::{
@@ -232,6 +232,9 @@ impl Laws {
         if !plan.yielded.is_empty() {
             reached.count(Sometimes::OrderYielded);
         }
+        if plan.regions.keys().all(|name| is_drained(plan, name)) {
+            reached.count(Sometimes::AllDrained);
+        }
         if plan.taken_out().next().is_some() {
             reached.count(Sometimes::RegionOut);
         }
@@ -271,4 +274,10 @@ fn takes_out(before: &Plan, plan: &Plan) -> bool {
         })
     };
     plan.taken_out().any(served)
+}
+
+/// Whether an operator has drained the region, even if the order yields.
+pub(crate) fn is_drained(plan: &Plan, name: &RegionName) -> bool {
+    plan.override_of(Some(name))
+        .is_some_and(|order| order.kind == OverrideKind::Drain)
 }

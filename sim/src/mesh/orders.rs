@@ -2,7 +2,7 @@
 
 use super::{
     fault::OrderKind,
-    laws::{GivenOrder, Laws},
+    laws::{GivenOrder, Laws, is_drained},
 };
 use regionmesh_protocol::{
     identity::RegionName,
@@ -137,10 +137,7 @@ fn obeys_drain(plan: &Plan, region: &RegionName) -> bool {
         .iter()
         .any(|yielded| yielded.order.as_ref() == Some(region));
     let is_last = plan.carrying().all(|(name, _)| name == region);
-    let others_are_drained = plan.carrying().all(|(name, _)| {
-        plan.override_of(Some(name))
-            .is_some_and(|other| other.kind == OverrideKind::Drain)
-    });
+    let others_are_drained = plan.carrying().all(|(name, _)| is_drained(plan, name));
     let weight_bp = plan.regions.get(region).map_or(0, |part| part.weight_bp);
 
     weight_bp == 0 || has_yielded || is_last || others_are_drained

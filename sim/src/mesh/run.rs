@@ -150,10 +150,29 @@ impl World {
                 .laws
                 .break_law("a leader in quiet times", self.now_ms, what);
         }
-        let is_quiet = self.now_ms - self.quiet_since_ms >= RIGHT_WITHIN_MS;
-        if is_quiet && let Some(what) = self.wrong_answer(RIGHT_WITHIN_MS) {
-            self.laws
-                .break_law("no share on a failed region", self.now_ms, what);
+        if self.now_ms - self.quiet_since_ms >= RIGHT_WITHIN_MS {
+            self.check_answers();
+        }
+    }
+
+    /// Nothing but endpoints has disturbed the mesh for a while: DNS servers answer correctly.
+    fn check_answers(&mut self) {
+        self.count_drained(RIGHT_WITHIN_MS);
+        let laws = [
+            (
+                "no share on a failed region",
+                self.wrong_answer(RIGHT_WITHIN_MS),
+            ),
+            (
+                "users are sent to a region that works",
+                self.lost_users(RIGHT_WITHIN_MS),
+            ),
+        ];
+
+        for (law, wrong) in laws {
+            if let Some(what) = wrong {
+                self.laws.break_law(law, self.now_ms, what);
+            }
         }
     }
 
@@ -169,6 +188,7 @@ impl World {
             return;
         }
 
+        self.count_drained(RIGHT_WITHIN_MS);
         let leader = self.check_led();
         let right = self.check_right();
         let votes = self.check_votes();

@@ -36,6 +36,10 @@ pub(crate) enum Sometimes {
     OrderOutlivedLeader,
     /// An order gave way to survival.
     OrderYielded,
+    /// Operators had drained every region.
+    AllDrained,
+    /// Operators had drained every region that worked, and users had to be sent to one of them.
+    WorkingDrained,
     /// A process started with an old copy of its disk.
     OldDisk,
     /// A store refused as it ignores conditions.

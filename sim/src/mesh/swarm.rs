@@ -14,6 +14,9 @@ const KINDS: u8 = 17;
 /// Endpoints are down for longer than other faults last: DNS has 15 seconds to be right.
 const OUTAGE_FACTOR: u64 = 3;
 
+/// In so many runs, operators drain all regions, or all that work.
+const DRAINS_ALL: f64 = 0.15;
+
 /// The faults of a run, in the order of their times.
 pub(crate) fn draw(shape: &Shape, profile: Profile) -> Vec<Fault> {
     match profile {
@@ -83,6 +86,7 @@ fn swarm(shape: &Shape) -> Vec<Fault> {
         }
     }
 
+    faults.extend(drains(shape));
     if let Some(store) = shape.forged_store {
         for _ in 0..rng.random_range(1..5) {
             faults.push(Fault {
@@ -116,6 +120,54 @@ fn sequel(first: &Fault, shape: &Shape, rng: &mut StdRng) -> Option<Fault> {
         kind: FaultKind::Endpoint { region, state },
     };
     (rng.random_bool(0.5) && at_ms < shape.faults_ms).then_some(sequel)
+}
+
+/// In a few runs, operators drain one region after another, and spare none, one or two. Then the
+/// endpoints fail that users are left with. All of this lasts until the mesh has healed, when the
+/// laws judge it in any case.
+fn drains(shape: &Shape) -> Vec<Fault> {
+    let mut rng = stream(shape.seed, Purpose::Faults, u64::from(KINDS) + 1);
+    if !rng.random_bool(DRAINS_ALL) {
+        return Vec::new();
+    }
+
+    let first = rng.random_range(0..shape.regions);
+    let mut order: Vec<usize> = (0..shape.regions).collect();
+    order.rotate_left(first);
+    let spared = [0, 1, 1, 2][rng.random_range(0..4)].min(shape.regions - 1);
+    let drained = shape.regions - spared;
+    let mut at_ms = shape
+        .faults_ms
+        .saturating_sub(rng.random_range(20_000..60_000));
+    let mut faults = Vec::new();
+
+    for region in &order[..drained] {
+        faults.push(Fault {
+            at_ms,
+            for_ms: rng.random_range(25_000..30_000),
+            kind: FaultKind::Order {
+                agent: rng.random_range(0..shape.agents()),
+                order: OrderKind::Drain { region: *region },
+            },
+        });
+        at_ms += rng.random_range(1_000..4_000);
+    }
+
+    // If none is spared, users are left with the one drained last.
+    for region in &order[drained.min(shape.regions - 1)..] {
+        faults.push(Fault {
+            at_ms,
+            for_ms: rng.random_range(60_000..90_000),
+            kind: FaultKind::Endpoint {
+                region: *region,
+                state: EndpointState::Refusing,
+            },
+        });
+        at_ms += rng.random_range(1_000..4_000);
+    }
+
+    faults.retain(|fault| fault.at_ms < shape.faults_ms);
+    faults
 }
 
 /// From a fraction of a second to half a minute, evenly on a logarithmic scale.

@@ -118,20 +118,16 @@ impl World {
 
 /// The region that a server answers with, by the weights that it answers by.
 fn answer(snapshot: &DnsSnapshot, draw: u64) -> Option<RegionName> {
-    let planned = |(name, part): (&RegionName, &regionmesh_protocol::plan::RegionPlan)| {
-        let weight_bp = match &snapshot.local {
-            Some(local) => local.weights.get(name).copied().unwrap_or(0),
-            None => part.weight_bp,
-        };
-        (name.clone(), u64::from(weight_bp))
-    };
-    let weights: Vec<(RegionName, u64)> = snapshot.plan.plan.regions.iter().map(planned).collect();
+    let weights: Vec<(&RegionName, u64)> = snapshot
+        .weights()
+        .map(|(name, _, weight_bp)| (name, u64::from(weight_bp)))
+        .collect();
     let total: u64 = weights.iter().map(|(_, weight)| weight).sum();
     let mut point = draw.checked_rem(total)?;
 
     weights.into_iter().find_map(|(name, weight)| {
         let is_hit = point < weight;
         point = point.saturating_sub(weight);
-        is_hit.then_some(name)
+        is_hit.then(|| name.clone())
     })
 }
