@@ -64,13 +64,18 @@ impl Reading {
             && self.agree(&accepted, members, voters)
     }
 
-    /// Whether a majority accepted nothing as late as this plan, so that it was never committed.
+    /// Whether a majority accepted nothing as late as this plan, so that it was never committed. An
+    /// acceptor that lost its state since may have accepted it.
     pub fn refutes(&self, plan: &CommittedPlan, voters: &Voters<'_>) -> bool {
         let earlier = self.names(|state| {
-            state
+            let known = voters.known.into_iter().chain([&plan.plan.members]);
+            let mut named = known.map(|members| members.counts(state.incarnation));
+            let is_earlier = state
                 .accepted
                 .as_ref()
-                .is_none_or(|(stamp, _)| *stamp < plan.stamp)
+                .is_none_or(|(stamp, _)| *stamp < plan.stamp);
+
+            is_earlier && named.any(|is_counted| is_counted)
         });
 
         self.are_majority(&earlier, &self.configured(&plan.plan.members, voters))
