@@ -67,16 +67,17 @@ impl Reading {
     /// Whether a majority accepted nothing as late as this plan, so that it was never committed. An
     /// acceptor that lost its state since may have accepted it.
     pub fn refutes(&self, plan: &CommittedPlan, voters: &Voters<'_>) -> bool {
-        let earlier = self.names(|state| {
-            let known = voters.known.into_iter().chain([&plan.plan.members]);
-            let mut named = known.map(|members| members.counts(state.incarnation));
-            let is_earlier = state
-                .accepted
-                .as_ref()
-                .is_none_or(|(stamp, _)| *stamp < plan.stamp);
+        let earlier = self.states.iter().filter(|(name, state)| {
+            let counted = plan.plan.members.acceptors.get(*name).copied().flatten();
+            let is_known = voters
+                .known
+                .is_some_and(|known| known.counts(state.incarnation));
+            let is_lost = counted.is_some_and(|counted| counted != state.incarnation) && !is_known;
 
-            is_earlier && named.any(|is_counted| is_counted)
+            let accepted = state.accepted.as_ref();
+            !is_lost && accepted.is_none_or(|(stamp, _)| *stamp < plan.stamp)
         });
+        let earlier: BTreeSet<RegionName> = earlier.map(|(name, _)| name.clone()).collect();
 
         self.are_majority(&earlier, &self.configured(&plan.plan.members, voters))
             && voters

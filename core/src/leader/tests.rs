@@ -2,6 +2,7 @@
 //! all share. Time is virtual.
 
 mod elections;
+mod judging;
 mod members;
 mod mesh;
 mod orders;

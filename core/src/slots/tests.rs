@@ -1,8 +1,15 @@
 //! Laws of the protocol, over a store in memory and in virtual time.
 
 use super::*;
+use crate::planning::judging::Objection;
 use rand::{SeedableRng, rngs::StdRng};
-use regionmesh_protocol::register::{acceptor::AcceptorRequest, ballot::Ballot};
+use regionmesh_protocol::{
+    plan::Plan,
+    register::{
+        acceptor::AcceptorRequest,
+        ballot::{Ballot, Stamp},
+    },
+};
 use std::{collections::BTreeMap, ops::ControlFlow};
 
 type Machine = SlotMachine<Mark, &'static str>;
@@ -14,6 +21,8 @@ struct Store {
     /// How many puts fail from now on, and whether they take place.
     failures: u32,
     keeps: bool,
+    /// Whether the next put is confirmed and does not take place.
+    forgets: bool,
 }
 
 impl Store {
@@ -24,6 +33,7 @@ impl Store {
             )),
             Operation::Get(number) => Input::Got(self.slots.get(&number).cloned()),
             Operation::Put { number, .. } if self.slots.contains_key(&number) => Input::Exists,
+            Operation::Put { .. } if std::mem::take(&mut self.forgets) => Input::Stored,
             Operation::Put { number, slot } => {
                 let fails = self.failures > 0;
                 self.failures = self.failures.saturating_sub(1);
@@ -44,6 +54,9 @@ struct World {
     now: Instant,
     rng: StdRng,
     notices: Vec<Notice>,
+    /// What agents have against proposals, and the proposals.
+    objection: Option<Objection>,
+    proposals: Vec<Proposal>,
 }
 
 impl World {
@@ -53,6 +66,8 @@ impl World {
             now: Instant::now(),
             rng: StdRng::seed_from_u64(7),
             notices: Vec::new(),
+            objection: None,
+            proposals: Vec::new(),
         }
     }
 
@@ -83,6 +98,11 @@ impl World {
         match last {
             Some(Effect::Run(operation)) => ControlFlow::Continue(operation),
             Some(Effect::Answer(answer)) => ControlFlow::Break(answer.map(|answer| answer.reply)),
+            Some(Effect::Judge(proposal)) => {
+                self.proposals.push(*proposal);
+                let judged = self.objection.clone().map_or(Ok(()), Err);
+                self.step(machine, Input::Judged(judged))
+            }
             other => panic!("{other:?} is the last effect"),
         }
     }
@@ -217,6 +237,71 @@ fn a_missing_slot_of_the_pair_discards_the_state() {
         let lost = |notice: &Notice| matches!(notice, Notice::Lost { seen: 3, .. });
         assert!(world.notices.iter().any(lost), "{:?}", world.notices);
     }
+}
+
+#[test]
+fn a_write_that_the_store_forgot_does_not_count_even_if_another_took_its_number() {
+    let mut world = World::new();
+    let mut forgotten = Machine::new(1);
+    let mut other = Machine::new(2);
+    world.apply(&mut forgotten, prepare(1)).unwrap();
+
+    let list = world.step(&mut forgotten, Input::Request(Box::new(prepare(2))));
+    let listed = world.store.run(list.continue_value().unwrap());
+    let put = world.step(&mut forgotten, listed).continue_value().unwrap();
+    world.store.forgets = true;
+    let stored = world.store.run(put);
+    world.apply(&mut other, prepare(3)).unwrap();
+    assert_eq!(world.numbers(), [3, 4]);
+
+    let mut step = world.step(&mut forgotten, stored);
+    while let ControlFlow::Continue(operation) = step {
+        let outcome = world.store.run(operation);
+        step = world.step(&mut forgotten, outcome);
+    }
+    let promised = ballot(3);
+    let refused = Ok(AcceptorReply::Refused { promised });
+    assert_eq!(step, ControlFlow::Break(refused));
+}
+
+fn accept(number: u64, reason: &str) -> AcceptorRequest {
+    let stamp = Stamp {
+        ballot: ballot(number),
+        seq: 1,
+    };
+    let plan = Plan {
+        reason: reason.into(),
+        ..Plan::default()
+    };
+    AcceptorRequest::Accept(stamp, plan)
+}
+
+#[test]
+fn a_new_plan_is_accepted_only_if_its_agent_has_nothing_against_it() {
+    let mut world = World::new();
+    let mut machine = Machine::new(1);
+    let accepted = world.apply(&mut machine, accept(1, "first"));
+    assert!(matches!(accepted, Ok(AcceptorReply::Accepted(_))));
+    assert_eq!(world.proposals[0].accepted, None);
+
+    world.objection = Some(Objection::Empty);
+    let slots = world.numbers();
+    let refused = world.apply(&mut machine, accept(2, "second"));
+    assert!(
+        matches!(&refused, Ok(AcceptorReply::Unjustified { why, .. }) if *why == Objection::Empty.to_string()),
+        "{refused:?}"
+    );
+    assert_eq!(world.numbers(), slots, "nothing is written");
+    let before = world.proposals[1].accepted.as_ref();
+    assert_eq!(before.map(|(_, plan)| plan.reason.as_str()), Some("first"));
+
+    // What was accepted already is accepted again, under any ballot.
+    let again = world.apply(&mut machine, accept(2, "first"));
+    assert!(matches!(again, Ok(AcceptorReply::Accepted(_))));
+    // And what must be refused anyway is not judged.
+    let fenced = world.apply(&mut machine, accept(1, "third"));
+    assert!(matches!(fenced, Ok(AcceptorReply::Refused { .. })));
+    assert_eq!(world.proposals.len(), 2);
 }
 
 #[test]

@@ -311,6 +311,21 @@ fn the_witness_cannot_sign() {
 }
 
 #[test]
+fn with_a_witness_a_majority_of_the_regions_proves_a_plan() {
+    let mut with_witness = members(0..3);
+    let witness: RegionName = WITNESS.parse().unwrap();
+    let vote = Some(Incarnation(9));
+    with_witness.acceptors.insert(witness, vote);
+    let plan = unsigned(1, 1, with_witness.clone());
+
+    let one = signed_by(plan.clone(), 0..1);
+    assert!(!is_valid(&one, Some(&with_witness), 3));
+    let two = signed_by(plan, 0..2);
+    assert!(is_valid(&two, Some(&with_witness), 3));
+    assert!(is_valid(&two, None, 3));
+}
+
+#[test]
 fn only_an_acceptance_of_what_was_asked_is_signed_and_only_a_signed_one_counts() {
     let plan = unsigned(1, 1, members(0..3));
     let region = name(1);

@@ -197,3 +197,21 @@ fn a_ballot_leads_if_a_majority_promised_it_and_is_refuted_if_a_majority_is_belo
             && reading.refutes_ballot(&high.stamp.ballot, &voters)
     );
 }
+
+#[test]
+fn an_acceptor_that_lost_its_state_refutes_nothing() {
+    let claimed = plan(1, 3, members(3));
+    let configured = members(3).names();
+    let own = name(0);
+    let voters = Voters {
+        known: None,
+        configured: &configured,
+        own: &own,
+    };
+
+    let mut reading = reading(&[Some(claimed.clone()), Some(plan(1, 1, members(3)))]);
+    reading.add(name(2), AcceptorState::begin(Incarnation(9)));
+    assert!(!reading.refutes(&claimed, &voters));
+    reading.add(name(2), AcceptorState::begin(Incarnation(2)));
+    assert!(reading.refutes(&claimed, &voters));
+}

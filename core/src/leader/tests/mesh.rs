@@ -375,19 +375,24 @@ impl Mesh {
         }
 
         let accepted = self.agents[to].acceptor.accepted.clone();
-        let ticket = self.ticket();
-        let proposal = Box::new(Proposal {
+        let proposal = Proposal {
             stamp: stamp.clone(),
             plan: plan.clone(),
             accepted,
-        });
-        self.feed(to, Input::Proposed(proposal, ticket));
-        let objection = self.judged.remove(&ticket)?.err()?;
+        };
+        let objection = self.judge(to, proposal).err()?;
         Some(AcceptorAnswer::unjustified(
             stamp.clone(),
             objection.to_string(),
             objection.is_final(),
         ))
+    }
+
+    /// What a region's agent has against a proposal.
+    pub(super) fn judge(&mut self, to: &RegionName, proposal: Proposal) -> Result<(), Objection> {
+        let ticket = self.ticket();
+        self.feed(to, Input::Proposed(Box::new(proposal), ticket));
+        self.judged.remove(&ticket).unwrap()
     }
 
     fn ask_vote(&mut self, from: RegionName, run: u64, to: RegionName, ballot: Ballot) {

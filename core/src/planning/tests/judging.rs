@@ -343,3 +343,67 @@ fn members_change_by_a_proven_order_only() {
         Some(Objection::Members(_))
     ));
 }
+
+#[test]
+fn a_drained_region_gets_traffic_only_as_the_last_that_can_serve_and_the_plan_says_so() {
+    let mut world = World::of(&THREE, Strategy::Weighted);
+    let drain = order(OrderAction::Set(OverrideKind::Drain), "b", 1);
+    let current = world.plan.clone();
+    world.plan = plan_order(current.as_ref(), &drain, &world.inputs, world.now_ms).ok();
+
+    let mut lifted = world.plan.clone().unwrap();
+    let part = lifted.regions.get_mut(&name("b")).unwrap();
+    part.traffic_state = TrafficState::Serving;
+    part.weight_bp = FULL_WEIGHT_BP;
+    let mut yielding = lifted.clone();
+    yielding.yielded.push(YieldedOrder {
+        order: Some(name("b")),
+        region: name("b"),
+        since_ms: world.now_ms,
+    });
+
+    let refused = Some(Objection::GivesTraffic(name("b")));
+    assert_eq!(objection(&world, &lifted), refused);
+    assert_eq!(objection(&world, &yielding), refused);
+    for region in ["a", "c"] {
+        world.region_mut(region).condition = Condition::Failed;
+    }
+    assert_eq!(objection(&world, &lifted), refused);
+    let next = next_plan(world.plan.as_ref(), &world.inputs, world.now_ms).unwrap();
+    assert!(next.regions[&name("b")].weight_bp > 0);
+    assert_eq!(objection(&world, &next), None);
+}
+
+#[test]
+fn several_proven_changes_of_members_may_lie_between_two_plans() {
+    let mut world = World::of(&THREE, Strategy::Weighted);
+    let counted = |region: &str| {
+        let vote = Incarnation(u64::from(region.as_bytes()[0]));
+        (name(region), Some(vote))
+    };
+    let members = |regions: &[&str]| Members {
+        register: 1,
+        acceptors: regions.iter().map(|region| counted(region)).collect(),
+    };
+    world.plan.as_mut().unwrap().members = members(&THREE);
+
+    let mut next = world.plan.clone().unwrap();
+    next.members = members(&["b", "c", "d"]);
+    next.regions.remove(&name("a"));
+    let member = |action, region, nonce| order(OrderAction::Member(action), region, nonce);
+    let remove = member(MemberOrder::Remove { force: true }, "a", 1);
+    let add = member(MemberOrder::Add { force: true }, "d", 2);
+
+    let refused = objection_with(&world, &next, &[&remove]);
+    assert!(
+        matches!(refused, Some(Objection::Members(_))),
+        "{refused:?}"
+    );
+    assert_eq!(objection_with(&world, &next, &[&remove, &add]), None);
+    next.members.register = 2;
+    let refused = objection_with(&world, &next, &[&remove, &add]);
+    assert!(
+        matches!(refused, Some(Objection::Members(_))),
+        "{refused:?}"
+    );
+}

@@ -17,6 +17,15 @@ fn policy() -> impl Strategy<Value = RecoveryPolicy> {
     })
 }
 
+/// A number for each place on the ramp, in order.
+fn place(at: RampMove) -> usize {
+    match at {
+        RampMove::Hold => 0,
+        RampMove::Step(step) => step,
+        RampMove::Full => usize::MAX,
+    }
+}
+
 proptest! {
     #[test]
     fn a_cool_down_grows_with_failures_up_to_its_cap(policy in policy(), flaps in 0u32..200) {
@@ -49,6 +58,8 @@ proptest! {
                     at = next;
                 }
             }
+            let most = policy.furthest(policy.enter(0), now_ms, ttl_ms);
+            prop_assert!(place(at) <= place(most), "{at:?} after {now_ms} ms, not {most:?}");
         }
 
         prop_assert_eq!(passed, (0..policy.steps.len()).collect::<Vec<_>>());

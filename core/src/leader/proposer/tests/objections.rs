@@ -1,7 +1,7 @@
 //! Values that agents of acceptors object to.
 
 use super::*;
-use regionmesh_protocol::plan::{Override, OverrideKind};
+use regionmesh_protocol::plan::{CommittedPlan, Override, OverrideKind};
 
 /// Like [`converge`], but agents object to values with the reason `bad`, except those of `for_it`.
 fn converge_judged(
@@ -93,13 +93,15 @@ fn a_value_that_a_majority_objects_to_is_given_up_for_one_with_the_next_number()
 
     let effects = leader.tick(900);
     assert!(
-        matches!(&effects[..], [Effect::Dropped(stamp)] if stamp.seq == 2),
+        matches!(&effects[0], Effect::Dropped(stamp) if stamp.seq == 2),
         "{effects:?}"
     );
+    let outcomes = converge_judged(&mut leader, &mut all, effects, "a", 900);
+    assert_eq!(committed_reasons(&outcomes), ["first"]);
     let effects = leader.commit(value("a b c", "good"), 900).unwrap();
     let outcomes = converge_judged(&mut leader, &mut all, effects, "a", 900);
     assert_eq!(committed_reasons(&outcomes), ["good"]);
-    assert_eq!(leader.decided().unwrap().0.seq, 3);
+    assert_eq!(leader.decided().unwrap().0.seq, 4);
 }
 
 #[test]
@@ -195,4 +197,54 @@ fn a_value_of_automation_is_passed_over_even_if_an_acceptor_is_away() {
     let effects = next.tick(900);
     let outcomes = converge_judged(&mut next, &mut all, effects, "b", 900);
     assert_eq!(committed_reasons(&outcomes), ["first"], "{outcomes:?}");
+}
+
+#[test]
+fn after_a_value_is_given_up_the_last_decided_one_is_committed_again_until_the_leader_gives_up() {
+    let mut all = acceptors("a b c");
+    let (mut leader, _) = lead(&mut all, 1, "a b c");
+    let effects = leader.commit(value("a b c", "first"), 1_000).unwrap();
+    converge(&mut leader, &mut all, effects, 1_000);
+
+    for start_ms in [2_000, 3_000] {
+        let effects = leader.commit(value("a b c", "bad"), start_ms).unwrap();
+        converge_judged(&mut leader, &mut all, effects, "a", start_ms);
+        let end_ms = start_ms + 800;
+        let effects = leader.tick(end_ms);
+        assert!(matches!(effects[0], Effect::Dropped(_)), "{effects:?}");
+
+        let outcomes = converge_judged(&mut leader, &mut all, effects, "a", end_ms);
+        assert_eq!(committed_reasons(&outcomes), ["first"]);
+        let held = all.values().filter_map(|state| state.accepted.as_ref());
+        assert!(held.into_iter().all(|(_, value)| value.reason == "first"));
+    }
+
+    // Perhaps the acceptors hold what it does not know: a new ballot finds that.
+    let effects = leader.commit(value("a b c", "bad"), 4_000).unwrap();
+    converge_judged(&mut leader, &mut all, effects, "a", 4_000);
+    let effects = leader.tick(4_800);
+    assert!(
+        matches!(&effects[..], [Effect::SteppedDown(_, StepDown::Objections)]),
+        "{effects:?}"
+    );
+}
+
+#[test]
+fn a_plan_that_is_known_to_be_committed_is_not_lost_to_a_lie() {
+    let mut all = with_a_lie("b", value("a b c", "bad"));
+    let known = CommittedPlan {
+        stamp: Stamp {
+            ballot: ballot(1),
+            seq: 7,
+        },
+        plan: value("a b c", "known"),
+        certificate: Default::default(),
+    };
+    let mut next = Proposer::new(ProposerSettings::default());
+    next.learn(&known);
+    let acceptors_asked = Acceptors::Known(members("a b c"));
+    let effects = next.prepare(ballot(3), acceptors_asked, 0).unwrap();
+    let outcomes = converge_judged(&mut next, &mut all, effects, "b", 0);
+
+    assert_eq!(committed_reasons(&outcomes), ["known"], "{outcomes:?}");
 }
