@@ -69,29 +69,38 @@ impl Proposer {
             .collect()
     }
 
-    /// Gives a value up, or asks for the promises that are missing to do so.
+    /// Ends a value that agents object to, or asks for the promises that are missing to do so.
     pub(super) fn tick_objections(&mut self, now_ms: u64) -> Vec<Effect> {
         let Phase::Leading(leading) = &mut self.phase else {
             return Vec::new();
         };
-        let pending = leading.pending.as_ref();
-        // Others may have no vote, or be away: a value that anyone objects to does not wait for them.
-        let is_stalled = |pending: &&Pending| {
-            let lasted_ms = now_ms.saturating_sub(pending.since_ms);
-            !pending.objections.is_empty() && lasted_ms >= self.settings.objection_ms
+        let patience_ms = match leading.is_elected {
+            true => self.settings.objection_ms,
+            false => self.settings.pass_over_ms,
         };
-        let Some(pending) = pending.filter(|pending| pending.is_blocked() || is_stalled(pending))
-        else {
+        let Some(pending) = &leading.pending else {
             return Vec::new();
         };
-        if !leading.is_elected {
-            return self.pass_over(now_ms);
-        }
-
+        // Others may have no vote, or be away: a value that anyone objects to does not wait for
+        // them.
         let lasted_ms = now_ms.saturating_sub(pending.since_ms);
-        if lasted_ms < self.settings.objection_ms {
-            return Vec::new();
+        let is_stalled = !pending.objections.is_empty() && lasted_ms >= patience_ms;
+        match leading.is_elected {
+            true if is_stalled => self.give_up(now_ms),
+            false if is_stalled || pending.is_blocked() => self.pass_over(now_ms),
+            _ => Vec::new(),
         }
+    }
+
+    /// Gives up a value of this proposer.
+    fn give_up(&mut self, now_ms: u64) -> Vec<Effect> {
+        let Phase::Leading(leading) = &mut self.phase else {
+            return Vec::new();
+        };
+        let Some(pending) = &leading.pending else {
+            return Vec::new();
+        };
+
         leading.given_up += 1;
         let has_clear_members = pending.value.members == *leading.members();
         if !has_clear_members || leading.given_up == GIVEN_UP_MAX {
@@ -102,14 +111,11 @@ impl Proposer {
         leading.given_up_seq = stamp.seq;
         leading.pending = None;
         leading.queued = None;
-        let decided = leading.decided.clone();
 
         let mut effects = vec![Effect::Dropped(stamp)];
-        effects.extend(
-            decided
-                .map(|(_, value)| self.repeat(value, now_ms))
-                .unwrap_or_default(),
-        );
+        if let Some((_, value)) = leading.decided.clone() {
+            effects.extend(self.repeat(value, now_ms));
+        }
         effects
     }
 
@@ -147,7 +153,7 @@ impl Proposer {
         let next = lower.max_by(|(a, _), (b, _)| a.cmp(b)).cloned();
 
         let lasted_ms = now_ms.saturating_sub(pending.since_ms);
-        let is_expendable = lasted_ms >= self.settings.objection_ms
+        let is_expendable = lasted_ms >= self.settings.pass_over_ms
             && next
                 .as_ref()
                 .is_some_and(|(_, lower)| pending.value.has_orders_of(lower));
