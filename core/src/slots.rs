@@ -161,7 +161,7 @@ impl<T: Clone + PartialEq, E> SlotMachine<T, E> {
             (Step::Get(listing), Input::Got(slot)) => self.got(current, listing, slot, turn),
             (Step::GetBefore(listing, slot), Input::Got(before)) => {
                 let before = before.map(|slot| slot.mark);
-                self.judge(current, &listing, Some(slot), before, turn);
+                self.take_pair(current, &listing, Some(slot), before, turn);
             }
             (Step::Put(number, slot, purpose), Input::Stored) => {
                 self.stored(current, number, slot, purpose, turn);
@@ -264,7 +264,7 @@ impl<T: Clone + PartialEq, E> SlotMachine<T, E> {
 
         compact(&listing, turn);
         if newest == 0 {
-            return self.judge(current, &listing, None, None, turn);
+            return self.take_pair(current, &listing, None, None, turn);
         }
         let get = Operation::Get(newest);
         self.run(current, Step::Get(listing), get, turn);
@@ -282,7 +282,7 @@ impl<T: Clone + PartialEq, E> SlotMachine<T, E> {
             return self.list(current, turn);
         };
         if listing.pair().is_none() {
-            return self.judge(current, &listing, Some(slot), None, turn);
+            return self.take_pair(current, &listing, Some(slot), None, turn);
         }
 
         let get = Operation::Get(listing.newest() - 1);
@@ -290,7 +290,7 @@ impl<T: Clone + PartialEq, E> SlotMachine<T, E> {
     }
 
     /// Remembers the newest slot. Begins a new state if no valid pair of slots is left.
-    fn judge(
+    fn take_pair(
         &mut self,
         mut current: Current<T, E>,
         listing: &Listing<T>,

@@ -8,14 +8,14 @@ use super::{
     types::Effect,
 };
 use crate::{
-    now::Now,
-    planning::judging::{Grounds, Objection, Sight, judge, judge_orders},
+    now::{Now, millis},
+    planning::judging::{Grounds, Objection, Sight, Times, judge, judge_orders},
     slots::Proposal,
     ticket::Ticket,
 };
 use regionmesh_protocol::{
     identity::RegionName,
-    plan::{CommittedPlan, Order, Plan},
+    plan::{CommittedPlan, OVERRIDES_MAX, Order, Plan},
     status::condition::Condition,
     wire::MAX_AGE_S,
 };
@@ -26,6 +26,8 @@ use std::{
     time::{Duration, Instant},
 };
 
+/// Most orders that a plan may name: those in effect, and some that have ended.
+const ORDERS_MAX: usize = 2 * OVERRIDES_MAX;
 /// What an agent has seen for less than this may not be what others see.
 const SETTLED: Duration = Duration::from_secs(10);
 
@@ -51,53 +53,77 @@ impl Leader {
     /// that may be committed already: the orders in it are kept.
     fn judge(&self, proposal: &Proposal, now: Now) -> Result<(), Objection> {
         let Proposal { plan, accepted, .. } = proposal;
+        if plan.orders.len() > ORDERS_MAX {
+            return Err(Objection::TooManyOrders(plan.orders.len()));
+        }
+
         let known = self.plan.as_deref();
+        let accepted = accepted.as_ref().map(|(stamp, accepted)| (stamp, accepted));
+        let later = accepted.filter(|(stamp, accepted)| {
+            let is_same_register = accepted.members.register == plan.members.register;
+            is_same_register && known.is_none_or(|known| known.stamp < **stamp)
+        });
+        if let Some((_, accepted)) = later {
+            let grounds = self.grounds(accepted, Times::Foreign, proposal, now);
+            judge_orders(accepted, plan, &grounds)?;
+        }
         if known.is_some_and(|known| known.plan == *plan) {
             return Ok(());
         }
 
+        let times = match self.clocks.plan.age(now) {
+            Some(_) => Times::Measured,
+            None => Times::Estimated,
+        };
         let base = match (known, accepted) {
-            (Some(known), _) => Some(self.clocks.plan.by_own_clock(&known.plan, now)),
+            (Some(known), _) => {
+                let by_own_clock = self.clocks.plan.by_own_clock(&known.plan, now);
+                Some((by_own_clock, times))
+            }
             // This agent has just started; its region knows more.
-            (None, Some((_, accepted))) => Some(Cow::Borrowed(accepted)),
+            (None, Some((_, accepted))) => Some((Cow::Borrowed(accepted), Times::Foreign)),
             (None, None) => None,
         };
-        let mut grounds = self.grounds(base.as_deref(), proposal, now);
-        judge(base.as_deref(), plan, &grounds)?;
-
-        let later = accepted.as_ref().filter(|(stamp, accepted)| {
-            let is_same_register = accepted.members.register == plan.members.register;
-            is_same_register && known.is_none_or(|known| known.stamp < *stamp)
-        });
-        match later {
-            Some((_, accepted)) => {
-                grounds.knows_age = true;
-                judge_orders(accepted, plan, &grounds)
+        match &base {
+            Some((base, times)) => {
+                let grounds = self.grounds(base, *times, proposal, now);
+                judge(Some(base), plan, &grounds)
             }
-            None => Ok(()),
+            None => {
+                let grounds = self.grounds(plan, Times::Foreign, proposal, now);
+                judge(None, plan, &grounds)
+            }
         }
     }
 
-    fn grounds<'a>(&'a self, base: Option<&Plan>, proposal: &'a Proposal, now: Now) -> Grounds<'a> {
+    fn grounds<'a>(
+        &'a self,
+        base: &Plan,
+        times: Times,
+        proposal: &'a Proposal,
+        now: Now,
+    ) -> Grounds<'a> {
         let Proposal { stamp, plan, .. } = proposal;
-        let regions: BTreeSet<&RegionName> = plan
-            .regions
-            .keys()
-            .chain(base.iter().flat_map(|base| base.regions.keys()))
-            .collect();
+        let regions: BTreeSet<&RegionName> =
+            plan.regions.keys().chain(base.regions.keys()).collect();
+        let sight = |name: &&RegionName| ((*name).clone(), self.sight(name, now.monotonic));
+        let unwell = self.judging.unwell.iter();
+        let well_ms = unwell.map(|(name, at)| {
+            let since = now.monotonic.saturating_duration_since(*at);
+            (name.clone(), millis(since))
+        });
 
         Grounds {
             settings: &self.settings.plan,
             configured: &self.settings.configured,
-            sights: regions
-                .into_iter()
-                .map(|name| (name.clone(), self.sight(name, now.monotonic)))
-                .collect(),
+            sights: regions.iter().map(sight).collect(),
             draining: self.draining(),
             doubtful: self.doubtful(),
             orders: self.unused_orders(plan, now.unix_ms),
             proposer: &stamp.ballot.agent.region,
-            knows_age: self.clocks.plan.age(now).is_some(),
+            well_ms: well_ms.collect(),
+            own: (self.own_region(), proposal.incarnation),
+            times,
             now_ms: now.unix_ms,
         }
     }
@@ -184,7 +210,12 @@ impl Leader {
             Condition::Unknown if !is_doubted && !was_unwell && is_recent(&self.started) => {
                 Sight::TooEarly
             }
-            _ if is_down(verdict) && !was_recently(&self.judging.not_down) => Sight::Down,
+            _ if is_down(verdict)
+                && !was_recently(&self.judging.not_down)
+                && !is_recent(&self.started) =>
+            {
+                Sight::Down
+            }
             _ => Sight::Unsure,
         }
     }

@@ -44,6 +44,9 @@ use regionmesh_protocol::{
 };
 use std::{collections::BTreeMap, mem};
 
+/// Most characters of an objection's reason, which comes from a peer.
+const WHY_MAX: usize = 200;
+
 #[derive(Debug, Clone)]
 enum Phase {
     Idle,
@@ -232,16 +235,6 @@ impl Proposer {
             acceptance.region() == from && acceptance.incarnation == incarnation
         });
 
-        // The agent answered without asking its store, so it names no incarnation.
-        if let AcceptorReply::Unjustified {
-            stamp,
-            why,
-            is_final,
-        } = reply
-        {
-            return self.objected(from, stamp, Objection { why, is_final }, now_ms);
-        }
-
         if let Phase::Leading(leading) = &mut self.phase {
             let timeout_ms = self.settings.silence_ms;
             leading
@@ -284,9 +277,16 @@ impl Proposer {
             AcceptorReply::Joined(incarnation) => self.joined(from, Ok(incarnation)),
             AcceptorReply::Votes { register } => self.joined(from, Err(NoJoin::Votes(register))),
             // Its agent asks the others; until then the request is repeated.
-            AcceptorReply::TooFar(_)
-            | AcceptorReply::Undecided(_)
-            | AcceptorReply::Unjustified { .. } => Vec::new(),
+            AcceptorReply::TooFar(_) | AcceptorReply::Undecided(_) => Vec::new(),
+            AcceptorReply::Unjustified {
+                stamp,
+                why,
+                is_final,
+            } => {
+                let printable = why.chars().filter(|letter| !letter.is_control());
+                let why = printable.take(WHY_MAX).collect();
+                self.objected(from, stamp, Objection { why, is_final }, now_ms)
+            }
         }
     }
 

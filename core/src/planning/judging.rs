@@ -19,7 +19,7 @@
 //! verdict that changed a moment ago, or is unknown, objects to nothing. An objection is an answer,
 //! not a failure: the leader asks again, and makes another plan if a majority keeps objecting.
 //!
-//! Why a thief moves nothing. A plan needs the signatures of a majority of regions. With the key of
+//! Why one stolen key can't move traffic. A plan needs the signatures of a majority of regions. With the key of
 //! one region at most, at least one honest agent has found a reason for each change. What a thief
 //! can still do is bounded by what an honest agent would believe; see
 //! `docs/explanation/security.md`.
@@ -29,8 +29,9 @@ mod members;
 mod moves;
 mod orders;
 mod shares;
+mod times;
 
-pub use grounds::{Grounds, Objection, Sight};
+pub use grounds::{Grounds, Objection, Sight, Times};
 
 use regionmesh_protocol::plan::Plan;
 use std::borrow::Cow;
@@ -40,6 +41,9 @@ pub fn judge(base: Option<&Plan>, next: &Plan, grounds: &Grounds<'_>) -> Result<
     let base = check_orders(base, next, grounds)?;
     let base = base.as_deref();
 
+    if let Some(base) = base {
+        times::check(base, next, grounds)?;
+    }
     moves::check(base, next, grounds)?;
     shares::check(base, next, grounds)
 }

@@ -194,11 +194,8 @@ fn apply(
 /// The overrides that `order` ends, expired ones aside, and those that it keeps. Two regions can't
 /// both get all traffic: a promotion ends any other.
 fn split(existing: &[Override], order: &Order, now_ms: u64) -> (Vec<Replaced>, Vec<Override>) {
-    let is_promotion = order.action == OrderAction::Set(OverrideKind::Promote);
-    let ends = |other: &Override| {
-        other.region == order.region || (is_promotion && other.kind == OverrideKind::Promote)
-    };
-    let (ended, kept): (Vec<Override>, Vec<Override>) = existing.iter().cloned().partition(ends);
+    let existing = existing.iter().cloned();
+    let (ended, kept): (Vec<Override>, Vec<Override>) = existing.partition(|one| order.ends(one));
 
     let with_time_left = |existing: Override| {
         let left_ms = existing.expires_ms.saturating_sub(now_ms);

@@ -3,7 +3,7 @@
 use super::{
     REWRITE, SlotMachine, answer, end,
     step::{Current, Purpose, Step, Turn},
-    types::{Effect, Proposal},
+    types::{Effect, Failure, Proposal},
 };
 use crate::planning::judging::Objection;
 use regionmesh_protocol::register::{
@@ -32,17 +32,19 @@ impl<T: Clone + PartialEq, E> SlotMachine<T, E> {
         judged: Result<(), Objection>,
         turn: &mut Turn<'_, R, E>,
     ) {
-        match (judged, &self.seen, &current.request) {
-            (Err(objection), Some(seen), AcceptorRequest::Accept(stamp, _)) => {
-                let reply = AcceptorReply::Unjustified {
-                    stamp: stamp.clone(),
-                    why: objection.to_string(),
-                    is_final: objection.is_final(),
-                };
-                end(Ok(answer(&seen.state, reply)), turn);
-            }
-            _ => self.apply(current, turn),
-        }
+        let Err(objection) = judged else {
+            return self.apply(current, turn);
+        };
+        let (Some(seen), AcceptorRequest::Accept(stamp, _)) = (&self.seen, &current.request) else {
+            return end(Err(Failure::Contended), turn);
+        };
+
+        let reply = AcceptorReply::Unjustified {
+            stamp: stamp.clone(),
+            why: objection.to_string(),
+            is_final: objection.is_final(),
+        };
+        end(Ok(answer(&seen.state, reply)), turn);
     }
 
     fn apply<R>(&mut self, current: Current<T, E>, turn: &mut Turn<'_, R, E>) {
@@ -75,6 +77,7 @@ fn proposal(state: &AcceptorState, request: &AcceptorRequest, bounds: &Bounds) -
     matches!(reply, AcceptorReply::Accepted(_)).then(|| Proposal {
         stamp: stamp.clone(),
         plan: plan.clone(),
+        incarnation: state.incarnation,
         accepted: state.accepted.clone(),
     })
 }

@@ -63,6 +63,7 @@ impl<T: Clone> Listing<T> {
 pub struct Proposal {
     pub stamp: Stamp,
     pub plan: Plan,
+    pub incarnation: Incarnation,
     /// What the acceptor accepted last, which may be committed.
     pub accepted: Option<(Stamp, Plan)>,
 }

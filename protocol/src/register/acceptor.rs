@@ -311,8 +311,8 @@ pub enum AcceptorReply {
     /// It is not reset until this value is known to be committed. The agent asks the other
     /// acceptors; the same request succeeds later.
     Undecided(Stamp),
-    /// Refused by its agent, before the store was asked: the value moves traffic or orders without
-    /// a reason that the agent knows. The same request may succeed once the agent knows more.
+    /// Refused by its agent: the value moves traffic or changes orders without a reason that the
+    /// agent knows. The same request may succeed once the agent knows more.
     Unjustified {
         stamp: Stamp,
         /// Why, in words.
@@ -320,21 +320,6 @@ pub enum AcceptorReply {
         /// Whether no honest agent ever accepted it.
         is_final: bool,
     },
-}
-
-impl AcceptorAnswer {
-    /// The answer of an agent that does not ask its store to accept a value.
-    pub fn unjustified(stamp: Stamp, why: String, is_final: bool) -> Self {
-        Self {
-            incarnation: Incarnation::default(),
-            reply: AcceptorReply::Unjustified {
-                stamp,
-                why,
-                is_final,
-            },
-            acceptance: None,
-        }
-    }
 }
 
 impl AcceptorReply {

@@ -45,10 +45,6 @@ impl Proposer {
         let Phase::Leading(leading) = &mut self.phase else {
             return Vec::new();
         };
-        if let Some((at_ms, _)) = leading.heard.get_mut(from) {
-            *at_ms = now_ms;
-        }
-
         let pending = leading.pending.as_mut();
         let Some(pending) = pending.filter(|pending| pending.stamp == stamp) else {
             return Vec::new();
@@ -75,7 +71,10 @@ impl Proposer {
             return Vec::new();
         };
         let patience_ms = match leading.is_elected {
-            true => self.settings.objection_ms,
+            true if leading.pending.as_ref().is_some_and(Pending::is_blocked) => {
+                self.settings.objection_ms
+            }
+            true => self.settings.stalled_ms,
             false => self.settings.pass_over_ms,
         };
         let Some(pending) = &leading.pending else {

@@ -31,6 +31,8 @@ pub struct ProposerSettings {
     pub(crate) objection_retry_ms: u64,
     /// A value to which so many object that no majority can accept it is given up after this long.
     pub(crate) objection_ms: u64,
+    /// One that some object to and too few answer about is given up after this long.
+    pub(crate) stalled_ms: u64,
     /// The same for a value found in promises: its reason had time to be heard of, and other
     /// candidates don't wait long.
     pub(crate) pass_over_ms: u64,
@@ -48,6 +50,7 @@ impl Default for ProposerSettings {
             first_ms: 2_000,
             objection_retry_ms: 200,
             objection_ms: 800,
+            stalled_ms: 3_000,
             pass_over_ms: 250,
         }
     }

@@ -4,7 +4,7 @@ use super::mesh::{Mesh, name};
 use crate::{planning::judging::Objection, slots::Proposal};
 use regionmesh_protocol::{
     plan::{CommittedPlan, Order, OrderAction, OverrideKind, Plan},
-    register::ballot::Stamp,
+    register::{ballot::Stamp, members::Incarnation},
 };
 
 /// A mesh, and its plan with an order that drains a region.
@@ -26,6 +26,7 @@ fn propose(stamp: &Stamp, plan: &Plan, accepted: Option<(Stamp, Plan)>) -> Propo
     Proposal {
         stamp: later(stamp),
         plan: plan.clone(),
+        incarnation: Incarnation(0),
         accepted,
     }
 }

@@ -21,7 +21,7 @@ use regionmesh_protocol::{
     identity::{AgentId, MeshName, RegionName},
     plan::CommittedPlan,
     register::{
-        acceptor::{AcceptorAnswer, AcceptorRequest, AcceptorState},
+        acceptor::{AcceptorAnswer, AcceptorReply, AcceptorRequest, AcceptorState},
         ballot::{Ballot, Bounds},
         certificate::AgentSignature,
         members::Incarnation,
@@ -374,18 +374,29 @@ impl Mesh {
             return None;
         }
 
-        let accepted = self.agents[to].acceptor.accepted.clone();
+        let AcceptorState {
+            incarnation,
+            accepted,
+            ..
+        } = self.agents[to].acceptor.clone();
         let proposal = Proposal {
             stamp: stamp.clone(),
             plan: plan.clone(),
+            incarnation,
             accepted,
         };
+
         let objection = self.judge(to, proposal).err()?;
-        Some(AcceptorAnswer::unjustified(
-            stamp.clone(),
-            objection.to_string(),
-            objection.is_final(),
-        ))
+        let reply = AcceptorReply::Unjustified {
+            stamp: stamp.clone(),
+            why: objection.to_string(),
+            is_final: objection.is_final(),
+        };
+        Some(AcceptorAnswer {
+            incarnation,
+            reply,
+            acceptance: None,
+        })
     }
 
     /// What a region's agent has against a proposal.

@@ -1,7 +1,7 @@
 //! What an agent judges by, and what it may object.
 
 use crate::planning::PlanSettings;
-use regionmesh_protocol::{identity::RegionName, plan::Order};
+use regionmesh_protocol::{identity::RegionName, plan::Order, register::members::Incarnation};
 use std::{
     collections::{BTreeMap, BTreeSet},
     net::IpAddr,
@@ -9,8 +9,21 @@ use std::{
 use strum::IntoStaticStr;
 use thiserror::Error;
 
-/// Times of honest agents differ by no more than this, milliseconds.
+/// Measured times of honest agents differ by no more than this, milliseconds.
 pub(super) const TOLERANCE_MS: u64 = 5_000;
+/// Estimated ones, by wall clocks, differ by no more than this, milliseconds.
+const ESTIMATE_MS: u64 = 120_000;
+
+/// How well this agent knows the times of the last plan.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Times {
+    /// It has measured the plan's age.
+    Measured,
+    /// It goes by its wall clock.
+    Estimated,
+    /// They are of another agent's clock.
+    Foreign,
+}
 
 /// What one agent sees of a region.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -42,13 +55,32 @@ pub struct Grounds<'a> {
     pub orders: Vec<&'a Order>,
     /// The region of the proposer.
     pub proposer: &'a RegionName,
-    /// Whether the age of the last plan was measured: else its times prove nothing.
-    pub knows_age: bool,
+    /// How long each region's verdict has not been unwell, milliseconds; none: it never was.
+    pub well_ms: BTreeMap<RegionName, u64>,
+    /// This agent's region, and the incarnation of its acceptor.
+    pub own: (&'a RegionName, Incarnation),
+    pub times: Times,
     /// Unix milliseconds.
     pub now_ms: u64,
 }
 
 impl Grounds<'_> {
+    /// By how much the times of the last plan may be wrong, milliseconds; none: by anything.
+    pub(super) fn error_ms(&self) -> Option<u64> {
+        match self.times {
+            Times::Measured => Some(TOLERANCE_MS),
+            Times::Estimated => Some(ESTIMATE_MS),
+            Times::Foreign => None,
+        }
+    }
+
+    /// The longest that it can be since a time of the last plan, milliseconds.
+    pub(super) fn at_most_ms(&self, since_ms: u64) -> u64 {
+        let elapsed_ms = self.now_ms.saturating_sub(since_ms);
+        let error_ms = self.error_ms();
+        error_ms.map_or(u64::MAX, |error_ms| elapsed_ms.saturating_add(error_ms))
+    }
+
     pub(super) fn sight(&self, region: &RegionName) -> Sight {
         let sight = self.sights.get(region);
         sight.copied().unwrap_or(Sight::Unsure)
@@ -75,6 +107,10 @@ pub enum Objection {
     Cost,
     #[error("no region would be answered")]
     Empty,
+    #[error("the times of {0} don't follow from the last plan")]
+    Times(RegionName),
+    #[error("it names {0} orders, more than a plan can need")]
+    TooManyOrders(usize),
     #[error("no proven order sets the {0}")]
     UnprovenOrder(String),
     #[error("nothing ends the {0}")]

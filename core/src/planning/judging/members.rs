@@ -4,6 +4,7 @@ use super::grounds::{Grounds, Objection};
 use regionmesh_protocol::{
     identity::RegionName,
     plan::{MemberOrder, OrderAction, Plan},
+    register::members::Members,
 };
 use std::collections::BTreeSet;
 
@@ -29,6 +30,16 @@ pub(super) fn check<'a>(
     before
         .check_successor(&next.members)
         .map_err(|error| Objection::Members(error.to_string()))?;
+    let (own, incarnation) = grounds.own;
+    let counts_ours = |members: &Members| {
+        let counted = members.acceptors.get(own).copied().flatten();
+        counted == Some(incarnation)
+    };
+    if counts_ours(before) && next.members.has(own) && !counts_ours(&next.members) {
+        let why = format!("the acceptor of {own} would lose its vote, and works");
+        return Err(Objection::Members(why));
+    }
+
     let names = before.names();
     let mut added: BTreeSet<&RegionName> = after.difference(&names).collect();
     let mut removed: BTreeSet<&RegionName> = names.difference(&after).collect();

@@ -144,7 +144,8 @@ fn check_move(moved: &Move<'_>, grounds: &Grounds<'_>) -> Result<(), Objection> 
     if moved.is_drained || sight == Sight::Down {
         return Err(Objection::GivesTraffic(moved.name.clone()));
     }
-    if !moved.is_promoted_immediately && !is_gradual(moved.before, moved.after, grounds) {
+    if !moved.is_promoted_immediately && !is_gradual(moved.name, moved.before, moved.after, grounds)
+    {
         return Err(Objection::TooFast(moved.name.clone()));
     }
     Ok(())
@@ -168,12 +169,20 @@ fn is_canary_step(moved: &Move<'_>, grounds: &Grounds<'_>) -> bool {
 
 /// Whether a region gets no more than its recovery can have given it in this time. The last plan
 /// that this agent knows may be several steps old.
-fn is_gradual(before: &RegionPlan, after: &RegionPlan, grounds: &Grounds<'_>) -> bool {
+fn is_gradual(
+    name: &RegionName,
+    before: &RegionPlan,
+    after: &RegionPlan,
+    grounds: &Grounds<'_>,
+) -> bool {
     let Grounds { settings, .. } = grounds;
     let recovery = &settings.recovery;
-    let elapsed_ms = |since_ms: u64| match grounds.knows_age {
-        true => grounds.now_ms.saturating_sub(since_ms) + TOLERANCE_MS,
-        false => u64::MAX,
+    let elapsed_ms = |since_ms: u64| grounds.at_most_ms(since_ms);
+    // It has waited in vain while it was not healthy.
+    let well_ms = grounds.well_ms.get(name).copied();
+    let waited_ms = |since_ms: u64| {
+        let well_ms = well_ms.map(|well_ms| well_ms.saturating_add(TOLERANCE_MS));
+        elapsed_ms(since_ms).min(well_ms.unwrap_or(u64::MAX))
     };
 
     let begun = match before.traffic_state {
@@ -183,7 +192,7 @@ fn is_gradual(before: &RegionPlan, after: &RegionPlan, grounds: &Grounds<'_>) ->
             Some((entered, elapsed_ms(since_ms)))
         }
         TrafficState::Out { since_ms } | TrafficState::CoolingDown { since_ms } => {
-            let left_ms = elapsed_ms(since_ms).checked_sub(recovery.cool_down_for(before.flaps));
+            let left_ms = waited_ms(since_ms).checked_sub(recovery.cool_down_for(before.flaps));
             left_ms.map(|left_ms| (recovery.enter(0), left_ms))
         }
         TrafficState::Ramping { step, since_ms } => {

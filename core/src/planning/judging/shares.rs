@@ -64,16 +64,19 @@ fn check_cost(base: Option<&Plan>, next: &Plan, grounds: &Grounds<'_>) -> Result
     }
 }
 
-/// Whether no weight rises, and only those of regions fall that are not clearly healthy: while
-/// every region appears to be down the last shares stay, whatever the traffic states.
+/// Whether no weight changes; or, while no region with traffic is healthy, only those of regions
+/// fall that are not clearly healthy: the last shares stay, whatever the traffic states.
 fn keeps_last_shares(base: &Plan, next: &Plan, grounds: &Grounds<'_>) -> bool {
+    let are_down = next
+        .carrying()
+        .all(|(name, _)| grounds.sight(name) != Sight::Healthy);
     next.regions.iter().all(|(name, after)| {
         let before_bp = base.regions.get(name).map_or(0, |before| before.weight_bp);
         let is_doubted = matches!(
             grounds.sight(name),
             Sight::Doubted | Sight::Unsure | Sight::Down
         );
-        after.weight_bp == before_bp || (after.weight_bp < before_bp && is_doubted)
+        after.weight_bp == before_bp || (are_down && after.weight_bp < before_bp && is_doubted)
     })
 }
 

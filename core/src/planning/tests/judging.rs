@@ -4,13 +4,13 @@ use super::*;
 use crate::{
     planning::{
         PlanSettings, RegionSettings,
-        judging::{Grounds, Objection, Sight, judge},
+        judging::{Grounds, Objection, Sight, Times, judge},
         plan_membership, plan_order,
     },
     testing::proof,
 };
 use regionmesh_protocol::register::members::{Incarnation, MemberChange, Members};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// An agent with the same configuration and the same verdicts as the leader, whose verdicts are
 /// not new.
@@ -77,7 +77,9 @@ impl Judge {
             doubtful: BTreeSet::new(),
             orders: Vec::new(),
             proposer: &self.proposer,
-            knows_age: true,
+            well_ms: BTreeMap::new(),
+            own: (&self.proposer, Incarnation(0)),
+            times: Times::Measured,
             now_ms: world.now_ms,
         }
     }

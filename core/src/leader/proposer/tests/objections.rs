@@ -3,6 +3,18 @@
 use super::*;
 use regionmesh_protocol::plan::{CommittedPlan, Override, OverrideKind};
 
+fn unjustified(of: &RegionName, stamp: &Stamp) -> AcceptorAnswer {
+    AcceptorAnswer {
+        incarnation: incarnation(of),
+        reply: AcceptorReply::Unjustified {
+            stamp: stamp.clone(),
+            why: "why".into(),
+            is_final: false,
+        },
+        acceptance: None,
+    }
+}
+
 /// Like [`converge`], but agents object to values with the reason `bad`, except those of `for_it`.
 fn converge_judged(
     proposer: &mut Proposer,
@@ -23,7 +35,7 @@ fn converge_judged(
                     to,
                     request: AcceptorRequest::Accept(stamp, plan),
                 } if plan.reason == "bad" && !for_it.contains(to.as_str()) => {
-                    let objection = AcceptorAnswer::unjustified(stamp.clone(), "why".into(), false);
+                    let objection = unjustified(to, stamp);
                     if acceptors.contains_key(to) {
                         next.extend(proposer.answered(to, objection, now_ms));
                     }
