@@ -58,42 +58,58 @@ impl Leader {
         }
 
         let known = self.plan.as_deref();
-        let accepted = accepted.as_ref().map(|(stamp, accepted)| (stamp, accepted));
-        let later = accepted.filter(|(stamp, accepted)| {
+        let accepted = accepted.as_ref().filter(|(stamp, accepted)| {
             let is_same_register = accepted.members.register == plan.members.register;
-            is_same_register && known.is_none_or(|known| known.stamp < **stamp)
+            let is_later = known.is_none_or(|known| known.stamp < *stamp);
+            is_same_register && is_later && self.is_ordered(accepted, proposal, now)
         });
-        if let Some((_, accepted)) = later {
+        if let Some((_, accepted)) = accepted {
             let grounds = self.grounds(accepted, Times::Foreign, proposal, now);
-            judge_orders(accepted, plan, &grounds)?;
+            judge_orders(Some(accepted), plan, &grounds)?;
         }
         if known.is_some_and(|known| known.plan == *plan) {
             return Ok(());
         }
 
-        let times = match self.clocks.plan.age(now) {
-            Some(_) => Times::Measured,
-            None => Times::Estimated,
-        };
-        let base = match (known, accepted) {
-            (Some(known), _) => {
-                let by_own_clock = self.clocks.plan.by_own_clock(&known.plan, now);
-                Some((by_own_clock, times))
-            }
-            // This agent has just started; its region knows more.
-            (None, Some((_, accepted))) => Some((Cow::Borrowed(accepted), Times::Foreign)),
-            (None, None) => None,
-        };
-        match &base {
+        // An agent that has just started knows what its region's acceptor knows.
+        let accepted = accepted.map(|(_, accepted)| (Cow::Borrowed(accepted), Times::Foreign));
+        match self.known_by_own_clock(now).or(accepted) {
             Some((base, times)) => {
-                let grounds = self.grounds(base, *times, proposal, now);
-                judge(Some(base), plan, &grounds)
+                let grounds = self.grounds(&base, times, proposal, now);
+                judge(Some(&base), plan, &grounds)
             }
             None => {
                 let grounds = self.grounds(plan, Times::Foreign, proposal, now);
                 judge(None, plan, &grounds)
             }
         }
+    }
+
+    /// Whether operators ordered the overrides and members of what the acceptor accepted. Its store
+    /// may have been forged.
+    fn is_ordered(&self, accepted: &Plan, proposal: &Proposal, now: Now) -> bool {
+        let before = self.known_by_own_clock(now);
+        let (base, times) = match &before {
+            Some((base, times)) => (Some(&**base), *times),
+            None => (None, Times::Foreign),
+        };
+        let proposed = Proposal {
+            plan: accepted.clone(),
+            accepted: None,
+            ..proposal.clone()
+        };
+
+        let grounds = self.grounds(base.unwrap_or(accepted), times, &proposed, now);
+        judge_orders(base, accepted, &grounds).is_ok()
+    }
+
+    fn known_by_own_clock(&self, now: Now) -> Option<(Cow<'_, Plan>, Times)> {
+        let known = self.plan.as_deref()?;
+        let times = match self.clocks.plan.age(now) {
+            Some(_) => Times::Measured,
+            None => Times::Estimated,
+        };
+        Some((self.clocks.plan.by_own_clock(&known.plan, now), times))
     }
 
     fn grounds<'a>(

@@ -50,8 +50,12 @@ pub fn judge(base: Option<&Plan>, next: &Plan, grounds: &Grounds<'_>) -> Result<
 
 /// Judges only what operators ordered: whether `next` keeps the overrides and the members of
 /// `base`, which may be committed.
-pub fn judge_orders(base: &Plan, next: &Plan, grounds: &Grounds<'_>) -> Result<(), Objection> {
-    check_orders(Some(base), next, grounds).map(|_| ())
+pub fn judge_orders(
+    base: Option<&Plan>,
+    next: &Plan,
+    grounds: &Grounds<'_>,
+) -> Result<(), Objection> {
+    check_orders(base, next, grounds).map(|_| ())
 }
 
 /// Checks members and overrides. Returns `base` with the names of `next`.

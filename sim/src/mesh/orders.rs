@@ -139,6 +139,8 @@ fn obeys_drain(plan: &Plan, region: &RegionName) -> bool {
     let is_last = plan.carrying().all(|(name, _)| name == region);
     let others_are_drained = plan.carrying().all(|(name, _)| is_drained(plan, name));
     let weight_bp = plan.regions.get(region).map_or(0, |part| part.weight_bp);
+    // Then the last shares stay.
+    let are_all_failed = plan.all_failed_ms.is_some();
 
-    weight_bp == 0 || has_yielded || is_last || others_are_drained
+    weight_bp == 0 || has_yielded || is_last || others_are_drained || are_all_failed
 }
