@@ -15,7 +15,7 @@ use crate::{
 };
 use regionmesh_protocol::{
     identity::RegionName,
-    plan::{CommittedPlan, OVERRIDES_MAX, Order, Plan},
+    plan::{CommittedPlan, OVERRIDES_MAX, Order, Override, Plan},
     status::condition::Condition,
     wire::MAX_AGE_S,
 };
@@ -103,6 +103,18 @@ impl Leader {
         judge_orders(base, accepted, &grounds).is_ok()
     }
 
+    /// Overrides of the known plan that have expired.
+    fn expired(&self, now: Now) -> Vec<Override> {
+        let Some((known, _)) = self.known_by_own_clock(now) else {
+            return Vec::new();
+        };
+        let overrides = known.overrides.iter();
+        overrides
+            .filter(|existing| existing.is_expired(now.unix_ms))
+            .cloned()
+            .collect()
+    }
+
     fn known_by_own_clock(&self, now: Now) -> Option<(Cow<'_, Plan>, Times)> {
         let known = self.plan.as_deref()?;
         let times = match self.clocks.plan.age(now) {
@@ -136,6 +148,7 @@ impl Leader {
             draining: self.draining(),
             doubtful: self.doubtful(),
             orders: self.unused_orders(plan, now.unix_ms),
+            expired: self.expired(now),
             proposer: &stamp.ballot.agent.region,
             well_ms: well_ms.collect(),
             own: (self.own_region(), proposal.incarnation),

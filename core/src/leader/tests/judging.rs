@@ -43,6 +43,7 @@ fn an_order_that_the_acceptor_accepted_is_kept_although_its_agent_does_not_know_
     let mut stamp = later(&known.stamp);
     let mut accepted = known.plan.clone();
     accepted.overrides = ordered.plan.overrides;
+    accepted.orders = ordered.plan.orders;
 
     let proposal = propose(&stamp, &next, Some((stamp.clone(), accepted.clone())));
     let judged = mesh.judge(&agent, proposal);

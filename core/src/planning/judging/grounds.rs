@@ -1,7 +1,11 @@
 //! What an agent judges by, and what it may object.
 
 use crate::planning::PlanSettings;
-use regionmesh_protocol::{identity::RegionName, plan::Order, register::members::Incarnation};
+use regionmesh_protocol::{
+    identity::RegionName,
+    plan::{Order, Override},
+    register::members::Incarnation,
+};
 use std::{
     collections::{BTreeMap, BTreeSet},
     net::IpAddr,
@@ -12,7 +16,7 @@ use thiserror::Error;
 /// Measured times of honest agents differ by no more than this, milliseconds.
 pub(super) const TOLERANCE_MS: u64 = 5_000;
 /// Estimated ones, by wall clocks, differ by no more than this, milliseconds.
-const ESTIMATE_MS: u64 = 120_000;
+pub(super) const ESTIMATE_MS: u64 = 120_000;
 
 /// How well this agent knows the times of the last plan.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -53,6 +57,8 @@ pub struct Grounds<'a> {
     pub doubtful: BTreeSet<IpAddr>,
     /// Orders of the plan with a valid proof that was not used before.
     pub orders: Vec<&'a Order>,
+    /// Overrides of the last plan that have expired.
+    pub expired: Vec<Override>,
     /// The region of the proposer.
     pub proposer: &'a RegionName,
     /// How long each region's verdict has not been unwell, milliseconds; none: it never was.

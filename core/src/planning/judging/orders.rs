@@ -1,6 +1,6 @@
 //! Overrides that begin, change or end.
 
-use super::grounds::{Grounds, Objection, TOLERANCE_MS};
+use super::grounds::{ESTIMATE_MS, Grounds, Objection, TOLERANCE_MS};
 use regionmesh_protocol::plan::{Order, OrderAction, Override, Plan};
 
 /// Converting times to another clock may cost this much of an override's length, milliseconds.
@@ -85,12 +85,14 @@ fn is_set(existing: &Override, next: &Plan, grounds: &Grounds<'_>) -> bool {
 
 /// Whether it has expired, or a proven order ends it.
 fn has_ended(known: &Override, grounds: &Grounds<'_>) -> bool {
-    let is_over = grounds
-        .error_ms()
-        .is_some_and(|error_ms| known.expires_ms <= grounds.now_ms.saturating_add(error_ms));
+    let is_over = match grounds.error_ms() {
+        Some(error_ms) => known.expires_ms <= grounds.now_ms.saturating_add(error_ms),
+        None => known.expires_ms.saturating_add(ESTIMATE_MS) <= grounds.now_ms,
+    };
+    let is_known_as_over = grounds.expired.iter().any(|one| is_same(one, known));
     let is_ended = grounds.orders.iter().any(|order| {
         order.ends(known) && matches!(order.action, OrderAction::Set(_) | OrderAction::Restore)
     });
 
-    is_over || is_ended
+    is_over || is_known_as_over || is_ended
 }

@@ -76,6 +76,7 @@ impl Judge {
                 .collect(),
             doubtful: BTreeSet::new(),
             orders: Vec::new(),
+            expired: Vec::new(),
             proposer: &self.proposer,
             well_ms: BTreeMap::new(),
             own: (&self.proposer, Incarnation(0)),

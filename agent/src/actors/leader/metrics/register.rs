@@ -123,15 +123,15 @@ impl RegisterMetrics {
             )?,
             objections: register_int_counter_vec_with_registry!(
                 "regionmesh_register_objections_total",
-                "Plans that this agent would not have accepted, by what speaks against them: \
-                    takes-traffic, gives-traffic, too-fast, too-many-out, drops-address, weights, \
-                    cost, empty, unproven-order, ends-order, members.",
+                "Objections of this agent to leaders' plans, by reason: takes-traffic, \
+                    gives-traffic, too-fast, too-many-out, drops-address, weights, cost, empty, \
+                    times, too-many-orders, unproven-order, ends-order, members.",
                 &["objection"],
                 registry,
             )?,
             plans_dropped: register_int_counter_with_registry!(
                 "regionmesh_register_plans_dropped_total",
-                "Plans of this leader, or values found in promises, that a majority objected to.",
+                "Plans of this leader, or values found in promises, given up after objections.",
                 registry,
             )?,
             calls_failed: register_int_counter_vec_with_registry!(
