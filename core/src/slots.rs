@@ -52,8 +52,8 @@
 //! # Judged proposals
 //!
 //! A plan that the state does not hold yet is accepted only if the agent has nothing against it
-//! ([`crate::planning::judging`]). It is judged against the state that the write follows: if another
-//! agent writes first, it is judged again.
+//! ([`crate::planning::judging`]). It is judged against the state that the write follows: if
+//! another agent writes first, it is judged again.
 //!
 //! # Lost replies and forgotten writes
 //!

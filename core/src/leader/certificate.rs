@@ -154,7 +154,8 @@ fn is_majority(
 
 /// Whether more than half of the regions of `members` signed with the incarnation that counts. The
 /// witness does not sign. Every majority of members, the witness among them, contains one of these
-/// regions, so that each later leader finds what they accepted (Howard, Malkhi and Spiegelman 2016).
+/// regions, so that each later leader finds what they accepted (Howard, Malkhi and Spiegelman
+/// 2016).
 pub(crate) fn has_majority(members: &Members, signed: &BTreeMap<RegionName, Incarnation>) -> bool {
     let counts = |name: &&RegionName| {
         let counted = members.acceptors.get(*name).copied().flatten();

@@ -19,9 +19,9 @@
 //! verdict that changed a moment ago, or is unknown, objects to nothing. An objection is an answer,
 //! not a failure: the leader asks again, and makes another plan if a majority keeps objecting.
 //!
-//! Why one stolen key can't move traffic. A plan needs the signatures of a majority of regions. With the key of
-//! one region at most, at least one honest agent has found a reason for each change. What a thief
-//! can still do is bounded by what an honest agent would believe; see
+//! Why one stolen key can't move traffic. A plan needs the signatures of a majority of regions.
+//! With the key of one region at most, at least one honest agent has found a reason for each
+//! change. What a thief can still do is bounded by what an honest agent would believe; see
 //! `docs/explanation/security.md`.
 
 mod grounds;

@@ -287,10 +287,10 @@ fn a_new_plan_is_accepted_only_if_its_agent_has_nothing_against_it() {
     world.objection = Some(Objection::Empty);
     let slots = world.numbers();
     let refused = world.apply(&mut machine, accept(2, "second"));
-    assert!(
-        matches!(&refused, Ok(AcceptorReply::Unjustified { why, .. }) if *why == Objection::Empty.to_string()),
-        "{refused:?}"
-    );
+    let Ok(AcceptorReply::Unjustified { why, .. }) = &refused else {
+        panic!("{refused:?}");
+    };
+    assert_eq!(*why, Objection::Empty.to_string());
     assert_eq!(world.numbers(), slots, "nothing is written");
     let before = world.proposals[1].accepted.as_ref();
     assert_eq!(before.map(|(_, plan)| plan.reason.as_str()), Some("first"));

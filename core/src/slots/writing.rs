@@ -72,8 +72,8 @@ impl<T: Clone + PartialEq, E> SlotMachine<T, E> {
         self.retry(current, turn);
     }
 
-    /// Reads the slot that was just put again, if it is the newest and follows the last one: a store
-    /// that forgot it may have taken another agent's in its place.
+    /// Reads the slot that was just put again, if it is the newest and follows the last one: a
+    /// store that forgot it may have taken another agent's in its place.
     pub(super) fn confirm<R>(
         &mut self,
         current: Current<T, E>,

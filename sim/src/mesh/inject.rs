@@ -234,7 +234,8 @@ impl World {
         self.after(0, Event::Input(process, Box::new(input)));
     }
 
-    /// Everything works again, and a stolen key is replaced, except that as many endpoints stay down as automation may take out.
+    /// Everything works again, and a stolen key is replaced, except that as many endpoints stay
+    /// down as automation may take out.
     pub(crate) fn heal(&mut self) {
         self.healed_ms = Some(self.now_ms);
         self.trace
