@@ -29,7 +29,6 @@ mod members;
 mod moves;
 mod orders;
 mod shares;
-mod times;
 
 pub use grounds::{Grounds, Objection, Sight, Times};
 
@@ -41,9 +40,6 @@ pub fn judge(base: Option<&Plan>, next: &Plan, grounds: &Grounds<'_>) -> Result<
     let base = check_orders(base, next, grounds)?;
     let base = base.as_deref();
 
-    if let Some(base) = base {
-        times::check(base, next, grounds)?;
-    }
     moves::check(base, next, grounds)?;
     shares::check(base, next, grounds)
 }

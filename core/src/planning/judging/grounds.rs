@@ -113,8 +113,6 @@ pub enum Objection {
     Cost,
     #[error("no region would be answered")]
     Empty,
-    #[error("the times of {0} don't follow from the last plan")]
-    Times(RegionName),
     #[error("it names {0} orders, more than a plan can need")]
     TooManyOrders(usize),
     #[error("no proven order sets the {0}")]

@@ -3,11 +3,6 @@
 use super::grounds::{ESTIMATE_MS, Grounds, Objection, TOLERANCE_MS};
 use regionmesh_protocol::plan::{Order, OrderAction, Override, Plan};
 
-/// Converting times to another clock may cost this much of an override's length, milliseconds.
-const ROUNDING_MS: u64 = 2;
-/// How long after it was made a plan may be committed, milliseconds.
-const LATE_MS: u64 = 600_000;
-
 pub(super) fn check(
     base: Option<&Plan>,
     next: &Plan,
@@ -25,7 +20,7 @@ pub(super) fn check(
 
     for order in &next.overrides {
         let known = before.iter().find(|known| is_same(known, order));
-        let is_kept = known.is_some_and(|known| lasts_as_long(order, next, known, grounds));
+        let is_kept = known.is_some_and(|known| !lasts_longer(order, next, known, grounds));
         if !is_kept && !is_set(order, next, grounds) {
             return Err(Objection::UnprovenOrder(order.to_string()));
         }
@@ -54,22 +49,17 @@ fn is_same(one: &Override, other: &Override) -> bool {
         && one.is_immediate == other.is_immediate
 }
 
-/// Whether an override ends when it did, except that a plan made a while ago may be committed again
-/// and counts as new.
-fn lasts_as_long(order: &Override, next: &Plan, known: &Override, grounds: &Grounds<'_>) -> bool {
-    let length_ms = |order: &Override| order.expires_ms.saturating_sub(order.set_ms);
-    if length_ms(order).abs_diff(length_ms(known)) > ROUNDING_MS {
+fn lasts_longer(order: &Override, next: &Plan, known: &Override, grounds: &Grounds<'_>) -> bool {
+    let Some(error_ms) = grounds.error_ms() else {
         return false;
-    }
-
-    let left_ms = |order: &Override, now_ms: u64| {
-        i128::from(order.expires_ms).saturating_sub(i128::from(now_ms))
     };
-    let longer_ms = left_ms(order, next.made_ms) - left_ms(known, grounds.now_ms);
-    grounds.error_ms().is_none_or(|error_ms| {
-        let error_ms = i128::from(error_ms);
-        (-error_ms..=error_ms + i128::from(LATE_MS)).contains(&longer_ms)
-    })
+    let planned_ms = order.expires_ms.saturating_sub(next.made_ms);
+    let left_ms = known.expires_ms.saturating_sub(grounds.now_ms);
+    // A plan that is committed again may have been made long ago.
+    let lasted_ms = order.expires_ms.saturating_sub(order.set_ms);
+    let ordered_ms = known.expires_ms.saturating_sub(known.set_ms);
+
+    planned_ms > left_ms.saturating_add(error_ms) && lasted_ms > ordered_ms
 }
 
 /// Whether a proven order sets it, for no longer than ordered.

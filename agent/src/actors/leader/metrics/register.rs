@@ -125,7 +125,7 @@ impl RegisterMetrics {
                 "regionmesh_register_objections_total",
                 "Objections of this agent to leaders' plans, by reason: takes-traffic, \
                     gives-traffic, too-fast, too-many-out, drops-address, weights, cost, empty, \
-                    times, too-many-orders, unproven-order, ends-order, members.",
+                    too-many-orders, unproven-order, ends-order, members.",
                 &["objection"],
                 registry,
             )?,
