@@ -22,7 +22,7 @@ use regionmesh_core::leader::proof::UsedProofs;
 use regionmesh_protocol::{
     codec,
     identity::{AgentId, MeshName},
-    plan::{Order, OrderProof},
+    plan::Order,
     wire::{Attested, OrderOrigin, PeerRefusal, PeerReply, PeerRequest},
 };
 use std::{
@@ -112,39 +112,21 @@ impl Operators {
     /// a plan with it.
     pub(crate) async fn prove(&self, order: Order) -> Result<Order, String> {
         let key = self.key().await?;
-        let mut proof = OrderProof {
-            agent: self.id.clone(),
-            given_ms: regionmesh_runtime::time::unix_ms(),
-            nonce: rand::random(),
-            mac: [0; 32],
-        };
-
-        let message = order
-            .message(&self.mesh, &proof)
-            .map_err(|error| error.to_string())?;
-        proof.mac = key.sign(&message)?;
-        Ok(Order {
-            proof: Some(proof),
-            ..order
-        })
+        let given_ms = regionmesh_runtime::time::unix_ms();
+        let nonce = rand::random();
+        let sign = |message: &[u8]| key.sign(message);
+        order.proven(&self.mesh, self.id.clone(), given_ms, nonce, sign)
     }
 
     /// Whether an operator gave this order. Reads the token file, a few lines, without waiting for
     /// other tasks: plans with new orders are rare.
     fn check_order(&self, order: &Order) -> Result<(), String> {
-        let proof = order.proof.as_ref().ok_or("it has no proof")?;
-        let message = order
-            .message(&self.mesh, proof)
-            .map_err(|error| error.to_string())?;
-
-        let path = self.token_file()?;
-        let text = std::fs::read_to_string(&path).map_err(|error| error.to_string())?;
-        let keys = keys_of(&text, &path)?;
-        if keys.iter().any(|key| key.is_valid(&message, &proof.mac)) {
-            Ok(())
-        } else {
-            Err("its proof does not match any token of this agent".into())
-        }
+        order.check_proof(&self.mesh, |message, mac| {
+            let path = self.token_file()?;
+            let text = std::fs::read_to_string(&path).map_err(|error| error.to_string())?;
+            let keys = keys_of(&text, &path)?;
+            Ok(keys.iter().any(|key| key.is_valid(message, mac)))
+        })
     }
 
     fn token_file(&self) -> Result<PathBuf, String> {

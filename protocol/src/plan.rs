@@ -166,7 +166,7 @@ pub struct Plan {
     #[serde(default)]
     pub cost: CostShift,
     /// The proven orders that the overrides come from, and the last ones that ended an override or
-    /// changed the members: whoever judges this plan needs them.
+    /// changed the members: an agent that judges this plan needs them.
     #[serde(default)]
     pub orders: Vec<Order>,
 }

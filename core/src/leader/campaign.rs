@@ -231,14 +231,14 @@ impl Leader {
         }
     }
 
-    /// No majority can accept our plan for now.
+    /// Our plan was given up after objections.
     fn dropped(&mut self, stamp: Stamp, turn: &mut Turn<'_>) {
         turn.notice(RegisterNotice::Dropped(stamp));
         self.proposed_at = None;
         self.rests_until = Some(turn.now.monotonic + OBJECTION_PAUSE);
 
         if let Some(ticket) = self.ordered.take() {
-            let why = "the agents of a majority of regions object to the plan: see their logs";
+            let why = "agents of the acceptors object to the plan: see their logs";
             turn.notice(OrderNotice::Ended(OrderOutcome::Unknown));
             let refusal = OrderRefusal::Unknown(why.into());
             turn.emit(Effect::OrderReply(ticket, Box::new(Err(refusal))));

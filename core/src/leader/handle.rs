@@ -32,16 +32,8 @@ impl Leader {
             Input::Start(start) => self.start(*start, turn),
             Input::Tick => self.tick(turn),
             Input::Board(board) => self.seen.board = board,
-            Input::Verdicts(verdicts) => {
-                self.note_sights(now.monotonic);
-                self.seen.verdicts = verdicts;
-                self.note_sights(now.monotonic);
-            }
-            Input::OwnView(own_view) => {
-                self.note_sights(now.monotonic);
-                self.seen.own_view = own_view;
-                self.note_sights(now.monotonic);
-            }
+            Input::Verdicts(verdicts) => self.see(|seen| seen.verdicts = verdicts, now),
+            Input::OwnView(own_view) => self.see(|seen| seen.own_view = own_view, now),
             Input::Contact(contact) => self.seen.contact = contact,
             Input::PeerClock(peer) => self.clocks.heard(&peer, now),
             Input::CostTarget(target) => self.cost_target(target, turn),

@@ -2,8 +2,9 @@
 
 use super::{
     notice::RegisterNotice,
-    sightings::{USED_MAX, Used},
-    state::Leader,
+    proof::REMEMBERED_MAX,
+    sightings::Used,
+    state::{Leader, Seen},
     turn::Turn,
     types::Effect,
 };
@@ -15,13 +16,14 @@ use crate::{
 };
 use regionmesh_protocol::{
     identity::RegionName,
-    plan::{CommittedPlan, OVERRIDES_MAX, Order, Override, Plan},
+    plan::{CommittedPlan, OVERRIDES_MAX, Order, Plan},
     status::condition::Condition,
     wire::MAX_AGE_S,
 };
 use std::{
     borrow::Cow,
     collections::{BTreeMap, BTreeSet},
+    mem,
     net::IpAddr,
     time::{Duration, Instant},
 };
@@ -30,6 +32,9 @@ use std::{
 const ORDERS_MAX: usize = 2 * OVERRIDES_MAX;
 /// What an agent has seen for less than this may not be what others see.
 const SETTLED: Duration = Duration::from_secs(10);
+
+/// The last plan known to be committed, by our own clock, and how well its times are known.
+type Known<'a> = (Cow<'a, Plan>, Times);
 
 impl Leader {
     /// A leader asks our region's acceptor to accept a plan.
@@ -57,65 +62,48 @@ impl Leader {
             return Err(Objection::TooManyOrders(plan.orders.len()));
         }
 
-        let known = self.plan.as_deref();
+        let raw = self.plan.as_deref();
+        let known = self.known_by_own_clock(now);
         let accepted = accepted.as_ref().filter(|(stamp, accepted)| {
             let is_same_register = accepted.members.register == plan.members.register;
-            let is_later = known.is_none_or(|known| known.stamp < *stamp);
-            is_same_register && is_later && self.is_ordered(accepted, proposal, now)
+            let is_later = raw.is_none_or(|raw| raw.stamp < *stamp);
+            is_same_register && is_later && self.is_ordered(accepted, proposal, known.as_ref(), now)
         });
-        if let Some((_, accepted)) = accepted {
-            let grounds = self.grounds(accepted, Times::Foreign, proposal, now);
-            judge_orders(Some(accepted), plan, &grounds)?;
+        let is_known = raw.is_some_and(|raw| raw.plan == *plan);
+        if is_known && accepted.is_none() {
+            return Ok(());
         }
-        if known.is_some_and(|known| known.plan == *plan) {
+
+        let mut grounds = self.grounds(plan, proposal, known.as_ref(), now);
+        if let Some((_, accepted)) = accepted {
+            let times = mem::replace(&mut grounds.times, Times::Foreign);
+            judge_orders(Some(accepted), plan, &grounds)?;
+            grounds.times = times;
+        }
+        if is_known {
             return Ok(());
         }
 
         // An agent that has just started knows what its region's acceptor knows.
-        let accepted = accepted.map(|(_, accepted)| (Cow::Borrowed(accepted), Times::Foreign));
-        match self.known_by_own_clock(now).or(accepted) {
-            Some((base, times)) => {
-                let grounds = self.grounds(&base, times, proposal, now);
-                judge(Some(&base), plan, &grounds)
-            }
-            None => {
-                let grounds = self.grounds(plan, Times::Foreign, proposal, now);
-                judge(None, plan, &grounds)
-            }
-        }
+        let accepted = accepted.map(|(_, accepted)| accepted);
+        let base = known.as_ref().map(|(base, _)| &**base).or(accepted);
+        judge(base, plan, &grounds)
     }
 
     /// Whether operators ordered the overrides and members of what the acceptor accepted. Its store
     /// may have been forged.
-    fn is_ordered(&self, accepted: &Plan, proposal: &Proposal, now: Now) -> bool {
-        let before = self.known_by_own_clock(now);
-        let (base, times) = match &before {
-            Some((base, times)) => (Some(&**base), *times),
-            None => (None, Times::Foreign),
-        };
-        let proposed = Proposal {
-            plan: accepted.clone(),
-            accepted: None,
-            ..proposal.clone()
-        };
-
-        let grounds = self.grounds(base.unwrap_or(accepted), times, &proposed, now);
-        judge_orders(base, accepted, &grounds).is_ok()
+    fn is_ordered(
+        &self,
+        accepted: &Plan,
+        proposal: &Proposal,
+        known: Option<&Known<'_>>,
+        now: Now,
+    ) -> bool {
+        let grounds = self.grounds(accepted, proposal, known, now);
+        judge_orders(known.map(|(base, _)| &**base), accepted, &grounds).is_ok()
     }
 
-    /// Overrides of the known plan that have expired.
-    fn expired(&self, now: Now) -> Vec<Override> {
-        let Some((known, _)) = self.known_by_own_clock(now) else {
-            return Vec::new();
-        };
-        let overrides = known.overrides.iter();
-        overrides
-            .filter(|existing| existing.is_expired(now.unix_ms))
-            .cloned()
-            .collect()
-    }
-
-    fn known_by_own_clock(&self, now: Now) -> Option<(Cow<'_, Plan>, Times)> {
+    fn known_by_own_clock(&self, now: Now) -> Option<Known<'_>> {
         let known = self.plan.as_deref()?;
         let times = match self.clocks.plan.age(now) {
             Some(_) => Times::Measured,
@@ -124,35 +112,35 @@ impl Leader {
         Some((self.clocks.plan.by_own_clock(&known.plan, now), times))
     }
 
+    /// What this agent judges `plan` by: the one proposed, or what the acceptor accepted before.
     fn grounds<'a>(
         &'a self,
-        base: &Plan,
-        times: Times,
+        plan: &'a Plan,
         proposal: &'a Proposal,
+        known: Option<&Known<'_>>,
         now: Now,
     ) -> Grounds<'a> {
-        let Proposal { stamp, plan, .. } = proposal;
-        let regions: BTreeSet<&RegionName> =
-            plan.regions.keys().chain(base.regions.keys()).collect();
-        let sight = |name: &&RegionName| ((*name).clone(), self.sight(name, now.monotonic));
+        let sight = |name: &RegionName| (name.clone(), self.sight(name, now.monotonic));
         let unwell = self.judging.unwell.iter();
         let well_ms = unwell.map(|(name, at)| {
             let since = now.monotonic.saturating_duration_since(*at);
             (name.clone(), millis(since))
         });
+        let overrides = known.into_iter().flat_map(|(known, _)| &known.overrides);
+        let expired = overrides.filter(|existing| existing.is_expired(now.unix_ms));
 
         Grounds {
             settings: &self.settings.plan,
             configured: &self.settings.configured,
-            sights: regions.iter().map(sight).collect(),
+            sights: plan.regions.keys().map(sight).collect(),
             draining: self.draining(),
             doubtful: self.doubtful(),
             orders: self.unused_orders(plan, now.unix_ms),
-            expired: self.expired(now),
-            proposer: &stamp.ballot.agent.region,
+            expired: expired.cloned().collect(),
+            proposer: &proposal.stamp.ballot.agent.region,
             well_ms: well_ms.collect(),
             own: (self.own_region(), proposal.incarnation),
-            times,
+            times: known.map_or(Times::Foreign, |(_, times)| *times),
             now_ms: now.unix_ms,
         }
     }
@@ -191,15 +179,21 @@ impl Leader {
         for proof in orders.iter().filter_map(|order| order.proof.as_ref()) {
             // An order that is in effect for longer is in the plan.
             let until_ms = proof.given_ms.saturating_add(2 * MAX_AGE_S * 1_000);
-            if used.len() < USED_MAX && until_ms >= now_ms {
+            if used.len() < REMEMBERED_MAX && until_ms >= now_ms {
                 let by = committed.stamp.clone();
                 used.entry(proof.nonce).or_insert(Used { by, until_ms });
             }
         }
     }
 
-    /// Remembers what is seen at present. Call it before and after that changes.
-    pub(super) fn note_sights(&mut self, now: Instant) {
+    /// Takes in what is seen now, and remembers what was seen until now.
+    pub(super) fn see(&mut self, change: impl FnOnce(&mut Seen), now: Now) {
+        self.note_sights(now.monotonic);
+        change(&mut self.seen);
+        self.note_sights(now.monotonic);
+    }
+
+    fn note_sights(&mut self, now: Instant) {
         let verdicts = self.seen.verdicts.clone();
         for name in verdicts.keys() {
             let condition = self.verdict(name);

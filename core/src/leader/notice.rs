@@ -94,10 +94,9 @@ pub enum RegisterNotice {
         stamp: Box<Stamp>,
         why: String,
     },
-    /// So many object that no majority can accept this plan; another one is made.
+    /// This leader's plan was given up after objections; another one is made.
     Dropped(Stamp),
-    /// A value of an earlier leader was passed over: it was never committed, and a majority can't
-    /// accept it.
+    /// A value found in promises was passed over after objections.
     PassedOver(Stamp),
     /// The plan is committed again for newer signatures.
     Renewing(Stamp),

@@ -3,9 +3,6 @@
 use regionmesh_protocol::{identity::RegionName, register::ballot::Stamp};
 use std::{collections::BTreeMap, time::Instant};
 
-/// Most orders remembered as used.
-pub(super) const USED_MAX: usize = 4_096;
-
 /// What this agent judges by, apart from the present verdicts.
 #[derive(Debug, Default)]
 pub(super) struct Sightings {

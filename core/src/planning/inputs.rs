@@ -109,7 +109,7 @@ pub(crate) fn plan_inputs(
 
 /// A member that this agent's configuration does not have, and can't judge: it keeps its part of
 /// the plan.
-fn unknown_input(planned: &RegionPlan) -> RegionInput {
+pub(super) fn unknown_input(planned: &RegionPlan) -> RegionInput {
     RegionInput {
         weight_bp: planned.weight_bp,
         priority: u16::MAX,

@@ -190,7 +190,7 @@ pub enum OrderError {
 
 impl Order {
     /// The message that the MAC of its proof covers.
-    pub fn message(&self, mesh: &MeshName, proof: &OrderProof) -> Result<Vec<u8>, CodecError> {
+    fn message(&self, mesh: &MeshName, proof: &OrderProof) -> Result<Vec<u8>, CodecError> {
         let unproven = Self {
             proof: None,
             ..self.clone()
@@ -203,6 +203,46 @@ impl Order {
             proof.given_ms,
             proof.nonce,
         ))
+    }
+
+    /// The order with the proof that `agent` received it. `sign` returns the MAC of a message.
+    pub fn proven(
+        self,
+        mesh: &MeshName,
+        agent: AgentId,
+        given_ms: u64,
+        nonce: [u8; 16],
+        sign: impl FnOnce(&[u8]) -> Result<[u8; 32], String>,
+    ) -> Result<Self, String> {
+        let mut proof = OrderProof {
+            agent,
+            given_ms,
+            nonce,
+            mac: [0; 32],
+        };
+        let message = self
+            .message(mesh, &proof)
+            .map_err(|error| error.to_string())?;
+        proof.mac = sign(&message)?;
+
+        let proof = Some(proof);
+        Ok(Self { proof, ..self })
+    }
+
+    /// Checks the proof. `is_valid` checks the MAC of a message.
+    pub fn check_proof(
+        &self,
+        mesh: &MeshName,
+        is_valid: impl FnOnce(&[u8], &[u8; 32]) -> Result<bool, String>,
+    ) -> Result<(), String> {
+        let proof = self.proof.as_ref().ok_or("it has no proof")?;
+        let message = self
+            .message(mesh, proof)
+            .map_err(|error| error.to_string())?;
+        match is_valid(&message, &proof.mac)? {
+            true => Ok(()),
+            false => Err("its proof does not match any known token".into()),
+        }
     }
 
     /// Whether `existing` is the override that this order sets.

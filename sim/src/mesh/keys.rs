@@ -4,7 +4,7 @@
 use regionmesh_core::gossip::{Signer, Verifier};
 use regionmesh_protocol::{
     identity::{AgentId, MeshName},
-    plan::{Order, OrderProof},
+    plan::Order,
 };
 
 type Secret = [u8; 32];
@@ -72,36 +72,13 @@ impl Verifier for Keys {
     }
 
     fn check_order(&self, mesh: &MeshName, order: &Order) -> Result<(), String> {
-        let proof = order.proof.as_ref().ok_or("it has no proof")?;
-        let message = order
-            .message(mesh, proof)
-            .map_err(|error| error.to_string())?;
-        if signature(&secret(TOKEN), &message) == proof.mac {
-            Ok(())
-        } else {
-            Err("its proof is wrong".into())
-        }
+        order.check_proof(mesh, |message, mac| Ok(operators_mac(message) == *mac))
     }
 }
 
-/// Adds the proof that an operator gave this order to `agent`. No thief has the operators' token.
-pub(crate) fn prove(
-    mesh: &MeshName,
-    agent: &AgentId,
-    given_ms: u64,
-    nonce: [u8; 16],
-    order: &mut Order,
-) {
-    let mut proof = OrderProof {
-        agent: agent.clone(),
-        given_ms,
-        nonce,
-        mac: [0; 32],
-    };
-    if let Ok(message) = order.message(mesh, &proof) {
-        proof.mac = signature(&secret(TOKEN), &message);
-    }
-    order.proof = Some(proof);
+/// The MAC of a message under the operators' token, which no thief has.
+pub(crate) fn operators_mac(message: &[u8]) -> [u8; 32] {
+    signature(&secret(TOKEN), message)
 }
 
 #[cfg(test)]

@@ -29,7 +29,8 @@ use std::{
 
 /// The reason of plans that move traffic without a reason.
 pub(crate) const FORGED: &str = "forged";
-/// The reason of plans that no observation can justify: with orders or members that nobody ordered.
+/// The reason of plans with overrides or members that no operator ordered: no observation justifies
+/// them.
 pub(crate) const FORGED_ORDER: &str = "forged order";
 /// Pause between the thief's candidatures, so that others lead in between.
 const CAMPAIGN_PAUSE: Duration = Duration::from_secs(15);

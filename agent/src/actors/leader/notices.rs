@@ -176,14 +176,11 @@ fn record_objection(notice: &RegisterNotice, metrics: &LeaderMetrics) {
         }
         RegisterNotice::Dropped(stamp) => {
             register.plans_dropped.inc();
-            tracing::warn!(%stamp, "a majority objects to this leader's plan; making another");
+            tracing::warn!(%stamp, "gave up this plan after objections; making another");
         }
         RegisterNotice::PassedOver(stamp) => {
             register.plans_dropped.inc();
-            tracing::warn!(
-                %stamp,
-                "passed over an acceptor's value that was never committed: a majority objects"
-            );
+            tracing::warn!(%stamp, "passed over a value found in promises, after objections");
         }
         _ => {}
     }

@@ -52,6 +52,15 @@ fn reading(accepted: &[Option<CommittedPlan>]) -> Reading {
     reading
 }
 
+/// Voters of a register whose members are not known.
+fn unknown<'a>(configured: &'a BTreeSet<RegionName>, own: &'a RegionName) -> Voters<'a> {
+    Voters {
+        known: None,
+        configured,
+        own,
+    }
+}
+
 proptest! {
     #[test]
     fn a_plan_is_never_both_committed_and_refuted_and_a_minority_decides_neither(
@@ -180,11 +189,7 @@ fn a_ballot_leads_if_a_majority_promised_it_and_is_refuted_if_a_majority_is_belo
     let high = plan(2, 2, members(3));
     let configured = members(3).names();
     let own = name(0);
-    let voters = Voters {
-        known: None,
-        configured: &configured,
-        own: &own,
-    };
+    let voters = unknown(&configured, &own);
     let reading = reading(&[Some(low.clone()), Some(low.clone()), Some(high.clone())]);
 
     assert!(
@@ -203,11 +208,7 @@ fn an_acceptor_that_lost_its_state_refutes_nothing() {
     let claimed = plan(1, 3, members(3));
     let configured = members(3).names();
     let own = name(0);
-    let voters = Voters {
-        known: None,
-        configured: &configured,
-        own: &own,
-    };
+    let voters = unknown(&configured, &own);
 
     let mut reading = reading(&[Some(claimed.clone()), Some(plan(1, 1, members(3)))]);
     reading.add(name(2), AcceptorState::begin(Incarnation(9)));

@@ -1,9 +1,10 @@
 //! Objections of acceptors' agents to a value ([`crate::planning::judging`]).
 //!
-//! A value of this proposer to which so many object that no majority can accept it is given up for
-//! another one under the next number: its own stamp never carries another value, and no acceptor
-//! that accepted the later one can accept it any more. It may have been accepted by a few; a later
-//! proposer treats it like any value that it finds. The value decided before it is committed again.
+//! A value of this proposer is given up for another one under the next number if so many object
+//! that no majority can accept it, or if some object and too few answer for a while: its own stamp
+//! never carries another value, and no acceptor that accepted the later one can accept it any more.
+//! It may have been accepted by a few; a later proposer treats it like any value that it finds. The
+//! value decided before it is committed again.
 //!
 //! A value that was found in promises may be committed, so it is not given up as easily. It is
 //! passed over only if the promises show that it never was: each majority contains an acceptor that
@@ -70,23 +71,22 @@ impl Proposer {
         let Phase::Leading(leading) = &mut self.phase else {
             return Vec::new();
         };
-        let patience_ms = match leading.is_elected {
-            true if leading.pending.as_ref().is_some_and(Pending::is_blocked) => {
-                self.settings.objection_ms
-            }
-            true => self.settings.stalled_ms,
-            false => self.settings.pass_over_ms,
-        };
         let Some(pending) = &leading.pending else {
             return Vec::new();
         };
+        let is_blocked = pending.is_blocked();
         // Others may have no vote, or be away: a value that anyone objects to does not wait for
-        // them.
+        // them for long.
+        let patience_ms = match (leading.is_elected, is_blocked) {
+            (true, true) => self.settings.objection_ms,
+            (true, false) => self.settings.stalled_ms,
+            (false, _) => self.settings.pass_over_ms,
+        };
         let lasted_ms = now_ms.saturating_sub(pending.since_ms);
         let is_stalled = !pending.objections.is_empty() && lasted_ms >= patience_ms;
         match leading.is_elected {
             true if is_stalled => self.give_up(now_ms),
-            false if is_stalled || pending.is_blocked() => self.pass_over(now_ms),
+            false if is_stalled || is_blocked => self.pass_over(now_ms),
             _ => Vec::new(),
         }
     }

@@ -62,8 +62,19 @@ fn committed(stamp: Stamp, plan: Plan) -> CommittedPlan {
 fn converge(
     proposer: &mut Proposer,
     acceptors: &mut BTreeMap<RegionName, AcceptorState>,
+    effects: Vec<Effect>,
+    now_ms: u64,
+) -> Vec<Effect> {
+    converge_unless(proposer, acceptors, effects, now_ms, |_, _| None)
+}
+
+/// The same, but `objection` may answer in place of an acceptor.
+fn converge_unless(
+    proposer: &mut Proposer,
+    acceptors: &mut BTreeMap<RegionName, AcceptorState>,
     mut effects: Vec<Effect>,
     now_ms: u64,
+    objection: impl Fn(&RegionName, &AcceptorRequest) -> Option<AcceptorReply>,
 ) -> Vec<Effect> {
     let mut outcomes = Vec::new();
     while !effects.is_empty() {
@@ -76,9 +87,11 @@ fn converge(
             let Some(state) = acceptors.get_mut(&to) else {
                 continue;
             };
-            let (reply, changed) = state.apply(&request);
-
-            *state = changed.unwrap_or(state.clone());
+            let reply = objection(&to, &request).unwrap_or_else(|| {
+                let (reply, changed) = state.apply(&request);
+                *state = changed.unwrap_or(state.clone());
+                reply
+            });
             let answer = AcceptorAnswer {
                 incarnation: state.incarnation,
                 reply,

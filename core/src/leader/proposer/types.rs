@@ -94,10 +94,9 @@ pub enum Effect {
         stamp: Stamp,
         why: String,
     },
-    /// So many object that no majority can accept the value: it is given up.
+    /// The value is given up after objections.
     Dropped(Stamp),
-    /// So many object to this value of an earlier leader, which was never committed: it is passed
-    /// over.
+    /// This value, found in promises, is passed over after objections.
     PassedOver(Stamp),
     /// This acceptor was reset and has caught up: a value that lets it join may be committed.
     Joined(RegionName, Incarnation),
@@ -121,8 +120,8 @@ pub enum StepDown {
         /// How long, milliseconds.
         silent_ms: u64,
     },
-    /// So many object to its value that no majority can accept it.
-    #[error("the agents of a majority object to its value, which it can't give up")]
+    /// After objections to its values.
+    #[error("agents of the acceptors keep objecting to its values")]
     Objections,
     /// Its region is no longer a member.
     #[error("its region is no longer a member of the register")]

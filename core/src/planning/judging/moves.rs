@@ -177,19 +177,20 @@ fn is_gradual(
 ) -> bool {
     let Grounds { settings, .. } = grounds;
     let recovery = &settings.recovery;
-    let elapsed_ms = |since_ms: u64| grounds.at_most_ms(since_ms);
     // It has waited in vain while it was not healthy.
     let well_ms = grounds.well_ms.get(name).copied();
     let waited_ms = |since_ms: u64| {
         let well_ms = well_ms.map(|well_ms| well_ms.saturating_add(TOLERANCE_MS));
-        elapsed_ms(since_ms).min(well_ms.unwrap_or(u64::MAX))
+        grounds
+            .at_most_ms(since_ms)
+            .min(well_ms.unwrap_or(u64::MAX))
     };
 
     let begun = match before.traffic_state {
         TrafficState::Serving | TrafficState::Reduced => return true,
         TrafficState::Limited { since_ms, .. } => {
             let entered = recovery.enter(settings.suspect_percent.min(100));
-            Some((entered, elapsed_ms(since_ms)))
+            Some((entered, grounds.at_most_ms(since_ms)))
         }
         TrafficState::Out { since_ms } | TrafficState::CoolingDown { since_ms } => {
             let left_ms = waited_ms(since_ms).checked_sub(recovery.cool_down_for(before.flaps));
@@ -197,7 +198,7 @@ fn is_gradual(
         }
         TrafficState::Ramping { step, since_ms } => {
             let hold_ms = recovery.hold_for(step, before.hold_doublings, settings.ttl_ms);
-            let left_ms = elapsed_ms(since_ms).checked_sub(hold_ms);
+            let left_ms = grounds.at_most_ms(since_ms).checked_sub(hold_ms);
             left_ms.map(|left_ms| (recovery.advance(step, hold_ms, hold_ms), left_ms))
         }
     };

@@ -1,12 +1,10 @@
 //! Whether the weights are those that follow from the traffic states.
 
 use super::grounds::{Grounds, Objection, Sight};
-use crate::{
-    planning::{
-        PlanInputs, RegionInput,
-        weights::{self, Weights},
-    },
-    recovery::canary::Evidence,
+use crate::planning::{
+    PlanInputs, RegionInput,
+    inputs::unknown_input,
+    weights::{self, Weights},
 };
 use regionmesh_protocol::{
     identity::RegionName,
@@ -14,7 +12,6 @@ use regionmesh_protocol::{
         COST_FACTOR_MIN_BP, FULL_WEIGHT_BP, OverrideKind, Plan, RegionPlan, TrafficState,
         weighted_bp,
     },
-    status::condition::Condition,
 };
 
 /// Shares that differ by less are equal: weights are rounded.
@@ -92,17 +89,7 @@ fn inputs(base: Option<&Plan>, next: &Plan, grounds: &Grounds<'_>) -> PlanInputs
         let input = RegionInput {
             weight_bp: configured.map_or(before_bp, |region| region.weight_bp),
             priority: configured.map_or(u16::MAX, |region| region.priority),
-            addresses: part.addresses.clone(),
-            condition: Condition::Unknown,
-            since_ms: 0,
-            reason: String::new(),
-            is_complete: false,
-            is_loaded: false,
-            inference_passes: None,
-            capacity_rps: None,
-            measured_capacity_rps: None,
-            load_rps: None,
-            evidence: Evidence::NotMeasured,
+            ..unknown_input(part)
         };
         (name.clone(), input)
     };

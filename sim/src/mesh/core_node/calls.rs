@@ -5,8 +5,8 @@ use super::{
     types::{Asker, Waiting},
 };
 use crate::mesh::{
-    keys::{self, Keys},
-    node::{Acceptor, Answer, CallError, NodeEffect, Peer, Question, Ticket},
+    keys::{Keys, operators_mac},
+    node::{Acceptor, Answer, CallError, NodeConfig, NodeEffect, Peer, Question, Ticket},
 };
 use rand::RngExt;
 use regionmesh_core::{
@@ -218,16 +218,15 @@ impl CoreNode {
     }
 
     /// An operator gives an order to this agent, which passes it on to the leader.
-    pub(super) fn ordered(&mut self, mut order: Order, ticket: Ticket, turn: &mut Turn<'_>) {
+    pub(super) fn ordered(&mut self, order: Order, ticket: Ticket, turn: &mut Turn<'_>) {
+        let NodeConfig { mesh, id, .. } = &self.config;
         let nonce = turn.rng.random();
         let given_ms = turn.now.unix_ms;
-        keys::prove(
-            &self.config.mesh,
-            &self.config.id,
-            given_ms,
-            nonce,
-            &mut order,
-        );
+        let sign = |message: &[u8]| Ok(operators_mac(message));
+        let order = match order.proven(mesh, id.clone(), given_ms, nonce, sign) {
+            Ok(order) => order,
+            Err(why) => return end_operators_order(ticket, Err(OrderRefusal::NotNow(why)), turn),
+        };
         if self.leader.is_self {
             return self.order(order, Asker::Operator(ticket), turn);
         }

@@ -3,18 +3,6 @@
 use super::*;
 use regionmesh_protocol::plan::{CommittedPlan, Override, OverrideKind};
 
-fn unjustified(of: &RegionName, stamp: &Stamp) -> AcceptorAnswer {
-    AcceptorAnswer {
-        incarnation: incarnation(of),
-        reply: AcceptorReply::Unjustified {
-            stamp: stamp.clone(),
-            why: "why".into(),
-            is_final: false,
-        },
-        acceptance: None,
-    }
-}
-
 /// Like [`converge`], but agents object to values with the reason `bad`, except those of `for_it`.
 fn converge_judged(
     proposer: &mut Proposer,
@@ -24,55 +12,17 @@ fn converge_judged(
     now_ms: u64,
 ) -> Vec<Effect> {
     let for_it: BTreeSet<&str> = for_it.split(' ').collect();
-    let mut outcomes = Vec::new();
-    let mut open = effects;
-
-    while !open.is_empty() {
-        let mut next = Vec::new();
-        for effect in std::mem::take(&mut open) {
-            match &effect {
-                Effect::Send {
-                    to,
-                    request: AcceptorRequest::Accept(stamp, plan),
-                } if plan.reason == "bad" && !for_it.contains(to.as_str()) => {
-                    let objection = unjustified(to, stamp);
-                    if acceptors.contains_key(to) {
-                        next.extend(proposer.answered(to, objection, now_ms));
-                    }
-                }
-                Effect::Send { .. } => {
-                    outcomes.extend(converge_one(proposer, acceptors, effect, now_ms, &mut next));
-                }
-                _ => outcomes.push(effect),
-            }
-        }
-        open = next;
-    }
-
-    outcomes
-}
-
-fn converge_one(
-    proposer: &mut Proposer,
-    acceptors: &mut BTreeMap<RegionName, AcceptorState>,
-    effect: Effect,
-    now_ms: u64,
-    next: &mut Vec<Effect>,
-) -> Option<Effect> {
-    let Effect::Send { to, request } = effect else {
-        return Some(effect);
-    };
-    let state = acceptors.get_mut(&to)?;
-    let (reply, changed) = state.apply(&request);
-    *state = changed.unwrap_or(state.clone());
-
-    let answer = AcceptorAnswer {
-        incarnation: state.incarnation,
-        reply,
-        acceptance: None,
-    };
-    next.extend(proposer.answered(&to, answer, now_ms));
-    None
+    converge_unless(proposer, acceptors, effects, now_ms, |to, request| {
+        let AcceptorRequest::Accept(stamp, plan) = request else {
+            return None;
+        };
+        let objects = plan.reason == "bad" && !for_it.contains(to.as_str());
+        objects.then(|| AcceptorReply::Unjustified {
+            stamp: stamp.clone(),
+            why: "why".into(),
+            is_final: false,
+        })
+    })
 }
 
 fn committed_reasons(outcomes: &[Effect]) -> Vec<&str> {
