@@ -5,6 +5,7 @@
 
 use super::{
     links::{Inner, Mesh},
+    regions::SENT_ON,
     sessions::SessionStream,
     tls::agent_of,
 };
@@ -345,6 +346,9 @@ pub(crate) async fn serve_bulk(mesh: Mesh, connection: Connection) {
 /// Why a connection ended or failed, as text.
 pub(crate) fn explain(error: &ConnectionError) -> String {
     match error {
+        ConnectionError::ApplicationClosed(close) if close.error_code == SENT_ON => {
+            format!("sent on to {}", String::from_utf8_lossy(&close.reason))
+        }
         ConnectionError::ApplicationClosed(close) => {
             format!(
                 "closed by the peer: {}",

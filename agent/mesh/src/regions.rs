@@ -19,7 +19,7 @@ use std::{
 
 /// QUIC application error code: other agents of the region hold its links. The reason names their
 /// addresses.
-const SENT_ON: VarInt = VarInt::from_u32(2);
+pub(crate) const SENT_ON: VarInt = VarInt::from_u32(2);
 /// Most addresses of one reason that are dialled.
 const ADDRESSES_MAX: usize = 4;
 /// How long a call waits for a link to its region.

@@ -39,7 +39,7 @@ async fn three_agents_of_a_region_hold_its_links_and_the_rest_do_all_the_same() 
     mesh.until_answered_by_all("1").await;
 
     let drained = mesh.region(0);
-    let order = json!({ "region": drained, "reason": "test", "by": "tests" });
+    let order = json!({ "region": drained, "why": "test", "by": "tests" });
     mesh.api_of(others[1])
         .done("/v1/failover/drain", &order)
         .await;
