@@ -58,7 +58,7 @@ fn with_a_leader() -> (Mesh, RegionName, RegionName) {
     let mut mesh = Mesh::start();
     let leader = mesh.leader();
     mesh.plan(|plan| plan.plan.regions.len() == 3);
-    let other = mesh.others(&leader).pop().unwrap();
+    let other = mesh.others(&leader).remove(0);
     (mesh, leader, other)
 }
 
