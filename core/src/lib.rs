@@ -13,6 +13,7 @@ pub mod agent;
 pub mod backoff;
 pub mod gossip;
 pub mod health;
+mod keys;
 pub mod leader;
 pub mod notify;
 pub mod now;
@@ -26,6 +27,7 @@ pub mod throttle;
 mod ticket;
 
 pub use agent::Core;
+pub use keys::{Keys, OrderVerifier};
 pub use ticket::Ticket;
 
 #[cfg(test)]

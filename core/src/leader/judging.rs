@@ -159,7 +159,7 @@ impl Leader {
             })
         };
         let is_proven = |order: &&Order| {
-            self.verifier
+            self.order_verifier
                 .check_order(&self.settings.mesh, order)
                 .is_ok()
         };

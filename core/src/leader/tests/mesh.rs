@@ -203,6 +203,7 @@ impl Mesh {
         agent.leader = Some(Leader::new(
             settings(region.as_str()),
             Arc::new(Toy),
+            Arc::new(Toy),
             boot,
             plan_clock,
             now,
