@@ -4,8 +4,9 @@
 //! Sans-IO: calls and the time go in, [`Effect`]s come out. One round of `Prepare` gives the right
 //! to propose; the first value under the new ballot is the highest one that was accepted before, or
 //! its successor, which contains it (CASPaxos, Rystsov 2018, §2.2; [`Proposer::succeed`]). Each
-//! further value costs one round of `Accept`. An accept whose outcome is unknown is repeated with the same stamp and value until a
-//! majority has it or a higher ballot fences this proposer: one stamp never carries two values.
+//! further value costs one round of `Accept`. An accept whose outcome is unknown is repeated with
+//! the same stamp and value until a majority has it or a higher ballot fences this proposer: one
+//! stamp never carries two values.
 //!
 //! The acceptors are those that the latest value found names. That suffices even if the caller's
 //! list is old: each value was accepted by a majority of the members that its predecessor names, so
