@@ -129,7 +129,9 @@ impl Core {
             }
             Input::Links(links) => {
                 let peers = links.keys().cloned().collect();
+                self.known.links = links.clone();
                 self.queue.extend([
+                    Step::Gateways,
                     Step::Gossip(gossip::Input::Links(peers)),
                     Step::Replication(replication::Input::Links(links)),
                 ]);
@@ -178,6 +180,7 @@ impl Core {
             Step::Replication(replication::Input::Current(known.contact.is_current)),
             Step::Replication(replication::Input::StoreChanged),
         ]);
+        self.queue_gateways();
     }
 
     /// What the parts do without an input. Each pace is taken at most once per `now`, so this ends.
@@ -198,6 +201,7 @@ impl Core {
         }
         if paces.health.take(now) {
             self.queue.push_back(Step::Health(health::Input::Tick));
+            self.queue.push_back(Step::Gateways);
         }
         if paces.leader.take(now) {
             let input = Box::new(leader::Input::Tick);

@@ -5,12 +5,13 @@
 //!
 //! [`Core`] is the whole agent; its parts can be driven alone.
 //!
-//! Reading order: [`agent`] → [`gossip`] → [`health`] → [`planning`] → [`recovery`] → [`leader`] →
+//! Reading order: [`agent`] → [`gossip`] → [`health`] → [`gateways`] → [`planning`] → [`recovery`] → [`leader`] →
 //! [`slots`] → [`replication`] → [`notify`] → [`admission`].
 
 pub mod admission;
 pub mod agent;
 pub mod backoff;
+pub mod gateways;
 pub mod gossip;
 pub mod health;
 mod keys;

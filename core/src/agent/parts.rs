@@ -19,6 +19,8 @@ pub(super) enum Step {
     Leader(Box<leader::Input>),
     /// [`leader::Input::Contact`], as it is when the step is taken.
     Contact,
+    /// Choose the gateways again.
+    Gateways,
     Replication(replication::Input),
 }
 

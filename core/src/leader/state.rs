@@ -87,6 +87,8 @@ pub(super) struct Seen {
     pub(super) verdicts: Arc<BTreeMap<RegionName, RegionVerdict>>,
     pub(super) own_view: Arc<BTreeMap<RegionName, OwnView>>,
     pub(super) contact: Contact,
+    /// Whether this agent holds no links to other regions.
+    pub(super) is_indirect: bool,
 }
 
 /// What other parts of the agent know, so that only changes are passed on.
@@ -199,6 +201,7 @@ impl Leader {
             failed,
             members: self.member_names(),
             is_clock_off: self.clocks.own.is_off,
+            is_indirect: self.seen.is_indirect,
         }
     }
 

@@ -19,8 +19,11 @@ use regionmesh_protocol::{
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::Arc,
-    time::Instant,
+    time::{Duration, Instant},
 };
+
+/// Gateways are asked for a catalogue after this time: they have to read it first.
+const PASSED_ON: Duration = Duration::from_secs(1);
 
 /// The region's own catalogue.
 #[derive(Debug)]
@@ -55,7 +58,7 @@ impl Peers {
             }
 
             living.insert(agent.region.clone());
-            self.ask_region(agent, holdings, own, now.monotonic, out);
+            self.ask_region(agent, holdings, own, view, now.monotonic, out);
         }
 
         self.unknown.retain(&living);
@@ -66,6 +69,7 @@ impl Peers {
         agent: &AgentId,
         holdings: &Holdings,
         own: Option<&Own>,
+        view: &View,
         now: Instant,
         out: &mut Vec<Effect>,
     ) {
@@ -91,14 +95,19 @@ impl Peers {
         }
         self.unknown.announced(region, was_known, now);
 
-        let has_just_failed = self
-            .failed
-            .get(region)
-            .is_some_and(|at| now.saturating_duration_since(*at) < RETRY);
-        if !has_just_failed && self.reading.insert(region.clone()) {
+        let through = view.through();
+        let failed = self.failed.get(region);
+        let is_due = match failed {
+            Some(at) => now.saturating_duration_since(*at) >= RETRY,
+            None => through.is_empty() || self.unknown.is_older(region, PASSED_ON, now),
+        };
+        if is_due && self.reading.insert(region.clone()) {
+            let is_theirs = !through.is_empty() && failed.is_none();
             out.push(Effect::ReadCatalogue {
                 region: region.clone(),
-                from: agent.clone(),
+                digest,
+                through,
+                from: (!is_theirs).then(|| agent.clone()),
             });
         }
     }
@@ -124,7 +133,8 @@ impl Peers {
         catalogue: Arc<Catalogue>,
         out: &mut Vec<Effect>,
     ) {
-        out.push(Effect::PeerCatalogue(region.clone(), catalogue.clone()));
+        let known = Effect::PeerCatalogue(region.clone(), digest, catalogue.clone());
+        out.push(known);
         self.catalogues.insert(region, (digest, catalogue));
         self.changes += 1;
     }

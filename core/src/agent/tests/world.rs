@@ -329,6 +329,8 @@ impl World {
                 assert_ne!(before, Some(at), "agent {index} repeats its alarm");
                 self.schedule(at, index, Event::Wake);
             }
+            // Its regions have at most three agents.
+            Effect::Gateways(_) => {}
             Effect::Gossip(effect) => self.perform_gossip(index, effect),
             Effect::Health(health::Effect::Probe(probe)) => {
                 self.schedule(probe.at, index, Event::Probe(probe));
