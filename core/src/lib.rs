@@ -14,6 +14,7 @@ pub mod backoff;
 pub mod gateways;
 pub mod gossip;
 pub mod health;
+mod keys;
 pub mod leader;
 pub mod notify;
 pub mod now;
@@ -27,6 +28,7 @@ pub mod throttle;
 mod ticket;
 
 pub use agent::Core;
+pub use keys::{Keys, OrderVerifier};
 pub use ticket::Ticket;
 
 #[cfg(test)]
