@@ -22,7 +22,7 @@ async fn three_agents_of_a_region_hold_its_links_and_the_rest_do_all_the_same() 
     .await;
     mesh.converged().await;
 
-    let linked = until_gateways_alone_are_linked(&mesh).await;
+    let linked = until_gateways_alone_are_linked(&mesh, None).await;
     let others: Vec<&LocalAgent> = mesh
         .agents()
         .iter()
@@ -55,7 +55,7 @@ async fn three_agents_of_a_region_hold_its_links_and_the_rest_do_all_the_same() 
         .find(|agent| linked.contains(&agent.id.to_string()))
         .unwrap();
     mesh.kill(&lost.id).await.unwrap();
-    let linked = until_gateways_alone_are_linked(&mesh).await;
+    let linked = until_gateways_alone_are_linked(&mesh, Some(lost)).await;
     assert!(linked.contains(&others[2].id.to_string()), "{linked:?}");
     mesh.converged().await;
 }
@@ -72,7 +72,10 @@ async fn until_drained_everywhere(mesh: &TestMesh, region: &str) {
 }
 
 /// The agents with links to other regions: in each region as many as there may be.
-async fn until_gateways_alone_are_linked(mesh: &TestMesh) -> BTreeSet<String> {
+async fn until_gateways_alone_are_linked(
+    mesh: &TestMesh,
+    lost: Option<&LocalAgent>,
+) -> BTreeSet<String> {
     let api = mesh.running_apis().remove(0);
     until(
         "gateways alone are linked",
@@ -90,6 +93,8 @@ async fn until_gateways_alone_are_linked(mesh: &TestMesh) -> BTreeSet<String> {
                 .map(|agent| agent.agent.clone())
                 .collect();
 
+            let is_known = lost.is_none_or(|lost| !linked.contains(&lost.id.to_string()));
+            claim(is_known, || format!("linked: {linked:?}"))?;
             for name in &mesh.layout().regions {
                 let of_region = linked
                     .iter()
