@@ -3,7 +3,7 @@
 //!
 //! These are the observers ([`crate::health`]), with the leader among them if it is of this region.
 //! The other agents follow the board through them, do no work that needs other regions, and don't
-//! stand for election. An agent that reaches none of its region's gateways is one itself.
+//! stand for election; gateways do one after another, or they would fence each other. An agent that reaches none of its region's gateways is one itself.
 
 use regionmesh_protocol::identity::AgentId;
 use std::collections::{BTreeMap, BTreeSet};
@@ -13,6 +13,8 @@ use std::collections::{BTreeMap, BTreeSet};
 pub struct Gateways {
     /// Whether this agent is one.
     pub is_own: bool,
+    /// How many of them come before this agent.
+    pub before: u64,
     /// The other ones.
     pub others: BTreeSet<AgentId>,
 }
@@ -22,6 +24,7 @@ impl Default for Gateways {
     fn default() -> Self {
         Self {
             is_own: true,
+            before: 0,
             others: BTreeSet::new(),
         }
     }
@@ -40,17 +43,25 @@ impl Gateways {
         let places = observers
             .len()
             .saturating_sub(usize::from(leader.is_some()));
-        let (own, others): (Vec<_>, Vec<_>) = observers
+        let gateways: Vec<&AgentId> = observers.iter().take(places).chain(leader).collect();
+        let place = gateways.iter().position(|agent| *agent == own);
+        let others: BTreeSet<AgentId> = gateways
             .iter()
-            .take(places)
-            .chain(leader)
-            .partition(|agent| *agent == own);
+            .filter(|agent| **agent != own)
+            .map(|agent| (*agent).clone())
+            .collect();
 
-        let is_linked = others.iter().any(|agent| links.contains_key(*agent));
+        let is_linked = others.iter().any(|agent| links.contains_key(agent));
         Self {
-            is_own: !own.is_empty() || !is_linked,
-            others: others.into_iter().cloned().collect(),
+            is_own: place.is_some() || !is_linked,
+            before: place.unwrap_or(gateways.len()) as u64,
+            others,
         }
+    }
+
+    /// How many agents of the region stand for election before this one; none: it does not.
+    pub(crate) fn candidacy(&self) -> Option<u64> {
+        self.is_own.then_some(self.before)
     }
 }
 
@@ -78,11 +89,11 @@ mod tests {
     fn observers_are_gateways() {
         let observers = ["a/1", "a/2", "a/3"];
         let observer = choose("a/2", &observers, None, &["a/1", "b/1"]);
-        assert!(observer.is_own);
+        assert_eq!(observer.candidacy(), Some(1));
         assert_eq!(others(&observer), ["a/1", "a/3"]);
 
         let other = choose("a/4", &observers, None, &["a/1"]);
-        assert!(!other.is_own);
+        assert_eq!(other.candidacy(), None);
         assert_eq!(others(&other), observers);
     }
 
@@ -90,7 +101,7 @@ mod tests {
     fn a_leader_takes_the_place_of_the_last_observer_of_its_own_region() {
         let observers = ["a/1", "a/2", "a/3"];
         let leader = choose("a/4", &observers, Some("a/4"), &["a/1"]);
-        assert!(leader.is_own);
+        assert_eq!(leader.candidacy(), Some(2));
         assert_eq!(others(&leader), ["a/1", "a/2"]);
         assert!(!choose("a/3", &observers, Some("a/4"), &["a/1"]).is_own);
 
@@ -102,7 +113,7 @@ mod tests {
     fn an_agent_that_reaches_no_gateway_is_one() {
         let observers = ["a/1", "a/2", "a/3"];
         let alone = choose("a/4", &observers, None, &["a/5", "b/1"]);
-        assert!(alone.is_own);
+        assert_eq!(alone.candidacy(), Some(3));
         assert_eq!(others(&alone), observers);
     }
 }

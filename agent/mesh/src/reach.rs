@@ -106,7 +106,11 @@ mod tests {
 
     fn gateways(is_own: bool) -> Arc<Gateways> {
         let others = BTreeSet::from(["a/1".parse().unwrap()]);
-        Arc::new(Gateways { is_own, others })
+        Arc::new(Gateways {
+            is_own,
+            before: 0,
+            others,
+        })
     }
 
     fn region() -> RegionName {

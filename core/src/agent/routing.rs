@@ -59,7 +59,7 @@ impl Core {
 
     pub(super) fn queue_gateways(&mut self) {
         let gateways = self.known.gateways.clone();
-        self.queue_for_leader(leader::Input::Gateway(gateways.is_own));
+        self.queue_for_leader(leader::Input::Candidacy(gateways.candidacy()));
         let input = replication::Input::Gateways(gateways);
         self.queue.push_back(Step::Replication(input));
     }

@@ -87,8 +87,8 @@ pub(super) struct Seen {
     pub(super) verdicts: Arc<BTreeMap<RegionName, RegionVerdict>>,
     pub(super) own_view: Arc<BTreeMap<RegionName, OwnView>>,
     pub(super) contact: Contact,
-    /// Whether this agent holds no links to other regions.
-    pub(super) is_indirect: bool,
+    /// See [`ElectionView`].
+    pub(super) candidacy: Option<u64>,
 }
 
 /// What other parts of the agent know, so that only changes are passed on.
@@ -135,7 +135,10 @@ impl Leader {
             started: now.monotonic,
             election,
             proposer: Proposer::new(ProposerSettings::default()),
-            seen: Seen::default(),
+            seen: Seen {
+                candidacy: Some(0),
+                ..Seen::default()
+            },
             clocks: Clocks::new(plan_clock, now),
             plan: None,
             change: None,
@@ -201,7 +204,7 @@ impl Leader {
             failed,
             members: self.member_names(),
             is_clock_off: self.clocks.own.is_off,
-            is_indirect: self.seen.is_indirect,
+            candidacy: self.seen.candidacy,
         }
     }
 

@@ -80,7 +80,7 @@ pub struct LeaderView {
     pub is_self: bool,
 }
 
-/// What happened. `Board`, `Verdicts`, `OwnView`, `Contact` and `Gateway` are only remembered:
+/// What happened. `Board`, `Verdicts`, `OwnView`, `Contact` and `Candidacy` are only remembered:
 /// `Tick` acts on them.
 #[derive(Debug)]
 pub enum Input {
@@ -94,8 +94,8 @@ pub enum Input {
     /// The result of this agent's own probes.
     OwnView(Arc<BTreeMap<RegionName, OwnView>>),
     Contact(Contact),
-    /// Whether this agent holds links to other regions: only such agents stand for election.
-    Gateway(bool),
+    /// How many agents of the region stand for election before this one; none: it does not.
+    Candidacy(Option<u64>),
     /// A peer's clocks, from a board exchange.
     PeerClock(PeerClock),
     /// The answer to [`Effect::JudgeCost`].

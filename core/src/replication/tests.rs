@@ -305,6 +305,7 @@ fn an_agent_without_links_to_other_regions_reads_catalogues_through_gateways_and
     alone.give(Input::Links(Arc::new([(gateway.clone(), 100)].into())));
     alone.give(Input::Gateways(Arc::new(Gateways {
         is_own: false,
+        before: 1,
         others: [gateway.clone()].into(),
     })));
     let effects = alone.tick_after(Duration::from_secs(3));

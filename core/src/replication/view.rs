@@ -34,7 +34,7 @@ impl View {
 
     /// Whether this agent, of the gateways of its region, is responsible for `key`.
     pub(super) fn is_ours(&self, key: &[u8]) -> bool {
-        let Gateways { is_own, others } = &*self.gateways;
+        let Gateways { is_own, others, .. } = &*self.gateways;
         *is_own && rendezvous::is_first(&self.own, key, others)
     }
 
@@ -45,7 +45,7 @@ impl View {
 
     /// The gateways through which this agent learns of other regions; none if it is one.
     pub(super) fn through(&self) -> Vec<AgentId> {
-        let Gateways { is_own, others } = &*self.gateways;
+        let Gateways { is_own, others, .. } = &*self.gateways;
         let linked = others
             .iter()
             .filter(|agent| !is_own && self.links.contains_key(*agent));
