@@ -1,5 +1,5 @@
-//! Sends our region's catalogue to peers, and those of other regions to agents of our own, in pages:
-//! a message is bounded, a catalogue is not.
+//! Sends our region's catalogue to peers, and those of other regions to agents of our own, in
+//! pages: a message is bounded, a catalogue is not.
 
 use arc_swap::ArcSwapOption;
 use parking_lot::Mutex;
@@ -49,8 +49,8 @@ impl CataloguePages {
         self.others.lock().insert(region, (digest, catalogue));
     }
 
-    /// The page from `offset` on of the catalogue with the requested digest, if it is known; else of
-    /// the region's own.
+    /// The page from `offset` on of the catalogue with the requested digest, if it is known; else
+    /// of the region's own.
     pub(crate) fn page(&self, asked: Option<Digest>, offset: u64) -> PeerReply {
         let Some(own) = self.own.load_full() else {
             return PeerReply::Failed("this region's store has not been read yet".into());

@@ -3,7 +3,8 @@
 //!
 //! These are the observers ([`crate::health`]), with the leader among them if it is of this region.
 //! The other agents follow the board through them, do no work that needs other regions, and don't
-//! stand for election; gateways do one after another, or they would fence each other. An agent that reaches none of its region's gateways is one itself.
+//! stand for election; gateways stand one after another, or they would fence each other. An agent
+//! that reaches none of its region's gateways is one itself.
 
 use regionmesh_protocol::identity::AgentId;
 use std::collections::{BTreeMap, BTreeSet};

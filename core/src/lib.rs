@@ -5,8 +5,8 @@
 //!
 //! [`Core`] is the whole agent; its parts can be driven alone.
 //!
-//! Reading order: [`agent`] → [`gossip`] → [`health`] → [`gateways`] → [`planning`] → [`recovery`] → [`leader`] →
-//! [`slots`] → [`replication`] → [`notify`] → [`admission`].
+//! Reading order: [`agent`] → [`gossip`] → [`health`] → [`gateways`] → [`planning`] → [`recovery`]
+//! → [`leader`] → [`slots`] → [`replication`] → [`notify`] → [`admission`].
 
 pub mod admission;
 pub mod agent;

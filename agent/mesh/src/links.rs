@@ -18,6 +18,7 @@ use regionmesh_core::gateways::Gateways;
 use regionmesh_protocol::{
     codec,
     identity::{AgentId, RegionName},
+    status::Links,
     wire::{Envelope, PeerReply, PeerRequest, StreamKind},
 };
 use std::{
@@ -316,11 +317,16 @@ impl Inner {
             }
         }
 
-        let unreachable = published_links(self, &links).unreachable.len();
+        let unreachable = self.published(&links).unreachable.len();
         self.metrics
             .unreachable_regions
             .set(i64::try_from(unreachable).unwrap_or(i64::MAX));
         self.wake_diallers();
+    }
+
+    /// What the status board shows of the connections.
+    pub(crate) fn published(&self, links: &BTreeMap<AgentId, LinkInfo>) -> Links {
+        published_links(&self.settings, &self.id, self.is_gateway(), links)
     }
 
     fn current_links(&self) -> BTreeMap<AgentId, LinkInfo> {

@@ -1,6 +1,6 @@
 //! This agent's connections, as published on its status board.
 
-use super::links::Inner;
+use super::settings::Settings;
 use regionmesh_protocol::{identity::AgentId, status::Links};
 use std::{collections::BTreeMap, time::Instant};
 
@@ -12,13 +12,17 @@ pub struct LinkInfo {
     pub since: Instant,
 }
 
-/// The status entry for this agent's connections. Another agent than a gateway needs none to other
-/// regions.
-pub(crate) fn published_links(inner: &Inner, links: &BTreeMap<AgentId, LinkInfo>) -> Links {
-    let is_gateway = inner.is_gateway();
-    let needed = inner.settings.regions.iter().filter(|_| is_gateway);
+/// The status entry for the connections of agent `own`, which need none to other regions unless it
+/// is a gateway.
+pub(crate) fn published_links(
+    settings: &Settings,
+    own: &AgentId,
+    is_gateway: bool,
+    links: &BTreeMap<AgentId, LinkInfo>,
+) -> Links {
+    let needed = settings.regions.iter().filter(|_| is_gateway);
     Links::new(
-        &inner.id.region,
+        &own.region,
         needed.map(|region| &region.name),
         links
             .iter()

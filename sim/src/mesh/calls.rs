@@ -43,8 +43,8 @@ impl World {
         self.after(fate.delay_ms + detour_ms, Event::Arrive(Box::new(packet)));
     }
 
-    /// What relays add to the way of a datagram: nothing if the agents are linked; none if no agents
-    /// of the sender's and the receiver's region can relay it.
+    /// What relays add to the way of a datagram: nothing if the agents are linked; none if no
+    /// agents of the sender's and the receiver's region can relay it.
     fn detour(&self, from: usize, to: usize) -> Option<u64> {
         if self.links.is_up(from, to) {
             return Some(0);

@@ -7,8 +7,8 @@ use regionmesh_protocol::status::condition::{Condition, Observation};
 /// Agents of a region that hold links to other regions.
 const GATEWAYS: usize = 3;
 
-/// Every agent of `regions` regions with `per_region` agents each, linked as agents link: within the
-/// region all with all, and each gateway to one of every other region.
+/// Every agent of `regions` regions with `per_region` agents each, linked as agents link: within
+/// the region all with all, and each gateway to one of every other region.
 fn linked(regions: usize, per_region: usize) -> World {
     let count = regions * per_region;
     let names = (0..count).map(|index| format!("region-{}/node-{index}", index % regions));
