@@ -2,6 +2,7 @@
 
 use super::{
     fault::OrderKind,
+    models::ModelLaws,
     shape::{Profile, Shape},
     sometimes::{Reached, Sometimes},
 };
@@ -64,6 +65,7 @@ pub(crate) struct Laws {
     pub(crate) first_plan_ms: Option<u64>,
     pub(crate) orders: Vec<GivenOrder>,
     pub(crate) elections: u64,
+    pub(crate) models: ModelLaws,
     /// Of proposed plans that are not committed yet.
     pub(crate) wrong_exits: Vec<WrongExits>,
     /// Regions that committed plans took out although they worked.

@@ -48,6 +48,8 @@ pub(crate) struct Shape {
     pub(crate) recovery: RecoveryPolicy,
     pub(crate) max_out: u16,
     pub(crate) ttl_ms: u64,
+    /// How often agents read their regions' stores.
+    pub(crate) rescan_ms: u64,
     /// One-way delay from region to region.
     pub(crate) delays_ms: Vec<Vec<u64>>,
     /// Share of packets lost, even without a fault.
@@ -75,6 +77,7 @@ impl Shape {
         let ttl_ms = [1_000, 5_000][rng.random_range(0..2)];
         let loss_ppm = [0, 1_000, 20_000, 50_000][rng.random_range(0..4)];
         let liar_draw: u64 = rng.random();
+        let rescan_ms = [2_000, 5_000, 10_000][rng.random_range(0..3)];
 
         let has_witness = match options.regions {
             Some(regions) => regions.is_multiple_of(2),
@@ -99,6 +102,7 @@ impl Shape {
             recovery,
             max_out: 1,
             ttl_ms,
+            rescan_ms,
             delays_ms: delays(regions, &mut rng),
             loss_ppm: match options.profile {
                 Profile::Swarm => loss_ppm,
