@@ -203,18 +203,15 @@ impl Peers {
             .collect()
     }
 
-    /// The regions that hold this version with this content.
-    pub(super) fn holders(&self, version: &VersionSummary) -> Vec<RegionName> {
-        let holds = |peer: &Catalogue| {
-            peer.version(&version.model, &version.version)
-                .is_some_and(|held| held.content == version.content)
-        };
-
-        self.catalogues
-            .iter()
-            .filter(|(_, (_, peer))| holds(peer))
-            .map(|(region, _)| region.clone())
-            .collect()
+    /// The regions that hold this version with this content, and how they know it.
+    pub(super) fn holders(
+        &self,
+        version: &VersionSummary,
+    ) -> impl Iterator<Item = (&RegionName, &VersionSummary)> {
+        self.catalogues.iter().filter_map(|(region, (_, peer))| {
+            let held = peer.version(&version.model, &version.version)?;
+            (held.content == version.content).then_some((region, held))
+        })
     }
 
     pub(super) fn tombstones(&self) -> impl Iterator<Item = &Tombstone> {

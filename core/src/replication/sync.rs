@@ -2,7 +2,7 @@
 
 use super::{
     effect::{Effect, Notice},
-    lack::Lack,
+    lack::{Lack, Wanted},
     plan::SyncAction,
     replicator::Replication,
     settings::RETRY,
@@ -15,7 +15,7 @@ impl Replication {
     /// Starts what is missing and not under way.
     pub(super) fn sync(&mut self, now: Now, out: &mut Vec<Effect>) {
         let Some(lack) = self.lack() else { return };
-        let missing = lack.wanted.iter().map(|(version, _)| version.clone());
+        let missing = lack.wanted.iter().map(|wanted| wanted.version.clone());
         self.fetches.note_missing(&missing.collect(), now.monotonic);
 
         // Renames first: a conflicting version is moved before the winner is fetched.
@@ -27,16 +27,22 @@ impl Replication {
             return;
         }
 
-        for (version, holders) in lack.wanted.iter().cloned() {
+        for Wanted {
+            version,
+            holders,
+            offers,
+        } in &lack.wanted
+        {
             let is_full = self.fetches.running_count() >= self.settings.parallel_versions;
-            let is_due = !is_full && self.fetches.may_start(&version);
-            if !is_due || !self.view.is_ours(&version.content.0) {
+            if is_full || !self.view.is_ours(&version.content.0) {
                 continue;
             }
 
-            let sources = self.view.sources(&holders, now.unix_ms);
-            if !sources.is_empty() && !self.waits_for_relay(&version, &holders, now, out) {
-                self.fetches.start(version, sources, now.monotonic, out);
+            let Some((offered, sources)) = self.choose(offers, now.unix_ms) else {
+                continue;
+            };
+            if !self.waits_for_relay(version, holders, now, out) {
+                self.fetches.start(offered, sources, now.monotonic, out);
             }
         }
     }

@@ -1,5 +1,6 @@
 //! The decisions of single agents, then the laws of whole regions.
 
+mod equal;
 mod laws;
 mod world;
 

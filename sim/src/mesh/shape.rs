@@ -77,7 +77,6 @@ impl Shape {
         let ttl_ms = [1_000, 5_000][rng.random_range(0..2)];
         let loss_ppm = [0, 1_000, 20_000, 50_000][rng.random_range(0..4)];
         let liar_draw: u64 = rng.random();
-        let rescan_ms = [2_000, 5_000, 10_000][rng.random_range(0..3)];
 
         let has_witness = match options.regions {
             Some(regions) => regions.is_multiple_of(2),
@@ -102,7 +101,7 @@ impl Shape {
             recovery,
             max_out: 1,
             ttl_ms,
-            rescan_ms,
+            rescan_ms: rescan_ms(seed),
             delays_ms: delays(regions, &mut rng),
             loss_ppm: match options.profile {
                 Profile::Swarm => loss_ppm,
@@ -142,6 +141,12 @@ fn recovery(rng: &mut StdRng) -> RecoveryPolicy {
         min_requests: 0,
         ..RecoveryPolicy::default()
     }
+}
+
+/// The default takes 100 s to find a lost file.
+fn rescan_ms(seed: u64) -> u64 {
+    let mut rng = stream(seed, Purpose::Models, u64::MAX);
+    [3_000, 10_000][usize::from(rng.random_bool(0.5))]
 }
 
 /// Distances as between clouds' regions; the same in both directions.

@@ -89,8 +89,8 @@ pub(super) struct Shared {
     pub(super) has_leftovers: bool,
     /// Whether this process wrote to the store since the core was told.
     pub(super) has_changed: bool,
-    /// The manifests that were read, with the tags of their objects.
-    pub(super) seen: BTreeMap<String, (u64, VersionSummary)>,
+    /// The manifests, aliases and deletions that were read, with the tags of their objects.
+    pub(super) seen: BTreeMap<String, (u64, Bytes)>,
     /// What other regions hold, as last read.
     pub(super) peers: BTreeMap<RegionName, Arc<Catalogue>>,
     /// The own region's catalogue, encoded, as peers read it.
@@ -278,7 +278,11 @@ impl Context {
 
     /// The objects with this prefix, and the store's time.
     pub(super) async fn list(&self, prefix: &str) -> Worked<(Vec<Listed>, u64)> {
-        match self.operate(Operation::List(prefix.to_owned())).await? {
+        self.list_all(vec![prefix.to_owned()]).await
+    }
+
+    pub(super) async fn list_all(&self, prefixes: Vec<String>) -> Worked<(Vec<Listed>, u64)> {
+        match self.operate(Operation::List(prefixes)).await? {
             Outcome::Listed(objects, now_ms) => Ok((objects, now_ms)),
             _ => Err(WorkError::Store),
         }

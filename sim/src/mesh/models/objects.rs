@@ -13,8 +13,8 @@ const WAY_MAX_MS: u64 = 100;
 /// An operation on objects.
 #[derive(Debug, Clone)]
 pub(crate) enum Operation {
-    /// All objects with this prefix.
-    List(String),
+    /// All objects with these prefixes.
+    List(Vec<String>),
     /// Several at once.
     Get(Vec<String>),
     Put(String, Bytes),
@@ -179,7 +179,10 @@ impl Store {
 
         let objects = &mut self.objects;
         let (outcome, change) = match operation {
-            Operation::List(prefix) => (Outcome::Listed(objects.list(prefix), now_ms), None),
+            Operation::List(prefixes) => {
+                let listed = prefixes.iter().flat_map(|prefix| objects.list(prefix));
+                (Outcome::Listed(listed.collect(), now_ms), None)
+            }
             Operation::Get(paths) => {
                 let got = paths.iter().map(|path| objects.get(path).cloned());
                 (Outcome::Got(got.collect()), None)

@@ -4,6 +4,7 @@
 use super::{
     commit::{decode_manifest, folder, manifest_path},
     context::{Context, WorkError, Worked},
+    objects::Bytes,
 };
 use crate::mesh::sometimes::Sometimes;
 use regionmesh_core::replication::{Cleaned, Scan, SyncAction};
@@ -33,13 +34,37 @@ pub(super) fn newest<'a>(paths: impl Iterator<Item = &'a str>) -> Vec<&'a str> {
     newest.into_values().collect()
 }
 
+/// The versions of these objects, sorted.
+fn summaries(objects: &BTreeMap<String, Bytes>) -> Vec<VersionSummary> {
+    let manifests = objects.range(MANIFESTS.to_owned()..);
+    let manifests = manifests.take_while(|(path, _)| path.starts_with(MANIFESTS));
+    let read = manifests.filter_map(|(path, bytes)| {
+        let manifest = decode_manifest(bytes).ok()?;
+        let is_named = manifest_path(&manifest.model, &manifest.version) == *path;
+        is_named.then(|| manifest.summary())
+    });
+
+    let mut versions: Vec<VersionSummary> = read.collect();
+    versions.sort();
+    versions
+}
+
+/// The newest entry of each folder below `prefix`.
+fn entries<T: DeserializeOwned>(objects: &BTreeMap<String, Bytes>, prefix: &str) -> Vec<T> {
+    let paths = objects.keys().filter(|path| path.starts_with(prefix));
+    let newest = newest(paths.map(String::as_str)).into_iter();
+    let read = newest.filter_map(|path| codec::decode(objects.get(path)?).ok());
+    read.collect()
+}
+
 impl Context {
     /// All that the region holds, and its incomplete deletions.
     pub(super) async fn scan(&self) -> Worked<Scan> {
+        let objects = self.read_all(&[MANIFESTS, ALIASES, DELETIONS]).await?;
         let mut catalogue = Catalogue {
-            versions: self.versions().await?,
-            aliases: self.newest_of(ALIASES).await?,
-            tombstones: self.newest_of(DELETIONS).await?,
+            versions: summaries(&objects),
+            aliases: entries(&objects, ALIASES),
+            tombstones: entries(&objects, DELETIONS),
         };
         let unfinished = catalogue.unfinished_deletions();
 
@@ -51,43 +76,38 @@ impl Context {
         })
     }
 
-    /// Every committed version.
-    pub(super) async fn versions(&self) -> Worked<Vec<VersionSummary>> {
-        let (listed, _) = self.list(MANIFESTS).await?;
-        let mut known = self.with(|it| it.seen.clone());
-        known.retain(|path, (tag, _)| {
-            let mut listed = listed.iter();
-            listed.any(|found| found.path == *path && found.tag == *tag)
+    /// The objects with these prefixes. Those that have not changed are not read again.
+    async fn read_all(&self, prefixes: &[&str]) -> Worked<BTreeMap<String, Bytes>> {
+        let prefixes = prefixes.iter().map(|prefix| (*prefix).to_owned()).collect();
+        let (listed, _) = self.list_all(prefixes).await?;
+        let mut objects = BTreeMap::new();
+        let mut new = Vec::new();
+        self.with(|it| {
+            for found in listed {
+                match it.seen.get(&found.path) {
+                    Some((tag, bytes)) if *tag == found.tag => {
+                        objects.insert(found.path, bytes.clone());
+                    }
+                    _ => new.push((found.path, found.tag)),
+                }
+            }
         });
 
-        let is_new = |path: &String| !known.contains_key(path);
-        let new = listed.into_iter().filter(|found| is_new(&found.path));
-        let new: Vec<(String, u64)> = new.map(|found| (found.path, found.tag)).collect();
         let paths = new.iter().map(|(path, _)| path.clone()).collect();
         let read = self.get_all(paths).await?;
         for ((path, tag), bytes) in new.into_iter().zip(read) {
-            let manifest = bytes.and_then(|bytes| decode_manifest(&bytes).ok());
-            let is_named = |it: &Manifest| manifest_path(&it.model, &it.version) == path;
-            if let Some(manifest) = manifest.filter(is_named) {
-                known.insert(path, (tag, manifest.summary()));
-            }
+            let Some(bytes) = bytes else {
+                continue;
+            };
+            objects.insert(path.clone(), bytes.clone());
+            self.with(|it| it.seen.insert(path, (tag, bytes)));
         }
-
-        let mut versions: Vec<_> = known.values().map(|(_, summary)| summary.clone()).collect();
-        versions.sort();
-        self.with(|it| it.seen = known);
-        Ok(versions)
+        Ok(objects)
     }
 
-    /// The newest entry of each folder below `prefix`.
-    async fn newest_of<T: DeserializeOwned>(&self, prefix: &str) -> Worked<Vec<T>> {
-        let (listed, _) = self.list(prefix).await?;
-        let paths = newest(listed.iter().map(|found| found.path.as_str()));
-        let paths = paths.into_iter().map(str::to_owned).collect();
-        let entries = self.get_all(paths).await?.into_iter().flatten();
-        Ok(entries
-            .filter_map(|bytes| codec::decode(&bytes).ok())
-            .collect())
+    /// Every committed version.
+    pub(super) async fn versions(&self) -> Worked<Vec<VersionSummary>> {
+        Ok(summaries(&self.read_all(&[MANIFESTS]).await?))
     }
 
     /// The newest deletion of a version, if any.
@@ -97,8 +117,8 @@ impl Context {
         version: &VersionName,
     ) -> Worked<Option<Tombstone>> {
         let folder = format!("{DELETIONS}{model}/{version}/");
-        let found: Vec<Tombstone> = self.newest_of(&folder).await?;
-        Ok(found.into_iter().next())
+        let objects = self.read_all(&[&folder]).await?;
+        Ok(entries(&objects, &folder).into_iter().next())
     }
 
     async fn record<T: Serialize>(&self, path: String, entry: &T) -> Worked<()> {
