@@ -38,8 +38,11 @@ pub(super) struct Peers {
     pub(super) unknown: UnknownCatalogues,
     /// When reading a region's catalogue last failed.
     failed: BTreeMap<RegionName, Instant>,
-    /// Regions whose catalogue is being read.
-    reading: BTreeSet<RegionName>,
+    /// Regions whose catalogue is being read: from whom, and what that agent announced.
+    reading: BTreeMap<RegionName, (AgentId, Digest)>,
+    /// What was read of what agents announced. Those of one region read its store at different
+    /// times: what one of them announced before is no news after what another announced since.
+    done: BTreeMap<AgentId, Digest>,
 }
 
 impl Peers {
@@ -55,13 +58,15 @@ impl Peers {
             }
 
             living.insert(agent.region.clone());
-            self.ask_region(agent, holdings, own, now.monotonic, out);
+            self.ask_agent(agent, holdings, own, now.monotonic, out);
         }
 
+        let is_alive = |agent: &AgentId| view.board.agents.get(agent).is_some_and(|it| it.is_alive);
+        self.done.retain(|agent, _| is_alive(agent));
         self.unknown.retain(&living);
     }
 
-    fn ask_region(
+    fn ask_agent(
         &mut self,
         agent: &AgentId,
         holdings: &Holdings,
@@ -77,14 +82,19 @@ impl Peers {
             return;
         };
 
+        if self.done.get(agent) == Some(&digest) {
+            return;
+        }
         let known = self.catalogues.get(region);
         if known.is_some_and(|(known, _)| *known == digest) {
+            self.done.insert(agent.clone(), digest);
             return;
         }
         let was_known = known.is_some();
 
         // It holds the same as this region or a known one: no need to read it.
         if let Some(same) = self.catalogue_of(digest, own) {
+            self.done.insert(agent.clone(), digest);
             self.unknown.learnt(region);
             self.remember(region.clone(), digest, same, out);
             return;
@@ -95,7 +105,9 @@ impl Peers {
             .failed
             .get(region)
             .is_some_and(|at| now.saturating_duration_since(*at) < RETRY);
-        if !has_just_failed && self.reading.insert(region.clone()) {
+        if !has_just_failed && !self.reading.contains_key(region) {
+            let announced = (agent.clone(), digest);
+            self.reading.insert(region.clone(), announced);
             out.push(Effect::ReadCatalogue {
                 region: region.clone(),
                 from: agent.clone(),
@@ -137,9 +149,12 @@ impl Peers {
         now: Now,
         out: &mut Vec<Effect>,
     ) -> bool {
-        self.reading.remove(&region);
+        let asked = self.reading.remove(&region);
         match learnt {
             Ok((digest, catalogue)) => {
+                // If it is another, it changed meanwhile, or another agent sent it.
+                let asked = asked.filter(|(_, announced)| *announced == digest);
+                self.done.extend(asked);
                 self.failed.remove(&region);
                 self.unknown.learnt(&region);
                 self.remember(region, digest, catalogue, out);

@@ -2,6 +2,7 @@
 
 mod equal;
 mod laws;
+mod several;
 mod world;
 
 use super::*;

@@ -88,7 +88,9 @@ fn swarm(shape: &Shape) -> Vec<Fault> {
     }
 
     faults.extend(drains(shape));
-    faults.extend(models::draw(shape));
+    if std::env::var("NOACTS").is_err() {
+        faults.extend(models::draw(shape));
+    }
     if let Some(store) = shape.forged_store {
         for _ in 0..rng.random_range(1..5) {
             faults.push(Fault {

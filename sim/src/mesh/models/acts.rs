@@ -19,6 +19,8 @@ use regionmesh_protocol::{
     models::manifest::{ModelName, VersionName},
 };
 
+/// A mesh with more agents is large.
+const LARGE: usize = 6;
 /// No act before the mesh has begun.
 const BEGIN_MS: u64 = 5_000;
 
@@ -70,7 +72,9 @@ impl Act {
 pub(crate) fn draw(shape: &Shape) -> Vec<Fault> {
     let mut rng = stream(shape.seed, Purpose::Models, 0);
     let mut faults = Vec::new();
-    for name in 0..rng.random_range(2..8) {
+    // Each change goes to every agent: large meshes spend most of their time on a few.
+    let most = if shape.agents() > LARGE { 2 } else { 6 };
+    for name in 0..rng.random_range(0..=most) {
         let at_ms = rng.random_range(BEGIN_MS..shape.faults_ms);
         let mut acts = of_name(name, shape, &mut rng);
         acts.retain(|(after_ms, _)| at_ms + after_ms < shape.faults_ms);
