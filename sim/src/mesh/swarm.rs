@@ -88,9 +88,8 @@ fn swarm(shape: &Shape) -> Vec<Fault> {
     }
 
     faults.extend(drains(shape));
-    if std::env::var("NOACTS").is_err() {
-        faults.extend(models::draw(shape));
-    }
+    let acts = models::draw(shape, &faults);
+    faults.extend(acts);
     if let Some(store) = shape.forged_store {
         for _ in 0..rng.random_range(1..5) {
             faults.push(Fault {

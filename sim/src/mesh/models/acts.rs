@@ -21,6 +21,9 @@ use regionmesh_protocol::{
 
 /// A mesh with more agents is large.
 const LARGE: usize = 6;
+/// Publications that a fault meets: their first name, and how many there are at most.
+const INTERRUPTED: u32 = 100;
+const INTERRUPTED_MAX: usize = 2;
 /// No act before the mesh has begun.
 const BEGIN_MS: u64 = 5_000;
 
@@ -68,8 +71,8 @@ impl Act {
     }
 }
 
-/// The acts of a run.
-pub(crate) fn draw(shape: &Shape) -> Vec<Fault> {
+/// The acts of a run with these faults.
+pub(crate) fn draw(shape: &Shape, others: &[Fault]) -> Vec<Fault> {
     let mut rng = stream(shape.seed, Purpose::Models, 0);
     let mut faults = Vec::new();
     // Each change goes to every agent: large meshes spend most of their time on a few.
@@ -86,7 +89,44 @@ pub(crate) fn draw(shape: &Shape) -> Vec<Fault> {
         };
         faults.extend(acts.into_iter().map(fault));
     }
+
+    let interrupted = others
+        .iter()
+        .filter_map(|other| troubled(other, shape, &mut rng));
+    for (number, (at_ms, agent)) in interrupted.take(INTERRUPTED_MAX).enumerate() {
+        let name = INTERRUPTED + number as u32;
+        let content = u64::from(name) << 8;
+        faults.push(Fault {
+            at_ms,
+            for_ms: 0,
+            kind: FaultKind::Model(Act::Publish {
+                agent,
+                name,
+                content,
+            }),
+        });
+    }
     faults
+}
+
+/// When to publish, and through which agent, so that a fault meets the publication.
+fn troubled(fault: &Fault, shape: &Shape, rng: &mut StdRng) -> Option<(u64, usize)> {
+    let before_ms = rng.random_range(20..400);
+    let part: f64 = rng.random();
+    let agent = rng.random_range(0..shape.agents_per_region);
+    let at_ms = match fault.kind {
+        FaultKind::Crash { .. } => fault.at_ms.checked_sub(before_ms)?,
+        FaultKind::Store { .. } => fault.at_ms + (part * fault.for_ms as f64) as u64,
+        _ => return None,
+    };
+    let agent = match fault.kind {
+        FaultKind::Crash { agent, .. } => agent,
+        FaultKind::Store { store, .. } if store < shape.regions => store + agent * shape.regions,
+        _ => return None,
+    };
+
+    let is_drawn = rng.random_bool(0.5) && (BEGIN_MS..shape.faults_ms).contains(&at_ms);
+    is_drawn.then_some((at_ms, agent))
 }
 
 /// What happens to one name, and how long after its first publication.
