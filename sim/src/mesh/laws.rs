@@ -72,6 +72,8 @@ pub(crate) struct Laws {
     pub(crate) wrong_failovers: u64,
     /// No majority of the acceptors kept its state.
     pub(crate) is_stuck: bool,
+    /// A leader, DNS and votes were right at the same time after healing.
+    pub(crate) has_healed: bool,
     /// The first law that was broken.
     pub(crate) broken: Option<Violation>,
 }

@@ -186,7 +186,8 @@ impl World {
             return;
         };
         let since_ms = self.now_ms - healed_ms;
-        if since_ms >= LED_WITHIN_MS && !self.keeps_majority(None) {
+        let is_stuck = !self.laws.has_healed && !self.keeps_majority(None);
+        if since_ms >= LED_WITHIN_MS && is_stuck {
             // Two stores lost their slots before either could join again.
             self.laws.is_stuck = true;
             self.is_over = true;
@@ -210,18 +211,23 @@ impl World {
                 VOTES_WITHIN_MS,
                 self.check_votes(),
             ),
-            (
-                "all models are everywhere 2 min after healing",
-                MODELS_WITHIN_MS,
-                self.check_models(),
-            ),
         ];
-        if checks.iter().all(|(_, _, outcome)| outcome.is_ok()) && since_ms >= CHECK_MS {
+        // Plans go on while models are copied: what held once is not checked again.
+        let hold = checks.iter().all(|(_, _, outcome)| outcome.is_ok());
+        self.laws.has_healed |= hold && since_ms >= CHECK_MS;
+        let models = (
+            "all models are everywhere 2 min after healing",
+            MODELS_WITHIN_MS,
+            self.check_models(),
+        );
+        if self.laws.has_healed && models.2.is_ok() {
             self.is_over = true;
             return self.check_slots();
         }
 
-        for (law, within_ms, outcome) in checks {
+        let is_open = !self.laws.has_healed;
+        let due = checks.into_iter().filter(|_| is_open).chain([models]);
+        for (law, within_ms, outcome) in due {
             if since_ms >= within_ms
                 && let Err(why) = outcome
             {
