@@ -3,12 +3,13 @@
 use super::{
     effect::{Effect, Notice},
     lack::{Lack, Wanted},
+    offers::Offer,
     plan::SyncAction,
     replicator::Replication,
     settings::RETRY,
 };
 use crate::now::Now;
-use regionmesh_protocol::models::manifest::VersionSummary;
+use regionmesh_protocol::{identity::AgentId, models::manifest::VersionSummary};
 use std::sync::Arc;
 
 impl Replication {
@@ -45,6 +46,34 @@ impl Replication {
                 self.fetches.start(offered, sources, now.monotonic, out);
             }
         }
+    }
+
+    /// Which manifest to fetch, and from whom: none while one is fetched, or while each is
+    /// unreachable or has just failed.
+    pub(super) fn choose(
+        &self,
+        offers: &[Offer],
+        unix_ms: u64,
+    ) -> Option<(VersionSummary, Vec<Vec<AgentId>>)> {
+        let mut all = offers.iter();
+        if all.any(|offer| self.fetches.is_running(&offer.version)) {
+            return None;
+        }
+
+        let mut free = offers
+            .iter()
+            .filter(|offer| self.fetches.may_start(&offer.version));
+        free.find_map(|offer| self.reachable(offer, unix_ms))
+    }
+
+    /// The offer and its sources, if any is connected.
+    pub(super) fn reachable(
+        &self,
+        offer: &Offer,
+        unix_ms: u64,
+    ) -> Option<(VersionSummary, Vec<Vec<AgentId>>)> {
+        let sources = self.view.sources(&offer.regions, unix_ms);
+        (!sources.is_empty()).then(|| (offer.version.clone(), sources))
     }
 
     /// What the region lacks. Computed again only where a catalogue changed.

@@ -12,7 +12,7 @@ mod types;
 
 use super::{
     keys::{Key, Keys},
-    models::NearestFirst,
+    models::routes::NearestFirst,
     node::{Disk, DnsSnapshot, Node, NodeConfig, NodeEffect, NodeInput, Ticket},
 };
 use rand::rngs::StdRng;

@@ -2,7 +2,7 @@
 
 use super::{
     fault::DiskFate,
-    models::WorkEvent,
+    models::work::WorkEvent,
     node::{Acceptor, Answer, NodeInput, Question, Ticket},
     store::{Operation, Outcome},
 };

@@ -1,6 +1,6 @@
 //! Faults as data: an explicit list of them, with the seed, determines a run.
 
-use super::models::Act;
+use super::models::act::Act;
 use std::fmt;
 
 /// A fault or an operator's act, at a given time.

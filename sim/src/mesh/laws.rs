@@ -2,7 +2,7 @@
 
 use super::{
     fault::OrderKind,
-    models::ModelLaws,
+    models::told::ModelLaws,
     shape::{Profile, Shape},
     sometimes::{Reached, Sometimes},
 };

@@ -2,7 +2,7 @@
 
 use super::{
     event::Process,
-    models::Models,
+    models::running::Models,
     node::{Disk, DnsSnapshot, Node, Ticket},
     slots::Slots,
 };

@@ -4,7 +4,7 @@ use super::{
     event::{Event, Process},
     fault::DiskFate,
     laws::Violation,
-    models::WorkEvent,
+    models::work::WorkEvent,
     node::NodeInput,
     world::World,
 };

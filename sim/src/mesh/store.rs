@@ -1,6 +1,6 @@
 //! One region's object store, or the witness: the register's slots, and what may be wrong with it.
 
-use super::{fault::StoreFault, models::Objects, streams::hits};
+use super::{fault::StoreFault, models::objects::Objects, streams::hits};
 use rand::{Rng, rngs::StdRng};
 use regionmesh_core::slots::{self, Listing, Mark, Slot};
 use regionmesh_protocol::register::{acceptor::AcceptorState, ballot::Ballot};

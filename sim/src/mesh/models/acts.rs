@@ -1,23 +1,12 @@
-//! What users do with models, as data like faults: when, through which agent, and what.
+//! Draws what users do with models, like faults: when, through which agent, and what.
 
-use super::{
-    commit::{file_path, manifest_path},
-    laws::{deletions, held},
-    objects::Bytes,
-    publish::Upload,
-    work,
-};
+use super::act::Act;
 use crate::mesh::{
     fault::{Fault, FaultKind},
     shape::Shape,
     streams::{Purpose, stream},
-    world::World,
 };
 use rand::{RngExt, rngs::StdRng};
-use regionmesh_protocol::{
-    identity::IdentityError,
-    models::manifest::{ModelName, VersionName},
-};
 
 /// A mesh with more agents is large.
 const LARGE: usize = 6;
@@ -26,50 +15,6 @@ const INTERRUPTED: u32 = 100;
 const INTERRUPTED_MAX: usize = 2;
 /// No act before the mesh has begun.
 const BEGIN_MS: u64 = 5_000;
-
-/// What users do with a version, or what happens to it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Act {
-    /// Publish the content with this number.
-    Publish {
-        agent: usize,
-        name: u32,
-        content: u64,
-    },
-    /// Delete the version of that name, or one that lost it.
-    Delete {
-        agent: usize,
-        name: u32,
-        is_conflict: bool,
-    },
-    /// Let an alias name it.
-    Alias { agent: usize, name: u32 },
-    /// A file vanishes from a store, if another has the version.
-    LoseFile { region: usize, name: u32 },
-}
-
-impl Act {
-    /// The agent that users ask.
-    pub(super) fn agent(self) -> Option<usize> {
-        match self {
-            Self::Publish { agent, .. }
-            | Self::Delete { agent, .. }
-            | Self::Alias { agent, .. } => Some(agent),
-            Self::LoseFile { .. } => None,
-        }
-    }
-
-    pub(super) fn name(self) -> Result<(ModelName, VersionName), IdentityError> {
-        let name = match self {
-            Self::Publish { name, .. }
-            | Self::Delete { name, .. }
-            | Self::Alias { name, .. }
-            | Self::LoseFile { name, .. } => name,
-        };
-        let model = ModelName::new(format!("m{}", name % 2))?;
-        Ok((model, VersionName::new(name.to_string())?))
-    }
-}
 
 /// The acts of a run with these faults.
 pub(crate) fn draw(shape: &Shape, others: &[Fault]) -> Vec<Fault> {
@@ -172,61 +117,4 @@ fn of_name(name: u32, shape: &Shape, rng: &mut StdRng) -> Vec<(u64, Act)> {
         acts.push((lost_ms, Act::LoseFile { region, name }));
     }
     acts
-}
-
-/// One to four files of a few bytes.
-pub(super) fn upload(model: ModelName, version: VersionName, content: u64) -> Upload {
-    let digest = blake3::hash(&content.to_le_bytes());
-    let seed = digest.as_bytes();
-    let files = (0..1 + usize::from(seed[0] % 4)).map(|index| {
-        let size = 8 + usize::from(seed[index + 1] % 2) * 8;
-        let bytes = blake3::keyed_hash(seed, &[index as u8]);
-        Bytes::from(&bytes.as_bytes()[..size])
-    });
-    Upload {
-        model,
-        version,
-        files: files.collect(),
-    }
-}
-
-impl World {
-    /// A user acts, or a file vanishes.
-    pub(crate) fn act(&mut self, act: Act) {
-        let Ok((model, version)) = act.name() else {
-            return;
-        };
-        let Some(agent) = act.agent() else {
-            return self.lose_file(act, &manifest_path(&model, &version));
-        };
-        if !self.machines[agent].reacts(self.now_ms) {
-            return;
-        }
-
-        let process = self.process(agent);
-        let machine = &self.machines[agent];
-        let deletions = deletions(&self.stores[machine.region].objects);
-        let context = machine.models.context.clone();
-        let number = self.laws.models.begin(act, agent, self.now_ms, deletions);
-        let work = work::of_act(context, act, number, model, version);
-        self.begin_work(process, work);
-    }
-
-    /// Loses the first file of a version, if another region has all of it.
-    fn lose_file(&mut self, act: Act, path: &str) {
-        let Act::LoseFile { region, .. } = act else {
-            return;
-        };
-        let Some(manifest) = held(&self.stores[region].objects, path) else {
-            return;
-        };
-        let has_other = (0..self.shape.regions)
-            .filter(|other| *other != region)
-            .any(|other| self.holds_whole(other, path, &manifest));
-        if has_other && let Some(file) = manifest.files.first() {
-            let file = file_path(&manifest.model, &manifest.version, &file.path);
-            self.stores[region].objects.lose(&file);
-            self.laws.models.lost.insert((region, path.to_owned()));
-        }
-    }
 }

@@ -1,14 +1,9 @@
 //! The models' part of a region's object store: files, manifests, claims, aliases and deletions.
 
-use crate::mesh::store::Store;
 use rand::{Rng, rngs::StdRng};
 use std::{collections::BTreeMap, sync::Arc};
 
 pub(crate) type Bytes = Arc<[u8]>;
-
-/// A request that outlives its process reaches the store within this time, before the next process
-/// of that agent starts: the next one takes over its claims.
-const WAY_MAX_MS: u64 = 100;
 
 /// An operation on objects.
 #[derive(Debug, Clone)]
@@ -120,7 +115,12 @@ impl Objects {
         self.objects.remove(path);
     }
 
-    fn put(&mut self, path: &str, bytes: Bytes, now_ms: u64) -> Change {
+    /// A random number of this store.
+    pub(super) fn draw(&mut self) -> u64 {
+        self.rng.next_u64()
+    }
+
+    pub(super) fn put(&mut self, path: &str, bytes: Bytes, now_ms: u64) -> Change {
         self.writes += 1;
         let object = Object {
             bytes,
@@ -135,7 +135,7 @@ impl Objects {
         }
     }
 
-    fn delete(&mut self, path: &str) -> Option<Change> {
+    pub(super) fn delete(&mut self, path: &str) -> Option<Change> {
         let before = self.objects.remove(path)?;
         Some(Change {
             path: path.to_owned(),
@@ -143,7 +143,7 @@ impl Objects {
         })
     }
 
-    fn list(&self, prefix: &str) -> Vec<Listed> {
+    pub(super) fn list(&self, prefix: &str) -> Vec<Listed> {
         let listed = self.range(prefix).map(|(path, object)| Listed {
             path: path.clone(),
             tag: object.tag,
@@ -151,69 +151,5 @@ impl Objects {
             modified_ms: object.modified_ms,
         });
         listed.collect()
-    }
-}
-
-impl Store {
-    /// The time from a client to the store.
-    pub(crate) fn way_ms(&mut self) -> u64 {
-        self.way_back_ms().min(WAY_MAX_MS)
-    }
-
-    /// The time from the store to a client.
-    pub(crate) fn way_back_ms(&mut self) -> u64 {
-        (1 + self.objects.rng.next_u64() % 12) * self.slowness()
-    }
-
-    /// Runs an operation on objects. Returns its outcome, and what it changed.
-    pub(crate) fn run_on_objects(
-        &mut self,
-        operation: &Operation,
-        now_ms: u64,
-    ) -> (Outcome, Option<Change>) {
-        let draw = self.objects.rng.next_u64();
-        let fate = self.fate(draw);
-        if fate.is_refused {
-            return (Outcome::Failed, None);
-        }
-
-        let objects = &mut self.objects;
-        let (outcome, change) = match operation {
-            Operation::List(prefixes) => {
-                let listed = prefixes.iter().flat_map(|prefix| objects.list(prefix));
-                (Outcome::Listed(listed.collect(), now_ms), None)
-            }
-            Operation::Get(paths) => {
-                let got = paths.iter().map(|path| objects.get(path).cloned());
-                (Outcome::Got(got.collect()), None)
-            }
-            Operation::Create(path, _) if objects.get(path).is_some() => (Outcome::Exists, None),
-            Operation::Put(..) | Operation::Create(..) if fate.is_forgotten => {
-                (Outcome::Done, None)
-            }
-            Operation::Put(path, bytes) => {
-                let change = objects.put(path, bytes.clone(), now_ms);
-                (Outcome::Done, Some(change))
-            }
-            Operation::Create(path, bytes) => {
-                let change = objects.put(path, bytes.clone(), now_ms);
-                let outcome = match fate.is_repeated {
-                    true => Outcome::Exists,
-                    false => Outcome::Done,
-                };
-                (outcome, Some(change))
-            }
-            Operation::Copy { from, to } => match objects.get(from).cloned() {
-                Some(_) if fate.is_forgotten => (Outcome::Done, None),
-                Some(bytes) => (Outcome::Done, Some(objects.put(to, bytes, now_ms))),
-                None => (Outcome::NotFound, None),
-            },
-            Operation::Delete(path) => (Outcome::Done, objects.delete(path)),
-        };
-
-        match fate.is_reply_lost {
-            true => (Outcome::Failed, change),
-            false => (outcome, change),
-        }
     }
 }

@@ -31,7 +31,7 @@ pub(super) struct Upload {
 
 /// Why a publisher is refused.
 #[derive(Debug)]
-pub(super) enum PublishError {
+pub(crate) enum PublishError {
     /// The version is stored under another name.
     NameTaken(VersionName, VersionSummary),
     /// Another region holds other content under that name.

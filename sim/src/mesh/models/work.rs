@@ -1,8 +1,9 @@
 //! The pieces of work, and how each one's end is reported.
 
 use super::{
-    acts::{Act, upload},
-    context::{Context, WorkError, Worked},
+    act::{Act, upload},
+    context::{Context, Response, WorkError, Worked},
+    objects::Operation,
     publish::PublishError,
 };
 use crate::mesh::node::{Answer, Question, Ticket};
@@ -12,6 +13,15 @@ use regionmesh_protocol::models::{
     manifest::{ModelName, VersionName, VersionSummary},
 };
 use std::pin::Pin;
+
+/// What happens to work.
+#[derive(Debug)]
+pub(crate) enum WorkEvent {
+    /// An operation reaches the store.
+    Run(Ticket, Operation),
+    /// Something that work waits for has happened.
+    Responded(Ticket, Response),
+}
 
 /// How a piece of work ended.
 pub(crate) enum Done {
