@@ -1,6 +1,6 @@
 //! This agent's connections, as published on its status board.
 
-use super::settings::Settings;
+use super::links::Inner;
 use regionmesh_protocol::{identity::AgentId, status::Links};
 use std::{collections::BTreeMap, time::Instant};
 
@@ -12,16 +12,14 @@ pub struct LinkInfo {
     pub since: Instant,
 }
 
-/// The status entry for this agent's connections.
-pub(crate) fn published_links(
-    settings: &Settings,
-    own: &AgentId,
-    links: &BTreeMap<AgentId, LinkInfo>,
-) -> Links {
-    let regions = settings.regions.iter().map(|region| &region.name);
+/// The status entry for this agent's connections. Another agent than a gateway needs none to other
+/// regions.
+pub(crate) fn published_links(inner: &Inner, links: &BTreeMap<AgentId, LinkInfo>) -> Links {
+    let is_gateway = inner.is_gateway();
+    let needed = inner.settings.regions.iter().filter(|_| is_gateway);
     Links::new(
-        &own.region,
-        regions,
+        &inner.id.region,
+        needed.map(|region| &region.name),
         links
             .iter()
             .map(|(agent, link)| (agent, link.round_trip_us)),

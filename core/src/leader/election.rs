@@ -196,8 +196,10 @@ impl Election {
         }
 
         // An agent whose region is not a member (removed, or not added yet) does not lead. Nor does
-        // one whose clock is far off, since a plan's times come from its leader's clock.
-        let may_lead = view.members.contains(&self.me.region) && !view.is_clock_off;
+        // one whose clock is far off, since a plan's times come from its leader's clock, nor one
+        // that reaches the acceptors only through others.
+        let may_lead =
+            view.members.contains(&self.me.region) && !view.is_clock_off && !view.is_indirect;
         if !may_lead
             || view.is_led_well(&self.me.region)
             || self.heard_other(&self.me, now_ms).is_some()

@@ -19,8 +19,11 @@ use regionmesh_protocol::{
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::Arc,
-    time::Instant,
+    time::{Duration, Instant},
 };
+
+/// Gateways are asked for a catalogue after this time: they have to read it first.
+const PASSED_ON: Duration = Duration::from_secs(1);
 
 /// The region's own catalogue.
 #[derive(Debug)]
@@ -58,7 +61,7 @@ impl Peers {
             }
 
             living.insert(agent.region.clone());
-            self.ask_agent(agent, holdings, own, now.monotonic, out);
+            self.ask_agent(agent, holdings, own, view, now.monotonic, out);
         }
 
         let is_alive = |agent: &AgentId| view.board.agents.get(agent).is_some_and(|it| it.is_alive);
@@ -71,6 +74,7 @@ impl Peers {
         agent: &AgentId,
         holdings: &Holdings,
         own: Option<&Own>,
+        view: &View,
         now: Instant,
         out: &mut Vec<Effect>,
     ) {
@@ -101,16 +105,21 @@ impl Peers {
         }
         self.unknown.announced(region, was_known, now);
 
-        let has_just_failed = self
-            .failed
-            .get(region)
-            .is_some_and(|at| now.saturating_duration_since(*at) < RETRY);
-        if !has_just_failed && !self.reading.contains_key(region) {
+        let through = view.through();
+        let failed = self.failed.get(region);
+        let is_due = match failed {
+            Some(at) => now.saturating_duration_since(*at) >= RETRY,
+            None => through.is_empty() || self.unknown.is_older(region, PASSED_ON, now),
+        };
+        if is_due && !self.reading.contains_key(region) {
+            let is_theirs = !through.is_empty() && failed.is_none();
             let announced = (agent.clone(), digest);
             self.reading.insert(region.clone(), announced);
             out.push(Effect::ReadCatalogue {
                 region: region.clone(),
-                from: agent.clone(),
+                digest,
+                through,
+                from: (!is_theirs).then(|| agent.clone()),
             });
         }
     }
@@ -136,7 +145,8 @@ impl Peers {
         catalogue: Arc<Catalogue>,
         out: &mut Vec<Effect>,
     ) {
-        out.push(Effect::PeerCatalogue(region.clone(), catalogue.clone()));
+        let known = Effect::PeerCatalogue(region.clone(), digest, catalogue.clone());
+        out.push(known);
         self.catalogues.insert(region, (digest, catalogue));
         self.changes += 1;
     }

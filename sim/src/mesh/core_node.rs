@@ -189,15 +189,12 @@ impl CoreNode {
         let confirmation = saved
             .as_ref()
             .and_then(|plan| certificate::confirm(&self.config.mesh, id, &*self.key, plan).ok());
-        let core = Core::new(
-            settings,
-            saved,
-            confirmation,
-            self.key.clone(),
-            Arc::new(Keys),
-            turn.now,
-            turn.rng,
-        );
+        let keys = regionmesh_core::Keys {
+            signer: self.key.clone(),
+            verifier: Arc::new(Keys),
+            orders: Arc::new(Keys),
+        };
+        let core = Core::new(settings, saved, confirmation, keys, turn.now, turn.rng);
 
         self.core = Some(core);
         let routes = replication::Input::Routes(Arc::new(NearestFirst));

@@ -105,6 +105,7 @@ impl World {
                 let at_ms = self.at_ms(probe.at);
                 self.queue.push(at_ms, Event::Probe(process, probe));
             }
+            NodeEffect::Gateway(is_gateway) => self.set_gateway(agent, is_gateway),
             NodeEffect::Serve(snapshot) => self.serve(agent, snapshot),
             NodeEffect::Save(plan) => self.machines[agent].disk = Disk { plan: Some(plan) },
             NodeEffect::OrderEnded { ticket, outcome } => self.order_ended(ticket, &outcome),

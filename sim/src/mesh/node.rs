@@ -183,6 +183,8 @@ pub(crate) enum NodeEffect {
     /// Bounds of what the acceptors whose stores this agent writes accept from now on.
     SetBounds(Box<Bounds>),
     Probe(Box<Probe>),
+    /// Whether the agent holds links to other regions from now on.
+    Gateway(bool),
     /// Answer DNS by this from now on; none: answer nothing.
     Serve(Option<DnsSnapshot>),
     /// Keep on the disk.

@@ -67,7 +67,8 @@ impl Shape {
         let mut rng = stream(seed, Purpose::Shape, 0);
         let drawn = [(3, false), (3, false), (3, true), (5, false), (2, true)];
         let (regions, has_witness) = drawn[rng.random_range(0..drawn.len())];
-        let agents = [1, 1, 2, 3][rng.random_range(0..4)];
+        // Of five agents of a region, two hold no links to others.
+        let agents = [1, 1, 1, 1, 2, 2, 3, 5][rng.random_range(0..8)];
         let strategy = match rng.random_range(0..3) {
             0 => Strategy::ActivePassive,
             _ => Strategy::Weighted,

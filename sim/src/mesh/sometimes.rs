@@ -48,6 +48,8 @@ pub(crate) enum Sometimes {
     UserFailed,
     /// A user was sent to another region than before.
     UserMoved,
+    /// An agent began or ceased to hold links to other regions.
+    GatewayChanged,
     /// A link was lost.
     LinkLost,
     /// A packet arrived twice.

@@ -29,6 +29,7 @@ fn view(leader: Option<(Ballot, bool)>, failed: &[&str]) -> ElectionView {
             .map(|region| region.parse().unwrap())
             .collect(),
         is_clock_off: false,
+        is_indirect: false,
     }
 }
 
@@ -213,6 +214,17 @@ fn an_agent_with_a_skewed_clock_votes_but_is_not_a_candidate() {
 
     assert_eq!(asked(&mut election("a/x"), &off), None);
     assert!(grants(&mut election("a/x"), ballot(4, "b/x"), &off, 0));
+}
+
+#[test]
+fn an_agent_that_reaches_other_regions_through_others_votes_but_is_not_a_candidate() {
+    let indirect = ElectionView {
+        is_indirect: true,
+        ..view(None, &[])
+    };
+
+    assert_eq!(asked(&mut election("a/x"), &indirect), None);
+    assert!(grants(&mut election("a/x"), ballot(4, "b/x"), &indirect, 0));
 }
 
 #[test]

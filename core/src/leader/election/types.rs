@@ -64,6 +64,8 @@ pub struct ElectionView {
     /// Whether this agent's clock differs too much from the others' to lead, and one of them may
     /// lead instead.
     pub is_clock_off: bool,
+    /// Whether this agent reaches other regions only through others of its own.
+    pub is_indirect: bool,
 }
 
 impl ElectionView {

@@ -6,6 +6,8 @@
 //! It may have been accepted by a few; a later proposer treats it like any value that it finds. The
 //! value decided before it is committed again.
 //!
+//! The successor of a value that was found in promises is given up for the value itself.
+//!
 //! A value that was found in promises may be committed, so it is not given up as easily. It is
 //! passed over only if the promises show that it never was: each majority contains an acceptor that
 //! promised this ballot without having accepted it, and so never will. The same holds if a majority
@@ -131,6 +133,9 @@ impl Proposer {
     }
 
     fn pass_over(&mut self, now_ms: u64) -> Vec<Effect> {
+        if let Some(effects) = self.fall_back(now_ms) {
+            return effects;
+        }
         let Phase::Leading(leading) = &mut self.phase else {
             return Vec::new();
         };

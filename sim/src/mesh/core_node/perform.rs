@@ -19,6 +19,7 @@ impl CoreNode {
     pub(super) fn perform(&mut self, effect: Effect, turn: &mut Turn<'_>) {
         match effect {
             Effect::WakeAt(at) => turn.out.push(NodeEffect::WakeAt(at)),
+            Effect::Gateways(gateways) => turn.out.push(NodeEffect::Gateway(gateways.is_own)),
             Effect::Gossip(effect) => self.perform_gossip(effect, turn),
             Effect::Health(effect) => perform_health(effect, turn),
             Effect::Leader(effect) => self.perform_leader(effect, turn),

@@ -92,7 +92,7 @@ pub(super) struct Shared {
     /// The manifests, aliases and deletions that were read, with the tags of their objects.
     pub(super) seen: BTreeMap<String, (u64, Bytes)>,
     /// What other regions hold, as last read.
-    pub(super) peers: BTreeMap<RegionName, Arc<Catalogue>>,
+    pub(super) peers: BTreeMap<RegionName, (Digest, Arc<Catalogue>)>,
     /// The own region's catalogue, encoded, as peers read it.
     pub(super) pages: Option<(Digest, Vec<u8>)>,
     /// Files of interrupted fetches by content.

@@ -50,15 +50,26 @@ impl Context {
         }
     }
 
-    /// A region's catalogue: from the agent that published it, else from any of its region.
+    /// A region's catalogue: through agents of our own region that know it, else from the agent
+    /// that published it, else from any of its region.
     pub(super) async fn read_catalogue(
         &self,
-        region: RegionName,
-        from: AgentId,
+        region: &RegionName,
+        digest: Digest,
+        through: Vec<AgentId>,
+        from: Option<AgentId>,
     ) -> Worked<(Digest, Arc<Catalogue>)> {
-        let mut learnt = self.learn(Peer::Agent(from)).await;
-        if learnt.is_err() {
-            learnt = self.learn(Peer::Region(region)).await;
+        let mut learnt = Err(WorkError::Peer("no agent could be asked".into()));
+        for gateway in through {
+            if learnt.is_err() {
+                learnt = self.learn(Peer::Agent(gateway), Some(digest)).await;
+            }
+        }
+        if let Some(from) = from.filter(|_| learnt.is_err()) {
+            learnt = self.learn(Peer::Agent(from), None).await;
+            if learnt.is_err() {
+                learnt = self.learn(Peer::Region(region.clone()), None).await;
+            }
         }
 
         let (digest, catalogue) = learnt?;
@@ -66,9 +77,10 @@ impl Context {
         Ok((digest, Arc::new(catalogue)))
     }
 
-    async fn learn(&self, from: Peer) -> Worked<(Digest, Catalogue)> {
+    /// The catalogue of a peer's region, or the one with a digest.
+    async fn learn(&self, from: Peer, only: Option<Digest>) -> Worked<(Digest, Catalogue)> {
         let request = PeerRequest::CataloguePage {
-            digest: None,
+            digest: only,
             offset: 0,
         };
         let question = Question::Request(Box::new(request));
@@ -81,6 +93,9 @@ impl Context {
             PeerReply::CataloguePage { digest, bytes, .. } => (digest, bytes),
             other => return Err(WorkError::Peer(format!("{other:?}"))),
         };
+        if only.is_some_and(|only| only != digest) {
+            return Err(WorkError::Peer("the catalogue is not known".into()));
+        }
         if Digest::of(&document) != digest {
             self.count(Sometimes::WrongBytes);
             return Err(WorkError::Peer("not the announced catalogue".into()));

@@ -28,8 +28,8 @@ impl World {
                 let pages = document.map(|document| (Digest::of(&document), document));
                 context.with(|it| it.pages = pages);
             }
-            Effect::PeerCatalogue(region, catalogue) => {
-                context.with(|it| it.peers.insert(region, catalogue));
+            Effect::PeerCatalogue(region, digest, catalogue) => {
+                context.with(|it| it.peers.insert(region, (digest, catalogue)));
             }
             Effect::Notice(notice) => self.replication_noticed(agent, &notice),
             effect => {

@@ -129,7 +129,7 @@ impl Context {
         let content = manifest.content();
         let differs = self.with(|it| {
             let mut peers = it.peers.values();
-            peers.any(|peer| {
+            peers.any(|(_, peer)| {
                 let held = peer.version(&manifest.model, &manifest.version);
                 held.is_some_and(|held| held.content != content)
             })

@@ -41,7 +41,7 @@ impl Context {
         match question {
             Question::Bulk(request) => self.serve_bulk(*request).await,
             Question::Request(request) => match *request {
-                PeerRequest::CataloguePage { .. } => self.page(),
+                PeerRequest::CataloguePage { digest, .. } => self.page(digest),
                 PeerRequest::Publication(published) => {
                     let rival = self.conflicting_version(&published).await;
                     reply(match rival {
@@ -55,8 +55,15 @@ impl Context {
         }
     }
 
-    fn page(&self) -> Answer {
-        let pages = self.with(|it| it.pages.clone());
+    /// The catalogue with the requested digest, if it is known; else the region's own.
+    fn page(&self, asked: Option<Digest>) -> Answer {
+        let pages = self.with(|it| {
+            let own = it.pages.clone()?;
+            let mut others = it.peers.values();
+            let other = others.find(|(known, _)| asked == Some(*known));
+            let other = other.and_then(|(_, known)| codec::encode_document(&**known).ok());
+            Some(other.map_or(own, |document| (Digest::of(&document), document)))
+        });
         reply(match pages {
             Some((digest, document)) => PeerReply::CataloguePage {
                 digest,

@@ -45,8 +45,13 @@ pub(super) fn of_effect(context: Context, effect: Effect) -> Work {
     let input = async move {
         match effect {
             Effect::Scan => Input::Scanned(reported(context.scan().await)),
-            Effect::ReadCatalogue { region, from } => {
-                let read = context.read_catalogue(region.clone(), from).await;
+            Effect::ReadCatalogue {
+                region,
+                digest,
+                through,
+                from,
+            } => {
+                let read = context.read_catalogue(&region, digest, through, from).await;
                 Input::PeerCatalogue(region, reported(read))
             }
             Effect::Converge(actions) => {

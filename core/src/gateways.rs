@@ -1,0 +1,108 @@
+//! Which agents of a region hold links to other regions, so that their number does not grow with
+//! the region's agents.
+//!
+//! These are the observers ([`crate::health`]), with the leader among them if it is of this region.
+//! The other agents follow the board through them, do no work that needs other regions, and don't
+//! stand for election. An agent that reaches none of its region's gateways is one itself.
+
+use regionmesh_protocol::identity::AgentId;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// The gateways of an agent's region, as that agent sees them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Gateways {
+    /// Whether this agent is one.
+    pub is_own: bool,
+    /// The other ones.
+    pub others: BTreeSet<AgentId>,
+}
+
+impl Default for Gateways {
+    /// Of an agent that knows no other.
+    fn default() -> Self {
+        Self {
+            is_own: true,
+            others: BTreeSet::new(),
+        }
+    }
+}
+
+impl Gateways {
+    /// `observers`: those of the region of agent `own`. `links`: the connected agents.
+    pub(crate) fn choose(
+        own: &AgentId,
+        observers: &[AgentId],
+        leader: Option<&AgentId>,
+        links: &BTreeMap<AgentId, u64>,
+    ) -> Self {
+        let leader =
+            leader.filter(|leader| leader.region == own.region && !observers.contains(leader));
+        let places = observers
+            .len()
+            .saturating_sub(usize::from(leader.is_some()));
+        let (own, others): (Vec<_>, Vec<_>) = observers
+            .iter()
+            .take(places)
+            .chain(leader)
+            .partition(|agent| *agent == own);
+
+        let is_linked = others.iter().any(|agent| links.contains_key(*agent));
+        Self {
+            is_own: !own.is_empty() || !is_linked,
+            others: others.into_iter().cloned().collect(),
+        }
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    fn agent(name: &str) -> AgentId {
+        name.parse().unwrap()
+    }
+
+    fn choose(own: &str, observers: &[&str], leader: Option<&str>, links: &[&str]) -> Gateways {
+        let agents: Vec<AgentId> = observers.iter().copied().map(agent).collect();
+        let leader = leader.map(agent);
+        let links = links.iter().map(|name| (agent(name), 1_000)).collect();
+        Gateways::choose(&agent(own), &agents, leader.as_ref(), &links)
+    }
+
+    fn others(gateways: &Gateways) -> Vec<String> {
+        gateways.others.iter().map(ToString::to_string).collect()
+    }
+
+    #[test]
+    fn observers_are_gateways() {
+        let observers = ["a/1", "a/2", "a/3"];
+        let observer = choose("a/2", &observers, None, &["a/1", "b/1"]);
+        assert!(observer.is_own);
+        assert_eq!(others(&observer), ["a/1", "a/3"]);
+
+        let other = choose("a/4", &observers, None, &["a/1"]);
+        assert!(!other.is_own);
+        assert_eq!(others(&other), observers);
+    }
+
+    #[test]
+    fn a_leader_takes_the_place_of_the_last_observer_of_its_own_region() {
+        let observers = ["a/1", "a/2", "a/3"];
+        let leader = choose("a/4", &observers, Some("a/4"), &["a/1"]);
+        assert!(leader.is_own);
+        assert_eq!(others(&leader), ["a/1", "a/2"]);
+        assert!(!choose("a/3", &observers, Some("a/4"), &["a/1"]).is_own);
+
+        assert!(choose("a/3", &observers, Some("b/4"), &["a/1"]).is_own);
+        assert!(choose("a/3", &observers, Some("a/1"), &["a/1"]).is_own);
+    }
+
+    #[test]
+    fn an_agent_that_reaches_no_gateway_is_one() {
+        let observers = ["a/1", "a/2", "a/3"];
+        let alone = choose("a/4", &observers, None, &["a/5", "b/1"]);
+        assert!(alone.is_own);
+        assert_eq!(others(&alone), observers);
+    }
+}
