@@ -41,8 +41,11 @@ pub(super) struct Peers {
     pub(super) unknown: UnknownCatalogues,
     /// When reading a region's catalogue last failed.
     failed: BTreeMap<RegionName, Instant>,
-    /// Regions whose catalogue is being read.
-    reading: BTreeSet<RegionName>,
+    /// Regions whose catalogue is being read: from whom, and what that agent announced.
+    reading: BTreeMap<RegionName, (AgentId, Digest)>,
+    /// What was read of what agents announced. Those of one region read its store at different
+    /// times: what one of them announced before is no news after what another announced since.
+    done: BTreeMap<AgentId, Digest>,
 }
 
 impl Peers {
@@ -58,13 +61,15 @@ impl Peers {
             }
 
             living.insert(agent.region.clone());
-            self.ask_region(agent, holdings, own, view, now.monotonic, out);
+            self.ask_agent(agent, holdings, own, view, now.monotonic, out);
         }
 
+        let is_alive = |agent: &AgentId| view.board.agents.get(agent).is_some_and(|it| it.is_alive);
+        self.done.retain(|agent, _| is_alive(agent));
         self.unknown.retain(&living);
     }
 
-    fn ask_region(
+    fn ask_agent(
         &mut self,
         agent: &AgentId,
         holdings: &Holdings,
@@ -81,14 +86,19 @@ impl Peers {
             return;
         };
 
+        if self.done.get(agent) == Some(&digest) {
+            return;
+        }
         let known = self.catalogues.get(region);
         if known.is_some_and(|(known, _)| *known == digest) {
+            self.done.insert(agent.clone(), digest);
             return;
         }
         let was_known = known.is_some();
 
         // It holds the same as this region or a known one: no need to read it.
         if let Some(same) = self.catalogue_of(digest, own) {
+            self.done.insert(agent.clone(), digest);
             self.unknown.learnt(region);
             self.remember(region.clone(), digest, same, out);
             return;
@@ -101,8 +111,10 @@ impl Peers {
             Some(at) => now.saturating_duration_since(*at) >= RETRY,
             None => through.is_empty() || self.unknown.is_older(region, PASSED_ON, now),
         };
-        if is_due && self.reading.insert(region.clone()) {
+        if is_due && !self.reading.contains_key(region) {
             let is_theirs = !through.is_empty() && failed.is_none();
+            let announced = (agent.clone(), digest);
+            self.reading.insert(region.clone(), announced);
             out.push(Effect::ReadCatalogue {
                 region: region.clone(),
                 digest,
@@ -147,9 +159,12 @@ impl Peers {
         now: Now,
         out: &mut Vec<Effect>,
     ) -> bool {
-        self.reading.remove(&region);
+        let asked = self.reading.remove(&region);
         match learnt {
             Ok((digest, catalogue)) => {
+                // If it is another, it changed meanwhile, or another agent sent it.
+                let asked = asked.filter(|(_, announced)| *announced == digest);
+                self.done.extend(asked);
                 self.failed.remove(&region);
                 self.unknown.learnt(&region);
                 self.remember(region, digest, catalogue, out);
@@ -213,18 +228,15 @@ impl Peers {
             .collect()
     }
 
-    /// The regions that hold this version with this content.
-    pub(super) fn holders(&self, version: &VersionSummary) -> Vec<RegionName> {
-        let holds = |peer: &Catalogue| {
-            peer.version(&version.model, &version.version)
-                .is_some_and(|held| held.content == version.content)
-        };
-
-        self.catalogues
-            .iter()
-            .filter(|(_, (_, peer))| holds(peer))
-            .map(|(region, _)| region.clone())
-            .collect()
+    /// The regions that hold this version with this content, and how they know it.
+    pub(super) fn holders(
+        &self,
+        version: &VersionSummary,
+    ) -> impl Iterator<Item = (&RegionName, &VersionSummary)> {
+        self.catalogues.iter().filter_map(|(region, (_, peer))| {
+            let held = peer.version(&version.model, &version.version)?;
+            (held.content == version.content).then_some((region, held))
+        })
     }
 
     pub(super) fn tombstones(&self) -> impl Iterator<Item = &Tombstone> {

@@ -1,6 +1,8 @@
 //! The decisions of single agents, then the laws of whole regions.
 
+mod equal;
 mod laws;
+mod several;
 mod world;
 
 use super::{settings::RETRY, *};

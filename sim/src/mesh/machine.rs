@@ -2,6 +2,7 @@
 
 use super::{
     event::Process,
+    models::running::Models,
     node::{Disk, DnsSnapshot, Node, Ticket},
     slots::Slots,
 };
@@ -42,6 +43,7 @@ pub(crate) struct Machine {
     pub(crate) next_ticket: Ticket,
     pub(crate) own_slots: Slots,
     pub(crate) witness_slots: Slots,
+    pub(crate) models: Models,
     /// What it answers DNS by.
     pub(crate) serves: Option<DnsSnapshot>,
     /// The plan that it must not fall behind.
@@ -53,6 +55,7 @@ pub(crate) struct Machine {
 impl Machine {
     pub(crate) fn new(id: AgentId, region: usize, rng: StdRng) -> Self {
         Self {
+            models: Models::new(id.clone()),
             id,
             region,
             life: 0,
@@ -102,6 +105,7 @@ impl Machine {
         self.paused_until_ms = 0;
         self.calls.clear();
         self.asked.clear();
+        self.models.stop();
         self.serves = None;
         self.leads = None;
     }

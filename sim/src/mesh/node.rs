@@ -9,6 +9,7 @@ use regionmesh_core::{
     now::Now,
     planning::{Strategy, freeze::LocalAnswer, judging::Objection},
     recovery::ramp::RecoveryPolicy,
+    replication,
     slots::Proposal,
 };
 use regionmesh_protocol::{
@@ -19,7 +20,7 @@ use regionmesh_protocol::{
         ballot::{Ballot, Bounds, Stamp},
     },
     status::condition::Condition,
-    wire::{OrderRefusal, PeerReply, PeerRequest},
+    wire::{BulkReply, BulkRequest, OrderRefusal, PeerReply, PeerRequest},
 };
 use std::{net::IpAddr, sync::Arc, time::Instant};
 
@@ -43,6 +44,8 @@ pub(crate) struct NodeConfig {
     pub(crate) recovery: RecoveryPolicy,
     pub(crate) max_out: u16,
     pub(crate) ttl_ms: u64,
+    /// How often it reads its region's store.
+    pub(crate) rescan_ms: u64,
     /// Its key is stolen.
     pub(crate) is_liar: bool,
 }
@@ -75,6 +78,8 @@ pub(crate) enum Question {
     /// A board exchange.
     Exchange(Vec<u8>),
     Request(Box<PeerRequest>),
+    /// A manifest, or bytes of a file.
+    Bulk(Box<BulkRequest>),
 }
 
 /// The answer to a [`Question`].
@@ -82,6 +87,7 @@ pub(crate) enum Question {
 pub(crate) enum Answer {
     Exchange(Vec<u8>),
     Reply(Box<PeerReply>),
+    Bulk(BulkReply, Vec<u8>),
 }
 
 /// Why a question has no answer.
@@ -143,6 +149,8 @@ pub(crate) enum NodeInput {
         ticket: Ticket,
         order: Box<Order>,
     },
+    /// What became of a [`NodeEffect::Replication`], or of the region's store.
+    Replication(Box<replication::Input>),
 }
 
 /// What an agent wants done.
@@ -185,6 +193,8 @@ pub(crate) enum NodeEffect {
         ticket: Ticket,
         outcome: Box<Result<CommittedPlan, OrderRefusal>>,
     },
+    /// Read, change or copy models.
+    Replication(Box<replication::Effect>),
     Notice(Notice),
 }
 
