@@ -390,7 +390,6 @@ impl Mesh {
         let reply = AcceptorReply::Unjustified {
             stamp: stamp.clone(),
             why: objection.to_string(),
-            is_final: objection.is_final(),
         };
         Some(AcceptorAnswer {
             incarnation,
