@@ -78,7 +78,7 @@ impl Leader {
         self.publish_plan_clock(turn);
 
         self.hold(plan, turn);
-        self.use_orders(plan, turn.now.unix_ms);
+        self.judging.learned(plan, turn.now);
         self.trust.is_plan_confirmed = is_confirmed;
         self.report_unknown_addresses(plan, turn);
         self.report_members(

@@ -76,11 +76,14 @@ impl Judge {
                 .collect(),
             doubtful: BTreeSet::new(),
             orders: Vec::new(),
+            order_ages: BTreeMap::new(),
+            steps: BTreeMap::new(),
             expired: Vec::new(),
             proposer: &self.proposer,
             well_ms: BTreeMap::new(),
             own: (&self.proposer, Incarnation(0)),
             times: Times::Measured,
+            load_rps: None,
             now_ms: world.now_ms,
         }
     }
