@@ -308,6 +308,14 @@ impl TrafficState {
 }
 
 impl RegionPlan {
+    /// Whether it is neither out nor on its way back.
+    pub fn is_in_service(&self) -> bool {
+        matches!(
+            self.traffic_state,
+            TrafficState::Serving | TrafficState::Reduced | TrafficState::Limited { .. }
+        )
+    }
+
     /// Whether automation took it out and has not let it back in.
     pub fn is_taken_out(&self) -> bool {
         self.absence == Some(Absence::Failed)

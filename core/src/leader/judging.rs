@@ -142,6 +142,7 @@ impl Leader {
             orders: self.unused_orders(plan, proposal, now),
             order_ages,
             steps: self.judging.step_ages(now),
+            away: self.judging.away.clone(),
             expired: expired.cloned().collect(),
             proposer: &proposal.stamp.ballot.agent.region,
             well_ms: well_ms.collect(),
@@ -196,7 +197,10 @@ impl Leader {
 
         let runs_ms = millis(now.monotonic.saturating_duration_since(self.started));
         let started_ms = now.unix_ms.saturating_sub(runs_ms);
-        ended.into_iter().min().map(|oldest_ms| oldest_ms.min(started_ms))
+        ended
+            .into_iter()
+            .min()
+            .map(|oldest_ms| oldest_ms.min(started_ms))
     }
 
     /// The load of the whole mesh, if this agent has measured that of each region for a while.

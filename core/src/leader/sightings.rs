@@ -3,11 +3,11 @@
 use super::proof::REMEMBERED_MAX;
 use crate::{
     now::{Now, millis},
-    planning::judging::{Age, ESTIMATE_MS},
+    planning::judging::{Age, ESTIMATE_MS, leavers},
 };
 use regionmesh_protocol::{
     identity::RegionName,
-    plan::{CommittedPlan, Order, Plan, TrafficState},
+    plan::{Absence, CommittedPlan, Order, OverrideKind, Plan, TrafficState},
     register::ballot::Stamp,
     wire::MAX_AGE_S,
 };
@@ -33,6 +33,9 @@ pub(super) struct Sightings {
     pub(super) not_down: BTreeMap<RegionName, Instant>,
     /// When its verdict was last that it drains.
     pub(super) drained: BTreeMap<RegionName, Instant>,
+    /// Regions that left their service for no reason that this agent knew, and that the plan does
+    /// not count as taken out.
+    pub(super) away: BTreeSet<RegionName>,
     /// Orders that committed plans named, by their nonces.
     pub(super) used: BTreeMap<[u8; 16], Used>,
     /// When the orders of the plan were given, if this agent learned of them at that time.
@@ -51,11 +54,34 @@ pub(super) struct Used {
 }
 
 impl Sightings {
-    /// Remembers what begins with a committed plan.
-    pub(super) fn learned(&mut self, committed: &CommittedPlan, now: Now) {
+    /// Remembers what begins with a committed plan that follows `before`.
+    pub(super) fn learned(&mut self, before: Option<&Plan>, committed: &CommittedPlan, now: Now) {
+        if let Some(before) = before {
+            self.note_leavers(before, &committed.plan);
+        }
         self.use_orders(committed, now.unix_ms);
         self.note_orders(&committed.plan, now);
         self.note_steps(&committed.plan, now);
+    }
+
+    fn note_leavers(&mut self, before: &Plan, plan: &Plan) {
+        let is_excused = |name: &RegionName, absence: Option<Absence>| match absence {
+            Some(Absence::Draining) => self.drained.contains_key(name),
+            Some(Absence::Ordered) => plan
+                .override_of(Some(name))
+                .is_some_and(|order| order.kind == OverrideKind::Drain),
+            _ => false,
+        };
+        let left = leavers(before, plan)
+            .filter(|(name, after)| !after.is_taken_out() && !is_excused(name, after.absence))
+            .map(|(name, _)| name.clone());
+        let left: BTreeSet<RegionName> = left.collect();
+
+        self.away.extend(left);
+        self.away.retain(|name| {
+            let part = plan.regions.get(name);
+            part.is_some_and(|part| !part.is_in_service() && !part.is_taken_out())
+        });
     }
 
     /// Remembers the orders of a committed plan: none of them counts for a later one.

@@ -8,8 +8,8 @@
 //!
 //! - A region loses traffic only by an order of an operator, by its own wish, or if this agent does
 //!   not see it clearly healthy. It gets traffic only step by step, and not while this agent sees
-//!   it clearly down, unless no other region is left. At most `max_out` are taken out, and what is
-//!   out keeps the reason for it from plan to plan.
+//!   it clearly down, unless no other region is left. At most `max_out` are taken out,
+//!   under whatever name.
 //! - Weights follow from the traffic states, and from the declared capacities: an agent computes
 //!   them again.
 //! - An override begins or ends only by an order whose proof is valid and not used before, or when
@@ -39,6 +39,7 @@ mod moves;
 mod orders;
 mod shares;
 
+pub(crate) use exits::leavers;
 pub(crate) use grounds::ESTIMATE_MS;
 pub use grounds::{Age, Grounds, Objection, Sight, Times};
 

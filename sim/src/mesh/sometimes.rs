@@ -60,6 +60,14 @@ pub(crate) enum Sometimes {
     ThiefElected,
     /// A value that was found in a promise was passed over.
     ValuePassedOver,
+    /// An elected thief proposed a region's absence for a reason that does not count.
+    AbsenceForged,
+    /// It proposed a plan whose orders end early or late.
+    TimesForged,
+    /// It proposed to carry out an order again.
+    OrderReplayed,
+    /// It proposed a plan without the orders in effect.
+    OrderDropped,
 }
 
 impl Sometimes {
@@ -67,7 +75,14 @@ impl Sometimes {
     pub(crate) fn needs_liar(self) -> bool {
         matches!(
             self,
-            Self::PlanObjected | Self::PlanDropped | Self::ThiefElected | Self::ValuePassedOver
+            Self::PlanObjected
+                | Self::PlanDropped
+                | Self::ThiefElected
+                | Self::ValuePassedOver
+                | Self::AbsenceForged
+                | Self::TimesForged
+                | Self::OrderReplayed
+                | Self::OrderDropped
         )
     }
 }

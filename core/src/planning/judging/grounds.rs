@@ -78,6 +78,9 @@ pub struct Grounds<'a> {
     pub order_ages: BTreeMap<[u8; 16], Age>,
     /// The steps of the ramp on which this agent saw regions begin, and how long ago.
     pub steps: BTreeMap<RegionName, (usize, Age)>,
+    /// Regions that left their service for no reason that this agent knew, and that the last plan
+    /// does not count as taken out.
+    pub away: BTreeSet<RegionName>,
     /// Overrides of the last plan that have expired.
     pub expired: Vec<Override>,
     /// The region of the proposer.

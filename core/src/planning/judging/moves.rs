@@ -130,13 +130,10 @@ fn check_move(moved: &Move<'_>, grounds: &Grounds<'_>) -> Result<(), Objection> 
     let sight = grounds.sight(moved.name);
 
     if after < before {
-        // The ramp leads back only: no region goes to it from its service.
-        let is_demoted = is_in(moved.before)
-            && matches!(moved.after.traffic_state, TrafficState::Ramping { .. });
         let drains = moved.is_drained
             || (moved.after.absence == Some(Absence::Draining) && may_drain(moved.name, grounds));
         let is_doubted = matches!(sight, Sight::Doubted | Sight::Unsure | Sight::Down);
-        if !is_demoted && (drains || is_doubted || is_canary_step(moved, grounds)) {
+        if drains || is_doubted || is_canary_step(moved, grounds) {
             return Ok(());
         }
         return Err(Objection::TakesTraffic(moved.name.clone()));
@@ -224,28 +221,10 @@ fn is_gradual(
     }
 }
 
-/// Whether the region is neither out nor on its way back.
-pub(super) fn is_in(part: &RegionPlan) -> bool {
-    matches!(
-        part.traffic_state,
-        TrafficState::Serving | TrafficState::Reduced | TrafficState::Limited { .. }
-    )
-}
-
-/// Whether earlier failures are forgotten before their time, or a step is held for less: both
-/// decide how long the region's return takes.
+/// Whether earlier failures, which lengthen the cool-down, are forgotten before their time.
 fn forgets_failures(before: &RegionPlan, after: &RegionPlan, grounds: &Grounds<'_>) -> bool {
     let forget_ms = grounds.settings.recovery.forget_flaps_ms;
-    let may_forget = after.traffic_state == TrafficState::Serving
-        && grounds.at_most_ms(before.failed_ms) >= forget_ms;
-    let step = |part: &RegionPlan| match part.traffic_state {
-        TrafficState::Ramping { step, .. } => Some(step),
-        _ => None,
-    };
-    let is_same_step = step(before).is_some() && step(before) == step(after);
-
-    after.flaps < before.flaps && !may_forget
-        || is_same_step && after.hold_doublings < before.hold_doublings
+    after.flaps < before.flaps && grounds.at_most_ms(before.failed_ms) < forget_ms
 }
 
 /// An address that works is not left out.

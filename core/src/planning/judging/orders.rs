@@ -74,8 +74,8 @@ fn check_override(
         return if is_kept { Ok(()) } else { Err(unproven()) };
     };
 
-    let is_new = grounds.orders.contains(&order)
-        && !base.is_some_and(|base| base.orders.contains(order));
+    let is_new =
+        grounds.orders.contains(&order) && !base.is_some_and(|base| base.orders.contains(order));
     if !is_new && before.is_none() {
         return Err(unproven());
     }

@@ -78,6 +78,7 @@ impl Judge {
             orders: Vec::new(),
             order_ages: BTreeMap::new(),
             steps: BTreeMap::new(),
+            away: BTreeSet::new(),
             expired: Vec::new(),
             proposer: &self.proposer,
             well_ms: BTreeMap::new(),
