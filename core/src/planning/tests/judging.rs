@@ -12,6 +12,8 @@ use crate::{
 use regionmesh_protocol::register::members::{Incarnation, MemberChange, Members};
 use std::collections::{BTreeMap, BTreeSet};
 
+mod theft;
+
 /// An agent with the same configuration and the same verdicts as the leader, whose verdicts are
 /// not new.
 struct Judge {
