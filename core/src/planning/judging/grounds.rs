@@ -138,8 +138,6 @@ pub enum Objection {
     TooManyOut { out: usize, max_out: u16 },
     #[error("{0} would be out for a reason that it has not")]
     FalseAbsence(RegionName),
-    #[error("the failures of {0} would be forgotten early")]
-    ForgetsFailures(RegionName),
     #[error("{0} would not be answered with an address that works")]
     DropsAddress(RegionName),
     #[error("the weights don't follow from the traffic states and this agent's configuration")]

@@ -41,9 +41,6 @@ pub(super) fn check(
         let before = base.and_then(|base| base.regions.get(name));
         if let Some(before) = before {
             check_addresses(name, before, after, grounds)?;
-            if forgets_failures(before, after, grounds) {
-                return Err(Objection::ForgetsFailures(name.clone()));
-            }
         }
 
         let own = Orders::of(&next.overrides, name);
@@ -219,12 +216,6 @@ fn is_gradual(
         (RampMove::Step(most), TrafficState::Ramping { step, .. }) => *step <= most,
         _ => false,
     }
-}
-
-/// Whether earlier failures, which lengthen the cool-down, are forgotten before their time.
-fn forgets_failures(before: &RegionPlan, after: &RegionPlan, grounds: &Grounds<'_>) -> bool {
-    let forget_ms = grounds.settings.recovery.forget_flaps_ms;
-    after.flaps < before.flaps && grounds.at_most_ms(before.failed_ms) < forget_ms
 }
 
 /// An address that works is not left out.

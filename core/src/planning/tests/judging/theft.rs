@@ -246,20 +246,6 @@ fn a_step_of_the_ramp_lasts_as_long_as_this_agent_has_seen() {
 }
 
 #[test]
-fn failures_are_not_forgotten_early() {
-    let mut world = World::of(&THREE, Strategy::Weighted);
-    world.judge("b", Condition::Failed);
-    world.judge("b", Condition::Healthy);
-    let mut next = world.plan.clone().unwrap();
-    next.regions.get_mut(&name("b")).unwrap().flaps = 0;
-
-    let refused = Some(Objection::ForgetsFailures(name("b")));
-    assert_eq!(objection(&world, &next), refused);
-    world.now_ms += 10 * MINUTE;
-    assert_eq!(objection(&world, &next), None);
-}
-
-#[test]
 fn a_failed_region_keeps_only_what_the_others_have_no_headroom_for() {
     let mut world = World::of(&["a", "b", "c", "d"], Strategy::Weighted);
     for region in ["a", "b", "c", "d"] {
