@@ -30,7 +30,7 @@ mod types;
 
 pub use types::{Acceptors, Effect, NoJoin, ProposerError, ProposerSettings, StepDown};
 
-use leading::{Leading, Pending};
+use leading::{Leading, Objection, Pending};
 use preparing::Preparing;
 use regionmesh_protocol::{
     identity::RegionName,
@@ -278,10 +278,14 @@ impl Proposer {
             AcceptorReply::Votes { register } => self.joined(from, Err(NoJoin::Votes(register))),
             // Its agent asks the others; until then the request is repeated.
             AcceptorReply::TooFar(_) | AcceptorReply::Undecided(_) => Vec::new(),
-            AcceptorReply::Unjustified { stamp, why } => {
+            AcceptorReply::Unjustified {
+                stamp,
+                why,
+                is_final,
+            } => {
                 let printable = why.chars().filter(|letter| !letter.is_control());
                 let why = printable.take(WHY_MAX).collect();
-                self.objected(from, stamp, why, now_ms)
+                self.objected(from, stamp, Objection { why, is_final }, now_ms)
             }
         }
     }

@@ -42,6 +42,7 @@ impl<T: Clone + PartialEq, E> SlotMachine<T, E> {
         let reply = AcceptorReply::Unjustified {
             stamp: stamp.clone(),
             why: objection.to_string(),
+            is_final: objection.is_final(),
         };
         end(Ok(answer(&seen.state, reply)), turn);
     }

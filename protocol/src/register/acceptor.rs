@@ -317,6 +317,8 @@ pub enum AcceptorReply {
         stamp: Stamp,
         /// Why, in words.
         why: String,
+        /// Whether no honest agent ever accepted it.
+        is_final: bool,
     },
 }
 

@@ -13,6 +13,14 @@ use regionmesh_protocol::{
 };
 use std::collections::{BTreeMap, BTreeSet};
 
+/// What the agent of an acceptor has against a value.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Objection {
+    pub(super) why: String,
+    /// Whether no honest agent ever accepted it.
+    pub(super) is_final: bool,
+}
+
 /// A value on its way to a majority.
 #[derive(Debug, Clone)]
 pub(super) struct Pending {
@@ -23,8 +31,8 @@ pub(super) struct Pending {
     pub(super) accepted: BTreeSet<Incarnation>,
     /// The signatures of those that have one.
     acceptances: BTreeMap<RegionName, Acceptance>,
-    /// Of those whose agents objected last, and why.
-    pub(super) objections: BTreeMap<RegionName, String>,
+    /// Of those whose agents objected last.
+    pub(super) objections: BTreeMap<RegionName, Objection>,
     pub(super) since_ms: u64,
     /// Whether it is the value decided last, after another was given up.
     pub(super) is_repeated: bool,
@@ -58,6 +66,16 @@ impl Pending {
             open <= members.len() / 2
         };
         is_short(&self.members) || is_short(&self.value.members)
+    }
+
+    /// Whether a majority says that no honest agent ever accepted it.
+    pub(super) fn is_impossible(&self) -> bool {
+        let names = self.members.acceptors.keys();
+        let against = names.filter(|name| {
+            let objection = self.objections.get(*name);
+            objection.is_some_and(|objection| objection.is_final)
+        });
+        against.count() > self.members.len() / 2
     }
 
     pub(super) fn add(&mut self, incarnation: Incarnation, acceptance: Option<Acceptance>) {

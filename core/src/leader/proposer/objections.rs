@@ -8,12 +8,12 @@
 //!
 //! A value that was found in promises may be committed, so it is not given up as easily. It is
 //! passed over only if the promises show that it never was: each majority contains an acceptor that
-//! promised this ballot without having accepted it, and so never will. If too few answer to show
-//! that, it is passed over too, after a while, provided that no order and no change of members can
-//! be lost: what automation decided is decided again, from the same observations, and the value's
-//! number is not used again. So what a thief lets its acceptor claim to have accepted delays an
-//! election, and does not stop it. Objections alone prove nothing: an agent with an old token finds
-//! no order proven.
+//! promised this ballot without having accepted it, and so never will. The same holds if a majority
+//! finds an order in it that no operator gave: then at least one honest agent would have had to
+//! accept what it never accepts. If too few answer to show that, it is passed over too, after a
+//! while, provided that no order and no change of members can be lost: what automation decided is
+//! decided again, from the same observations, and the value's number is not used again. So what a
+//! thief lets its acceptor claim to have accepted delays an election, and does not stop it.
 //!
 //! The latest value below it takes its place, of those found and of the one that this agent knows
 //! to be committed; an acceptor holds only the last value that it accepted. What is known to be
@@ -21,7 +21,7 @@
 
 use super::{
     Phase, Proposer,
-    leading::Pending,
+    leading::{Objection, Pending},
     types::{Effect, StepDown},
 };
 use regionmesh_protocol::{
@@ -40,7 +40,7 @@ impl Proposer {
         &mut self,
         from: &RegionName,
         stamp: Stamp,
-        why: String,
+        objection: Objection,
         now_ms: u64,
     ) -> Vec<Effect> {
         let Phase::Leading(leading) = &mut self.phase else {
@@ -50,8 +50,9 @@ impl Proposer {
         let Some(pending) = pending.filter(|pending| pending.stamp == stamp) else {
             return Vec::new();
         };
-        let is_news = pending.objections.get(from) != Some(&why);
-        pending.objections.insert(from.clone(), why.clone());
+        let why = objection.why.clone();
+        let is_news = pending.objections.get(from) != Some(&objection);
+        pending.objections.insert(from.clone(), objection);
 
         let wait_ms = self.settings.objection_retry_ms.min(self.settings.retry_ms);
         let asked_ms = now_ms.saturating_sub(self.settings.retry_ms - wait_ms);
@@ -155,7 +156,8 @@ impl Proposer {
             && next
                 .as_ref()
                 .is_some_and(|(_, lower)| pending.value.has_orders_of(lower));
-        let is_refuted = leading.was_never_committed(&repeated, &members);
+        let is_refuted =
+            pending.is_impossible() || leading.was_never_committed(&repeated, &members);
         if !is_expendable && !is_refuted {
             return self.ask_for_promises(now_ms);
         }

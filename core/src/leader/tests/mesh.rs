@@ -390,6 +390,7 @@ impl Mesh {
         let reply = AcceptorReply::Unjustified {
             stamp: stamp.clone(),
             why: objection.to_string(),
+            is_final: objection.is_final(),
         };
         Some(AcceptorAnswer {
             incarnation,

@@ -20,6 +20,7 @@ fn converge_judged(
         objects.then(|| AcceptorReply::Unjustified {
             stamp: stamp.clone(),
             why: "why".into(),
+            is_final: false,
         })
     })
 }
