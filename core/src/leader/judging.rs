@@ -131,6 +131,7 @@ impl Leader {
         let known_orders = known.into_iter().flat_map(|(known, _)| &known.orders);
         let is_clock_right = !self.clocks.own.is_doubtful();
         let all_orders = plan.orders.iter().chain(known_orders);
+        let (orders, stale) = self.proven_orders(plan, proposal, now);
         let order_ages = self.judging.order_ages(all_orders, is_clock_right, now);
 
         Grounds {
@@ -139,7 +140,8 @@ impl Leader {
             sights: plan.regions.keys().map(sight).collect(),
             draining: self.draining(now.monotonic),
             doubtful: self.doubtful(),
-            orders: self.unused_orders(plan, proposal, now),
+            orders,
+            stale,
             order_ages,
             steps: self.judging.step_ages(now),
             away: self.judging.away.clone(),
@@ -153,9 +155,14 @@ impl Leader {
         }
     }
 
-    /// The orders of a plan that are proven and count now: recent, and in no plan up to the one
-    /// known to be committed.
-    fn unused_orders<'a>(&self, plan: &'a Plan, proposal: &Proposal, now: Now) -> Vec<&'a Order> {
+    /// The orders of a plan that are proven: those that count now, as they are recent and in no plan
+    /// up to the one known to be committed; and the others.
+    fn proven_orders<'a>(
+        &self,
+        plan: &'a Plan,
+        proposal: &Proposal,
+        now: Now,
+    ) -> (Vec<&'a Order>, Vec<&'a Order>) {
         let known = self.plan.as_ref().map(|known| &known.stamp);
         let is_used = |nonce: &[u8; 16]| {
             let used = self.judging.used.get(nonce);
@@ -177,11 +184,7 @@ impl Leader {
                 .is_ok()
         };
 
-        plan.orders
-            .iter()
-            .filter(counts)
-            .filter(is_proven)
-            .collect()
+        plan.orders.iter().filter(is_proven).partition(counts)
     }
 
     /// An order given before this may have been used although neither this agent, which has not run

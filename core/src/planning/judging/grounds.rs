@@ -74,6 +74,8 @@ pub struct Grounds<'a> {
     pub doubtful: BTreeSet<IpAddr>,
     /// Orders of the plan with a valid proof that was not used before.
     pub orders: Vec<&'a Order>,
+    /// Those with a valid proof that do not count any more.
+    pub stale: Vec<&'a Order>,
     /// How long ago orders were given, by their nonces, as far as this agent knows.
     pub order_ages: BTreeMap<[u8; 16], Age>,
     /// The steps of the ramp on which this agent saw regions begin, and how long ago.
@@ -148,7 +150,9 @@ pub enum Objection {
     Empty,
     #[error("it names {0} orders, more than a plan can need")]
     TooManyOrders(usize),
-    #[error("no proven order sets the {0}")]
+    #[error("no operator gave the {0}")]
+    ForgedOrder(String),
+    #[error("an order no longer counts, or was never known here: the {0}")]
     UnprovenOrder(String),
     #[error("nothing ends the {0}")]
     EndsOrder(String),
@@ -163,6 +167,12 @@ pub enum Objection {
 }
 
 impl Objection {
+    /// Whether it holds at any time, so that an honest agent never accepted the plan. An order with
+    /// a valid proof may have counted once.
+    pub fn is_final(&self) -> bool {
+        matches!(self, Self::ForgedOrder(_))
+    }
+
     /// The word for it, as in metric labels.
     pub fn reason(&self) -> &'static str {
         self.into()

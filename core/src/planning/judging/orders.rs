@@ -12,7 +12,10 @@ pub(super) fn check(
     let is_known = |order: &&Order| known.contains(order) || grounds.orders.contains(order);
     if let Some(order) = next.orders.iter().find(|order| !is_known(order)) {
         let what = format!("order by {} ({})", order.by, order.why);
-        return Err(Objection::UnprovenOrder(what));
+        return Err(match grounds.stale.contains(&order) {
+            true => Objection::UnprovenOrder(what),
+            false => Objection::ForgedOrder(what),
+        });
     }
 
     for order in &next.overrides {
@@ -63,7 +66,6 @@ fn check_override(
     next: &Plan,
     grounds: &Grounds<'_>,
 ) -> Result<(), Objection> {
-    let unproven = || Objection::UnprovenOrder(existing.to_string());
     let before = base
         .iter()
         .flat_map(|base| &base.overrides)
@@ -71,13 +73,14 @@ fn check_override(
 
     let Some(order) = next.order_of(existing) else {
         let is_kept = before.is_some_and(|known| !lasts_longer(existing, next, known, grounds));
-        return if is_kept { Ok(()) } else { Err(unproven()) };
+        let forged = || Objection::ForgedOrder(existing.to_string());
+        return if is_kept { Ok(()) } else { Err(forged()) };
     };
 
     let is_new =
         grounds.orders.contains(&order) && !base.is_some_and(|base| base.orders.contains(order));
     if !is_new && before.is_none() {
-        return Err(unproven());
+        return Err(Objection::UnprovenOrder(existing.to_string()));
     }
     if !lasts_as_ordered(existing, order, is_new, next, grounds) {
         return Err(Objection::OrderTime(existing.to_string()));

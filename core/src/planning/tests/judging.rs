@@ -78,6 +78,7 @@ impl Judge {
                 .collect(),
             doubtful: BTreeSet::new(),
             orders: Vec::new(),
+            stale: Vec::new(),
             order_ages: BTreeMap::new(),
             steps: BTreeMap::new(),
             away: BTreeSet::new(),
@@ -218,7 +219,7 @@ fn an_order_moves_traffic_only_with_its_proof() {
 
     assert!(matches!(
         objection(&world, &drained),
-        Some(Objection::UnprovenOrder(_))
+        Some(Objection::ForgedOrder(_))
     ));
     assert_eq!(objection_with(&world, &drained, &[&drain]), None);
 

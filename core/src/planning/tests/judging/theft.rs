@@ -283,3 +283,24 @@ fn a_failed_region_keeps_only_what_the_others_have_no_headroom_for() {
     );
     assert_eq!(objection(&world, &overloaded), None);
 }
+
+#[test]
+fn only_what_no_operator_gave_is_refused_for_ever() {
+    let mut world = World::of(&THREE, Strategy::Weighted);
+    let drain = order(OrderAction::Set(OverrideKind::Drain), "b", 1);
+    let current = world.plan.take();
+    let mut drained = plan_order(current.as_ref(), &drain, &world.inputs, world.now_ms).unwrap();
+    drained.add_order(drain.clone());
+    world.plan = current;
+
+    let judge_of = Judge::of(&world);
+    let judged = |stale: Vec<&Order>| {
+        let grounds = Grounds {
+            stale,
+            ..judge_of.grounds(&world)
+        };
+        judge(world.plan.as_ref(), &drained, &grounds).unwrap_err()
+    };
+    assert!(judged(vec![]).is_final());
+    assert!(!judged(vec![&drain]).is_final());
+}
