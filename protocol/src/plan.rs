@@ -28,7 +28,7 @@ pub use time::{PlanAge, PlanTime, SHIFT_MIN_MS, difference, moved};
 pub const FULL_WEIGHT_BP: u16 = 10_000;
 
 /// Most orders without an override that a plan keeps: an agent misses fewer plans than that.
-const ENDED_ORDERS_MAX: usize = 8;
+pub const ENDED_ORDERS_MAX: usize = 8;
 
 /// A region's traffic state in the plan.
 #[derive(
@@ -255,13 +255,26 @@ impl Plan {
             && self.members == other.members
     }
 
+    /// The orders of no override in effect, the first first.
+    pub fn ended_orders(&self) -> impl Iterator<Item = &Order> {
+        self.orders.iter().filter(|order| {
+            let mut overrides = self.overrides.iter();
+            !overrides.any(|existing| order.sets(existing))
+        })
+    }
+
+    /// The last order that sets this override.
+    pub fn order_of(&self, existing: &Override) -> Option<&Order> {
+        self.orders.iter().rev().find(|order| order.sets(existing))
+    }
+
     /// Adds the order that led to this plan, and forgets old ones without an override.
     pub fn add_order(&mut self, order: Order) {
         self.orders.push(order);
 
         let overrides = &self.overrides;
         let is_set = |order: &Order| overrides.iter().any(|existing| order.sets(existing));
-        let ended = self.orders.iter().filter(|order| !is_set(order)).count();
+        let ended = self.ended_orders().count();
         let mut surplus = ended.saturating_sub(ENDED_ORDERS_MAX);
 
         self.orders.retain(|order| {
@@ -295,6 +308,14 @@ impl TrafficState {
 }
 
 impl RegionPlan {
+    /// Whether it is neither out nor on its way back.
+    pub fn is_in_service(&self) -> bool {
+        matches!(
+            self.traffic_state,
+            TrafficState::Serving | TrafficState::Reduced | TrafficState::Limited { .. }
+        )
+    }
+
     /// Whether automation took it out and has not let it back in.
     pub fn is_taken_out(&self) -> bool {
         self.absence == Some(Absence::Failed)

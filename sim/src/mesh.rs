@@ -27,6 +27,7 @@ mod endpoint;
 mod event;
 mod failover;
 mod fault;
+mod forge;
 mod forged;
 mod healed;
 mod inject;

@@ -2,8 +2,7 @@
 
 use super::{
     notice::RegisterNotice,
-    proof::REMEMBERED_MAX,
-    sightings::Used,
+    sightings::ORDER_MAX_AGE_MS,
     state::{Leader, Seen},
     turn::Turn,
     types::Effect,
@@ -16,9 +15,8 @@ use crate::{
 };
 use regionmesh_protocol::{
     identity::RegionName,
-    plan::{CommittedPlan, OVERRIDES_MAX, Order, Plan},
+    plan::{ENDED_ORDERS_MAX, OVERRIDES_MAX, Order, Plan},
     status::condition::Condition,
-    wire::MAX_AGE_S,
 };
 use std::{
     borrow::Cow,
@@ -32,6 +30,8 @@ use std::{
 const ORDERS_MAX: usize = 2 * OVERRIDES_MAX;
 /// What an agent has seen for less than this may not be what others see.
 const SETTLED: Duration = Duration::from_secs(10);
+/// Until then a measure of the load is too young.
+const LOAD_MEASURED: Duration = Duration::from_secs(60);
 
 /// The last plan known to be committed, by our own clock, and how well its times are known.
 type Known<'a> = (Cow<'a, Plan>, Times);
@@ -128,34 +128,54 @@ impl Leader {
         });
         let overrides = known.into_iter().flat_map(|(known, _)| &known.overrides);
         let expired = overrides.filter(|existing| existing.is_expired(now.unix_ms));
+        let known_orders = known.into_iter().flat_map(|(known, _)| &known.orders);
+        let is_clock_right = !self.clocks.own.is_doubtful();
+        let all_orders = plan.orders.iter().chain(known_orders);
+        let (orders, stale) = self.proven_orders(plan, proposal, now);
+        let order_ages = self.judging.order_ages(all_orders, is_clock_right, now);
 
         Grounds {
             settings: &self.settings.plan,
             configured: &self.settings.configured,
             sights: plan.regions.keys().map(sight).collect(),
-            draining: self.draining(),
+            draining: self.draining(now.monotonic),
             doubtful: self.doubtful(),
-            orders: self.unused_orders(plan, now.unix_ms),
+            orders,
+            stale,
+            order_ages,
+            steps: self.judging.step_ages(now),
+            away: self.judging.away.clone(),
             expired: expired.cloned().collect(),
             proposer: &proposal.stamp.ballot.agent.region,
             well_ms: well_ms.collect(),
             own: (self.own_region(), proposal.incarnation),
             times: known.map_or(Times::Foreign, |(_, times)| *times),
+            load_rps: self.measured_load(now.monotonic),
             now_ms: now.unix_ms,
         }
     }
 
-    /// The orders of a plan that are proven and count now: recent, and in no plan up to the one
-    /// known to be committed.
-    fn unused_orders<'a>(&self, plan: &'a Plan, now_ms: u64) -> Vec<&'a Order> {
+    /// The orders of a plan that are proven: those that count now, as they are recent and in no plan
+    /// up to the one known to be committed; and the others.
+    fn proven_orders<'a>(
+        &self,
+        plan: &'a Plan,
+        proposal: &Proposal,
+        now: Now,
+    ) -> (Vec<&'a Order>, Vec<&'a Order>) {
         let known = self.plan.as_ref().map(|known| &known.stamp);
         let is_used = |nonce: &[u8; 16]| {
             let used = self.judging.used.get(nonce);
             used.is_some_and(|used| Some(&used.by) <= known)
         };
+        let accepted = proposal.accepted.as_ref().map(|(_, accepted)| accepted);
+        let last = self.plan.as_ref().map(|known| &known.plan).or(accepted);
+        let forgotten_ms = last.and_then(|last| self.forgotten_ms(last, now));
         let counts = |order: &&Order| {
             order.proof.as_ref().is_some_and(|proof| {
-                now_ms.abs_diff(proof.given_ms) <= MAX_AGE_S * 1_000 && !is_used(&proof.nonce)
+                now.unix_ms.abs_diff(proof.given_ms) <= ORDER_MAX_AGE_MS
+                    && forgotten_ms.is_none_or(|until_ms| proof.given_ms >= until_ms)
+                    && !is_used(&proof.nonce)
             })
         };
         let is_proven = |order: &&Order| {
@@ -164,26 +184,37 @@ impl Leader {
                 .is_ok()
         };
 
-        plan.orders
-            .iter()
-            .filter(counts)
-            .filter(is_proven)
-            .collect()
+        plan.orders.iter().filter(is_proven).partition(counts)
     }
 
-    /// Remembers the orders of a committed plan: none of them counts for a later one.
-    pub(super) fn use_orders(&mut self, committed: &CommittedPlan, now_ms: u64) {
-        let used = &mut self.judging.used;
-        used.retain(|_, used| used.until_ms >= now_ms);
-        let orders = &committed.plan.orders;
-        for proof in orders.iter().filter_map(|order| order.proof.as_ref()) {
-            // An order that is in effect for longer is in the plan.
-            let until_ms = proof.given_ms.saturating_add(2 * MAX_AGE_S * 1_000);
-            if used.len() < REMEMBERED_MAX && until_ms >= now_ms {
-                let by = committed.stamp.clone();
-                used.entry(proof.nonce).or_insert(Used { by, until_ms });
-            }
+    /// An order given before this may have been used although neither this agent, which has not run
+    /// for so long, nor the last plan remembers it. None if they remember all.
+    fn forgotten_ms(&self, last: &Plan, now: Now) -> Option<u64> {
+        let ended: Vec<u64> = last
+            .ended_orders()
+            .filter_map(|order| Some(order.proof.as_ref()?.given_ms))
+            .collect();
+        if ended.len() < ENDED_ORDERS_MAX {
+            return None;
         }
+
+        let runs_ms = millis(now.monotonic.saturating_duration_since(self.started));
+        let started_ms = now.unix_ms.saturating_sub(runs_ms);
+        ended
+            .into_iter()
+            .min()
+            .map(|oldest_ms| oldest_ms.min(started_ms))
+    }
+
+    /// The load of the whole mesh, if this agent has measured that of each region for a while.
+    fn measured_load(&self, now: Instant) -> Option<u32> {
+        let inputs = self.published.inputs.as_ref()?;
+        let is_young = now.saturating_duration_since(self.started) < LOAD_MEASURED;
+        if is_young || inputs.regions.is_empty() {
+            return None;
+        }
+        let loads = inputs.regions.values().map(|input| input.load_rps);
+        loads.sum()
     }
 
     /// Takes in what is seen now, and remembers what was seen until now.
@@ -202,6 +233,9 @@ impl Leader {
             }
             if is_unwell(self.own_view(name)) {
                 self.judging.doubted.insert(name.clone(), now);
+            }
+            if condition == Condition::Draining {
+                self.judging.drained.insert(name.clone(), now);
             }
             if !is_down(condition) {
                 self.judging.not_down.insert(name.clone(), now);
@@ -243,11 +277,17 @@ impl Leader {
         }
     }
 
-    fn draining(&self) -> BTreeSet<RegionName> {
-        let verdicts = self.seen.verdicts.iter();
-        verdicts
-            .filter(|(_, verdict)| verdict.condition == Condition::Draining)
-            .map(|(name, _)| name.clone())
+    /// Regions that drain, or did a moment ago.
+    fn draining(&self, now: Instant) -> BTreeSet<RegionName> {
+        let names = self.seen.verdicts.keys();
+        let was_drained = |name: &&RegionName| {
+            let at = self.judging.drained.get(*name);
+            at.is_some_and(|at| now.saturating_duration_since(*at) < SETTLED)
+        };
+        let drains = |name: &&RegionName| self.verdict(name) == Condition::Draining;
+        names
+            .filter(|name| drains(name) || was_drained(name))
+            .cloned()
             .collect()
     }
 

@@ -32,7 +32,7 @@ mod types;
 
 pub use types::{Acceptors, Effect, NoJoin, ProposerError, ProposerSettings, StepDown};
 
-use leading::{Leading, Objection, Pending};
+use leading::{Leading, Pending, Unjustified};
 use preparing::Preparing;
 use regionmesh_protocol::{
     identity::RegionName,
@@ -287,7 +287,7 @@ impl Proposer {
             } => {
                 let printable = why.chars().filter(|letter| !letter.is_control());
                 let why = printable.take(WHY_MAX).collect();
-                self.objected(from, stamp, Objection { why, is_final }, now_ms)
+                self.objected(from, stamp, Unjustified { why, is_final }, now_ms)
             }
         }
     }

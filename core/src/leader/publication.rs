@@ -78,7 +78,8 @@ impl Leader {
         self.publish_plan_clock(turn);
 
         self.hold(plan, turn);
-        self.use_orders(plan, turn.now.unix_ms);
+        let earlier = before.as_deref().map(|known| &known.plan);
+        self.judging.learned(earlier, plan, turn.now);
         self.trust.is_plan_confirmed = is_confirmed;
         self.report_unknown_addresses(plan, turn);
         self.report_members(

@@ -8,10 +8,18 @@
 //!
 //! - A region loses traffic only by an order of an operator, by its own wish, or if this agent does
 //!   not see it clearly healthy. It gets traffic only step by step, and not while this agent sees
-//!   it clearly down, unless no other region is left. At most `max_out` are taken out.
-//! - Weights follow from the traffic states: an agent computes them again.
-//! - An override begins or ends only by an order whose proof is valid and not used before, or by
-//!   its expiry. So do members, except that an acceptor may lose its vote or get it back.
+//!   it clearly down, unless no other region is left. At most `max_out` are taken out,
+//!   under whatever name.
+//! - Weights follow from the traffic states, and from the declared capacities: an agent computes
+//!   them again.
+//! - An override begins or ends only by an order whose proof is valid and not used before, or when
+//!   that order expires. So do members, except that an acceptor may lose its vote or get it back.
+//!
+//! The times of a plan are its leader's. A thief who leads can shift them, in one plan or little by
+//! little, and honest leaders go on from there. So an agent does not compare the times of two plans
+//! with each other, but with what it measured itself since an order was given, or since a region
+//! began a step of the ramp. An agent that was not there then has no such measure and does not
+//! object: it would take its own delay for a lie.
 //!
 //! Why honest leaders are not stopped. Whatever a leader bases a plan on reaches the other agents
 //! within moments: verdicts follow from the same signed observations, and orders travel with the
@@ -24,13 +32,16 @@
 //! change. What a thief can still do is bounded by what an honest agent would believe; see
 //! `docs/explanation/security.md`.
 
+mod exits;
 mod grounds;
 mod members;
 mod moves;
 mod orders;
 mod shares;
 
-pub use grounds::{Grounds, Objection, Sight, Times};
+pub(crate) use exits::leavers;
+pub(crate) use grounds::ESTIMATE_MS;
+pub use grounds::{Age, Grounds, Objection, Sight, Times};
 
 use regionmesh_protocol::plan::Plan;
 use std::borrow::Cow;
@@ -41,6 +52,9 @@ pub fn judge(base: Option<&Plan>, next: &Plan, grounds: &Grounds<'_>) -> Result<
     let base = base.as_deref();
 
     moves::check(base, next, grounds)?;
+    if let Some(base) = base {
+        exits::check(base, next, grounds)?;
+    }
     shares::check(base, next, grounds)
 }
 

@@ -2,7 +2,9 @@
 
 use super::{
     event::Event,
+    fault::{Fault, FaultKind},
     node::{Disk, DnsSnapshot, NodeEffect, NodeInput, Notice},
+    orders::OrderMemory,
     sometimes::Sometimes,
     world::{EPOCH_MS, World},
 };
@@ -169,7 +171,12 @@ impl World {
                 let law = "no region votes on itself";
                 self.laws.break_law(law, self.now_ms, region.to_string());
             }
-            Notice::ThiefElected(_) => self.reached.count(Sometimes::ThiefElected),
+            Notice::ThiefElected(_, lie) => {
+                self.reached.count(Sometimes::ThiefElected);
+                if let Some(tried) = lie.tried() {
+                    self.reached.count(tried);
+                }
+            }
             Notice::Leader(notice) => match *notice {
                 leader::Notice::Register(RegisterNotice::Objected { .. }) => {
                     self.reached.count(Sometimes::PlanObjected);
@@ -194,14 +201,28 @@ impl World {
         self.trace.bytes(plan.reason.as_bytes());
         if is_latest {
             self.laws.count(stamp, &mut self.reached);
-            let knows_since_ms = match self.is_any_clock_wrong() {
-                true => self.machines[agent].started_ms,
-                false => 0,
-            };
+            let memory = self.memory_of_orders(agent);
             self.laws
-                .check_orders(stamp, plan, &self.names, knows_since_ms, self.now_ms);
+                .check_orders(stamp, plan, &self.names, memory, self.now_ms);
             self.laws
                 .count_wrong_failovers(plan, self.shape.profile, self.now_ms);
+        }
+    }
+
+    /// What agents can know of orders, and of their times once a thief has shifted those. Then an
+    /// order holds if all agents have measured it: they have run since, and their clocks agree.
+    fn memory_of_orders(&self, agent: usize) -> OrderMemory {
+        let is_set = |fault: &Fault| matches!(fault.kind, FaultKind::SetClock { .. });
+        let started_ms = self.machines.iter().map(|machine| machine.started_ms);
+
+        if self.laws.is_time_forged && self.faults.iter().any(is_set) {
+            OrderMemory::shifted(self.now_ms)
+        } else if self.laws.is_time_forged {
+            OrderMemory::shifted(started_ms.max().unwrap_or(0))
+        } else if self.is_any_clock_wrong() {
+            OrderMemory::since(self.machines[agent].started_ms)
+        } else {
+            OrderMemory::since(0)
         }
     }
 
@@ -231,7 +252,9 @@ fn in_words(notice: &Notice) -> String {
         Notice::Elected(ballot) => format!("leads under {ballot}"),
         Notice::SteppedDown(ballot, why) => format!("gives up {ballot}: {why}"),
         Notice::Committed(stamp) => format!("committed {stamp}"),
-        Notice::ThiefElected(ballot) => format!("the thief is elected under {ballot}"),
+        Notice::ThiefElected(ballot, lie) => {
+            format!("the thief is elected under {ballot} and lies: {lie:?}")
+        }
         Notice::Verdict(region, condition) => format!("sees {region} {condition}"),
         Notice::OwnVote(region) => format!("counts the vote of {region} on itself"),
         Notice::Leader(notice) => format!("{notice:?}"),

@@ -1,7 +1,7 @@
 //! The law that a thief moves no traffic.
 
 use super::{
-    liar::{FORGED, FORGED_ORDER},
+    forge::{FORGED, FORGED_ORDER, FORGED_TIME, is_forged},
     world::World,
 };
 use regionmesh_protocol::{
@@ -18,8 +18,7 @@ impl World {
     /// An agent asks an acceptor to accept this. What the thief proposes beside its honest part is
     /// no proposal of a leader.
     pub(crate) fn note_proposal(&mut self, agent: usize, stamp: &Stamp, plan: &Plan) {
-        let is_forged = [FORGED, FORGED_ORDER].contains(&plan.reason.as_str());
-        if !is_forged || self.shape.liar != Some(agent) {
+        if !is_forged(plan) || self.shape.liar != Some(agent) {
             self.note_honest_proposal(stamp, plan);
         }
     }
@@ -46,6 +45,10 @@ impl World {
         let is_forged = match plan.plan.reason.as_str() {
             FORGED_ORDER => true,
             FORGED => is_quiet,
+            FORGED_TIME => {
+                self.laws.is_time_forged = true;
+                false
+            }
             _ => false,
         };
 

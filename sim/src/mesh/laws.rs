@@ -66,6 +66,8 @@ pub(crate) struct Laws {
     pub(crate) orders: Vec<GivenOrder>,
     pub(crate) elections: u64,
     pub(crate) models: ModelLaws,
+    /// Whether an honest agent has served a plan whose times a thief made up.
+    pub(crate) is_time_forged: bool,
     /// Of proposed plans that are not committed yet.
     pub(crate) wrong_exits: Vec<WrongExits>,
     /// Regions that committed plans took out although they worked.

@@ -2,6 +2,7 @@
 
 use super::{
     core_node::CoreNode,
+    forge::{FORGED, Forger, Lie},
     node::{
         Acceptor, Answer, Node, NodeConfig, NodeEffect, NodeInput, Notice, Peer, Question, Ticket,
     },
@@ -10,10 +11,7 @@ use rand::{RngExt, rngs::StdRng};
 use regionmesh_core::now::Now;
 use regionmesh_protocol::{
     identity::{AgentId, RegionName},
-    plan::{
-        Absence, CommittedPlan, FULL_WEIGHT_BP, Override, OverrideKind, Plan, RegionPlan,
-        TrafficState,
-    },
+    plan::{CommittedPlan, FULL_WEIGHT_BP},
     register::{
         acceptor::{AcceptorAnswer, AcceptorReply, AcceptorRequest},
         ballot::{Ballot, STEP_MAX, Stamp},
@@ -27,11 +25,6 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// The reason of plans that move traffic without a reason.
-pub(crate) const FORGED: &str = "forged";
-/// The reason of plans with overrides or members that no operator ordered: no observation justifies
-/// them.
-pub(crate) const FORGED_ORDER: &str = "forged order";
 /// Pause between the thief's candidatures, so that others lead in between.
 const CAMPAIGN_PAUSE: Duration = Duration::from_secs(15);
 /// Tickets of its own questions, whose answers it ignores.
@@ -40,6 +33,7 @@ const OWN_TICKETS: u64 = 1 << 62;
 /// An agent with a thief beside it.
 struct Liar {
     honest: CoreNode,
+    forger: Forger,
     id: AgentId,
     regions: Vec<RegionName>,
     /// The number of the highest ballot that it has lied about.
@@ -53,6 +47,7 @@ struct Liar {
 /// The thief's own candidature, for a forged plan.
 struct Campaign {
     forged: CommittedPlan,
+    lie: Lie,
     /// Questions to the acceptors of these regions.
     asked: BTreeMap<Ticket, RegionName>,
     promised: BTreeSet<RegionName>,
@@ -67,6 +62,7 @@ pub(crate) fn build(config: NodeConfig) -> Box<dyn Node> {
 
     let regions = config.regions.iter().map(|region| region.name.clone());
     Box::new(Liar {
+        forger: Forger::new(config.id.region.clone(), config.recovery.percent_at(0)),
         id: config.id.clone(),
         regions: regions.collect(),
         honest: CoreNode::new(config),
@@ -109,6 +105,9 @@ impl Node for Liar {
 
         let lies = matches!(input, NodeInput::Wake) && rng.random_ratio(1, 40);
         self.honest.handle(input, now, rng, out);
+        if let Some(known) = self.honest.plan() {
+            self.forger.learn(&known.plan);
+        }
         if !lies {
             return;
         }
@@ -208,9 +207,9 @@ impl Liar {
         };
 
         let mut forged = known.clone();
-        if !forge(&mut forged.plan, &self.id.region, now.unix_ms, rng) {
+        let Some(lie) = self.forger.forge(&mut forged.plan, now.unix_ms, rng) else {
             return;
-        }
+        };
 
         self.lies += 1;
         let number = self.honest.highest().max(forged.stamp.ballot.number) + 1;
@@ -227,6 +226,7 @@ impl Liar {
         self.begun = Some(now.monotonic);
         self.campaign = Some(Campaign {
             forged,
+            lie,
             asked: BTreeMap::new(),
             promised: BTreeSet::new(),
             acceptances: Vec::new(),
@@ -281,7 +281,8 @@ impl Liar {
             AcceptorReply::Promised { ballot, .. } if *ballot == campaign.forged.stamp.ballot => {
                 campaign.promised.insert(region.clone());
                 if campaign.promised.len() == majority {
-                    out.push(NodeEffect::Notice(Notice::ThiefElected(ballot.clone())));
+                    let notice = Notice::ThiefElected(ballot.clone(), campaign.lie);
+                    out.push(NodeEffect::Notice(notice));
                 }
 
                 let forged = campaign.forged.clone();
@@ -314,9 +315,8 @@ impl Liar {
         let known = self.honest.plan()?;
         let incarnation = (*known.plan.members.acceptors.get(&self.id.region)?)?;
         let mut forged = known.clone();
-        if !forge(&mut forged.plan, &self.id.region, known.plan.made_ms, rng) {
-            return None;
-        }
+        let made_ms = known.plan.made_ms;
+        self.forger.forge(&mut forged.plan, made_ms, rng)?;
         self.lies += 1;
         forged.stamp = Stamp {
             ballot: Ballot {
@@ -339,71 +339,4 @@ impl Liar {
             },
         ))))
     }
-}
-
-/// Changes a plan in favour of a region, in one of the ways of a thief; returns whether that moves
-/// traffic, or may once it is committed.
-fn forge(plan: &mut Plan, own: &RegionName, now_ms: u64, rng: &mut StdRng) -> bool {
-    let others: Vec<RegionName> = plan
-        .regions
-        .keys()
-        .filter(|name| *name != own)
-        .cloned()
-        .collect();
-    let Some(victim) = others.get(rng.random_range(0..others.len().max(1))) else {
-        return false;
-    };
-    let before = plan.shares();
-    let out = |plan: &mut Plan, absence| {
-        if let Some(part) = plan.regions.get_mut(victim) {
-            part.weight_bp = 0;
-            part.traffic_state = TrafficState::Out { since_ms: now_ms };
-            part.absence = Some(absence);
-        }
-    };
-
-    plan.reason = FORGED.into();
-    match rng.random_range(0..5) {
-        0 => {
-            for (name, part) in &mut plan.regions {
-                part.weight_bp = if name == own { FULL_WEIGHT_BP } else { 0 };
-            }
-        }
-        1 => out(plan, Absence::Failed),
-        2 => {
-            out(plan, Absence::Ordered);
-            plan.reason = FORGED_ORDER.into();
-            plan.overrides
-                .retain(|order| order.region.as_ref() != Some(victim));
-            plan.overrides.push(Override {
-                region: Some(victim.clone()),
-                kind: OverrideKind::Drain,
-                by: "thief".into(),
-                why: "forged".into(),
-                is_immediate: false,
-                set_ms: now_ms,
-                expires_ms: now_ms + 3_600_000,
-            });
-        }
-        3 => {
-            let is_away = |part: &&mut RegionPlan| {
-                let state = &part.traffic_state;
-                matches!(
-                    state,
-                    TrafficState::Out { .. } | TrafficState::CoolingDown { .. }
-                )
-            };
-            for part in plan.regions.values_mut().filter(is_away) {
-                part.weight_bp = FULL_WEIGHT_BP;
-                part.traffic_state = TrafficState::Serving;
-                part.absence = None;
-            }
-        }
-        _ => {
-            plan.reason = FORGED_ORDER.into();
-            plan.members.acceptors.retain(|name, _| name == own);
-        }
-    }
-
-    plan.reason == FORGED_ORDER || plan.shares() != before
 }

@@ -1,6 +1,7 @@
 //! What goes into one agent's core and comes out of it: the only way between an agent and its
 //! world.
 
+use super::forge::Lie;
 use rand::rngs::StdRng;
 use regionmesh_core::{
     gossip,
@@ -216,7 +217,7 @@ pub(crate) enum Notice {
     /// A region's vote counts in the verdict on itself.
     OwnVote(RegionName),
     /// A majority promised a thief's ballot.
-    ThiefElected(Ballot),
+    ThiefElected(Ballot, Lie),
     /// For the timeline only, like all that follow.
     Leader(Box<leader::Notice>),
     Gossip(Arc<gossip::Notice>),

@@ -12,6 +12,35 @@ use regionmesh_protocol::{
 
 /// How much earlier than ordered an override may end: clocks differ.
 const EARLY_MS: u64 = 15_000;
+/// How much earlier or later if a thief shifts the times of plans: agents differ in when they
+/// learned of an order, and allow for that.
+const SHIFTED_MS: u64 = 200_000;
+
+/// What agents can know of the times of orders.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct OrderMemory {
+    /// Orders from before may end at any time: a process that started since then has only its wall
+    /// clock and the plan's times to tell the plan's age by, and one of the two is wrong.
+    knows_since_ms: u64,
+    early_ms: u64,
+}
+
+impl OrderMemory {
+    pub(crate) fn since(knows_since_ms: u64) -> Self {
+        Self {
+            knows_since_ms,
+            early_ms: EARLY_MS,
+        }
+    }
+
+    /// A thief has shifted times.
+    pub(crate) fn shifted(knows_since_ms: u64) -> Self {
+        Self {
+            knows_since_ms,
+            early_ms: SHIFTED_MS,
+        }
+    }
+}
 
 impl OrderKind {
     fn region(self) -> Option<usize> {
@@ -84,24 +113,30 @@ impl Laws {
         self.orders.push(given);
     }
 
-    /// A new plan: it must list every acknowledged override that has not ended, and obey it.
-    /// Orders from before `knows_since_ms` may end early: a process that started since then has
-    /// only its wall clock and the plan's times to tell the plan's age by, and one of the two
-    /// is wrong.
+    /// A new plan: it must list every acknowledged override that has not ended, and obey it; and
+    /// none that has ended long ago.
     pub(crate) fn check_orders(
         &mut self,
         stamp: &Stamp,
         plan: &Plan,
         names: &[RegionName],
-        knows_since_ms: u64,
+        memory: OrderMemory,
         now_ms: u64,
     ) {
+        let knows_since_ms = memory.knows_since_ms;
         let mut broken = None;
         for order in &mut self.orders {
             let Some(with) = &order.acknowledged else {
                 continue;
             };
-            let is_over = order.given_ms + order.for_ms < now_ms + EARLY_MS;
+            let end_ms = order.given_ms + order.for_ms;
+            let is_over = end_ms < now_ms + memory.early_ms;
+            let is_known = order.given_ms >= knows_since_ms && order.kind.is_override();
+            let is_listed = plan.overrides.iter().any(|listed| listed.by == order.by);
+            if is_listed && is_known && end_ms + SHIFTED_MS < now_ms {
+                broken = Some(format!("{stamp} ({}) keeps the {}", plan.reason, order.by));
+            }
+
             let may_be_missing = is_over || order.is_superseded || with > stamp;
             if may_be_missing || !order.kind.is_override() {
                 continue;
@@ -111,7 +146,6 @@ impl Laws {
             if region.is_some_and(|region| !plan.members.has(region)) {
                 continue;
             }
-            let is_listed = plan.overrides.iter().any(|listed| listed.by == order.by);
             if !is_listed && order.given_ms < knows_since_ms {
                 order.is_superseded = true;
             } else if !is_listed {

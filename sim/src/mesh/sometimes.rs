@@ -96,6 +96,14 @@ pub(crate) enum Sometimes {
     ThiefElected,
     /// A value that was found in a promise was passed over.
     ValuePassedOver,
+    /// An elected thief proposed a region's absence for a reason that does not count.
+    AbsenceForged,
+    /// It proposed a plan whose orders end early or late.
+    TimesForged,
+    /// It proposed to carry out an order again.
+    OrderReplayed,
+    /// It proposed a plan without the orders in effect.
+    OrderDropped,
 }
 
 impl Sometimes {
@@ -108,6 +116,10 @@ impl Sometimes {
                 | Self::ThiefElected
                 | Self::ValuePassedOver
                 | Self::WrongBytes
+                | Self::AbsenceForged
+                | Self::TimesForged
+                | Self::OrderReplayed
+                | Self::OrderDropped
         )
     }
 }

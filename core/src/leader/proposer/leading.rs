@@ -15,7 +15,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 /// What the agent of an acceptor has against a value.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Objection {
+pub(super) struct Unjustified {
     pub(super) why: String,
     /// Whether no honest agent ever accepted it.
     pub(super) is_final: bool,
@@ -32,7 +32,7 @@ pub(super) struct Pending {
     /// The signatures of those that have one.
     acceptances: BTreeMap<RegionName, Acceptance>,
     /// Of those whose agents objected last.
-    pub(super) objections: BTreeMap<RegionName, Objection>,
+    pub(super) objections: BTreeMap<RegionName, Unjustified>,
     pub(super) since_ms: u64,
     /// Whether it is the value decided last, after another was given up.
     pub(super) is_repeated: bool,

@@ -12,7 +12,8 @@
 //! passed over only if the promises show that it never was: each majority contains an acceptor that
 //! promised this ballot without having accepted it, and so never will. The same holds if a majority
 //! finds an order in it that no operator gave: then at least one honest agent would have had to
-//! accept what it never accepts. If too few answer to show that, it is passed over too, after a
+//! accept what it never accepts. An order that was proven and no longer counts is not such a one,
+//! and an agent with an old token is no majority. If too few answer to show that, it is passed over too, after a
 //! while, provided that no order and no change of members can be lost: what automation decided is
 //! decided again, from the same observations, and the value's number is not used again. So what a
 //! thief lets its acceptor claim to have accepted delays an election, and does not stop it.
@@ -23,7 +24,7 @@
 
 use super::{
     Phase, Proposer,
-    leading::{Objection, Pending},
+    leading::{Pending, Unjustified},
     types::{Effect, StepDown},
 };
 use regionmesh_protocol::{
@@ -42,7 +43,7 @@ impl Proposer {
         &mut self,
         from: &RegionName,
         stamp: Stamp,
-        objection: Objection,
+        objection: Unjustified,
         now_ms: u64,
     ) -> Vec<Effect> {
         let Phase::Leading(leading) = &mut self.phase else {

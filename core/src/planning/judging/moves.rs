@@ -9,7 +9,6 @@ use regionmesh_protocol::{
     identity::RegionName,
     plan::{Absence, OverrideKind, Plan, RegionPlan, TrafficState},
 };
-use std::collections::BTreeSet;
 
 /// What the traffic states of two plans say about one region.
 struct Move<'a> {
@@ -64,7 +63,6 @@ pub(super) fn check(
 
     if let Some(base) = base {
         check_absent(base, next)?;
-        check_exits(base, next, grounds)?;
     }
 
     let is_answered = next.carrying().next().is_some();
@@ -152,7 +150,7 @@ fn check_move(moved: &Move<'_>, grounds: &Grounds<'_>) -> Result<(), Objection> 
 }
 
 /// Whether a region says itself that it drains, or its own agent proposes the plan.
-fn may_drain(name: &RegionName, grounds: &Grounds<'_>) -> bool {
+pub(super) fn may_drain(name: &RegionName, grounds: &Grounds<'_>) -> bool {
     grounds.draining.contains(name) || grounds.proposer == name
 }
 
@@ -190,7 +188,7 @@ fn is_gradual(
         TrafficState::Serving | TrafficState::Reduced => return true,
         TrafficState::Limited { since_ms, .. } => {
             let entered = recovery.enter(settings.suspect_percent.min(100));
-            Some((entered, grounds.at_most_ms(since_ms)))
+            Some((entered, waited_ms(since_ms)))
         }
         TrafficState::Out { since_ms } | TrafficState::CoolingDown { since_ms } => {
             let left_ms = waited_ms(since_ms).checked_sub(recovery.cool_down_for(before.flaps));
@@ -198,7 +196,11 @@ fn is_gradual(
         }
         TrafficState::Ramping { step, since_ms } => {
             let hold_ms = recovery.hold_for(step, before.hold_doublings, settings.ttl_ms);
-            let left_ms = grounds.at_most_ms(since_ms).checked_sub(hold_ms);
+            // As the plan says, and as this agent has seen.
+            let seen = grounds.steps.get(name).filter(|(seen, _)| *seen == step);
+            let held_ms = seen.map_or(u64::MAX, |(_, age)| age.most_ms());
+            let left_ms = grounds.at_most_ms(since_ms).min(held_ms);
+            let left_ms = left_ms.checked_sub(hold_ms);
             left_ms.map(|left_ms| (recovery.advance(step, hold_ms, hold_ms), left_ms))
         }
     };
@@ -214,45 +216,6 @@ fn is_gradual(
         (RampMove::Step(most), TrafficState::Ramping { step, .. }) => *step <= most,
         _ => false,
     }
-}
-
-/// Whether the region is neither out nor on its way back.
-fn is_in(part: &RegionPlan) -> bool {
-    matches!(
-        part.traffic_state,
-        TrafficState::Serving | TrafficState::Reduced | TrafficState::Limited { .. }
-    )
-}
-
-/// At most `max_out` regions are taken out, under whatever name.
-fn check_exits(base: &Plan, next: &Plan, grounds: &Grounds<'_>) -> Result<(), Objection> {
-    let newly: BTreeSet<&RegionName> = next
-        .regions
-        .iter()
-        .filter(|(name, after)| {
-            let is_drained = Orders::of(&next.overrides, name)
-                .own(OverrideKind::Drain)
-                .is_some();
-            let drains = after.absence == Some(Absence::Draining) && may_drain(name, grounds);
-            let before = base.regions.get(*name);
-            let served = before.is_some_and(|before| before.weight_bp > 0 && is_in(before));
-            let is_exit = percent(after, grounds) == 0 && !is_in(after);
-
-            served && is_exit && !is_drained && !drains
-        })
-        .map(|(name, _)| name)
-        .collect();
-
-    let others = next
-        .taken_out()
-        .filter(|name| !newly.contains(name))
-        .count();
-    let out = newly.len() + others;
-    let max_out = grounds.settings.max_out;
-    if !newly.is_empty() && out > usize::from(max_out) {
-        return Err(Objection::TooManyOut { out, max_out });
-    }
-    Ok(())
 }
 
 /// An address that works is not left out.

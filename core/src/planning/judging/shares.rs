@@ -16,6 +16,8 @@ use regionmesh_protocol::{
 
 /// Shares that differ by less are equal: weights are rounded.
 const ROUNDING: f64 = 0.01;
+/// Agents' measures of the load differ by at most this factor: each is over its own last minute.
+const LOAD_FACTOR: u32 = 2;
 
 pub(super) fn check(
     base: Option<&Plan>,
@@ -29,21 +31,31 @@ pub(super) fn check(
 
     let inputs = inputs(base, next, grounds);
     let expected = expected(next, &inputs, grounds);
-    let has_capacity = grounds.settings.measured_capacity
-        || grounds
-            .settings
-            .regions
-            .values()
-            .any(|region| region.capacity_rps.is_some());
-
+    // Agents' estimates of a capacity differ.
+    let is_measured = grounds.settings.measured_capacity;
     let is_expected = expected.iter().any(|weights| {
-        has_weights(next, weights) || has_capacity && is_limited(next, weights, &inputs)
+        has_weights(next, weights) || is_measured && is_limited(next, weights, &inputs)
     });
-    if is_expected {
-        Ok(())
-    } else {
-        Err(Objection::Weights)
+    if !is_expected {
+        return Err(Objection::Weights);
     }
+    check_load(base, next, grounds)
+}
+
+/// A higher load than there is would leave traffic in failed regions. What was planned before may
+/// be the load that a failure hides now.
+fn check_load(base: Option<&Plan>, next: &Plan, grounds: &Grounds<'_>) -> Result<(), Objection> {
+    let (Some(planned), Some(measured)) = (next.load, grounds.load_rps) else {
+        return Ok(());
+    };
+    let before = base.and_then(|base| base.load).map_or(0, |load| load.rps);
+    let most = measured.saturating_mul(LOAD_FACTOR).max(before);
+
+    if planned.rps <= most {
+        return Ok(());
+    }
+    let planned = planned.rps;
+    Err(Objection::Load { planned, measured })
 }
 
 fn check_cost(base: Option<&Plan>, next: &Plan, grounds: &Grounds<'_>) -> Result<(), Objection> {
@@ -89,6 +101,7 @@ fn inputs(base: Option<&Plan>, next: &Plan, grounds: &Grounds<'_>) -> PlanInputs
         let input = RegionInput {
             weight_bp: configured.map_or(before_bp, |region| region.weight_bp),
             priority: configured.map_or(u16::MAX, |region| region.priority),
+            capacity_rps: configured.and_then(|region| region.capacity_rps),
             ..unknown_input(part)
         };
         (name.clone(), input)
@@ -106,9 +119,17 @@ fn inputs(base: Option<&Plan>, next: &Plan, grounds: &Grounds<'_>) -> PlanInputs
 }
 
 /// The weights that may follow: with a promotion, without it, or either if it is not clear whether
-/// the promoted region can serve.
+/// the promoted region can serve. They are within the declared capacities, unless an operator gives
+/// a region all traffic.
 fn expected(next: &Plan, inputs: &PlanInputs, grounds: &Grounds<'_>) -> Vec<Weights> {
-    let plain = weights::by_traffic_state(&next.regions, inputs, None);
+    let limited = |mut weights: Weights| {
+        if let Some(load) = next.load {
+            weights::within_capacity(&next.regions, inputs, &mut weights, load);
+        }
+        weights
+    };
+    let unlimited = weights::by_traffic_state(&next.regions, inputs, None);
+    let plain = limited(unlimited.clone());
     let is_held = next
         .overrides
         .iter()
@@ -128,9 +149,9 @@ fn expected(next: &Plan, inputs: &PlanInputs, grounds: &Grounds<'_>) -> Vec<Weig
             (name, all)
         }
         Some((name, TrafficState::Ramping { step, .. })) => {
-            let mut lifted = plain.clone();
+            let mut lifted = unlimited;
             weights::lift(&mut lifted, name, inputs.recovery.percent_at(*step));
-            (name, lifted)
+            (name, limited(lifted))
         }
         _ => return vec![plain],
     };

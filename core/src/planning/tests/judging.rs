@@ -12,6 +12,8 @@ use crate::{
 use regionmesh_protocol::register::members::{Incarnation, MemberChange, Members};
 use std::collections::{BTreeMap, BTreeSet};
 
+mod theft;
+
 /// An agent with the same configuration and the same verdicts as the leader, whose verdicts are
 /// not new.
 struct Judge {
@@ -76,11 +78,16 @@ impl Judge {
                 .collect(),
             doubtful: BTreeSet::new(),
             orders: Vec::new(),
+            stale: Vec::new(),
+            order_ages: BTreeMap::new(),
+            steps: BTreeMap::new(),
+            away: BTreeSet::new(),
             expired: Vec::new(),
             proposer: &self.proposer,
             well_ms: BTreeMap::new(),
             own: (&self.proposer, Incarnation(0)),
             times: Times::Measured,
+            load_rps: None,
             now_ms: world.now_ms,
         }
     }
@@ -212,7 +219,7 @@ fn an_order_moves_traffic_only_with_its_proof() {
 
     assert!(matches!(
         objection(&world, &drained),
-        Some(Objection::UnprovenOrder(_))
+        Some(Objection::ForgedOrder(_))
     ));
     assert_eq!(objection_with(&world, &drained, &[&drain]), None);
 
