@@ -155,8 +155,8 @@ impl Leader {
         }
     }
 
-    /// The orders of a plan that are proven: those that count now, as they are recent and in no plan
-    /// up to the one known to be committed; and the others.
+    /// The orders of a plan that are proven: those that count now, as they are recent and in no
+    /// plan up to the one known to be committed; and the others.
     fn proven_orders<'a>(
         &self,
         plan: &'a Plan,

@@ -165,8 +165,8 @@ fn has_ended(known: &Override, base: &Plan, next: &Plan, grounds: &Grounds<'_>) 
     (is_over || is_known_as_over) && has_lasted || is_ended
 }
 
-/// Whether an order ends overrides only, or what it sets is in the plan, or was there before another
-/// order ended it or it expired.
+/// Whether an order ends overrides only, or what it sets is in the plan, or was there before
+/// another order ended it or it expired.
 fn has_effect(order: &Order, next: &Plan, grounds: &Grounds<'_>) -> bool {
     let is_set = next.overrides.iter().any(|existing| order.sets(existing));
     let is_followed = grounds
