@@ -1,6 +1,6 @@
 //! Regions that are taken out, whatever the plan calls that.
 //!
-//! A plan counts those against `max_out` that it calls failed. A thief could take a region out under
+//! A plan counts those against `max_out` that it calls failed. A thief could take one out under
 //! another name, or put it on the ramp first, from which regions that fail are taken out without
 //! limit. So an agent counts each region that left its service without a reason that it knows, and
 //! remembers those that the plan does not count.
@@ -50,7 +50,8 @@ pub(super) fn check(base: &Plan, next: &Plan, grounds: &Grounds<'_>) -> Result<(
     Ok(())
 }
 
-/// The regions that leave their service from one plan to the next. A limited one may go to the ramp.
+/// The regions that leave their service from one plan to the next. A limited one may go to the
+/// ramp.
 pub(crate) fn leavers<'a>(
     base: &Plan,
     next: &'a Plan,
