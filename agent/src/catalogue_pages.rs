@@ -1,24 +1,33 @@
-//! Sends our region's catalogue to peers, in pages: a message is bounded, a catalogue is not.
+//! Sends our region's catalogue to peers, and those of other regions to agents of our own, in
+//! pages: a message is bounded, a catalogue is not.
 
 use arc_swap::ArcSwapOption;
 use parking_lot::Mutex;
 use regionmesh_protocol::{
     codec,
+    identity::RegionName,
     models::{catalogue::Catalogue, digest::Digest},
     wire::{PAGE_MAX, PeerReply},
 };
-use std::{collections::VecDeque, sync::Arc};
+use std::{
+    collections::{BTreeMap, VecDeque},
+    sync::Arc,
+};
 
 /// Catalogues that are kept encoded: a peer that is reading one can finish after it changes.
-const DOCUMENTS_MAX: usize = 2;
+const DOCUMENTS_MAX: usize = 4;
 
 /// An encoded catalogue.
 type Document = (Digest, Arc<Vec<u8>>);
+
+/// The catalogue of another region.
+type Known = (Digest, Arc<Catalogue>);
 
 /// The region's catalogue, encoded for peers. Cheap to clone; clones share it.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct CataloguePages {
     own: Arc<ArcSwapOption<Own>>,
+    others: Arc<Mutex<BTreeMap<RegionName, Known>>>,
     newest_last: Arc<Mutex<VecDeque<Document>>>,
 }
 
@@ -35,18 +44,24 @@ impl CataloguePages {
         self.own.store(Some(Arc::new(Own { catalogue, digest })));
     }
 
-    /// The page from `offset` on of the region's catalogue, or of an earlier one requested by its
-    /// digest.
+    /// Another region holds this.
+    pub(crate) fn learn(&self, region: RegionName, digest: Digest, catalogue: Arc<Catalogue>) {
+        self.others.lock().insert(region, (digest, catalogue));
+    }
+
+    /// The page from `offset` on of the catalogue with the requested digest, if it is known; else
+    /// of the region's own.
     pub(crate) fn page(&self, asked: Option<Digest>, offset: u64) -> PeerReply {
         let Some(own) = self.own.load_full() else {
             return PeerReply::Failed("this region's store has not been read yet".into());
         };
-        let (digest, document) = match self.find(asked).filter(|_| offset > 0) {
-            Some(document) => document,
-            None => match self.newest(&own) {
-                Ok(document) => document,
-                Err(why) => return PeerReply::Failed(why),
-            },
+        let document = match self.find(asked).or_else(|| self.other(asked)) {
+            Some(document) => Ok(document),
+            None => self.newest(&own),
+        };
+        let (digest, document) = match document {
+            Ok(document) => document,
+            Err(why) => return PeerReply::Failed(why),
         };
 
         // A page of another catalogue than requested starts at offset 0.
@@ -73,17 +88,32 @@ impl CataloguePages {
         Some(found.clone())
     }
 
-    fn newest(&self, own: &Own) -> Result<Document, String> {
-        if let Some(known) = self.find(own.digest) {
-            return Ok(known);
-        }
+    /// The catalogue of another region.
+    fn other(&self, digest: Option<Digest>) -> Option<Document> {
+        let catalogue = {
+            let others = self.others.lock();
+            let mut known = others.values();
+            let (_, catalogue) = known.find(|(known, _)| digest == Some(*known))?;
+            catalogue.clone()
+        };
 
-        let document = codec::encode_document(&*own.catalogue).map_err(|error| {
-            format!(
-                "this region's catalogue can't be published: {error}; delete versions that are \
-                    not used"
-            )
-        })?;
+        self.encode(&catalogue).ok()
+    }
+
+    fn newest(&self, own: &Own) -> Result<Document, String> {
+        match self.find(own.digest) {
+            Some(known) => Ok(known),
+            None => self.encode(&own.catalogue).map_err(|error| {
+                format!(
+                    "this region's catalogue can't be published: {error}; delete versions that \
+                        are not used"
+                )
+            }),
+        }
+    }
+
+    fn encode(&self, catalogue: &Catalogue) -> Result<Document, codec::CodecError> {
+        let document = codec::encode_document(catalogue)?;
         let digest = Digest::of(&document);
 
         let known = (digest, Arc::new(document));

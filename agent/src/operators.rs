@@ -11,14 +11,11 @@
 //! orders and catalogues, visibly; nothing is lost.
 
 pub(crate) mod link;
-mod verifier;
-
-pub(crate) use verifier::PlanVerifier;
 
 use crate::{config::Config, tokens};
 use aws_lc_rs::hmac;
 use parking_lot::Mutex;
-use regionmesh_core::leader::proof::UsedProofs;
+use regionmesh_core::{OrderVerifier, leader::proof::UsedProofs};
 use regionmesh_protocol::{
     codec,
     identity::{AgentId, MeshName},
@@ -118,17 +115,6 @@ impl Operators {
         order.proven(&self.mesh, self.id.clone(), given_ms, nonce, sign)
     }
 
-    /// Whether an operator gave this order. Reads the token file, a few lines, without waiting for
-    /// other tasks: plans with new orders are rare.
-    fn check_order(&self, order: &Order) -> Result<(), String> {
-        order.check_proof(&self.mesh, |message, mac| {
-            let path = self.token_file()?;
-            let text = std::fs::read_to_string(&path).map_err(|error| error.to_string())?;
-            let keys = keys_of(&text, &path)?;
-            Ok(keys.iter().any(|key| key.is_valid(message, mac)))
-        })
-    }
-
     fn token_file(&self) -> Result<PathBuf, String> {
         let path = self.live.borrow().api.token_file.clone();
         path.ok_or_else(|| "no api.token_file is configured".into())
@@ -223,6 +209,19 @@ impl Operators {
             PeerReply::Refused(why) => Ok(PeerReply::Refused(why)),
             _ => Err("it carries no proof".into()),
         }
+    }
+}
+
+impl OrderVerifier for Operators {
+    /// Reads the token file, a few lines, without waiting for other tasks: plans with new orders
+    /// are rare.
+    fn check_order(&self, mesh: &MeshName, order: &Order) -> Result<(), String> {
+        order.check_proof(mesh, |message, mac| {
+            let path = self.token_file()?;
+            let text = std::fs::read_to_string(&path).map_err(|error| error.to_string())?;
+            let keys = keys_of(&text, &path)?;
+            Ok(keys.iter().any(|key| key.is_valid(message, mac)))
+        })
     }
 }
 

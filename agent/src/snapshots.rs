@@ -4,6 +4,7 @@
 
 use crate::{clocks::Clocks, cost::request_costs::RequestCosts, events::EventLog};
 use regionmesh_core::{
+    gateways::Gateways,
     gossip::BoardView,
     health::verdict::RegionVerdict,
     leader::LeaderView,
@@ -27,6 +28,8 @@ pub struct Snapshots {
     pub board: watch::Sender<Arc<BoardView>>,
     /// Direct connections. Writer: mesh.
     pub links: watch::Sender<Arc<BTreeMap<AgentId, LinkInfo>>>,
+    /// Which agents of this region hold links to other regions. Writer: core.
+    pub gateways: watch::Sender<Arc<Gateways>>,
     /// The verdict on every region. Writer: core.
     pub verdicts: watch::Sender<Arc<BTreeMap<RegionName, RegionVerdict>>>,
     /// The highest committed plan known. Writer: core.

@@ -25,8 +25,9 @@ mod types;
 pub use types::{Effect, Input, Settings};
 
 use crate::{
-    gossip::{self, Gossip, Signer, Verifier},
+    gossip::{self, Gossip},
     health::{self, Restored},
+    keys::Keys,
     leader::{self, Start},
     now::Now,
     replication,
@@ -36,7 +37,7 @@ use paces::Paces;
 use parts::{Parts, Step};
 use rand::Rng;
 use regionmesh_protocol::{plan::CommittedPlan, register::certificate::AgentSignature};
-use std::{collections::VecDeque, sync::Arc, time::Instant};
+use std::{collections::VecDeque, time::Instant};
 
 /// Most steps for one input; what is left is due immediately. An input needs a few dozen.
 const STEPS_MAX: usize = 10_000;
@@ -44,7 +45,7 @@ const STEPS_MAX: usize = 10_000;
 /// The decisions of one agent.
 pub struct Core {
     settings: Settings,
-    verifier: Arc<dyn Verifier>,
+    keys: Keys,
     gossip: Gossip,
     parts: Parts,
     known: Known,
@@ -67,18 +68,19 @@ impl Core {
         settings: Settings,
         saved: Option<CommittedPlan>,
         confirmation: Option<AgentSignature>,
-        signer: Arc<dyn Signer>,
-        verifier: Arc<dyn Verifier>,
+        keys: Keys,
         now: Now,
         rng: &mut impl Rng,
     ) -> Self {
         let known = Known::new(now.monotonic);
+        let signer = keys.signer.clone();
+        let verifier = keys.verifier.clone();
         let mut core = Self {
-            gossip: Gossip::new(settings.gossip.clone(), signer, verifier.clone(), now, rng),
-            parts: Parts::new(&settings, verifier.clone(), known.plan_clock, now, rng),
+            gossip: Gossip::new(settings.gossip.clone(), signer, verifier, now, rng),
+            parts: Parts::new(&settings, &keys, known.plan_clock, now, rng),
             paces: Paces::start(now.monotonic),
             settings,
-            verifier,
+            keys,
             known,
             gossip_wake: None,
             queue: VecDeque::new(),
@@ -127,7 +129,9 @@ impl Core {
             }
             Input::Links(links) => {
                 let peers = links.keys().cloned().collect();
+                self.known.links = links.clone();
                 self.queue.extend([
+                    Step::Gateways,
                     Step::Gossip(gossip::Input::Links(peers)),
                     Step::Replication(replication::Input::Links(links)),
                 ]);
@@ -141,8 +145,8 @@ impl Core {
 
     /// Begins again with what is known.
     fn restart(&mut self, now: Now, rng: &mut impl Rng) {
-        let verifier = self.verifier.clone();
-        self.parts = Parts::new(&self.settings, verifier, self.known.plan_clock, now, rng);
+        let plan_clock = self.known.plan_clock;
+        self.parts = Parts::new(&self.settings, &self.keys, plan_clock, now, rng);
         self.paces = Paces::start(now.monotonic);
         self.gossip_wake = None;
         self.alarm = None;
@@ -176,6 +180,7 @@ impl Core {
             Step::Replication(replication::Input::Current(known.contact.is_current)),
             Step::Replication(replication::Input::StoreChanged),
         ]);
+        self.queue_gateways();
     }
 
     /// What the parts do without an input. Each pace is taken at most once per `now`, so this ends.
@@ -196,6 +201,7 @@ impl Core {
         }
         if paces.health.take(now) {
             self.queue.push_back(Step::Health(health::Input::Tick));
+            self.queue.push_back(Step::Gateways);
         }
         if paces.leader.take(now) {
             let input = Box::new(leader::Input::Tick);

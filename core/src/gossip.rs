@@ -91,7 +91,7 @@ pub struct Gossip {
     is_view_stale: bool,
     /// Whether a change since [`Self::take_urgency`] may change a decision.
     is_urgent: bool,
-    /// Start of the last successful exchange with another region, until it is published.
+    /// Start of the last exchange that shows what other regions know, until it is published.
     heard: Option<Instant>,
 }
 

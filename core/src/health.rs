@@ -30,7 +30,7 @@ use observers::Role;
 use probe::{ProbeResult, ProbeTracker};
 use rand::{Rng, RngExt};
 use regionmesh_protocol::{
-    identity::RegionName,
+    identity::{AgentId, RegionName},
     status::condition::{AddressObservation, Condition},
 };
 use schedule::Schedule;
@@ -145,6 +145,11 @@ impl Health {
                 self.is_unjudged |= self.is_anything_wrong();
             }
         }
+    }
+
+    /// The living agents of the region that should observe.
+    pub(crate) fn observers(&self) -> &[AgentId] {
+        self.role.chosen()
     }
 
     fn start(&mut self, restored: Restored, now: Now, rng: &mut impl Rng, out: &mut Vec<Effect>) {

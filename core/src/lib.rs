@@ -5,14 +5,16 @@
 //!
 //! [`Core`] is the whole agent; its parts can be driven alone.
 //!
-//! Reading order: [`agent`] → [`gossip`] → [`health`] → [`planning`] → [`recovery`] → [`leader`] →
-//! [`slots`] → [`replication`] → [`notify`] → [`admission`].
+//! Reading order: [`agent`] → [`gossip`] → [`health`] → [`gateways`] → [`planning`] → [`recovery`]
+//! → [`leader`] → [`slots`] → [`replication`] → [`notify`] → [`admission`].
 
 pub mod admission;
 pub mod agent;
 pub mod backoff;
+pub mod gateways;
 pub mod gossip;
 pub mod health;
+mod keys;
 pub mod leader;
 pub mod notify;
 pub mod now;
@@ -26,6 +28,7 @@ pub mod throttle;
 mod ticket;
 
 pub use agent::Core;
+pub use keys::{Keys, OrderVerifier};
 pub use ticket::Ticket;
 
 #[cfg(test)]

@@ -8,8 +8,8 @@
 //! With several agents in a region each version is fetched by one of them
 //! ([`rendezvous`](crate::rendezvous)), so that a long-distance link carries a chunk once.
 //!
-//! Reading order: `input` and `effect` → `replicator` → `plan`, `sync`, `fetches`, `relay` →
-//! `peers`, `unknown` → `upkeep`, `losses`, `holdings`.
+//! Reading order: `input` and `effect` → `replicator` → `plan`, `sync`, `offers`, `fetches`,
+//! `relay` → `peers`, `unknown` → `upkeep`, `losses`, `holdings`.
 
 mod effect;
 mod fetches;
@@ -17,6 +17,7 @@ mod holdings;
 mod input;
 mod lack;
 mod losses;
+mod offers;
 mod peers;
 mod plan;
 mod relay;

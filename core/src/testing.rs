@@ -2,6 +2,7 @@
 
 use crate::{
     gossip::{Signer, Verifier},
+    keys::OrderVerifier,
     planning::{PlanSettings, RegionSettings, Strategy},
     recovery::ramp::RecoveryPolicy,
 };
@@ -79,16 +80,19 @@ impl Verifier for Toy {
             Err("forged".into())
         }
     }
+    /// An owner's later keys begin to be valid later. None ends soon.
+    fn validity_ms(&self, chain: &[Vec<u8>]) -> Option<(u64, u64)> {
+        let (_, number) = str::from_utf8(chain.first()?).ok()?.rsplit_once('#')?;
+        Some((number.parse().ok()?, u64::MAX))
+    }
+}
+
+impl OrderVerifier for Toy {
     fn check_order(&self, _mesh: &MeshName, order: &Order) -> Result<(), String> {
         match &order.proof {
             Some(proof) if proof.mac == [1; 32] => Ok(()),
             _ => Err("not proven".into()),
         }
-    }
-    /// An owner's later keys begin to be valid later. None ends soon.
-    fn validity_ms(&self, chain: &[Vec<u8>]) -> Option<(u64, u64)> {
-        let (_, number) = str::from_utf8(chain.first()?).ok()?.rsplit_once('#')?;
-        Some((number.parse().ok()?, u64::MAX))
     }
 }
 

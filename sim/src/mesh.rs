@@ -13,6 +13,7 @@
 //! - `users`, `reach`, `orders`, `inject`: endpoints, users, operators, faults
 //! - `laws`, `orders`, `answers`, `forged`, `healed`: what must hold, always and soon after healing
 //! - `failover`: what must not happen under loss: traffic taken from regions that work
+//! - `models`: users publish versions, agents copy them; what must hold for them
 //! - `batch`, `minimise`: many runs; and the smallest list of faults that still breaks a law
 //! - `core_node`, `keys`, `liar`: an agent around its real core, its signatures, and one that lies
 
@@ -36,6 +37,7 @@ mod liar;
 mod links;
 mod machine;
 mod minimise;
+mod models;
 mod network;
 mod node;
 mod orders;

@@ -102,6 +102,7 @@ impl Thief {
             settings: config.mesh_settings(),
             identity: identity.clone(),
             links: watch::Sender::default(),
+            gateways: watch::Sender::default().subscribe(),
             gossip: Arc::new(Address::<CoreMessage>::vacant("core")),
             bulk: Arc::new(Nothing),
             metrics: MeshMetrics::new(&Registry::new()).expect("metrics"),

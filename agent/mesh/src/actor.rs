@@ -80,6 +80,10 @@ impl Actor for MeshActor {
             tasks.spawn(dial(mesh.clone(), target, serve.clone()));
         }
         tasks.spawn(watch(mesh.clone()));
+        tasks.spawn({
+            let mesh = mesh.clone();
+            async move { mesh.follow_gateways().await }
+        });
         tasks.spawn(reload(mesh.clone()));
         tasks.spawn(async move {
             serve_all(mesh, node, served).await;
@@ -196,9 +200,14 @@ async fn handshake(mesh: &Mesh, incoming: Incoming, serve: mpsc::Sender<(Connect
     let outcome = match incoming.accept() {
         Ok(connecting) => match tokio::time::timeout(HANDSHAKE_DEADLINE, connecting).await {
             Ok(Ok(connection)) => {
+                let peer = connection::peer_of(&connection);
+                let is_control = !connection::is_bulk(&connection);
+                let is_kept = |peer| mesh.inner.keeps(peer, &connection);
                 // The agent reached itself through its region's address.
-                if connection::peer_of(&connection).as_ref() == Some(&mesh.inner.id) {
+                if peer.as_ref() == Some(&mesh.inner.id) {
                     "own"
+                } else if is_control && !peer.as_ref().is_none_or(is_kept) {
+                    "sent-on"
                 } else {
                     let _ = serve.send((connection, false)).await;
                     "accepted"

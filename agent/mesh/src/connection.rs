@@ -5,6 +5,7 @@
 
 use super::{
     links::{Inner, Mesh},
+    regions::SENT_ON,
     sessions::SessionStream,
     tls::agent_of,
 };
@@ -273,20 +274,7 @@ async fn accept_datagrams(inner: &Inner, connection: &Connection, peer: &AgentId
                 let Envelope { from, payload, .. } = envelope;
                 inner.gossip.datagram(from, payload);
             }
-            Route::Relay if inner.newest(&envelope.to).is_some() => {
-                inner
-                    .metrics
-                    .datagrams
-                    .with_label_values(&["relayed"])
-                    .inc();
-
-                inner.post(&envelope);
-            }
-            Route::Relay => inner
-                .metrics
-                .datagrams
-                .with_label_values(&["unsendable"])
-                .inc(),
+            Route::Relay => inner.relay(&envelope),
             Route::Forged => {
                 let what = format!(
                     "{peer} sent a datagram from {} to {}",
@@ -302,22 +290,30 @@ async fn accept_datagrams(inner: &Inner, connection: &Connection, peer: &AgentId
 enum Route {
     /// For us, from the sender that it names.
     Ours,
-    /// For another agent of our region.
+    /// For another agent of our region, or of another that we are linked with.
     Relay,
     /// The peer may not send for that agent, or we are not on the route.
     Forged,
 }
 
-/// Where a datagram from `peer` goes. There is at most one relay, in the receiver's region: a peer
-/// sends for itself, for its region's agents, or relays to us what reached our own region.
+/// Where a datagram from `peer` goes. There are at most two relays: one in the sender's region, and
+/// one in the receiver's. A peer sends for itself, for its region's agents, or relays to us what
+/// reached our own region.
 fn route(us: &AgentId, peer: &AgentId, envelope: &Envelope) -> Route {
-    let is_credible = envelope.from.region == peer.region || peer.region == us.region;
-    if &envelope.to == us && is_credible {
-        Route::Ours
-    } else if envelope.to.region == us.region && &envelope.to != us && &envelope.from == peer {
-        Route::Relay
-    } else {
-        Route::Forged
+    let Envelope { from, to, .. } = envelope;
+    let is_own = |agent: &AgentId| agent.region == us.region;
+    let is_of_its_region = from.region == peer.region;
+
+    if to == us && (is_of_its_region || is_own(peer)) {
+        return Route::Ours;
+    }
+    let is_on_its_way = match is_own(peer) {
+        true => from == peer,
+        false => is_of_its_region && is_own(to),
+    };
+    match is_on_its_way && to != us {
+        true => Route::Relay,
+        false => Route::Forged,
     }
 }
 
@@ -350,6 +346,9 @@ pub(crate) async fn serve_bulk(mesh: Mesh, connection: Connection) {
 /// Why a connection ended or failed, as text.
 pub(crate) fn explain(error: &ConnectionError) -> String {
     match error {
+        ConnectionError::ApplicationClosed(close) if close.error_code == SENT_ON => {
+            format!("sent on to {}", String::from_utf8_lossy(&close.reason))
+        }
         ConnectionError::ApplicationClosed(close) => {
             format!(
                 "closed by the peer: {}",
@@ -397,14 +396,21 @@ mod tests {
     }
 
     #[test]
-    fn a_peer_cannot_send_for_another_region_and_relays_are_not_chained() {
-        assert_eq!(routed("b/0", "a/0", "c/0", "b/0"), Route::Forged);
-        assert_eq!(
-            routed("b/0", "a/0", "a/1", "b/1"),
-            Route::Forged,
-            "a second relay"
-        );
+    fn a_datagram_passes_a_relay_in_the_senders_region_and_one_in_the_receivers() {
+        assert_eq!(routed("a/1", "a/0", "a/0", "b/1"), Route::Relay);
+        assert_eq!(routed("b/0", "a/1", "a/0", "b/1"), Route::Relay);
+        assert_eq!(routed("b/1", "b/0", "a/0", "b/1"), Route::Ours);
+    }
 
+    #[test]
+    fn a_peer_cannot_send_for_another_region_and_no_relay_sends_back() {
+        assert_eq!(routed("b/0", "a/0", "c/0", "b/0"), Route::Forged);
+        assert_eq!(routed("b/0", "a/0", "c/0", "b/1"), Route::Forged);
+        assert_eq!(
+            routed("a/2", "a/1", "a/0", "b/1"),
+            Route::Forged,
+            "a second relay in one region"
+        );
         assert_eq!(
             routed("b/0", "a/0", "a/0", "c/0"),
             Route::Forged,

@@ -1,9 +1,12 @@
-//! Keeps a connection to every other region and to every other agent of our own region.
+//! Keeps a connection to every other region that is wanted, and to every other agent of our own
+//! region.
 
 use super::{
     connection,
     endpoint::HANDSHAKE_DEADLINE,
     links::{Inner, Mesh},
+    reach::Wanted,
+    regions::sent_on,
     settings::Settings,
     tls::server_name,
 };
@@ -17,7 +20,10 @@ use std::{
     net::{IpAddr, SocketAddr},
     time::{Duration, Instant},
 };
-use tokio::{sync::mpsc, task::JoinSet};
+use tokio::{
+    sync::{mpsc, watch},
+    task::JoinSet,
+};
 
 /// First pause after a failed attempt; doubles up to [`LONGEST_PAUSE`], with full jitter.
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
@@ -26,6 +32,8 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 const BACKOFF: Backoff = Backoff::new(FIRST_PAUSE, LONGEST_PAUSE);
 /// How long the serving task may take to register a new connection.
 const REGISTERED: Duration = Duration::from_secs(1);
+/// Shortest wait for a new connection to be sent on.
+const SENT_ON_MIN: Duration = Duration::from_millis(5);
 /// Interval between DNS lookups of our region's agents.
 const LOCAL_LOOKUP_EVERY: Duration = Duration::from_secs(5);
 /// Most addresses used of one lookup.
@@ -34,7 +42,7 @@ const ADDRESSES_MAX: usize = 256;
 /// What to stay connected to.
 #[derive(Debug, Clone)]
 pub(crate) enum Target {
-    /// Any agent of another region, behind its endpoint.
+    /// Any agent of another region, behind its endpoint, or those that this one sends us on to.
     Region {
         region: RegionName,
         endpoint: String,
@@ -87,19 +95,31 @@ async fn dial_region(
     let inner = &mesh.inner;
     let mut changes = inner.watch();
     let mut backoff = BACKOFF;
+    // Where the region's agents sent the last connection on to.
+    let mut elsewhere = Vec::new();
 
     loop {
         changes.borrow_and_update();
-        if inner.nearest(region).is_some() {
-            backoff.reset();
-            if changes.changed().await.is_err() {
+        let wanted = inner.wanted(region);
+        let is_linked = inner.nearest(region).is_some();
+        if is_linked || wanted == Wanted::Never {
+            if is_linked {
+                backoff.reset();
+            }
+            if wanted == Wanted::Never {
+                inner.close_unwanted(region);
+            }
+            if !changed(&mut changes, wanted).await {
                 return;
             }
             continue;
         }
 
         let attempt = async {
-            let addresses = lookup(endpoint, resolver).await?;
+            let addresses = match elsewhere.is_empty() {
+                true => lookup(endpoint, resolver).await?,
+                false => std::mem::take(&mut elsewhere),
+            };
             // Any agent will do; a random one, to spread the diallers.
             let address = addresses[rand::rng().random_range(0..addresses.len())];
             connect(inner, region, address).await
@@ -107,7 +127,11 @@ async fn dial_region(
 
         match attempt.await {
             Ok((connection, _)) => {
-                if serve.send((connection, true)).await.is_err() {
+                if let Some(addresses) = sent_on_soon(&connection).await {
+                    elsewhere = addresses;
+                    continue;
+                }
+                if serve.send((connection.clone(), true)).await.is_err() {
                     return;
                 }
 
@@ -119,23 +143,43 @@ async fn dial_region(
                 let _ = tokio::time::timeout(REGISTERED, registered).await;
             }
             Err(why) => {
-                inner
-                    .metrics
-                    .dial_failures
-                    .with_label_values(&[region.as_str()])
-                    .inc();
-
-                tracing::debug!(%region, endpoint, why, "cannot connect");
                 let pause = backoff.next_pause();
-                // Logged once per loss of a region, after the short pauses.
-                if pause < LONGEST_PAUSE && pause * 2 >= LONGEST_PAUSE {
-                    tracing::warn!(%region, endpoint, why, "cannot connect; retrying");
-                }
-
+                report_failure(inner, region, endpoint, &why, pause);
                 // Wakes early if the peer connects to us.
                 let _ = tokio::time::timeout(jittered(pause), changes.changed()).await;
             }
         }
+    }
+}
+
+/// Waits until the connections, or what is wanted of them, change. False: the mesh has ended.
+async fn changed(changes: &mut watch::Receiver<u64>, wanted: Wanted) -> bool {
+    let Wanted::Until(until) = wanted else {
+        return changes.changed().await.is_ok();
+    };
+
+    let timeout = tokio::time::timeout_at(until.into(), changes.changed());
+    !matches!(timeout.await, Ok(Err(_)))
+}
+
+/// Where a new connection is sent on to: its peer decides that with the end of the handshake.
+async fn sent_on_soon(connection: &Connection) -> Option<Vec<SocketAddr>> {
+    let round_trips = (connection.rtt() * 2).max(SENT_ON_MIN);
+    let _ = tokio::time::timeout(round_trips, connection.closed()).await;
+    sent_on(connection)
+}
+
+fn report_failure(inner: &Inner, region: &RegionName, endpoint: &str, why: &str, pause: Duration) {
+    inner
+        .metrics
+        .dial_failures
+        .with_label_values(&[region.as_str()])
+        .inc();
+
+    tracing::debug!(%region, endpoint, why, "cannot connect");
+    // Logged once per loss of a region, after the short pauses.
+    if pause < LONGEST_PAUSE && pause * 2 >= LONGEST_PAUSE {
+        tracing::warn!(%region, endpoint, why, "cannot connect; retrying");
     }
 }
 

@@ -15,6 +15,8 @@ mod link_publisher;
 mod links;
 mod metrics;
 mod published;
+mod reach;
+mod regions;
 mod sessions;
 mod settings;
 mod tls;

@@ -1,6 +1,6 @@
 //! Publishes this agent's connections on its status board.
 
-use super::{links::Mesh, published::published_links};
+use super::links::Mesh;
 use regionmesh_protocol::status::Links;
 use std::{
     convert::Infallible,
@@ -18,7 +18,7 @@ impl Mesh {
         let mut sent_at = None::<Instant>;
 
         loop {
-            let current = published_links(&inner.settings, &inner.id, &changes.borrow_and_update());
+            let current = inner.published(&changes.borrow_and_update());
             if published_at.is_none_or(|at| current.replaces(&published, elapsed_ms(at))) {
                 published = current;
                 published_at = Some(Instant::now());

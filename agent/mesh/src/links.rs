@@ -5,6 +5,7 @@ use super::{
     handle::{BulkService, GossipInbox, GossipTransport, Peer, PeerError, Peers},
     metrics::MeshMetrics,
     published::{LinkInfo, published_links},
+    reach::Reach,
     sessions::Sessions,
     settings::Settings,
     tls::{Identity, server_name},
@@ -13,9 +14,11 @@ use arc_swap::ArcSwapOption;
 use async_trait::async_trait;
 use parking_lot::Mutex;
 use quinn::{Connection, RecvStream, SendStream};
+use regionmesh_core::gateways::Gateways;
 use regionmesh_protocol::{
     codec,
     identity::{AgentId, RegionName},
+    status::Links,
     wire::{Envelope, PeerReply, PeerRequest, StreamKind},
 };
 use std::{
@@ -34,6 +37,8 @@ pub struct MeshArguments {
     pub identity: Arc<Identity>,
     /// Where the mesh publishes its connections; the mesh is the only writer.
     pub links: watch::Sender<Arc<BTreeMap<AgentId, LinkInfo>>>,
+    /// Which agents of this agent's region hold links to other regions.
+    pub gateways: watch::Receiver<Arc<Gateways>>,
     /// Takes datagrams and exchanges.
     pub gossip: Arc<dyn GossipInbox>,
     /// Serves peers' bulk streams.
@@ -59,6 +64,7 @@ pub(crate) struct Inner {
     pub(crate) identity: Arc<Identity>,
     pub(crate) id: AgentId,
     pub(crate) links: watch::Sender<Arc<BTreeMap<AgentId, LinkInfo>>>,
+    pub(crate) gateways: watch::Receiver<Arc<Gateways>>,
     pub(crate) gossip: Arc<dyn GossipInbox>,
     pub(crate) bulk: Arc<dyn BulkService>,
     pub(crate) metrics: MeshMetrics,
@@ -67,6 +73,8 @@ pub(crate) struct Inner {
     /// can take the port.
     pub(crate) port: ArcSwapOption<(quinn::Endpoint, Dialling)>,
     peers: Mutex<BTreeMap<AgentId, PeerLinks>>,
+    /// Which regions to be linked with.
+    pub(crate) reach: Mutex<Reach>,
     /// Counts changes of `peers`.
     changes: watch::Sender<u64>,
     bulk_connections: Mutex<BTreeMap<AgentId, Arc<tokio::sync::Mutex<Option<Connection>>>>>,
@@ -85,6 +93,7 @@ impl Mesh {
             settings,
             identity,
             links,
+            gateways,
             gossip,
             bulk,
             metrics,
@@ -96,12 +105,14 @@ impl Mesh {
                 settings,
                 identity,
                 links,
+                gateways,
                 gossip,
                 bulk,
                 metrics,
                 sessions: Sessions::default(),
                 port: ArcSwapOption::empty(),
                 peers: Mutex::default(),
+                reach: Mutex::default(),
                 changes: watch::Sender::default(),
                 bulk_connections: Mutex::default(),
             }),
@@ -187,7 +198,22 @@ impl Inner {
             .min_by_key(|(_, connection)| connection.rtt())
     }
 
-    /// Changes whenever the connections change.
+    /// The connections to agents of a region.
+    pub(crate) fn connections_to(&self, region: &RegionName) -> Vec<(AgentId, Connection)> {
+        let peers = self.peers.lock();
+        let of_region = peers.iter().filter(|(id, _)| id.region == *region);
+        let links = of_region.flat_map(|(id, peer)| peer.links.iter().map(move |link| (id, link)));
+        links
+            .map(|(id, link)| (id.clone(), link.connection.clone()))
+            .collect()
+    }
+
+    /// Lets those who dial look at what is wanted.
+    pub(crate) fn wake_diallers(&self) {
+        self.changes.send_modify(|changes| *changes += 1);
+    }
+
+    /// Changes whenever the connections, or what is wanted of them, change.
     pub(crate) fn watch(&self) -> watch::Receiver<u64> {
         self.changes.subscribe()
     }
@@ -244,6 +270,7 @@ impl Inner {
 
         self.publish();
         if is_last {
+            self.reach.lock().closed(peer);
             tracing::info!(peer = %peer, why, "disconnected");
             self.gossip.link_down(peer);
         }
@@ -290,13 +317,16 @@ impl Inner {
             }
         }
 
-        let unreachable = published_links(&self.settings, &self.id, &links)
-            .unreachable
-            .len();
+        let unreachable = self.published(&links).unreachable.len();
         self.metrics
             .unreachable_regions
             .set(i64::try_from(unreachable).unwrap_or(i64::MAX));
-        self.changes.send_modify(|changes| *changes += 1);
+        self.wake_diallers();
+    }
+
+    /// What the status board shows of the connections.
+    pub(crate) fn published(&self, links: &BTreeMap<AgentId, LinkInfo>) -> Links {
+        published_links(&self.settings, &self.id, self.is_gateway(), links)
     }
 
     fn current_links(&self) -> BTreeMap<AgentId, LinkInfo> {
@@ -312,23 +342,8 @@ impl Inner {
             .collect()
     }
 
-    /// Sends an envelope straight to its member, or to a relay in the member's region.
-    pub(crate) fn post(&self, envelope: &Envelope) {
-        let connection = self.newest(&envelope.to).or_else(|| {
-            self.nearest(&envelope.to.region)
-                .map(|(_, connection)| connection)
-        });
-        let outcome = match (connection, codec::encode(envelope)) {
-            (Some(connection), Ok(bytes)) => connection
-                .send_datagram(bytes.into())
-                .map_or("unsendable", |()| "sent"),
-            _ => "unsendable",
-        };
-
-        self.metrics.datagrams.with_label_values(&[outcome]).inc();
-    }
-
-    fn target(&self, to: &Peer) -> Option<AgentId> {
+    /// The connected agent to call now.
+    pub(crate) fn target(&self, to: &Peer) -> Option<AgentId> {
         match to {
             Peer::Agent(agent) => self.sessions.has(agent).then(|| agent.clone()),
             // The nearest agent may still be starting and have no session yet.
@@ -352,7 +367,7 @@ impl Peers for Mesh {
         request: PeerRequest,
         timeout: Duration,
     ) -> Result<PeerReply, PeerError> {
-        let answer = match self.inner.target(to) {
+        let answer = match self.inner.reach(to, timeout).await {
             Some(agent) => {
                 let sessions = &self.inner.sessions;
                 sessions.call(&agent, to, request, timeout).await

@@ -31,6 +31,8 @@ pub struct MeshMetrics {
     /// Calls to peers' actors by outcome.
     pub(crate) calls: IntCounterVec,
     pub(crate) certificate: CertificateMetrics,
+    /// Whether this agent holds links to other regions.
+    pub(crate) gateway: IntGauge,
     /// Regions that we have no connection to.
     pub(crate) unreachable_regions: IntGauge,
     refused: IntCounterVec,
@@ -92,7 +94,8 @@ impl MeshMetrics {
             )?,
             handshakes: counters(
                 "regionmesh_mesh_handshakes_total",
-                "Incoming handshakes, by outcome: accepted, own, failed, timed-out, shed, retried.",
+                "Incoming handshakes, by outcome: accepted, own, sent-on, failed, timed-out, shed, \
+                    retried.",
                 "outcome",
             )?,
             dial_failures: counters(
@@ -118,6 +121,12 @@ impl MeshMetrics {
                 "outcome",
             )?,
             certificate: CertificateMetrics::new(registry)?,
+            gateway: register_int_gauge_with_registry!(
+                "regionmesh_mesh_gateway",
+                "1 while this agent holds links to other regions; at most three agents of a region \
+                    do.",
+                registry
+            )?,
             unreachable_regions: register_int_gauge_with_registry!(
                 "regionmesh_mesh_unreachable_regions",
                 "Regions without any connection.",

@@ -12,16 +12,18 @@ pub struct LinkInfo {
     pub since: Instant,
 }
 
-/// The status entry for this agent's connections.
+/// The status entry for the connections of agent `own`, which need none to other regions unless it
+/// is a gateway.
 pub(crate) fn published_links(
     settings: &Settings,
     own: &AgentId,
+    is_gateway: bool,
     links: &BTreeMap<AgentId, LinkInfo>,
 ) -> Links {
-    let regions = settings.regions.iter().map(|region| &region.name);
+    let needed = settings.regions.iter().filter(|_| is_gateway);
     Links::new(
         &own.region,
-        regions,
+        needed.map(|region| &region.name),
         links
             .iter()
             .map(|(agent, link)| (agent, link.round_trip_us)),

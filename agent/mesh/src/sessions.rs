@@ -27,7 +27,7 @@ use regionmesh_protocol::{
     wire::{PeerReply, PeerRequest},
 };
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, watch};
 
 /// Calls in flight to one peer.
 const CALLS_PER_PEER: usize = 256;
@@ -35,7 +35,11 @@ const CALLS_PER_PEER: usize = 256;
 /// The ready session of each peer by the agent's name, through which it is called. Written by the
 /// node actor.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Sessions(Arc<Mutex<BTreeMap<String, Session>>>);
+pub(crate) struct Sessions {
+    ready: Arc<Mutex<BTreeMap<String, Session>>>,
+    /// Counts sessions that became ready.
+    changes: watch::Sender<u64>,
+}
 
 #[derive(Debug, Clone)]
 struct Session {
@@ -47,7 +51,12 @@ struct Session {
 impl Sessions {
     /// Whether calls to the peer can be made now.
     pub(crate) fn has(&self, peer: &AgentId) -> bool {
-        self.0.lock().contains_key(&peer.to_string())
+        self.ready.lock().contains_key(&peer.to_string())
+    }
+
+    /// Changes whenever a session becomes ready.
+    pub(crate) fn watch(&self) -> watch::Receiver<u64> {
+        self.changes.subscribe()
     }
 
     /// Sends `request` to an agent, which `to` means, and waits for the answer.
@@ -59,7 +68,7 @@ impl Sessions {
         timeout: Duration,
     ) -> Result<PeerReply, PeerError> {
         let not_connected = || PeerError::NotConnected(to.clone());
-        let session = self.0.lock().get(&agent.to_string()).cloned();
+        let session = self.ready.lock().get(&agent.to_string()).cloned();
         let session = session.ok_or_else(not_connected)?;
         let actor = session.peer_actor().ok_or_else(not_connected)?;
 
@@ -89,11 +98,12 @@ impl Sessions {
             node,
             places: Arc::new(Semaphore::new(CALLS_PER_PEER)),
         };
-        self.0.lock().insert(peer.to_owned(), session);
+        self.ready.lock().insert(peer.to_owned(), session);
+        self.changes.send_modify(|changes| *changes += 1);
     }
 
     fn clear(&self, peer: &str, node: u64) {
-        let mut sessions = self.0.lock();
+        let mut sessions = self.ready.lock();
         if sessions
             .get(peer)
             .is_some_and(|session| session.node == node)

@@ -12,11 +12,11 @@ use crate::{
     },
     address::Address,
     core_settings::core_settings,
-    operators::PlanVerifier,
     peer_service::RequestHandler,
     supervisor::Child,
 };
 use anyhow::Result;
+use regionmesh_core::Keys;
 use regionmesh_mesh::{MeshActor, PeerActor, PeerArguments};
 use std::sync::Arc;
 
@@ -100,11 +100,11 @@ fn signing(parts: &Parts) -> Signing {
     Signing {
         mesh: parts.base.config.mesh.clone(),
         id: parts.base.id.clone(),
-        signer: parts.network.identity.clone(),
-        verifier: Arc::new(PlanVerifier {
-            signatures: parts.network.identity.clone(),
-            operators: parts.network.operators.clone(),
-        }),
+        keys: Keys {
+            signer: parts.network.identity.clone(),
+            verifier: parts.network.identity.clone(),
+            orders: Arc::new(parts.network.operators.clone()),
+        },
     }
 }
 

@@ -29,6 +29,7 @@ impl Network {
             settings: base.config.mesh_settings(),
             identity: identity.clone(),
             links: base.snapshots.links.clone(),
+            gateways: base.snapshots.gateways.subscribe(),
             gossip: Arc::new(base.core.clone()),
             bulk: Arc::new(BulkAdapter(BulkServer::new(
                 Arc::new(StoreAdapter(models.clone())),

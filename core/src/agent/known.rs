@@ -1,12 +1,16 @@
 //! What the parts last decided, for each other and for a restart.
 
 use crate::{
+    gateways::Gateways,
     gossip::BoardView,
     health::verdict::RegionVerdict,
     leader::{Contact, PlanClock},
     planning::freeze::Freeze,
 };
-use regionmesh_protocol::{identity::RegionName, plan::CommittedPlan};
+use regionmesh_protocol::{
+    identity::{AgentId, RegionName},
+    plan::CommittedPlan,
+};
 use std::{collections::BTreeMap, sync::Arc, time::Instant};
 
 #[derive(Debug)]
@@ -19,6 +23,10 @@ pub(super) struct Known {
     pub(super) plan_clock: PlanClock,
     pub(super) freeze: Option<Arc<Freeze>>,
     pub(super) contact: Contact,
+    pub(super) leader: Option<AgentId>,
+    /// Round trips to the connected agents, microseconds.
+    pub(super) links: Arc<BTreeMap<AgentId, u64>>,
+    pub(super) gateways: Arc<Gateways>,
 }
 
 impl Known {
@@ -32,6 +40,9 @@ impl Known {
             plan_clock: PlanClock::new(now),
             freeze: None,
             contact: Contact::default(),
+            leader: None,
+            links: Arc::default(),
+            gateways: Arc::default(),
         }
     }
 }

@@ -2,14 +2,14 @@
 
 use super::types::Settings;
 use crate::{
-    gossip::{self, Verifier},
+    gossip,
     health::{self, Health},
+    keys::Keys,
     leader::{self, Leader, PlanClock},
     now::Now,
     replication::{self, Replication},
 };
 use rand::Rng;
-use std::sync::Arc;
 
 /// One input of one part.
 #[derive(Debug)]
@@ -19,6 +19,8 @@ pub(super) enum Step {
     Leader(Box<leader::Input>),
     /// [`leader::Input::Contact`], as it is when the step is taken.
     Contact,
+    /// Choose the gateways again.
+    Gateways,
     Replication(replication::Input),
 }
 
@@ -31,17 +33,26 @@ pub(super) struct Parts {
 impl Parts {
     pub(super) fn new(
         settings: &Settings,
-        verifier: Arc<dyn Verifier>,
+        keys: &Keys,
         plan_clock: PlanClock,
         now: Now,
         rng: &mut impl Rng,
     ) -> Self {
         let own = settings.gossip.own.clone();
         let boot = rng.next_u64();
+        let verifier = keys.verifier.clone();
+        let orders = keys.orders.clone();
 
         Self {
             health: Health::new(settings.health.clone(), now),
-            leader: Leader::new(settings.leader.clone(), verifier, boot, plan_clock, now),
+            leader: Leader::new(
+                settings.leader.clone(),
+                verifier,
+                orders,
+                boot,
+                plan_clock,
+                now,
+            ),
             replication: Replication::new(own, settings.replication, now),
         }
     }

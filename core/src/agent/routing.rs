@@ -1,9 +1,10 @@
 //! Which part needs what another part decides, and what leaves the core.
 
 use super::{Core, parts::Step, types::Effect};
-use crate::{gossip, health, leader, now::Now, replication};
+use crate::{gateways::Gateways, gossip, health, leader, now::Now, replication};
 use rand::Rng;
 use regionmesh_protocol::status::StatusEntry;
+use std::sync::Arc;
 
 impl Core {
     /// Gives a part its input, and passes on what it decides.
@@ -28,6 +29,7 @@ impl Core {
                 let contact = leader::Input::Contact(self.known.contact);
                 self.lead(contact, now, rng, out);
             }
+            Step::Gateways => self.choose_gateways(out),
             Step::Replication(input) => {
                 let mut effects = Vec::new();
                 self.parts.replication.handle(input, now, &mut effects);
@@ -36,6 +38,30 @@ impl Core {
                 }
             }
         }
+    }
+
+    fn choose_gateways(&mut self, out: &mut Vec<Effect>) {
+        let known = &self.known;
+        let gateways = Gateways::choose(
+            &self.settings.gossip.own,
+            self.parts.health.observers(),
+            known.leader.as_ref(),
+            &known.links,
+        );
+        if gateways == *known.gateways {
+            return;
+        }
+
+        self.known.gateways = Arc::new(gateways);
+        self.queue_gateways();
+        out.push(Effect::Gateways(self.known.gateways.clone()));
+    }
+
+    pub(super) fn queue_gateways(&mut self) {
+        let gateways = self.known.gateways.clone();
+        self.queue_for_leader(leader::Input::Candidacy(gateways.candidacy()));
+        let input = replication::Input::Gateways(gateways);
+        self.queue.push_back(Step::Replication(input));
     }
 
     fn lead(&mut self, input: leader::Input, now: Now, rng: &mut impl Rng, out: &mut Vec<Effect>) {
@@ -92,6 +118,10 @@ impl Core {
         match &effect {
             leader::Effect::AdoptPlan(plan) => self.known.plan = Some(plan.clone()),
             leader::Effect::WithdrawPlan => self.known.plan = None,
+            leader::Effect::LeaderView(view) => {
+                self.known.leader = view.ballot.as_ref().map(|ballot| ballot.agent.clone());
+                self.queue.push_back(Step::Gateways);
+            }
             leader::Effect::Freeze(freeze) => self.known.freeze = freeze.clone(),
             leader::Effect::PlanClock(clock) => {
                 self.known.plan_clock = *clock;

@@ -1,6 +1,6 @@
 //! What goes into the core of an agent, and what comes out.
 
-use crate::{gossip, health, leader, replication};
+use crate::{gateways::Gateways, gossip, health, leader, replication};
 use regionmesh_protocol::identity::AgentId;
 use std::{collections::BTreeMap, sync::Arc, time::Instant};
 
@@ -72,6 +72,8 @@ impl From<replication::Input> for Input {
 pub enum Effect {
     /// Replaces the alarm: the next [`Input::Wake`] is due then; may have passed.
     WakeAt(Instant),
+    /// Which agents of the region hold links to others from now on. At first this agent does.
+    Gateways(Arc<Gateways>),
     Gossip(gossip::Effect),
     Health(health::Effect),
     Leader(leader::Effect),

@@ -13,13 +13,19 @@ use super::{
 };
 use crate::now::{Now, millis};
 use regionmesh_protocol::{identity::AgentId, plan::PlanAge};
-use std::{collections::BTreeSet, time::Instant};
+use std::{
+    collections::BTreeSet,
+    time::{Duration, Instant},
+};
 
 /// Boards of at most so many agents are compared by their owners immediately: naming all of them
 /// costs less than the exchanges that find out which differ.
 const COMPARED_DIRECTLY_MAX: usize = 32;
 /// Most bytes of entries in one request or reply; the rest goes in the next. Keeps each turn short.
 const DELTA_BYTES: usize = 4 << 20;
+/// A peer passes on what other regions publish if some of it arrived so recently: every agent
+/// publishes every 2 s.
+const PASSED_ON: Duration = Duration::from_secs(3);
 
 impl Gossip {
     pub(super) fn answer(
@@ -107,15 +113,27 @@ impl Gossip {
                 }));
                 let is_compared =
                     matches!(comparison, Comparison::Equal | Comparison::Owners { .. });
-                if is_compared && with.region != self.own.region {
+                let next = self.next_step(with, comparison, now, out);
+                if is_compared && self.speaks_for_abroad(with, asked) {
                     self.heard = Some(asked);
                 }
-
-                let next = self.next_step(with, comparison, now, out);
                 self.spread.ended(with, next, now);
             }
             Err(error) => self.exchange_failed(with, error, now, out),
         }
+    }
+
+    /// Whether an exchange that began at `asked` shows what other regions know: its peer is of one,
+    /// or passes on to this agent, which is not linked with any, what they publish.
+    fn speaks_for_abroad(&self, with: &AgentId, asked: Instant) -> bool {
+        let is_abroad = |agent: &AgentId| agent.region != self.own.region;
+        if is_abroad(with) {
+            return true;
+        }
+
+        let has_links = self.links.iter().flatten().any(is_abroad);
+        let heard = self.board.heard_abroad();
+        !has_links && heard.is_some_and(|heard| heard + PASSED_ON >= asked)
     }
 
     fn next_step(

@@ -1,9 +1,6 @@
 //! The keys that gossip signs and checks with, as the caller provides them.
 
-use regionmesh_protocol::{
-    identity::{AgentId, MeshName},
-    plan::Order,
-};
+use regionmesh_protocol::identity::AgentId;
 
 /// Signs our own entries; in production with the key of the agent's certificate.
 pub trait Signer: Send + Sync {
@@ -29,9 +26,5 @@ pub trait Verifier: Send + Sync {
     /// read. Does not check the chain.
     fn validity_ms(&self, _chain: &[Vec<u8>]) -> Option<(u64, u64)> {
         None
-    }
-    /// Whether an operator gave this order in `mesh`, as its proof says.
-    fn check_order(&self, _mesh: &MeshName, _order: &Order) -> Result<(), String> {
-        Err("this agent can't check orders".into())
     }
 }

@@ -85,6 +85,15 @@ impl Board {
         owner.map(|owner| owner.shown.clone()).unwrap_or_default()
     }
 
+    /// When the last entry of an agent of another region arrived.
+    pub(super) fn heard_abroad(&self) -> Option<Instant> {
+        let abroad = self
+            .owners
+            .iter()
+            .filter(|(owner, _)| owner.region != self.own.region);
+        abroad.map(|(_, owner)| owner.last_seen_at).max()
+    }
+
     /// One entry.
     pub fn get(&self, owner: &AgentId, kind: StatusKind) -> Option<&SeenEntry> {
         self.owners.get(owner)?.entries.get(&kind)

@@ -85,8 +85,8 @@ pub enum Effect {
     Reply(Ticket, Vec<u8>),
     /// The board changed.
     Board(Arc<BoardView>),
-    /// Start of the last successful exchange with another region. Follows the board that it
-    /// brought.
+    /// Start of the last successful exchange that shows what other regions know. Follows the board
+    /// that it brought.
     Heard(Instant),
     /// Replaces the alarm: the next [`Input::Wake`] is due then.
     WakeAt(Instant),

@@ -180,6 +180,7 @@ impl Leader {
         for effect in effects {
             match effect {
                 proposer::Effect::Send { to, request } => self.call_acceptor(to, request, turn),
+                proposer::Effect::Found(stamp, plan) => self.found(stamp, plan, turn),
                 proposer::Effect::Elected(ballot) => {
                     self.election.elected(&ballot);
                     turn.notice(ElectionNotice::Elected(ballot));

@@ -67,6 +67,8 @@ pub struct Election {
     phase: Phase,
     attempts: u32,
     hold_until_ms: u64,
+    /// How much longer this agent waits than the first of its region.
+    turn_ms: u64,
 }
 
 impl Election {
@@ -83,6 +85,7 @@ impl Election {
             phase: Phase::Follower,
             attempts: 0,
             hold_until_ms: 0,
+            turn_ms: 0,
         }
     }
 
@@ -198,7 +201,11 @@ impl Election {
         // An agent whose region is not a member (removed, or not added yet) does not lead. Nor does
         // one whose clock is far off, since a plan's times come from its leader's clock.
         let may_lead = view.members.contains(&self.me.region) && !view.is_clock_off;
-        if !may_lead
+        let candidacy = view.candidacy.filter(|_| may_lead);
+        self.turn_ms = candidacy
+            .unwrap_or_default()
+            .saturating_mul(self.settings.turn_ms);
+        if candidacy.is_none()
             || view.is_led_well(&self.me.region)
             || self.heard_other(&self.me, now_ms).is_some()
         {
@@ -241,7 +248,7 @@ impl Election {
         let spread = millis(pause)
             .saturating_sub(self.settings.delay_min_ms)
             .saturating_add(1);
-        let delay_ms = self.settings.delay_min_ms + random % spread;
+        let delay_ms = self.settings.delay_min_ms + self.turn_ms + random % spread;
 
         self.phase = Phase::Waiting {
             until_ms: now_ms.max(self.hold_until_ms) + delay_ms,

@@ -35,6 +35,7 @@ impl Leader {
             Input::Verdicts(verdicts) => self.see(|seen| seen.verdicts = verdicts, now),
             Input::OwnView(own_view) => self.see(|seen| seen.own_view = own_view, now),
             Input::Contact(contact) => self.seen.contact = contact,
+            Input::Candidacy(candidacy) => self.seen.candidacy = candidacy,
             Input::PeerClock(peer) => self.clocks.heard(&peer, now),
             Input::CostTarget(target) => self.cost_target(target, turn),
             Input::AcceptorAnswered { from, answer } => self.acceptor_answered(&from, answer, turn),

@@ -56,7 +56,7 @@ impl Leader {
 
     /// Judges a plan by the last one that is known to be committed. What the acceptor accepted
     /// after that may be committed already: the orders in it are kept.
-    fn judge(&self, proposal: &Proposal, now: Now) -> Result<(), Objection> {
+    pub(super) fn judge(&self, proposal: &Proposal, now: Now) -> Result<(), Objection> {
         let Proposal { plan, accepted, .. } = proposal;
         if plan.orders.len() > ORDERS_MAX {
             return Err(Objection::TooManyOrders(plan.orders.len()));
@@ -155,8 +155,8 @@ impl Leader {
         }
     }
 
-    /// The orders of a plan that are proven: those that count now, as they are recent and in no plan
-    /// up to the one known to be committed; and the others.
+    /// The orders of a plan that are proven: those that count now, as they are recent and in no
+    /// plan up to the one known to be committed; and the others.
     fn proven_orders<'a>(
         &self,
         plan: &'a Plan,
@@ -179,7 +179,7 @@ impl Leader {
             })
         };
         let is_proven = |order: &&Order| {
-            self.verifier
+            self.order_verifier
                 .check_order(&self.settings.mesh, order)
                 .is_ok()
         };

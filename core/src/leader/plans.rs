@@ -9,15 +9,17 @@ use super::{
 };
 use crate::{
     gossip::BoardView,
+    now::Now,
     planning::{
         CostTarget, PlanInputs,
         inputs::{plan_inputs, served},
         next_plan,
     },
+    slots::Proposal,
 };
 use regionmesh_protocol::{
     plan::{OrderAction, Plan},
-    register::members::Members,
+    register::{ballot::Stamp, members::Members},
 };
 use std::{borrow::Cow, collections::BTreeMap, sync::Arc, time::Duration};
 
@@ -97,10 +99,7 @@ impl Leader {
     /// differs from the last.
     pub(super) fn plan_ahead(&mut self, board: &BoardView, turn: &mut Turn<'_>) {
         let inputs = self.plan_inputs(board, turn);
-        let rests = self
-            .rests_until
-            .is_some_and(|until| turn.now.monotonic < until);
-        if !self.proposer.is_ready() || rests {
+        if !self.proposer.is_ready() || self.is_resting(turn.now) {
             return;
         }
 
@@ -134,6 +133,54 @@ impl Leader {
             Some(plan) => self.propose(plan, turn),
             None => self.renew_signatures(board, turn),
         }
+    }
+
+    /// An election found this value: proposes the plan that follows from it, which contains it, or
+    /// without a reason for another plan the value itself.
+    pub(super) fn found(&mut self, stamp: Stamp, found: Plan, turn: &mut Turn<'_>) {
+        let next = self.successor(stamp, found, turn);
+        self.proposed_at = next.is_some().then_some(turn.now.monotonic);
+
+        let now_ms = self.now_ms(turn.now);
+        let effects = self.proposer.succeed(next, now_ms);
+        self.carry_out(effects, turn);
+    }
+
+    /// The plan that follows from a value found, if this agent would let its region's acceptor
+    /// replace that value with it: the value may not be committed, so that the plan may be two
+    /// steps ahead of the last one that other agents know.
+    fn successor(&mut self, stamp: Stamp, found: Plan, turn: &mut Turn<'_>) -> Option<Plan> {
+        let ballot = self.proposer.ballot().cloned()?;
+        if self.is_resting(turn.now) {
+            return None;
+        }
+
+        // Its times count as they will once it is committed.
+        let mut clock = self.clocks.plan;
+        clock.learned(&found, None, turn.now);
+        let current = clock.by_own_clock(&found, turn.now);
+        let board = self.board();
+        let inputs = self.inputs_of(&board, &current, &found.members);
+        let next = next_plan(Some(&current), &inputs, turn.now.unix_ms);
+        let plan = self.pause.pass(Some(&current), next, turn.now.monotonic)?;
+
+        let own = found.members.acceptors.get(self.own_region());
+        let proposal = Proposal {
+            stamp: Stamp {
+                ballot,
+                seq: stamp.seq.saturating_add(1),
+            },
+            plan,
+            incarnation: own.copied().flatten().unwrap_or_default(),
+            accepted: Some((stamp, found)),
+        };
+        let is_justified = self.judge(&proposal, turn.now).is_ok();
+        is_justified.then_some(proposal.plan)
+    }
+
+    /// Whether agents just objected to this leader's last plan.
+    fn is_resting(&self, now: Now) -> bool {
+        self.rests_until.is_some_and(|until| now.monotonic < until)
     }
 
     /// Commits the plan again if the X.509 certificates of those who signed it end soon or were

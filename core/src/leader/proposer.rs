@@ -2,10 +2,11 @@
 //! after another.
 //!
 //! Sans-IO: calls and the time go in, [`Effect`]s come out. One round of `Prepare` gives the right
-//! to propose; the highest value that was accepted before is committed again under the new ballot
-//! before anything else (CASPaxos, Rystsov 2018, §2.2), and each further value costs one round of
-//! `Accept`. An accept whose outcome is unknown is repeated with the same stamp and value until a
-//! majority has it or a higher ballot fences this proposer: one stamp never carries two values.
+//! to propose; the first value under the new ballot is the highest one that was accepted before, or
+//! its successor, which contains it (CASPaxos, Rystsov 2018, §2.2; [`Proposer::succeed`]). Each
+//! further value costs one round of `Accept`. An accept whose outcome is unknown is repeated with
+//! the same stamp and value until a majority has it or a higher ballot fences this proposer: one
+//! stamp never carries two values.
 //!
 //! The acceptors are those that the latest value found names. That suffices even if the caller's
 //! list is old: each value was accepted by a majority of the members that its predecessor names, so
@@ -26,6 +27,7 @@ mod join;
 mod leading;
 mod objections;
 mod preparing;
+mod succession;
 mod types;
 
 pub use types::{Acceptors, Effect, NoJoin, ProposerError, ProposerSettings, StepDown};
@@ -344,6 +346,7 @@ impl Proposer {
             first_members,
             found: preparing.take_found(),
             repeated: found.as_ref().map(|(stamp, _)| stamp.clone()),
+            succeeded: None,
             given_up_seq: 0,
             given_up: 0,
             decided: None,
@@ -373,11 +376,12 @@ impl Proposer {
         };
 
         let members = deciders.unwrap_or_else(|| value.members.clone());
+        let offer = preparing.offer(&stamp, &value, &members);
         leading.pending = Some(Pending::new(Stamp { ballot, seq }, value, members, now_ms));
 
         self.phase = Phase::Leading(leading.into());
         self.asked_ms.clear();
-        self.ask(now_ms)
+        offer.map_or_else(|| self.ask(now_ms), |offer| vec![offer])
     }
 
     fn accepted(
@@ -415,6 +419,7 @@ impl Proposer {
         leading.decided = Some((pending.stamp.clone(), pending.value.clone()));
         leading.uncertified = (!pending.is_certified()).then_some(pending);
 
+        leading.succeeded = None;
         let mut effects = Vec::new();
         if !mem::replace(&mut leading.is_elected, true) {
             effects.push(Effect::Elected(leading.ballot.clone()));

@@ -16,6 +16,7 @@ use super::{
 use crate::{
     gossip::{BoardView, Verifier},
     health::verdict::RegionVerdict,
+    keys::OrderVerifier,
     now::{Now, millis},
     planning::{
         CostTarget, PlanInputs,
@@ -45,6 +46,8 @@ pub struct Leader {
     pub(super) settings: Settings,
     /// Checks what other agents sign.
     pub(super) verifier: Arc<dyn Verifier>,
+    /// Checks what operators order.
+    pub(super) order_verifier: Arc<dyn OrderVerifier>,
     pub(super) started: Instant,
     pub(super) election: Election,
     pub(super) proposer: Proposer,
@@ -84,6 +87,8 @@ pub(super) struct Seen {
     pub(super) verdicts: Arc<BTreeMap<RegionName, RegionVerdict>>,
     pub(super) own_view: Arc<BTreeMap<RegionName, OwnView>>,
     pub(super) contact: Contact,
+    /// See [`ElectionView`].
+    pub(super) candidacy: Option<u64>,
 }
 
 /// What other parts of the agent know, so that only changes are passed on.
@@ -116,6 +121,7 @@ impl Leader {
     pub fn new(
         settings: Settings,
         verifier: Arc<dyn Verifier>,
+        order_verifier: Arc<dyn OrderVerifier>,
         boot: u64,
         plan_clock: PlanClock,
         now: Now,
@@ -125,10 +131,14 @@ impl Leader {
         Self {
             settings,
             verifier,
+            order_verifier,
             started: now.monotonic,
             election,
             proposer: Proposer::new(ProposerSettings::default()),
-            seen: Seen::default(),
+            seen: Seen {
+                candidacy: Some(0),
+                ..Seen::default()
+            },
             clocks: Clocks::new(plan_clock, now),
             plan: None,
             change: None,
@@ -194,6 +204,7 @@ impl Leader {
             failed,
             members: self.member_names(),
             is_clock_off: self.clocks.own.is_off,
+            candidacy: self.seen.candidacy,
         }
     }
 

@@ -67,7 +67,7 @@ pub struct Contact {
     pub is_current: bool,
     /// When the process resumed after a stall.
     pub resumed: Option<Instant>,
-    /// Start of the last successful board exchange with another region.
+    /// Start of the last successful board exchange that shows what other regions know.
     pub heard: Option<Instant>,
 }
 
@@ -80,8 +80,8 @@ pub struct LeaderView {
     pub is_self: bool,
 }
 
-/// What happened. `Board`, `Verdicts`, `OwnView` and `Contact` are only remembered: `Tick` acts on
-/// them.
+/// What happened. `Board`, `Verdicts`, `OwnView`, `Contact` and `Candidacy` are only remembered:
+/// `Tick` acts on them.
 #[derive(Debug)]
 pub enum Input {
     /// The first input, apart from those that are only remembered.
@@ -94,6 +94,8 @@ pub enum Input {
     /// The result of this agent's own probes.
     OwnView(Arc<BTreeMap<RegionName, OwnView>>),
     Contact(Contact),
+    /// How many agents of the region stand for election before this one; none: it does not.
+    Candidacy(Option<u64>),
     /// A peer's clocks, from a board exchange.
     PeerClock(PeerClock),
     /// The answer to [`Effect::JudgeCost`].

@@ -94,6 +94,7 @@ impl Leader {
     /// configuration alone may be of a register that was reset: it is compared with the acceptors.
     fn adopt_certified(&mut self, board: &BoardView, turn: &mut Turn<'_>) {
         let own = self.settings.id.clone();
+        let begun = turn.out.len();
         let mut published: Vec<_> = board::plans(board, &own)
             .filter(|(_, plan, _)| self.is_useful(plan))
             .collect();
@@ -107,6 +108,7 @@ impl Leader {
             // What the earlier members did not prove, the new ones may.
             self.trust.uncertified.clear();
         }
+        turn.keep_last_plan(begun);
 
         self.trust
             .uncertified

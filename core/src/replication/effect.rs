@@ -18,10 +18,14 @@ use std::{sync::Arc, time::Instant};
 pub enum Effect {
     /// Read the region's store.
     Scan,
-    /// Read a region's catalogue from this agent, or else from any of its region.
+    /// Read the catalogue of `region` that has this digest, or a newer one.
     ReadCatalogue {
         region: RegionName,
-        from: AgentId,
+        digest: Digest,
+        /// Agents of our own region that may know it, asked first.
+        through: Vec<AgentId>,
+        /// The agent that published it, or else any of its region; none: not to be asked.
+        from: Option<AgentId>,
     },
     /// Apply deletions, renames and aliases to the store in this order, up to the first failure.
     Converge(Vec<SyncAction>),
@@ -44,8 +48,8 @@ pub enum Effect {
         catalogue: Arc<Catalogue>,
         digest: Option<Digest>,
     },
-    /// Another region's catalogue is this.
-    PeerCatalogue(RegionName, Arc<Catalogue>),
+    /// Another region's catalogue is this, with this digest.
+    PeerCatalogue(RegionName, Digest, Arc<Catalogue>),
     /// The catalogues of all live regions, or as many as another region could read, were read.
     HasCatalogues,
     /// Publish this entry.

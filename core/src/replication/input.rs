@@ -1,6 +1,6 @@
 //! What the part learns.
 
-use crate::gossip::BoardView;
+use crate::{gateways::Gateways, gossip::BoardView};
 use regionmesh_protocol::{
     identity::{AgentId, RegionName},
     models::{
@@ -23,6 +23,8 @@ pub enum Input {
     Board(Arc<BoardView>),
     /// The connected agents, and the round trip to each, microseconds.
     Links(Arc<BTreeMap<AgentId, u64>>),
+    /// Who does the region's work.
+    Gateways(Arc<Gateways>),
     Routes(Arc<dyn Routes>),
     /// Whether the plan can be acted on.
     Current(bool),

@@ -1,6 +1,7 @@
 //! What a region lacks, computed when a catalogue changed: it takes time in all that is held.
 
 use super::{
+    offers::{Offer, offers},
     peers::Peers,
     plan::{SyncAction, plan_sync},
 };
@@ -17,17 +18,41 @@ pub(super) struct Lack {
     /// Of the peers' catalogues, when it was computed.
     changes: u64,
     pub(super) actions: Vec<SyncAction>,
-    /// The versions to fetch, and who holds them.
-    pub(super) wanted: Vec<(VersionSummary, Vec<RegionName>)>,
+    pub(super) wanted: Vec<Wanted>,
+}
+
+/// A version to fetch.
+#[derive(Debug)]
+pub(super) struct Wanted {
+    pub(super) version: VersionSummary,
+    /// The regions that hold its content.
+    pub(super) holders: Vec<RegionName>,
+    pub(super) offers: Vec<Offer>,
 }
 
 impl Lack {
     pub(super) fn new(own: &Arc<Catalogue>, peers: &Peers) -> Self {
         let mut actions = Vec::new();
         let mut wanted = Vec::new();
-        for action in plan_sync(own, &peers.catalogues()) {
+        let catalogues = peers.catalogues();
+        let held: Vec<_> = catalogues
+            .iter()
+            .map(|(region, peer)| (region, peer.by_name()))
+            .collect();
+
+        for action in plan_sync(own, &catalogues) {
             match action {
-                SyncAction::Fetch { version, regions } => wanted.push((version, regions)),
+                SyncAction::Fetch { version, regions } => {
+                    let named = held.iter().filter_map(|(region, versions)| {
+                        let held = versions.get(&(&version.model, &version.version))?;
+                        (held.content == version.content).then_some((*region, *held))
+                    });
+                    wanted.push(Wanted {
+                        offers: offers(named),
+                        version,
+                        holders: regions,
+                    });
+                }
                 other => actions.push(other),
             }
         }

@@ -2,6 +2,7 @@
 
 use super::{
     effect::{Effect, Notice},
+    offers::offers,
     replicator::Replication,
 };
 use crate::now::Now;
@@ -24,6 +25,7 @@ impl Replication {
             Ok(found) => found,
             Err(why) => return out.push(Effect::Notice(Notice::ListingFailed(why))),
         };
+        self.upkeep.retain_attempts(&found);
         if found.is_empty() {
             return;
         }
@@ -31,19 +33,24 @@ impl Replication {
         // The files of a version that was deleted since the check began are gone on purpose.
         let deletions = Deletions::of(&self.known_tombstones());
         for version in found.into_iter().filter(|found| !deletions.cover(found)) {
-            let holders = self.peers.holders(&version);
-            let sources = self.view.sources(&holders, now.unix_ms);
-            let is_fetched = !sources.is_empty();
-            if is_fetched && self.fetches.is_running(&version) {
+            let mut offers = offers(self.peers.holders(&version));
+            let mut all = offers.iter();
+            if all.any(|offer| self.fetches.is_running(&offer.version)) {
                 continue;
             }
 
+            // The regions with the manifest that was tried last may have lost the same files.
+            let attempt = self.upkeep.attempt(&version);
+            let tried = attempt.checked_rem(offers.len()).unwrap_or(0);
+            offers.rotate_left(tried);
+            let mut reachable = offers.iter();
+            let offer = reachable.find_map(|offer| self.reachable(offer, now.unix_ms));
             out.push(Effect::Notice(Notice::FilesLost {
                 version: version.clone(),
-                is_fetched,
+                is_fetched: offer.is_some(),
             }));
-            if is_fetched {
-                self.fetches.start(version, sources, now.monotonic, out);
+            if let Some((offered, sources)) = offer {
+                self.fetches.start(offered, sources, now.monotonic, out);
             }
         }
     }

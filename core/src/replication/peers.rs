@@ -19,8 +19,11 @@ use regionmesh_protocol::{
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::Arc,
-    time::Instant,
+    time::{Duration, Instant},
 };
+
+/// Gateways are asked for a catalogue after this time: they have to read it first.
+const PASSED_ON: Duration = Duration::from_secs(1);
 
 /// The region's own catalogue.
 #[derive(Debug)]
@@ -38,8 +41,11 @@ pub(super) struct Peers {
     pub(super) unknown: UnknownCatalogues,
     /// When reading a region's catalogue last failed.
     failed: BTreeMap<RegionName, Instant>,
-    /// Regions whose catalogue is being read.
-    reading: BTreeSet<RegionName>,
+    /// Regions whose catalogue is being read: from whom, and what that agent announced.
+    reading: BTreeMap<RegionName, (AgentId, Digest)>,
+    /// What was read of what agents announced. Those of one region read its store at different
+    /// times: what one of them announced before is no news after what another announced since.
+    done: BTreeMap<AgentId, Digest>,
 }
 
 impl Peers {
@@ -55,17 +61,20 @@ impl Peers {
             }
 
             living.insert(agent.region.clone());
-            self.ask_region(agent, holdings, own, now.monotonic, out);
+            self.ask_agent(agent, holdings, own, view, now.monotonic, out);
         }
 
+        let is_alive = |agent: &AgentId| view.board.agents.get(agent).is_some_and(|it| it.is_alive);
+        self.done.retain(|agent, _| is_alive(agent));
         self.unknown.retain(&living);
     }
 
-    fn ask_region(
+    fn ask_agent(
         &mut self,
         agent: &AgentId,
         holdings: &Holdings,
         own: Option<&Own>,
+        view: &View,
         now: Instant,
         out: &mut Vec<Effect>,
     ) {
@@ -77,28 +86,40 @@ impl Peers {
             return;
         };
 
+        if self.done.get(agent) == Some(&digest) {
+            return;
+        }
         let known = self.catalogues.get(region);
         if known.is_some_and(|(known, _)| *known == digest) {
+            self.done.insert(agent.clone(), digest);
             return;
         }
         let was_known = known.is_some();
 
         // It holds the same as this region or a known one: no need to read it.
         if let Some(same) = self.catalogue_of(digest, own) {
+            self.done.insert(agent.clone(), digest);
             self.unknown.learnt(region);
             self.remember(region.clone(), digest, same, out);
             return;
         }
         self.unknown.announced(region, was_known, now);
 
-        let has_just_failed = self
-            .failed
-            .get(region)
-            .is_some_and(|at| now.saturating_duration_since(*at) < RETRY);
-        if !has_just_failed && self.reading.insert(region.clone()) {
+        let through = view.through();
+        let failed = self.failed.get(region);
+        let is_due = match failed {
+            Some(at) => now.saturating_duration_since(*at) >= RETRY,
+            None => through.is_empty() || self.unknown.is_older(region, PASSED_ON, now),
+        };
+        if is_due && !self.reading.contains_key(region) {
+            let is_theirs = !through.is_empty() && failed.is_none();
+            let announced = (agent.clone(), digest);
+            self.reading.insert(region.clone(), announced);
             out.push(Effect::ReadCatalogue {
                 region: region.clone(),
-                from: agent.clone(),
+                digest,
+                through,
+                from: (!is_theirs).then(|| agent.clone()),
             });
         }
     }
@@ -124,7 +145,8 @@ impl Peers {
         catalogue: Arc<Catalogue>,
         out: &mut Vec<Effect>,
     ) {
-        out.push(Effect::PeerCatalogue(region.clone(), catalogue.clone()));
+        let known = Effect::PeerCatalogue(region.clone(), digest, catalogue.clone());
+        out.push(known);
         self.catalogues.insert(region, (digest, catalogue));
         self.changes += 1;
     }
@@ -137,9 +159,12 @@ impl Peers {
         now: Now,
         out: &mut Vec<Effect>,
     ) -> bool {
-        self.reading.remove(&region);
+        let asked = self.reading.remove(&region);
         match learnt {
             Ok((digest, catalogue)) => {
+                // If it is another, it changed meanwhile, or another agent sent it.
+                let asked = asked.filter(|(_, announced)| *announced == digest);
+                self.done.extend(asked);
                 self.failed.remove(&region);
                 self.unknown.learnt(&region);
                 self.remember(region, digest, catalogue, out);
@@ -203,18 +228,15 @@ impl Peers {
             .collect()
     }
 
-    /// The regions that hold this version with this content.
-    pub(super) fn holders(&self, version: &VersionSummary) -> Vec<RegionName> {
-        let holds = |peer: &Catalogue| {
-            peer.version(&version.model, &version.version)
-                .is_some_and(|held| held.content == version.content)
-        };
-
-        self.catalogues
-            .iter()
-            .filter(|(_, (_, peer))| holds(peer))
-            .map(|(region, _)| region.clone())
-            .collect()
+    /// The regions that hold this version with this content, and how they know it.
+    pub(super) fn holders(
+        &self,
+        version: &VersionSummary,
+    ) -> impl Iterator<Item = (&RegionName, &VersionSummary)> {
+        self.catalogues.iter().filter_map(|(region, (_, peer))| {
+            let held = peer.version(&version.model, &version.version)?;
+            (held.content == version.content).then_some((region, held))
+        })
     }
 
     pub(super) fn tombstones(&self) -> impl Iterator<Item = &Tombstone> {

@@ -67,6 +67,7 @@ impl Replication {
                 self.ask(now, out);
             }
             Input::Links(links) => self.view.links = links,
+            Input::Gateways(gateways) => self.view.gateways = gateways,
             Input::Routes(routes) => self.view.routes = Some(routes),
             Input::Current(is_current) => self.view.is_current = is_current,
             Input::Leftovers(has_leftovers) => self.upkeep.has_leftovers = has_leftovers,

@@ -2,20 +2,21 @@
 
 use super::{
     effect::{Effect, Notice},
-    lack::Lack,
+    lack::{Lack, Wanted},
+    offers::Offer,
     plan::SyncAction,
     replicator::Replication,
     settings::RETRY,
 };
 use crate::now::Now;
-use regionmesh_protocol::models::manifest::VersionSummary;
+use regionmesh_protocol::{identity::AgentId, models::manifest::VersionSummary};
 use std::sync::Arc;
 
 impl Replication {
     /// Starts what is missing and not under way.
     pub(super) fn sync(&mut self, now: Now, out: &mut Vec<Effect>) {
         let Some(lack) = self.lack() else { return };
-        let missing = lack.wanted.iter().map(|(version, _)| version.clone());
+        let missing = lack.wanted.iter().map(|wanted| wanted.version.clone());
         self.fetches.note_missing(&missing.collect(), now.monotonic);
 
         // Renames first: a conflicting version is moved before the winner is fetched.
@@ -27,18 +28,52 @@ impl Replication {
             return;
         }
 
-        for (version, holders) in lack.wanted.iter().cloned() {
+        for Wanted {
+            version,
+            holders,
+            offers,
+        } in &lack.wanted
+        {
             let is_full = self.fetches.running_count() >= self.settings.parallel_versions;
-            let is_due = !is_full && self.fetches.may_start(&version);
-            if !is_due || !self.view.is_ours(&version.content.0) {
+            if is_full || !self.view.is_ours(&version.content.0) {
                 continue;
             }
 
-            let sources = self.view.sources(&holders, now.unix_ms);
-            if !sources.is_empty() && !self.waits_for_relay(&version, &holders, now, out) {
-                self.fetches.start(version, sources, now.monotonic, out);
+            let Some((offered, sources)) = self.choose(offers, now.unix_ms) else {
+                continue;
+            };
+            if !self.waits_for_relay(version, holders, now, out) {
+                self.fetches.start(offered, sources, now.monotonic, out);
             }
         }
+    }
+
+    /// Which manifest to fetch, and from whom: none while one is fetched, or while each is
+    /// unreachable or has just failed.
+    pub(super) fn choose(
+        &self,
+        offers: &[Offer],
+        unix_ms: u64,
+    ) -> Option<(VersionSummary, Vec<Vec<AgentId>>)> {
+        let mut all = offers.iter();
+        if all.any(|offer| self.fetches.is_running(&offer.version)) {
+            return None;
+        }
+
+        let mut free = offers
+            .iter()
+            .filter(|offer| self.fetches.may_start(&offer.version));
+        free.find_map(|offer| self.reachable(offer, unix_ms))
+    }
+
+    /// The offer and its sources, if any is connected.
+    pub(super) fn reachable(
+        &self,
+        offer: &Offer,
+        unix_ms: u64,
+    ) -> Option<(VersionSummary, Vec<Vec<AgentId>>)> {
+        let sources = self.view.sources(&offer.regions, unix_ms);
+        (!sources.is_empty()).then(|| (offer.version.clone(), sources))
     }
 
     /// What the region lacks. Computed again only where a catalogue changed.

@@ -1,10 +1,13 @@
 //! The decisions of single agents, then the laws of whole regions.
 
+mod equal;
 mod laws;
+mod several;
 mod world;
 
-use super::*;
+use super::{settings::RETRY, *};
 use crate::{
+    gateways::Gateways,
     gossip::{AgentView, BoardView, SeenStatus},
     now::Now,
 };
@@ -288,8 +291,46 @@ fn a_known_catalogue_is_not_read_again() {
     let effects = alone.tick_after(Duration::from_millis(500));
     assert_eq!(reads(&effects), [] as [&RegionName; 0]);
     let is_d =
-        |effect: &Effect| matches!(effect, Effect::PeerCatalogue(of, _) if *of == region("d"));
+        |effect: &Effect| matches!(effect, Effect::PeerCatalogue(of, ..) if *of == region("d"));
     assert!(has(&effects, is_d), "{effects:?}");
+}
+
+#[test]
+fn an_agent_without_links_to_other_regions_reads_catalogues_through_gateways_and_fetches_nothing() {
+    let mut alone = Alone::new();
+    let held = holding(&[version("1", 1, "b")]);
+    let gateway = agent("a/gateway");
+    alone.scanned(&Catalogue::default());
+    alone.announced(&[("b", &held)]);
+    alone.read("b", &held);
+
+    alone.give(Input::Links(Arc::new([(gateway.clone(), 100)].into())));
+    alone.give(Input::Gateways(Arc::new(Gateways {
+        is_own: false,
+        before: 1,
+        others: [gateway.clone()].into(),
+    })));
+    let effects = alone.tick_after(Duration::from_secs(3));
+    assert_eq!(fetched(&effects), [] as [&VersionSummary; 0]);
+
+    let read = |effects: Vec<Effect>| {
+        effects.into_iter().find_map(|effect| match effect {
+            Effect::ReadCatalogue { through, from, .. } => Some((through, from)),
+            _ => None,
+        })
+    };
+    let more = holding(&[version("1", 1, "b"), version("2", 1, "b")]);
+    let board = Arc::new(BoardView {
+        agents: [(agent("b/n"), seen(true, Some(&more)))].into(),
+    });
+    let effects = alone.give(Input::Board(board));
+    assert_eq!(read(effects), None, "the gateways read it first");
+    let effects = alone.tick_after(Duration::from_secs(1));
+    assert_eq!(read(effects), Some((vec![gateway.clone()], None)));
+
+    alone.give(Input::PeerCatalogue(region("b"), Err("unknown".into())));
+    let effects = alone.tick_after(RETRY);
+    assert_eq!(read(effects), Some((vec![gateway], Some(agent("b/n")))));
 }
 
 #[test]

@@ -50,6 +50,12 @@ impl UnknownCatalogues {
         });
     }
 
+    /// Whether it was announced so long ago.
+    pub(super) fn is_older(&self, region: &RegionName, than: Duration, now: Instant) -> bool {
+        let unknown = self.0.get(region);
+        unknown.is_some_and(|unknown| unknown.age(now) >= than)
+    }
+
     /// Reading it failed.
     pub(super) fn failed(&mut self, region: &RegionName, why: String) {
         let Some(unknown) = self.0.get_mut(region) else {

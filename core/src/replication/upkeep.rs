@@ -5,8 +5,11 @@ use super::{
     input::Cleaned,
     view::View,
 };
-use regionmesh_protocol::models::catalogue::Catalogue;
-use std::time::{Duration, Instant};
+use regionmesh_protocol::models::{catalogue::Catalogue, manifest::VersionSummary};
+use std::{
+    collections::BTreeMap,
+    time::{Duration, Instant},
+};
 
 /// How often leftovers of crashes are cleaned up, in addition to once after the start.
 const CLEAN_EVERY: Duration = Duration::from_secs(3600);
@@ -29,6 +32,8 @@ pub(super) struct Upkeep {
     is_retrying: bool,
     is_checking: bool,
     checked_at: Option<Instant>,
+    /// How often versions that lost files were fetched again.
+    attempts: BTreeMap<VersionSummary, usize>,
 }
 
 impl Upkeep {
@@ -99,5 +104,18 @@ impl Upkeep {
 
     pub(super) fn checked(&mut self) {
         self.is_checking = false;
+    }
+
+    /// Only these versions lack files.
+    pub(super) fn retain_attempts(&mut self, incomplete: &[VersionSummary]) {
+        self.attempts
+            .retain(|version, _| incomplete.contains(version));
+    }
+
+    /// How often this version was fetched again before, counting from now.
+    pub(super) fn attempt(&mut self, version: &VersionSummary) -> usize {
+        let attempts = self.attempts.entry(version.clone()).or_default();
+        *attempts += 1;
+        *attempts - 1
     }
 }

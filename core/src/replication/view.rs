@@ -1,7 +1,7 @@
 //! What other parts know, as last learned.
 
 use super::input::Routes;
-use crate::{gossip::BoardView, rendezvous};
+use crate::{gateways::Gateways, gossip::BoardView, rendezvous};
 use regionmesh_protocol::identity::{AgentId, RegionName};
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -14,6 +14,7 @@ pub(super) struct View {
     pub(super) board: Arc<BoardView>,
     /// Round trips to the connected agents, microseconds.
     pub(super) links: Arc<BTreeMap<AgentId, u64>>,
+    pub(super) gateways: Arc<Gateways>,
     pub(super) routes: Option<Arc<dyn Routes>>,
     /// Whether the plan can be acted on.
     pub(super) is_current: bool,
@@ -25,25 +26,30 @@ impl View {
             own,
             board: Arc::default(),
             links: Arc::default(),
+            gateways: Arc::default(),
             routes: None,
             is_current: false,
         }
     }
 
-    /// Whether this agent, of the live ones of its region, is responsible for `key`.
+    /// Whether this agent, of the gateways of its region, is responsible for `key`.
     pub(super) fn is_ours(&self, key: &[u8]) -> bool {
-        let living = self
-            .board
-            .agents
-            .iter()
-            .filter(|(agent, view)| agent.region == self.own.region && view.is_alive)
-            .map(|(agent, _)| agent);
-
-        rendezvous::is_first(&self.own, key, living)
+        let Gateways { is_own, others, .. } = &*self.gateways;
+        *is_own && rendezvous::is_first(&self.own, key, others)
     }
 
+    /// Whether this agent is linked with a region, or relies on gateways that may be.
     pub(super) fn is_connected(&self, region: &RegionName) -> bool {
-        self.links.keys().any(|agent| agent.region == *region)
+        !self.gateways.is_own || self.links.keys().any(|agent| agent.region == *region)
+    }
+
+    /// The gateways through which this agent learns of other regions; none if it is one.
+    pub(super) fn through(&self) -> Vec<AgentId> {
+        let Gateways { is_own, others, .. } = &*self.gateways;
+        let linked = others
+            .iter()
+            .filter(|agent| !is_own && self.links.contains_key(*agent));
+        linked.cloned().collect()
     }
 
     /// The connected agents of the regions that hold a version, the cheapest first.

@@ -43,22 +43,31 @@ impl World {
         self.after(fate.delay_ms + detour_ms, Event::Arrive(Box::new(packet)));
     }
 
-    /// What a relay adds to the way of a datagram: nothing if the agents are linked; none if no
-    /// agent of the receiver's region can relay.
+    /// What relays add to the way of a datagram: nothing if the agents are linked; none if no
+    /// agents of the sender's and the receiver's region can relay it.
     fn detour(&self, from: usize, to: usize) -> Option<u64> {
         if self.links.is_up(from, to) {
             return Some(0);
         }
 
-        let region = self.machines[to].region;
-        (0..self.machines.len())
-            .find(|relay| {
-                self.machines[*relay].region == region
-                    && self.machines[*relay].reacts(self.now_ms)
-                    && self.links.is_up(from, *relay)
-                    && self.links.is_up(*relay, to)
+        let relays = |region: usize| {
+            let relays = 0..self.machines.len();
+            relays.filter(move |relay| {
+                self.machines[*relay].region == region && self.machines[*relay].reacts(self.now_ms)
             })
-            .map(|_| 1)
+        };
+        let own = relays(self.machines[from].region).filter(|relay| self.links.is_up(from, *relay));
+        let theirs = relays(self.machines[to].region).filter(|relay| self.links.is_up(*relay, to));
+        let theirs: Vec<usize> = theirs.collect();
+
+        if theirs.iter().any(|relay| self.links.is_up(from, *relay)) {
+            return Some(1);
+        }
+        let mut pairs =
+            own.flat_map(|own| theirs.iter().chain([&to]).map(move |their| (own, their)));
+        pairs
+            .any(|(own, their)| self.links.is_up(own, *their))
+            .then_some(2)
     }
 
     pub(crate) fn ask(
@@ -100,6 +109,7 @@ impl World {
                 .filter(|to| self.links.is_up(from, *to)),
             Peer::Region(name) => {
                 let region = self.region_named(name)?;
+                self.need_region(from, region);
                 let linked: Vec<usize> = (0..self.machines.len())
                     .filter(|to| self.machines[*to].region == region)
                     .filter(|to| self.links.is_up(from, *to))

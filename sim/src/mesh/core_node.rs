@@ -12,6 +12,7 @@ mod types;
 
 use super::{
     keys::{Key, Keys},
+    models::routes::NearestFirst,
     node::{Disk, DnsSnapshot, Node, NodeConfig, NodeEffect, NodeInput, Ticket},
 };
 use rand::rngs::StdRng;
@@ -22,6 +23,7 @@ use regionmesh_core::{
     leader::{self, LeaderView, certificate},
     now::Now,
     planning::freeze::LocalAnswer,
+    replication,
 };
 use regionmesh_protocol::{identity::AgentId, plan::CommittedPlan, status::StatusEntry};
 use std::{
@@ -127,6 +129,7 @@ impl Node for CoreNode {
                 turn.inputs.push_back(Input::Health(input));
             }
             NodeInput::Ordered { ticket, order } => self.ordered(*order, ticket, turn),
+            NodeInput::Replication(input) => turn.inputs.push_back(Input::Replication(*input)),
         }
 
         self.run(turn);
@@ -186,17 +189,16 @@ impl CoreNode {
         let confirmation = saved
             .as_ref()
             .and_then(|plan| certificate::confirm(&self.config.mesh, id, &*self.key, plan).ok());
-        let core = Core::new(
-            settings,
-            saved,
-            confirmation,
-            self.key.clone(),
-            Arc::new(Keys),
-            turn.now,
-            turn.rng,
-        );
+        let keys = regionmesh_core::Keys {
+            signer: self.key.clone(),
+            verifier: Arc::new(Keys),
+            orders: Arc::new(Keys),
+        };
+        let core = Core::new(settings, saved, confirmation, keys, turn.now, turn.rng);
 
         self.core = Some(core);
+        let routes = replication::Input::Routes(Arc::new(NearestFirst));
+        turn.inputs.push_back(Input::Replication(routes));
         turn.inputs.push_back(Input::Wake);
     }
 

@@ -28,6 +28,9 @@ const CLOCK_MS: u64 = 5_000;
 impl World {
     /// Hands an input to the process of an agent, and carries out its effects.
     pub(crate) fn deliver(&mut self, agent: usize, input: NodeInput) {
+        let Some(input) = self.take_work(agent, input) else {
+            return;
+        };
         let now = self.clocks(agent);
         let machine = &mut self.machines[agent];
         let Some(node) = machine.node.as_mut() else {
@@ -65,7 +68,7 @@ impl World {
     }
 
     /// What an agent's clocks show.
-    fn clocks(&self, agent: usize) -> Now {
+    pub(crate) fn clocks(&self, agent: usize) -> Now {
         let wall_ms = EPOCH_MS + self.now_ms;
         Now {
             monotonic: self.instant(self.now_ms),
@@ -104,9 +107,11 @@ impl World {
                 let at_ms = self.at_ms(probe.at);
                 self.queue.push(at_ms, Event::Probe(process, probe));
             }
+            NodeEffect::Gateway(is_gateway) => self.set_gateway(agent, is_gateway),
             NodeEffect::Serve(snapshot) => self.serve(agent, snapshot),
             NodeEffect::Save(plan) => self.machines[agent].disk = Disk { plan: Some(plan) },
             NodeEffect::OrderEnded { ticket, outcome } => self.order_ended(ticket, &outcome),
+            NodeEffect::Replication(effect) => self.replicate(agent, *effect),
             NodeEffect::Notice(notice) => self.noticed(agent, notice),
         }
     }
@@ -274,5 +279,6 @@ fn kind(input: &NodeInput) -> u8 {
         NodeInput::Probed(_) => 10,
         NodeInput::Ordered { .. } => 11,
         NodeInput::Judge(_) => 12,
+        NodeInput::Replication(_) => 13,
     }
 }

@@ -2,6 +2,7 @@
 
 use super::{
     fault::DiskFate,
+    models::work::WorkEvent,
     node::{Acceptor, Answer, NodeInput, Question, Ticket},
     store::{Operation, Outcome},
 };
@@ -56,6 +57,8 @@ pub(crate) enum Event {
     StoreRun(Process, Acceptor, Operation),
     /// Its outcome reaches its process.
     StoreRan(Process, Acceptor, Outcome),
+    /// Work on models.
+    Work(Process, WorkEvent),
     /// A process starts, unless another one runs.
     Boot {
         agent: usize,

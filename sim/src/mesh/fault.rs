@@ -1,5 +1,6 @@
 //! Faults as data: an explicit list of them, with the seed, determines a run.
 
+use super::models::act::Act;
 use std::fmt;
 
 /// A fault or an operator's act, at a given time.
@@ -94,6 +95,8 @@ pub(crate) enum FaultKind {
         agent: usize,
         order: OrderKind,
     },
+    /// A user publishes or deletes a version, or a store loses a file.
+    Model(Act),
 }
 
 /// What a restarted process finds on its disk.
@@ -162,7 +165,10 @@ pub(crate) enum OrderKind {
 impl FaultKind {
     /// Whether it disturbs agents, rather than endpoints.
     pub(crate) fn disturbs(&self) -> bool {
-        !matches!(self, Self::Endpoint { .. } | Self::Order { .. })
+        !matches!(
+            self,
+            Self::Endpoint { .. } | Self::Order { .. } | Self::Model(_)
+        )
     }
 
     /// Whether it ends after [`Fault::for_ms`].
@@ -173,6 +179,7 @@ impl FaultKind {
                 | Self::ForgeSlots { .. }
                 | Self::SetClock { .. }
                 | Self::Order { .. }
+                | Self::Model(_)
         )
     }
 }

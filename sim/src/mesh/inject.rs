@@ -49,6 +49,9 @@ impl World {
         let writer = (agent as u64 + 1) << 21 | u64::from(machine.life) << 1;
         machine.own_slots = Slots::new(writer, judges);
         machine.witness_slots = Slots::new(writer | 1, false);
+        machine
+            .models
+            .start(machine.id.clone(), machine.life, disk == DiskFate::Kept);
         machine.started_ms = self.now_ms;
         machine.node = Some(node);
 
@@ -66,6 +69,9 @@ impl World {
         }
         if machine.own_slots.is_writing() {
             self.reached.count(Sometimes::DiedWhileWriting);
+        }
+        if machine.models.is_publishing() {
+            self.reached.count(Sometimes::PublisherDied);
         }
 
         machine.stop();
@@ -102,6 +108,7 @@ impl World {
                 self.set_endpoint(region, state, Some(index));
             }
             FaultKind::Order { agent, order } => self.give_order(agent, order, for_ms),
+            FaultKind::Model(act) => self.act(act),
             kind => {
                 if let Some(trouble) = trouble(&kind, now_ms) {
                     self.network.begin(index, trouble);

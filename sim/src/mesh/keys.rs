@@ -1,7 +1,10 @@
 //! Signatures that cost little and depend on the seed alone: a hash under the owner's secret. The
 //! chain names the owner; only [`Keys`] knows the secrets, and an agent has its own.
 
-use regionmesh_core::gossip::{Signer, Verifier};
+use regionmesh_core::{
+    OrderVerifier,
+    gossip::{Signer, Verifier},
+};
 use regionmesh_protocol::{
     identity::{AgentId, MeshName},
     plan::Order,
@@ -70,7 +73,9 @@ impl Verifier for Keys {
             Err("forged".into())
         }
     }
+}
 
+impl OrderVerifier for Keys {
     fn check_order(&self, mesh: &MeshName, order: &Order) -> Result<(), String> {
         order.check_proof(mesh, |message, mac| Ok(operators_mac(message) == *mac))
     }

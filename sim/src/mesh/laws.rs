@@ -2,6 +2,7 @@
 
 use super::{
     fault::OrderKind,
+    models::told::ModelLaws,
     shape::{Profile, Shape},
     sometimes::{Reached, Sometimes},
 };
@@ -64,6 +65,7 @@ pub(crate) struct Laws {
     pub(crate) first_plan_ms: Option<u64>,
     pub(crate) orders: Vec<GivenOrder>,
     pub(crate) elections: u64,
+    pub(crate) models: ModelLaws,
     /// Whether an honest agent has served a plan whose times a thief made up.
     pub(crate) is_time_forged: bool,
     /// Of proposed plans that are not committed yet.
@@ -72,6 +74,8 @@ pub(crate) struct Laws {
     pub(crate) wrong_failovers: u64,
     /// No majority of the acceptors kept its state.
     pub(crate) is_stuck: bool,
+    /// A leader, DNS and votes were right at the same time after healing.
+    pub(crate) has_healed: bool,
     /// The first law that was broken.
     pub(crate) broken: Option<Violation>,
 }

@@ -10,6 +10,7 @@ use regionmesh_core::{
     now::Now,
     planning::{Strategy, freeze::LocalAnswer, judging::Objection},
     recovery::ramp::RecoveryPolicy,
+    replication,
     slots::Proposal,
 };
 use regionmesh_protocol::{
@@ -20,7 +21,7 @@ use regionmesh_protocol::{
         ballot::{Ballot, Bounds, Stamp},
     },
     status::condition::Condition,
-    wire::{OrderRefusal, PeerReply, PeerRequest},
+    wire::{BulkReply, BulkRequest, OrderRefusal, PeerReply, PeerRequest},
 };
 use std::{net::IpAddr, sync::Arc, time::Instant};
 
@@ -44,6 +45,8 @@ pub(crate) struct NodeConfig {
     pub(crate) recovery: RecoveryPolicy,
     pub(crate) max_out: u16,
     pub(crate) ttl_ms: u64,
+    /// How often it reads its region's store.
+    pub(crate) rescan_ms: u64,
     /// Its key is stolen.
     pub(crate) is_liar: bool,
 }
@@ -76,6 +79,8 @@ pub(crate) enum Question {
     /// A board exchange.
     Exchange(Vec<u8>),
     Request(Box<PeerRequest>),
+    /// A manifest, or bytes of a file.
+    Bulk(Box<BulkRequest>),
 }
 
 /// The answer to a [`Question`].
@@ -83,6 +88,7 @@ pub(crate) enum Question {
 pub(crate) enum Answer {
     Exchange(Vec<u8>),
     Reply(Box<PeerReply>),
+    Bulk(BulkReply, Vec<u8>),
 }
 
 /// Why a question has no answer.
@@ -144,6 +150,8 @@ pub(crate) enum NodeInput {
         ticket: Ticket,
         order: Box<Order>,
     },
+    /// What became of a [`NodeEffect::Replication`], or of the region's store.
+    Replication(Box<replication::Input>),
 }
 
 /// What an agent wants done.
@@ -176,6 +184,8 @@ pub(crate) enum NodeEffect {
     /// Bounds of what the acceptors whose stores this agent writes accept from now on.
     SetBounds(Box<Bounds>),
     Probe(Box<Probe>),
+    /// Whether the agent holds links to other regions from now on.
+    Gateway(bool),
     /// Answer DNS by this from now on; none: answer nothing.
     Serve(Option<DnsSnapshot>),
     /// Keep on the disk.
@@ -184,6 +194,8 @@ pub(crate) enum NodeEffect {
         ticket: Ticket,
         outcome: Box<Result<CommittedPlan, OrderRefusal>>,
     },
+    /// Read, change or copy models.
+    Replication(Box<replication::Effect>),
     Notice(Notice),
 }
 

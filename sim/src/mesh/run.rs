@@ -4,6 +4,7 @@ use super::{
     event::{Event, Process},
     fault::DiskFate,
     laws::Violation,
+    models::work::WorkEvent,
     node::NodeInput,
     world::World,
 };
@@ -14,6 +15,8 @@ const LED_WITHIN_MS: u64 = 10_000;
 const RIGHT_WITHIN_MS: u64 = 15_000;
 /// Every member of the register must have its vote within this time.
 const VOTES_WITHIN_MS: u64 = 30_000;
+/// Every region must hold the same models within this time.
+const MODELS_WITHIN_MS: u64 = 120_000;
 /// How often it is checked whether all of this holds.
 const CHECK_MS: u64 = 1_000;
 
@@ -73,6 +76,7 @@ impl World {
             Event::StoreRan(process, acceptor, outcome) => {
                 self.ran_on_store(process, acceptor, outcome);
             }
+            Event::Work(process, event) => self.work_event(process, event),
             Event::Boot { agent, disk } => self.boot(agent, disk),
             Event::FaultBegins(fault) if self.healed_ms.is_none() => self.begin_fault(fault),
             Event::FaultEnds(fault) if self.healed_ms.is_none() => self.end_fault(fault),
@@ -92,7 +96,8 @@ impl World {
             Event::Input(process, _)
             | Event::Probe(process, _)
             | Event::CallTimeout(process, _)
-            | Event::StoreRan(process, ..) => *process,
+            | Event::StoreRan(process, ..)
+            | Event::Work(process, WorkEvent::Responded(..)) => *process,
             Event::Arrive(packet) => self.process(packet.to),
             _ => return None,
         };
@@ -181,7 +186,8 @@ impl World {
             return;
         };
         let since_ms = self.now_ms - healed_ms;
-        if since_ms >= LED_WITHIN_MS && !self.keeps_majority(None) {
+        let is_stuck = !self.laws.has_healed && !self.keeps_majority(None);
+        if since_ms >= LED_WITHIN_MS && is_stuck {
             // Two stores lost their slots before either could join again.
             self.laws.is_stuck = true;
             self.is_over = true;
@@ -189,34 +195,44 @@ impl World {
         }
 
         self.count_drained(RIGHT_WITHIN_MS);
-        let leader = self.check_led();
-        let right = self.check_right();
-        let votes = self.check_votes();
-        if leader.is_ok() && right.is_ok() && votes.is_ok() && since_ms >= CHECK_MS {
+        let checks = [
+            (
+                "a leader 10 s after healing",
+                LED_WITHIN_MS,
+                self.check_led(),
+            ),
+            (
+                "DNS is right 15 s after healing",
+                RIGHT_WITHIN_MS,
+                self.check_right(),
+            ),
+            (
+                "all members vote 30 s after healing",
+                VOTES_WITHIN_MS,
+                self.check_votes(),
+            ),
+        ];
+        // Plans go on while models are copied: what held once is not checked again.
+        let hold = checks.iter().all(|(_, _, outcome)| outcome.is_ok());
+        self.laws.has_healed |= hold && since_ms >= CHECK_MS;
+        let models = (
+            "all models are everywhere 2 min after healing",
+            MODELS_WITHIN_MS,
+            self.check_models(),
+        );
+        if self.laws.has_healed && models.2.is_ok() {
             self.is_over = true;
             return self.check_slots();
         }
 
-        if since_ms >= LED_WITHIN_MS
-            && let Err(why) = leader
-        {
-            return self
-                .laws
-                .break_law("a leader 10 s after healing", self.now_ms, why);
-        }
-        if since_ms >= RIGHT_WITHIN_MS
-            && let Err(why) = right
-        {
-            return self
-                .laws
-                .break_law("DNS is right 15 s after healing", self.now_ms, why);
-        }
-        if since_ms >= VOTES_WITHIN_MS
-            && let Err(why) = votes
-        {
-            return self
-                .laws
-                .break_law("all members vote 30 s after healing", self.now_ms, why);
+        let is_open = !self.laws.has_healed;
+        let due = checks.into_iter().filter(|_| is_open).chain([models]);
+        for (law, within_ms, outcome) in due {
+            if since_ms >= within_ms
+                && let Err(why) = outcome
+            {
+                return self.laws.break_law(law, self.now_ms, why);
+            }
         }
 
         self.after(CHECK_MS, Event::CheckHealed);

@@ -48,6 +48,8 @@ pub(crate) struct Shape {
     pub(crate) recovery: RecoveryPolicy,
     pub(crate) max_out: u16,
     pub(crate) ttl_ms: u64,
+    /// How often agents read their regions' stores.
+    pub(crate) rescan_ms: u64,
     /// One-way delay from region to region.
     pub(crate) delays_ms: Vec<Vec<u64>>,
     /// Share of packets lost, even without a fault.
@@ -65,7 +67,8 @@ impl Shape {
         let mut rng = stream(seed, Purpose::Shape, 0);
         let drawn = [(3, false), (3, false), (3, true), (5, false), (2, true)];
         let (regions, has_witness) = drawn[rng.random_range(0..drawn.len())];
-        let agents = [1, 1, 2, 3][rng.random_range(0..4)];
+        // Of five agents of a region, two hold no links to others.
+        let agents = [1, 1, 1, 1, 2, 2, 3, 5][rng.random_range(0..8)];
         let strategy = match rng.random_range(0..3) {
             0 => Strategy::ActivePassive,
             _ => Strategy::Weighted,
@@ -99,6 +102,7 @@ impl Shape {
             recovery,
             max_out: 1,
             ttl_ms,
+            rescan_ms: rescan_ms(seed),
             delays_ms: delays(regions, &mut rng),
             loss_ppm: match options.profile {
                 Profile::Swarm => loss_ppm,
@@ -138,6 +142,12 @@ fn recovery(rng: &mut StdRng) -> RecoveryPolicy {
         min_requests: 0,
         ..RecoveryPolicy::default()
     }
+}
+
+/// The default takes 100 s to find a lost file.
+fn rescan_ms(seed: u64) -> u64 {
+    let mut rng = stream(seed, Purpose::Models, u64::MAX);
+    [3_000, 10_000][usize::from(rng.random_bool(0.5))]
 }
 
 /// Distances as between clouds' regions; the same in both directions.

@@ -48,10 +48,46 @@ pub(crate) enum Sometimes {
     UserFailed,
     /// A user was sent to another region than before.
     UserMoved,
+    /// An agent began or ceased to hold links to other regions.
+    GatewayChanged,
     /// A link was lost.
     LinkLost,
     /// A packet arrived twice.
     Duplicated,
+    /// A publication was acknowledged.
+    VersionPublished,
+    /// A publication was refused: its name is taken, or belonged to another version.
+    PublishRefused,
+    /// A publisher learned that its version is stored under another name.
+    NameTaken,
+    /// A publication failed, or its outcome is unknown.
+    PublishFailed,
+    /// A process died in the middle of a publication.
+    PublisherDied,
+    /// A version was fetched from another region.
+    VersionFetched,
+    /// A fetch failed, to be tried again.
+    FetchFailed,
+    /// A fetch went on with the files of an earlier attempt.
+    FetchResumed,
+    /// A source did not deliver a chunk.
+    ChunkRefused,
+    /// The files of a version came from two agents.
+    FetchedFromTwo,
+    /// A version lost its name to one of another region.
+    ConflictRenamed,
+    /// A version was removed after its deletion.
+    VersionDeleted,
+    /// A deletion, rename or alias failed, to be tried again.
+    ConvergeFailed,
+    /// A catalogue could not be read, to be tried again.
+    CatalogueUnread,
+    /// The files of a writer that died were removed.
+    AbandonedCleaned,
+    /// Files that a store had lost were fetched again.
+    LossRepaired,
+    /// A peer sent wrong bytes.
+    WrongBytes,
     /// An agent objected to a plan.
     PlanObjected,
     /// A leader gave up a plan to which a majority objected.
@@ -79,6 +115,7 @@ impl Sometimes {
                 | Self::PlanDropped
                 | Self::ThiefElected
                 | Self::ValuePassedOver
+                | Self::WrongBytes
                 | Self::AbsenceForged
                 | Self::TimesForged
                 | Self::OrderReplayed
@@ -88,8 +125,14 @@ impl Sometimes {
 }
 
 /// How often each state was reached.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub(crate) struct Reached([u64; Sometimes::VARIANTS.len()]);
+
+impl Default for Reached {
+    fn default() -> Self {
+        Self([0; Sometimes::VARIANTS.len()])
+    }
+}
 
 impl Reached {
     pub(crate) fn count(&mut self, state: Sometimes) {

@@ -1,6 +1,6 @@
 //! One region's object store, or the witness: the register's slots, and what may be wrong with it.
 
-use super::{fault::StoreFault, streams::hits};
+use super::{fault::StoreFault, models::objects::Objects, streams::hits};
 use rand::{Rng, rngs::StdRng};
 use regionmesh_core::slots::{self, Listing, Mark, Slot};
 use regionmesh_protocol::register::{acceptor::AcceptorState, ballot::Ballot};
@@ -29,10 +29,20 @@ pub(crate) enum Outcome {
     Failed,
 }
 
+/// What becomes of an operation.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct OperationFate {
+    pub(crate) is_refused: bool,
+    pub(crate) is_reply_lost: bool,
+    pub(crate) is_repeated: bool,
+    pub(crate) is_forgotten: bool,
+}
+
 /// A store.
 #[derive(Debug)]
 pub(crate) struct Store {
     slots: BTreeMap<u64, Arc<Slot>>,
+    pub(crate) objects: Objects,
     rng: StdRng,
     /// Present faults, each with the number of its fault.
     faults: Vec<(usize, StoreFault)>,
@@ -48,9 +58,11 @@ pub(crate) struct Store {
 }
 
 impl Store {
-    pub(crate) fn new(rng: StdRng) -> Self {
+    /// Slots and objects have random numbers of their own.
+    pub(crate) fn new(rng: StdRng, objects: StdRng) -> Self {
         Self {
             slots: BTreeMap::new(),
+            objects: Objects::new(objects),
             rng,
             faults: Vec::new(),
             is_conditional: true,
@@ -74,32 +86,38 @@ impl Store {
 
     /// The time from a client to the store, or back.
     pub(crate) fn latency_ms(&mut self) -> u64 {
-        let base_ms = 1 + self.rng.next_u64() % 12;
+        (1 + self.rng.next_u64() % 12) * self.slowness()
+    }
+
+    /// How many times as long everything takes.
+    pub(crate) fn slowness(&self) -> u64 {
         let slow = self.faults.iter().find_map(|(_, fault)| match fault {
             StoreFault::Slow { factor } => Some(*factor),
             _ => None,
         });
-        base_ms * slow.unwrap_or(1)
+        slow.unwrap_or(1)
+    }
+
+    /// What becomes of an operation.
+    pub(crate) fn fate(&self, draw: u64) -> OperationFate {
+        let mut fate = OperationFate::default();
+        for (_, fault) in &self.faults {
+            match fault {
+                StoreFault::Slow { .. } => {}
+                StoreFault::Unavailable { ppm } => fate.is_refused |= hits(draw, 0, *ppm),
+                StoreFault::LosesReplies { ppm } => fate.is_reply_lost |= hits(draw, 20, *ppm),
+                StoreFault::RepeatsWrites { ppm } => fate.is_repeated |= hits(draw, 20, *ppm),
+                StoreFault::Forgets { ppm } => fate.is_forgotten |= hits(draw, 40, *ppm),
+            }
+        }
+        fate
     }
 
     /// Runs an operation. Returns its outcome, and whether a write took place.
     pub(crate) fn run(&mut self, operation: &Operation) -> (Outcome, bool) {
         let draw = self.rng.next_u64();
-        let mut is_refused = false;
-        let mut is_reply_lost = false;
-        let mut is_repeated = false;
-        let mut is_forgotten = false;
-        for (_, fault) in &self.faults {
-            match fault {
-                StoreFault::Slow { .. } => {}
-                StoreFault::Unavailable { ppm } => is_refused |= hits(draw, 0, *ppm),
-                StoreFault::LosesReplies { ppm } => is_reply_lost |= hits(draw, 20, *ppm),
-                StoreFault::RepeatsWrites { ppm } => is_repeated |= hits(draw, 20, *ppm),
-                StoreFault::Forgets { ppm } => is_forgotten |= hits(draw, 40, *ppm),
-            }
-        }
-
-        if is_refused {
+        let fate = self.fate(draw);
+        if fate.is_refused {
             return (Outcome::Failed, false);
         }
 
@@ -108,12 +126,12 @@ impl Store {
                 if self.slots.contains_key(number) {
                     return (Outcome::Exists, false);
                 }
-                if is_forgotten {
+                if fate.is_forgotten {
                     return (Outcome::Stored, false);
                 }
 
                 self.slots.insert(*number, slot.clone());
-                match is_repeated {
+                match fate.is_repeated {
                     true => Outcome::Exists,
                     false => Outcome::Stored,
                 }
@@ -130,7 +148,7 @@ impl Store {
 
         let put = |operation: &_| matches!(operation, slots::Operation::Put { .. });
         let is_written = matches!(operation, Operation::Slots(operation) if put(operation));
-        match is_reply_lost {
+        match fate.is_reply_lost {
             true => (Outcome::Failed, is_written),
             false => (outcome, is_written),
         }

@@ -18,6 +18,8 @@ pub(crate) enum Purpose {
     Store,
     /// Endpoints, users, resolvers.
     Users,
+    /// What users do with models, and their part of the stores.
+    Models,
 }
 
 /// Whether an event with a probability of `ppm` in a million happens, by 20 bits of a draw.

@@ -3,6 +3,7 @@
 
 use super::{
     fault::{DiskFate, EndpointState, Fault, FaultKind, OrderKind, StoreFault},
+    models::acts,
     shape::{Profile, Shape},
     streams::{Purpose, stream},
 };
@@ -87,6 +88,8 @@ fn swarm(shape: &Shape) -> Vec<Fault> {
     }
 
     faults.extend(drains(shape));
+    let users = acts::draw(shape, &faults);
+    faults.extend(users);
     if let Some(store) = shape.forged_store {
         for _ in 0..rng.random_range(1..5) {
             faults.push(Fault {

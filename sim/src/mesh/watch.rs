@@ -1,11 +1,16 @@
 //! Dials links, and notices lost ones.
 
-use super::{event::Event, links::IDLE_MS, node::NodeInput, sometimes::Sometimes, world::World};
+use super::{
+    event::Event, links::IDLE_MS, machine::Machine, node::NodeInput, sometimes::Sometimes,
+    world::World,
+};
 
 /// How often links are looked at while not all of them work.
 const WATCH_MS: u64 = 500;
 /// Longest pause between two attempts to dial.
 const DIAL_MS: u64 = 2_000;
+/// How long a link stays that is not needed any more.
+const LINGER_MS: u64 = 10_000;
 
 impl World {
     /// Looks after the links from now on, until all work.
@@ -20,10 +25,13 @@ impl World {
         let mut is_everything_up = !self.network.is_cut_anywhere();
         for (one, other) in self.links.pairs() {
             let is_open = self.is_open(one, other);
+            let is_wanted = self.is_wanted(one, other);
             let link = self.links.get(one, other);
-            is_everything_up &= link.is_up && is_open;
+            is_everything_up &= link.is_up == is_wanted && is_open;
 
             match (link.is_up, is_open) {
+                (false, _) if !is_wanted => {}
+                (true, _) if !is_wanted => self.lose_link(one, other),
                 (true, true) => self.links.get_mut(one, other).silent_since_ms = None,
                 (true, false) => {
                     let since_ms = link.silent_since_ms.unwrap_or(self.now_ms);
@@ -37,10 +45,51 @@ impl World {
             }
         }
 
-        self.links.is_watched = !is_everything_up;
+        let mut machines = self.machines.iter();
+        let is_any_needed =
+            machines.any(|machine| !machine.is_gateway && !machine.needs_ms.is_empty());
+        self.links.is_watched = !is_everything_up || is_any_needed;
         if self.links.is_watched {
             self.after(WATCH_MS, Event::Links);
         }
+    }
+
+    /// Whether two agents are to be linked: those of a region always, those of two if both are
+    /// gateways or one needs the other's region.
+    fn is_wanted(&self, one: usize, other: usize) -> bool {
+        let one = &self.machines[one];
+        let other = &self.machines[other];
+        let needs = |from: &Machine, to: &Machine| {
+            !from.is_gateway && from.wants(to.region, self.now_ms) && to.is_gateway
+        };
+
+        one.region == other.region
+            || one.is_gateway && other.is_gateway
+            || needs(one, other)
+            || needs(other, one)
+    }
+
+    /// An agent begins or ceases to hold links to other regions. They stay for a while.
+    pub(crate) fn set_gateway(&mut self, agent: usize, is_gateway: bool) {
+        self.reached.count(Sometimes::GatewayChanged);
+        let was_gateway = std::mem::replace(&mut self.machines[agent].is_gateway, is_gateway);
+        if was_gateway && !is_gateway {
+            (0..self.shape.regions).for_each(|region| self.need_region(agent, region));
+        }
+        self.begin_watch();
+    }
+
+    /// An agent that holds no links to other regions needs one.
+    pub(crate) fn need_region(&mut self, agent: usize, region: usize) {
+        let machine = &mut self.machines[agent];
+        if machine.is_gateway || machine.region == region {
+            return;
+        }
+
+        let now_ms = self.now_ms;
+        machine.needs_ms.retain(|_, until_ms| now_ms < *until_ms);
+        machine.needs_ms.insert(region, now_ms + LINGER_MS);
+        self.begin_watch();
     }
 
     /// Whether packets between two agents pass, and both react.

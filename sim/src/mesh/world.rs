@@ -77,7 +77,10 @@ impl World {
             .map(|agent| machine(&shape, agent))
             .collect::<Result<Vec<_>, _>>()?;
         let stores = 0..(shape.regions + usize::from(shape.has_witness)) as u64;
-        let stores = stores.map(|store| Store::new(stream(shape.seed, Purpose::Store, store)));
+        let stores = stores.map(|store| {
+            let objects = stream(shape.seed, Purpose::Models, store + 1);
+            Store::new(stream(shape.seed, Purpose::Store, store), objects)
+        });
         let endpoint = Endpoint {
             state: EndpointState::Up,
             since_ms: 0,
@@ -161,6 +164,7 @@ impl World {
             recovery: self.shape.recovery.clone(),
             max_out: self.shape.max_out,
             ttl_ms: self.shape.ttl_ms,
+            rescan_ms: self.shape.rescan_ms,
             is_liar: self.shape.liar == Some(agent) && self.healed_ms.is_none(),
         }
     }

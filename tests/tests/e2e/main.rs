@@ -18,6 +18,7 @@ mod failover;
 mod first_hour;
 mod front_door;
 mod garbage;
+mod gateways;
 mod hangup;
 mod health_check;
 mod hostile_models;

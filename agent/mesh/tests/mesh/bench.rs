@@ -109,10 +109,12 @@ impl Node {
         let recorder = GossipRecorder::default();
         let registry = Registry::new();
         let (links_sender, links) = watch::channel(Arc::default());
+        let gateways = watch::Sender::default();
         let mesh = Mesh::new(MeshArguments {
             settings: setup.settings.clone(),
             identity: setup.identity(),
             links: links_sender,
+            gateways: gateways.subscribe(),
             gossip: Arc::new(recorder.clone()),
             bulk: Arc::new(Echo),
             metrics: MeshMetrics::new(&registry).unwrap(),

@@ -79,8 +79,7 @@ pub(crate) fn new_core(
         settings,
         saved.map(|saved| saved.committed),
         confirmation,
-        signing.signer.clone(),
-        signing.verifier.clone(),
+        signing.keys.clone(),
         now(),
         &mut StdRng::from_rng(&mut rand::rng()),
     );

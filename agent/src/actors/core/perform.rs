@@ -27,6 +27,9 @@ impl CoreState {
     pub(super) fn perform(&mut self, effect: Effect) -> Option<Input> {
         match effect {
             Effect::WakeAt(at) => self.set_alarm(at),
+            Effect::Gateways(gateways) => {
+                self.arguments.snapshots.gateways.send_replace(gateways);
+            }
             Effect::Gossip(effect) => self.perform_gossip(effect),
             Effect::Health(effect) => self.perform_health(effect),
             Effect::Leader(effect) => return self.perform_leader(effect),

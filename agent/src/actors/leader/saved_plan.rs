@@ -49,7 +49,7 @@ pub(super) async fn save_plans(arguments: LeaderArguments) {
             },
             () = tokio::time::sleep(SIGN_AGAIN) => false,
         };
-        let chain = arguments.signing.signer.chain();
+        let chain = arguments.signing.keys.signer.chain();
         let Some(plan) = plans.borrow_and_update().clone() else {
             continue;
         };

@@ -1,7 +1,7 @@
 //! This agent's signatures about plans, and the check of acceptors' answers.
 
 use regionmesh_core::{
-    gossip::{Signer, Verifier},
+    Keys,
     leader::certificate::{check_answer, confirm, sign_answer},
 };
 use regionmesh_protocol::{
@@ -12,7 +12,6 @@ use regionmesh_protocol::{
         certificate::AgentSignature,
     },
 };
-use std::sync::Arc;
 
 /// Signs with this agent's key, and checks what acceptors sign.
 #[derive(Clone)]
@@ -20,8 +19,7 @@ pub struct Signing {
     pub mesh: MeshName,
     /// This agent.
     pub id: AgentId,
-    pub signer: Arc<dyn Signer>,
-    pub verifier: Arc<dyn Verifier>,
+    pub keys: Keys,
 }
 
 impl Signing {
@@ -31,7 +29,7 @@ impl Signing {
         request: &AcceptorRequest,
         answer: AcceptorAnswer,
     ) -> Result<AcceptorAnswer, String> {
-        sign_answer(&self.mesh, &self.id, &*self.signer, request, answer)
+        sign_answer(&self.mesh, &self.id, &*self.keys.signer, request, answer)
             .map_err(|why| format!("cannot sign the acceptance of a plan: {why}"))
     }
 
@@ -42,12 +40,12 @@ impl Signing {
         request: &AcceptorRequest,
         answer: AcceptorAnswer,
     ) -> Result<AcceptorAnswer, String> {
-        check_answer(&self.mesh, from, &*self.verifier, request, answer)
+        check_answer(&self.mesh, from, &*self.keys.verifier, request, answer)
             .map_err(|why| format!("{from}'s acceptance of a plan was rejected: {why}"))
     }
 
     /// Signs a plan that this agent knows to be committed, for its own disk.
     pub(super) fn confirm(&self, plan: &CommittedPlan) -> Result<AgentSignature, String> {
-        confirm(&self.mesh, &self.id, &*self.signer, plan)
+        confirm(&self.mesh, &self.id, &*self.keys.signer, plan)
     }
 }

@@ -12,18 +12,27 @@ use std::time::Duration;
 const PAGE_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long all pages may take.
 const CATALOGUE_TIMEOUT: Duration = Duration::from_secs(120);
-/// The catalogue of a peer's region, and its digest.
-pub(super) async fn learn(peers: &dyn Peers, from: &Peer) -> Result<(Digest, Catalogue), String> {
-    match tokio::time::timeout(CATALOGUE_TIMEOUT, collect(peers, from)).await {
+
+/// The catalogue of a peer's region, or the one with a digest, and its digest.
+pub(super) async fn learn(
+    peers: &dyn Peers,
+    from: &Peer,
+    only: Option<Digest>,
+) -> Result<(Digest, Catalogue), String> {
+    match tokio::time::timeout(CATALOGUE_TIMEOUT, collect(peers, from, only)).await {
         Ok(learnt) => learnt,
         Err(_) => Err(format!(
-            "{from} did not send its region's whole catalogue within {CATALOGUE_TIMEOUT:?}"
+            "{from} did not send a whole catalogue within {CATALOGUE_TIMEOUT:?}"
         )),
     }
 }
 
-async fn collect(peers: &dyn Peers, from: &Peer) -> Result<(Digest, Catalogue), String> {
-    let mut reading: Option<Digest> = None;
+async fn collect(
+    peers: &dyn Peers,
+    from: &Peer,
+    only: Option<Digest>,
+) -> Result<(Digest, Catalogue), String> {
+    let mut reading = only;
     let mut document = Vec::new();
     loop {
         let request = PeerRequest::CataloguePage {
@@ -41,6 +50,9 @@ async fn collect(peers: &dyn Peers, from: &Peer) -> Result<(Digest, Catalogue), 
             Err(error) => return Err(error.to_string()),
         };
 
+        if only.is_some_and(|only| only != digest) {
+            return Err(format!("{from} does not know that catalogue"));
+        }
         // It changed while it was read, and the peer no longer keeps the earlier one.
         if reading.is_some_and(|reading| reading != digest) {
             document.clear();
@@ -144,7 +156,7 @@ mod tests {
 
     async fn learnt(catalogues: Vec<Catalogue>) -> Catalogue {
         let peer = ChangingPeer(CataloguePages::default(), Mutex::default(), catalogues);
-        learn(&peer, &Peer::Region("r".parse().unwrap()))
+        learn(&peer, &Peer::Region("r".parse().unwrap()), None)
             .await
             .unwrap()
             .1

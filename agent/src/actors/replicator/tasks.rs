@@ -6,7 +6,11 @@ use regionmesh_core::replication::{Effect, Input, SyncAction};
 use regionmesh_mesh::{Peer, Peers};
 use regionmesh_protocol::{
     identity::{AgentId, RegionName},
-    models::{catalogue::Tombstone, manifest::VersionSummary},
+    models::{
+        catalogue::{Catalogue, Tombstone},
+        digest::Digest,
+        manifest::VersionSummary,
+    },
 };
 use regionmesh_replication::{Fetcher, HybridClock, ReplicationMetrics};
 use regionmesh_runtime::models::ModelError;
@@ -28,8 +32,14 @@ pub(super) fn of(
 
     Some(match work {
         Effect::Scan => scan(store, clock).boxed(),
-        Effect::ReadCatalogue { region, from } => {
-            read_catalogue(peers, clock, region, from).boxed()
+        Effect::ReadCatalogue {
+            region,
+            digest,
+            through,
+            from,
+        } => {
+            let learnt = read_catalogue(peers, region.clone(), digest, through, from);
+            report_catalogue(clock, region, learnt).boxed()
         }
         Effect::Converge(actions) => converge(store, fetcher.metrics, actions).boxed(),
         Effect::Fetch {
@@ -54,19 +64,39 @@ async fn scan(store: Arc<ModelStore>, clock: HybridClock) -> Input {
 
 async fn read_catalogue(
     peers: Arc<dyn Peers>,
-    clock: HybridClock,
     region: RegionName,
-    from: AgentId,
-) -> Input {
-    // The agent that published it if it is connected, else any of its region.
-    let mut learnt = catalogue::learn(&*peers, &Peer::Agent(from)).await;
-    if learnt.is_err() {
-        learnt = catalogue::learn(&*peers, &Peer::Region(region.clone())).await;
+    digest: Digest,
+    through: Vec<AgentId>,
+    from: Option<AgentId>,
+) -> Result<(Digest, Catalogue), String> {
+    let mut learnt = Err("no agent could be asked".to_owned());
+    for gateway in through {
+        learnt = catalogue::learn(&*peers, &Peer::Agent(gateway), Some(digest)).await;
+        if learnt.is_ok() {
+            return learnt;
+        }
     }
 
+    // The agent that published it if it is connected, else any of its region.
+    if let Some(from) = from {
+        learnt = catalogue::learn(&*peers, &Peer::Agent(from), None).await;
+        if learnt.is_err() {
+            learnt = catalogue::learn(&*peers, &Peer::Region(region), None).await;
+        }
+    }
+    learnt
+}
+
+async fn report_catalogue(
+    clock: HybridClock,
+    region: RegionName,
+    learnt: impl Future<Output = Result<(Digest, Catalogue), String>>,
+) -> Input {
+    let learnt = learnt.await;
     if let Ok((_, catalogue)) = &learnt {
         clock.observe(catalogue);
     }
+
     let learnt = learnt.map(|(digest, catalogue)| (digest, Arc::new(catalogue)));
     Input::PeerCatalogue(region, learnt)
 }

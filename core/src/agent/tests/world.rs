@@ -24,7 +24,7 @@ use regionmesh_protocol::{
         prevote::PreVoteRequest,
     },
 };
-use std::{collections::BTreeMap, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 const ONE_WAY: Duration = Duration::from_millis(20);
 /// A probe, or a task with the store.
@@ -114,16 +114,12 @@ impl World {
     fn node(&mut self, name: &str) -> Node {
         let id = id(name);
         let now = self.now();
-        let signer = Arc::new(Key(id.clone(), 0));
-        let core = Core::new(
-            settings(name),
-            None,
-            None,
-            signer,
-            Arc::new(Toy),
-            now,
-            &mut self.rng,
-        );
+        let keys = Keys {
+            signer: Arc::new(Key(id.clone(), 0)),
+            verifier: Arc::new(Toy),
+            orders: Arc::new(Toy),
+        };
+        let core = Core::new(settings(name), None, None, keys, now, &mut self.rng);
 
         Node {
             id,
@@ -333,6 +329,8 @@ impl World {
                 assert_ne!(before, Some(at), "agent {index} repeats its alarm");
                 self.schedule(at, index, Event::Wake);
             }
+            // Its regions have at most three agents.
+            Effect::Gateways(_) => {}
             Effect::Gossip(effect) => self.perform_gossip(index, effect),
             Effect::Health(health::Effect::Probe(probe)) => {
                 self.schedule(probe.at, index, Event::Probe(probe));

@@ -4,8 +4,11 @@ use super::world::*;
 use super::*;
 use regionmesh_protocol::status::condition::{Condition, Observation};
 
-/// Every agent of `regions` regions with `per_region` agents each, linked as agents link today:
-/// within the region all with all, and each to one agent of every other region.
+/// Agents of a region that hold links to other regions.
+const GATEWAYS: usize = 3;
+
+/// Every agent of `regions` regions with `per_region` agents each, linked as agents link: within
+/// the region all with all, and each gateway to one of every other region.
 fn linked(regions: usize, per_region: usize) -> World {
     let count = regions * per_region;
     let names = (0..count).map(|index| format!("region-{}/node-{index}", index % regions));
@@ -17,8 +20,9 @@ fn linked(regions: usize, per_region: usize) -> World {
         for b in (a + 1..count).filter(|b| b % regions == a % regions) {
             world.link(a, b, true);
         }
-        for region in (0..regions).filter(|region| *region != a % regions) {
-            let b = region + regions * rng.random_range(0..per_region);
+        let is_gateway = a / regions < GATEWAYS;
+        for region in (0..regions).filter(|region| is_gateway && *region != a % regions) {
+            let b = region + regions * rng.random_range(0..per_region.min(GATEWAYS));
             world.link(a, b, true);
         }
     }
@@ -92,7 +96,7 @@ fn check(per_region: usize) {
     let mut world = settled(3, per_region);
     let agents = world.nodes.len();
     let (exchanges, bytes) = cost(&mut world, agents);
-    let observers = 3 * per_region.min(3);
+    let observers = 3 * per_region.min(GATEWAYS);
     let (exchanges_few, bytes_few) = cost(&mut world, observers);
     let urgent = spread_time(&mut world, observations(Condition::Failed, 1));
     let routine = spread_time(&mut world, observations(Condition::Failed, 2));

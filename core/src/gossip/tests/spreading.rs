@@ -127,6 +127,26 @@ fn garbage_is_refused_reported_and_harmless() {
 }
 
 #[test]
+fn an_exchange_within_the_region_shows_what_others_know_if_their_entries_arrive() {
+    let names = ["a/1", "a/2", "b/1"].map(String::from);
+    let mut world = World::new(1, names);
+    world.link(0, 1, true);
+    world.run(Duration::from_secs(5));
+    assert_eq!(world.nodes[0].heard, None, "region b was never heard of");
+
+    world.link(1, 2, true);
+    world.publish(2, serving(1));
+    world.run(Duration::from_secs(5));
+    let heard = world.nodes[0].heard;
+    assert!(heard > Some(world.begin + Duration::from_secs(5)));
+
+    world.link(1, 2, false);
+    world.run(Duration::from_secs(60));
+    let last = world.nodes[0].heard.unwrap();
+    assert!(last < world.begin + Duration::from_secs(15), "b is silent");
+}
+
+#[test]
 fn a_quiet_mesh_stays_quiet() {
     let mut world = World::star(5);
     world.all_alive();

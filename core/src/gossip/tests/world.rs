@@ -44,6 +44,7 @@ pub(super) struct Node {
     pub(super) view: Arc<BoardView>,
     pub(super) notices: Vec<Notice>,
     pub(super) members_alive: usize,
+    pub(super) heard: Option<Instant>,
     is_up: bool,
     /// Answers and alarms of an earlier start do not count.
     start: u64,
@@ -166,6 +167,7 @@ impl World {
             view: Arc::default(),
             notices: Vec::new(),
             members_alive: 0,
+            heard: None,
             is_up: false,
             start: 0,
             alarm: None,
@@ -306,7 +308,8 @@ impl World {
             }
             Effect::Notice(Notice::Exchanged | Notice::ExchangeAnswered) => {}
             Effect::Notice(notice) => self.nodes[index].notices.push(notice),
-            Effect::Heard(_) | Effect::PeerClock(_) => {}
+            Effect::Heard(begun) => self.nodes[index].heard = Some(begun),
+            Effect::PeerClock(_) => {}
         }
     }
 

@@ -29,6 +29,7 @@ fn view(leader: Option<(Ballot, bool)>, failed: &[&str]) -> ElectionView {
             .map(|region| region.parse().unwrap())
             .collect(),
         is_clock_off: false,
+        candidacy: Some(0),
     }
 }
 
@@ -38,7 +39,7 @@ fn grants(election: &mut Election, ballot: Ballot, view: &ElectionView, now_ms: 
 }
 
 fn asked(election: &mut Election, view: &ElectionView) -> Option<(u64, Ballot)> {
-    (0..=400)
+    (0..=3_000)
         .step_by(10)
         .find_map(|now_ms| match election.tick(view, now_ms, 77) {
             Some(ElectionEffect::RequestVotes(ballot, regions)) => {
@@ -213,6 +214,33 @@ fn an_agent_with_a_skewed_clock_votes_but_is_not_a_candidate() {
 
     assert_eq!(asked(&mut election("a/x"), &off), None);
     assert!(grants(&mut election("a/x"), ballot(4, "b/x"), &off, 0));
+}
+
+#[test]
+fn an_agent_that_reaches_other_regions_through_others_votes_but_is_not_a_candidate() {
+    let indirect = ElectionView {
+        candidacy: None,
+        ..view(None, &[])
+    };
+
+    assert_eq!(asked(&mut election("a/x"), &indirect), None);
+    assert!(grants(&mut election("a/x"), ballot(4, "b/x"), &indirect, 0));
+}
+
+#[test]
+fn agents_of_a_region_stand_for_election_one_after_another() {
+    let turn_ms = ElectionSettings::default().turn_ms;
+    let begun_ms = |before: u64| {
+        let view = ElectionView {
+            candidacy: Some(before),
+            ..view(None, &[])
+        };
+        asked(&mut election("a/x"), &view).unwrap().0
+    };
+
+    let first_ms = begun_ms(0);
+    assert_eq!(begun_ms(1), first_ms + turn_ms);
+    assert_eq!(begun_ms(2), first_ms + 2 * turn_ms);
 }
 
 #[test]

@@ -12,6 +12,9 @@ pub struct ElectionSettings {
     pub(crate) delay_max_ms: u64,
     /// No delay is longer than this.
     pub(crate) delay_cap_ms: u64,
+    /// By how much longer each further agent of a region waits: their candidates would fence each
+    /// other, as each asks other voters.
+    pub(crate) turn_ms: u64,
     /// How long a candidate waits for votes.
     pub(crate) votes_ms: u64,
     /// How long it waits if the sound regions could elect it but refused, and only failed ones are
@@ -34,6 +37,7 @@ impl Default for ElectionSettings {
             delay_min_ms: 50,
             delay_max_ms: 300,
             delay_cap_ms: 2_000,
+            turn_ms: 1_000,
             votes_ms: 1_000,
             failed_votes_ms: 300,
             heard_ms: 1_000,
@@ -64,6 +68,9 @@ pub struct ElectionView {
     /// Whether this agent's clock differs too much from the others' to lead, and one of them may
     /// lead instead.
     pub is_clock_off: bool,
+    /// How many agents of the region stand for election before this one; none: it does not, since
+    /// it reaches other regions only through them.
+    pub candidacy: Option<u64>,
 }
 
 impl ElectionView {

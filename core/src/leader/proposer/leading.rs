@@ -121,7 +121,7 @@ pub(super) struct Joining {
 #[derive(Debug, Clone)]
 pub(super) struct Leading {
     pub(super) ballot: Ballot,
-    /// False while the value found is being committed again.
+    /// False while the value found, or its successor, is being committed.
     pub(super) is_elected: bool,
     pub(super) since_ms: u64,
     /// The members while this proposer has decided nothing.
@@ -130,6 +130,8 @@ pub(super) struct Leading {
     pub(super) found: Found,
     /// Which of it is being committed again.
     pub(super) repeated: Option<Stamp>,
+    /// The value found, while its successor is being committed in its place.
+    pub(super) succeeded: Option<Plan>,
     /// The number of the last value that was given up.
     pub(super) given_up_seq: u64,
     /// Values given up since the last one was decided.

@@ -6,19 +6,20 @@
 //! It may have been accepted by a few; a later proposer treats it like any value that it finds. The
 //! value decided before it is committed again.
 //!
+//! The successor of a value that was found in promises is given up for the value itself.
+//!
 //! A value that was found in promises may be committed, so it is not given up as easily. It is
 //! passed over only if the promises show that it never was: each majority contains an acceptor that
 //! promised this ballot without having accepted it, and so never will. The same holds if a majority
 //! finds an order in it that no operator gave: then at least one honest agent would have had to
 //! accept what it never accepts. An order that was proven and no longer counts is not such a one,
-//! and an agent with an old token is no majority. If too few answer to show that, it is passed over too, after a
-//! while, provided that no order and no change of members can be lost: what automation decided is
-//! decided again, from the same observations, and the value's number is not used again. So what a
-//! thief lets its acceptor claim to have accepted delays an election, and does not stop it.
-//!
-//! The latest value below it takes its place, of those found and of the one that this agent knows
-//! to be committed; an acceptor holds only the last value that it accepted. What is known to be
-//! committed is never passed over: agents that object to it have not heard of it yet.
+//! and an agent with an old token is no majority. If too few answer to show that, it is passed over
+//! too, after a while, provided that no order and no change of members can be lost: what automation
+//! decided is decided again, from the same observations, and the value's number is not used again.
+//! So what a thief lets its acceptor claim to have accepted delays an election, and does not stop
+//! it.  The latest value below it takes its place, of those found and of the one that this agent
+//! knows to be committed; an acceptor holds only the last value that it accepted. What is known to
+//! be committed is never passed over: agents that object to it have not heard of it yet.
 
 use super::{
     Phase, Proposer,
@@ -132,6 +133,9 @@ impl Proposer {
     }
 
     fn pass_over(&mut self, now_ms: u64) -> Vec<Effect> {
+        if let Some(effects) = self.fall_back(now_ms) {
+            return effects;
+        }
         let Phase::Leading(leading) = &mut self.phase else {
             return Vec::new();
         };

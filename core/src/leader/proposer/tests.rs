@@ -12,6 +12,7 @@ use std::collections::BTreeSet;
 
 mod certificates;
 mod objections;
+mod succession;
 
 fn names(text: &str) -> BTreeSet<RegionName> {
     text.split(' ').map(|name| name.parse().unwrap()).collect()
@@ -80,6 +81,10 @@ fn converge_unless(
     while !effects.is_empty() {
         let mut next = Vec::new();
         for effect in effects {
+            if matches!(effect, Effect::Found(..)) {
+                next.extend(proposer.succeed(None, now_ms));
+                continue;
+            }
             let Effect::Send { to, request } = effect else {
                 outcomes.push(effect);
                 continue;

@@ -2,7 +2,7 @@
 
 use regionmesh_protocol::{
     identity::RegionName,
-    plan::CommittedPlan,
+    plan::{CommittedPlan, Plan},
     register::{
         acceptor::AcceptorRequest,
         ballot::{Ballot, Stamp},
@@ -80,6 +80,9 @@ pub enum Effect {
         to: RegionName,
         request: AcceptorRequest,
     },
+    /// The highest value found in a majority's promises: answer with
+    /// [`crate::leader::proposer::Proposer::succeed`].
+    Found(Stamp, Plan),
     /// This proposer leads: it holds a majority's promises and what was decided before is committed
     /// under its ballot.
     Elected(Ballot),

@@ -1,8 +1,10 @@
 //! Elections: one leader, its successor, and ballots that no acceptor promised.
 
-use super::mesh::{Mesh, name};
-use crate::leader::Refusal;
+use super::mesh::{Mesh, name, ordered};
+use crate::leader::{Notice, Refusal, RegisterNotice};
 use regionmesh_protocol::{
+    identity::RegionName,
+    plan::{Order, OverrideKind},
     register::{
         acceptor::{AcceptorReply, AcceptorRequest},
         ballot::Ballot,
@@ -49,6 +51,81 @@ fn all_agents_learn_the_leaders_plan_and_a_successor_keeps_it() {
     mesh.spawn(&leader, Some((*moved).clone()));
     assert_eq!(mesh.leader(), second);
     mesh.plan(|plan| plan.stamp >= kept.stamp);
+}
+
+/// A mesh, its leader's region, and another one.
+fn with_a_leader() -> (Mesh, RegionName, RegionName) {
+    let mut mesh = Mesh::start();
+    let leader = mesh.leader();
+    mesh.plan(|plan| plan.plan.regions.len() == 3);
+    let other = mesh.others(&leader).remove(0);
+    (mesh, leader, other)
+}
+
+/// The leader's region fails and its agent dies: its successor's first round of accepts commits a
+/// plan that moves the region's traffic and keeps these orders.
+fn assert_moved_in_one_round(mesh: &mut Mesh, failed: &RegionName, orders: &[Order]) {
+    mesh.set_verdict(failed, Condition::Failed);
+    mesh.kill(failed);
+
+    let next = mesh.leader();
+    let before = mesh.rounds(&next);
+    let first = mesh.plan(|plan| plan.stamp.ballot.agent.region == next);
+
+    assert_eq!(first.plan.regions[failed].weight_bp, 0, "{first:?}");
+    assert_eq!(first.plan.orders, orders);
+    assert_eq!(first.plan.overrides.len(), orders.len());
+    for existing in &first.plan.overrides {
+        let drained = existing.region.as_ref().unwrap();
+        assert_eq!(first.plan.regions[drained].weight_bp, 0, "{first:?}");
+    }
+
+    let commits = mesh.count(&next, |notice| {
+        matches!(
+            notice,
+            Notice::Register(RegisterNotice::Committed { stamp, .. }) if *stamp <= first.stamp
+        )
+    });
+    assert_eq!((mesh.rounds(&next), before, commits), (1, 1, 1));
+}
+
+#[test]
+fn a_new_leader_moves_traffic_in_its_first_round() {
+    let (mut mesh, leader, _) = with_a_leader();
+    assert_moved_in_one_round(&mut mesh, &leader, &[]);
+}
+
+#[test]
+fn a_new_leader_moves_traffic_in_its_first_round_and_keeps_an_acknowledged_order() {
+    let (mut mesh, leader, other) = with_a_leader();
+    let committed = mesh.order(&leader, OverrideKind::Drain, other.as_str());
+    let committed = committed.unwrap();
+    mesh.plan(|plan| plan.stamp >= committed.stamp);
+
+    assert_moved_in_one_round(&mut mesh, &leader, &committed.plan.orders);
+}
+
+#[test]
+fn a_new_leader_moves_traffic_in_its_first_round_and_keeps_an_order_that_one_acceptor_accepted() {
+    let (mut mesh, leader, other) = with_a_leader();
+    mesh.begin_order(&leader, ordered(OverrideKind::Drain, other.as_str()));
+    let accepted = mesh.until("an acceptor accepts the order", |mesh| {
+        let (_, plan) = mesh.agents[&other].acceptor.accepted.clone()?;
+        (!plan.orders.is_empty()).then_some(plan)
+    });
+    // The third acceptor is asked in vain, and no agent learns of a commit.
+    mesh.cut_off_others(&other);
+    mesh.kill(&leader);
+    let known = mesh.agents[&other].plan.clone().unwrap();
+    assert!(known.plan.orders.is_empty());
+    let holders = mesh.running().filter(|agent| {
+        let accepted = agent.acceptor.accepted.as_ref();
+        accepted.is_some_and(|(_, plan)| !plan.orders.is_empty())
+    });
+    assert_eq!(holders.count(), 1);
+    mesh.cut.clear();
+
+    assert_moved_in_one_round(&mut mesh, &leader, &accepted.orders);
 }
 
 #[test]

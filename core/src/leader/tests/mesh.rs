@@ -3,6 +3,8 @@
 mod actions;
 mod effects;
 
+pub(super) use actions::ordered;
+
 use crate::{
     gossip::{BoardView, SeenStatus},
     health::verdict::RegionVerdict,
@@ -22,7 +24,7 @@ use regionmesh_protocol::{
     plan::CommittedPlan,
     register::{
         acceptor::{AcceptorAnswer, AcceptorReply, AcceptorRequest, AcceptorState},
-        ballot::{Ballot, Bounds},
+        ballot::{Ballot, Bounds, Stamp},
         certificate::AgentSignature,
         members::Incarnation,
         prevote::PreVoteRequest,
@@ -99,6 +101,8 @@ enum Event {
 
 pub(super) struct Mesh {
     pub(super) agents: BTreeMap<RegionName, Agent>,
+    /// The stamps that each region's agent asked acceptors to accept plans under.
+    pub(super) proposed: BTreeSet<(RegionName, Stamp)>,
     /// Regions that no call reaches or leaves.
     pub(super) cut: BTreeSet<RegionName>,
     begun: Instant,
@@ -158,6 +162,7 @@ impl Mesh {
 
         let mut mesh = Self {
             agents: agents.into(),
+            proposed: BTreeSet::new(),
             cut: BTreeSet::new(),
             begun: Instant::now(),
             elapsed_ms: 0,
@@ -197,6 +202,7 @@ impl Mesh {
         agent.run += 1;
         agent.leader = Some(Leader::new(
             settings(region.as_str()),
+            Arc::new(Toy),
             Arc::new(Toy),
             boot,
             plan_clock,
@@ -333,6 +339,9 @@ impl Mesh {
         to: &RegionName,
         request: &AcceptorRequest,
     ) -> Result<AcceptorAnswer, String> {
+        if let AcceptorRequest::Accept(stamp, _) = request {
+            self.proposed.insert((from.clone(), stamp.clone()));
+        }
         if from != to && !self.is_reachable(from, to) {
             return Err("not connected".into());
         }

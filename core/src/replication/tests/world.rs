@@ -5,7 +5,8 @@ use super::*;
 use rand::{RngExt, SeedableRng, rngs::StdRng};
 use regionmesh_protocol::models::catalogue::{Deletions, Tombstone};
 
-const AGENTS: usize = 3;
+/// One more than hold links to other regions.
+const AGENTS: usize = 4;
 const PEERS: [&str; 3] = ["b", "c", "d"];
 const TICK_MS: u64 = 500;
 
@@ -144,17 +145,34 @@ impl World {
         let board = Arc::new(BoardView {
             agents: own.chain(others).collect(),
         });
-        let links = self
+        let abroad = self
             .peers
             .iter()
             .filter(|(_, peer)| peer.is_alive)
             .map(|(name, _)| (agent(&format!("{name}/n")), 1_000));
-        let links = Arc::new(links.collect());
+        let abroad: BTreeMap<AgentId, u64> = abroad.collect();
 
         // First all learn of it, then they act: effects of one must not meet another's old board.
-        for input in [Input::Links(links), Input::Board(board)] {
-            (0..AGENTS).for_each(|place| self.give(place, input.clone()));
+        (0..AGENTS).for_each(|place| self.connect(place, &abroad));
+        (0..AGENTS).for_each(|place| self.give(place, Input::Board(board.clone())));
+    }
+
+    /// An agent learns of its links, and who of its region is linked with the others.
+    fn connect(&mut self, place: usize, abroad: &BTreeMap<AgentId, u64>) {
+        let living = self.members.iter().filter(|member| member.is_alive);
+        let living: Vec<AgentId> = living.map(|member| member.id.clone()).collect();
+        let mut links: BTreeMap<AgentId, u64> =
+            living.iter().map(|agent| (agent.clone(), 100)).collect();
+
+        let own = &self.members[place].id;
+        let chosen: Vec<AgentId> = living.into_iter().take(AGENTS - 1).collect();
+        let gateways = Gateways::choose(own, &chosen, None, &links);
+        if gateways.is_own {
+            links.extend(abroad.clone());
         }
+
+        self.give(place, Input::Links(Arc::new(links)));
+        self.give(place, Input::Gateways(Arc::new(gateways)));
     }
 
     fn give(&mut self, place: usize, input: Input) {
@@ -178,7 +196,7 @@ impl World {
                 member.own = (*catalogue).clone();
                 return;
             }
-            Effect::PeerCatalogue(region, catalogue) => {
+            Effect::PeerCatalogue(region, _, catalogue) => {
                 member.known.insert(region, (*catalogue).clone());
                 return;
             }

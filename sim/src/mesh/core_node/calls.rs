@@ -52,6 +52,9 @@ impl CoreNode {
                 });
             }
             Question::Request(request) => request,
+            Question::Bulk(_) => {
+                return reply(ticket, PeerReply::Failed("not simulated".into()), turn);
+            }
         };
 
         if let Some(refusal) = request.others_ballot(&from) {
@@ -122,7 +125,7 @@ impl CoreNode {
             (Waiting::Exchange(with, asked), answer) => {
                 let answer = match answer {
                     Ok(Answer::Exchange(payload)) => Ok(payload),
-                    Ok(Answer::Reply(_)) => Err(exchange_error("unexpected".into())),
+                    Ok(_) => Err(exchange_error("unexpected".into())),
                     Err(error) => Err(exchange_error(format!("{error:?}"))),
                 };
                 turn.gossip(gossip::Input::ExchangeEnded {
@@ -145,7 +148,7 @@ impl CoreNode {
             (waiting, answer) => {
                 let reply = match answer {
                     Ok(Answer::Reply(reply)) => self.checked(&waiting, *reply),
-                    Ok(Answer::Exchange(_)) => Err("unexpected".into()),
+                    Ok(_) => Err("unexpected".into()),
                     Err(error) => Err(format!("{error:?}")),
                 };
                 replied(waiting, reply, turn);

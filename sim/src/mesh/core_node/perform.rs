@@ -3,15 +3,12 @@
 use super::{CoreNode, Turn, calls::reply, types::Waiting};
 use crate::mesh::node::{Answer, NodeEffect, Notice, Peer, Question};
 use regionmesh_core::{
-    agent::{Effect, Input},
+    agent::Effect,
     gossip, health,
     leader::{self, ElectionNotice, RegisterNotice},
-    replication::{self, Cleaned, Scan},
+    replication,
 };
-use regionmesh_protocol::{
-    models::catalogue::Catalogue, register::acceptor::AcceptorRequest, wire::PeerReply,
-};
-use std::sync::Arc;
+use regionmesh_protocol::{register::acceptor::AcceptorRequest, wire::PeerReply};
 
 /// How long a board exchange may take.
 const EXCHANGE_MS: u64 = 5_000;
@@ -22,6 +19,7 @@ impl CoreNode {
     pub(super) fn perform(&mut self, effect: Effect, turn: &mut Turn<'_>) {
         match effect {
             Effect::WakeAt(at) => turn.out.push(NodeEffect::WakeAt(at)),
+            Effect::Gateways(gateways) => turn.out.push(NodeEffect::Gateway(gateways.is_own)),
             Effect::Gossip(effect) => self.perform_gossip(effect, turn),
             Effect::Health(effect) => perform_health(effect, turn),
             Effect::Leader(effect) => self.perform_leader(effect, turn),
@@ -158,20 +156,14 @@ fn perform_health(effect: health::Effect, turn: &mut Turn<'_>) {
     }
 }
 
-/// The stores hold no models.
+/// The world does the work; what only people read of its progress stays here.
 fn perform_replication(effect: replication::Effect, turn: &mut Turn<'_>) {
-    let input = match effect {
-        replication::Effect::Scan => replication::Input::Scanned(Ok(Scan::default())),
-        replication::Effect::ReadCatalogue { region, .. } => {
-            let catalogue = Catalogue::default();
-            let read = catalogue.digest().map_err(|error| error.to_string());
-            let read = read.map(|digest| (digest, Arc::new(catalogue)));
-            replication::Input::PeerCatalogue(region, read)
-        }
-        replication::Effect::CleanUp(_) => replication::Input::Cleaned(Ok(Cleaned::default())),
-        replication::Effect::FindLosses(_) => replication::Input::LossesFound(Ok(Vec::new())),
-        _ => return,
-    };
-
-    turn.inputs.push_back(Input::Replication(input));
+    match effect {
+        replication::Effect::Notice(replication::Notice::Lag { .. })
+        | replication::Effect::Problem(_)
+        | replication::Effect::Publish(_)
+        | replication::Effect::Replaced(_)
+        | replication::Effect::HasCatalogues => {}
+        effect => turn.out.push(NodeEffect::Replication(Box::new(effect))),
+    }
 }

@@ -44,9 +44,8 @@ pub(super) fn settings(config: &NodeConfig, started_ms: u64) -> Settings {
             filters_when_frozen: true,
             withdraws_when_all_failed: false,
         },
-        // The stores hold no models.
         replication: replication::Settings {
-            rescan_interval: Duration::from_secs(3_600),
+            rescan_interval: Duration::from_millis(config.rescan_ms),
             parallel_versions: 2,
             relay_wait: Duration::from_secs(120),
         },

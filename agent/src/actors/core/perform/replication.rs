@@ -35,7 +35,9 @@ impl CoreState {
                 }
             }
             Effect::OwnCatalogue { catalogue, digest } => adopt(arguments, catalogue, digest),
-            Effect::PeerCatalogue(region, catalogue) => learn(arguments, region, catalogue),
+            Effect::PeerCatalogue(region, digest, catalogue) => {
+                learn(arguments, region, digest, catalogue);
+            }
             Effect::HasCatalogues => {
                 snapshots
                     .has_catalogues
@@ -64,7 +66,9 @@ fn adopt(arguments: &CoreArguments, catalogue: Arc<Catalogue>, digest: Option<Di
 }
 
 /// Another region holds this.
-fn learn(arguments: &CoreArguments, region: RegionName, catalogue: Arc<Catalogue>) {
+fn learn(arguments: &CoreArguments, region: RegionName, digest: Digest, catalogue: Arc<Catalogue>) {
+    let pages = &arguments.pages;
+    pages.learn(region.clone(), digest, catalogue.clone());
     arguments.snapshots.peer_catalogues.send_modify(|known| {
         Arc::make_mut(known).insert(region, catalogue);
     });

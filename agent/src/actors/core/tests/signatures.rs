@@ -35,7 +35,7 @@ async fn an_agent_signs_what_its_regions_acceptor_accepts_and_nothing_else() {
     let answer = ask(actor, accept.clone()).await;
     let signed = answer.acceptance.clone().unwrap();
     assert_eq!(signed.signed.agent.region, region);
-    let checked = check_answer(&other.mesh, &region, &*other.verifier, &accept, answer);
+    let checked = check_answer(&other.mesh, &region, &*other.keys.verifier, &accept, answer);
     assert!(checked.is_ok());
 
     // A plan that is not the one it has at that place is refused.
@@ -62,8 +62,8 @@ async fn every_agent_holds_a_plan_that_a_majority_signed() {
             configured: &configured,
             own: &node.id.region,
         };
-        let Signing { mesh, verifier, .. } = &node.leader.signing;
-        assert!(is_certified(&plan, &voters, mesh, &**verifier));
-        assert!(!is_certified(&changed, &voters, mesh, &**verifier));
+        let Signing { mesh, keys, .. } = &node.leader.signing;
+        assert!(is_certified(&plan, &voters, mesh, &*keys.verifier));
+        assert!(!is_certified(&changed, &voters, mesh, &*keys.verifier));
     }
 }

@@ -20,7 +20,7 @@ use crate::{
 use object_store::memory::InMemory;
 use parking_lot::Mutex;
 use ractor::{ActorStatus, Message};
-use regionmesh_core::gossip::Verifier;
+use regionmesh_core::{Keys, OrderVerifier};
 use regionmesh_mesh::{Identity, LinkInfo, TlsConfig, init_authority, issue_certificate};
 use regionmesh_protocol::{identity::MeshName, plan::Order};
 use regionmesh_replication::ReplicationMetrics;
@@ -241,29 +241,18 @@ fn signing(config: &Config) -> Signing {
     Signing {
         mesh: config.mesh.clone(),
         id,
-        signer: identity.clone(),
-        verifier: Arc::new(AnyOrder(identity)),
+        keys: Keys {
+            signer: identity.clone(),
+            verifier: identity,
+            orders: Arc::new(AnyOrder),
+        },
     }
 }
 
 /// Believes all orders.
-struct AnyOrder(Arc<Identity>);
+struct AnyOrder;
 
-impl Verifier for AnyOrder {
-    fn check_chain(&self, owner: &AgentId, chain: &[Vec<u8>]) -> Result<(), String> {
-        self.0.check_chain(owner, chain)
-    }
-    fn check_signature(
-        &self,
-        chain: &[Vec<u8>],
-        message: &[u8],
-        signature: &[u8],
-    ) -> Result<(), String> {
-        self.0.check_signature(chain, message, signature)
-    }
-    fn validity_ms(&self, chain: &[Vec<u8>]) -> Option<(u64, u64)> {
-        self.0.validity_ms(chain)
-    }
+impl OrderVerifier for AnyOrder {
     fn check_order(&self, _mesh: &MeshName, _order: &Order) -> Result<(), String> {
         Ok(())
     }

@@ -4,7 +4,7 @@ use super::*;
 use regionmesh_protocol::plan::{CommittedPlan, Override, OverrideKind};
 
 /// Like [`converge`], but agents object to values with the reason `bad`, except those of `for_it`.
-fn converge_judged(
+pub(super) fn converge_judged(
     proposer: &mut Proposer,
     acceptors: &mut BTreeMap<RegionName, AcceptorState>,
     effects: Vec<Effect>,

@@ -7,6 +7,20 @@ use regionmesh_protocol::{
     status::condition::Condition,
 };
 
+/// An order for a region.
+pub(in crate::leader::tests) fn ordered(kind: OverrideKind, region: &str) -> Order {
+    Order {
+        action: OrderAction::Set(kind),
+        region: Some(name(region)),
+        by: "ann".into(),
+        why: "test".into(),
+        for_ms: 600_000,
+        is_forced: false,
+        is_immediate: false,
+        proof: None,
+    }
+}
+
 impl Mesh {
     pub(in crate::leader::tests) fn running(&self) -> impl Iterator<Item = &Agent> {
         self.agents.values().filter(|agent| agent.leader.is_some())
@@ -78,18 +92,7 @@ impl Mesh {
         kind: OverrideKind,
         region: &str,
     ) -> Ordered {
-        let order = Order {
-            action: OrderAction::Set(kind),
-            region: Some(name(region)),
-            by: "ann".into(),
-            why: "test".into(),
-            for_ms: 600_000,
-            is_forced: false,
-            is_immediate: false,
-            proof: None,
-        };
-
-        self.send_order(to, order)
+        self.send_order(to, ordered(kind, region))
     }
 
     pub(in crate::leader::tests) fn send_order(
@@ -97,6 +100,18 @@ impl Mesh {
         to: &RegionName,
         order: Order,
     ) -> Ordered {
+        let ticket = self.begin_order(to, order);
+        self.until("the answer to an order", |mesh| {
+            mesh.ordered[&ticket].clone()
+        })
+    }
+
+    /// The same, but does not wait for the answer.
+    pub(in crate::leader::tests) fn begin_order(
+        &mut self,
+        to: &RegionName,
+        order: Order,
+    ) -> Ticket {
         let nonce = u8::try_from(self.ordered.len()).unwrap();
         let order = Order {
             proof: Some(proof(self.now().unix_ms, nonce)),
@@ -106,9 +121,13 @@ impl Mesh {
         let ticket = self.ticket();
         self.ordered.insert(ticket, None);
         self.feed(to, Input::Order(Box::new(order), ticket));
-        self.until("the answer to an order", |mesh| {
-            mesh.ordered[&ticket].clone()
-        })
+        ticket
+    }
+
+    /// How many rounds of accepts this region's agent began.
+    pub(in crate::leader::tests) fn rounds(&self, of: &RegionName) -> usize {
+        let stamps = self.proposed.iter().filter(|(from, _)| from == of);
+        stamps.count()
     }
 
     /// How many notices of an agent are wanted ones.
