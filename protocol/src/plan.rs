@@ -248,10 +248,16 @@ impl Plan {
 }
 
 impl Plan {
-    /// Whether it differs from `other` only in what automation decides.
-    pub fn has_orders_of(&self, other: &Self) -> bool {
-        self.overrides == other.overrides
-            && self.orders == other.orders
+    /// Whether it has nothing that operators ordered and `other` has not. Times differ by leaders'
+    /// clocks.
+    pub fn adds_no_order_to(&self, other: &Self) -> bool {
+        let is_in_other = |existing: &Override| {
+            let mut overrides = other.overrides.iter();
+            overrides.any(|known| existing.is_same(known))
+        };
+
+        self.overrides.iter().all(is_in_other)
+            && self.orders.iter().all(|order| other.orders.contains(order))
             && self.members == other.members
     }
 

@@ -271,6 +271,15 @@ impl OverrideKind {
 }
 
 impl Override {
+    /// Whether both are the same order; its times differ by leaders' clocks.
+    pub fn is_same(&self, other: &Self) -> bool {
+        self.region == other.region
+            && self.kind == other.kind
+            && self.by == other.by
+            && self.why == other.why
+            && self.is_immediate == other.is_immediate
+    }
+
     /// Whether it has expired.
     pub fn is_expired(&self, now_ms: u64) -> bool {
         now_ms >= self.expires_ms

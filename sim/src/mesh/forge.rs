@@ -132,8 +132,7 @@ impl Forger {
         Lie::Shares
     }
 
-    /// The ramp does not count as an exit; once there, a region may be taken out whatever the
-    /// limit.
+    /// The ramp does not count as an exit; there, a region may be taken out whatever the limit.
     fn demote(&self, plan: &mut Plan, victim: &RegionName, now_ms: u64) -> Lie {
         if let Some(part) = plan.regions.get_mut(victim) {
             let weight = u32::from(part.weight_bp) * u32::from(self.first_percent);

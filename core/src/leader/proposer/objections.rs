@@ -160,7 +160,7 @@ impl Proposer {
         let is_expendable = lasted_ms >= self.settings.pass_over_ms
             && next
                 .as_ref()
-                .is_some_and(|(_, lower)| pending.value.has_orders_of(lower));
+                .is_some_and(|(_, lower)| pending.value.adds_no_order_to(lower));
         let is_refuted =
             pending.is_impossible() || leading.was_never_committed(&repeated, &members);
         if !is_expendable && !is_refuted {

@@ -1,9 +1,9 @@
 //! Regions that are taken out, whatever the plan calls that.
 //!
-//! A plan counts those against `max_out` that it calls failed. A thief could take a region out
-//! under another name, or put it on the ramp first, from which regions that fail are taken out
-//! without limit. So an agent counts each region that left its service without a reason that it
-//! knows, and remembers those that the plan does not count.
+//! A plan counts those against `max_out` that it calls failed. A thief could take one out under
+//! another name, or put it on the ramp first, from which regions that fail are taken out without
+//! limit. So an agent counts each region that left its service without a reason that it knows, and
+//! remembers those that the plan does not count.
 
 use super::{
     grounds::{Grounds, Objection},

@@ -26,7 +26,7 @@ pub(super) fn check(
         return Ok(());
     };
     for known in &base.overrides {
-        let is_kept = next.overrides.iter().any(|order| is_same(known, order));
+        let is_kept = next.overrides.iter().any(|order| known.is_same(order));
         let is_gone = known
             .region
             .as_ref()
@@ -69,7 +69,7 @@ fn check_override(
     let before = base
         .iter()
         .flat_map(|base| &base.overrides)
-        .find(|known| is_same(known, existing));
+        .find(|known| known.is_same(existing));
 
     let Some(order) = next.order_of(existing) else {
         let is_kept = before.is_some_and(|known| !lasts_longer(existing, next, known, grounds));
@@ -122,15 +122,6 @@ fn lasts_as_ordered(
     !is_early && !is_late
 }
 
-/// Whether both are the same order; its times differ by leaders' clocks.
-fn is_same(one: &Override, other: &Override) -> bool {
-    one.region == other.region
-        && one.kind == other.kind
-        && one.by == other.by
-        && one.why == other.why
-        && one.is_immediate == other.is_immediate
-}
-
 /// Whether an override without an order lasts longer than before.
 fn lasts_longer(order: &Override, next: &Plan, known: &Override, grounds: &Grounds<'_>) -> bool {
     let Some(error_ms) = grounds.error_ms() else {
@@ -151,7 +142,7 @@ fn has_ended(known: &Override, base: &Plan, next: &Plan, grounds: &Grounds<'_>) 
         Some(error_ms) => known.expires_ms <= grounds.now_ms.saturating_add(error_ms),
         None => known.expires_ms.saturating_add(ESTIMATE_MS) <= grounds.now_ms,
     };
-    let is_known_as_over = grounds.expired.iter().any(|one| is_same(one, known));
+    let is_known_as_over = grounds.expired.iter().any(|one| one.is_same(known));
     let has_lasted = base.order_of(known).is_none_or(|order| {
         let age = grounds.age_of(order);
         age.is_none_or(|age| age.most_ms() >= order.for_ms)
@@ -165,8 +156,8 @@ fn has_ended(known: &Override, base: &Plan, next: &Plan, grounds: &Grounds<'_>) 
     (is_over || is_known_as_over) && has_lasted || is_ended
 }
 
-/// Whether an order ends overrides only, or what it sets is in the plan, or was there before
-/// another order ended it or it expired.
+/// Whether an order ends overrides only, or what it sets is in the plan, or was there before it
+/// expired or another order ended it.
 fn has_effect(order: &Order, next: &Plan, grounds: &Grounds<'_>) -> bool {
     let is_set = next.overrides.iter().any(|existing| order.sets(existing));
     let is_followed = grounds
