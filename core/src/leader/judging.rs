@@ -39,6 +39,8 @@ type Known<'a> = (Cow<'a, Plan>, Times);
 impl Leader {
     /// A leader asks our region's acceptor to accept a plan.
     pub(super) fn proposed(&mut self, proposal: &Proposal, ticket: Ticket, turn: &mut Turn<'_>) {
+        let accepted = proposal.accepted.as_ref().map(|(stamp, _)| stamp);
+        self.judging.note_accepted(accepted, turn.now);
         let judged = self.judge(proposal, turn.now);
         if let Err(objection) = &judged {
             let stamp = &proposal.stamp;
@@ -55,7 +57,7 @@ impl Leader {
     }
 
     /// Judges a plan by the last one that is known to be committed. What the acceptor accepted
-    /// after that may be committed already: the orders in it are kept.
+    /// after that may be committed already: the orders in it are kept, for a while.
     pub(super) fn judge(&self, proposal: &Proposal, now: Now) -> Result<(), Objection> {
         let Proposal { plan, accepted, .. } = proposal;
         if plan.orders.len() > ORDERS_MAX {
@@ -67,7 +69,8 @@ impl Leader {
         let accepted = accepted.as_ref().filter(|(stamp, accepted)| {
             let is_same_register = accepted.members.register == plan.members.register;
             let is_later = raw.is_none_or(|raw| raw.stamp < *stamp);
-            is_same_register && is_later && self.is_ordered(accepted, proposal, known.as_ref(), now)
+            let is_open = is_same_register && is_later && self.judging.is_open(stamp, now);
+            is_open && self.is_ordered(accepted, proposal, known.as_ref(), now)
         });
         let is_known = raw.is_some_and(|raw| raw.plan == *plan);
         if is_known && accepted.is_none() {

@@ -13,12 +13,15 @@ use regionmesh_protocol::{
 };
 use std::{
     collections::{BTreeMap, BTreeSet},
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 /// What this agent learns within this time by both clocks, it learned as it began, milliseconds.
 /// Otherwise it was late, or one of the clocks is wrong.
 const PROMPT_MS: u64 = 60_000;
+/// What an acceptor accepted, and no agent shows to be committed for so long, never was: its leader
+/// failed, and a later one that found nothing of it has a majority.
+const OPEN_FOR: Duration = Duration::from_secs(15);
 /// For so long an order may be used, milliseconds.
 pub(super) const ORDER_MAX_AGE_MS: u64 = MAX_AGE_S * 1_000;
 
@@ -36,6 +39,8 @@ pub(super) struct Sightings {
     /// Regions that left their service for no reason that this agent knew, and that the plan does
     /// not count as taken out.
     pub(super) away: BTreeSet<RegionName>,
+    /// What the region's acceptor had accepted when it was last asked, and since when.
+    accepted: Option<(Stamp, Instant)>,
     /// Orders that committed plans named, by their nonces.
     pub(super) used: BTreeMap<[u8; 16], Used>,
     /// When the orders of the plan were given, if this agent learned of them at that time.
@@ -62,6 +67,20 @@ impl Sightings {
         self.use_orders(committed, now.unix_ms);
         self.note_orders(&committed.plan, now);
         self.note_steps(&committed.plan, now);
+    }
+
+    /// Remembers since when the region's acceptor holds what it accepted last.
+    pub(super) fn note_accepted(&mut self, stamp: Option<&Stamp>, now: Now) {
+        let is_known = self.accepted.as_ref().map(|(known, _)| known) == stamp;
+        if !is_known {
+            self.accepted = stamp.map(|stamp| (stamp.clone(), now.monotonic));
+        }
+    }
+
+    /// Whether what the acceptor accepted under this stamp may yet turn out to be committed.
+    pub(super) fn is_open(&self, stamp: &Stamp, now: Now) -> bool {
+        let known = self.accepted.as_ref().filter(|(known, _)| known == stamp);
+        known.is_none_or(|(_, since)| now.monotonic.saturating_duration_since(*since) < OPEN_FOR)
     }
 
     fn note_leavers(&mut self, before: &Plan, plan: &Plan) {

@@ -6,6 +6,7 @@ use regionmesh_protocol::{
     plan::{CommittedPlan, Order, OrderAction, OverrideKind, Plan},
     register::{ballot::Stamp, members::Incarnation},
 };
+use std::time::Duration;
 
 /// A mesh, and its plan with an order that drains a region.
 fn drained() -> (Mesh, CommittedPlan) {
@@ -14,6 +15,16 @@ fn drained() -> (Mesh, CommittedPlan) {
     let leader = mesh.leader();
     let order = mesh.order(&leader, OverrideKind::Drain, "eu-west-1");
     (mesh, order.unwrap())
+}
+
+/// How long what an acceptor accepted may turn out to be committed.
+const OPEN_FOR_MS: u64 = 15_000;
+
+fn pass(mesh: &mut Mesh, ms: u64) {
+    let until = mesh.now().monotonic + Duration::from_millis(ms);
+    mesh.until("time passes", |mesh| {
+        (mesh.now().monotonic >= until).then_some(())
+    });
 }
 
 fn later(stamp: &Stamp) -> Stamp {
@@ -46,8 +57,17 @@ fn an_order_that_the_acceptor_accepted_is_kept_although_its_agent_does_not_know_
     accepted.orders = ordered.plan.orders;
 
     let proposal = propose(&stamp, &next, Some((stamp.clone(), accepted.clone())));
-    let judged = mesh.judge(&agent, proposal);
+    let judged = mesh.judge(&agent, proposal.clone());
     assert!(matches!(judged, Err(Objection::EndsOrder(_))), "{judged:?}");
+
+    pass(&mut mesh, OPEN_FOR_MS - 1_000);
+    assert_eq!(mesh.judge(&agent, proposal.clone()), judged);
+    pass(&mut mesh, 1_100);
+    assert_eq!(
+        mesh.judge(&agent, proposal),
+        Ok(()),
+        "it was never committed"
+    );
 
     assert_eq!(mesh.judge(&agent, propose(&stamp, &next, None)), Ok(()));
     // What it accepted before the plan that it knows was followed by that.
