@@ -322,12 +322,16 @@ impl RegionPlan {
         )
     }
 
+    /// Whether it is out, and not on the ramp either.
+    pub fn is_out(&self) -> bool {
+        matches!(
+            self.traffic_state,
+            TrafficState::Out { .. } | TrafficState::CoolingDown { .. }
+        )
+    }
+
     /// Whether automation took it out and has not let it back in.
     pub fn is_taken_out(&self) -> bool {
-        self.absence == Some(Absence::Failed)
-            && matches!(
-                self.traffic_state,
-                TrafficState::Out { .. } | TrafficState::CoolingDown { .. }
-            )
+        self.absence == Some(Absence::Failed) && self.is_out()
     }
 }

@@ -8,6 +8,7 @@ use super::{
     dial::{Target, dial},
     endpoint::{self, HANDSHAKE_DEADLINE, HANDSHAKES_AT_ONCE, HandshakeLimiter},
     links::{Inner, Mesh},
+    regions::follow_gateways,
     sessions::{NodeActor, NodeArguments},
     tls::RELOAD_EVERY,
 };
@@ -80,10 +81,7 @@ impl Actor for MeshActor {
             tasks.spawn(dial(mesh.clone(), target, serve.clone()));
         }
         tasks.spawn(watch(mesh.clone()));
-        tasks.spawn({
-            let mesh = mesh.clone();
-            async move { mesh.follow_gateways().await }
-        });
+        tasks.spawn(follow_gateways(mesh.clone()));
         tasks.spawn(reload(mesh.clone()));
         tasks.spawn(async move {
             serve_all(mesh, node, served).await;

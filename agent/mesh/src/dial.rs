@@ -131,7 +131,7 @@ async fn dial_region(
                     elsewhere = addresses;
                     continue;
                 }
-                if serve.send((connection.clone(), true)).await.is_err() {
+                if serve.send((connection, true)).await.is_err() {
                     return;
                 }
 

@@ -198,11 +198,14 @@ impl Inner {
             .min_by_key(|(_, connection)| connection.rtt())
     }
 
-    /// The connections to agents of a region.
-    pub(crate) fn connections_to(&self, region: &RegionName) -> Vec<(AgentId, Connection)> {
+    /// The connections to these agents.
+    pub(crate) fn connections(
+        &self,
+        is_meant: impl Fn(&AgentId) -> bool,
+    ) -> Vec<(AgentId, Connection)> {
         let peers = self.peers.lock();
-        let of_region = peers.iter().filter(|(id, _)| id.region == *region);
-        let links = of_region.flat_map(|(id, peer)| peer.links.iter().map(move |link| (id, link)));
+        let meant = peers.iter().filter(|(id, _)| is_meant(id));
+        let links = meant.flat_map(|(id, peer)| peer.links.iter().map(move |link| (id, link)));
         links
             .map(|(id, link)| (id.clone(), link.connection.clone()))
             .collect()
@@ -278,18 +281,7 @@ impl Inner {
 
     /// Closes all connections when the mesh actor restarts.
     pub(crate) fn clear(&self) {
-        let all: Vec<_> = self
-            .peers
-            .lock()
-            .iter()
-            .flat_map(|(id, peer)| {
-                peer.links
-                    .iter()
-                    .map(|link| (id.clone(), link.connection.clone()))
-            })
-            .collect();
-
-        for (peer, connection) in all {
+        for (peer, connection) in self.connections(|_| true) {
             connection.close(quinn::VarInt::from_u32(0), b"restarting");
             self.remove(&peer, &connection, "the mesh actor restarts");
         }

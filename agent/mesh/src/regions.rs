@@ -25,28 +25,26 @@ const ADDRESSES_MAX: usize = 4;
 /// How long a call waits for a link to its region.
 const LINK_TIMEOUT: Duration = Duration::from_secs(3);
 
-impl Mesh {
-    /// Adopts the gateways of this agent's region whenever they change.
-    pub(crate) async fn follow_gateways(&self) {
-        let inner = &self.inner;
-        let mut gateways = inner.gateways.clone();
-        gateways.mark_changed();
-        while gateways.changed().await.is_ok() {
-            let gateways = gateways.borrow_and_update().clone();
-            let is_gateway = gateways.is_own;
-            let regions = inner.settings.regions.iter().map(|region| &region.name);
-            let was_gateway = inner.is_gateway();
-            inner.reach.lock().set(gateways, regions, Instant::now());
+/// Adopts the gateways of this agent's region whenever they change.
+pub(crate) async fn follow_gateways(mesh: Mesh) {
+    let inner = &mesh.inner;
+    let mut gateways = inner.gateways.clone();
+    gateways.mark_changed();
+    while gateways.changed().await.is_ok() {
+        let gateways = gateways.borrow_and_update().clone();
+        let is_gateway = gateways.is_own;
+        let regions = inner.settings.regions.iter().map(|region| &region.name);
+        let was_gateway = inner.is_gateway();
+        inner.reach.lock().set(gateways, regions, Instant::now());
 
-            inner.metrics.gateway.set(i64::from(is_gateway));
-            if is_gateway != was_gateway {
-                tracing::info!(
-                    is_gateway,
-                    "whether this agent holds links to other regions changed"
-                );
-            }
-            inner.publish();
+        inner.metrics.gateway.set(i64::from(is_gateway));
+        if is_gateway != was_gateway {
+            tracing::info!(
+                is_gateway,
+                "whether this agent holds links to other regions changed"
+            );
         }
+        inner.publish();
     }
 }
 
@@ -78,40 +76,36 @@ impl Inner {
     /// Closes the connections to a region that are neither wanted here nor insisted on there.
     pub(crate) fn close_unwanted(&self, region: &RegionName) {
         let addresses = self.gateway_addresses();
-        for (peer, connection) in self.connections_to(region) {
+        for (peer, connection) in self.connections(|peer| peer.region == *region) {
             if !self.reach.lock().may_stay(&peer) {
                 connection.close(SENT_ON, addresses.as_bytes());
             }
         }
     }
 
-    /// Addresses of the gateways of this region that are connected, separated by spaces.
+    /// Addresses of the connected gateways of this region, separated by spaces.
     fn gateway_addresses(&self) -> String {
-        let gateways = self.reach.lock().gateways().clone();
-        let connected = gateways
-            .others
-            .iter()
-            .filter_map(|agent| self.newest(agent));
-        let addresses = connected.map(|connection| connection.remote_address().to_string());
+        let gateways = self.connected_gateways().into_iter();
+        let addresses = gateways.map(|connection| connection.remote_address().to_string());
         addresses.collect::<Vec<_>>().join(" ")
     }
 
-    /// The connection of a gateway of this region, to relay datagrams to others.
-    fn any_gateway(&self) -> Option<Connection> {
+    /// The connections to the gateways of this region.
+    fn connected_gateways(&self) -> Vec<Connection> {
         let gateways = self.reach.lock().gateways().clone();
-        let connected = gateways
-            .others
-            .iter()
-            .filter_map(|agent| self.newest(agent));
-        connected.choose(&mut rand::rng())
+        let others = gateways.others.iter();
+        others.filter_map(|agent| self.newest(agent)).collect()
     }
 
     /// Sends an envelope straight to its member or to an agent of the member's region, which relays
     /// it; without a link to that region, through a gateway of our own.
     pub(crate) fn post(&self, envelope: &Envelope) {
         let is_abroad = envelope.to.region != self.id.region;
-        let gateway = || self.any_gateway().filter(|_| is_abroad);
-        self.send(self.towards(&envelope.to).or_else(gateway), envelope);
+        let any_gateway = || {
+            let gateways = self.connected_gateways().into_iter();
+            gateways.filter(|_| is_abroad).choose(&mut rand::rng())
+        };
+        self.send(self.towards(&envelope.to).or_else(any_gateway), envelope);
     }
 
     /// Passes on an envelope of another agent.

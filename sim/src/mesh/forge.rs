@@ -5,8 +5,7 @@ use rand::{RngExt, rngs::StdRng};
 use regionmesh_protocol::{
     identity::RegionName,
     plan::{
-        Absence, FULL_WEIGHT_BP, Order, OrderAction, Override, OverrideKind, Plan, RegionPlan,
-        TrafficState,
+        Absence, FULL_WEIGHT_BP, Order, OrderAction, Override, OverrideKind, Plan, TrafficState,
     },
 };
 
@@ -216,13 +215,7 @@ fn order_drain(plan: &mut Plan, victim: &RegionName, now_ms: u64) -> Lie {
 }
 
 fn return_all(plan: &mut Plan) -> Lie {
-    let is_away = |part: &&mut RegionPlan| {
-        matches!(
-            part.traffic_state,
-            TrafficState::Out { .. } | TrafficState::CoolingDown { .. }
-        )
-    };
-    for part in plan.regions.values_mut().filter(is_away) {
+    for part in plan.regions.values_mut().filter(|part| part.is_out()) {
         part.weight_bp = FULL_WEIGHT_BP;
         part.traffic_state = TrafficState::Serving;
         part.absence = None;

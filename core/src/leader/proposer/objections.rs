@@ -17,9 +17,11 @@
 //! too, after a while, provided that no order and no change of members can be lost: what automation
 //! decided is decided again, from the same observations, and the value's number is not used again.
 //! So what a thief lets its acceptor claim to have accepted delays an election, and does not stop
-//! it.  The latest value below it takes its place, of those found and of the one that this agent
-//! knows to be committed; an acceptor holds only the last value that it accepted. What is known to
-//! be committed is never passed over: agents that object to it have not heard of it yet.
+//! it.
+//!
+//! The latest value below it takes its place, of those found and of the one that this agent knows
+//! to be committed; an acceptor holds only the last value that it accepted. What is known to be
+//! committed is never passed over: agents that object to it have not heard of it yet.
 
 use super::{
     Phase, Proposer,

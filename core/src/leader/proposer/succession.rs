@@ -3,7 +3,7 @@
 //!
 //! In CASPaxos a proposer writes `f(found)`, a function of the highest value that was accepted
 //! before. Here `f` is the leader's next plan: it keeps the found value's orders and members, and
-//! starts from its traffic states, so whoever was told that the found value is committed finds it
+//! starts from its traffic states, so a caller that knows the found value to be committed finds it
 //! continued. Whether the found value was committed does not matter: nothing is lost if it was, and
 //! if not, its successor is judged by the last plan that is known to be.
 //!

@@ -22,7 +22,7 @@ pub(super) fn check(base: &Plan, next: &Plan, grounds: &Grounds<'_>) -> Result<(
         _ => false,
     };
 
-    for (name, after) in next.regions.iter().filter(|(_, after)| is_out(after)) {
+    for (name, after) in next.regions.iter().filter(|(_, after)| after.is_out()) {
         let was_taken_out = base.regions.get(name).is_some_and(RegionPlan::is_taken_out);
         if was_taken_out && !after.is_taken_out() && !is_excused(name, after) {
             return Err(Objection::FalseAbsence(name.clone()));
@@ -60,17 +60,10 @@ pub(crate) fn leavers<'a>(
         let before = base.regions.get(*name);
         before.is_some_and(|before| {
             let is_limited = matches!(before.traffic_state, TrafficState::Limited { .. });
-            let is_leaving = is_out(after) || !after.is_in_service() && !is_limited;
+            let is_leaving = after.is_out() || !after.is_in_service() && !is_limited;
             before.weight_bp > 0 && before.is_in_service() && is_leaving
         })
     })
-}
-
-fn is_out(part: &RegionPlan) -> bool {
-    matches!(
-        part.traffic_state,
-        TrafficState::Out { .. } | TrafficState::CoolingDown { .. }
-    )
 }
 
 /// Whether an operator has drained a region, or did since the last plan that this agent knows.

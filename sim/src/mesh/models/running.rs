@@ -33,7 +33,7 @@ impl Models {
         self.running.clear();
     }
 
-    /// Begins anew in a process. Files of interrupted fetches are kept with the disk.
+    /// Starts again with a new process. Files of interrupted fetches are kept with the disk.
     pub(crate) fn start(&mut self, id: AgentId, boot: u32, has_disk: bool) {
         let mut staging = self.context.with(|it| std::mem::take(&mut it.staging));
         if !has_disk {
